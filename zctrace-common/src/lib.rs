@@ -1,0 +1,247 @@
+//! Records shared by zctrace's BPF programs and its user side.
+//!
+//! Everything that crosses the boundary is a `repr(C)` struct of plain integers: any bit pattern
+//! is a value, so a byte read from a map can be wrong but never undefined behaviour. Enumerations
+//! cross as integers and are converted with a check on the user side ([`Op::from_raw`],
+//! [`Evidence::from_raw`], [`Object::unpack`]).
+
+#![no_std]
+
+mod object;
+mod op;
+mod settings;
+
+pub use object::{Object, ObjectKind};
+pub use op::{Evidence, Op};
+pub use settings::{ABSENT, By, Offsets, Scope, Settings};
+
+/// Length of a task's command name, `TASK_COMM_LEN`.
+pub const COMM_LEN: usize = 16;
+
+/// The nine ways in which a moved byte is explained, in the order of [`Counters::class`].
+#[repr(usize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// A CPU copied it from kernel memory to user memory.
+    CopiedToUser,
+    /// A CPU copied it from user memory to kernel memory.
+    CopiedFromUser,
+    /// A CPU copied it from kernel memory to kernel memory.
+    CopiedInKernel,
+    /// Passed by page reference.
+    Spliced,
+    /// The file's page cache was bypassed.
+    Direct,
+    /// The filesystem shared extents; nothing moved.
+    Cloned,
+    /// Made visible through a page table.
+    Mapped,
+    /// Generated or dropped: zeros, random bytes, holes, `/dev/null`, `MSG_TRUNC`.
+    Synthetic,
+    /// No probe saw how.
+    Unexplained,
+}
+
+impl Class {
+    /// Every class, in the order of [`Counters::class`].
+    pub const ALL: [Self; 9] = [
+        Self::CopiedToUser,
+        Self::CopiedFromUser,
+        Self::CopiedInKernel,
+        Self::Spliced,
+        Self::Direct,
+        Self::Cloned,
+        Self::Mapped,
+        Self::Synthetic,
+        Self::Unexplained,
+    ];
+}
+
+/// What one row of the ledger counts. All fields but `ops` and `errors` are bytes.
+///
+/// Every field is updated with atomic adds: tracing programs are preemptible, so another task can
+/// interrupt one in the middle of the same per-CPU slot.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Completed operations.
+    pub ops: u64,
+    /// Operations that ended in an error, `EAGAIN` included.
+    pub errors: u64,
+    /// What the operations reported as done.
+    pub moved: u64,
+    /// How the moved bytes are explained, indexed by [`Class`].
+    pub class: [u64; 9],
+    /// Passed by reference and copied by the kernel later.
+    pub deferred: u64,
+    /// A further CPU copy within one operation.
+    pub recopied: u64,
+    /// Copied but not delivered.
+    pub wasted: u64,
+    /// Copied by copy-on-write.
+    pub cow: u64,
+    /// Read and rewritten by a transform.
+    pub encrypted: u64,
+}
+
+/// Key of one row of the ledger.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RowKey {
+    /// Index into the table of processes ([`Proc`]).
+    pub proc_slot: u32,
+    /// An [`Op`].
+    pub op: u16,
+    /// An [`Evidence`].
+    pub evidence: u8,
+    /// Always 0.
+    pub pad: u8,
+    /// A packed [`Object`]: what the bytes came from, or the only object.
+    pub source: u64,
+    /// A packed [`Object`] where the operation joins two, else 0.
+    pub sink: u64,
+    /// The value of the `--by` dimension, 0 without one.
+    pub dimension: u64,
+}
+
+/// A process, or a kernel thread, that has rows.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Proc {
+    /// `task_struct.group_leader->start_boottime`, nanoseconds since boot.
+    pub start_ns: u64,
+    /// Id of the cgroup (v2) at the time of the last `exec` or first sight.
+    pub cgroup: u64,
+    /// Runs of zctrace's programs that passed the target filter, of threads that have ended.
+    pub runs: u64,
+    /// Thread group id in the initial PID namespace.
+    pub tgid: u32,
+    /// [`Proc::KTHREAD`], [`Proc::EXITED`].
+    pub flags: u32,
+    /// Command name of the process at its last `exec`, or its exit.
+    pub comm: [u8; COMM_LEN],
+}
+
+impl Proc {
+    /// A kernel thread: its rows belong to `unattributed`.
+    pub const KTHREAD: u32 = 1;
+    /// Its last thread has ended.
+    pub const EXITED: u32 = 2;
+}
+
+/// What zctrace itself lost. Every field is a count.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// A task, process or row did not fit into its map.
+    pub map_full: u64,
+    /// Ring-buffer records for which there was no room.
+    pub ring_dropped: u64,
+}
+
+/// The operation that a thread is in, as its site probes see it.
+///
+/// Only the thread's own programs touch it and they do not nest, so plain adds are enough here.
+/// The accumulators hold what the sites saw since the last operation ended; [`Task::nr`] tells
+/// whether that was the same system call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Task {
+    /// Number of the system call in which the accumulators were filled.
+    pub nr: i32,
+    /// [`Task::FRESH`] and the other flags of this record.
+    pub flags: u32,
+    /// Which accumulators are not zero, a bit for each [`Acc`].
+    pub filled: u32,
+    /// Index into the table of processes.
+    pub proc_slot: u32,
+    /// Bytes seen by the sites, indexed by [`Acc`].
+    pub acc: [u64; Acc::COUNT],
+    /// The last row: its object, operation and slot, so that a repeated operation finds its row
+    /// without hashing.
+    pub cached_source: u64,
+    /// See [`Task::cached_source`].
+    pub cached_op: u32,
+    /// See [`Task::cached_source`].
+    pub cached_slot: u32,
+    /// Scratch of the fault family: see `zctrace-ebpf/src/fault.rs`.
+    pub fault: [u64; 4],
+    /// System call arguments remembered from its entry (tracepoint backend only).
+    pub entry: [u64; 4],
+    /// Runs of zctrace's programs that passed the target filter.
+    pub runs: u64,
+}
+
+impl Task {
+    /// The thread existed before the probes did: it may be inside an operation that is to be left
+    /// out, so the first operation's accumulators can hold more than its own.
+    pub const FRESH: u32 = 1;
+    /// A system call's entry was seen (tracepoint backend only).
+    pub const ENTERED: u32 = 2;
+}
+
+/// The accumulators of [`Task`]: what a site saw, by leg where an operation has two.
+///
+/// The *source leg* brings bytes out of a file or socket, the *sink leg* puts them into one.
+/// `sendfile` and `copy_file_range` have both, with the task's own pipe between them.
+#[repr(usize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acc {
+    /// Copied from kernel to user memory.
+    ToUser,
+    /// Copied from user to kernel memory.
+    FromUser,
+    /// Copied within the kernel, source leg.
+    SourceCopy,
+    /// Copied within the kernel, sink leg.
+    SinkCopy,
+    /// Passed by reference, source leg.
+    SourceRef,
+    /// Passed by reference, sink leg.
+    SinkRef,
+    /// Page cache bypassed, source leg.
+    SourceDirect,
+    /// Page cache bypassed, sink leg.
+    SinkDirect,
+    /// Generated, source leg.
+    SourceSynthetic,
+    /// Dropped, sink leg.
+    SinkSynthetic,
+    /// Extents shared.
+    Cloned,
+    /// The buffer space that a datagram receive was offered (for `MSG_TRUNC`).
+    Offered,
+}
+
+impl Acc {
+    /// How many there are.
+    pub const COUNT: usize = 12;
+}
+
+const _: () = {
+    assert!(size_of::<Counters>() == 17 * 8);
+    assert!(size_of::<RowKey>() == 32);
+    assert!(size_of::<Proc>() == 48);
+    assert!(size_of::<Task>() == 16 + 8 * Acc::COUNT + 16 + 32 + 32 + 8);
+    assert!(core::mem::offset_of!(Counters, class) == 24);
+    assert!(core::mem::offset_of!(RowKey, source) == 8);
+};
+
+#[cfg(feature = "user")]
+mod pod {
+    // SAFETY: `repr(C)` structs of integers without padding (their sizes are asserted above and in
+    // `settings`), valid for every bit pattern.
+    unsafe impl aya::Pod for crate::Counters {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::RowKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::Proc {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::Loss {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::Task {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::Offsets {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::Settings {}
+}

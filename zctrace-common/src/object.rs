@@ -1,0 +1,83 @@
+//! What an operation worked on, packed into 64 bits so that it can be part of a key.
+
+/// The kind of an [`Object`].
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ObjectKind {
+    /// A file of a filesystem; the value identifies its `file_system_type`.
+    File = 1,
+    /// A block device.
+    Block = 2,
+    /// A pipe or FIFO.
+    Pipe = 3,
+    /// A TCP socket (MPTCP is `Socket`).
+    Tcp = 4,
+    /// A UDP socket.
+    Udp = 5,
+    /// A unix domain socket of any type.
+    Unix = 6,
+    /// A vsock socket.
+    Vsock = 7,
+    /// Another socket; the value is its address family.
+    Socket = 8,
+    /// A character device; the value is its device number (`inode.i_rdev`).
+    Char = 9,
+    /// Anonymous memory.
+    Anon = 10,
+    /// The object could not be read.
+    Unknown = 11,
+}
+
+impl ObjectKind {
+    /// The kind behind a number that came out of a map.
+    #[must_use]
+    pub const fn from_raw(raw: u8) -> Option<Self> {
+        Some(match raw {
+            1 => Self::File,
+            2 => Self::Block,
+            3 => Self::Pipe,
+            4 => Self::Tcp,
+            5 => Self::Udp,
+            6 => Self::Unix,
+            7 => Self::Vsock,
+            8 => Self::Socket,
+            9 => Self::Char,
+            10 => Self::Anon,
+            11 => Self::Unknown,
+            _ => return None,
+        })
+    }
+}
+
+/// An object: its kind and a value whose meaning depends on the kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Object {
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Which one; at most 56 bits.
+    pub value: u64,
+}
+
+impl Object {
+    const VALUE_BITS: u32 = 56;
+    const VALUE_MASK: u64 = (1 << Self::VALUE_BITS) - 1;
+
+    /// Packs `kind` and the low 56 bits of `value`. Never 0: 0 means "no object".
+    #[inline(always)]
+    #[must_use]
+    pub const fn pack(kind: ObjectKind, value: u64) -> u64 {
+        ((kind as u64) << Self::VALUE_BITS) | (value & Self::VALUE_MASK)
+    }
+
+    /// The reverse of [`Object::pack`]; `None` for 0 and for an unknown kind.
+    #[must_use]
+    pub const fn unpack(raw: u64) -> Option<Self> {
+        match ObjectKind::from_raw((raw >> Self::VALUE_BITS) as u8) {
+            Some(kind) => Some(Self {
+                kind,
+                value: raw & Self::VALUE_MASK,
+            }),
+            None => None,
+        }
+    }
+}

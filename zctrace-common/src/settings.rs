@@ -1,0 +1,296 @@
+//! What the user side tells the BPF programs at load time.
+//!
+//! Both records end up in frozen read-only maps, which the verifier treats as constants: an offset
+//! costs a load, and a branch on a setting is decided before the program runs.
+
+/// Value of an [`Offsets`] field that this kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+macro_rules! offsets {
+    ($($(#[$doc:meta])* $field:ident: $($source:literal)|+;)+) => {
+        /// Byte offsets, bit positions and enum values of the running kernel, from its BTF.
+        ///
+        /// rustc emits no CO-RE relocations, so these are resolved by the user side.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Offsets {
+            $($(#[$doc])* pub $field: u32,)+
+        }
+
+        impl Offsets {
+            /// No field known.
+            pub const NONE: Self = Self { $($field: ABSENT,)+ };
+
+            /// Resolves every field: `resolve` is given a source expression and returns its value.
+            ///
+            /// A source is `struct.member.member` for a byte offset, `bit:struct.member` for a bit
+            /// offset, or `enum:NAME` for an enumerator. The first source that resolves is used; a
+            /// field without one stays [`ABSENT`].
+            pub fn resolve(mut resolve: impl FnMut(&str) -> Option<u32>) -> Self {
+                let mut first = |sources: &[&str]| {
+                    sources.iter().find_map(|source| resolve(source)).unwrap_or(ABSENT)
+                };
+                Self { $($field: first(&[$($source),+]),)+ }
+            }
+
+            /// Names of the fields that are [`ABSENT`].
+            pub fn missing(&self) -> impl Iterator<Item = &'static str> + '_ {
+                [$((stringify!($field), self.$field),)+]
+                    .into_iter()
+                    .filter_map(|(name, value)| (value == ABSENT).then_some(name))
+            }
+        }
+    };
+}
+
+offsets! {
+    /// Offset of the system call number in the saved registers.
+    regs_nr: "pt_regs.orig_ax" | "pt_regs.syscallno";
+    /// First argument of the system call in the saved registers.
+    regs_arg0: "pt_regs.di" | "user_pt_regs.regs";
+    /// Second argument.
+    regs_arg1: "pt_regs.si";
+    /// Third argument.
+    regs_arg2: "pt_regs.dx";
+    /// Fourth argument.
+    regs_arg3: "pt_regs.r10";
+    /// Fifth argument.
+    regs_arg4: "pt_regs.r8";
+    /// Leader of the thread group.
+    task_group_leader: "task_struct.group_leader";
+    /// Start of the task in nanoseconds since boot, sleep included.
+    task_start_boottime: "task_struct.start_boottime";
+    /// Shared by the threads of a process.
+    task_signal: "task_struct.signal";
+    /// `PF_*`.
+    task_flags: "task_struct.flags";
+    /// Command name.
+    task_comm: "task_struct.comm";
+    /// Open files.
+    task_files: "task_struct.files";
+    /// The cgroups it is in.
+    task_cgroups: "task_struct.cgroups";
+    /// Thread id in the initial PID namespace.
+    task_pid: "task_struct.pid";
+    /// Thread group id in the initial PID namespace.
+    task_tgid: "task_struct.tgid";
+    /// Number of live threads.
+    signal_live: "signal_struct.live";
+    /// The cgroup in the v2 hierarchy.
+    css_set_dfl_cgrp: "css_set.dfl_cgrp";
+    /// Its directory.
+    cgroup_kn: "cgroup.kn";
+    /// Depth below the root.
+    cgroup_level: "cgroup.level";
+    /// Ids from the root down, or pointers (5.19 and later: `ancestors`).
+    cgroup_ancestors: "cgroup.ancestors";
+    /// The id that `/sys/fs/cgroup/…` shows as inode number.
+    kernfs_node_id: "kernfs_node.id";
+    /// The table of open files.
+    files_fdt: "files_struct.fdt";
+    /// Array of `struct file *`.
+    fdtable_fd: "fdtable.fd";
+    /// Length of that array.
+    fdtable_max_fds: "fdtable.max_fds";
+    /// The inode of an open file.
+    file_inode: "file.f_inode";
+    /// `O_*`.
+    file_flags: "file.f_flags";
+    /// `FMODE_*`.
+    file_mode: "file.f_mode";
+    /// A socket file's `struct socket`.
+    file_private_data: "file.private_data";
+    /// A file's directory entry, for its name.
+    file_dentry: "file.f_path.dentry" | "file.__f_path.dentry";
+    /// Last component of its name.
+    dentry_name: "dentry.d_name.name";
+    /// `S_IF*` and permissions.
+    inode_mode: "inode.i_mode";
+    /// The mounted filesystem.
+    inode_sb: "inode.i_sb";
+    /// Device number of a device file.
+    inode_rdev: "inode.i_rdev";
+    /// Inode number.
+    inode_ino: "inode.i_ino";
+    /// Length in bytes.
+    inode_size: "inode.i_size";
+    /// Allocated 512-byte blocks.
+    inode_blocks: "inode.i_blocks";
+    /// The filesystem's type.
+    sb_type: "super_block.s_type";
+    /// The filesystem's magic number.
+    sb_magic: "super_block.s_magic";
+    /// Device number of the mount.
+    sb_dev: "super_block.s_dev";
+    /// The block device below, if there is one.
+    sb_bdev: "super_block.s_bdev";
+    /// Name of the filesystem type.
+    fs_type_name: "file_system_type.name";
+    /// The disk of a block device.
+    bdev_disk: "block_device.bd_disk";
+    /// Name of the disk.
+    gendisk_name: "gendisk.disk_name";
+    /// The protocol's socket.
+    socket_sk: "socket.sk";
+    /// `AF_*`.
+    sock_family: "sock.__sk_common.skc_family";
+    /// Local port, host order.
+    sock_num: "sock.__sk_common.skc_num";
+    /// Remote port, network order.
+    sock_dport: "sock.__sk_common.skc_dport";
+    /// Remote IPv4 address.
+    sock_daddr: "sock.__sk_common.skc_daddr";
+    /// Local IPv4 address.
+    sock_rcv_saddr: "sock.__sk_common.skc_rcv_saddr";
+    /// Remote IPv6 address.
+    sock_v6_daddr: "sock.__sk_common.skc_v6_daddr";
+    /// Local IPv6 address.
+    sock_v6_rcv_saddr: "sock.__sk_common.skc_v6_rcv_saddr";
+    /// `IPPROTO_*`.
+    sock_protocol: "sock.sk_protocol";
+    /// `SOCK_STREAM` …
+    sock_type: "sock.sk_type";
+    /// Bits of `enum sock_flags`.
+    sock_flags: "sock.__sk_common.skc_flags";
+    /// `NETIF_F_*` of the route.
+    sock_route_caps: "sock.sk_route_caps";
+    /// Bit number in [`Offsets::sock_flags`].
+    bit_sock_zerocopy: "enum:SOCK_ZEROCOPY";
+    /// `MSG_*`.
+    msghdr_flags: "msghdr.msg_flags";
+    /// A caller's own `ubuf_info` (io_uring).
+    msghdr_ubuf: "msghdr.msg_ubuf";
+    /// Kind of memory behind a message.
+    msghdr_iter_type: "msghdr.msg_iter.iter_type";
+    /// Kind of memory behind an iterator.
+    iter_type: "iov_iter.iter_type";
+    /// Bytes left in an iterator.
+    iter_count: "iov_iter.count";
+    /// A single user buffer.
+    iter_ubuf: "enum:ITER_UBUF";
+    /// A vector of user buffers.
+    iter_iovec: "enum:ITER_IOVEC";
+    /// Pages of a pipe (6.1: sendfile and splice reads).
+    iter_pipe: "enum:ITER_PIPE";
+    /// The file of a request.
+    kiocb_filp: "kiocb.ki_filp";
+    /// `IOCB_*`.
+    kiocb_flags: "kiocb.ki_flags";
+    /// `IOMAP_DIO_*`.
+    iomap_dio_flags: "iomap_dio.flags";
+    /// The request of a direct transfer.
+    iomap_dio_iocb: "iomap_dio.iocb";
+    /// Bytes in a packet.
+    skb_len: "sk_buff.len";
+    /// Bytes in its pages.
+    skb_data_len: "sk_buff.data_len";
+    /// Start of its linear buffer.
+    skb_head: "sk_buff.head";
+    /// End of its linear buffer, as an offset.
+    skb_end: "sk_buff.end";
+    /// Bit offset of `cloned`.
+    skb_bit_cloned: "bit:sk_buff.cloned";
+    /// Bit offset of `head_frag`.
+    skb_bit_head_frag: "bit:sk_buff.head_frag";
+    /// References to the data.
+    shinfo_dataref: "skb_shared_info.dataref";
+    /// Chained packets.
+    shinfo_frag_list: "skb_shared_info.frag_list";
+    /// The mapping that faulted.
+    vmf_vma: "vm_fault.vma";
+    /// The address that faulted.
+    vmf_address: "vm_fault.address";
+    /// The copy of a private file mapping's page.
+    vmf_cow_page: "vm_fault.cow_page";
+    /// The page that was there.
+    vmf_page: "vm_fault.page";
+    /// The mapped file.
+    vma_file: "vm_area_struct.vm_file";
+    /// `VM_*`.
+    vma_flags: "vm_area_struct.vm_flags";
+    /// Pages in a large folio.
+    folio_nr_pages: "folio._nr_pages" | "folio._folio_nr_pages";
+    /// `PG_*` of a folio.
+    folio_flags: "folio.flags";
+    /// Bytes of a block request.
+    bio_size: "bio.bi_iter.bi_size";
+    /// Its segments.
+    bio_io_vec: "bio.bi_io_vec";
+    /// The page of a segment.
+    bvec_page: "bio_vec.bv_page";
+    /// What a page belongs to.
+    page_mapping: "page.mapping" | "folio.mapping";
+    /// The first page of a large page, with bit 0 set.
+    page_compound_head: "page.compound_head";
+}
+
+/// Which tasks are the target. The first ones are put into the map of tasks by the user side; this
+/// decides which join them.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Those in the map and, unless told otherwise, their children.
+    Tasks = 0,
+    /// Every task.
+    System = 1,
+    /// Also every task with a command name.
+    Comm = 2,
+    /// Also every task in a cgroup or below.
+    Cgroup = 3,
+}
+
+/// The dimension that `--by` adds to rows.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// None.
+    Nothing = 0,
+    /// Thread id.
+    Thread = 1,
+    /// Device and inode number.
+    File = 2,
+    /// Device number of the mount.
+    Mount = 3,
+    /// The socket.
+    Connection = 4,
+    /// Id of the cgroup.
+    Cgroup = 5,
+}
+
+/// What to trace.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The cgroup of [`Scope::Cgroup`].
+    pub cgroup: u64,
+    /// A [`Scope`].
+    pub scope: u32,
+    /// A [`By`].
+    pub by: u32,
+    /// Not 0: children of a target are targets.
+    pub follow: u32,
+    /// zctrace itself, never a target of [`Scope::System`].
+    pub own_tgid: u32,
+    /// Not 0: the site that tells how many pages a fault mapped is attached.
+    pub counts_ptes: u32,
+    /// Depth of [`Settings::cgroup`] below the root.
+    pub cgroup_level: u32,
+    /// The name of [`Scope::Comm`], padded with zeros.
+    pub comm: [u8; crate::COMM_LEN],
+}
+
+impl Settings {
+    /// Nothing but the tasks in the map.
+    pub const DEFAULT: Self = Self {
+        cgroup: 0,
+        scope: Scope::Tasks as u32,
+        by: By::Nothing as u32,
+        follow: 1,
+        own_tgid: 0,
+        counts_ptes: 0,
+        cgroup_level: 0,
+        comm: [0; crate::COMM_LEN],
+    };
+}
+
+const _: () = assert!(size_of::<Settings>() == 48);

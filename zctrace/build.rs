@@ -1,0 +1,67 @@
+//! Builds the BPF programs with whichever toolchain is there, or an empty object where none is, so
+//! that `cargo check`, clippy, the documentation and the unit tests need no BPF toolchain.
+
+use std::{env, fs, path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result};
+use aya_build::{Package, Toolchain};
+
+/// The name under which `cargo xtask setup` links a stable rustc that has `core` for BPF.
+const LINKED_TOOLCHAIN: &str = "zctrace-bpf";
+
+fn main() -> Result<()> {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=PATH");
+    println!("cargo:rerun-if-env-changed=ZCTRACE_BPF_TOOLCHAIN");
+    println!("cargo:rustc-check-cfg=cfg(zctrace_without_bpf)");
+
+    let chosen = env::var("ZCTRACE_BPF_TOOLCHAIN").ok();
+    let toolchain = match &chosen {
+        Some(name) => Some(name.as_str()),
+        None => [LINKED_TOOLCHAIN, "nightly"].into_iter().find(|name| can_build_bpf(name)),
+    };
+    let skip = env::var_os("AYA_BUILD_SKIP").is_some();
+    let (Some(toolchain), false, true) = (toolchain, skip, has_linker()) else {
+        println!(
+            "cargo:warning=built without BPF programs: no BPF toolchain found; `cargo xtask setup` installs one"
+        );
+        println!("cargo:rustc-cfg=zctrace_without_bpf");
+        let object = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR")?).join("zctrace");
+        return fs::write(&object, []).with_context(|| format!("writing {}", object.display()));
+    };
+
+    // aya-ebpf uses one unstable feature. Naming the crate, not "1", keeps build-std off on a
+    // stable toolchain, where `core` for BPF comes prebuilt.
+    // SAFETY: the build script has one thread.
+    unsafe { env::set_var("RUSTC_BOOTSTRAP", "aya_ebpf") };
+    let root_dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../zctrace-ebpf");
+    println!("cargo:rerun-if-changed=../zctrace-common/src");
+    aya_build::build_ebpf(
+        [Package { name: "zctrace-ebpf", root_dir, ..Package::default() }],
+        Toolchain::Custom(toolchain),
+    )
+}
+
+/// Whether rustup's toolchain `name` can compile for BPF: it has `core` prebuilt, or is a nightly
+/// with the sources to build it from.
+fn can_build_bpf(name: &str) -> bool {
+    let output = |args: &[&str]| {
+        Command::new("rustup")
+            .args(["run", name, "rustc"])
+            .args(args)
+            .output()
+            .ok()
+            .filter(|output| output.status.success())
+            .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(sysroot) = output(&["--print", "sysroot"]).map(PathBuf::from) else {
+        return false;
+    };
+    let nightly = || output(&["--version"]).is_some_and(|version| version.contains("nightly"));
+    sysroot.join("lib/rustlib/bpfel-unknown-none/lib").is_dir()
+        || (sysroot.join("lib/rustlib/src/rust/library/core").is_dir() && nightly())
+}
+
+fn has_linker() -> bool {
+    Command::new("bpf-linker").arg("--version").output().is_ok_and(|o| o.status.success())
+}

@@ -1,0 +1,338 @@
+//! The documents of the ledger, as `stat --json` prints them.
+
+use serde::{Deserialize, Serialize};
+use zctrace_common::{Class, Counters};
+
+/// The `schema` of a [`Snapshot`].
+pub const SCHEMA: &str = "zctrace.stat/1";
+
+/// Bytes by how they moved, and the copies that no moved byte is explained by.
+///
+/// All fields but `ops`, `errors` and `copies_per_byte` are bytes. Conservation: `moved` is the sum
+/// of the nine classes from `copied_to_user` to `unexplained`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Completed operations.
+    pub ops: u64,
+    /// Operations that ended in an error.
+    pub errors: u64,
+    /// What the operations reported as done.
+    pub moved: u64,
+    /// Copied by a CPU from kernel to user memory.
+    pub copied_to_user: u64,
+    /// Copied by a CPU from user to kernel memory.
+    pub copied_from_user: u64,
+    /// Copied by a CPU within kernel memory.
+    pub copied_in_kernel: u64,
+    /// Passed by page reference.
+    pub spliced: u64,
+    /// The page cache was bypassed.
+    pub direct: u64,
+    /// Extents shared by the filesystem.
+    pub cloned: u64,
+    /// Made visible through a page table.
+    pub mapped: u64,
+    /// Generated or dropped.
+    pub synthetic: u64,
+    /// No probe saw how.
+    pub unexplained: u64,
+    /// Passed by reference, copied by the kernel later.
+    pub deferred: u64,
+    /// A further CPU copy within one operation.
+    pub recopied: u64,
+    /// Copied but not delivered.
+    pub wasted: u64,
+    /// Copied by copy-on-write.
+    pub cow: u64,
+    /// Read and rewritten by a transform.
+    pub encrypted: u64,
+    /// [`Totals::copies`] over `moved`; `None` when nothing moved.
+    pub copies_per_byte: Option<f64>,
+}
+
+impl Totals {
+    /// The sum of the nine classes; equal to `moved`.
+    #[must_use]
+    pub const fn explained_and_unexplained(&self) -> u64 {
+        self.copied_to_user
+            + self.copied_from_user
+            + self.copied_in_kernel
+            + self.spliced
+            + self.direct
+            + self.cloned
+            + self.mapped
+            + self.synthetic
+            + self.unexplained
+    }
+
+    /// Bytes that a CPU copied, however often.
+    #[must_use]
+    pub const fn copies(&self) -> u64 {
+        self.copied_to_user
+            + self.copied_from_user
+            + self.copied_in_kernel
+            + self.deferred
+            + self.recopied
+            + self.wasted
+            + self.cow
+    }
+
+    /// Adds `other` and recomputes `copies_per_byte`.
+    pub fn add(&mut self, other: &Self) {
+        self.zip(other, u64::saturating_add);
+    }
+
+    /// Takes `other` away, field by field, and recomputes `copies_per_byte`.
+    pub fn subtract(&mut self, other: &Self) {
+        self.zip(other, u64::saturating_sub);
+    }
+
+    fn zip(&mut self, other: &Self, f: impl Fn(u64, u64) -> u64) {
+        // Destructured whole, so that a new field cannot be forgotten.
+        let Self {
+            ops,
+            errors,
+            moved,
+            copied_to_user,
+            copied_from_user,
+            copied_in_kernel,
+            spliced,
+            direct,
+            cloned,
+            mapped,
+            synthetic,
+            unexplained,
+            deferred,
+            recopied,
+            wasted,
+            cow,
+            encrypted,
+            copies_per_byte: _,
+        } = self;
+        for (mine, theirs) in [
+            (ops, other.ops),
+            (errors, other.errors),
+            (moved, other.moved),
+            (copied_to_user, other.copied_to_user),
+            (copied_from_user, other.copied_from_user),
+            (copied_in_kernel, other.copied_in_kernel),
+            (spliced, other.spliced),
+            (direct, other.direct),
+            (cloned, other.cloned),
+            (mapped, other.mapped),
+            (synthetic, other.synthetic),
+            (unexplained, other.unexplained),
+            (deferred, other.deferred),
+            (recopied, other.recopied),
+            (wasted, other.wasted),
+            (cow, other.cow),
+            (encrypted, other.encrypted),
+        ] {
+            *mine = f(*mine, theirs);
+        }
+        self.copies_per_byte = ratio(self.copies(), self.moved);
+    }
+}
+
+impl From<&Counters> for Totals {
+    fn from(counters: &Counters) -> Self {
+        let class = |class: Class| counters.class[class as usize];
+        let mut totals = Self {
+            ops: counters.ops,
+            errors: counters.errors,
+            moved: counters.moved,
+            copied_to_user: class(Class::CopiedToUser),
+            copied_from_user: class(Class::CopiedFromUser),
+            copied_in_kernel: class(Class::CopiedInKernel),
+            spliced: class(Class::Spliced),
+            direct: class(Class::Direct),
+            cloned: class(Class::Cloned),
+            mapped: class(Class::Mapped),
+            synthetic: class(Class::Synthetic),
+            unexplained: class(Class::Unexplained),
+            deferred: counters.deferred,
+            recopied: counters.recopied,
+            wasted: counters.wasted,
+            cow: counters.cow,
+            encrypted: counters.encrypted,
+            copies_per_byte: None,
+        };
+        totals.copies_per_byte = ratio(totals.copies(), totals.moved);
+        totals
+    }
+}
+
+/// `part / whole`, or `None` when `whole` is 0.
+#[expect(clippy::cast_precision_loss, reason = "a ratio for people; 2^53 bytes are exact")]
+#[must_use]
+pub fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole != 0).then(|| part as f64 / whole as f64)
+}
+
+/// One data path of a process: its key is (op, object, evidence) and the `--by` dimension.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Path {
+    /// Name of the operation, for example `sendfile`.
+    pub op: String,
+    /// What it worked on, for example `file:ext4->tcp`.
+    pub object: String,
+    /// `measured` or `inferred`.
+    pub evidence: String,
+    /// The value of the `--by` dimension, absent without one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub by: Option<String>,
+    /// Its numbers.
+    #[serde(flatten)]
+    pub totals: Totals,
+}
+
+/// A process: (pid, start time).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Process {
+    /// Process id as the user sees it.
+    pub pid: u32,
+    /// Start time in clock ticks since boot, as field 22 of `/proc/PID/stat`.
+    pub start_time: u64,
+    /// Command name.
+    pub comm: String,
+    /// Path of the cgroup (v2) below the mount.
+    pub cgroup: String,
+    /// The sum of the paths.
+    pub total: Totals,
+    /// Bytes moved to inet and vsock sockets.
+    pub sent: u64,
+    /// Bytes moved from inet and vsock sockets.
+    pub received: u64,
+    /// Copies over `sent`.
+    pub copies_per_sent_byte: Option<f64>,
+    /// Copies over `received`.
+    pub copies_per_received_byte: Option<f64>,
+    /// Bytes sent by reference and not released yet.
+    pub pending: u64,
+    /// Operations open when tracing ended.
+    pub in_flight: u64,
+    /// Its data paths, most moved first.
+    pub paths: Vec<Path>,
+}
+
+/// Work of a kernel thread that no operation is known to have caused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Unattributed {
+    /// Name of the thread.
+    pub thread: String,
+    /// Its numbers.
+    #[serde(flatten)]
+    pub totals: Totals,
+}
+
+/// A probe that is not there, and what that costs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Name of the probe.
+    pub probe: String,
+    /// Why.
+    pub reason: String,
+    /// What cannot be seen without it.
+    pub lost: String,
+}
+
+/// Which probes took part.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Names of the attached probes.
+    pub attached: Vec<String>,
+    /// The others.
+    pub refused: Vec<Refused>,
+}
+
+/// What zctrace itself lost, as counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// Tasks, processes or rows that did not fit.
+    pub map_full: u64,
+    /// Ring-buffer records for which there was no room.
+    pub ring_dropped: u64,
+    /// Runs that the kernel skipped.
+    pub missed_runs: u64,
+}
+
+/// What zctrace itself cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overhead {
+    /// Runs of its programs for the target.
+    pub bpf_runs: u64,
+    /// Nanoseconds in its programs; `None` unless the kernel was asked to measure.
+    pub bpf_ns: Option<u64>,
+}
+
+/// How a traced command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitStatus {
+    /// Its exit code, unless a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+}
+
+/// How the target was named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetKind {
+    /// A command that zctrace started.
+    Command,
+    /// `--pid`.
+    Pid,
+    /// `--comm`.
+    Comm,
+    /// `--cgroup`.
+    Cgroup,
+    /// `--port`.
+    Port,
+    /// The whole machine.
+    System,
+}
+
+/// What was traced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// How it was named.
+    pub kind: TargetKind,
+    /// The name.
+    pub value: String,
+}
+
+/// The whole document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Number of the interval, with `--interval` only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seq: Option<u64>,
+    /// Release of the kernel.
+    pub kernel: String,
+    /// Architecture.
+    pub arch: String,
+    /// `functions`, `tracepoints` or `mixed`.
+    pub backend: String,
+    /// What was traced.
+    pub target: Target,
+    /// How the traced command ended; `None` without one.
+    pub exit_status: Option<ExitStatus>,
+    /// Start in UTC, RFC 3339.
+    pub started_at: String,
+    /// Length in nanoseconds.
+    pub duration_ns: u64,
+    /// The sum of the processes.
+    pub total: Totals,
+    /// The processes, most moved first.
+    pub processes: Vec<Process>,
+    /// Work in kernel threads.
+    pub unattributed: Vec<Unattributed>,
+    /// Which probes took part.
+    pub coverage: Coverage,
+    /// What was lost.
+    pub loss: Loss,
+    /// What it cost.
+    pub overhead: Overhead,
+}

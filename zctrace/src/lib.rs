@@ -1,0 +1,3 @@
+//! zctrace shows, on a running Linux machine, where every I/O byte was copied and where it was not.
+
+pub mod ledger;

@@ -1,0 +1,3 @@
+//! The `zctrace` command.
+
+fn main() {}
