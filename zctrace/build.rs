@@ -18,7 +18,9 @@ fn main() -> Result<()> {
     let chosen = env::var("ZCTRACE_BPF_TOOLCHAIN").ok();
     let toolchain = match &chosen {
         Some(name) => Some(name.as_str()),
-        None => [LINKED_TOOLCHAIN, "nightly"].into_iter().find(|name| can_build_bpf(name)),
+        None => [LINKED_TOOLCHAIN, "nightly"]
+            .into_iter()
+            .find(|name| can_build_bpf(name)),
     };
     let skip = env::var_os("AYA_BUILD_SKIP").is_some();
     let (Some(toolchain), false, true) = (toolchain, skip, has_linker()) else {
@@ -37,7 +39,11 @@ fn main() -> Result<()> {
     let root_dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../zctrace-ebpf");
     println!("cargo:rerun-if-changed=../zctrace-common/src");
     aya_build::build_ebpf(
-        [Package { name: "zctrace-ebpf", root_dir, ..Package::default() }],
+        [Package {
+            name: "zctrace-ebpf",
+            root_dir,
+            ..Package::default()
+        }],
         Toolchain::Custom(toolchain),
     )
 }
@@ -63,5 +69,8 @@ fn can_build_bpf(name: &str) -> bool {
 }
 
 fn has_linker() -> bool {
-    Command::new("bpf-linker").arg("--version").output().is_ok_and(|o| o.status.success())
+    Command::new("bpf-linker")
+        .arg("--version")
+        .output()
+        .is_ok_and(|o| o.status.success())
 }

@@ -3,6 +3,6 @@
 mod totals;
 
 pub use totals::{
-    Coverage, ExitStatus, Loss, Overhead, Path, Process, Refused, Snapshot, Target, TargetKind, Totals,
-    Unattributed,
+    Coverage, ExitStatus, Loss, Overhead, Path, Process, Refused, Snapshot, Target, TargetKind,
+    Totals, Unattributed,
 };

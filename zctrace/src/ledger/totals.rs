@@ -163,7 +163,10 @@ impl From<&Counters> for Totals {
 }
 
 /// `part / whole`, or `None` when `whole` is 0.
-#[expect(clippy::cast_precision_loss, reason = "a ratio for people; 2^53 bytes are exact")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a ratio for people; 2^53 bytes are exact"
+)]
 #[must_use]
 pub fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole != 0).then(|| part as f64 / whole as f64)
