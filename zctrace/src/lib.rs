@@ -1,3 +1,6 @@
 //! zctrace shows, on a running Linux machine, where every I/O byte was copied and where it was not.
 
+pub mod catalog;
+pub mod kernel;
 pub mod ledger;
+pub mod tracer;
