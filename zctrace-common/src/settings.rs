@@ -70,6 +70,8 @@ offsets! {
     task_files: "task_struct.files";
     /// The cgroups it is in.
     task_cgroups: "task_struct.cgroups";
+    /// `TS_*` of the thread: whether it runs a 32-bit system call (x86).
+    task_status: "task_struct.thread_info.status";
     /// Thread id in the initial PID namespace.
     task_pid: "task_struct.pid";
     /// Thread group id in the initial PID namespace.
@@ -166,6 +168,8 @@ offsets! {
     sock_route_caps: "sock.sk_route_caps";
     /// Bit number in [`Offsets::sock_flags`].
     bit_sock_zerocopy: "enum:sock_flags.SOCK_ZEROCOPY";
+    /// The upper-layer protocol of a TCP socket, such as kernel TLS.
+    sock_ulp: "inet_connection_sock.icsk_ulp_ops";
     /// `MSG_*`.
     msghdr_flags: "msghdr.msg_flags";
     /// A caller's own `ubuf_info` (io_uring).

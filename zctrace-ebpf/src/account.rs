@@ -141,7 +141,11 @@ pub(crate) fn finish(task: &mut Task, op: Op, shape: Shape, ends: &Ends, result:
 pub(crate) fn record(task: &mut Task, op: u16, ends: &Ends) {
     let moved = task.delta.moved;
     let direct = task.delta.class[Class::Direct as usize];
-    let unproven = if direct != 0 && !object::does_dma(ends) { direct } else { 0 };
+    let unproven = if direct != 0 && !object::does_dma(ends) {
+        direct
+    } else {
+        0
+    };
     if unproven == 0 || unproven != moved {
         task.delta.moved = moved - unproven;
         task.delta.class[Class::Direct as usize] = direct - unproven;
@@ -156,6 +160,17 @@ pub(crate) fn record(task: &mut Task, op: u16, ends: &Ends) {
         if let Some(row) = row(task, op, Evidence::Inferred, ends) {
             merge(row, &task.delta);
         }
+    }
+}
+
+/// Adds [`Task::delta`] to the row of the call that [`Task::entry`] describes: concluded, not
+/// measured.
+#[inline(always)]
+pub(crate) fn record_inferred(task: &mut Task, op: u16) {
+    let [source, sink, _, dimension] = task.entry;
+    let ends = Ends::stored(source, sink, dimension);
+    if let Some(row) = row(task, op, Evidence::Inferred, &ends) {
+        merge(row, &task.delta);
     }
 }
 

@@ -215,7 +215,12 @@ fn huge_page_copied(vma: *const u8, pages: u64) {
 
 #[inline(always)]
 fn copied(task: &mut Task, op: Op, ends: &Ends, bytes: u64, mapped: u64) {
-    task.delta = Counters { ops: 1, moved: mapped, cow: bytes, ..Counters::ZERO };
+    task.delta = Counters {
+        ops: 1,
+        moved: mapped,
+        cow: bytes,
+        ..Counters::ZERO
+    };
     task.delta.class[Class::Mapped as usize] = mapped;
     record(task, op, ends);
 }

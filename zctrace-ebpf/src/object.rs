@@ -72,13 +72,37 @@ impl Ends {
         }
     }
 
+    /// Ends that were read earlier.
+    #[inline(always)]
+    pub(crate) fn stored(source: u64, sink: u64, dimension: u64) -> Self {
+        Self {
+            source,
+            sink,
+            dimension,
+            source_file: 0,
+            sink_file: 0,
+        }
+    }
+
+    /// An operation that joins two pipes.
+    #[inline(always)]
+    pub(crate) fn joined_pipes() -> Self {
+        Self {
+            sink: PIPE,
+            ..Self::of(PIPE)
+        }
+    }
+
+    /// Whether both files are on filesystems that may share extents instead of copying.
+    #[inline(always)]
+    pub(crate) fn may_reflink(&self) -> bool {
+        crate::infer::reflinks(magic(self.source_file))
+            && crate::infer::reflinks(magic(self.sink_file))
+    }
+
     /// An operation that joins two files.
     #[inline(always)]
-    pub(crate) fn files<A: Access>(
-        task: &mut Task,
-        source: *const u8,
-        sink: *const u8,
-    ) -> Self {
+    pub(crate) fn files<A: Access>(task: &mut Task, source: *const u8, sink: *const u8) -> Self {
         Self {
             source: of_file::<A>(task, source),
             sink: of_file::<A>(task, sink),
@@ -141,6 +165,14 @@ pub(crate) fn remember_fs(object: u64) {
         let _ = bpf_probe_read_kernel_str_bytes(name, &mut text);
     }
     let _ = FS_NAMES.insert(object, text, 0);
+}
+
+/// Magic number of the filesystem of a file (any pointer).
+#[inline(always)]
+fn magic(file: u64) -> u64 {
+    let inode = kernel::pointer::<Probed>(file as *const u8, offset!(file_inode));
+    let sb = kernel::pointer::<Probed>(inode, offset!(inode_sb));
+    Probed::load(sb, offset!(sb_magic))
 }
 
 /// The object behind a `struct sock`, which may be any pointer.

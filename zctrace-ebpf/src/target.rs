@@ -30,6 +30,15 @@ pub(crate) fn current() -> Option<&'static mut Task> {
     None
 }
 
+/// The current thread's record, if there is one: for programs that every system call reaches.
+#[inline(always)]
+pub(crate) fn current_quietly() -> Option<&'static mut Task> {
+    // SAFETY: as in `current`.
+    TASKS
+        .get_ptr_mut(bpf_get_current_pid_tgid() as u32)
+        .map(|task| unsafe { &mut *task })
+}
+
 /// Takes the current thread into the target ([`Scope::System`]).
 #[inline(never)]
 fn adopt(tid: u32) -> Option<&'static mut Task> {

@@ -156,7 +156,7 @@ const fn tp_btf(program: &'static str, symbol: &'static str) -> Way {
 }
 
 /// Every probe, in the order of attachment: the sites before the interfaces, so that no operation
-/// ends before what explains it can be seen.
+/// ends before what explains it can be seen, and the system calls last, for what is still unseen.
 pub fn probes() -> impl Iterator<Item = &'static Probe> {
     [
         target::PROBES,
@@ -168,8 +168,8 @@ pub fn probes() -> impl Iterator<Item = &'static Probe> {
         reflink::PROBES,
         vm::PROBES,
         fault::PROBES,
-        syscall::PROBES,
         interface::PROBES,
+        syscall::PROBES,
     ]
     .into_iter()
     .flatten()

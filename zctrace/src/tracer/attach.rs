@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, io};
 
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, FEntry, FExit, KProbe, ProgramError},
+    maps::{Array, MapError},
+    programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError},
 };
 use zctrace_common::Op;
 
@@ -18,8 +19,36 @@ use crate::{
 pub struct Attempt {
     /// The catalog's entry.
     pub probe: &'static Probe,
-    /// The way that worked, or why none did.
-    pub outcome: Result<Way, Refusal>,
+    /// The result.
+    pub outcome: Outcome,
+}
+
+/// The result of attaching one probe.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It is attached, in this way.
+    Attached(Way),
+    /// It is not.
+    Refused(Refusal),
+    /// Others see what it would see.
+    NotNeeded,
+}
+
+impl Attempt {
+    /// Whether the probe takes part.
+    #[must_use]
+    pub const fn is_attached(&self) -> bool {
+        matches!(self.outcome, Outcome::Attached(_))
+    }
+
+    /// Why the probe does not take part.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        match &self.outcome {
+            Outcome::Refused(refusal) => Some(refusal),
+            Outcome::Attached(_) | Outcome::NotNeeded => None,
+        }
+    }
 }
 
 /// Why a probe is not attached.
@@ -29,6 +58,8 @@ pub struct Refusal {
     pub errno: Option<i32>,
     /// The cause, for people.
     pub cause: String,
+    /// The user asked for it.
+    pub wanted: bool,
 }
 
 impl Refusal {
@@ -36,6 +67,7 @@ impl Refusal {
         Self {
             errno: None,
             cause: cause.into(),
+            wanted: false,
         }
     }
 }
@@ -59,41 +91,82 @@ impl Selection<'_> {
 
 /// Attaches what the kernel takes. Operations whose interface is refused are left to the
 /// tracepoint backend, whole: two probes never see the same operation.
-pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, selection: &Selection<'_>) -> Vec<Attempt> {
-    catalog::probes()
-        .map(|probe| {
-            let outcome = match selection.leaves_out(probe) {
-                Some(reason) => Err(Refusal::of(reason)),
-                None => {
-                    let started = std::time::Instant::now();
-                    let outcome = attach_probe(ebpf, btf, probe);
-                    if std::env::var_os("ZCTRACE_DEBUG").is_some() {
-                        eprintln!("{} {:?}", probe.name, started.elapsed());
-                    }
-                    outcome
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    selection: &Selection<'_>,
+) -> Result<Vec<Attempt>, MapError> {
+    let mut attempts: Vec<Attempt> = Vec::new();
+    let mut unseen = None;
+    for probe in catalog::probes() {
+        let outcome = match selection.leaves_out(probe) {
+            Some(reason) => Outcome::Refused(Refusal {
+                wanted: true,
+                ..Refusal::of(reason)
+            }),
+            None if probe.role == Role::SystemCalls => {
+                let unseen = match &unseen {
+                    Some(unseen) => unseen,
+                    None => unseen.insert(hand_over(ebpf, &mut attempts)?),
+                };
+                if unseen.is_empty() {
+                    Outcome::NotNeeded
+                } else {
+                    attach_probe(ebpf, btf, probe)
                 }
-            };
-            Attempt { probe, outcome }
-        })
-        .collect()
+            }
+            None => attach_probe(ebpf, btf, probe),
+        };
+        attempts.push(Attempt { probe, outcome });
+    }
+    Ok(attempts)
 }
 
-/// The operations that no function probe sees.
-pub(super) fn unseen(attempts: &[Attempt]) -> BTreeSet<Op> {
-    attempts
+/// Leaves the operations that functions do not see, or do not see whole, to the system call
+/// tracepoints.
+fn hand_over(ebpf: &mut Ebpf, attempts: &mut [Attempt]) -> Result<BTreeSet<Op>, MapError> {
+    let unseen: BTreeSet<Op> = attempts
         .iter()
         .filter_map(|attempt| match (attempt.probe.role, &attempt.outcome) {
-            (Role::Interface(op), Err(_)) => Some(op),
+            // What the user switched off is not to come in by another door.
+            (Role::Interface(op), Outcome::Refused(refusal)) if !refusal.wanted => Some(op),
             _ => None,
         })
-        .collect()
+        .collect();
+    for attempt in attempts {
+        let Role::Interface(op) = attempt.probe.role else {
+            continue;
+        };
+        if let Outcome::Attached(way) = attempt.outcome
+            && unseen.contains(&op)
+        {
+            detach(ebpf, &way);
+            attempt.outcome =
+                Outcome::Refused(Refusal::of("its operation is seen by the system call"));
+        }
+    }
+    let ops = unseen.iter().fold(0_u64, |ops, &op| ops | 1 << op as u64);
+    let mut by_syscall: Array<_, u64> = Array::try_from(super::map(ebpf, "BY_SYSCALL"))?;
+    by_syscall.set(0, ops, 0)?;
+    Ok(unseen)
 }
 
-fn attach_probe(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe) -> Result<Way, Refusal> {
+fn detach(ebpf: &mut Ebpf, way: &Way) {
+    // Unloading a loaded program cannot fail; an error would mean that it is not attached.
+    let _ = match ebpf.program_mut(way.program) {
+        Some(Program::FExit(program)) => program.unload(),
+        Some(Program::FEntry(program)) => program.unload(),
+        Some(Program::KProbe(program)) => program.unload(),
+        Some(Program::BtfTracePoint(program)) => program.unload(),
+        _ => Ok(()),
+    };
+}
+
+fn attach_probe(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe) -> Outcome {
     let mut refusal = None;
     for way in probe.ways {
         match attach_way(ebpf, btf, way) {
-            Ok(()) => return Ok(*way),
+            Ok(()) => return Outcome::Attached(*way),
             // The first way is the one that people expect; the others are for other kernels.
             Err(error) => {
                 let worse = refusal
@@ -105,7 +178,9 @@ fn attach_probe(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe) -> Result<Way, Refusa
             }
         }
     }
-    Err(refusal.unwrap_or_else(|| Refusal::of("the catalog names no way to attach it")))
+    Outcome::Refused(
+        refusal.unwrap_or_else(|| Refusal::of("the catalog names no way to attach it")),
+    )
 }
 
 /// Why [`attach_way`] failed.
@@ -185,7 +260,11 @@ fn explain(error: &WayError, way: &Way) -> Refusal {
     if std::env::var_os("ZCTRACE_DEBUG").is_some() {
         eprintln!("{}: {error:?}", way.symbol);
     }
-    Refusal { errno, cause }
+    Refusal {
+        errno,
+        cause,
+        wanted: false,
+    }
 }
 
 const fn what(kind: Kind) -> &'static str {
@@ -220,8 +299,13 @@ pub(super) fn coverage(attempts: &[Attempt]) -> Coverage {
     let mut coverage = Coverage::default();
     for Attempt { probe, outcome } in attempts {
         match outcome {
-            Ok(_) => coverage.attached.push(probe.name.to_owned()),
-            Err(Refusal { errno, cause }) => coverage.refused.push(Refused {
+            Outcome::NotNeeded => {}
+            Outcome::Attached(_) => coverage.attached.push(probe.name.to_owned()),
+            Outcome::Refused(Refusal {
+                errno,
+                cause,
+                wanted: _,
+            }) => coverage.refused.push(Refused {
                 probe: probe.name.to_owned(),
                 reason: match errno {
                     Some(errno) => format!("{cause} ({})", io::Error::from_raw_os_error(*errno)),
@@ -239,7 +323,7 @@ pub(super) fn backend(attempts: &[Attempt]) -> &'static str {
     let attached = |role: fn(Role) -> bool| {
         attempts
             .iter()
-            .any(|a| a.outcome.is_ok() && role(a.probe.role))
+            .any(|a| a.is_attached() && role(a.probe.role))
     };
     let functions = attached(|role| matches!(role, Role::Interface(_)));
     let tracepoints = attached(|role| role == Role::SystemCalls);

@@ -14,7 +14,7 @@ use aya::{
 };
 use zctrace_common::{By, COMM_LEN, Offsets, Scope, Settings, Task};
 
-pub use attach::{Attempt, Refusal};
+pub use attach::{Attempt, Outcome, Refusal};
 pub use error::Error;
 
 use crate::{
@@ -153,18 +153,16 @@ impl Session {
             faults: config.faults,
             without: &config.without,
         };
-        let attempts = attach::attach(&mut ebpf, &btf, &selection);
+        let attempts = attach::attach(&mut ebpf, &btf, &selection)?;
         let seen = attempts.iter().any(|attempt| {
-            attempt.outcome.is_ok()
+            attempt.is_attached()
                 && matches!(
                     attempt.probe.role,
                     catalog::Role::Interface(_) | catalog::Role::SystemCalls
                 )
         });
         if !seen {
-            let reason = attempts
-                .iter()
-                .find_map(|attempt| attempt.outcome.as_ref().err());
+            let reason = attempts.iter().find_map(Attempt::refusal);
             return Err(Error::NothingAttached(
                 reason.map_or_else(String::new, |refusal| refusal.cause.clone()),
             ));
