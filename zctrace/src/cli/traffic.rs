@@ -15,7 +15,7 @@ use crate::{
         arena::Sizes,
         find,
         report::{Outcome, Report, Status},
-        runner,
+        resume, runner,
     },
 };
 
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Families, or the groups `demo` and `volume`.
-    #[arg(value_name = "NAME", required_unless_present_any = ["all", "list"])]
+    #[arg(value_name = "NAME", required_unless_present_any = ["all", "list", "resume"])]
     names: Vec<String>,
 
     /// Every family but those of `demo` and `volume`.
@@ -45,10 +45,18 @@ pub struct Args {
     /// Operations of `volume`.
     #[arg(long, value_name = "N", default_value_t = Sizes::default().ops, value_parser = clap::value_parser!(u64).range(1..))]
     ops: u64,
+
+    /// Be the second program of `awkward-exec`.
+    #[arg(long, value_name = "DESCRIPTOR", hide = true)]
+    resume: Option<i32>,
 }
 
 /// Runs the families, prints the truth, and fails if one failed.
 pub fn run(args: &Args) -> Result<ExitCode> {
+    if let Some(descriptor) = args.resume {
+        resume(descriptor)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.list {
         return list(args.json);
     }
@@ -141,7 +149,11 @@ fn print_outcome(outcome: &Outcome) -> Result<()> {
     }
     for row in &outcome.expected.rows {
         let role = if row.process.is_empty() { "" } else { " of " };
-        let bound = if row.at_least { " or more" } else { "" };
+        let bound = match (row.at_least, row.at_most) {
+            (true, _) => " or more",
+            (_, true) => " or less",
+            _ => "",
+        };
         writeln!(
             out,
             "    {} {}{role}{}: {}{bound}",

@@ -4,42 +4,21 @@
 //! copying on its first use would end up in the child's ledger.
 
 use std::{
-    num::NonZeroUsize,
     ops::{Deref, DerefMut},
-    ptr::NonNull,
     slice,
 };
 
-use anyhow::{Context as _, Result};
-use nix::{
-    libc::c_void,
-    sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap},
-};
+use anyhow::Result;
 
-/// Size of a page. The expectations of the fault families are for machines with this one.
-pub const PAGE: usize = 4096;
+use super::mapping::Mapping;
 
 /// Page-aligned private memory, every page of it present.
-pub struct Buffer {
-    address: NonNull<c_void>,
-    length: NonZeroUsize,
-}
+pub struct Buffer(Mapping);
 
 impl Buffer {
     /// `length` zeros.
     pub fn zeroed(length: usize) -> Result<Self> {
-        let length = NonZeroUsize::new(length).context("an empty buffer")?;
-        // SAFETY: a new anonymous mapping touches no existing memory.
-        let address = unsafe {
-            mmap_anonymous(
-                None,
-                length,
-                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
-                MapFlags::MAP_PRIVATE | MapFlags::MAP_POPULATE,
-            )
-        }
-        .context("mapping a buffer")?;
-        Ok(Self { address, length })
+        Mapping::present(length).map(Self)
     }
 
     /// `length` bytes of a pattern without zeros.
@@ -62,21 +41,13 @@ impl Deref for Buffer {
 
     fn deref(&self) -> &[u8] {
         // SAFETY: the mapping is this long, readable, and lives as long as `self`.
-        unsafe { slice::from_raw_parts(self.address.as_ptr().cast(), self.length.get()) }
+        unsafe { slice::from_raw_parts(self.0.address(), self.0.length()) }
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, writable, and borrowed only once.
-        unsafe { slice::from_raw_parts_mut(self.address.as_ptr().cast(), self.length.get()) }
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        // SAFETY: the mapping made by `zeroed`; no borrow outlives `self`.
-        let unmapped = unsafe { munmap(self.address, self.length.get()) };
-        debug_assert!(unmapped.is_ok());
+        unsafe { slice::from_raw_parts_mut(self.0.address(), self.0.length()) }
     }
 }

@@ -119,12 +119,12 @@ fn compare_row(
         }
     }
     for (field, rule, expected, measured) in fields(&row.totals, &measured, strictness) {
-        let (rule, bound) = match (rule, row.at_least) {
-            (Rule::Exact, true) => (Rule::AtLeast, "at least "),
+        let (rule, bound) = match rule {
+            Rule::Exact if row.at_least => (Rule::AtLeast, "at least "),
             // More of the same by the way: there is no upper bound either.
-            (Rule::AtMost, true) => continue,
-            (Rule::AtMost, false) => (rule, "at most "),
-            (rule, _) => (rule, ""),
+            Rule::AtMost if row.at_least => continue,
+            Rule::Exact if !row.at_most => (Rule::Exact, ""),
+            _ => (Rule::AtMost, "at most "),
         };
         let fits = match rule {
             Rule::Exact => measured == expected,
@@ -366,6 +366,17 @@ mod tests {
             names(&compare(&[read()], &measured, TRACEPOINTS)),
             ["direct"]
         );
+    }
+
+    #[test]
+    fn upper_bounds() {
+        let row = |pages: u64| ExpectedRow::new(Op::FaultCow, "anon").ops(pages);
+        let measured = process(vec![path("fault.cow", "anon", "measured", row(12).totals)]);
+        for (bound, differences) in [(12, vec![]), (11, vec!["ops"])] {
+            let demanded = [row(bound).at_most()];
+            let found = compare(&demanded, &measured, Strictness::Measured);
+            assert_eq!(names(&found), differences);
+        }
     }
 
     #[test]

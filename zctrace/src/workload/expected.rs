@@ -32,6 +32,9 @@ pub struct ExpectedRow {
     /// The numbers are lower bounds: the process does more of the same by the way.
     #[serde(default)]
     pub at_least: bool,
+    /// The numbers are upper bounds: the process does some of the same by the way, but not this.
+    #[serde(default)]
+    pub at_most: bool,
     /// The numbers.
     #[serde(flatten)]
     pub totals: Totals,
@@ -94,6 +97,7 @@ impl ExpectedRow {
             object: object.to_owned(),
             evidence: None,
             at_least: false,
+            at_most: false,
             totals: Totals::default(),
         }
     }
@@ -173,6 +177,13 @@ impl ExpectedRow {
     #[must_use]
     pub fn at_least(mut self) -> Self {
         self.at_least = true;
+        self
+    }
+
+    /// Makes the numbers upper bounds.
+    #[must_use]
+    pub fn at_most(mut self) -> Self {
+        self.at_most = true;
         self
     }
 

@@ -46,7 +46,8 @@ pub(super) const TRAFFIC: &[Traffic] = &[
         "file-overlay",
         "reads and writes through overlayfs, which calls the filesystem below",
         |arena| on(arena, Fs::Overlay),
-    ),
+    )
+    .tag("overlay"),
     Traffic::new(
         "block",
         "buffered reads and writes of a block device",

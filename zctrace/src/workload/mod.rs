@@ -12,15 +12,25 @@ pub mod exact;
 pub mod expected;
 pub mod isolation;
 pub mod loop_device;
+pub mod mapping;
 pub mod mounts;
 pub mod report;
 pub mod runner;
 pub mod shared;
 pub mod sockets;
 
+mod awkward;
 mod chars;
+mod clone;
 mod copy_file_range;
+mod demo;
+mod direct;
+mod fault_anon;
+mod fault_file;
+mod fault_huge;
 mod file;
+mod fork_pinned;
+mod many_ops;
 mod pipe;
 mod process_vm;
 mod sendfile;
@@ -37,6 +47,7 @@ use anyhow::Result;
 use nix::{sys::signal::Signal, unistd::Pid};
 
 pub use arena::Arena;
+pub use awkward::resume;
 pub use compare::{Difference, Strictness, compare};
 pub use expected::{Expected, ExpectedRow};
 
@@ -53,12 +64,20 @@ const TECHNIQUES: &[&[Traffic]] = &[
     vmsplice::TRAFFIC,
     tee::TRAFFIC,
     copy_file_range::TRAFFIC,
+    clone::TRAFFIC,
     process_vm::TRAFFIC,
+    direct::TRAFFIC,
+    fault_file::TRAFFIC,
+    fault_anon::TRAFFIC,
+    fault_huge::TRAFFIC,
+    fork_pinned::TRAFFIC,
+    many_ops::TRAFFIC,
+    demo::TRAFFIC,
 ];
 
 /// Every family, technique by technique.
 pub fn all() -> impl Iterator<Item = &'static Traffic> {
-    TECHNIQUES.iter().copied().flatten()
+    TECHNIQUES.iter().chain(awkward::TRAFFIC).copied().flatten()
 }
 
 /// The families that `name` stands for: one, or a group such as `demo`.

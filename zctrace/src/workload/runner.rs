@@ -164,7 +164,7 @@ impl Drop for Children {
 }
 
 /// Forks a child that does `run` and ends.
-fn start(comm: String, run: Run, seconds: u32, shared: Shared) -> Result<Pid> {
+pub(super) fn start(comm: String, run: Run, seconds: u32, shared: Shared) -> Result<Pid> {
     let comm = CString::new(comm)?;
     // SAFETY: the command has one thread, and the child ends without returning.
     match unsafe { fork() }.context("fork")? {
