@@ -1,3 +1,32 @@
-//! Development tasks.
+//! Development tasks, one file each: `cargo xtask --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod apt;
+mod paths;
+mod vm;
+
+/// Development tasks of zctrace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Options {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Vm(vm::Options),
+}
+
+fn main() -> ExitCode {
+    let done = match Options::parse().task {
+        Task::Vm(options) => vm::run(&options),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

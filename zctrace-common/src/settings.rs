@@ -100,6 +100,14 @@ offsets! {
     file_mode: "file.f_mode";
     /// A socket file's `struct socket`.
     file_private_data: "file.private_data";
+    /// The page cache of an open file.
+    file_mapping: "file.f_mapping";
+    /// The inode that owns a page cache.
+    mapping_host: "address_space.host";
+    /// The inode within a block device's structure.
+    bdev_inode: "bdev_inode.vfs_inode";
+    /// The block device within that structure.
+    bdev_bdev: "bdev_inode.bdev";
     /// A file's directory entry, for its name.
     file_dentry: "file.f_path.dentry" | "file.__f_path.dentry";
     /// Last component of its name.
@@ -130,6 +138,8 @@ offsets! {
     bdev_disk: "block_device.bd_disk";
     /// Name of the disk.
     gendisk_name: "gendisk.disk_name";
+    /// The file of a socket.
+    socket_file: "socket.file";
     /// The protocol's socket.
     socket_sk: "socket.sk";
     /// `AF_*`.
