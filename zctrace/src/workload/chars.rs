@@ -18,7 +18,8 @@ pub(super) const TRAFFIC: &[Traffic] = &[
     }),
     Traffic::new("char-urandom", "reads of /dev/urandom", |arena| {
         made_up(arena, "/dev/urandom")
-    }),
+    })
+    .tag("urandom"),
     Traffic::new("char-null", "writes to /dev/null", dropped),
     Traffic::new("file-proc", "reads of procfs, until its end", proc_fs),
 ];

@@ -31,7 +31,7 @@ fn prepare(arena: &Arena) -> Result<Prepared> {
     let shared = arena.shared;
     let expected = Expected::new().row(
         ExpectedRow::new(Op::ForkCow, "anon")
-            .ops(1)
+            .ops(PAGES as u64)
             .cow((PAGES * PAGE) as u64)
             .at_least(),
     );

@@ -51,7 +51,7 @@ pub(super) const TRAFFIC: &[Traffic] = &[
         "sendfile from ext4 to ext4: copied once in the kernel",
         |arena| to_file(arena, Fs::Ext4),
     )
-    .tag("sf-file-ext4"),
+    .tag("sf-f-ext4"),
 ];
 
 fn to_tcp(arena: &Arena, fs: Fs) -> Result<Prepared> {
