@@ -1,3 +1,5 @@
 //! zctrace shows, on a running Linux machine, where every I/O byte was copied and where it was not.
 
 pub mod ledger;
+pub mod target;
+pub mod tracer;
