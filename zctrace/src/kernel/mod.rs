@@ -1,0 +1,3 @@
+//! What this kernel, and the privileges here, allow.
+
+pub mod privileges;
