@@ -43,14 +43,25 @@ impl Failure {
     /// Prints it and returns the exit code.
     pub(crate) fn report(&self) -> u8 {
         if let Some((cause, remedy)) = &self.text {
-            // One line each, whatever a kernel or verifier has to say.
-            let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-            let text = format!("error: {}\n help: {}\n", line(cause), line(remedy));
+            let text = format!("error: {}\n help: {}\n", one_line(cause), one_line(remedy));
             // There is nowhere left to complain.
             let _ = io::stderr().lock().write_all(text.as_bytes());
         }
         self.code
     }
+}
+
+/// One line, whatever a kernel or verifier has to say, without Rust's `(os error 13)`.
+fn one_line(text: &str) -> String {
+    let mut words: Vec<_> = text.split_whitespace().collect();
+    while let Some(at) = words.windows(2).position(|pair| pair == ["(os", "error"]) {
+        let tail = words.get(at + 2).map_or("", |number| {
+            number.trim_start_matches(|char: char| char.is_ascii_digit() || char == ')')
+        });
+        words.splice(at..(at + 3).min(words.len()), [tail]);
+    }
+    let text = words.join(" ");
+    text.replace(" :", ":").trim_end().into()
 }
 
 /// An error with its sources, unless its message has them already.
@@ -126,6 +137,18 @@ mod tests {
         };
         let text = chain(&error);
         assert_eq!(text.matches("Permission denied").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn lines_are_short() {
+        assert_eq!(
+            one_line("cannot write x: No space left\n on device (os error 28)"),
+            "cannot write x: No space left on device"
+        );
+        assert_eq!(
+            one_line("refused (os error 1): locked (os error 13)"),
+            "refused: locked"
+        );
     }
 
     #[test]

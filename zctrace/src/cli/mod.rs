@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod doctor;
 mod duration;
 mod failure;
 mod stat;
@@ -7,7 +8,10 @@ mod target_args;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{
+    CommandFactory as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use failure::Failure;
 
@@ -44,15 +48,33 @@ struct Cli {
 enum Command {
     /// Count how bytes move, and report when it ends or in intervals
     Stat(stat::StatArgs),
+    /// Show what this kernel and these privileges allow, and how to get more
+    Doctor(doctor::DoctorArgs),
 }
 
 /// Parses the command line and runs it.
 #[must_use]
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = Cli::try_parse().unwrap_or_else(|error| hinted(error).exit());
+    let result = match cli.command {
         Command::Stat(args) => stat::run(args),
+        Command::Doctor(args) => doctor::run(&args),
     };
     ExitCode::from(result.unwrap_or_else(|failure: Failure| failure.report()))
+}
+
+/// Tells those used to `perf stat ls` where a command goes.
+fn hinted(mut error: clap::Error) -> clap::Error {
+    let word = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) => word.clone(),
+        _ => return error,
+    };
+    if !word.starts_with('-') {
+        let hint = format!("to run a command, put -- before it: -- {word} ...");
+        let hint = ContextValue::StyledStrs(vec![hint.into()]);
+        error.insert(ContextKind::Suggested, hint);
+    }
+    error
 }
 
 /// The command line's definition, for completions and the manual page.

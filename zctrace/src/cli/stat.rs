@@ -22,19 +22,19 @@ use crate::{
         sink::{self, Sink},
         table,
     },
-    run::{self, Plan},
+    run::{self, Outcome, Plan},
 };
 
 const EXAMPLES: &str = "\
 Examples:
-  zctrace stat -- cp a b                 trace a command from start to end
-  zctrace stat -p 1234 --duration 10s    a running process, for ten seconds
-  zctrace stat --port 8080 --interval 1s the server on a port, every second
-  sudo zctrace stat --json -o io.json    the whole machine, until ctrl-c
+  zctrace stat -- cp a b                   trace a command from start to end
+  zctrace stat -p 1234 --duration 10s      a running process, for ten seconds
+  zctrace stat --port 8080 --interval 1s   the server on a port, every second
+  zctrace stat --json -o io.json           the whole machine, until ctrl-c
 
 The report goes to standard output; when a command is traced, to standard error, because
-standard output is the command's. Exit status: 0 done, 2 usage, 3 could not measure; with a
-command its own, or 128 + the signal that ended it.";
+standard output is the command's. Exit status: 0 done, 2 usage error, 3 could not measure; with a
+command the command's own, or 128 + the number of the signal that ended it.";
 
 /// Arguments of `stat`.
 #[derive(Args, Debug)]
@@ -43,16 +43,29 @@ pub(crate) struct StatArgs {
     #[command(flatten)]
     target: TargetArgs,
 
+    #[command(flatten)]
+    measure: MeasureArgs,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// What is counted, and for how long.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Measurement")]
+struct MeasureArgs {
     /// How long, counted from when every probe is attached; a command is then ended with SIGTERM
-    #[arg(long, value_name = "TIME", value_parser = duration::duration)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true,
+          value_parser = duration::duration)]
     duration: Option<Duration>,
 
     /// Report what happened in each interval of this length
-    #[arg(long, value_name = "TIME", value_parser = duration::interval)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true,
+          value_parser = duration::interval)]
     interval: Option<Duration>,
 
-    /// Split rows by one more property
-    #[arg(long, value_name = "WHAT")]
+    /// Split rows by thread, file, mount, connection or cgroup
+    #[arg(long, value_name = "WHAT", hide_possible_values = true)]
     by: Option<Dimension>,
 
     /// Leave the page fault probes out: no mapped files, no copy-on-write, less cost
@@ -70,9 +83,6 @@ pub(crate) struct StatArgs {
     /// Told when every probe is attached, by a line on this file descriptor
     #[arg(long, value_name = "FD", hide = true, value_parser = clap::value_parser!(RawFd).range(0..))]
     ready_fd: Option<RawFd>,
-
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 /// Where the report goes and how it looks.
@@ -96,18 +106,13 @@ struct OutputArgs {
     all: bool,
 }
 
-/// The dimension of `--by`.
+/// The dimension of `--by`. Its help is with the option.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Dimension {
-    /// Thread id
     Thread,
-    /// File, by device and inode number
     File,
-    /// Mount
     Mount,
-    /// Socket, by its addresses
     Connection,
-    /// Cgroup
     Cgroup,
 }
 
@@ -125,24 +130,24 @@ impl From<Dimension> for By {
 
 /// Runs `stat`; the result is the exit code.
 pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
-    let ready = args.ready_fd.map(inherited).transpose()?;
+    let ready = args.measure.ready_fd.map(inherited).transpose()?;
     let plan = Plan {
         subject: args.target.subject()?,
         follow: !args.target.no_follow,
-        faults: !args.no_faults,
-        by: args.by.map_or(By::Nothing, Into::into),
-        without: args.without_probe,
-        own_cost: args.own_cost,
-        duration: args.duration,
-        interval: args.interval,
+        faults: !args.measure.no_faults,
+        by: args.measure.by.map_or(By::Nothing, Into::into),
+        without: args.measure.without_probe,
+        own_cost: args.measure.own_cost,
+        duration: args.measure.duration,
+        interval: args.measure.interval,
         ready,
     };
     let is_command = args.target.is_command();
-    let mut report = Report::open(&args.output, is_command, args.interval.is_some())?;
+    let mut report = Report::open(&args.output, is_command, args.measure.interval.is_some())?;
     let outcome = run::observe(plan, run::attach, &mut |snapshot, elapsed| {
         report.interval(snapshot, elapsed)
     })?;
-    report.end(&outcome.snapshot)?;
+    report.end(&outcome)?;
     if let Some(signal) = outcome.abandoned_by {
         return Ok(code_of_signal(signal));
     }
@@ -232,10 +237,14 @@ impl Report {
     }
 
     /// The report of the whole; after intervals the table has it too, the others do not.
-    fn end(mut self, snapshot: &Snapshot) -> Result<(), sink::Error> {
+    fn end(mut self, outcome: &Outcome) -> Result<(), sink::Error> {
+        let snapshot = &outcome.snapshot;
         match self.format {
             Format::Table { all } => {
-                let text = table::report(snapshot, self.options(all));
+                let mut text = table::report(snapshot, self.options(all));
+                if outcome.key_pressed && self.sink.is_terminal() {
+                    text.insert(0, '\n');
+                }
                 self.sink.write(|out| out.write_all(text.as_bytes()))?;
             }
             Format::Json if !self.intervals => {

@@ -48,7 +48,7 @@ pub const NEEDS: &[Need] = &[
     Need {
         capability: Capability::CAP_SYS_ADMIN,
         required: false,
-        purpose: "measure zctrace's own cost (--own-cost) and attach to functions of modules",
+        purpose: "measure zctrace's own cost (--own-cost) and set the audit's breakpoints",
     },
 ];
 
@@ -147,4 +147,29 @@ pub fn setcap_line(program: &Path) -> String {
 #[must_use]
 pub fn own_path() -> std::path::PathBuf {
     std::env::current_exe().unwrap_or_else(|_| "zctrace".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_capabilities_are_enough_to_measure() {
+        let enough = Privileges::of(1000, [Capability::CAP_BPF, Capability::CAP_PERFMON]);
+        assert_eq!(enough.missing(), []);
+        let old = Privileges::of(1000, [Capability::CAP_SYS_ADMIN]);
+        assert_eq!(old.missing(), []);
+        let half = Privileges::of(0, [Capability::CAP_BPF, Capability::CAP_SYS_PTRACE]);
+        assert_eq!(half.missing(), [Capability::CAP_PERFMON]);
+        assert!(!half.has(Capability::CAP_SYSLOG));
+    }
+
+    #[test]
+    fn the_line_can_be_typed_as_it_is() {
+        assert_eq!(
+            setcap_line(Path::new("/opt/my tools/zctrace")),
+            "sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search,cap_syslog+ep \
+             '/opt/my tools/zctrace'"
+        );
+    }
 }

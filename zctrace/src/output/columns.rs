@@ -7,7 +7,7 @@ use super::style::{Surface, paint};
 
 const GAP: usize = 2;
 /// A blank at which a cell is not broken; printed as a blank.
-pub(crate) const NO_BREAK: char = '\u{a0}';
+const NO_BREAK: &str = "\u{a0}";
 
 /// To which side of its column a cell keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,11 @@ impl Cell {
         cell
     }
 
+    /// A cell whose blanks stay where they are.
+    pub(crate) fn unbroken(text: &str, style: Style) -> Self {
+        Self::new(&unbroken(text), style)
+    }
+
     /// Appends words.
     pub(crate) fn push(&mut self, text: &str, style: Style) {
         self.words.extend(
@@ -66,22 +71,56 @@ impl Cell {
 
     /// The lines of the cell in a column of `width`, with their visible widths.
     fn lines(&self, width: usize) -> Vec<(String, usize)> {
-        let mut lines = vec![(String::new(), 0)];
+        let mut lines = vec![Line::default()];
         for (word, style) in &self.words {
             for (index, piece) in pieces(word, width).into_iter().enumerate() {
-                let piece_width = piece.width();
-                let (line, used) = lines.last_mut().expect("there is always a line");
-                let blank = usize::from(*used > 0 && index == 0);
-                if *used > 0 && *used + blank + piece_width > width {
-                    lines.push((paint(*style, piece), piece_width));
+                let line = lines.last_mut().expect("there is always a line");
+                let blank = usize::from(line.width > 0 && index == 0);
+                if line.width > 0 && line.width + blank + piece.width() > width {
+                    let mut line = Line::default();
+                    line.push(piece, 0, *style);
+                    lines.push(line);
                 } else {
-                    line.push_str(&" ".repeat(blank));
-                    line.push_str(&paint(*style, piece));
-                    *used += blank + piece_width;
+                    line.push(piece, blank, *style);
                 }
             }
         }
         lines
+            .iter()
+            .map(|line| (line.painted(), line.width))
+            .collect()
+    }
+}
+
+/// A line of a cell: stretches of one style each.
+#[derive(Debug, Default)]
+struct Line {
+    stretches: Vec<(String, Style)>,
+    width: usize,
+}
+
+impl Line {
+    fn push(&mut self, text: &str, blank: usize, style: Style) {
+        self.width += blank + text.width();
+        let blank = " ".repeat(blank);
+        match self.stretches.last_mut() {
+            Some((stretch, last)) if *last == style => {
+                stretch.push_str(&blank);
+                stretch.push_str(text);
+            }
+            Some((stretch, _)) => {
+                stretch.push_str(&blank);
+                self.stretches.push((text.into(), style));
+            }
+            None => self.stretches.push((text.into(), style)),
+        }
+    }
+
+    fn painted(&self) -> String {
+        self.stretches
+            .iter()
+            .map(|(text, style)| paint(*style, text))
+            .collect()
     }
 }
 
@@ -110,6 +149,11 @@ fn pieces(word: &str, width: usize) -> Vec<&str> {
     }
     pieces.push(rest);
     pieces
+}
+
+/// `text` as one word.
+pub(crate) fn unbroken(text: &str) -> String {
+    text.replace(' ', NO_BREAK)
 }
 
 /// One line of a table, or several where something wraps.
@@ -365,6 +409,21 @@ mod tests {
              file:ext4       12  copied to\n\
              ->tcp               user,\n\
              \x20                   spliced\n"
+        );
+    }
+
+    #[test]
+    fn a_style_is_switched_only_where_it_changes() {
+        let bold = Style::new().bold();
+        let mut cell = Cell::new("one two", bold);
+        cell.push("three", Style::new());
+        assert_eq!(
+            cell.lines(80),
+            [(
+                format!("{} three", paint(bold, "one two"))
+                    .replace("two\u{1b}[0m ", "two \u{1b}[0m"),
+                13
+            )]
         );
     }
 

@@ -1,6 +1,7 @@
 //! How documents are written: tables for people, JSON and CSV for programs.
 
 pub mod bytes;
+pub mod checkup;
 pub(crate) mod columns;
 pub mod csv;
 pub mod escape;

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::unistd::{AccessFlags, access};
 use tempfile::NamedTempFile;
 
 use super::style::Surface;
@@ -74,6 +75,8 @@ impl Whole {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
+        // Asked first, because `tempfile` speaks of a file that the user never chose.
+        access(directory, AccessFlags::W_OK | AccessFlags::X_OK)?;
         let file = tempfile::Builder::new()
             .prefix(".zctrace-")
             .tempfile_in(directory)?;
@@ -136,6 +139,17 @@ impl Sink {
     #[must_use]
     pub fn surface(&self) -> Surface {
         self.surface
+    }
+
+    /// Whether a person is looking.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        match &self.to {
+            To::Stdout => io::stdout().is_terminal(),
+            To::Stderr => io::stderr().is_terminal(),
+            To::Stream(file) => file.is_terminal(),
+            To::Whole(_) => false,
+        }
     }
 
     /// Lets `write` write and passes it all on.
@@ -299,7 +313,9 @@ mod tests {
 
     #[test]
     fn a_mistake_shows_before_the_trace() {
-        assert!(Sink::file(Path::new("/no/such/directory/report"), false).is_err());
+        let error = Sink::file(Path::new("/no/such/directory/report"), false).unwrap_err();
+        let text = "cannot write /no/such/directory/report: No such file or directory (os error 2)";
+        assert_eq!(error.to_string(), text);
         assert!(Sink::file(Path::new("/"), false).is_err());
     }
 }

@@ -6,7 +6,7 @@ use anstyle::Style;
 
 use super::{
     bytes::{bytes, copies_per_byte, count, duration, percent},
-    columns::{Align, Cell, Column, Columns, NO_BREAK, Narrow},
+    columns::{Align, Cell, Column, Columns, Narrow, unbroken},
     escape::printable,
     style::{Palette, Surface, paint},
 };
@@ -206,12 +206,13 @@ impl Shape {
         for path in process.paths.iter().take(shown) {
             let inferred = path.evidence == "inferred";
             let mark = if inferred { "~" } else { " " };
+            let style = if inferred {
+                self.palette.warning
+            } else {
+                Style::new()
+            };
             let mut cells = vec![
-                indented(
-                    &format!("{mark} {}", printable(&path.op)),
-                    self.palette,
-                    inferred,
-                ),
+                Cell::unbroken(&format!("{mark} {}", printable(&path.op)), style),
                 Cell::new(&printable(&path.object), Style::new()),
             ];
             if self.by {
@@ -309,20 +310,6 @@ impl Shape {
         }
         cell
     }
-}
-
-/// A cell whose blanks stay where they are.
-fn indented(text: &str, palette: Palette, inferred: bool) -> Cell {
-    let style = if inferred {
-        palette.warning
-    } else {
-        Style::new()
-    };
-    Cell::new(&unbroken(text), style)
-}
-
-fn unbroken(text: &str) -> String {
-    text.replace(' ', &NO_BREAK.to_string())
 }
 
 /// Lines about a process as a whole: what went over the network, and what is not over.

@@ -278,15 +278,18 @@ fn pointers(words: &[CString]) -> Vec<*const libc::c_char> {
 
 /// The program that a shell would run.
 fn locate(name: &Path, path: &OsStr) -> Result<PathBuf, Error> {
-    let mut refused = None;
-    let candidates: Vec<_> = if name.as_os_str().as_bytes().contains(&b'/') {
+    let is_path = name.as_os_str().as_bytes().contains(&b'/');
+    let candidates: Vec<_> = if is_path {
         vec![name.to_owned()]
     } else {
         std::env::split_paths(path)
             .filter(|_| !name.as_os_str().is_empty())
             .map(|directory| directory.join(name))
+            // A directory that may not be searched holds nothing for this user.
+            .filter(|candidate| candidate.exists())
             .collect()
     };
+    let mut refused = None;
     for candidate in candidates {
         match executable(&candidate) {
             Ok(()) => return Ok(candidate),

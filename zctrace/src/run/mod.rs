@@ -32,7 +32,7 @@ use self::{
     signals::{Asked, Signals},
 };
 use crate::{
-    kernel::privileges::Privileges,
+    kernel::{self, privileges::Privileges},
     ledger::{Counted, Coverage, ExitStatus, SCHEMA, Snapshot, Target},
     output::{escape, sink},
     target::{self, Resolved, Spec, View},
@@ -84,6 +84,8 @@ pub struct Outcome {
     pub snapshot: Snapshot,
     /// The signal that ended the wait for a command which still runs.
     pub abandoned_by: Option<i32>,
+    /// A key was pressed to end it, so the terminal shows `^C` in the line of the cursor.
+    pub key_pressed: bool,
 }
 
 /// Where readings come from.
@@ -202,6 +204,7 @@ pub fn observe<M: Meter>(
         started_at: Timestamp::now(),
         last_at: Duration::ZERO,
         seq: 0,
+        key_pressed: false,
         view,
         meter,
     };
@@ -256,6 +259,7 @@ struct Observation<M> {
     last: Counted,
     last_at: Duration,
     seq: u64,
+    key_pressed: bool,
 }
 
 impl<M: Meter> Observation<M> {
@@ -307,6 +311,7 @@ impl<M: Meter> Observation<M> {
             while let Some(asked) = signals.next().map_err(system("read signals"))? {
                 let again = asked_at.is_some_and(|at| at.elapsed() < IMPATIENCE);
                 asked_at = Some(Instant::now());
+                self.key_pressed |= asked.by_terminal;
                 match &life {
                     Life::Command(command) if !again => pass_on(command, asked),
                     Life::Command(_) => {
@@ -362,6 +367,7 @@ impl<M: Meter> Observation<M> {
         Ok(Outcome {
             snapshot,
             abandoned_by: abandoned_by.map(|asked| asked.signal as i32),
+            key_pressed: self.key_pressed,
         })
     }
 
@@ -407,7 +413,7 @@ impl<M: Meter> Observation<M> {
         Snapshot {
             schema: SCHEMA.into(),
             seq: None,
-            kernel: release(),
+            kernel: kernel::release(),
             arch: std::env::consts::ARCH.into(),
             backend: self.meter.backend().into(),
             target: self.named.clone(),
@@ -452,13 +458,6 @@ fn pass_on(command: &Running, asked: Asked) {
     if !asked.by_terminal {
         command.signal(asked.signal);
     }
-}
-
-fn release() -> String {
-    nix::sys::utsname::uname().map_or_else(
-        |_| String::new(),
-        |name| name.release().to_string_lossy().into_owned(),
-    )
 }
 
 /// With microseconds, which is more than anybody can line up with another clock.
