@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod apt;
+mod job;
 mod paths;
+mod setup;
+mod test;
 mod vm;
 
 /// Development tasks of zctrace.
@@ -18,11 +21,15 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Task {
-    Vm(vm::Options),
+    Setup(setup::Options),
+    Vm(Box<vm::Options>),
+    Test(test::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Options::parse().task {
+        Task::Setup(options) => setup::run(&options),
+        Task::Test(options) => test::run(&options),
         Task::Vm(options) => vm::run(&options),
     };
     done.unwrap_or_else(|error| {

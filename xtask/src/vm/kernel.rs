@@ -174,7 +174,7 @@ fn download(series: Series, suite: &str, mirror: &apt::Mirror, dir: &Path) -> Re
         .into_string()
         .ok()
         .context("a release name that is no text")?;
-    run(Command::new("depmod").arg("-b").arg(&root).arg(&release))?;
+    depmod(&root, &release)?;
 
     let kernel = Kernel {
         release,
@@ -207,6 +207,14 @@ fn merge_lib(root: &Path) -> Result<()> {
     if !lib.exists() {
         std::os::unix::fs::symlink("usr/lib", &lib)?;
     }
+    Ok(())
+}
+
+/// Indexes the modules in `root`.
+pub(super) fn depmod(root: &Path, release: &str) -> Result<()> {
+    let program =
+        paths::find_program("depmod").context("no depmod; `cargo xtask setup --vm` installs it")?;
+    run(Command::new(program).arg("-b").arg(root).arg(release))?;
     Ok(())
 }
 

@@ -15,9 +15,9 @@ pub(crate) mod guest;
 pub(crate) mod initramfs;
 mod kernel;
 
-pub(crate) use guest::{Guest, Outcome};
+pub(crate) use guest::{Guest, Outcome, Stream};
 pub(crate) use initramfs::Extra;
-pub(crate) use kernel::{SERIES, Series, fetch};
+pub(crate) use kernel::{Kernel, SERIES, Series, fetch};
 
 /// The status when a kernel could not be had; automake's for a skipped test.
 pub(crate) const SKIPPED: u8 = 77;
@@ -194,7 +194,8 @@ fn extra(file: &str) -> Result<Extra> {
     };
     let mut path = PathBuf::from(source);
     if !source.contains('/') && !path.exists() {
-        path = initramfs::find_program(source)?;
+        path = paths::find_program(source)
+            .with_context(|| format!("no program {source} on this machine"))?;
     }
     let name = path
         .file_name()
