@@ -159,7 +159,10 @@ impl Missing {
         }
         if self.toolchain {
             if !toolchain::debian_is_installed() {
-                bail!("{}", by_hand());
+                bail!(
+                    "Debian's Rust here is too old, or has no `core` for BPF\n{}",
+                    by_hand()
+                );
             }
             toolchain::link().step("setup: linking Debian's Rust into rustup as zctrace-bpf")?;
         }

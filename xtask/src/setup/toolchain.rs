@@ -58,9 +58,25 @@ fn has_bpf_core(sysroot: &Path) -> bool {
     sysroot.join("lib/rustlib/bpfel-unknown-none/lib").is_dir()
 }
 
-/// Whether Debian's toolchain is installed, and needs only to be linked.
+/// Whether Debian's toolchain is installed, new enough, and needs only to be linked. Where the
+/// security suite is not among the machine's sources, it is too old.
 pub(super) fn debian_is_installed() -> bool {
-    has_bpf_core(Path::new("/usr")) && Path::new("/usr/bin/rustc").exists()
+    has_bpf_core(Path::new("/usr"))
+        && Job::new("/usr/bin/rustc")
+            .arg("--version")
+            .read()
+            .is_some_and(|text| is_new_enough(&text, env!("CARGO_PKG_RUST_VERSION")))
+}
+
+/// Compares what `rustc --version` prints with the version the workspace asks for.
+fn is_new_enough(text: &str, wanted: &str) -> bool {
+    let parts = |version: &str| -> Option<(u32, u32)> {
+        let (major, rest) = version.split_once('.')?;
+        let minor = rest.split('.').next()?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    };
+    let version = text.strip_prefix("rustc ").and_then(parts);
+    version.is_some() && version >= parts(wanted)
 }
 
 pub(super) fn linker_works() -> bool {
@@ -84,4 +100,17 @@ pub(super) fn install_linker() -> Job {
         .env("PATH", format!("{LLVM}/bin:{path}"))
         .env("LLVM_PREFIX", LLVM)
         .limit(std::time::Duration::from_mins(30))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compares_versions_as_numbers() {
+        assert!(is_new_enough("rustc 1.96.0 (abc 2026-05-25)", "1.95"));
+        assert!(is_new_enough("rustc 1.100.0", "1.95.1"));
+        assert!(!is_new_enough("rustc 1.85.0", "1.95"));
+        assert!(!is_new_enough("", "1.95"));
+    }
 }
