@@ -147,12 +147,27 @@ impl Job {
             on_line(&line);
         }
         let status = child.wait()?;
-        Ok(Ended {
+        Ok(self.ended(status, begin))
+    }
+
+    /// Runs it with our own outputs.
+    pub(crate) fn shown(&self) -> Result<Ended> {
+        let begin = Instant::now();
+        let status = self
+            .command()
+            .status()
+            .with_context(|| format!("running {}", self.name()))?;
+        Ok(self.ended(status, begin))
+    }
+
+    fn ended(&self, status: ExitStatus, begin: Instant) -> Ended {
+        let took = begin.elapsed();
+        let stopped = status.code().is_some_and(|code| TIMED_OUT.contains(&code));
+        Ended {
             status,
-            timed_out: status.code().is_some_and(|code| TIMED_OUT.contains(&code))
-                && begin.elapsed() >= self.limit,
-            took: begin.elapsed(),
-        })
+            timed_out: stopped && took >= self.limit,
+            took,
+        }
     }
 
     /// Runs it silently; what it printed to its standard output, if it succeeded.

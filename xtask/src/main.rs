@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod apt;
+mod bench;
+mod binaries;
+mod demo;
 mod job;
 mod paths;
 mod setup;
@@ -22,13 +25,17 @@ struct Options {
 #[derive(Subcommand)]
 enum Task {
     Setup(setup::Options),
-    Vm(Box<vm::Options>),
+    Demo(demo::Options),
     Test(test::Options),
+    Vm(Box<vm::Options>),
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Options::parse().task {
         Task::Setup(options) => setup::run(&options),
+        Task::Demo(options) => demo::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Vm(options) => vm::run(&options),
     };
