@@ -1,3 +1,7 @@
 //! The `zctrace` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    zctrace::cli::main()
+}
