@@ -106,9 +106,12 @@ impl Missing {
     fn find(purposes: &[Purpose]) -> Self {
         let wanted = |tool: &tools::Tool| purposes.iter().any(|one| tool.purposes.contains(one));
         let build = purposes.contains(&Purpose::Build);
+        let linker = build && !toolchain::linker_works();
         Self {
-            toolchain: build && toolchain::find().is_none(),
-            linker: build && !toolchain::linker_works(),
+            // A linker has to know its rustc's LLVM; the one we build knows Debian's.
+            toolchain: build
+                && toolchain::find().is_none_or(|name| linker && name != toolchain::LINKED),
+            linker,
             tools: tools::TOOLS
                 .into_iter()
                 .filter(|tool| wanted(tool) && !tool.is_here())
@@ -236,7 +239,8 @@ impl Missing {
 
 fn by_hand() -> String {
     "Where Debian's packages cannot be had, a nightly does as well:\n  \
-     rustup toolchain install nightly --component rust-src\n  cargo install bpf-linker"
+     rustup toolchain install nightly --component rust-src\n\
+     with bpf-linker from https://github.com/aya-rs/bpf-linker#installation"
         .to_owned()
 }
 
