@@ -35,10 +35,12 @@ mod pipe;
 mod process_vm;
 mod sendfile;
 mod splice;
+mod splice_unix;
 mod tcp;
 mod tee;
 mod udp;
 mod unix;
+mod unspliceable;
 mod vmsplice;
 
 use std::{any::Any, fmt};
@@ -61,6 +63,8 @@ const TECHNIQUES: &[&[Traffic]] = &[
     udp::TRAFFIC,
     sendfile::TRAFFIC,
     splice::TRAFFIC,
+    splice_unix::TRAFFIC,
+    unspliceable::TRAFFIC,
     vmsplice::TRAFFIC,
     tee::TRAFFIC,
     copy_file_range::TRAFFIC,
