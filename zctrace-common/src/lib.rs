@@ -84,6 +84,21 @@ pub struct Counters {
     pub encrypted: u64,
 }
 
+impl Counters {
+    /// Nothing.
+    pub const ZERO: Self = Self {
+        ops: 0,
+        errors: 0,
+        moved: 0,
+        class: [0; 9],
+        deferred: 0,
+        recopied: 0,
+        wasted: 0,
+        cow: 0,
+        encrypted: 0,
+    };
+}
+
 /// Key of one row of the ledger.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -187,6 +202,13 @@ pub struct Task {
     pub entry: [u64; 4],
     /// Runs of zctrace's programs that passed the target filter.
     pub runs: u64,
+    /// What is left to be explained while an operation is settled.
+    pub rest: u64,
+    /// A place to pass values through: see `zctrace-ebpf/src/kernel.rs`.
+    pub scratch: u64,
+    /// The result of settling an operation. Here and not on the stack, which is small, and so that
+    /// the verifier forgets what it knew of the values: it would follow every combination.
+    pub delta: Counters,
 }
 
 impl Task {
@@ -214,6 +236,9 @@ impl Task {
         fault: [0; 4],
         entry: [0; 4],
         runs: 0,
+        rest: 0,
+        scratch: 0,
+        delta: Counters::ZERO,
     };
 }
 
@@ -261,7 +286,7 @@ const _: () = {
     assert!(size_of::<Proc>() == 48);
     assert!(size_of::<Label>() == 48);
     assert!(size_of::<Loss>() == 16);
-    assert!(size_of::<Task>() == 16 + 8 * Acc::COUNT + 24 + 32 + 32 + 8);
+    assert!(size_of::<Task>() == 16 + 8 * Acc::COUNT + 24 + 32 + 32 + 24 + size_of::<Counters>());
     assert!(core::mem::offset_of!(Counters, class) == 24);
     assert!(core::mem::offset_of!(RowKey, source) == 8);
 };

@@ -24,7 +24,7 @@ macro_rules! offsets {
             /// Resolves every field: `resolve` is given a source expression and returns its value.
             ///
             /// A source is `struct.member.member` for a byte offset, `bit:struct.member` for a bit
-            /// offset, or `enum:NAME` for an enumerator. The first source that resolves is used; a
+            /// offset, or `enum:TYPE.NAME` for an enumerator. The first source that resolves is used; a
             /// field without one stays [`ABSENT`].
             pub fn resolve(mut resolve: impl FnMut(&str) -> Option<u32>) -> Self {
                 let mut first = |sources: &[&str]| {
@@ -70,6 +70,8 @@ offsets! {
     task_files: "task_struct.files";
     /// The cgroups it is in.
     task_cgroups: "task_struct.cgroups";
+    /// `TS_*` of the thread: whether it runs a 32-bit system call (x86).
+    task_status: "task_struct.thread_info.status";
     /// Thread id in the initial PID namespace.
     task_pid: "task_struct.pid";
     /// Thread group id in the initial PID namespace.
@@ -165,7 +167,9 @@ offsets! {
     /// `NETIF_F_*` of the route.
     sock_route_caps: "sock.sk_route_caps";
     /// Bit number in [`Offsets::sock_flags`].
-    bit_sock_zerocopy: "enum:SOCK_ZEROCOPY";
+    bit_sock_zerocopy: "enum:sock_flags.SOCK_ZEROCOPY";
+    /// The upper-layer protocol of a TCP socket, such as kernel TLS.
+    sock_ulp: "inet_connection_sock.icsk_ulp_ops";
     /// `MSG_*`.
     msghdr_flags: "msghdr.msg_flags";
     /// A caller's own `ubuf_info` (io_uring).
@@ -177,11 +181,11 @@ offsets! {
     /// Bytes left in an iterator.
     iter_count: "iov_iter.count";
     /// A single user buffer.
-    iter_ubuf: "enum:ITER_UBUF";
+    iter_ubuf: "enum:iter_type.ITER_UBUF";
     /// A vector of user buffers.
-    iter_iovec: "enum:ITER_IOVEC";
+    iter_iovec: "enum:iter_type.ITER_IOVEC";
     /// Pages of a pipe (6.1: sendfile and splice reads).
-    iter_pipe: "enum:ITER_PIPE";
+    iter_pipe: "enum:iter_type.ITER_PIPE";
     /// The file of a request.
     kiocb_filp: "kiocb.ki_filp";
     /// `IOCB_*`.

@@ -95,7 +95,7 @@ fn kernel_thread(task: &mut Task, acc: Acc, bytes: u64) {
         _ => return,
     };
     let ends = Ends::of(object::UNKNOWN);
-    if let Some(row) = row(task, Op::Kernel, Evidence::Measured, &ends) {
+    if let Some(row) = row(task, Op::Kernel as u16, Evidence::Measured, &ends) {
         // SAFETY: a map value.
         unsafe {
             add(&raw mut (*row).ops, 1);
@@ -122,7 +122,7 @@ pub(crate) fn finish(task: &mut Task, op: Op, shape: Shape, ends: &Ends, result:
     {
         task.filled = 0;
         task.acc[only as usize] = 0;
-        if let Some(row) = row(task, op, Evidence::Measured, ends) {
+        if let Some(row) = row(task, op as u16, Evidence::Measured, ends) {
             // SAFETY: a map value.
             unsafe {
                 add(&raw mut (*row).ops, 1);
@@ -132,48 +132,58 @@ pub(crate) fn finish(task: &mut Task, op: Op, shape: Shape, ends: &Ends, result:
         }
         return;
     }
-    let delta = settle::settle(task, shape, result);
-    record(task, op, ends, &delta);
+    settle::settle(task, shape, result);
+    record(task, op as u16, ends);
 }
 
-/// Adds what [`settle::settle`] found out to the row, or to two where the evidence differs.
+/// Adds [`Task::delta`] to the row, or to two where the evidence differs.
 #[inline(never)]
-fn record(task: &mut Task, op: Op, ends: &Ends, delta: &Counters) {
-    let direct = delta.class[Class::Direct as usize];
-    let unproven = if direct != 0 && !object::does_dma(ends) { direct } else { 0 };
-    if unproven == 0 || unproven != delta.moved {
+pub(crate) fn record(task: &mut Task, op: u16, ends: &Ends) {
+    let moved = task.delta.moved;
+    let direct = task.delta.class[Class::Direct as usize];
+    let unproven = if direct != 0 && !object::does_dma(ends) {
+        direct
+    } else {
+        0
+    };
+    if unproven == 0 || unproven != moved {
+        task.delta.moved = moved - unproven;
+        task.delta.class[Class::Direct as usize] = direct - unproven;
         if let Some(row) = row(task, op, Evidence::Measured, ends) {
-            merge(row, delta, unproven);
+            merge(row, &task.delta);
+        }
+        task.delta = Counters::ZERO;
+    }
+    if unproven != 0 {
+        task.delta.moved = unproven;
+        task.delta.class[Class::Direct as usize] = unproven;
+        if let Some(row) = row(task, op, Evidence::Inferred, ends) {
+            merge(row, &task.delta);
         }
     }
-    if unproven != 0 && let Some(row) = row(task, op, Evidence::Inferred, ends) {
-        // SAFETY: a map value.
-        unsafe {
-            add(&raw mut (*row).moved, unproven);
-            add(&raw mut (*row).class[Class::Direct as usize], unproven);
-            if unproven == delta.moved {
-                add(&raw mut (*row).ops, delta.ops);
-                add_nonzero(&raw mut (*row).recopied, delta.recopied);
-                add_nonzero(&raw mut (*row).wasted, delta.wasted);
-            }
-        }
+}
+
+/// Adds [`Task::delta`] to the row of the call that [`Task::entry`] describes: concluded, not
+/// measured.
+#[inline(always)]
+pub(crate) fn record_inferred(task: &mut Task, op: u16) {
+    let [source, sink, _, dimension] = task.entry;
+    let ends = Ends::stored(source, sink, dimension);
+    if let Some(row) = row(task, op, Evidence::Inferred, &ends) {
+        merge(row, &task.delta);
     }
 }
 
 #[inline(always)]
-pub(crate) fn merge(row: *mut Counters, delta: &Counters, without_direct: u64) {
+fn merge(row: *mut Counters, delta: &Counters) {
     // SAFETY: a map value.
     unsafe {
         add_nonzero(&raw mut (*row).ops, delta.ops);
         add_nonzero(&raw mut (*row).errors, delta.errors);
-        add_nonzero(&raw mut (*row).moved, delta.moved - without_direct);
+        add_nonzero(&raw mut (*row).moved, delta.moved);
         let mut class = 0;
         while class < delta.class.len() {
-            let mut value = delta.class[class];
-            if class == Class::Direct as usize {
-                value -= without_direct;
-            }
-            add_nonzero(&raw mut (*row).class[class], value);
+            add_nonzero(&raw mut (*row).class[class], delta.class[class]);
             class += 1;
         }
         add_nonzero(&raw mut (*row).deferred, delta.deferred);
@@ -188,12 +198,12 @@ pub(crate) fn merge(row: *mut Counters, delta: &Counters, without_direct: u64) {
 #[inline(always)]
 pub(crate) fn row(
     task: &mut Task,
-    op: Op,
+    op: u16,
     evidence: Evidence,
     ends: &Ends,
 ) -> Option<*mut Counters> {
     const USED: u32 = 1 << 31;
-    let cached = USED | op as u32 | (evidence as u32) << 16;
+    let cached = USED | u32::from(op) | (evidence as u32) << 16;
     if task.cached_op == cached
         && task.cached_source == ends.source
         && task.cached_sink == ends.sink
@@ -201,7 +211,7 @@ pub(crate) fn row(
     {
         return ROWS.get_ptr_mut(task.cached_slot);
     }
-    let slot = find_row(task, op as u16, evidence as u8, ends)?;
+    let slot = find_row(task, op, evidence as u8, ends)?;
     if ends.dimension == 0 {
         task.cached_op = cached;
         task.cached_source = ends.source;

@@ -18,7 +18,7 @@ macro_rules! interface {
         $(fexit! {
             $name(ctx) {
                 if let Some(task) = target::current() {
-                    let ends = Ends::file::<Typed>(ctx.arg(0));
+                    let ends = Ends::file::<Typed>(task, ctx.arg(0));
                     account::finish(task, Op::$op, Shape::$shape, &ends, returned(&ctx));
                 }
             }

@@ -18,7 +18,10 @@ pub(crate) const FMODE_WRITE: u32 = 2;
 /// Which legs an operation between two objects has.
 #[inline(always)]
 pub(crate) fn legs(ends: &Ends) -> Shape {
-    match (object::is(ends.source, ObjectKind::Pipe), object::is(ends.sink, ObjectKind::Pipe)) {
+    match (
+        object::is(ends.source, ObjectKind::Pipe),
+        object::is(ends.sink, ObjectKind::Pipe),
+    ) {
         // `splice_pipe_to_pipe` moves references on its only branch.
         (true, true) => Shape::Reference,
         (true, false) => Shape::Sink,
@@ -33,7 +36,7 @@ fexit! {
             let sink = object::file_of_fd(ctx.arg(0));
             let source = object::file_of_fd(ctx.arg(1));
             if !sink.is_null() && !source.is_null() {
-                let ends = Ends::files::<Probed>(source, sink);
+                let ends = Ends::files::<Probed>(task, source, sink);
                 account::finish(task, Op::Sendfile, legs(&ends), &ends, returned(&ctx));
             }
         }
@@ -44,7 +47,7 @@ fexit! {
     /// io_uring gets here too, under another system call.
     do_splice(ctx) {
         if let Some(task) = target::current() && kernel::current_nr() == nr::SPLICE {
-            let ends = Ends::files::<Typed>(ctx.arg(0), ctx.arg(2));
+            let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
             account::finish(task, Op::Splice, legs(&ends), &ends, returned(&ctx));
         }
     }
@@ -53,7 +56,7 @@ fexit! {
 fexit! {
     do_tee(ctx) {
         if let Some(task) = target::current() && kernel::current_nr() == nr::TEE {
-            let ends = Ends::files::<Typed>(ctx.arg(0), ctx.arg(1));
+            let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(1));
             account::finish(task, Op::Tee, Shape::Reference, &ends, returned(&ctx));
         }
     }
@@ -78,7 +81,7 @@ fexit! {
 fexit! {
     vfs_copy_file_range(ctx) {
         if let Some(task) = target::current() && kernel::current_nr() == nr::COPY_FILE_RANGE {
-            let ends = Ends::files::<Typed>(ctx.arg(0), ctx.arg(2));
+            let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
             account::finish(task, Op::CopyFileRange, Shape::Both, &ends, returned(&ctx));
         }
     }
@@ -88,7 +91,7 @@ fexit! {
     /// `FICLONE`, `FICLONERANGE`.
     vfs_clone_file_range(ctx) {
         if let Some(task) = target::current() && kernel::current_nr() == nr::IOCTL {
-            let ends = Ends::files::<Typed>(ctx.arg(0), ctx.arg(2));
+            let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
             account::finish(task, Op::Clone, Shape::Both, &ends, returned(&ctx));
         }
     }
@@ -98,7 +101,7 @@ fexit! {
     /// `FIDEDUPERANGE`, once for each destination.
     vfs_dedupe_file_range_one(ctx) {
         if let Some(task) = target::current() && kernel::current_nr() == nr::IOCTL {
-            let ends = Ends::files::<Typed>(ctx.arg(0), ctx.arg(2));
+            let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
             account::finish(task, Op::Clone, Shape::Both, &ends, returned(&ctx));
         }
     }

@@ -3,7 +3,7 @@
 //! `Task::fault[0]` holds what the thread is in and what happened there, `Task::fault[1]` the page
 //! table entries set so far.
 
-use zctrace_common::{ABSENT, Class, Counters, Evidence, Op, Task};
+use zctrace_common::{ABSENT, Class, Counters, Op, Task};
 
 use crate::{
     account,
@@ -71,7 +71,8 @@ fexit! {
         let vma = kernel::pointer::<Typed>(vmf, offset!(vmf_vma));
         let file = kernel::pointer::<Typed>(vma, offset!(vma_file));
         if !file.is_null() && !is_anonymous(page) {
-            copied(task, Op::FaultCow, &Ends::file::<Typed>(file), PAGE_SIZE, PAGE_SIZE);
+            let ends = Ends::file::<Typed>(task, file);
+            copied(task, Op::FaultCow, &ends, PAGE_SIZE, PAGE_SIZE);
         } else {
             copied(task, Op::FaultCow, &Ends::of(ANON), PAGE_SIZE, 0);
         }
@@ -83,7 +84,11 @@ fexit! {
 pub(crate) fn is_anonymous(page: *const u8) -> bool {
     const PAGE_MAPPING_ANON: u64 = 1;
     let head: u64 = Probed::load(page, offset!(page_compound_head));
-    let page = if head & 1 != 0 { (head - 1) as *const u8 } else { page };
+    let page = if head & 1 != 0 {
+        (head - 1) as *const u8
+    } else {
+        page
+    };
     Probed::load::<u64>(page, offset!(page_mapping)) & PAGE_MAPPING_ANON != 0
 }
 
@@ -131,19 +136,22 @@ fexit! {
         let ended_well = crate::probe::returned(&ctx) as u32 & FAILED == 0;
         let copy = kernel::pointer::<Typed>(vmf, offset!(vmf_cow_page));
         if ended_well && !copy.is_null() {
-            copied(task, Op::FaultCow, &Ends::file::<Typed>(file), PAGE_SIZE, PAGE_SIZE);
+            let ends = Ends::file::<Typed>(task, file);
+            copied(task, Op::FaultCow, &ends, PAGE_SIZE, PAGE_SIZE);
             return 0;
         }
-        let mut delta = Counters { ops: 1, ..Counters::default() };
-        if setting!(counts_ptes) != 0 {
-            delta.moved = task.fault[1] * PAGE_SIZE;
-            delta.class[Class::Mapped as usize] = delta.moved;
+        let (moved, class) = if setting!(counts_ptes) != 0 {
+            (task.fault[1] * PAGE_SIZE, Class::Mapped)
         } else if ended_well {
-            delta.moved = PAGE_SIZE;
-            delta.class[Class::Unexplained as usize] = delta.moved;
-        }
-        if delta.moved != 0 {
-            record(task, Op::FaultMap, &Ends::file::<Typed>(file), &delta);
+            (PAGE_SIZE, Class::Unexplained)
+        } else {
+            return 0;
+        };
+        if moved != 0 {
+            let ends = Ends::file::<Typed>(task, file);
+            task.delta = Counters { ops: 1, moved, ..Counters::ZERO };
+            task.delta.class[class as usize] = moved;
+            record(task, Op::FaultMap, &ends);
         }
     }
 }
@@ -188,26 +196,38 @@ fexit! {
 
 #[inline(always)]
 fn huge_page_copied(vma: *const u8, pages: u64) {
-    let Some(task) = target::current() else { return };
-    let op = if task.fault[0] & IN_FORK != 0 { Op::ForkCow } else { Op::FaultCow };
+    let Some(task) = target::current() else {
+        return;
+    };
+    let op = if task.fault[0] & IN_FORK != 0 {
+        Op::ForkCow
+    } else {
+        Op::FaultCow
+    };
     let file = kernel::pointer::<Typed>(vma, offset!(vma_file));
-    let ends = if file.is_null() { Ends::of(ANON) } else { Ends::file::<Typed>(file) };
+    let ends = if file.is_null() {
+        Ends::of(ANON)
+    } else {
+        Ends::file::<Typed>(task, file)
+    };
     copied(task, op, &ends, pages * PAGE_SIZE, 0);
 }
 
 #[inline(always)]
 fn copied(task: &mut Task, op: Op, ends: &Ends, bytes: u64, mapped: u64) {
-    let mut delta = Counters { ops: 1, moved: mapped, cow: bytes, ..Counters::default() };
-    delta.class[Class::Mapped as usize] = mapped;
-    record(task, op, ends, &delta);
+    task.delta = Counters {
+        ops: 1,
+        moved: mapped,
+        cow: bytes,
+        ..Counters::ZERO
+    };
+    task.delta.class[Class::Mapped as usize] = mapped;
+    record(task, op, ends);
 }
 
 #[inline(always)]
-fn record(task: &mut Task, op: Op, ends: &Ends, delta: &Counters) {
-    if task.flags & Task::KTHREAD != 0 {
-        return;
-    }
-    if let Some(row) = account::row(task, op, Evidence::Measured, ends) {
-        account::merge(row, delta, 0);
+fn record(task: &mut Task, op: Op, ends: &Ends) {
+    if task.flags & Task::KTHREAD == 0 {
+        account::record(task, op as u16, ends);
     }
 }

@@ -43,7 +43,9 @@ pub(crate) fn of_type(raw: u8) -> Memory {
 /// `bytes` went into `iter`.
 #[inline(always)]
 pub(crate) fn filled(iter: *const u8, bytes: i64) {
-    if bytes > 0 && let Some(task) = target::current() {
+    if bytes > 0
+        && let Some(task) = target::current()
+    {
         match memory(iter) {
             Memory::User => account::saw_in(task, Acc::ToUser, bytes as u64),
             Memory::Kernel => account::saw_in(task, Acc::SourceCopy, bytes as u64),
@@ -55,7 +57,9 @@ pub(crate) fn filled(iter: *const u8, bytes: i64) {
 /// `bytes` came out of `iter`.
 #[inline(always)]
 pub(crate) fn drained(iter: *const u8, bytes: i64) {
-    if bytes > 0 && let Some(task) = target::current() {
+    if bytes > 0
+        && let Some(task) = target::current()
+    {
         match memory(iter) {
             Memory::User => account::saw_in(task, Acc::FromUser, bytes as u64),
             _ => account::saw_in(task, Acc::SinkCopy, bytes as u64),
@@ -120,7 +124,10 @@ fn is_sparse(iocb: *const u8) -> bool {
 #[inline(always)]
 fn from_user_memory() -> bool {
     use kernel::nr::{PWRITE64, PWRITEV, PWRITEV2, WRITE, WRITEV};
-    matches!(kernel::current_nr(), WRITE | PWRITE64 | WRITEV | PWRITEV | PWRITEV2)
+    matches!(
+        kernel::current_nr(),
+        WRITE | PWRITE64 | WRITEV | PWRITEV | PWRITEV2
+    )
 }
 
 kretprobe! {
@@ -206,4 +213,3 @@ macro_rules! dropper {
 
 generator! { read_zero read_iter_zero random_read_iter urandom_read_iter }
 dropper! { write_null write_iter_null splice_write_null }
-

@@ -46,6 +46,11 @@ pub(crate) static LABELS: HashMap<u64, Label> = HashMap::with_max_entries(4096, 
 #[map]
 pub(crate) static LOSS: Array<Loss> = Array::with_max_entries(1, 0);
 
+/// Operations that the tracepoint backend reports, a bit for each `Op`: known only after the
+/// functions have been tried.
+#[map]
+pub(crate) static BY_SYSCALL: Array<u64> = Array::with_max_entries(1, 0);
+
 /// Offsets in kernel structures, from the running kernel's BTF.
 #[unsafe(no_mangle)]
 static OFFSETS: Offsets = Offsets::NONE;

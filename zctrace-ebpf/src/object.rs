@@ -1,7 +1,7 @@
 //! What an operation works on: from `struct file` and `struct sock` to a packed object.
 
 use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
-use zctrace_common::{ABSENT, By, Label, Object, ObjectKind};
+use zctrace_common::{ABSENT, By, Label, Object, ObjectKind, Task};
 
 use crate::{
     kernel::{self, Access, Probed, Typed},
@@ -37,10 +37,10 @@ pub(crate) struct Ends {
     pub(crate) sink: u64,
     /// Value of the `--by` dimension.
     pub(crate) dimension: u64,
-    /// The `struct file` of `source`, or null.
-    source_file: *const u8,
-    /// The `struct file` of `sink`, or null.
-    sink_file: *const u8,
+    /// Address of the `struct file` of `source`, or 0.
+    source_file: u64,
+    /// Address of the `struct file` of `sink`, or 0.
+    sink_file: u64,
 }
 
 impl Ends {
@@ -55,32 +55,60 @@ impl Ends {
             source: object,
             sink: 0,
             dimension,
-            source_file: core::ptr::null(),
-            sink_file: core::ptr::null(),
+            source_file: 0,
+            sink_file: 0,
         }
     }
 
     /// An operation on one file.
     #[inline(always)]
-    pub(crate) fn file<A: Access>(file: *const u8) -> Self {
+    pub(crate) fn file<A: Access>(task: &mut Task, file: *const u8) -> Self {
         Self {
-            source: of_file::<A>(file),
+            source: of_file::<A>(task, file),
             sink: 0,
             dimension: dimension(file, core::ptr::null()),
-            source_file: file,
-            sink_file: core::ptr::null(),
+            source_file: kernel::opaque(task, file as u64),
+            sink_file: 0,
         }
+    }
+
+    /// Ends that were read earlier.
+    #[inline(always)]
+    pub(crate) fn stored(source: u64, sink: u64, dimension: u64) -> Self {
+        Self {
+            source,
+            sink,
+            dimension,
+            source_file: 0,
+            sink_file: 0,
+        }
+    }
+
+    /// An operation that joins two pipes.
+    #[inline(always)]
+    pub(crate) fn joined_pipes() -> Self {
+        Self {
+            sink: PIPE,
+            ..Self::of(PIPE)
+        }
+    }
+
+    /// Whether both files are on filesystems that may share extents instead of copying.
+    #[inline(always)]
+    pub(crate) fn may_reflink(&self) -> bool {
+        crate::infer::reflinks(magic(self.source_file))
+            && crate::infer::reflinks(magic(self.sink_file))
     }
 
     /// An operation that joins two files.
     #[inline(always)]
-    pub(crate) fn files<A: Access>(source: *const u8, sink: *const u8) -> Self {
+    pub(crate) fn files<A: Access>(task: &mut Task, source: *const u8, sink: *const u8) -> Self {
         Self {
-            source: of_file::<A>(source),
-            sink: of_file::<A>(sink),
+            source: of_file::<A>(task, source),
+            sink: of_file::<A>(task, sink),
             dimension: dimension(source, sink),
-            source_file: source,
-            sink_file: sink,
+            source_file: kernel::opaque(task, source as u64),
+            sink_file: kernel::opaque(task, sink as u64),
         }
     }
 }
@@ -93,7 +121,13 @@ pub(crate) fn is(object: u64, kind: ObjectKind) -> bool {
 
 /// The object behind a `struct file`.
 #[inline(always)]
-pub(crate) fn of_file<A: Access>(file: *const u8) -> u64 {
+pub(crate) fn of_file<A: Access>(task: &mut Task, file: *const u8) -> u64 {
+    let object = classify::<A>(task, file);
+    kernel::opaque(task, object)
+}
+
+#[inline(always)]
+fn classify<A: Access>(task: &mut Task, file: *const u8) -> u64 {
     let inode = kernel::pointer::<A>(file, offset!(file_inode));
     let mode: u16 = A::load(inode, offset!(inode_mode));
     match mode & S_IFMT {
@@ -103,14 +137,15 @@ pub(crate) fn of_file<A: Access>(file: *const u8) -> u64 {
             of_sock(kernel::pointer::<Probed>(socket, offset!(socket_sk)))
         }
         S_IFBLK => Object::pack(ObjectKind::Block, 0),
-        S_IFCHR => {
-            Object::pack(ObjectKind::Char, u64::from(A::load::<u32>(inode, offset!(inode_rdev))))
-        }
+        S_IFCHR => Object::pack(
+            ObjectKind::Char,
+            u64::from(A::load::<u32>(inode, offset!(inode_rdev))),
+        ),
         // Regular files, directories and the anonymous inodes of eventfd and its like.
         _ => {
             let sb = kernel::pointer::<A>(inode, offset!(inode_sb));
             let fs_type = kernel::pointer::<A>(sb, offset!(sb_type));
-            Object::pack(ObjectKind::File, fs_type as u64)
+            Object::pack(ObjectKind::File, kernel::opaque(task, fs_type as u64))
         }
     }
 }
@@ -130,6 +165,14 @@ pub(crate) fn remember_fs(object: u64) {
         let _ = bpf_probe_read_kernel_str_bytes(name, &mut text);
     }
     let _ = FS_NAMES.insert(object, text, 0);
+}
+
+/// Magic number of the filesystem of a file (any pointer).
+#[inline(always)]
+fn magic(file: u64) -> u64 {
+    let inode = kernel::pointer::<Probed>(file as *const u8, offset!(file_inode));
+    let sb = kernel::pointer::<Probed>(inode, offset!(inode_sb));
+    Probed::load(sb, offset!(sb_magic))
 }
 
 /// The object behind a `struct sock`, which may be any pointer.
@@ -176,7 +219,11 @@ fn dimension(source: *const u8, sink: *const u8) -> u64 {
         by if by == By::Thread as u32 || by == By::Cgroup as u32 => task_dimension(),
         _ => {
             let of_source = file_dimension(source as u64);
-            if of_source != 0 || sink.is_null() { of_source } else { file_dimension(sink as u64) }
+            if of_source != 0 || sink.is_null() {
+                of_source
+            } else {
+                file_dimension(sink as u64)
+            }
         }
     }
 }
@@ -204,7 +251,11 @@ fn file_dimension(file: u64) -> u64 {
         return u64::from(dev);
     }
     let ino: u64 = Probed::load(inode, offset!(inode_ino));
-    let mut label = Label { major: dev, number: ino, ..Label::default() };
+    let mut label = Label {
+        major: dev,
+        number: ino,
+        ..Label::default()
+    };
     if offset!(file_dentry) != ABSENT {
         let dentry = kernel::pointer::<Probed>(file, offset!(file_dentry));
         let name = kernel::pointer::<Probed>(dentry, offset!(dentry_name));
@@ -222,7 +273,10 @@ fn file_dimension(file: u64) -> u64 {
 #[inline(never)]
 fn connection(sock: *const u8) -> u64 {
     let family: u16 = Probed::load(sock, offset!(sock_family));
-    let mut label = Label { major: u32::from(family), ..Label::default() };
+    let mut label = Label {
+        major: u32::from(family),
+        ..Label::default()
+    };
     let local: u16 = Probed::load(sock, offset!(sock_num));
     let remote: u16 = u16::from_be(Probed::load(sock, offset!(sock_dport)));
     label.ports = u32::from(local) | u32::from(remote) << 16;
@@ -232,7 +286,10 @@ fn connection(sock: *const u8) -> u64 {
         let remote: [u8; 4] = Probed::load(sock, offset!(sock_daddr));
         label.text[..4].copy_from_slice(&local);
         label.text[16..20].copy_from_slice(&remote);
-        id = mix(mix(id, u64::from(u32::from_ne_bytes(local))), u64::from(u32::from_ne_bytes(remote)));
+        id = mix(
+            mix(id, u64::from(u32::from_ne_bytes(local))),
+            u64::from(u32::from_ne_bytes(remote)),
+        );
     } else if family == AF_INET6 && offset!(sock_v6_daddr) != ABSENT {
         let local: [u64; 2] = Probed::load(sock, offset!(sock_v6_rcv_saddr));
         let remote: [u64; 2] = Probed::load(sock, offset!(sock_v6_daddr));
@@ -273,8 +330,8 @@ fn remember(id: u64, label: &Label) {
 /// device mapper and md copy, or can.
 #[inline(never)]
 pub(crate) fn does_dma(ends: &Ends) -> bool {
-    file_does_dma(ends.source, ends.source_file as u64)
-        && (ends.sink == 0 || file_does_dma(ends.sink, ends.sink_file as u64))
+    file_does_dma(ends.source, ends.source_file)
+        && (ends.sink == 0 || file_does_dma(ends.sink, ends.sink_file))
 }
 
 #[inline(never)]
@@ -287,7 +344,9 @@ fn file_does_dma(object: u64, file: u64) -> bool {
     } else if is(object, ObjectKind::Block) && offset!(bdev_inode) != ABSENT {
         let mapping = kernel::pointer::<Probed>(file, offset!(file_mapping));
         let inode = kernel::pointer::<Probed>(mapping, offset!(mapping_host));
-        inode.wrapping_sub(offset!(bdev_inode) as usize).wrapping_add(offset!(bdev_bdev) as usize)
+        inode
+            .wrapping_sub(offset!(bdev_inode) as usize)
+            .wrapping_add(offset!(bdev_bdev) as usize)
     } else {
         // A pipe or a socket: nothing to do with the page cache.
         return true;

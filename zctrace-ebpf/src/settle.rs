@@ -2,6 +2,8 @@
 
 use zctrace_common::{Acc, Class, Counters, Task};
 
+use crate::kernel;
+
 /// Which sites can explain an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
@@ -21,134 +23,165 @@ pub(crate) enum Shape {
     Dropped,
 }
 
-/// What is left to be explained.
-struct Remainder<'a> {
-    moved: u64,
-    delta: &'a mut Counters,
-}
-
-impl Remainder<'_> {
-    /// Explains up to `bytes` by `class`; returns what was too much.
-    #[inline(always)]
-    fn take(&mut self, class: Class, bytes: u64) -> u64 {
-        let taken = if bytes < self.moved { bytes } else { self.moved };
-        self.moved -= taken;
-        self.delta.class[class as usize] += taken;
-        bytes - taken
+/// Explains up to `bytes` of what is left by `class`; returns what was too much.
+///
+/// Volatile, so that the values live in the map and the verifier's states meet again.
+#[inline(always)]
+fn take(task: &mut Task, class: Class, bytes: u64) -> u64 {
+    let rest = &raw mut task.rest;
+    let counter = &raw mut task.delta.class[class as usize];
+    // SAFETY: fields of a map value.
+    unsafe {
+        let left = rest.read_volatile();
+        if bytes > left {
+            rest.write_volatile(0);
+            counter.write_volatile(counter.read_volatile() + left);
+            bytes - left
+        } else {
+            rest.write_volatile(left - bytes);
+            counter.write_volatile(counter.read_volatile() + bytes);
+            0
+        }
     }
 }
 
-/// Explains an operation and empties the accumulators.
+/// What the sites saw of one kind.
+#[inline(always)]
+fn acc(task: &mut Task, which: Acc) -> u64 {
+    // SAFETY: a field of a map value.
+    unsafe { (&raw const task.acc[which as usize]).read_volatile() }
+}
+
+/// Explains up to what the sites saw of one kind by `class`; the surplus was copied for nothing.
+#[inline(always)]
+fn take_copies(task: &mut Task, class: Class, which: Acc) {
+    let bytes = acc(task, which);
+    if bytes != 0 {
+        task.delta.wasted += take(task, class, bytes);
+    }
+}
+
+/// Explains up to what the sites saw of one kind by `class`. A surplus was not copied: no harm.
+#[inline(always)]
+fn take_seen(task: &mut Task, class: Class, which: Acc) {
+    let bytes = acc(task, which);
+    if bytes != 0 {
+        take(task, class, bytes);
+    }
+}
+
+/// Explains an operation into [`Task::delta`] and empties the accumulators.
 #[inline(never)]
-pub(crate) fn settle(task: &mut Task, shape: Shape, result: i64) -> Counters {
-    let mut delta = Counters { ops: 1, ..Counters::default() };
-    let moved = if result < 0 {
-        delta.errors = 1;
-        0
+pub(crate) fn settle(task: &mut Task, shape: Shape, result: i64) {
+    task.delta = Counters::ZERO;
+    task.delta.ops = 1;
+    if result < 0 {
+        task.delta.errors = 1;
+        task.rest = 0;
     } else {
-        result as u64
-    };
-    delta.moved = moved;
+        task.delta.moved = result as u64;
+        task.rest = result as u64;
+    }
     if task.flags & Task::FRESH != 0 {
         task.flags &= !Task::FRESH;
-        forget_earlier(task, moved);
+        forget_earlier(task);
     }
-    let acc = |which: Acc| task.acc[which as usize];
-    let mut rest = Remainder { moved, delta: &mut delta };
     match shape {
         Shape::ToUser => {
-            let wasted = rest.take(Class::CopiedToUser, acc(Acc::ToUser));
-            rest.take(Class::Direct, acc(Acc::SourceDirect));
-            rest.take(Class::Synthetic, acc(Acc::SourceSynthetic));
-            rest.delta.wasted = wasted;
-            rest.delta.recopied = acc(Acc::SourceCopy);
+            take_copies(task, Class::CopiedToUser, Acc::ToUser);
+            take_seen(task, Class::Direct, Acc::SourceDirect);
+            take_seen(task, Class::Synthetic, Acc::SourceSynthetic);
+            task.delta.recopied = acc(task, Acc::SourceCopy);
         }
         Shape::FromUser => {
-            let wasted = rest.take(Class::CopiedFromUser, acc(Acc::FromUser));
-            rest.take(Class::Direct, acc(Acc::SinkDirect));
-            rest.take(Class::Synthetic, acc(Acc::SinkSynthetic));
-            rest.take(Class::Spliced, acc(Acc::SinkRef));
-            rest.delta.wasted = wasted;
-            rest.delta.recopied = acc(Acc::SinkCopy);
+            take_copies(task, Class::CopiedFromUser, Acc::FromUser);
+            take_seen(task, Class::Direct, Acc::SinkDirect);
+            take_seen(task, Class::Synthetic, Acc::SinkSynthetic);
+            take_seen(task, Class::Spliced, Acc::SinkRef);
+            task.delta.recopied = acc(task, Acc::SinkCopy);
         }
         Shape::Source => {
-            let wasted = rest.take(Class::CopiedInKernel, acc(Acc::SourceCopy));
-            rest.take(Class::Direct, acc(Acc::SourceDirect));
-            rest.take(Class::Synthetic, acc(Acc::SourceSynthetic));
-            rest.take(Class::Spliced, acc(Acc::SourceRef));
-            rest.delta.wasted = wasted;
+            take_copies(task, Class::CopiedInKernel, Acc::SourceCopy);
+            take_seen(task, Class::Direct, Acc::SourceDirect);
+            take_seen(task, Class::Synthetic, Acc::SourceSynthetic);
+            take_seen(task, Class::Spliced, Acc::SourceRef);
         }
         Shape::Sink => {
-            let wasted = rest.take(Class::CopiedInKernel, acc(Acc::SinkCopy));
-            rest.take(Class::Direct, acc(Acc::SinkDirect));
-            rest.take(Class::Synthetic, acc(Acc::SinkSynthetic));
-            rest.take(Class::Spliced, acc(Acc::SinkRef));
-            rest.delta.wasted = wasted;
+            take_copies(task, Class::CopiedInKernel, Acc::SinkCopy);
+            take_seen(task, Class::Direct, Acc::SinkDirect);
+            take_seen(task, Class::Synthetic, Acc::SinkSynthetic);
+            take_seen(task, Class::Spliced, Acc::SinkRef);
         }
-        Shape::Both => both(&mut rest, &task.acc),
+        Shape::Both => both(task),
         Shape::Reference => {
-            rest.take(Class::Spliced, moved);
+            take(task, Class::Spliced, u64::MAX);
         }
         Shape::Dropped => {
-            rest.take(Class::CopiedToUser, acc(Acc::ToUser));
-            let dropped = rest.moved;
-            rest.take(Class::Synthetic, dropped);
+            take_seen(task, Class::CopiedToUser, Acc::ToUser);
+            take(task, Class::Synthetic, u64::MAX);
         }
     }
-    let unexplained = rest.moved;
-    delta.class[Class::Unexplained as usize] += unexplained;
+    take(task, Class::Unexplained, u64::MAX);
     task.filled = 0;
     task.acc = [0; Acc::COUNT];
-    delta
 }
 
 /// Two legs: every byte passes both, so a byte is explained only if both legs are, and its class is
 /// that of its first copy. `cloned` bytes pass neither.
 #[inline(always)]
-fn both(rest: &mut Remainder<'_>, acc: &[u64; Acc::COUNT]) {
-    let get = |which: Acc| acc[which as usize];
-    rest.take(Class::Cloned, get(Acc::Cloned));
-    let source_copy = get(Acc::SourceCopy);
-    let sink_copy = get(Acc::SinkCopy);
+fn both(task: &mut Task) {
+    take_seen(task, Class::Cloned, Acc::Cloned);
+    let source_copy = acc(task, Acc::SourceCopy);
+    let sink_copy = acc(task, Acc::SinkCopy);
     let source = source_copy
-        + get(Acc::SourceRef)
-        + get(Acc::SourceDirect)
-        + get(Acc::SourceSynthetic);
-    let sink = sink_copy + get(Acc::SinkRef) + get(Acc::SinkDirect) + get(Acc::SinkSynthetic);
-    let explained = if source < sink { source } else { sink };
-    let unexplained = rest.moved.saturating_sub(explained);
-    rest.moved -= unexplained;
-
-    let (most, least) =
-        if source_copy > sink_copy { (source_copy, sink_copy) } else { (sink_copy, source_copy) };
+        + acc(task, Acc::SourceRef)
+        + acc(task, Acc::SourceDirect)
+        + acc(task, Acc::SourceSynthetic);
+    let sink = sink_copy
+        + acc(task, Acc::SinkRef)
+        + acc(task, Acc::SinkDirect)
+        + acc(task, Acc::SinkSynthetic);
+    let explained = kernel::opaque(task, if source < sink { source } else { sink });
+    let left = acc_rest(task);
+    if left > explained {
+        task.delta.class[Class::Unexplained as usize] = left - explained;
+        task.rest = explained;
+    }
     // What is copied too much was put into the internal pipe and thrown away again.
-    let wasted = rest.take(Class::CopiedInKernel, most);
-    rest.delta.wasted = wasted;
-    rest.delta.recopied = least;
-    rest.take(Class::Synthetic, get(Acc::SinkSynthetic));
-    rest.take(Class::Direct, get(Acc::SourceDirect) + get(Acc::SinkDirect));
-    rest.take(Class::Synthetic, get(Acc::SourceSynthetic));
-    rest.take(Class::Spliced, get(Acc::SinkRef));
-    rest.moved += unexplained;
+    let most = kernel::opaque(task, source_copy.max(sink_copy));
+    task.delta.wasted = take(task, Class::CopiedInKernel, most);
+    task.delta.recopied = source_copy + sink_copy - most;
+    take_seen(task, Class::Synthetic, Acc::SinkSynthetic);
+    take_seen(task, Class::Direct, Acc::SourceDirect);
+    take_seen(task, Class::Direct, Acc::SinkDirect);
+    take_seen(task, Class::Synthetic, Acc::SourceSynthetic);
+    take_seen(task, Class::Spliced, Acc::SinkRef);
+}
+
+#[inline(always)]
+fn acc_rest(task: &mut Task) -> u64 {
+    // SAFETY: a field of a map value.
+    unsafe { (&raw const task.rest).read_volatile() }
 }
 
 /// The first operation of a thread that was there before the probes: the accumulators can hold
 /// parts of the operation that was under way then. Their surplus is not this operation's; where
-/// they do not agree among themselves nothing is concluded from them.
+/// more than two of them hold something, nothing is concluded from them.
 #[inline(always)]
-fn forget_earlier(task: &mut Task, moved: u64) {
-    let mut kinds = 0_u32;
+fn forget_earlier(task: &mut Task) {
+    let moved = task.delta.moved;
+    if task.filled.count_ones() > 2 {
+        task.acc = [0; Acc::COUNT];
+    }
     let mut i = 0;
     while i < Acc::COUNT {
-        if task.acc[i] > moved {
-            task.acc[i] = moved;
-        }
-        if task.acc[i] != 0 {
-            kinds += 1;
+        let which = &raw mut task.acc[i];
+        // SAFETY: a field of a map value.
+        unsafe {
+            if which.read_volatile() > moved {
+                which.write_volatile(moved);
+            }
         }
         i += 1;
-    }
-    if kinds > 2 {
-        task.acc = [0; Acc::COUNT];
     }
 }

@@ -67,7 +67,11 @@ fn user_message(task: &mut Task) -> bool {
 fn message_copied(bytes: u64) {
     if let Some(task) = target::current() {
         account::enter(task, kernel::current_nr());
-        let acc = if user_message(task) { Acc::FromUser } else { Acc::SinkCopy };
+        let acc = if user_message(task) {
+            Acc::FromUser
+        } else {
+            Acc::SinkCopy
+        };
         account::saw_in(task, acc, bytes);
     }
 }

@@ -30,6 +30,15 @@ pub(crate) fn current() -> Option<&'static mut Task> {
     None
 }
 
+/// The current thread's record, if there is one: for programs that every system call reaches.
+#[inline(always)]
+pub(crate) fn current_quietly() -> Option<&'static mut Task> {
+    // SAFETY: as in `current`.
+    TASKS
+        .get_ptr_mut(bpf_get_current_pid_tgid() as u32)
+        .map(|task| unsafe { &mut *task })
+}
+
 /// Takes the current thread into the target ([`Scope::System`]).
 #[inline(never)]
 fn adopt(tid: u32) -> Option<&'static mut Task> {
@@ -39,7 +48,11 @@ fn adopt(tid: u32) -> Option<&'static mut Task> {
         return None;
     }
     let flags: u32 = Typed::load(kernel::current_task(), offset!(task_flags));
-    let kthread = if flags & PF_KTHREAD != 0 { Task::KTHREAD } else { 0 };
+    let kthread = if flags & PF_KTHREAD != 0 {
+        Task::KTHREAD
+    } else {
+        0
+    };
     add(tid, Task::FRESH | kthread);
     // SAFETY: as in `current`.
     TASKS.get_ptr_mut(tid).map(|task| unsafe { &mut *task })
@@ -93,7 +106,11 @@ pub(crate) fn proc_slot(task: &mut Task) -> Option<u32> {
         process.start_ns = Typed::load(leader, offset!(task_start_boottime));
         process.cgroup = kernel::current_cgroup();
         process.runs = 0;
-        process.flags = if task.flags & Task::KTHREAD != 0 { Proc::KTHREAD } else { 0 };
+        process.flags = if task.flags & Task::KTHREAD != 0 {
+            Proc::KTHREAD
+        } else {
+            0
+        };
         name(process, leader);
         // Last: the user side takes a process with an id of 0 for one that is being made.
         process.tgid = tgid;
@@ -126,8 +143,7 @@ fn in_cgroup(task: *const u8) -> bool {
     if Typed::load::<u32>(cgroup, offset!(cgroup_level)) < wanted {
         return false;
     }
-    let ancestor =
-        kernel::pointer::<Probed>(cgroup, offset!(cgroup_ancestors) + wanted * 8);
+    let ancestor = kernel::pointer::<Probed>(cgroup, offset!(cgroup_ancestors) + wanted * 8);
     let node = kernel::pointer::<Probed>(ancestor, offset!(cgroup_kn));
     Probed::load::<u64>(node, offset!(kernfs_node_id)) == setting!(cgroup)
 }

@@ -1,5 +1,8 @@
 //! zctrace shows, on a running Linux machine, where every I/O byte was copied and where it was not.
 
+pub mod catalog;
 pub mod cli;
+pub mod kernel;
 pub mod ledger;
+pub mod tracer;
 pub mod workload;

@@ -10,6 +10,7 @@ pub mod buffer;
 pub mod compare;
 pub mod exact;
 pub mod expected;
+pub mod fuse;
 pub mod isolation;
 pub mod loop_device;
 pub mod mapping;

@@ -1,0 +1,3 @@
+//! What the running kernel offers.
+
+pub mod btf;

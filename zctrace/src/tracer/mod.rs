@@ -1,0 +1,318 @@
+//! Attaching the probes and reading what they counted.
+
+mod attach;
+mod error;
+mod missed;
+mod names;
+mod rows;
+
+use std::os::fd::OwnedFd;
+
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    maps::{HashMap, MapData, Queue},
+};
+use zctrace_common::{By, COMM_LEN, Offsets, Scope, Settings, Task};
+
+pub use attach::{Attempt, Outcome, Refusal};
+pub use error::Error;
+
+use crate::{
+    catalog,
+    kernel::btf::Types,
+    ledger::{Coverage, Loss, Overhead, Process, Totals, Unattributed},
+};
+
+/// The BPF programs; empty in a build without a BPF toolchain.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/zctrace"));
+
+/// A cgroup (v2) as the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CgroupTarget {
+    /// Its id: the inode number of its directory.
+    pub id: u64,
+    /// Its depth below the root.
+    pub level: u32,
+}
+
+/// What to trace.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Thread ids, in the initial PID namespace, that are the target at the start.
+    pub tasks: Vec<u32>,
+    /// Which tasks become the target later.
+    pub scope: Scope,
+    /// The name of [`Scope::Comm`].
+    pub comm: Option<String>,
+    /// The cgroup of [`Scope::Cgroup`].
+    pub cgroup: Option<CgroupTarget>,
+    /// Whether children of the target are traced.
+    pub follow: bool,
+    /// Whether page faults are traced.
+    pub faults: bool,
+    /// The dimension that is added to rows.
+    pub by: By,
+    /// Names of probes that are switched off.
+    pub without: Vec<String>,
+    /// Whether the kernel is asked to measure the run time of BPF programs, machine-wide.
+    pub own_cost: bool,
+    /// Bound on the number of rows at a time, and of processes.
+    pub max_rows: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            tasks: Vec::new(),
+            scope: Scope::Tasks,
+            comm: None,
+            cgroup: None,
+            follow: true,
+            faults: true,
+            by: By::Nothing,
+            without: Vec::new(),
+            own_cost: false,
+            max_rows: 4096,
+        }
+    }
+}
+
+/// What was counted since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// The sum of the processes.
+    pub total: Totals,
+    /// The processes, most moved first.
+    pub processes: Vec<Process>,
+    /// Work of kernel threads.
+    pub unattributed: Vec<Unattributed>,
+    /// What was lost.
+    pub loss: Loss,
+    /// What it cost.
+    pub overhead: Overhead,
+}
+
+/// Attached probes. Dropping it, or the end of the process however it comes, detaches them: every
+/// link is a file descriptor of this process.
+pub struct Session {
+    ebpf: Ebpf,
+    attempts: Vec<Attempt>,
+    coverage: Coverage,
+    backend: &'static str,
+    collector: rows::Collector,
+    _statistics: Option<OwnedFd>,
+}
+
+impl Session {
+    /// Attaches every probe that the kernel takes.
+    ///
+    /// # Errors
+    /// When nothing can be measured at all. A probe that is refused is no error: it is part of
+    /// [`Session::coverage`].
+    pub fn start(config: &Config) -> Result<Self, Error> {
+        if let Some(name) = config
+            .without
+            .iter()
+            .find(|name| catalog::find(name).is_none())
+        {
+            return Err(Error::NoSuchProbe(name.clone()));
+        }
+        if OBJECT.is_empty() {
+            return Err(Error::NoObject);
+        }
+        let types = Types::running()?;
+        let offsets = types.offsets();
+        check_layout(&offsets)?;
+        let settings = settings(config, &types);
+        let (rows, tasks) = (config.max_rows, task_capacity(config));
+        let mut ebpf = EbpfLoader::new()
+            .override_global("OFFSETS", &offsets, true)
+            .override_global("SETTINGS", &settings, true)
+            .map_max_entries("TASKS", tasks)
+            .map_max_entries("PROC_SLOTS", rows)
+            .map_max_entries("PROCS", rows)
+            .map_max_entries("FREE_PROCS", rows)
+            .map_max_entries("ROW_SLOTS", rows)
+            .map_max_entries("ROWS", rows)
+            .map_max_entries("FREE_ROWS", rows)
+            .map_max_entries("LABELS", rows)
+            .load(OBJECT)?;
+        for queue in ["FREE_PROCS", "FREE_ROWS"] {
+            let mut free: Queue<_, u32> = Queue::try_from(map(&mut ebpf, queue))?;
+            for slot in 0..rows {
+                free.push(slot, 0)?;
+            }
+        }
+        let statistics = config
+            .own_cost
+            .then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime).ok())
+            .flatten();
+        add_tasks(&mut ebpf, &config.tasks)?;
+        let btf = Btf::from_sys_fs().map_err(aya::EbpfError::from)?;
+        let selection = attach::Selection {
+            faults: config.faults,
+            without: &config.without,
+        };
+        let attempts = attach::attach(&mut ebpf, &btf, &selection)?;
+        let seen = attempts.iter().any(|attempt| {
+            attempt.is_attached()
+                && matches!(
+                    attempt.probe.role,
+                    catalog::Role::Interface(_) | catalog::Role::SystemCalls
+                )
+        });
+        if !seen {
+            let reason = attempts.iter().find_map(Attempt::refusal);
+            return Err(Error::NothingAttached(
+                reason.map_or_else(String::new, |refusal| refusal.cause.clone()),
+            ));
+        }
+        Ok(Self {
+            coverage: attach::coverage(&attempts),
+            backend: attach::backend(&attempts),
+            collector: rows::Collector::new(config.by),
+            ebpf,
+            attempts,
+            _statistics: statistics,
+        })
+    }
+
+    /// Makes a thread, by its id in the initial PID namespace, part of the target.
+    ///
+    /// # Errors
+    /// When the map of tasks is full or gone.
+    pub fn add_task(&mut self, tid: u32) -> Result<(), Error> {
+        add_tasks(&mut self.ebpf, &[tid])
+    }
+
+    /// Which probes take part.
+    #[must_use]
+    pub const fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+
+    /// What became of every probe of the catalog.
+    #[must_use]
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    /// `functions`, `tracepoints` or `mixed`.
+    #[must_use]
+    pub const fn backend(&self) -> &str {
+        self.backend
+    }
+
+    /// Everything counted since the start.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn read(&mut self) -> Result<Reading, Error> {
+        let mut reading = self.collector.read(&mut self.ebpf)?;
+        for (_, program) in self.ebpf.programs() {
+            let Ok(info) = program.info() else { continue };
+            let Some(counters) = missed::counters(&info) else {
+                continue;
+            };
+            reading.loss.missed_runs += counters.missed;
+            if self._statistics.is_some() {
+                *reading.overhead.bpf_ns.get_or_insert(0) += counters.ns;
+            }
+        }
+        Ok(reading)
+    }
+}
+
+fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut aya::maps::Map {
+    ebpf.map_mut(name)
+        .expect("every map of zctrace-ebpf/src/maps.rs is in the object")
+}
+
+fn add_tasks(ebpf: &mut Ebpf, tids: &[u32]) -> Result<(), Error> {
+    const BPF_NOEXIST: u64 = 1;
+    let mut tasks: HashMap<&mut MapData, u32, Task> = HashMap::try_from(map(ebpf, "TASKS"))?;
+    for &tid in tids {
+        let task = Task {
+            flags: Task::FRESH,
+            ..Task::NEW
+        };
+        match tasks.insert(tid, task, BPF_NOEXIST) {
+            Ok(()) => {}
+            // A child that the probes were quicker to follow.
+            Err(_) if tasks.get(&tid, 0).is_ok() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Room for threads: all that the machine may have when all are the target.
+fn task_capacity(config: &Config) -> u32 {
+    const USUAL: u32 = 16_384;
+    const MOST: u32 = 262_144;
+    let needed = config.tasks.len() as u32 * 2;
+    let limit = || {
+        std::fs::read_to_string("/proc/sys/kernel/threads-max")
+            .ok()
+            .and_then(|text| text.trim().parse::<u32>().ok())
+    };
+    match config.scope {
+        Scope::System => limit().unwrap_or(USUAL).clamp(USUAL, MOST),
+        _ => USUAL.max(needed),
+    }
+}
+
+fn settings(config: &Config, types: &Types) -> Settings {
+    let without = |name: &str| config.without.iter().any(|other| other == name);
+    let mut comm = [0; COMM_LEN];
+    if let Some(name) = &config.comm {
+        // The kernel cuts names in the same way.
+        let length = name.len().min(COMM_LEN - 1);
+        comm[..length].copy_from_slice(&name.as_bytes()[..length]);
+    }
+    Settings {
+        cgroup: config.cgroup.map_or(0, |cgroup| cgroup.id),
+        scope: config.scope as u32,
+        by: config.by as u32,
+        follow: config.follow.into(),
+        own_tgid: std::process::id(),
+        counts_ptes: u32::from(
+            !without("set_pte")
+                && (types.has_function("set_pte_range") || types.has_function("do_set_pte")),
+        ),
+        cgroup_level: config.cgroup.map_or(0, |cgroup| cgroup.level),
+        comm,
+    }
+}
+
+/// Offsets without which no program can work. Others are only missed where they are used.
+fn check_layout(offsets: &Offsets) -> Result<(), Error> {
+    const OPTIONAL: &[&str] = &[
+        "msghdr_ubuf",
+        "iter_ubuf",
+        "iter_pipe",
+        "folio_nr_pages",
+        "folio_flags",
+        "regs_arg1",
+        "regs_arg2",
+        "regs_arg3",
+        "regs_arg4",
+        "cgroup_ancestors",
+        "sock_v6_daddr",
+        "sock_v6_rcv_saddr",
+        "bdev_inode",
+        "bdev_bdev",
+        "iomap_dio_flags",
+        "iomap_dio_iocb",
+        "file_dentry",
+    ];
+    let missing: Vec<_> = offsets
+        .missing()
+        .filter(|name| !OPTIONAL.contains(name))
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::UnknownLayout(missing.join(", ")))
+    }
+}
