@@ -4,5 +4,8 @@ pub mod catalog;
 pub mod cli;
 pub mod kernel;
 pub mod ledger;
+pub mod output;
+pub mod run;
+pub mod target;
 pub mod tracer;
 pub mod workload;

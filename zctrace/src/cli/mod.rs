@@ -1,3 +1,104 @@
-//! The command line.
+//! The command line: one file for each command.
 
+mod doctor;
+mod duration;
+mod failure;
+mod stat;
+mod target_args;
 pub mod traffic;
+
+use std::process::ExitCode;
+
+use clap::{
+    CommandFactory as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+
+use failure::Failure;
+
+const ABOUT: &str = "Shows where the kernel copied every I/O byte, and where it did not";
+
+const LONG_ABOUT: &str = "\
+Shows where the kernel copied every I/O byte, and where it did not: per process and data path, \
+measured in the running kernel with eBPF.
+
+Every byte that read, write, send, recv, sendfile, splice, io_uring and the like report as moved \
+is explained: copied by a CPU, passed by reference, read past the page cache, shared, mapped, \
+generated - or shown as unexplained.";
+
+const AFTER_HELP: &str = "\
+Start with `zctrace doctor` (what can be measured here), then `zctrace stat -- COMMAND`.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "zctrace",
+    version,
+    about = ABOUT,
+    long_about = LONG_ABOUT,
+    after_help = AFTER_HELP,
+    max_term_width = 100,
+    propagate_version = false
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Count how bytes move, and report when it ends or in intervals
+    Stat(stat::StatArgs),
+    /// Show what this kernel and these privileges allow, and how to get more
+    Doctor(doctor::DoctorArgs),
+    /// Generate traffic whose truth is known
+    #[command(hide = true)]
+    Traffic(traffic::Args),
+}
+
+/// Parses the command line and runs it.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::try_parse().unwrap_or_else(|error| hinted(error).exit());
+    let result = match cli.command {
+        Command::Stat(args) => stat::run(args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Traffic(args) => {
+            return traffic::run(&args).unwrap_or_else(|error| {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            });
+        }
+    };
+    ExitCode::from(result.unwrap_or_else(|failure: Failure| failure.report()))
+}
+
+/// Tells those used to `perf stat ls` where a command goes.
+fn hinted(mut error: clap::Error) -> clap::Error {
+    let word = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) => word.clone(),
+        _ => return error,
+    };
+    if !word.starts_with('-') {
+        let hint = format!("to run a command, put -- before it: -- {word} ...");
+        let hint = ContextValue::StyledStrs(vec![hint.into()]);
+        error.insert(ContextKind::Suggested, hint);
+    }
+    error
+}
+
+/// The command line's definition, for completions and the manual page.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        definition().debug_assert();
+    }
+}

@@ -51,30 +51,63 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// The nine classes by name, in the order of the documents.
+    #[must_use]
+    pub const fn classes(&self) -> [(&'static str, u64); 9] {
+        [
+            ("copied_to_user", self.copied_to_user),
+            ("copied_from_user", self.copied_from_user),
+            ("copied_in_kernel", self.copied_in_kernel),
+            ("spliced", self.spliced),
+            ("direct", self.direct),
+            ("cloned", self.cloned),
+            ("mapped", self.mapped),
+            ("synthetic", self.synthetic),
+            ("unexplained", self.unexplained),
+        ]
+    }
+
+    /// The fields beside the classes by name: bytes that explain nothing that moved.
+    #[must_use]
+    pub const fn extras(&self) -> [(&'static str, u64); 5] {
+        [
+            ("deferred", self.deferred),
+            ("recopied", self.recopied),
+            ("wasted", self.wasted),
+            ("cow", self.cow),
+            ("encrypted", self.encrypted),
+        ]
+    }
+
     /// The sum of the nine classes; equal to `moved`.
     #[must_use]
-    pub const fn explained_and_unexplained(&self) -> u64 {
-        self.copied_to_user
-            + self.copied_from_user
-            + self.copied_in_kernel
-            + self.spliced
-            + self.direct
-            + self.cloned
-            + self.mapped
-            + self.synthetic
-            + self.unexplained
+    pub fn explained_and_unexplained(&self) -> u64 {
+        sum(self.classes().map(|(_, bytes)| bytes))
     }
 
     /// Bytes that a CPU copied, however often.
     #[must_use]
-    pub const fn copies(&self) -> u64 {
-        self.copied_to_user
-            + self.copied_from_user
-            + self.copied_in_kernel
-            + self.deferred
-            + self.recopied
-            + self.wasted
-            + self.cow
+    pub fn copies(&self) -> u64 {
+        sum([
+            self.copied_to_user,
+            self.copied_from_user,
+            self.copied_in_kernel,
+            self.deferred,
+            self.recopied,
+            self.wasted,
+            self.cow,
+        ])
+    }
+
+    /// Whether nothing was counted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { ops, errors, .. } = self;
+        *ops == 0
+            && *errors == 0
+            && self.moved == 0
+            && self.explained_and_unexplained() == 0
+            && self.extras().iter().all(|(_, bytes)| *bytes == 0)
     }
 
     /// Adds `other` and recomputes `copies_per_byte`.
@@ -160,6 +193,11 @@ impl From<&Counters> for Totals {
         totals.copies_per_byte = ratio(totals.copies(), totals.moved);
         totals
     }
+}
+
+/// A sum that stays at its bound, so that a damaged counter cannot end the program.
+fn sum<const N: usize>(values: [u64; N]) -> u64 {
+    values.into_iter().fold(0, u64::saturating_add)
 }
 
 /// `part / whole`, or `None` when `whole` is 0.

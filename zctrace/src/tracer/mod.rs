@@ -5,6 +5,7 @@ mod error;
 mod missed;
 mod names;
 mod rows;
+mod survey;
 
 use std::os::fd::OwnedFd;
 
@@ -16,24 +17,17 @@ use zctrace_common::{By, COMM_LEN, Offsets, Scope, Settings, Task};
 
 pub use attach::{Attempt, Outcome, Refusal};
 pub use error::Error;
+pub use survey::survey;
 
 use crate::{
     catalog,
     kernel::btf::Types,
     ledger::{Coverage, Loss, Overhead, Process, Totals, Unattributed},
+    target::CgroupTarget,
 };
 
 /// The BPF programs; empty in a build without a BPF toolchain.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/zctrace"));
-
-/// A cgroup (v2) as the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CgroupTarget {
-    /// Its id: the inode number of its directory.
-    pub id: u64,
-    /// Its depth below the root.
-    pub level: u32,
-}
 
 /// What to trace.
 #[derive(Clone, Debug)]

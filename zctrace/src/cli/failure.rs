@@ -1,0 +1,160 @@
+//! How a command ends, and what it says when it fails.
+
+use std::{
+    error::Error as StdError,
+    io::{self, Write as _},
+};
+
+use crate::{kernel::privileges, output::sink, run, target, tracer};
+
+/// Exit code of a usage error, which is clap's too.
+pub(crate) const USAGE: u8 = 2;
+/// Exit code where nothing could be measured.
+pub(crate) const NOT_MEASURED: u8 = 3;
+/// What a shell reports of a program that a closed pipe ended: 128 + SIGPIPE.
+const CLOSED_PIPE: u8 = 141;
+
+/// A failure: one line of cause, one line of remedy.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    /// `None` where there is nobody to tell.
+    text: Option<(String, String)>,
+}
+
+impl Failure {
+    /// Something about the command line that clap cannot know.
+    pub(crate) fn usage(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(USAGE, cause, remedy)
+    }
+
+    /// No measurement.
+    pub(crate) fn not_measured(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(NOT_MEASURED, cause, remedy)
+    }
+
+    fn new(code: u8, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            code,
+            text: Some((cause.into(), remedy.into())),
+        }
+    }
+
+    /// Prints it and returns the exit code.
+    pub(crate) fn report(&self) -> u8 {
+        if let Some((cause, remedy)) = &self.text {
+            let text = format!("error: {}\n help: {}\n", one_line(cause), one_line(remedy));
+            // There is nowhere left to complain.
+            let _ = io::stderr().lock().write_all(text.as_bytes());
+        }
+        self.code
+    }
+}
+
+/// One line, whatever a kernel or verifier has to say, without Rust's `(os error 13)`.
+fn one_line(text: &str) -> String {
+    let mut words: Vec<_> = text.split_whitespace().collect();
+    while let Some(at) = words.windows(2).position(|pair| pair == ["(os", "error"]) {
+        let tail = words.get(at + 2).map_or("", |number| {
+            number.trim_start_matches(|char: char| char.is_ascii_digit() || char == ')')
+        });
+        words.splice(at..(at + 3).min(words.len()), [tail]);
+    }
+    let text = words.join(" ");
+    text.replace(" :", ":").trim_end().into()
+}
+
+/// An error with its sources, unless its message has them already.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+impl From<sink::Error> for Failure {
+    fn from(error: sink::Error) -> Self {
+        match error {
+            sink::Error::Closed => Self {
+                code: CLOSED_PIPE,
+                text: None,
+            },
+            sink::Error::Write { .. } => Self::not_measured(chain(&error), error.remedy()),
+        }
+    }
+}
+
+impl From<target::Error> for Failure {
+    fn from(error: target::Error) -> Self {
+        Self::not_measured(chain(&error), error.remedy())
+    }
+}
+
+impl From<tracer::Error> for Failure {
+    fn from(error: tracer::Error) -> Self {
+        Self::not_measured(chain(&error), error.remedy())
+    }
+}
+
+impl From<run::Error> for Failure {
+    fn from(error: run::Error) -> Self {
+        match error {
+            run::Error::Target(error) => error.into(),
+            run::Error::Tracer(error) => error.into(),
+            run::Error::Output(error) => error.into(),
+            run::Error::Command(error) => {
+                Self::new(error.exit_code(), chain(&error), error.remedy())
+            }
+            run::Error::NotPermitted { .. } => Self::not_measured(
+                chain(&error),
+                format!(
+                    "run it with sudo, or once: {}",
+                    privileges::setcap_line(&privileges::own_path())
+                ),
+            ),
+            run::Error::System { .. } => {
+                Self::not_measured(chain(&error), "see `zctrace doctor`, or try again")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_not_said_twice() {
+        let error = target::Error::Read {
+            path: "/x".into(),
+            source: io::Error::from_raw_os_error(13),
+        };
+        let text = chain(&error);
+        assert_eq!(text.matches("Permission denied").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn lines_are_short() {
+        assert_eq!(
+            one_line("cannot write x: No space left\n on device (os error 28)"),
+            "cannot write x: No space left on device"
+        );
+        assert_eq!(
+            one_line("refused (os error 1): locked (os error 13)"),
+            "refused: locked"
+        );
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_news() {
+        let failure = Failure::from(sink::Error::Closed);
+        assert!(failure.text.is_none());
+        assert_eq!(failure.code, 141);
+    }
+}

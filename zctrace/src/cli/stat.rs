@@ -1,0 +1,288 @@
+//! `zctrace stat`: the ledger, when it ends or in intervals.
+
+use std::{
+    io,
+    os::fd::{BorrowedFd, OwnedFd, RawFd},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+use zctrace_common::By;
+
+use super::{
+    duration,
+    failure::{Failure, NOT_MEASURED},
+    target_args::TargetArgs,
+};
+use crate::{
+    ledger::{ExitStatus, Snapshot},
+    output::{
+        csv, json,
+        sink::{self, Sink},
+        table,
+    },
+    run::{self, Outcome, Plan},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  zctrace stat -- cp a b                   trace a command from start to end
+  zctrace stat -p 1234 --duration 10s      a running process, for ten seconds
+  zctrace stat --port 8080 --interval 1s   the server on a port, every second
+  zctrace stat --json -o io.json           the whole machine, until ctrl-c
+
+The report goes to standard output; when a command is traced, to standard error, because
+standard output is the command's. Exit status: 0 done, 2 usage error, 3 could not measure; with a
+command the command's own, or 128 + the number of the signal that ended it.";
+
+/// Arguments of `stat`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct StatArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+
+    #[command(flatten)]
+    measure: MeasureArgs,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// What is counted, and for how long.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Measurement")]
+struct MeasureArgs {
+    /// How long, counted from when every probe is attached; a command is then ended with SIGTERM
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true,
+          value_parser = duration::duration)]
+    duration: Option<Duration>,
+
+    /// Report what happened in each interval of this length
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true,
+          value_parser = duration::interval)]
+    interval: Option<Duration>,
+
+    /// Split rows by thread, file, mount, connection or cgroup
+    #[arg(long, value_name = "WHAT", hide_possible_values = true)]
+    by: Option<Dimension>,
+
+    /// Leave the page fault probes out: no mapped files, no copy-on-write, less cost
+    #[arg(long)]
+    no_faults: bool,
+
+    /// Leave a probe out; its bytes become unexplained. May be given again
+    #[arg(long, value_name = "NAME")]
+    without_probe: Vec<String>,
+
+    /// Measure what zctrace's own programs cost (the kernel then times every BPF program)
+    #[arg(long)]
+    own_cost: bool,
+
+    /// Told when every probe is attached, by a line on this file descriptor
+    #[arg(long, value_name = "FD", hide = true, value_parser = clap::value_parser!(RawFd).range(0..))]
+    ready_fd: Option<RawFd>,
+}
+
+/// Where the report goes and how it looks.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+struct OutputArgs {
+    /// Write JSON (with --interval, a document on each line)
+    #[arg(long, group = "format")]
+    json: bool,
+
+    /// Write CSV, a line for each data path
+    #[arg(long, group = "format")]
+    csv: bool,
+
+    /// Write to a file instead
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Show every process and data path in the table, not only the largest
+    #[arg(long, conflicts_with = "format")]
+    all: bool,
+}
+
+/// The dimension of `--by`. Its help is with the option.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Dimension {
+    Thread,
+    File,
+    Mount,
+    Connection,
+    Cgroup,
+}
+
+impl From<Dimension> for By {
+    fn from(dimension: Dimension) -> Self {
+        match dimension {
+            Dimension::Thread => Self::Thread,
+            Dimension::File => Self::File,
+            Dimension::Mount => Self::Mount,
+            Dimension::Connection => Self::Connection,
+            Dimension::Cgroup => Self::Cgroup,
+        }
+    }
+}
+
+/// Runs `stat`; the result is the exit code.
+pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
+    let ready = args.measure.ready_fd.map(inherited).transpose()?;
+    let plan = Plan {
+        subject: args.target.subject()?,
+        follow: !args.target.no_follow,
+        faults: !args.measure.no_faults,
+        by: args.measure.by.map_or(By::Nothing, Into::into),
+        without: args.measure.without_probe,
+        own_cost: args.measure.own_cost,
+        duration: args.measure.duration,
+        interval: args.measure.interval,
+        ready,
+    };
+    let is_command = args.target.is_command();
+    let mut report = Report::open(&args.output, is_command, args.measure.interval.is_some())?;
+    let outcome = run::observe(plan, run::attach, &mut |snapshot, elapsed| {
+        report.interval(snapshot, elapsed)
+    })?;
+    report.end(&outcome)?;
+    if let Some(signal) = outcome.abandoned_by {
+        return Ok(code_of_signal(signal));
+    }
+    Ok(match outcome.snapshot.exit_status {
+        Some(status) => code_of(status),
+        None => 0,
+    })
+}
+
+/// The code with which a shell reports the same end.
+fn code_of(status: ExitStatus) -> u8 {
+    match (status.code, status.signal) {
+        (Some(code), _) => u8::try_from(code & 0xff).unwrap_or(NOT_MEASURED),
+        (None, Some(signal)) => code_of_signal(signal),
+        (None, None) => NOT_MEASURED,
+    }
+}
+
+fn code_of_signal(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(u8::MAX)
+}
+
+/// A descriptor that the caller has opened for zctrace.
+fn inherited(fd: RawFd) -> Result<OwnedFd, Failure> {
+    // SAFETY: the number is only looked up: a descriptor that is not open is an error.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    borrowed.try_clone_to_owned().map_err(|error: io::Error| {
+        Failure::usage(
+            format!("--ready-fd {fd}: {error}"),
+            "give the number of an open file descriptor",
+        )
+    })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Table { all: bool },
+    Json,
+    Csv,
+}
+
+/// The report as it is being written.
+struct Report {
+    format: Format,
+    sink: Sink,
+    intervals: bool,
+    /// The header of a CSV stream has been written.
+    begun: bool,
+}
+
+impl Report {
+    fn open(args: &OutputArgs, is_command: bool, intervals: bool) -> Result<Self, sink::Error> {
+        let format = match (args.json, args.csv) {
+            (true, _) => Format::Json,
+            (false, true) => Format::Csv,
+            (false, false) => Format::Table { all: args.all },
+        };
+        let sink = match &args.output {
+            Some(path) => Sink::file(path, intervals)?,
+            None if is_command => Sink::stderr(),
+            None => Sink::stdout(),
+        };
+        Ok(Self {
+            format,
+            sink,
+            intervals,
+            begun: false,
+        })
+    }
+
+    fn options(&self, all: bool) -> table::Options {
+        table::Options {
+            surface: self.sink.surface(),
+            all,
+        }
+    }
+
+    fn interval(&mut self, snapshot: &Snapshot, elapsed: Duration) -> Result<(), sink::Error> {
+        match self.format {
+            Format::Table { all } => {
+                let text = table::interval(snapshot, elapsed, self.options(all));
+                self.sink.write(|out| out.write_all(text.as_bytes()))
+            }
+            Format::Json => self.sink.write(|out| json::line(snapshot, out)),
+            Format::Csv => self.rows(snapshot),
+        }
+    }
+
+    /// The report of the whole; after intervals the table has it too, the others do not.
+    fn end(mut self, outcome: &Outcome) -> Result<(), sink::Error> {
+        let snapshot = &outcome.snapshot;
+        match self.format {
+            Format::Table { all } => {
+                let mut text = table::report(snapshot, self.options(all));
+                if outcome.key_pressed && self.sink.is_terminal() {
+                    text.insert(0, '\n');
+                }
+                self.sink.write(|out| out.write_all(text.as_bytes()))?;
+            }
+            Format::Json if !self.intervals => {
+                self.sink.write(|out| json::document(snapshot, out))?;
+            }
+            Format::Csv if !self.intervals => self.rows(snapshot)?,
+            Format::Json | Format::Csv => {}
+        }
+        // CSV has no place for it.
+        if self.format == Format::Csv
+            && let Some(lost) = table::lost(snapshot)
+        {
+            eprintln!("warning: {lost}");
+        }
+        self.sink.finish()
+    }
+
+    fn rows(&mut self, snapshot: &Snapshot) -> Result<(), sink::Error> {
+        let header = !std::mem::replace(&mut self.begun, true);
+        self.sink.write(|out| {
+            if header {
+                csv::header(&mut *out)?;
+            }
+            csv::rows(snapshot, out)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_s_end_is_passed_on_as_a_shell_would() {
+        let status = |code, signal| code_of(ExitStatus { code, signal });
+        assert_eq!(status(Some(0), None), 0);
+        assert_eq!(status(Some(7), None), 7);
+        assert_eq!(status(None, Some(9)), 137);
+        assert_eq!(status(None, Some(15)), 143);
+    }
+}

@@ -1,0 +1,82 @@
+//! The options that name a target, shared by every command that traces.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::Args;
+
+use super::failure::Failure;
+use crate::{
+    run::Subject,
+    target::{Spec, kept_by_kernel},
+};
+
+/// What to trace: one of these, or a command, or nothing for the whole machine.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Target (the whole machine without one)")]
+pub(crate) struct TargetArgs {
+    /// Processes by id; give it again or separate ids by commas
+    #[arg(short, long, value_name = "PID", value_delimiter = ',', group = "target",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    pid: Vec<u32>,
+
+    /// Processes with exactly this command name, those that start later too
+    #[arg(long, value_name = "NAME", group = "target")]
+    comm: Option<String>,
+
+    /// The processes in a cgroup (v2) and below it
+    #[arg(long, value_name = "PATH", group = "target")]
+    cgroup: Option<PathBuf>,
+
+    /// The processes that listen on a TCP port or are bound to a UDP port
+    #[arg(long, group = "target", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+
+    /// Leave out children that the target starts
+    #[arg(long)]
+    pub(crate) no_follow: bool,
+
+    /// A command to run and trace, from its start to its end
+    #[arg(last = true, value_name = "COMMAND", group = "target")]
+    command: Vec<OsString>,
+}
+
+impl TargetArgs {
+    /// Whether a command is to be run.
+    pub(crate) fn is_command(&self) -> bool {
+        !self.command.is_empty()
+    }
+
+    /// What is meant.
+    pub(crate) fn subject(&self) -> Result<Subject, Failure> {
+        if self.is_command() {
+            return Ok(Subject::Command(self.command.clone()));
+        }
+        let spec = if !self.pid.is_empty() {
+            let mut pids = self.pid.clone();
+            pids.sort_unstable();
+            pids.dedup();
+            Spec::Pids(pids)
+        } else if let Some(comm) = &self.comm {
+            if comm.is_empty() {
+                return Err(Failure::usage(
+                    "--comm needs a name",
+                    "`ps -eo comm` lists names",
+                ));
+            }
+            if kept_by_kernel(comm) != comm {
+                eprintln!(
+                    "note: the kernel keeps 15 bytes of a name, so this traces {:?}",
+                    kept_by_kernel(comm)
+                );
+            }
+            Spec::Comm(comm.clone())
+        } else if let Some(cgroup) = &self.cgroup {
+            Spec::Cgroup(cgroup.clone())
+        } else if let Some(port) = self.port {
+            Spec::Port(port)
+        } else {
+            Spec::System
+        };
+        Ok(Subject::Target(spec))
+    }
+}

@@ -1,0 +1,354 @@
+//! What can be measured here, and what it would take to measure more.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    config::{KernelConfig, OptionReport},
+    privileges::{self, CapabilityReport, Privileges},
+    settings::{self, Effect, Setting},
+};
+
+/// The `schema` of a [`Document`].
+pub const SCHEMA: &str = "zctrace.doctor/1";
+
+/// What became of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeStatus {
+    /// It is attached.
+    Attached,
+    /// The kernel refuses it.
+    Refused,
+    /// It can be attached, but known bytes went by unseen.
+    Silent,
+    /// Something else sees the same here.
+    NotNeeded,
+}
+
+impl ProbeStatus {
+    /// Its name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Attached => "attached",
+            Self::Refused => "refused",
+            Self::Silent => "silent",
+            Self::NotNeeded => "not needed",
+        }
+    }
+}
+
+/// A probe of the catalog against this kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeReport {
+    /// Its name, as `--without-probe` takes it.
+    pub name: String,
+    /// The operations it belongs to.
+    pub family: String,
+    /// `fexit`, `fentry`, `kprobe`, `kretprobe`, `tp_btf`, `raw_tp`, …
+    pub kind: String,
+    /// The kernel function or tracepoint that was tried last.
+    pub symbol: String,
+    /// What became of it.
+    pub status: ProbeStatus,
+    /// The kernel's error number, where it refused with one.
+    pub errno: Option<i32>,
+    /// Why it was refused or silent.
+    pub cause: Option<String>,
+    /// What cannot be seen without it.
+    pub lost: String,
+}
+
+/// The catalog against this kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// `functions`, `tracepoints` or `mixed`; empty when nothing could be attached.
+    pub backend: String,
+    /// Every probe of the catalog.
+    pub probes: Vec<ProbeReport>,
+}
+
+/// What zctrace may do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrivilegesReport {
+    /// Effective user id.
+    pub uid: u32,
+    /// Every capability that zctrace makes use of.
+    pub capabilities: Vec<CapabilityReport>,
+    /// The command that gives the program what it needs, where something is missing.
+    pub setcap: Option<String>,
+}
+
+/// The kernel's build configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigReport {
+    /// The file; `None` where none can be read.
+    pub source: Option<String>,
+    /// The options that matter; empty without a file.
+    pub options: Vec<OptionReport>,
+}
+
+/// The document of `doctor --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Document {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Version of zctrace.
+    pub version: String,
+    /// Release of the kernel.
+    pub kernel: String,
+    /// Architecture.
+    pub arch: String,
+    /// `stat` can measure here.
+    pub can_measure: bool,
+    /// `functions`, `tracepoints` or `mixed`; `None` where nothing can be measured.
+    pub backend: Option<String>,
+    /// Why nothing can be measured, where that is so.
+    pub cause: Option<String>,
+    /// What it may do.
+    pub privileges: PrivilegesReport,
+    /// Switches of the running kernel.
+    pub settings: Vec<Setting>,
+    /// The kernel's build configuration.
+    pub config: ConfigReport,
+    /// The probes with which known bytes were sent through each family.
+    pub self_tested: bool,
+    /// The catalog against this kernel.
+    pub probes: Vec<ProbeReport>,
+    /// What to do to measure more, the most useful first.
+    pub advice: Vec<String>,
+}
+
+/// What the document is made from.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Release of the kernel.
+    pub kernel: String,
+    /// What zctrace may do.
+    pub privileges: Privileges,
+    /// Switches of the running kernel.
+    pub settings: Vec<Setting>,
+    /// The build configuration and its file.
+    pub config: Option<(String, KernelConfig)>,
+    /// The catalog, or why it could not be tried.
+    pub survey: Result<Survey, String>,
+    /// Whether known bytes were sent.
+    pub self_tested: bool,
+}
+
+impl Facts {
+    /// Gathers what does not take attaching anything.
+    #[must_use]
+    pub fn gather(survey: Result<Survey, String>, self_tested: bool) -> Self {
+        let kernel = super::release();
+        let config = KernelConfig::running(&kernel)
+            .map(|(path, config)| (path.display().to_string(), config));
+        Self {
+            kernel,
+            privileges: Privileges::current(),
+            settings: settings::running(),
+            config,
+            survey,
+            self_tested,
+        }
+    }
+
+    /// Draws the conclusions.
+    #[must_use]
+    pub fn conclude(self) -> Document {
+        let missing = self.privileges.missing();
+        let capabilities = self.privileges.report();
+        let setcap = capabilities
+            .iter()
+            .any(|capability| !capability.held)
+            .then(|| privileges::setcap_line(&privileges::own_path()));
+        let survey = self.survey.clone().unwrap_or_default();
+        let attached = survey
+            .probes
+            .iter()
+            .any(|probe| probe.status == ProbeStatus::Attached);
+        let prevented = self
+            .settings
+            .iter()
+            .find(|setting| setting.effect == Effect::Prevents);
+
+        // The nearest cause first: without privileges, what the kernel said means nothing.
+        let cause = if !missing.is_empty() {
+            let names: Vec<_> = missing.iter().map(ToString::to_string).collect();
+            Some(format!("{} missing", names.join(" and ")))
+        } else if attached {
+            None
+        } else if let Some(setting) = prevented {
+            Some(format!("{}: {}", setting.name, setting.meaning))
+        } else if let Err(error) = &self.survey {
+            Some(error.clone())
+        } else {
+            Some("no probe could be attached".into())
+        };
+        let advice = self.advice(setcap.as_deref(), &survey);
+        let (source, options) = match &self.config {
+            Some((source, config)) => (Some(source.clone()), config.report()),
+            None => (None, Vec::new()),
+        };
+        Document {
+            schema: SCHEMA.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            kernel: self.kernel,
+            arch: std::env::consts::ARCH.into(),
+            can_measure: cause.is_none(),
+            backend: cause.is_none().then(|| survey.backend.clone()),
+            cause,
+            privileges: PrivilegesReport {
+                uid: self.privileges.uid,
+                capabilities,
+                setcap,
+            },
+            settings: self.settings,
+            config: ConfigReport { source, options },
+            self_tested: self.self_tested,
+            probes: survey.probes,
+            advice,
+        }
+    }
+
+    fn advice(&self, setcap: Option<&str>, survey: &Survey) -> Vec<String> {
+        let mut advice = Vec::new();
+        if !self.privileges.missing().is_empty() {
+            advice.push("run it as root (sudo zctrace ...)".into());
+            if let Some(setcap) = setcap {
+                advice.push(format!("or give the program what it needs, once: {setcap}"));
+            }
+        } else if self
+            .privileges
+            .report()
+            .iter()
+            .any(|c| !c.held && !c.required)
+        {
+            advice.push("run it as root for what the missing capabilities are for".into());
+        }
+        for setting in &self.settings {
+            if setting.effect != Effect::Fine {
+                advice.push(format!("{}: {}", setting.name, setting.meaning));
+            }
+        }
+        if survey.backend == "tracepoints" {
+            advice.push(
+                "use a kernel with fentry/fexit (most distributions' are) to measure where this \
+                 one infers"
+                    .into(),
+            );
+        }
+        if survey
+            .probes
+            .iter()
+            .any(|probe| probe.status == ProbeStatus::Silent)
+        {
+            advice.push(
+                "a silent probe is a kernel that zctrace does not know yet: please report it with \
+                 the output of `zctrace doctor --self-test --json`"
+                    .into(),
+            );
+        }
+        advice
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use caps::Capability;
+
+    use super::*;
+
+    pub(crate) fn probe(name: &str, status: ProbeStatus) -> ProbeReport {
+        let refused = status == ProbeStatus::Refused;
+        ProbeReport {
+            name: name.into(),
+            family: "file".into(),
+            kind: "fexit".into(),
+            symbol: name.into(),
+            status,
+            errno: refused.then_some(libc::EPERM),
+            cause: refused.then(|| "not permitted".into()),
+            lost: "bytes of buffered reads".into(),
+        }
+    }
+
+    pub(crate) fn facts() -> Facts {
+        let config = KernelConfig::parse(
+            "CONFIG_BPF_SYSCALL=y\nCONFIG_DEBUG_INFO_BTF=y\nCONFIG_PERF_EVENTS=y\n\
+             CONFIG_BPF_EVENTS=y\nCONFIG_BPF_JIT=y\nCONFIG_HAVE_HW_BREAKPOINT=y\n",
+        );
+        Facts {
+            kernel: "6.12.95".into(),
+            privileges: Privileges::of(0, privileges::NEEDS.iter().map(|need| need.capability)),
+            settings: vec![
+                settings::btf(true),
+                settings::lockdown(None),
+                settings::kptr(None),
+            ],
+            config: Some(("/boot/config-6.12.95".into(), config)),
+            survey: Ok(Survey {
+                backend: "mixed".into(),
+                probes: vec![
+                    probe("filemap_read", ProbeStatus::Attached),
+                    probe("do_wp_page", ProbeStatus::Refused),
+                ],
+            }),
+            self_tested: false,
+        }
+    }
+
+    #[test]
+    fn one_attached_probe_is_enough() {
+        let document = facts().conclude();
+        assert!(document.can_measure);
+        assert_eq!(document.backend.as_deref(), Some("mixed"));
+        assert_eq!(document.cause, None);
+        assert_eq!(document.privileges.setcap, None);
+        assert_eq!(document.advice, Vec::<String>::new());
+    }
+
+    #[test]
+    fn missing_privileges_are_the_first_cause() {
+        let mut facts = facts();
+        facts.privileges = Privileges::of(1000, [Capability::CAP_SYS_PTRACE]);
+        facts.survey = Err("refused".into());
+        let document = facts.conclude();
+        assert!(!document.can_measure);
+        assert_eq!(
+            document.cause.as_deref(),
+            Some("CAP_BPF and CAP_PERFMON missing")
+        );
+        assert!(
+            document
+                .privileges
+                .setcap
+                .unwrap()
+                .starts_with("sudo setcap cap_bpf,cap_perfmon")
+        );
+        assert!(document.advice[0].contains("root"));
+    }
+
+    #[test]
+    fn lockdown_is_named() {
+        let mut facts = facts();
+        facts
+            .settings
+            .push(settings::lockdown(Some("[confidentiality]")));
+        facts.survey = Ok(Survey::default());
+        let document = facts.conclude();
+        assert!(!document.can_measure);
+        assert!(document.cause.unwrap().starts_with("lockdown:"));
+    }
+
+    #[test]
+    fn a_silent_probe_is_to_be_reported() {
+        let mut facts = facts();
+        if let Ok(survey) = &mut facts.survey {
+            survey
+                .probes
+                .push(probe("add_to_pipe", ProbeStatus::Silent));
+        }
+        assert!(facts.conclude().advice[0].contains("report it"));
+    }
+}

@@ -1,0 +1,234 @@
+//! What was counted between two readings.
+
+use std::{cmp::Reverse, collections::HashMap};
+
+use super::{Loss, Overhead, Path, Process, Totals, Unattributed, ratio};
+
+/// The counted part of a document. Everything is cumulative from the moment of attaching, but
+/// [`Process::pending`] and [`Process::in_flight`], which are states.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counted {
+    /// The processes, most moved first.
+    pub processes: Vec<Process>,
+    /// Work in kernel threads.
+    pub unattributed: Vec<Unattributed>,
+    /// The sum of the processes.
+    pub total: Totals,
+    /// What was lost.
+    pub loss: Loss,
+    /// What it cost.
+    pub overhead: Overhead,
+}
+
+impl Counted {
+    /// What was counted after `earlier`: paths and processes in which nothing happened are left
+    /// out, unless bytes are still pending or operations in flight there.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let before: HashMap<_, _> = earlier
+            .processes
+            .iter()
+            .map(|process| ((process.pid, process.start_time), process))
+            .collect();
+        let mut processes: Vec<_> = self
+            .processes
+            .iter()
+            .map(
+                |process| match before.get(&(process.pid, process.start_time)) {
+                    Some(earlier) => process_since(process, earlier),
+                    None => process.clone(),
+                },
+            )
+            .filter(|process| {
+                !process.total.is_empty() || process.pending != 0 || process.in_flight != 0
+            })
+            .collect();
+        processes.sort_by_key(|process| Reverse(process.total.moved));
+
+        let before: HashMap<_, _> = earlier
+            .unattributed
+            .iter()
+            .map(|work| (work.thread.as_str(), &work.totals))
+            .collect();
+        let unattributed = self
+            .unattributed
+            .iter()
+            .map(|work| Unattributed {
+                thread: work.thread.clone(),
+                totals: totals_since(&work.totals, before.get(work.thread.as_str()).copied()),
+            })
+            .filter(|work| !work.totals.is_empty())
+            .collect();
+
+        Self {
+            processes,
+            unattributed,
+            total: totals_since(&self.total, Some(&earlier.total)),
+            loss: loss_since(self.loss, earlier.loss),
+            overhead: overhead_since(self.overhead, earlier.overhead),
+        }
+    }
+}
+
+fn totals_since(now: &Totals, earlier: Option<&Totals>) -> Totals {
+    let mut totals = *now;
+    if let Some(earlier) = earlier {
+        totals.subtract(earlier);
+    }
+    totals
+}
+
+fn process_since(now: &Process, earlier: &Process) -> Process {
+    let before: HashMap<_, _> = earlier
+        .paths
+        .iter()
+        .map(|path| (key(path), &path.totals))
+        .collect();
+    let mut paths: Vec<_> = now
+        .paths
+        .iter()
+        .map(|path| Path {
+            totals: totals_since(&path.totals, before.get(&key(path)).copied()),
+            ..path.clone()
+        })
+        .filter(|path| !path.totals.is_empty())
+        .collect();
+    paths.sort_by_key(|path| Reverse(path.totals.moved));
+    let total = totals_since(&now.total, Some(&earlier.total));
+    let sent = now.sent.saturating_sub(earlier.sent);
+    let received = now.received.saturating_sub(earlier.received);
+    Process {
+        paths,
+        total,
+        sent,
+        received,
+        copies_per_sent_byte: ratio(total.copies(), sent),
+        copies_per_received_byte: ratio(total.copies(), received),
+        ..now.clone()
+    }
+}
+
+fn key(path: &Path) -> (&str, &str, &str, Option<&str>) {
+    (&path.op, &path.object, &path.evidence, path.by.as_deref())
+}
+
+fn loss_since(now: Loss, earlier: Loss) -> Loss {
+    let Loss {
+        map_full,
+        ring_dropped,
+        missed_runs,
+    } = now;
+    Loss {
+        map_full: map_full.saturating_sub(earlier.map_full),
+        ring_dropped: ring_dropped.saturating_sub(earlier.ring_dropped),
+        missed_runs: missed_runs.saturating_sub(earlier.missed_runs),
+    }
+}
+
+fn overhead_since(now: Overhead, earlier: Overhead) -> Overhead {
+    let Overhead { bpf_runs, bpf_ns } = now;
+    Overhead {
+        bpf_runs: bpf_runs.saturating_sub(earlier.bpf_runs),
+        bpf_ns: bpf_ns.map(|now| now.saturating_sub(earlier.bpf_ns.unwrap_or(0))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn totals(ops: u64, moved: u64) -> Totals {
+        let mut totals = Totals::default();
+        totals.add(&Totals {
+            ops,
+            moved,
+            copied_to_user: moved,
+            ..Totals::default()
+        });
+        totals
+    }
+
+    fn path(op: &str, moved: u64) -> Path {
+        Path {
+            op: op.into(),
+            object: "tcp".into(),
+            evidence: "measured".into(),
+            by: None,
+            totals: totals(1, moved),
+        }
+    }
+
+    fn process(pid: u32, start_time: u64, paths: Vec<Path>) -> Process {
+        let mut total = Totals::default();
+        for path in &paths {
+            total.add(&path.totals);
+        }
+        Process {
+            pid,
+            start_time,
+            comm: "x".into(),
+            cgroup: "/".into(),
+            sent: 0,
+            received: total.moved,
+            copies_per_sent_byte: None,
+            copies_per_received_byte: ratio(total.copies(), total.moved),
+            pending: 0,
+            in_flight: 0,
+            total,
+            paths,
+        }
+    }
+
+    fn counted(processes: Vec<Process>) -> Counted {
+        let mut total = Totals::default();
+        for process in &processes {
+            total.add(&process.total);
+        }
+        Counted {
+            processes,
+            total,
+            ..Counted::default()
+        }
+    }
+
+    #[test]
+    fn only_what_happened_in_between_is_left() {
+        let earlier = counted(vec![
+            process(1, 1, vec![path("recv", 100), path("read", 50)]),
+            process(2, 1, vec![path("recv", 10)]),
+        ]);
+        let now = counted(vec![
+            process(1, 1, vec![path("recv", 100), path("read", 75)]),
+            process(2, 1, vec![path("recv", 10)]),
+            process(3, 9, vec![path("recv", 30)]),
+        ]);
+        let difference = now.since(&earlier);
+        let pids: Vec<_> = difference.processes.iter().map(|p| p.pid).collect();
+        assert_eq!(pids, [3, 1], "most moved first, idle processes left out");
+        let first = &difference.processes[1];
+        assert_eq!(first.paths.len(), 1);
+        assert_eq!(first.paths[0].op, "read");
+        assert_eq!(first.paths[0].totals.moved, 25);
+        assert_eq!(first.received, 25);
+        assert_eq!(first.copies_per_received_byte, Some(1.0));
+        assert_eq!(difference.total.moved, 55);
+        assert_eq!(difference.total.copies_per_byte, Some(1.0));
+    }
+
+    #[test]
+    fn a_reused_pid_is_another_process() {
+        let earlier = counted(vec![process(1, 1, vec![path("recv", 100)])]);
+        let now = counted(vec![process(1, 2, vec![path("recv", 40)])]);
+        assert_eq!(now.since(&earlier).processes[0].total.moved, 40);
+    }
+
+    #[test]
+    fn a_state_is_not_subtracted() {
+        let mut one = process(1, 1, vec![path("send", 100)]);
+        one.pending = 7;
+        let earlier = counted(vec![one.clone()]);
+        let difference = counted(vec![one]).since(&earlier);
+        assert_eq!(difference.processes[0].pending, 7);
+        assert!(difference.processes[0].paths.is_empty());
+    }
+}

@@ -1,0 +1,13 @@
+//! How documents are written: tables for people, JSON and CSV for programs.
+
+pub mod bytes;
+pub mod checkup;
+pub(crate) mod columns;
+pub mod csv;
+pub mod escape;
+pub mod json;
+#[cfg(test)]
+pub(crate) mod samples;
+pub mod sink;
+pub mod style;
+pub mod table;

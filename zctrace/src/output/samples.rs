@@ -1,0 +1,293 @@
+//! Documents that the tests of every output format share.
+
+use crate::ledger::{
+    Coverage, ExitStatus, Loss, Overhead, Path, Process, Refused, SCHEMA, Snapshot, Target,
+    TargetKind, Totals, Unattributed, ratio,
+};
+
+const MIB: u64 = 1 << 20;
+
+/// Totals with `copies_per_byte` computed.
+fn totals(totals: Totals) -> Totals {
+    let mut sum = Totals::default();
+    sum.add(&totals);
+    sum
+}
+
+fn path(op: &str, object: &str, evidence: &str, numbers: Totals) -> Path {
+    Path {
+        op: op.into(),
+        object: object.into(),
+        evidence: evidence.into(),
+        by: None,
+        totals: totals(numbers),
+    }
+}
+
+fn process(pid: u32, comm: &str, sent: u64, received: u64, paths: Vec<Path>) -> Process {
+    let mut total = Totals::default();
+    for path in &paths {
+        total.add(&path.totals);
+    }
+    Process {
+        pid,
+        start_time: 12_345,
+        comm: comm.into(),
+        cgroup: "/system.slice/nginx.service".into(),
+        sent,
+        received,
+        copies_per_sent_byte: ratio(total.copies(), sent),
+        copies_per_received_byte: ratio(total.copies(), received),
+        pending: 0,
+        in_flight: 0,
+        total,
+        paths,
+    }
+}
+
+/// No process.
+pub(crate) fn empty() -> Snapshot {
+    with(Vec::new())
+}
+
+fn with(processes: Vec<Process>) -> Snapshot {
+    let mut total = Totals::default();
+    for process in &processes {
+        total.add(&process.total);
+    }
+    Snapshot {
+        schema: SCHEMA.into(),
+        seq: None,
+        kernel: "6.12.95+deb13-cloud-amd64".into(),
+        arch: "x86_64".into(),
+        backend: "functions".into(),
+        target: Target {
+            kind: TargetKind::Port,
+            value: "8080".into(),
+        },
+        exit_status: None,
+        started_at: "2026-11-22T15:00:00Z".into(),
+        duration_ns: 10_000_000_000,
+        total,
+        processes,
+        unattributed: Vec::new(),
+        coverage: Coverage {
+            attached: vec!["filemap_read".into(), "tcp_sendmsg_locked".into()],
+            refused: Vec::new(),
+        },
+        loss: Loss::default(),
+        overhead: Overhead {
+            bpf_runs: 12_345,
+            bpf_ns: None,
+        },
+    }
+}
+
+/// Two processes, several ways, a kernel thread.
+pub(crate) fn normal() -> Snapshot {
+    let mut worker = process(
+        1235,
+        "nginx",
+        512 * MIB,
+        64 * 1024,
+        vec![
+            path(
+                "sendfile",
+                "file:ext4->tcp",
+                "measured",
+                Totals {
+                    ops: 4096,
+                    errors: 12,
+                    moved: 512 * MIB,
+                    spliced: 512 * MIB,
+                    ..Totals::default()
+                },
+            ),
+            path(
+                "recv",
+                "tcp",
+                "measured",
+                Totals {
+                    ops: 512,
+                    errors: 512,
+                    moved: 64 * 1024,
+                    copied_to_user: 64 * 1024,
+                    ..Totals::default()
+                },
+            ),
+            path(
+                "read",
+                "file:ext4",
+                "inferred",
+                Totals {
+                    ops: 3,
+                    moved: 3 * 4096,
+                    copied_to_user: 4096,
+                    direct: 2 * 4096,
+                    ..Totals::default()
+                },
+            ),
+        ],
+    );
+    worker.pending = 3 * MIB / 2;
+    worker.in_flight = 2;
+    let sender = process(
+        977,
+        "zc-sender",
+        16 * MIB,
+        0,
+        vec![path(
+            "send",
+            "tcp",
+            "measured",
+            Totals {
+                ops: 256,
+                moved: 16 * MIB,
+                spliced: 16 * MIB,
+                deferred: 16 * MIB,
+                ..Totals::default()
+            },
+        )],
+    );
+    let mut snapshot = with(vec![worker, sender]);
+    snapshot.unattributed = vec![Unattributed {
+        thread: "ksoftirqd/0".into(),
+        totals: totals(Totals {
+            deferred: 65_536,
+            ..Totals::default()
+        }),
+    }];
+    snapshot
+}
+
+/// Everything as long and as large as it can be, and a name that speaks to the terminal.
+pub(crate) fn overflow() -> Snapshot {
+    let huge = u64::MAX;
+    let all = Totals {
+        ops: huge,
+        errors: huge,
+        moved: huge,
+        copied_to_user: huge / 9,
+        copied_from_user: huge / 9,
+        copied_in_kernel: huge / 9,
+        spliced: huge / 9,
+        direct: huge / 9,
+        cloned: huge / 9,
+        mapped: huge / 9,
+        synthetic: huge / 9,
+        unexplained: huge / 9,
+        deferred: huge,
+        recopied: huge,
+        wasted: huge,
+        cow: huge,
+        encrypted: huge,
+        copies_per_byte: None,
+    };
+    let mut process = process(
+        u32::MAX,
+        "\x1b[31m\nevil\u{202e}",
+        huge,
+        huge,
+        vec![
+            path(
+                "copy_file_range",
+                "file:overlay->file:fuse.a-rather-long-name",
+                "inferred",
+                all,
+            ),
+            path(
+                "uring.send_zc_with_a_long_opcode",
+                "socket:255",
+                "measured",
+                all,
+            ),
+        ],
+    );
+    process.pending = huge;
+    process.in_flight = huge;
+    let mut snapshot = with(vec![process]);
+    snapshot.target = Target {
+        kind: TargetKind::Command,
+        value: "sh -c 'while :; do cat /a/very/long/path/to/some/file > /dev/null; done'".into(),
+    };
+    snapshot.exit_status = Some(ExitStatus {
+        code: None,
+        signal: Some(9),
+    });
+    snapshot.duration_ns = huge;
+    snapshot.overhead = Overhead {
+        bpf_runs: huge,
+        bpf_ns: Some(huge),
+    };
+    snapshot
+}
+
+/// Updates were lost and probes refused.
+pub(crate) fn loss() -> Snapshot {
+    let mut snapshot = normal();
+    snapshot.loss = Loss {
+        map_full: 1,
+        ring_dropped: 23,
+        missed_runs: 4_567_890,
+    };
+    snapshot.coverage.refused = vec![Refused {
+        probe: "do_wp_page".into(),
+        reason: "not permitted".into(),
+        lost: "copy-on-write".into(),
+    }];
+    snapshot
+}
+
+/// A path of which a part was not seen.
+pub(crate) fn unexplained() -> Snapshot {
+    let mut snapshot = with(vec![process(
+        42,
+        "backup",
+        0,
+        0,
+        vec![
+            path(
+                "read",
+                "file:btrfs",
+                "measured",
+                Totals {
+                    ops: 1000,
+                    moved: 100 * MIB,
+                    copied_to_user: 96 * MIB,
+                    unexplained: 4 * MIB,
+                    ..Totals::default()
+                },
+            ),
+            path(
+                "write",
+                "file:btrfs",
+                "measured",
+                Totals {
+                    ops: 1000,
+                    moved: 100 * MIB,
+                    unexplained: 100 * MIB,
+                    ..Totals::default()
+                },
+            ),
+        ],
+    )]);
+    snapshot.backend = "mixed".into();
+    snapshot.target = Target {
+        kind: TargetKind::Pid,
+        value: "42".into(),
+    };
+    snapshot
+}
+
+/// Rows by file.
+pub(crate) fn by_file() -> Snapshot {
+    let mut snapshot = unexplained();
+    for (path, file) in snapshot.processes[0]
+        .paths
+        .iter_mut()
+        .zip(["/data/a", "/data/b"])
+    {
+        path.by = Some(file.into());
+    }
+    snapshot
+}

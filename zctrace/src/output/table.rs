@@ -1,0 +1,527 @@
+//! The ledger as a table for people: readable at 80 columns, with more to say at 120.
+
+use std::{cmp::Reverse, time::Duration};
+
+use anstyle::Style;
+
+use super::{
+    bytes::{bytes, copies_per_byte, count, duration, percent},
+    columns::{Align, Cell, Column, Columns, Narrow, unbroken},
+    escape::printable,
+    style::{Palette, Surface, paint},
+};
+use crate::ledger::{Process, Snapshot, Target, TargetKind, Totals, ratio};
+
+/// What every report must say about itself.
+pub const SCOPE: &str = "copies by the kernel on behalf of I/O. Not seen: memcpy in user space and \
+     in TLS libraries, DMA, page migration and compaction.";
+
+/// From this width on, operations and errors have columns of their own and ways have bytes.
+const WIDE: usize = 100;
+/// Below this width, headings are cut.
+const NARROW: usize = 72;
+/// Processes shown unless all are asked for.
+const MAX_PROCESSES: usize = 20;
+/// Data paths of a process shown unless all are asked for.
+const MAX_PATHS: usize = 20;
+
+/// How to draw a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Where it goes.
+    pub surface: Surface,
+    /// Show every process and data path.
+    pub all: bool,
+}
+
+/// The whole report.
+#[must_use]
+pub fn report(snapshot: &Snapshot, options: Options) -> String {
+    let mut text = heading(snapshot, options.surface);
+    text.push('\n');
+    text.push_str(&body(snapshot, options));
+    text.push('\n');
+    text.push_str(&footer(snapshot, options.surface));
+    text
+}
+
+/// One interval: its time and what happened in it.
+#[must_use]
+pub fn interval(snapshot: &Snapshot, elapsed: Duration, options: Options) -> String {
+    let palette = options.surface.palette;
+    let title = format!("at {}", duration(elapsed));
+    let mut text = format!("{}\n", paint(palette.strong, &title));
+    text.push_str(&body(snapshot, options));
+    if let Some(lost) = lost(snapshot) {
+        text.push_str(&paint(palette.warning, &lost));
+        text.push('\n');
+    }
+    text.push('\n');
+    text
+}
+
+fn heading(snapshot: &Snapshot, surface: Surface) -> String {
+    let palette = surface.palette;
+    let mut heading = Cell::default();
+    heading.push(&named(&snapshot.target), palette.strong);
+    let plain = Style::new();
+    if let Some(status) = snapshot.exit_status {
+        match (status.code, status.signal) {
+            (_, Some(signal)) => heading.push(&format!("(killed by signal {signal})"), plain),
+            (Some(code), None) if code != 0 => heading.push(&format!("(exit {code})"), plain),
+            _ => {}
+        }
+    }
+    heading.push(
+        &format!(
+            "for {} on Linux {} {}, backend: {}",
+            duration(Duration::from_nanos(snapshot.duration_ns)),
+            printable(&snapshot.kernel),
+            snapshot.arch,
+            snapshot.backend
+        ),
+        plain,
+    );
+    let mut lines = Columns::new(Vec::new());
+    lines.text(heading, 0);
+    lines.render(surface)
+}
+
+fn named(target: &Target) -> String {
+    let value = printable(&target.value);
+    match target.kind {
+        TargetKind::Command => format!("`{value}`"),
+        TargetKind::Pid if value.contains(',') => format!("processes {value}"),
+        TargetKind::Pid => format!("process {value}"),
+        TargetKind::Comm => format!("processes named {value}"),
+        TargetKind::Cgroup => format!("cgroup {value}"),
+        TargetKind::Port => format!("processes listening on port {value}"),
+        TargetKind::System => "the whole machine".into(),
+    }
+}
+
+/// The columns that follow those which name a row.
+#[derive(Clone, Copy)]
+struct Shape {
+    narrow: bool,
+    wide: bool,
+    by: bool,
+    palette: Palette,
+}
+
+fn body(snapshot: &Snapshot, options: Options) -> String {
+    let palette = options.surface.palette;
+    if snapshot.processes.is_empty() && snapshot.unattributed.is_empty() {
+        let mut lines = Columns::new(Vec::new());
+        let text = "Nothing was counted: no I/O of the target completed in this time.";
+        lines.text(Cell::new(text, Style::new()), 0);
+        return lines.render(options.surface);
+    }
+    let shape = Shape {
+        narrow: options.surface.width < NARROW,
+        wide: options.surface.width >= WIDE,
+        by: snapshot
+            .processes
+            .iter()
+            .flat_map(|process| &process.paths)
+            .any(|path| path.by.is_some()),
+        palette,
+    };
+    let mut table = Columns::new(shape.columns());
+    let shown = if options.all {
+        usize::MAX
+    } else {
+        MAX_PROCESSES
+    };
+    for process in snapshot.processes.iter().take(shown) {
+        shape.process(process, options.all, &mut table);
+    }
+    let rest = snapshot.processes.get(shown..).unwrap_or_default();
+    if !rest.is_empty() {
+        let mut totals = Totals::default();
+        for process in rest {
+            totals.add(&process.total);
+        }
+        let text = format!(
+            "and {} more that moved {} (--all shows every process)",
+            rest.len(),
+            bytes(totals.moved)
+        );
+        table.text(Cell::new(&text, palette.faint), 0);
+    }
+    if snapshot.processes.len() > 1 {
+        table.spanning(
+            "total".into(),
+            palette.strong,
+            shape.numbers(&snapshot.total),
+        );
+    }
+    if !snapshot.unattributed.is_empty() {
+        table.blank();
+        let text = "In kernel threads, for operations that cannot be told (not in the total):";
+        table.text(Cell::new(text, palette.faint), 0);
+        for work in &snapshot.unattributed {
+            let name = format!("  {}", printable(&work.thread));
+            table.spanning(name, Style::new(), shape.numbers(&work.totals));
+        }
+    }
+    table.render(options.surface)
+}
+
+impl Shape {
+    fn columns(self) -> Vec<Column> {
+        let column = |header, align, narrow: Option<(usize, usize)>| Column {
+            header,
+            align,
+            narrow: narrow.map(|(comfortable, least)| Narrow { comfortable, least }),
+        };
+        let mut columns = vec![
+            column("OPERATION", Align::Left, Some((17, 10))),
+            column("OBJECT", Align::Left, Some((14, 9))),
+        ];
+        if self.by {
+            columns.push(column("BY", Align::Left, Some((12, 7))));
+        }
+        if self.wide {
+            columns.push(column("OPS", Align::Right, None));
+            columns.push(column("ERRORS", Align::Right, None));
+        }
+        columns.push(column("MOVED", Align::Right, None));
+        let copies = if self.narrow { "C/B" } else { "COPIES/B" };
+        columns.push(column(copies, Align::Right, None));
+        columns.push(column("HOW", Align::Left, Some((24, 12))));
+        columns
+    }
+
+    fn process(self, process: &Process, all: bool, table: &mut Columns) {
+        let name = format!("{} [{}]", printable(&process.comm), process.pid);
+        let mut cells = self.numbers(&process.total);
+        if process.paths.len() == 1 {
+            // The only path says the same again, in the next line.
+            let end = cells.len() - 1;
+            cells[end] = Cell::default();
+        }
+        table.spanning(name, self.palette.strong, cells);
+        let shown = if all { usize::MAX } else { MAX_PATHS };
+        for path in process.paths.iter().take(shown) {
+            let inferred = path.evidence == "inferred";
+            let mark = if inferred { "~" } else { " " };
+            let style = if inferred {
+                self.palette.warning
+            } else {
+                Style::new()
+            };
+            let mut cells = vec![
+                Cell::unbroken(&format!("{mark} {}", printable(&path.op)), style),
+                Cell::new(&printable(&path.object), Style::new()),
+            ];
+            if self.by {
+                let by = printable(path.by.as_deref().unwrap_or("-"));
+                cells.push(Cell::new(&by, Style::new()));
+            }
+            cells.extend(self.numbers(&path.totals));
+            table.row(cells);
+        }
+        let rest = process.paths.get(shown..).unwrap_or_default();
+        if !rest.is_empty() {
+            let mut totals = Totals::default();
+            for path in rest {
+                totals.add(&path.totals);
+            }
+            let text = format!(
+                "and {} more that moved {} (--all shows every path)",
+                rest.len(),
+                bytes(totals.moved)
+            );
+            table.text(Cell::new(&text, self.palette.faint), 2);
+        }
+        for line in states(process) {
+            table.text(Cell::new(&line, self.palette.faint), 2);
+        }
+    }
+
+    /// The cells from OPS to HOW.
+    fn numbers(self, totals: &Totals) -> Vec<Cell> {
+        let plain = Style::new();
+        let mut cells = Vec::new();
+        if self.wide {
+            cells.push(Cell::new(&count(totals.ops), plain));
+            let errors = if totals.errors == 0 {
+                "-".into()
+            } else {
+                count(totals.errors)
+            };
+            cells.push(Cell::new(&errors, plain));
+        }
+        cells.push(Cell::new(&unbroken(&bytes(totals.moved)), plain));
+        let copies = ratio(totals.copies(), totals.moved);
+        // Green is a claim: nothing copied, and nothing that could have been.
+        let style = if copies == Some(0.0) && totals.unexplained == 0 {
+            self.palette.good
+        } else {
+            plain
+        };
+        let mut shown = copies_per_byte(copies);
+        if totals.unexplained != 0 {
+            shown.push('?');
+        }
+        cells.push(Cell::new(&shown, style));
+        cells.push(self.how(totals));
+        cells
+    }
+
+    fn how(self, totals: &Totals) -> Cell {
+        let plain = Style::new();
+        let mut ways: Vec<_> = totals
+            .classes()
+            .into_iter()
+            .filter(|(_, bytes)| *bytes != 0)
+            .collect();
+        ways.sort_by_key(|(_, bytes)| Reverse(*bytes));
+        let extras: Vec<_> = totals
+            .extras()
+            .into_iter()
+            .filter(|(_, bytes)| *bytes != 0)
+            .collect();
+        let mut cell = Cell::default();
+        let last = ways.len() + extras.len();
+        for (index, (name, amount)) in ways.iter().chain(&extras).enumerate() {
+            let extra = index >= ways.len();
+            let style = match (*name, extra) {
+                ("unexplained", _) => self.palette.alarm,
+                (_, true) => self.palette.warning,
+                _ => plain,
+            };
+            let name = name.replace('_', " ");
+            let amount = if extra {
+                bytes(*amount)
+            } else if ways.len() == 1 {
+                String::new()
+            } else if self.wide {
+                format!("{} ({})", bytes(*amount), percent(*amount, totals.moved))
+            } else {
+                percent(*amount, totals.moved)
+            };
+            let plus = if extra { "+" } else { "" };
+            let blank = if amount.is_empty() { "" } else { " " };
+            let comma = if index + 1 < last { "," } else { "" };
+            let amount = unbroken(&amount);
+            cell.push(&format!("{plus}{name}{blank}{amount}{comma}"), style);
+        }
+        cell
+    }
+}
+
+/// Lines about a process as a whole: what went over the network, and what is not over.
+fn states(process: &Process) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut network = Vec::new();
+    if process.sent != 0 {
+        network.push(format!(
+            "sent {} at {} copies/B",
+            bytes(process.sent),
+            copies_per_byte(process.copies_per_sent_byte)
+        ));
+    }
+    if process.received != 0 {
+        network.push(format!(
+            "received {} at {} copies/B",
+            bytes(process.received),
+            copies_per_byte(process.copies_per_received_byte)
+        ));
+    }
+    if !network.is_empty() {
+        lines.push(format!("network: {}", network.join(", ")));
+    }
+    let mut open = Vec::new();
+    if process.pending != 0 {
+        open.push(format!(
+            "{} sent by reference and not released (may still be copied)",
+            bytes(process.pending)
+        ));
+    }
+    if process.in_flight != 0 {
+        open.push(match process.in_flight {
+            1 => "1 operation in flight".into(),
+            open => format!("{} operations in flight", count(open)),
+        });
+    }
+    if !open.is_empty() {
+        lines.push(format!("open: {}", open.join(", ")));
+    }
+    lines
+}
+
+/// What the numbers do not include, or `None` when they are complete.
+#[must_use]
+pub fn lost(snapshot: &Snapshot) -> Option<String> {
+    let loss = snapshot.loss;
+    let mut parts = Vec::new();
+    if loss.map_full != 0 {
+        parts.push(format!("{} updates (map full)", count(loss.map_full)));
+    }
+    if loss.ring_dropped != 0 {
+        parts.push(format!("{} records (ring full)", count(loss.ring_dropped)));
+    }
+    if loss.missed_runs != 0 {
+        parts.push(format!("{} probe runs", count(loss.missed_runs)));
+    }
+    (!parts.is_empty()).then(|| format!("LOST: {}. The numbers are too low.", parts.join(", ")))
+}
+
+fn footer(snapshot: &Snapshot, surface: Surface) -> String {
+    let palette = surface.palette;
+    let mut lines = Columns::new(Vec::new());
+    let mut line = |text: &str, style| lines.text(Cell::new(text, style), 0);
+
+    if let Some(lost) = lost(snapshot) {
+        line(&lost, palette.warning);
+    }
+    if snapshot.total.unexplained != 0 {
+        let text = format!(
+            "Unexplained: {} ({} of what moved). No probe saw how, so COPIES/B marked with ? can be \
+             higher. See `zctrace explain unexplained`.",
+            bytes(snapshot.total.unexplained),
+            percent(snapshot.total.unexplained, snapshot.total.moved)
+        );
+        line(&text, palette.alarm);
+    }
+    let paths = || snapshot.processes.iter().flat_map(|process| &process.paths);
+    if paths().any(|path| path.evidence == "inferred") {
+        let text = "~ inferred from the call, its flags and its object, not measured";
+        line(text, palette.warning);
+    }
+    let coverage = &snapshot.coverage;
+    let refused = match coverage.refused.len() {
+        0 => "none refused".into(),
+        refused => format!("{refused} refused (`zctrace doctor` says why and what is lost)"),
+    };
+    let lossless = if lost(snapshot).is_none() {
+        "; nothing lost"
+    } else {
+        ""
+    };
+    let overhead = snapshot.overhead;
+    let cost = match overhead.bpf_ns {
+        Some(nanos) => format!(
+            "{} runs, {}",
+            count(overhead.bpf_runs),
+            duration(Duration::from_nanos(nanos))
+        ),
+        None => format!("{} runs", count(overhead.bpf_runs)),
+    };
+    let text = format!(
+        "Probes: {} attached, {refused}; {cost}{lossless}.",
+        coverage.attached.len()
+    );
+    line(&text, palette.faint);
+    line(&format!("Scope: {SCOPE}"), palette.faint);
+    lines.render(surface)
+}
+
+#[cfg(test)]
+mod tests {
+    use unicode_width::UnicodeWidthStr as _;
+
+    use super::*;
+    use crate::output::samples;
+
+    const WIDTHS: [usize; 4] = [60, 80, 120, 200];
+
+    fn options(width: usize) -> Options {
+        Options {
+            surface: Surface {
+                width,
+                palette: Palette::PLAIN,
+            },
+            all: false,
+        }
+    }
+
+    /// The report at every width, checked to fit.
+    fn at_all_widths(snapshot: &Snapshot) -> String {
+        let mut all = String::new();
+        for width in WIDTHS {
+            let text = report(snapshot, options(width));
+            for line in text.lines() {
+                assert!(line.width() <= width, "wider than {width}: {line:?}");
+                assert_eq!(line.trim_end(), line, "blanks at the end");
+                assert!(!line.contains(char::is_control));
+            }
+            all.push_str(&format!("--- {width} columns\n{text}"));
+        }
+        all
+    }
+
+    #[test]
+    fn empty() {
+        insta::assert_snapshot!(at_all_widths(&samples::empty()));
+    }
+
+    #[test]
+    fn normal() {
+        insta::assert_snapshot!(at_all_widths(&samples::normal()));
+    }
+
+    #[test]
+    fn overflow() {
+        insta::assert_snapshot!(at_all_widths(&samples::overflow()));
+    }
+
+    #[test]
+    fn loss() {
+        insta::assert_snapshot!(at_all_widths(&samples::loss()));
+    }
+
+    #[test]
+    fn unexplained() {
+        insta::assert_snapshot!(at_all_widths(&samples::unexplained()));
+    }
+
+    #[test]
+    fn by_a_dimension() {
+        insta::assert_snapshot!(at_all_widths(&samples::by_file()));
+    }
+
+    #[test]
+    fn colours_mark_what_matters() {
+        let colour = |snapshot: &Snapshot| {
+            let mut options = options(80);
+            options.surface.palette = Palette::COLOUR;
+            report(snapshot, options)
+        };
+        let alarm = Palette::COLOUR.alarm;
+        assert!(colour(&samples::unexplained()).contains(&format!("{alarm}unexplained")));
+        assert!(!colour(&samples::normal()).contains(&format!("{alarm}")));
+        let warning = Palette::COLOUR.warning;
+        assert!(colour(&samples::loss()).contains(&format!("{warning}LOST:")));
+    }
+
+    #[test]
+    fn many_processes_are_summed_up() {
+        let mut snapshot = samples::normal();
+        let one = snapshot.processes[0].clone();
+        snapshot.processes = (1..=25).map(|pid| Process { pid, ..one.clone() }).collect();
+        let text = report(&snapshot, options(80));
+        assert!(text.contains("and 5 more that moved 2.50 GiB"), "{text}");
+        let all = report(
+            &snapshot,
+            Options {
+                all: true,
+                ..options(80)
+            },
+        );
+        assert!(!all.contains("more that moved"));
+        assert!(all.contains("[25]"));
+    }
+
+    #[test]
+    fn an_interval_has_no_footer() {
+        let text = interval(&samples::normal(), Duration::from_secs(2), options(80));
+        assert!(text.starts_with("at 2.00 s\n"));
+        assert!(!text.contains("Scope"));
+        assert!(!text.contains("LOST"));
+        let text = interval(&samples::loss(), Duration::from_secs(2), options(80));
+        assert!(text.contains("LOST"));
+    }
+}

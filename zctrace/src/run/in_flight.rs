@@ -1,0 +1,169 @@
+//! Operations that are open when tracing ends.
+
+use std::{collections::BTreeSet, fs};
+
+use libc::c_long;
+
+use crate::{
+    ledger::{Counted, Process, Totals},
+    target::View,
+};
+
+/// The I/O family. The numbers are those of the architecture that zctrace is built for.
+const FAMILY: &[c_long] = &[
+    libc::SYS_read,
+    libc::SYS_pread64,
+    libc::SYS_readv,
+    libc::SYS_preadv,
+    libc::SYS_preadv2,
+    libc::SYS_write,
+    libc::SYS_pwrite64,
+    libc::SYS_writev,
+    libc::SYS_pwritev,
+    libc::SYS_pwritev2,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_recvmmsg,
+    libc::SYS_sendto,
+    libc::SYS_sendmsg,
+    libc::SYS_sendmmsg,
+    libc::SYS_sendfile,
+    libc::SYS_splice,
+    libc::SYS_vmsplice,
+    libc::SYS_tee,
+    libc::SYS_copy_file_range,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+];
+
+/// `ioctl` requests that share extents: `FICLONE`, `FICLONERANGE`, `FIDEDUPERANGE`.
+const CLONES: [u64; 3] = [0x4004_9409, 0x4020_940d, 0xc018_9436];
+
+/// Fills in [`Process::in_flight`]. The ids are those of `view`; the processes in `targets` get a
+/// row even if nothing of theirs completed.
+pub(crate) fn fill_in(view: &View, counted: &mut Counted, targets: &BTreeSet<u32>) {
+    let mut without_row = targets.clone();
+    for process in &mut counted.processes {
+        without_row.remove(&process.pid);
+        // The id may have gone to another process.
+        if start_time(view, process.pid) == Some(process.start_time) {
+            process.in_flight = of_process(view, process.pid);
+        }
+    }
+    for pid in without_row {
+        let in_flight = of_process(view, pid);
+        if in_flight != 0
+            && let Some(process) = idle(view, pid, in_flight)
+        {
+            counted.processes.push(process);
+        }
+    }
+}
+
+fn start_time(view: &View, pid: u32) -> Option<u64> {
+    Some(view.process(pid).ok()?.stat().ok()?.starttime)
+}
+
+/// Threads of a process that are inside a system call of the family.
+fn of_process(view: &View, pid: u32) -> u64 {
+    let tasks = view.root().join(format!("{pid}/task"));
+    let Ok(entries) = fs::read_dir(tasks) else {
+        return 0;
+    };
+    let inside = entries
+        .flatten()
+        .filter_map(|entry| fs::read_to_string(entry.path().join("syscall")).ok())
+        .filter(|line| is_in_family(line));
+    u64::try_from(inside.count()).unwrap_or(u64::MAX)
+}
+
+/// Reads a line of `/proc/PID/task/TID/syscall`: the number and the arguments, `running`, or `-1`
+/// outside of a call.
+fn is_in_family(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let Some(Ok(number)) = words.next().map(str::parse::<c_long>) else {
+        return false;
+    };
+    if number == libc::SYS_ioctl {
+        let request = words
+            .nth(1)
+            .and_then(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok());
+        // The kernel looks at 32 bits of it.
+        return request.is_some_and(|request| CLONES.contains(&(request & 0xffff_ffff)));
+    }
+    FAMILY.contains(&number)
+}
+
+/// A process of which nothing completed.
+fn idle(view: &View, pid: u32, in_flight: u64) -> Option<Process> {
+    let process = view.process(pid).ok()?;
+    let stat = process.stat().ok()?;
+    let cgroup = process
+        .cgroups()
+        .ok()
+        .and_then(|groups| groups.0.into_iter().find(|group| group.hierarchy == 0))
+        .map_or_else(String::new, |group| group.pathname);
+    Some(Process {
+        pid,
+        start_time: stat.starttime,
+        comm: stat.comm,
+        cgroup,
+        total: Totals::default(),
+        sent: 0,
+        received: 0,
+        copies_per_sent_byte: None,
+        copies_per_received_byte: None,
+        pending: 0,
+        in_flight,
+        paths: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read as _, os::unix::net::UnixStream, thread, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn lines_of_the_kernel_are_understood() {
+        let read = format!(
+            "{} 0x0 0x7ffd 0x1000 0x0 0x0 0x0 0x7ffd 0x7f3a",
+            libc::SYS_read
+        );
+        assert!(is_in_family(&read));
+        assert!(!is_in_family("running"));
+        assert!(!is_in_family("-1 0x7ffd 0x7f3a"));
+        assert!(!is_in_family(""));
+        assert!(!is_in_family(&format!("{} 0x0", libc::SYS_poll)));
+        let ioctl = |request| format!("{} 0x3 {request} 0x4", libc::SYS_ioctl);
+        assert!(is_in_family(&ioctl("0x40049409")));
+        assert!(is_in_family(&ioctl("0xffffffffc0189436")));
+        assert!(!is_in_family(&ioctl("0x5413")));
+    }
+
+    #[test]
+    fn a_thread_that_waits_in_recv_is_in_flight() {
+        let view = View::detect().unwrap();
+        let own = view.own_pid();
+        let (mut here, there) = UnixStream::pair().unwrap();
+        let thread = thread::spawn(move || here.read(&mut [0]).unwrap());
+        let mut waited = 0;
+        // Other tests' threads can be in system calls too, so only a lower bound is known.
+        while of_process(&view, own) == 0 {
+            thread::sleep(Duration::from_millis(5));
+            waited += 1;
+            assert!(waited < 1000);
+        }
+        let mut counted = Counted::default();
+        fill_in(&view, &mut counted, &BTreeSet::from([own]));
+        assert_eq!(counted.processes.len(), 1);
+        assert!(counted.processes[0].in_flight >= 1);
+        assert_eq!(
+            Some(counted.processes[0].start_time),
+            start_time(&view, own)
+        );
+        drop(there);
+        assert_eq!(thread.join().unwrap(), 0);
+    }
+}

@@ -1,0 +1,734 @@
+//! One observation: from what the user asked for to the last reading.
+
+pub mod command;
+mod error;
+mod in_flight;
+mod pidfd;
+mod signals;
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs::File,
+    io::{self, Write as _},
+    mem,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::Signal,
+};
+use zctrace_common::By;
+
+pub use error::Error;
+
+use self::{
+    command::{Prepared, Running},
+    pidfd::Alive,
+    signals::{Asked, Signals},
+};
+use crate::{
+    kernel::{self, privileges::Privileges},
+    ledger::{Counted, Coverage, ExitStatus, SCHEMA, Snapshot, Target},
+    output::{escape, sink},
+    target::{self, Resolved, Spec, View},
+    tracer::{self, Config, Reading, Session},
+};
+
+/// Two requests to end within this time end the wait for a command. A program may use ctrl-c for
+/// something of its own, so two in a day must not.
+const IMPATIENCE: Duration = Duration::from_secs(2);
+/// Bound on the rows of the ledger.
+const MAX_ROWS: u32 = 4096;
+
+/// What to observe.
+#[derive(Debug)]
+pub enum Subject {
+    /// Something that runs already.
+    Target(Spec),
+    /// A command to run, its program first.
+    Command(Vec<OsString>),
+}
+
+/// What to observe, and how.
+#[derive(Debug)]
+pub struct Plan {
+    /// What.
+    pub subject: Subject,
+    /// Children of a target are targets.
+    pub follow: bool,
+    /// Count page faults.
+    pub faults: bool,
+    /// The extra dimension of rows.
+    pub by: By,
+    /// Probes that are not to be attached.
+    pub without: Vec<String>,
+    /// Measure what zctrace itself costs.
+    pub own_cost: bool,
+    /// How long; `None` for as long as the target lives and nobody interrupts.
+    pub duration: Option<Duration>,
+    /// How often to report.
+    pub interval: Option<Duration>,
+    /// Told `ready` when everything is attached.
+    pub ready: Option<OwnedFd>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The ledger of the whole time.
+    pub snapshot: Snapshot,
+    /// The signal that ended the wait for a command which still runs.
+    pub abandoned_by: Option<i32>,
+    /// A key was pressed to end it, so the terminal shows `^C` in the line of the cursor.
+    pub key_pressed: bool,
+}
+
+/// Where readings come from.
+pub trait Meter {
+    /// Makes a thread part of the target.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    fn add_task(&mut self, tid: u32) -> Result<(), tracer::Error>;
+    /// Which probes take part.
+    fn coverage(&self) -> &Coverage;
+    /// `functions`, `tracepoints` or `mixed`.
+    fn backend(&self) -> &str;
+    /// Everything counted since the start.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    fn read(&mut self) -> Result<Reading, tracer::Error>;
+}
+
+impl Meter for Session {
+    fn add_task(&mut self, tid: u32) -> Result<(), tracer::Error> {
+        Self::add_task(self, tid)
+    }
+
+    fn coverage(&self) -> &Coverage {
+        Self::coverage(self)
+    }
+
+    fn backend(&self) -> &str {
+        Self::backend(self)
+    }
+
+    fn read(&mut self) -> Result<Reading, tracer::Error> {
+        Self::read(self)
+    }
+}
+
+impl From<Reading> for Counted {
+    fn from(reading: Reading) -> Self {
+        let Reading {
+            processes,
+            unattributed,
+            loss,
+            overhead,
+            total,
+        } = reading;
+        Self {
+            processes,
+            unattributed,
+            total,
+            loss,
+            overhead,
+        }
+    }
+}
+
+/// Attaches zctrace's probes, if this process may.
+///
+/// # Errors
+///
+/// When nothing can be measured.
+pub fn attach(config: &Config) -> Result<Session, Error> {
+    let missing = Privileges::current().missing();
+    if !missing.is_empty() {
+        return Err(Error::NotPermitted { missing });
+    }
+    Ok(Session::start(config)?)
+}
+
+/// Observes according to `plan`; `attach` makes the meter, and `each` gets every interval's
+/// document with the time since the start.
+///
+/// # Errors
+///
+/// When the target, the probes or the command are not to be had, or `each` fails.
+pub fn observe<M: Meter>(
+    mut plan: Plan,
+    attach: impl FnOnce(&Config) -> Result<M, Error>,
+    each: &mut dyn FnMut(&Snapshot, Duration) -> Result<(), sink::Error>,
+) -> Result<Outcome, Error> {
+    let view = View::detect()?;
+    let signals = Signals::hold().map_err(system("hold signals back"))?;
+    // Everything the command could inherit is made after the fork.
+    let (spec, prepared) = match &plan.subject {
+        Subject::Target(spec) => (spec.clone(), None),
+        Subject::Command(words) => {
+            let prepared = Prepared::new(words, &signals.before())?;
+            let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+            let spec = Spec::Command {
+                pid: prepared.pid(),
+                shown: escape::command_line(words.iter().map(AsRef::as_ref)),
+            };
+            (spec, Some(prepared))
+        }
+    };
+    let mut resolved = target::resolve(&view, &spec)?;
+    let mut meter = attach(&config(&plan, &resolved))?;
+    for tid in resolved.joined(&view)? {
+        meter.add_task(tid)?;
+    }
+    let subject = match prepared {
+        // It has done nothing yet that counts.
+        Some(_) => Counted::default(),
+        // What was seen while only some probes were attached is not to be judged.
+        None => meter.read()?.into(),
+    };
+    let observation = Observation {
+        baseline: subject.clone(),
+        last: subject,
+        named: resolved.named.clone(),
+        processes: resolved.processes.clone(),
+        started: Instant::now(),
+        started_at: Timestamp::now(),
+        last_at: Duration::ZERO,
+        seq: 0,
+        key_pressed: false,
+        view,
+        meter,
+    };
+    if let Some(ready) = plan.ready.take() {
+        // Nobody may be listening; that is theirs to notice.
+        let _ = File::from(ready).write_all(b"ready\n");
+    }
+    let life = match prepared {
+        Some(prepared) => Life::Command(prepared.release()?),
+        None if resolved.processes.is_empty() => Life::Endless,
+        None => Life::Processes(Alive::watch(&observation.view, resolved.processes)),
+    };
+    observation.run(&plan, life, &signals, each)
+}
+
+fn config(plan: &Plan, resolved: &Resolved) -> Config {
+    Config {
+        tasks: resolved.tasks.iter().copied().collect(),
+        scope: resolved.scope,
+        comm: resolved.comm.clone(),
+        cgroup: resolved.cgroup,
+        follow: plan.follow,
+        faults: plan.faults,
+        by: plan.by,
+        without: plan.without.clone(),
+        own_cost: plan.own_cost,
+        max_rows: MAX_ROWS,
+    }
+}
+
+fn system(what: &'static str) -> impl Fn(io::Error) -> Error {
+    move |source| Error::System { what, source }
+}
+
+/// What ends by itself.
+enum Life {
+    Command(Running),
+    Processes(Alive),
+    Endless,
+}
+
+struct Observation<M> {
+    view: View,
+    meter: M,
+    named: Target,
+    /// Processes named by the user, as ids of the view.
+    processes: BTreeSet<u32>,
+    baseline: Counted,
+    started: Instant,
+    started_at: Timestamp,
+    /// The reading at the end of the last interval, and when that was.
+    last: Counted,
+    last_at: Duration,
+    seq: u64,
+    key_pressed: bool,
+}
+
+impl<M: Meter> Observation<M> {
+    fn run(
+        mut self,
+        plan: &Plan,
+        mut life: Life,
+        signals: &Signals,
+        each: &mut dyn FnMut(&Snapshot, Duration) -> Result<(), sink::Error>,
+    ) -> Result<Outcome, Error> {
+        let mut asked_at: Option<Instant> = None;
+        let mut next = plan.interval;
+        // The reading at the end of the duration, while a command is still ending.
+        let mut closed: Option<(Counted, Duration)> = None;
+        let exit_status = loop {
+            let elapsed = self.started.elapsed();
+            let due = |time: Option<Duration>| time.filter(|_| closed.is_none());
+            if due(plan.duration).is_some_and(|end| elapsed >= end) {
+                closed = Some((self.read()?, elapsed));
+                match &life {
+                    Life::Command(command) => command.signal(Signal::SIGTERM),
+                    Life::Processes(_) | Life::Endless => break None,
+                }
+                continue;
+            }
+            if let (Some(at), Some(interval)) = (due(next), plan.interval)
+                && elapsed >= at
+            {
+                let now = self.read()?;
+                let snapshot = self.interval(now, elapsed, None);
+                each(&snapshot, elapsed)?;
+                // Missed ones are not made up for.
+                let mut at = at;
+                while at <= self.started.elapsed() {
+                    at += interval;
+                }
+                next = Some(at);
+                continue;
+            }
+            let until = [due(plan.duration), due(next)].into_iter().flatten().min();
+            let mut timeout = until.map(|until| until.saturating_sub(elapsed));
+            if let Life::Processes(alive) = &life
+                && let Some(look) = alive.look_every()
+            {
+                timeout = Some(timeout.map_or(look, |timeout| timeout.min(look)));
+            }
+            wait(signals, &life, timeout)?;
+
+            while let Some(asked) = signals.next().map_err(system("read signals"))? {
+                let again = asked_at.is_some_and(|at| at.elapsed() < IMPATIENCE);
+                asked_at = Some(Instant::now());
+                self.key_pressed |= asked.by_terminal;
+                match &life {
+                    Life::Command(command) if !again => pass_on(command, asked),
+                    Life::Command(_) => {
+                        signals.release();
+                        return self.outcome(closed, None, Some(asked), each, plan);
+                    }
+                    Life::Processes(_) | Life::Endless => {
+                        signals.release();
+                        return self.outcome(closed, None, None, each, plan);
+                    }
+                }
+            }
+            match &mut life {
+                Life::Command(command) => {
+                    if let Some(status) = command.try_wait() {
+                        break Some(status);
+                    }
+                }
+                Life::Processes(alive) => {
+                    if !alive.any(&self.view) {
+                        break None;
+                    }
+                }
+                Life::Endless => {}
+            }
+        };
+        signals.release();
+        self.outcome(closed, exit_status, None, each, plan)
+    }
+
+    /// The last interval and the whole.
+    fn outcome(
+        mut self,
+        closed: Option<(Counted, Duration)>,
+        exit_status: Option<ExitStatus>,
+        abandoned_by: Option<Asked>,
+        each: &mut dyn FnMut(&Snapshot, Duration) -> Result<(), sink::Error>,
+        plan: &Plan,
+    ) -> Result<Outcome, Error> {
+        let (counted, elapsed) = match closed {
+            Some(closed) => closed,
+            None => {
+                let elapsed = self.started.elapsed();
+                (self.read()?, elapsed)
+            }
+        };
+        if plan.interval.is_some() && elapsed > self.last_at {
+            let snapshot = self.interval(counted.clone(), elapsed, exit_status);
+            each(&snapshot, elapsed)?;
+        }
+        let whole = counted.since(&self.baseline);
+        let snapshot = self.document(whole, self.started_at, elapsed, exit_status);
+        Ok(Outcome {
+            snapshot,
+            abandoned_by: abandoned_by.map(|asked| asked.signal as i32),
+            key_pressed: self.key_pressed,
+        })
+    }
+
+    fn read(&mut self) -> Result<Counted, Error> {
+        let mut counted = Counted::from(self.meter.read()?);
+        in_flight::fill_in(&self.view, &mut counted, &self.processes);
+        Ok(counted)
+    }
+
+    fn interval(
+        &mut self,
+        now: Counted,
+        elapsed: Duration,
+        exit_status: Option<ExitStatus>,
+    ) -> Snapshot {
+        let difference = now.since(&self.last);
+        self.last = now;
+        let start = mem::replace(&mut self.last_at, elapsed);
+        let started_at = self.started_at + start;
+        let mut snapshot = self.document(difference, started_at, elapsed - start, exit_status);
+        snapshot.seq = Some(self.seq);
+        self.seq += 1;
+        snapshot
+    }
+
+    fn document(
+        &self,
+        counted: Counted,
+        started_at: Timestamp,
+        duration: Duration,
+        exit_status: Option<ExitStatus>,
+    ) -> Snapshot {
+        let Counted {
+            mut processes,
+            unattributed,
+            total,
+            loss,
+            overhead,
+        } = counted;
+        for process in &mut processes {
+            process.pid = self.view.to_user(process.pid);
+        }
+        Snapshot {
+            schema: SCHEMA.into(),
+            seq: None,
+            kernel: kernel::release(),
+            arch: std::env::consts::ARCH.into(),
+            backend: self.meter.backend().into(),
+            target: self.named.clone(),
+            exit_status,
+            started_at: rfc3339(started_at),
+            duration_ns: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
+            total,
+            processes,
+            unattributed,
+            coverage: self.meter.coverage().clone(),
+            loss,
+            overhead,
+        }
+    }
+}
+
+/// Waits for a signal, an end, or the time to pass.
+fn wait(signals: &Signals, life: &Life, timeout: Option<Duration>) -> Result<(), Error> {
+    let ends: Vec<BorrowedFd<'_>> = match life {
+        Life::Command(command) => vec![command.as_fd()],
+        Life::Processes(alive) => alive.fds().collect(),
+        Life::Endless => Vec::new(),
+    };
+    let mut fds: Vec<_> = [signals.as_fd()]
+        .into_iter()
+        .chain(ends)
+        .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+        .collect();
+    // Rounded up, so that the time has come when the wait is over.
+    let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
+        let millis = timeout.as_nanos().div_ceil(1_000_000);
+        PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
+    });
+    match poll(&mut fds, timeout) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(system("wait")(errno.into())),
+    }
+}
+
+/// Lets the command have a signal too, unless the terminal has given it to it already.
+fn pass_on(command: &Running, asked: Asked) {
+    if !asked.by_terminal {
+        command.signal(asked.signal);
+    }
+}
+
+/// With microseconds, which is more than anybody can line up with another clock.
+fn rfc3339(time: Timestamp) -> String {
+    format!("{time:.6}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Read as _,
+        process::Command as Child,
+        sync::mpsc,
+        thread::{self, JoinHandle},
+    };
+
+    use super::*;
+    use crate::ledger::{Path, Process, TargetKind, Totals};
+
+    /// Moves ten bytes at every reading.
+    #[derive(Default)]
+    struct Fake {
+        moved: u64,
+        coverage: Coverage,
+    }
+
+    impl Meter for Fake {
+        fn add_task(&mut self, _tid: u32) -> Result<(), tracer::Error> {
+            Ok(())
+        }
+
+        fn coverage(&self) -> &Coverage {
+            &self.coverage
+        }
+
+        fn backend(&self) -> &str {
+            "functions"
+        }
+
+        fn read(&mut self) -> Result<Reading, tracer::Error> {
+            self.moved += 10;
+            let mut total = Totals::default();
+            total.add(&Totals {
+                ops: self.moved / 10,
+                moved: self.moved,
+                copied_to_user: self.moved,
+                ..Totals::default()
+            });
+            let path = Path {
+                op: "read".into(),
+                object: "pipe".into(),
+                evidence: "measured".into(),
+                by: None,
+                totals: total,
+            };
+            Ok(Reading {
+                processes: vec![Process {
+                    pid: u32::MAX,
+                    start_time: 1,
+                    comm: "fake".into(),
+                    cgroup: "/".into(),
+                    total,
+                    sent: 0,
+                    received: 0,
+                    copies_per_sent_byte: None,
+                    copies_per_received_byte: None,
+                    pending: 0,
+                    in_flight: 0,
+                    paths: vec![path],
+                }],
+                total,
+                ..Reading::default()
+            })
+        }
+    }
+
+    fn plan(subject: Subject) -> Plan {
+        Plan {
+            subject,
+            follow: true,
+            faults: true,
+            by: By::Nothing,
+            without: Vec::new(),
+            own_cost: false,
+            duration: None,
+            interval: None,
+            ready: None,
+        }
+    }
+
+    fn command(words: &[&str]) -> Plan {
+        plan(Subject::Command(words.iter().map(Into::into).collect()))
+    }
+
+    fn watch(plan: Plan) -> (Result<Outcome, Error>, Vec<Snapshot>) {
+        let mut intervals = Vec::new();
+        let outcome = observe(plan, |_| Ok(Fake::default()), &mut |snapshot, _| {
+            intervals.push(snapshot.clone());
+            Ok(())
+        });
+        (outcome, intervals)
+    }
+
+    #[test]
+    fn the_duration_counts_from_the_attaching() {
+        let mut plan = plan(Subject::Target(Spec::System));
+        plan.duration = Some(Duration::from_millis(80));
+        let outcome = observe(
+            plan,
+            |config| {
+                assert_eq!(config.max_rows, MAX_ROWS);
+                thread::sleep(Duration::from_millis(120));
+                Ok(Fake::default())
+            },
+            &mut |_, _| Ok(()),
+        )
+        .unwrap();
+        let millis = outcome.snapshot.duration_ns / 1_000_000;
+        assert!((80..110).contains(&millis), "{millis}");
+        // Two readings; the first is where counting starts.
+        assert_eq!(outcome.snapshot.total.moved, 10);
+        assert_eq!(outcome.snapshot.processes[0].paths[0].totals.moved, 10);
+        assert_eq!(outcome.snapshot.target.kind, TargetKind::System);
+        assert!(outcome.snapshot.started_at.ends_with('Z'));
+    }
+
+    #[test]
+    fn intervals_add_up_to_the_whole() {
+        let mut plan = plan(Subject::Target(Spec::System));
+        plan.duration = Some(Duration::from_millis(105));
+        plan.interval = Some(Duration::from_millis(20));
+        let (outcome, intervals) = watch(plan);
+        let outcome = outcome.unwrap();
+        let seqs: Vec<_> = intervals
+            .iter()
+            .filter_map(|interval| interval.seq)
+            .collect();
+        assert_eq!(seqs, (0..intervals.len() as u64).collect::<Vec<_>>());
+        assert!(intervals.len() >= 3, "{}", intervals.len());
+        let sum = |f: fn(&Snapshot) -> u64| intervals.iter().map(f).sum::<u64>();
+        assert_eq!(sum(|s| s.total.moved), outcome.snapshot.total.moved);
+        assert_eq!(sum(|s| s.duration_ns), outcome.snapshot.duration_ns);
+        assert_eq!(outcome.snapshot.seq, None);
+    }
+
+    #[test]
+    fn a_command_is_traced_to_its_end() {
+        let (outcome, _) = watch(command(&["sh", "-c", "exit 3"]));
+        let snapshot = outcome.unwrap().snapshot;
+        assert_eq!(snapshot.exit_status.unwrap().code, Some(3));
+        assert_eq!(snapshot.target.kind, TargetKind::Command);
+        assert_eq!(snapshot.target.value, "sh -c 'exit 3'");
+        assert_eq!(snapshot.total.moved, 10, "nothing was subtracted");
+    }
+
+    #[test]
+    fn a_command_outlives_no_duration() {
+        let mut plan = command(&["sleep", "60"]);
+        plan.duration = Some(Duration::from_millis(50));
+        let (outcome, _) = watch(plan);
+        let snapshot = outcome.unwrap().snapshot;
+        assert_eq!(snapshot.exit_status.unwrap().signal, Some(15));
+        assert!(snapshot.duration_ns < 10_000_000_000);
+    }
+
+    #[test]
+    fn a_command_that_is_not_there_runs_no_tracer() {
+        let outcome = observe(
+            command(&["no-such-command-here"]),
+            |_| -> Result<Fake, _> { panic!("attached") },
+            &mut |_, _| Ok(()),
+        );
+        assert!(matches!(
+            outcome,
+            Err(Error::Command(command::Error::NotFound { .. }))
+        ));
+    }
+
+    #[test]
+    fn a_refused_attachment_leaves_no_process() {
+        let mut pid = 0;
+        let outcome = observe(
+            command(&["sleep", "60"]),
+            |config| {
+                pid = config.tasks[0];
+                let missing = Vec::new();
+                Err::<Fake, _>(Error::NotPermitted { missing })
+            },
+            &mut |_, _| Ok(()),
+        );
+        assert!(matches!(outcome, Err(Error::NotPermitted { .. })));
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+    }
+
+    #[test]
+    fn the_trace_ends_with_its_processes() {
+        let mut child = Child::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id();
+        let ender = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(60));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        });
+        let (outcome, _) = watch(plan(Subject::Target(Spec::Pids(vec![pid]))));
+        let snapshot = outcome.unwrap().snapshot;
+        assert_eq!(snapshot.exit_status, None);
+        ender.join().unwrap();
+    }
+
+    #[test]
+    fn a_reader_that_is_gone_ends_it() {
+        let mut plan = plan(Subject::Target(Spec::System));
+        plan.interval = Some(Duration::from_millis(10));
+        let outcome = observe(plan, |_| Ok(Fake::default()), &mut |_, _| {
+            Err(sink::Error::Closed)
+        });
+        assert!(matches!(outcome, Err(Error::Output(sink::Error::Closed))));
+    }
+
+    /// Observes in a thread of its own, which is the one that signals are sent to.
+    fn in_thread(mut plan: Plan) -> (JoinHandle<Result<Outcome, Error>>, impl Fn(Signal)) {
+        let (mut told, teller) = io::pipe().unwrap();
+        plan.ready = Some(teller.into());
+        let (tids, tid) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            tids.send(nix::unistd::gettid().as_raw()).unwrap();
+            watch(plan).0
+        });
+        let mut text = String::new();
+        told.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "ready\n");
+        let tid = tid.recv().unwrap();
+        let send = move |signal: Signal| {
+            let own = std::process::id();
+            // SAFETY: tgkill takes three integers.
+            let sent = unsafe { libc::syscall(libc::SYS_tgkill, own, tid, signal as i32) };
+            assert_eq!(sent, 0);
+        };
+        (thread, send)
+    }
+
+    #[test]
+    fn an_interrupt_ends_the_trace_with_its_result() {
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+            let (thread, send) = in_thread(plan(Subject::Target(Spec::System)));
+            send(signal);
+            let outcome = thread.join().unwrap().unwrap();
+            assert_eq!(outcome.snapshot.total.moved, 10);
+            assert_eq!(outcome.abandoned_by, None);
+        }
+    }
+
+    #[test]
+    fn a_signal_is_passed_on_to_the_command() {
+        let (thread, send) = in_thread(command(&["sleep", "60"]));
+        send(Signal::SIGTERM);
+        let outcome = thread.join().unwrap().unwrap();
+        assert_eq!(outcome.snapshot.exit_status.unwrap().signal, Some(15));
+    }
+
+    #[test]
+    fn the_second_interrupt_waits_for_nothing() {
+        let stubborn = "trap '' INT; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done";
+        let (thread, send) = in_thread(command(&["sh", "-c", stubborn]));
+        thread::sleep(Duration::from_millis(100));
+        send(Signal::SIGINT);
+        thread::sleep(Duration::from_millis(100));
+        assert!(!thread.is_finished());
+        send(Signal::SIGINT);
+        let outcome = thread.join().unwrap().unwrap();
+        assert_eq!(outcome.abandoned_by, Some(2));
+        assert_eq!(outcome.snapshot.exit_status, None);
+    }
+}

@@ -1,0 +1,149 @@
+//! Why a target cannot be traced, and what to do instead.
+
+use std::{io, path::PathBuf};
+
+/// Why a target cannot be traced. The message is one line; [`Error::remedy`] is another.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No process has this id.
+    #[error("there is no process {pid}")]
+    NoSuchProcess {
+        /// As the user gave it.
+        pid: u32,
+    },
+    /// The id is that of a thread.
+    #[error("{tid} is a thread of process {pid}, not a process")]
+    IsThread {
+        /// As the user gave it.
+        tid: u32,
+        /// Its process.
+        pid: u32,
+    },
+    /// The process is part of the kernel.
+    #[error("{pid} ({comm}) is a kernel thread: it makes no system calls, so it has no ledger")]
+    KernelThread {
+        /// As the user gave it.
+        pid: u32,
+        /// Its name.
+        comm: String,
+    },
+    /// The process has ended.
+    #[error("{pid} ({comm}) has ended and waits for its parent to notice (a zombie)")]
+    Zombie {
+        /// As the user gave it.
+        pid: u32,
+        /// Its name.
+        comm: String,
+    },
+    /// zctrace itself.
+    #[error("{pid} is zctrace itself, which it leaves out")]
+    Myself {
+        /// As the user gave it.
+        pid: u32,
+    },
+    /// The PIDs that zctrace sees are not those of the machine.
+    #[error("zctrace runs in a PID namespace of its own and cannot tell which process is meant")]
+    PidNamespace,
+    /// The cgroups that zctrace sees are not those of the machine.
+    #[error("zctrace runs in a cgroup namespace of its own and cannot tell how deep a cgroup is")]
+    CgroupNamespace,
+    /// `/proc` is not there.
+    #[error("no procfs at {}", path.display())]
+    NoProcfs {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// No cgroup v2 hierarchy is mounted.
+    #[error("no cgroup v2 hierarchy is mounted")]
+    NoCgroup2,
+    /// The cgroup does not exist.
+    #[error("there is no cgroup {}", path.display())]
+    NoSuchCgroup {
+        /// As the user gave it.
+        path: PathBuf,
+        /// Where cgroup v2 is mounted.
+        mount: PathBuf,
+    },
+    /// The path exists but is not a cgroup of the v2 hierarchy.
+    #[error("{} is not a cgroup of the v2 hierarchy", path.display())]
+    NotCgroup2 {
+        /// As the user gave it.
+        path: PathBuf,
+        /// Where cgroup v2 is mounted.
+        mount: PathBuf,
+    },
+    /// Nobody listens on the port.
+    #[error("nobody listens on port {port}")]
+    NobodyListens {
+        /// As the user gave it.
+        port: u16,
+        /// What does listen, and other advice, in one line.
+        remedy: String,
+    },
+    /// A socket listens, but its owner cannot be seen.
+    #[error("port {port} is open, but the processes that hold it cannot be seen")]
+    UnknownListener {
+        /// As the user gave it.
+        port: u16,
+        /// How many processes could not be looked into.
+        hidden: usize,
+    },
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel's answer about a process could not be read.
+    #[error("cannot read about process {pid}: {source}")]
+    Procfs {
+        /// The process.
+        pid: u32,
+        /// Why.
+        source: procfs::ProcError,
+    },
+}
+
+impl Error {
+    /// What the user can do about it, in one line.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::NoSuchProcess { .. } => {
+                "`ps -e` lists processes; --comm NAME waits for one to start".into()
+            }
+            Self::IsThread { pid, .. } => format!("trace the process: -p {pid}"),
+            Self::KernelThread { .. } => {
+                "trace the whole machine (no target): kernel threads are listed there".into()
+            }
+            Self::Zombie { .. } => "there is nothing left to trace".into(),
+            Self::Myself { .. } => "choose another process".into(),
+            Self::PidNamespace => {
+                "run it on the host or with `--pid=host`, or mount the host's procfs into the \
+                 container, or use --comm, --cgroup or the whole machine"
+                    .into()
+            }
+            Self::CgroupNamespace => {
+                "run it on the host or with `--cgroupns=host`, or use another target".into()
+            }
+            Self::NoProcfs { .. } => "mount it: mount -t proc proc /proc".into(),
+            Self::NoCgroup2 => "mount it: mount -t cgroup2 none /sys/fs/cgroup".into(),
+            Self::NoSuchCgroup { mount, .. } => format!(
+                "give a path below {}, as in the line 0:: of /proc/PID/cgroup",
+                mount.display()
+            ),
+            Self::NotCgroup2 { mount, .. } => {
+                format!("give a path below {} instead", mount.display())
+            }
+            Self::NobodyListens { remedy, .. } => remedy.clone(),
+            Self::UnknownListener { hidden, .. } => format!(
+                "{hidden} processes may not be looked into: run as root or with cap_sys_ptrace"
+            ),
+            Self::Read { .. } | Self::Procfs { .. } => {
+                "run as root, or see `zctrace doctor`".into()
+            }
+        }
+    }
+}

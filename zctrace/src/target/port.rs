@@ -1,0 +1,269 @@
+//! `--port`: the processes behind a listening socket.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
+
+use procfs::{
+    ProcError,
+    net::{TcpState, UdpState},
+    process::{FDTarget, Process},
+};
+
+use super::{Error, View, view::namespace_inode};
+
+/// How many other listening ports an error names.
+const NEARBY: usize = 5;
+
+/// A port on which somebody listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Listener {
+    port: u16,
+    inode: u64,
+}
+
+/// Processes, as ids of `view`, that hold a socket listening on `port`: TCP in state LISTEN, or UDP
+/// bound and not connected. Only zctrace's own network namespace is searched: a port number of
+/// another one means something else.
+pub(super) fn processes(view: &View, port: u16) -> Result<BTreeSet<u32>, Error> {
+    let own = view.own_pid();
+    let here = view
+        .process(own)
+        .and_then(|process| listeners(&process))
+        .map_err(|source| Error::Procfs { pid: own, source })?;
+    let wanted: BTreeSet<_> = here
+        .iter()
+        .filter(|listener| listener.port == port)
+        .map(|listener| listener.inode)
+        .collect();
+    let (holders, hidden) = holders(view);
+    if wanted.is_empty() {
+        let remedy = remedy(view, port, &here, &holders);
+        return Err(Error::NobodyListens { port, remedy });
+    }
+    let mut found: BTreeSet<_> = wanted
+        .iter()
+        .filter_map(|inode| holders.get(inode))
+        .flatten()
+        .copied()
+        .collect();
+    found.remove(&own);
+    if found.is_empty() {
+        return Err(Error::UnknownListener { port, hidden });
+    }
+    Ok(found)
+}
+
+/// Listening sockets of a process's network namespace.
+fn listeners(process: &Process) -> Result<Vec<Listener>, ProcError> {
+    let mut found = Vec::new();
+    for table in [process.tcp(), process.tcp6()] {
+        for entry in present(table)? {
+            if entry.state == TcpState::Listen {
+                let (port, inode) = (entry.local_address.port(), entry.inode);
+                found.push(Listener { port, inode });
+            }
+        }
+    }
+    for table in [process.udp(), process.udp6()] {
+        for entry in present(table)? {
+            if entry.state == UdpState::Close {
+                let (port, inode) = (entry.local_address.port(), entry.inode);
+                found.push(Listener { port, inode });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A table that is not there is empty: a kernel without IPv6 has no `tcp6`.
+fn present<T>(table: Result<Vec<T>, ProcError>) -> Result<Vec<T>, ProcError> {
+    match table {
+        Err(ProcError::NotFound(_)) => Ok(Vec::new()),
+        other => other,
+    }
+}
+
+/// Socket inodes and the processes that hold them, and how many processes could not be seen.
+fn holders(view: &View) -> (BTreeMap<u64, BTreeSet<u32>>, usize) {
+    let mut holders = BTreeMap::<_, BTreeSet<_>>::new();
+    let mut hidden = 0;
+    for process in view.processes() {
+        let Ok(pid) = u32::try_from(process.pid) else {
+            continue;
+        };
+        let fds = match process.fd() {
+            Ok(fds) => fds,
+            Err(ProcError::PermissionDenied(_)) => {
+                hidden += 1;
+                continue;
+            }
+            Err(_) => continue,
+        };
+        for fd in fds.flatten() {
+            if let FDTarget::Socket(inode) = fd.target {
+                holders.entry(inode).or_default().insert(pid);
+            }
+        }
+    }
+    (holders, hidden)
+}
+
+/// What to try instead of a port on which nobody listens.
+fn remedy(
+    view: &View,
+    port: u16,
+    here: &[Listener],
+    holders: &BTreeMap<u64, BTreeSet<u32>>,
+) -> String {
+    if let Some(pid) = listens_elsewhere(view, port) {
+        let name = comm(view, pid).unwrap_or_default();
+        return format!(
+            "{name} listens there in another network namespace: -p {}",
+            view.to_user(pid)
+        );
+    }
+    let named: Vec<_> = nearby(port, here)
+        .into_iter()
+        .map(|listener| {
+            let pid = holders.get(&listener.inode).and_then(BTreeSet::first);
+            (listener.port, pid.and_then(|pid| comm(view, *pid)))
+        })
+        .collect();
+    describe(&named)
+}
+
+/// Distinct ports in order of their distance from `port`.
+fn nearby(port: u16, here: &[Listener]) -> Vec<&Listener> {
+    let mut distinct: Vec<_> = here
+        .iter()
+        .map(|listener| (listener.port, listener))
+        .collect::<BTreeMap<_, _>>()
+        .into_values()
+        .collect();
+    distinct.sort_by_key(|listener| listener.port.abs_diff(port));
+    distinct.truncate(NEARBY);
+    distinct
+}
+
+fn describe(named: &[(u16, Option<String>)]) -> String {
+    if named.is_empty() {
+        return "no socket listens in this network namespace; start the server first".into();
+    }
+    let mut text = String::from("listening here:");
+    for (index, (port, comm)) in named.iter().enumerate() {
+        let separator = if index == 0 { "" } else { "," };
+        let _ = write!(text, "{separator} {port}");
+        if let Some(comm) = comm {
+            let _ = write!(text, " ({comm})");
+        }
+    }
+    text
+}
+
+/// The first process of another network namespace that listens on `port`.
+fn listens_elsewhere(view: &View, port: u16) -> Option<u32> {
+    let namespace = |pid: u32| {
+        let link = std::fs::read_link(view.root().join(format!("{pid}/ns/net"))).ok()?;
+        namespace_inode(link.to_str()?)
+    };
+    let mut seen = BTreeSet::from([namespace(view.own_pid())?]);
+    view.processes().find_map(|process| {
+        let pid = u32::try_from(process.pid).ok()?;
+        seen.insert(namespace(pid)?).then_some(())?;
+        let inodes: BTreeSet<_> = listeners(&process)
+            .ok()?
+            .into_iter()
+            .filter(|listener| listener.port == port)
+            .map(|listener| listener.inode)
+            .collect();
+        (!inodes.is_empty()).then_some(())?;
+        let (holders, _) = holders(view);
+        let holder = inodes.iter().find_map(|inode| holders.get(inode)?.first());
+        Some(holder.copied().unwrap_or(pid))
+    })
+}
+
+fn comm(view: &View, pid: u32) -> Option<String> {
+    Some(view.process(pid).ok()?.stat().ok()?.comm)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, UdpSocket};
+
+    use super::*;
+
+    /// The tests' own process is what zctrace leaves out, so the search is tested below it.
+    fn held_here(inodes: impl Fn(&Listener) -> bool) -> bool {
+        let view = View::detect().unwrap();
+        let process = view.process(view.own_pid()).unwrap();
+        let (holders, _) = holders(&view);
+        listeners(&process)
+            .unwrap()
+            .iter()
+            .filter(|listener| inodes(listener))
+            .any(|listener| {
+                holders
+                    .get(&listener.inode)
+                    .is_some_and(|pids| pids.contains(&view.own_pid()))
+            })
+    }
+
+    #[test]
+    fn listeners_of_each_family_are_found() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = TcpListener::bind(address) else {
+                continue;
+            };
+            let port = listener.local_addr().unwrap().port();
+            assert!(held_here(|l| l.port == port), "tcp {address}");
+            let socket = UdpSocket::bind(address).unwrap();
+            let port = socket.local_addr().unwrap().port();
+            assert!(held_here(|l| l.port == port), "udp {address}");
+        }
+    }
+
+    #[test]
+    fn a_connected_socket_does_not_listen() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let port = client.local_addr().unwrap().port();
+        assert!(!held_here(|l| l.port == port));
+    }
+
+    #[test]
+    fn what_listens_nearby_is_named() {
+        let at = |port| Listener { port, inode: 0 };
+        let here = [
+            at(22),
+            at(8080),
+            at(8080),
+            at(53),
+            at(8443),
+            at(80),
+            at(3306),
+            at(9000),
+        ];
+        let ports: Vec<_> = nearby(8081, &here).iter().map(|l| l.port).collect();
+        assert_eq!(ports, [8080, 8443, 9000, 3306, 53 + 27]);
+        assert_eq!(
+            describe(&[(8080, Some("nginx".into())), (9000, None)]),
+            "listening here: 8080 (nginx), 9000"
+        );
+        assert!(describe(&[]).contains("start the server"));
+    }
+
+    #[test]
+    fn a_free_port_is_an_error_with_advice() {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let error = processes(&View::detect().unwrap(), port).unwrap_err();
+        assert!(matches!(error, Error::NobodyListens { .. }), "{error}");
+        assert!(!error.remedy().is_empty());
+    }
+}
