@@ -1,6 +1,7 @@
 //! zctrace shows, on a running Linux machine, where every I/O byte was copied and where it was not.
 
 pub mod cli;
+pub mod explain;
 pub mod kernel;
 pub mod ledger;
 pub mod output;
