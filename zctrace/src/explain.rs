@@ -186,11 +186,7 @@ mod tests {
                 assert!(names.insert(name), "{name} twice");
             }
             let summary = entry.summary();
-            assert!(
-                summary.ends_with('.'),
-                "{}: {summary}",
-                entry.heading
-            );
+            assert!(summary.ends_with('.'), "{}: {summary}", entry.heading);
             assert!(summary.len() <= 110, "{}: {summary}", entry.heading);
         }
     }
