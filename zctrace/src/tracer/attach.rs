@@ -63,6 +63,11 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// What the user asked for.
+    pub(super) fn wanted(cause: impl Into<String>) -> Self {
+        Self { wanted: true, ..Self::of(cause) }
+    }
+
     fn of(cause: impl Into<String>) -> Self {
         Self {
             errno: None,
@@ -100,10 +105,7 @@ pub(super) fn attach(
     let mut unseen = None;
     for probe in catalog::probes() {
         let outcome = match selection.leaves_out(probe) {
-            Some(reason) => Outcome::Refused(Refusal {
-                wanted: true,
-                ..Refusal::of(reason)
-            }),
+            Some(reason) => Outcome::Refused(Refusal::wanted(reason)),
             None if probe.role == Role::SystemCalls => {
                 let unseen = match &unseen {
                     Some(unseen) => unseen,
@@ -151,7 +153,7 @@ fn hand_over(ebpf: &mut Ebpf, attempts: &mut [Attempt]) -> Result<BTreeSet<Op>, 
     Ok(unseen)
 }
 
-fn detach(ebpf: &mut Ebpf, way: &Way) {
+pub(super) fn detach(ebpf: &mut Ebpf, way: &Way) {
     // Unloading a loaded program cannot fail; an error would mean that it is not attached.
     let _ = match ebpf.program_mut(way.program) {
         Some(Program::FExit(program)) => program.unload(),
@@ -162,7 +164,7 @@ fn detach(ebpf: &mut Ebpf, way: &Way) {
     };
 }
 
-fn attach_probe(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe) -> Outcome {
+pub(super) fn attach_probe(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe) -> Outcome {
     let mut refusal = None;
     for way in probe.ways {
         match attach_way(ebpf, btf, way) {

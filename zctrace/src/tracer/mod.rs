@@ -90,6 +90,7 @@ pub struct Reading {
 /// link is a file descriptor of this process.
 pub struct Session {
     ebpf: Ebpf,
+    btf: Btf,
     attempts: Vec<Attempt>,
     coverage: Coverage,
     backend: &'static str,
@@ -166,6 +167,7 @@ impl Session {
             backend: attach::backend(&attempts),
             collector: rows::Collector::new(config.by),
             ebpf,
+            btf,
             attempts,
             _statistics: statistics,
         })
@@ -177,6 +179,30 @@ impl Session {
     /// When the map of tasks is full or gone.
     pub fn add_task(&mut self, tid: u32) -> Result<(), Error> {
         add_tasks(&mut self.ebpf, &[tid])
+    }
+
+    /// Detaches one probe; what it would have explained becomes `unexplained`. Returns whether it
+    /// was attached.
+    pub fn unplug(&mut self, name: &str) -> bool {
+        let attempt = self.attempts.iter_mut().find(|attempt| attempt.probe.name == name);
+        let Some(Attempt { outcome, .. }) = attempt else { return false };
+        let Outcome::Attached(way) = *outcome else { return false };
+        attach::detach(&mut self.ebpf, &way);
+        *outcome = Outcome::Refused(Refusal::wanted("unplugged"));
+        self.coverage = attach::coverage(&self.attempts);
+        true
+    }
+
+    /// Attaches a probe again. Returns whether it is attached now.
+    pub fn plug(&mut self, name: &str) -> bool {
+        let attempt = self.attempts.iter_mut().find(|attempt| attempt.probe.name == name);
+        let Some(attempt) = attempt else { return false };
+        if !attempt.is_attached() {
+            attempt.outcome = attach::attach_probe(&mut self.ebpf, &self.btf, attempt.probe);
+        }
+        let attached = attempt.is_attached();
+        self.coverage = attach::coverage(&self.attempts);
+        attached
     }
 
     /// Which probes take part.

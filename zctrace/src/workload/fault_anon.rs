@@ -128,7 +128,8 @@ fn child_writes(arena: &Arena) -> Result<Prepared> {
     let shared = arena.shared;
     let expected = Expected::new().row(copied().of(CHILD));
     let prepared = Prepared::new(expected, move || {
-        let mut memory = written_memory()?;
+        // Leaked: unmapped in the parent, the pages would be the child's alone and not be copied.
+        let memory: &'static mut Mapping = Box::leak(Box::new(written_memory()?));
         let child = start("f-child", shared, move || {
             memory.write_pages();
             Ok(())
