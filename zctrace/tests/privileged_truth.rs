@@ -21,7 +21,10 @@ fn every_family_is_accounted_for_to_the_byte() {
         }
         wrong.extend(lines);
     }
-    println!("{} on {}: {right} families right", snapshot.backend, snapshot.kernel);
+    println!(
+        "{} on {}: {right} families right",
+        snapshot.backend, snapshot.kernel
+    );
     assert!(right > 0, "nothing ran");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

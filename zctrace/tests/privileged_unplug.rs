@@ -62,10 +62,21 @@ fn traffic(name: &str) -> Outcome {
 /// The same truth with the classes of one operation unknown.
 fn with_unexplained(mut outcome: Outcome, op: &str) -> Outcome {
     let rows = &mut outcome.expected.rows;
-    for ExpectedRow { op: row_op, totals, .. } in rows.iter_mut() {
+    for ExpectedRow {
+        op: row_op, totals, ..
+    } in rows.iter_mut()
+    {
         if row_op == op {
-            let Totals { ops, errors, moved, .. } = *totals;
-            *totals = Totals { ops, errors, moved, unexplained: moved, ..Totals::default() };
+            let Totals {
+                ops, errors, moved, ..
+            } = *totals;
+            *totals = Totals {
+                ops,
+                errors,
+                moved,
+                unexplained: moved,
+                ..Totals::default()
+            };
         }
     }
     outcome
@@ -74,10 +85,16 @@ fn with_unexplained(mut outcome: Outcome, op: &str) -> Outcome {
 #[test]
 #[ignore = "needs root and BPF"]
 fn an_unplugged_site_makes_its_bytes_unexplained() {
-    let config = Config { tasks: vec![std::process::id(), tid()], ..Config::default() };
+    let config = Config {
+        tasks: vec![std::process::id(), tid()],
+        ..Config::default()
+    };
     let mut session = Session::start(&config).expect("a session");
     if session.backend() != "functions" {
-        println!("SKIP: unplug: the {} backend has no sites", session.backend());
+        println!(
+            "SKIP: unplug: the {} backend has no sites",
+            session.backend()
+        );
         return;
     }
     let mut tested = 0;
@@ -92,10 +109,16 @@ fn an_unplugged_site_makes_its_bytes_unexplained() {
             let processes = session.read().expect("the maps").processes;
             let expected = with_unexplained(outcome.clone(), op);
             let lines = differences(&expected, &processes, Strictness::Measured);
-            wrong.extend(lines.into_iter().map(|line| format!("without {site}: {line}")));
+            wrong.extend(
+                lines
+                    .into_iter()
+                    .map(|line| format!("without {site}: {line}")),
+            );
             let same = differences(&outcome, &processes, Strictness::Measured);
             if same.is_empty() {
-                wrong.push(format!("without {site}, {family} is explained all the same"));
+                wrong.push(format!(
+                    "without {site}, {family} is explained all the same"
+                ));
             }
             tested += 1;
         }

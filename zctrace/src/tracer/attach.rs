@@ -65,7 +65,10 @@ pub struct Refusal {
 impl Refusal {
     /// What the user asked for.
     pub(super) fn wanted(cause: impl Into<String>) -> Self {
-        Self { wanted: true, ..Self::of(cause) }
+        Self {
+            wanted: true,
+            ..Self::of(cause)
+        }
     }
 
     fn of(cause: impl Into<String>) -> Self {
@@ -147,7 +150,11 @@ fn hand_over(ebpf: &mut Ebpf, attempts: &mut [Attempt]) -> Result<BTreeSet<Op>, 
                 Outcome::Refused(Refusal::of("its operation is seen by the system call"));
         }
     }
-    let ops = unseen.iter().fold(0_u64, |ops, &op| ops | 1 << op as u64);
+    let mut ops = unseen.iter().fold(0_u64, |ops, &op| ops | 1 << op as u64);
+    if unseen.contains(&Op::Recv) {
+        // The same calls with another flag.
+        ops |= 1 << Op::RecvPeek as u64;
+    }
     let mut by_syscall: Array<_, u64> = Array::try_from(super::map(ebpf, "BY_SYSCALL"))?;
     by_syscall.set(0, ops, 0)?;
     Ok(unseen)
