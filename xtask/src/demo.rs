@@ -87,10 +87,10 @@ fn on_this_kernel() -> Result<ExitCode> {
         ),
         ("doctor", "what this kernel lets zctrace see"),
     ] {
-        println!("  {:<62} {what}", format!("{sudo}{shown} {command}"));
+        println!("  {:<66} {what}", format!("{sudo}{shown} {command}"));
     }
     println!(
-        "  {:<62} on another kernel, without root",
+        "  {:<66} on another kernel, without root",
         "cargo xtask demo --kernel 6.1"
     );
     Ok(ExitCode::SUCCESS)
