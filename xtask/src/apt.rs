@@ -32,7 +32,6 @@ pub(crate) fn debian_mirror() -> Result<Mirror> {
 }
 
 /// Whether an enabled source offers `suite`.
-#[expect(dead_code, reason = "setup will use it")]
 pub(crate) fn has_suite(suite: &str) -> bool {
     sources(Path::new("/etc/apt"))
         .iter()

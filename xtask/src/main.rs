@@ -5,7 +5,13 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod apt;
+mod bench;
+mod binaries;
+mod demo;
+mod job;
 mod paths;
+mod setup;
+mod test;
 mod vm;
 
 /// Development tasks of zctrace.
@@ -18,11 +24,19 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Task {
-    Vm(vm::Options),
+    Setup(setup::Options),
+    Demo(demo::Options),
+    Test(test::Options),
+    Vm(Box<vm::Options>),
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Options::parse().task {
+        Task::Setup(options) => setup::run(&options),
+        Task::Demo(options) => demo::run(&options),
+        Task::Bench(options) => bench::run(&options),
+        Task::Test(options) => test::run(&options),
         Task::Vm(options) => vm::run(&options),
     };
     done.unwrap_or_else(|error| {

@@ -28,3 +28,12 @@ pub(crate) const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The `RUSTFLAGS` that link statically.
 pub(crate) const STATIC_FLAGS: &str = "-C target-feature=+crt-static";
+
+/// Where root's programs are; a user's PATH leaves half of it out.
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The path of a program, given by its name.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    let path = env::var("PATH").unwrap_or_default();
+    which::which_in(name, Some(format!("{path}:{SYSTEM_PATH}")), "/").ok()
+}

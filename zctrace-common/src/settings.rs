@@ -235,7 +235,7 @@ offsets! {
     /// What a page belongs to.
     page_mapping: "page.mapping" | "folio.mapping";
     /// The first page of a large page, with bit 0 set.
-    page_compound_head: "page.compound_head";
+    page_compound_head: "page.compound_head" | "page.compound_info";
 }
 
 /// Which tasks are the target. The first ones are put into the map of tasks by the user side; this

@@ -83,11 +83,15 @@ fexit! {
 #[inline(always)]
 pub(crate) fn is_anonymous(page: *const u8) -> bool {
     const PAGE_MAPPING_ANON: u64 = 1;
-    let head: u64 = Probed::load(page, offset!(page_compound_head));
-    let page = if head & 1 != 0 {
-        (head - 1) as *const u8
-    } else {
-        page
+    /// From here on it is a mask: a `struct page` is never that high.
+    const MASKS: u64 = 0xffff_ffff_0000_0000;
+    let info: u64 = Probed::load(page, offset!(page_compound_head));
+    // Of a page that is not the first of its folio, `compound_head` (`compound_info` since 7.0) has
+    // bit 0 set, and is the address of the first one or a mask that makes it out of this one's.
+    let page = match info {
+        info if info & 1 == 0 => page,
+        info if info >= MASKS => (page as u64 & info) as *const u8,
+        info => (info - 1) as *const u8,
     };
     Probed::load::<u64>(page, offset!(page_mapping)) & PAGE_MAPPING_ANON != 0
 }

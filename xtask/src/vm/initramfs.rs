@@ -12,7 +12,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::kernel::Kernel;
+use super::kernel::{Kernel, depmod};
+use crate::paths;
 
 const INIT: &str = include_str!("init.sh");
 
@@ -80,7 +81,7 @@ pub(crate) fn build(
     // The shell busybox has here runs its own mount, ip and losetup whatever PATH says.
     stage.program(Path::new("/bin/sh"), Path::new("/usr/bin/sh"))?;
     for name in HOST_PROGRAMS {
-        if let Ok(path) = which::which_in(name, Some(SEARCH), "/") {
+        if let Some(path) = paths::find_program(name) {
             stage.program(&path, &Path::new("/usr/bin").join(name))?;
         }
     }
@@ -103,16 +104,6 @@ pub(crate) fn build(
     )?;
     stage.text("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n", 0o644)?;
     stage.archive(to)
-}
-
-/// Programs are looked up where root's are, whoever runs the task.
-const SEARCH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// The path of a host program given by name or path.
-pub(crate) fn find_program(name: &str) -> Result<PathBuf> {
-    let search = format!("{}:{SEARCH}", std::env::var("PATH").unwrap_or_default());
-    which::which_in(name, Some(search), std::env::current_dir()?)
-        .with_context(|| format!("no program {name} on this machine"))
 }
 
 fn script(variables: &[(String, String)], command: &[String]) -> String {
@@ -186,7 +177,7 @@ impl Stage {
     }
 
     fn busybox(&mut self) -> Result<()> {
-        let busybox = which::which_in("busybox", Some(SEARCH), "/")
+        let busybox = paths::find_program("busybox")
             .context("no busybox; `cargo xtask setup --vm` installs it")?;
         self.program(&busybox, Path::new("/usr/bin/busybox"))?;
         let listed = Command::new(&busybox).arg("--list").output()?;
@@ -275,13 +266,7 @@ impl Stage {
                 fs::copy(from.join(name), to.join(name))?;
             }
         }
-        let depmod = Command::new("depmod")
-            .arg("-b")
-            .arg(&self.root)
-            .arg(&kernel.release)
-            .status()
-            .context("running depmod")?;
-        ensure!(depmod.success(), "depmod: {depmod}");
+        depmod(&self.root, &kernel.release)?;
         self.text("zctrace-vm/modules", &load, 0o644)
     }
 

@@ -174,7 +174,7 @@ fn download(series: Series, suite: &str, mirror: &apt::Mirror, dir: &Path) -> Re
         .into_string()
         .ok()
         .context("a release name that is no text")?;
-    run(Command::new("depmod").arg("-b").arg(&root).arg(&release))?;
+    depmod(&root, &release)?;
 
     let kernel = Kernel {
         release,
@@ -207,6 +207,14 @@ fn merge_lib(root: &Path) -> Result<()> {
     if !lib.exists() {
         std::os::unix::fs::symlink("usr/lib", &lib)?;
     }
+    Ok(())
+}
+
+/// Indexes the modules in `root`.
+pub(super) fn depmod(root: &Path, release: &str) -> Result<()> {
+    let program =
+        paths::find_program("depmod").context("no depmod; `cargo xtask setup --vm` installs it")?;
+    run(Command::new(program).arg("-b").arg(root).arg(release))?;
     Ok(())
 }
 
@@ -253,6 +261,8 @@ impl Apt {
             "APT::Sandbox::User=".to_owned(),
             "Acquire::Languages=none".to_owned(),
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
+            // A mirror that lags behind will do: signatures are still checked.
+            "Acquire::Check-Valid-Until=false".to_owned(),
             "Acquire::Retries=2".to_owned(),
             "Acquire::http::Timeout=30".to_owned(),
         ];

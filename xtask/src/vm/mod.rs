@@ -2,22 +2,22 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::paths;
+use crate::{binaries, paths};
 
 pub(crate) mod guest;
 pub(crate) mod initramfs;
 mod kernel;
 
-pub(crate) use guest::{Guest, Outcome};
+pub(crate) use guest::{Guest, Outcome, Stream, pass_on};
 pub(crate) use initramfs::Extra;
-pub(crate) use kernel::{SERIES, Series, fetch};
+pub(crate) use kernel::{Kernel, SERIES, Series, fetch};
 
 /// The status when a kernel could not be had; automake's for a skipped test.
 pub(crate) const SKIPPED: u8 = 77;
@@ -90,7 +90,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         bail!("a shell needs one kernel, not all");
     }
     if options.build {
-        build_static_zctrace()?;
+        binaries::static_zctrace()?;
     }
     let guest = guest(options)?;
     let mut results = Vec::new();
@@ -137,7 +137,7 @@ fn run_one(series: Series, options: &Options, guest: &Guest) -> Result<(u8, Stri
         return Ok((0, kernel.release));
     }
     let release = &kernel.release;
-    Ok(match guest.run(&kernel, guest::pass_on)? {
+    Ok(match guest.run(&kernel, pass_on)? {
         Outcome::Exited { status, warnings } => {
             for warning in warnings {
                 eprintln!("vm: {series}: the kernel says: {warning}");
@@ -160,7 +160,13 @@ fn run_one(series: Series, options: &Options, guest: &Guest) -> Result<(u8, Stri
 }
 
 fn guest(options: &Options) -> Result<Guest> {
-    let mut extras: Vec<Extra> = static_zctrace().into_iter().collect();
+    let mut extras: Vec<Extra> = binaries::built_static_zctrace()
+        .map(|source| Extra {
+            source,
+            destination: PathBuf::from("/usr/bin/zctrace"),
+        })
+        .into_iter()
+        .collect();
     for file in &options.files {
         extras.push(extra(file)?);
     }
@@ -194,7 +200,8 @@ fn extra(file: &str) -> Result<Extra> {
     };
     let mut path = PathBuf::from(source);
     if !source.contains('/') && !path.exists() {
-        path = initramfs::find_program(source)?;
+        path = paths::find_program(source)
+            .with_context(|| format!("no program {source} on this machine"))?;
     }
     let name = path
         .file_name()
@@ -203,44 +210,6 @@ fn extra(file: &str) -> Result<Extra> {
     Ok(Extra {
         source: path,
         destination,
-    })
-}
-
-/// Builds the zctrace that runs in any guest.
-pub(crate) fn build_static_zctrace() -> Result<()> {
-    let status = Command::new("cargo")
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--package=zctrace",
-            "--target",
-        ])
-        .arg(paths::STATIC_TARGET)
-        .env("RUSTFLAGS", paths::STATIC_FLAGS)
-        .current_dir(paths::root())
-        .status()
-        .context("running cargo")?;
-    ensure!(status.success(), "cannot build the static zctrace");
-    Ok(())
-}
-
-/// The zctrace that runs in any guest, if it was built.
-pub(crate) fn static_zctrace() -> Option<Extra> {
-    let built = ["release", "debug"]
-        .map(|profile| {
-            paths::target()
-                .join(paths::STATIC_TARGET)
-                .join(profile)
-                .join("zctrace")
-        })
-        .into_iter()
-        .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
-        .max()?
-        .1;
-    Some(Extra {
-        source: built,
-        destination: PathBuf::from("/usr/bin/zctrace"),
     })
 }
 

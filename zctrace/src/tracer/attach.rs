@@ -63,6 +63,14 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// What the user asked for.
+    pub(super) fn wanted(cause: impl Into<String>) -> Self {
+        Self {
+            wanted: true,
+            ..Self::of(cause)
+        }
+    }
+
     fn of(cause: impl Into<String>) -> Self {
         Self {
             errno: None,
@@ -100,10 +108,7 @@ pub(super) fn attach(
     let mut unseen = None;
     for probe in catalog::probes() {
         let outcome = match selection.leaves_out(probe) {
-            Some(reason) => Outcome::Refused(Refusal {
-                wanted: true,
-                ..Refusal::of(reason)
-            }),
+            Some(reason) => Outcome::Refused(Refusal::wanted(reason)),
             None if probe.role == Role::SystemCalls => {
                 let unseen = match &unseen {
                     Some(unseen) => unseen,
@@ -145,13 +150,17 @@ fn hand_over(ebpf: &mut Ebpf, attempts: &mut [Attempt]) -> Result<BTreeSet<Op>, 
                 Outcome::Refused(Refusal::of("its operation is seen by the system call"));
         }
     }
-    let ops = unseen.iter().fold(0_u64, |ops, &op| ops | 1 << op as u64);
+    let mut ops = unseen.iter().fold(0_u64, |ops, &op| ops | 1 << op as u64);
+    if unseen.contains(&Op::Recv) {
+        // The same calls with another flag.
+        ops |= 1 << Op::RecvPeek as u64;
+    }
     let mut by_syscall: Array<_, u64> = Array::try_from(super::map(ebpf, "BY_SYSCALL"))?;
     by_syscall.set(0, ops, 0)?;
     Ok(unseen)
 }
 
-fn detach(ebpf: &mut Ebpf, way: &Way) {
+pub(super) fn detach(ebpf: &mut Ebpf, way: &Way) {
     // Unloading a loaded program cannot fail; an error would mean that it is not attached.
     let _ = match ebpf.program_mut(way.program) {
         Some(Program::FExit(program)) => program.unload(),
@@ -162,7 +171,7 @@ fn detach(ebpf: &mut Ebpf, way: &Way) {
     };
 }
 
-fn attach_probe(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe) -> Outcome {
+pub(super) fn attach_probe(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe) -> Outcome {
     let mut refusal = None;
     for way in probe.ways {
         match attach_way(ebpf, btf, way) {

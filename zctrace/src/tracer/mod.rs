@@ -90,6 +90,7 @@ pub struct Reading {
 /// link is a file descriptor of this process.
 pub struct Session {
     ebpf: Ebpf,
+    btf: Btf,
     attempts: Vec<Attempt>,
     coverage: Coverage,
     backend: &'static str,
@@ -166,6 +167,7 @@ impl Session {
             backend: attach::backend(&attempts),
             collector: rows::Collector::new(config.by),
             ebpf,
+            btf,
             attempts,
             _statistics: statistics,
         })
@@ -177,6 +179,40 @@ impl Session {
     /// When the map of tasks is full or gone.
     pub fn add_task(&mut self, tid: u32) -> Result<(), Error> {
         add_tasks(&mut self.ebpf, &[tid])
+    }
+
+    /// Detaches one probe; what it would have explained becomes `unexplained`. Returns whether it
+    /// was attached.
+    pub fn unplug(&mut self, name: &str) -> bool {
+        let attempt = self
+            .attempts
+            .iter_mut()
+            .find(|attempt| attempt.probe.name == name);
+        let Some(Attempt { outcome, .. }) = attempt else {
+            return false;
+        };
+        let Outcome::Attached(way) = *outcome else {
+            return false;
+        };
+        attach::detach(&mut self.ebpf, &way);
+        *outcome = Outcome::Refused(Refusal::wanted("unplugged"));
+        self.coverage = attach::coverage(&self.attempts);
+        true
+    }
+
+    /// Attaches a probe again. Returns whether it is attached now.
+    pub fn plug(&mut self, name: &str) -> bool {
+        let attempt = self
+            .attempts
+            .iter_mut()
+            .find(|attempt| attempt.probe.name == name);
+        let Some(attempt) = attempt else { return false };
+        if !attempt.is_attached() {
+            attempt.outcome = attach::attach_probe(&mut self.ebpf, &self.btf, attempt.probe);
+        }
+        let attached = attempt.is_attached();
+        self.coverage = attach::coverage(&self.attempts);
+        attached
     }
 
     /// Which probes take part.
@@ -279,30 +315,37 @@ fn settings(config: &Config, types: &Types) -> Settings {
     }
 }
 
-/// Offsets without which no program can work. Others are only missed where they are used.
+/// Refuses a kernel in whose structures nothing can be found. An offset that only some programs use
+/// is no reason: without it the verifier refuses those.
 fn check_layout(offsets: &Offsets) -> Result<(), Error> {
-    const OPTIONAL: &[&str] = &[
-        "msghdr_ubuf",
-        "iter_ubuf",
-        "iter_pipe",
-        "folio_nr_pages",
-        "folio_flags",
-        "regs_arg1",
-        "regs_arg2",
-        "regs_arg3",
-        "regs_arg4",
-        "cgroup_ancestors",
-        "sock_v6_daddr",
-        "sock_v6_rcv_saddr",
-        "bdev_inode",
-        "bdev_bdev",
-        "iomap_dio_flags",
-        "iomap_dio_iocb",
-        "file_dentry",
+    const NEEDED: &[&str] = &[
+        "regs_nr",
+        "task_group_leader",
+        "task_start_boottime",
+        "task_signal",
+        "task_flags",
+        "task_comm",
+        "task_files",
+        "task_pid",
+        "task_tgid",
+        "signal_live",
+        "files_fdt",
+        "fdtable_fd",
+        "fdtable_max_fds",
+        "file_inode",
+        "file_private_data",
+        "inode_mode",
+        "inode_sb",
+        "inode_rdev",
+        "sb_type",
+        "fs_type_name",
+        "socket_sk",
+        "sock_family",
+        "sock_protocol",
     ];
     let missing: Vec<_> = offsets
         .missing()
-        .filter(|name| !OPTIONAL.contains(name))
+        .filter(|name| NEEDED.contains(name))
         .collect();
     if missing.is_empty() {
         Ok(())
