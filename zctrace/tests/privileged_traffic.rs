@@ -2,18 +2,24 @@
 
 mod common;
 
-use std::fs;
+use std::{fs, path::Path};
 
 use common::{ran, run};
 use zctrace::workload::report::{Outcome, Report, SCHEMA};
 
-/// What a run leaves behind if it does not clean up.
+/// What runs that have ended left behind. Another one may be under way.
 fn left_over() -> Vec<String> {
+    const PREFIX: &str = "zctrace-traffic-";
+    let is_over = |name: &str| {
+        let pid = name.strip_prefix(PREFIX);
+        pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
+    };
+
     let entries = fs::read_dir(std::env::temp_dir()).expect("the directory for temporary files");
     let names = entries.flatten().map(|entry| entry.file_name());
     names
         .map(|name| name.to_string_lossy().into_owned())
-        .filter(|name| name.starts_with("zctrace-traffic-"))
+        .filter(|name| is_over(name))
         .collect()
 }
 
