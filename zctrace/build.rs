@@ -32,10 +32,11 @@ fn main() -> Result<()> {
         return fs::write(&object, []).with_context(|| format!("writing {}", object.display()));
     };
 
-    // aya-ebpf uses one unstable feature. Naming the crate, not "1", keeps build-std off on a
-    // stable toolchain, where `core` for BPF comes prebuilt.
+    // aya-ebpf and the programs use one unstable feature, inline assembly for BPF. Naming the
+    // crates, not "1", keeps build-std off on a stable toolchain, where `core` for BPF comes
+    // prebuilt.
     // SAFETY: the build script has one thread.
-    unsafe { env::set_var("RUSTC_BOOTSTRAP", "aya_ebpf") };
+    unsafe { env::set_var("RUSTC_BOOTSTRAP", "aya_ebpf,zctrace") };
     let root_dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../zctrace-ebpf");
     println!("cargo:rerun-if-changed=../zctrace-common/src");
     aya_build::build_ebpf(

@@ -1,3 +1,46 @@
-//! Development tasks.
+//! Development tasks, one file each: `cargo xtask --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod apt;
+mod bench;
+mod binaries;
+mod demo;
+mod job;
+mod paths;
+mod setup;
+mod test;
+mod vm;
+
+/// Development tasks of zctrace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Options {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Setup(setup::Options),
+    Demo(demo::Options),
+    Test(test::Options),
+    Vm(Box<vm::Options>),
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    let done = match Options::parse().task {
+        Task::Setup(options) => setup::run(&options),
+        Task::Demo(options) => demo::run(&options),
+        Task::Bench(options) => bench::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Vm(options) => vm::run(&options),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -84,6 +84,21 @@ pub struct Counters {
     pub encrypted: u64,
 }
 
+impl Counters {
+    /// Nothing.
+    pub const ZERO: Self = Self {
+        ops: 0,
+        errors: 0,
+        moved: 0,
+        class: [0; 9],
+        deferred: 0,
+        recopied: 0,
+        wasted: 0,
+        cow: 0,
+        encrypted: 0,
+    };
+}
+
 /// Key of one row of the ledger.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -129,6 +144,20 @@ impl Proc {
     pub const EXITED: u32 = 2;
 }
 
+/// What a value of the `--by` dimension stands for.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Label {
+    /// Of a file: its device number. Of a connection: its address family.
+    pub major: u32,
+    /// Of a connection: local port, low half; remote port, high half; both in host order.
+    pub ports: u32,
+    /// Of a file: its inode number.
+    pub number: u64,
+    /// Of a file: the last component of its name. Of a connection: local address, then remote one.
+    pub text: [u8; 32],
+}
+
 /// What zctrace itself lost. Every field is a count.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -161,15 +190,25 @@ pub struct Task {
     /// without hashing.
     pub cached_source: u64,
     /// See [`Task::cached_source`].
+    pub cached_sink: u64,
+    /// See [`Task::cached_source`]: operation and evidence, 0 when nothing is cached.
     pub cached_op: u32,
     /// See [`Task::cached_source`].
     pub cached_slot: u32,
     /// Scratch of the fault family: see `zctrace-ebpf/src/fault.rs`.
     pub fault: [u64; 4],
-    /// System call arguments remembered from its entry (tracepoint backend only).
+    /// What was read at the entry of the system call (tracepoint backend only): see
+    /// `zctrace-ebpf/src/syscall.rs`.
     pub entry: [u64; 4],
     /// Runs of zctrace's programs that passed the target filter.
     pub runs: u64,
+    /// What is left to be explained while an operation is settled.
+    pub rest: u64,
+    /// A place to pass values through: see `zctrace-ebpf/src/kernel.rs`.
+    pub scratch: u64,
+    /// The result of settling an operation. Here and not on the stack, which is small, and so that
+    /// the verifier forgets what it knew of the values: it would follow every combination.
+    pub delta: Counters,
 }
 
 impl Task {
@@ -178,6 +217,29 @@ impl Task {
     pub const FRESH: u32 = 1;
     /// A system call's entry was seen (tracepoint backend only).
     pub const ENTERED: u32 = 2;
+    /// A kernel thread.
+    pub const KTHREAD: u32 = 4;
+    /// [`Task::proc_slot`] of a thread without rows.
+    pub const NO_PROC: u32 = u32::MAX;
+
+    /// A thread of which nothing is known yet.
+    pub const NEW: Self = Self {
+        nr: -1,
+        flags: 0,
+        filled: 0,
+        proc_slot: Self::NO_PROC,
+        acc: [0; Acc::COUNT],
+        cached_source: 0,
+        cached_sink: 0,
+        cached_op: 0,
+        cached_slot: 0,
+        fault: [0; 4],
+        entry: [0; 4],
+        runs: 0,
+        rest: 0,
+        scratch: 0,
+        delta: Counters::ZERO,
+    };
 }
 
 /// The accumulators of [`Task`]: what a site saw, by leg where an operation has two.
@@ -222,7 +284,9 @@ const _: () = {
     assert!(size_of::<Counters>() == 17 * 8);
     assert!(size_of::<RowKey>() == 32);
     assert!(size_of::<Proc>() == 48);
-    assert!(size_of::<Task>() == 16 + 8 * Acc::COUNT + 16 + 32 + 32 + 8);
+    assert!(size_of::<Label>() == 48);
+    assert!(size_of::<Loss>() == 16);
+    assert!(size_of::<Task>() == 16 + 8 * Acc::COUNT + 24 + 32 + 32 + 24 + size_of::<Counters>());
     assert!(core::mem::offset_of!(Counters, class) == 24);
     assert!(core::mem::offset_of!(RowKey, source) == 8);
 };
@@ -240,6 +304,8 @@ mod pod {
     unsafe impl aya::Pod for crate::Loss {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Task {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::Label {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Offsets {}
     // SAFETY: as above.

@@ -24,7 +24,7 @@ macro_rules! offsets {
             /// Resolves every field: `resolve` is given a source expression and returns its value.
             ///
             /// A source is `struct.member.member` for a byte offset, `bit:struct.member` for a bit
-            /// offset, or `enum:NAME` for an enumerator. The first source that resolves is used; a
+            /// offset, or `enum:TYPE.NAME` for an enumerator. The first source that resolves is used; a
             /// field without one stays [`ABSENT`].
             pub fn resolve(mut resolve: impl FnMut(&str) -> Option<u32>) -> Self {
                 let mut first = |sources: &[&str]| {
@@ -70,6 +70,8 @@ offsets! {
     task_files: "task_struct.files";
     /// The cgroups it is in.
     task_cgroups: "task_struct.cgroups";
+    /// `TS_*` of the thread: whether it runs a 32-bit system call (x86).
+    task_status: "task_struct.thread_info.status";
     /// Thread id in the initial PID namespace.
     task_pid: "task_struct.pid";
     /// Thread group id in the initial PID namespace.
@@ -100,6 +102,14 @@ offsets! {
     file_mode: "file.f_mode";
     /// A socket file's `struct socket`.
     file_private_data: "file.private_data";
+    /// The page cache of an open file.
+    file_mapping: "file.f_mapping";
+    /// The inode that owns a page cache.
+    mapping_host: "address_space.host";
+    /// The inode within a block device's structure.
+    bdev_inode: "bdev_inode.vfs_inode";
+    /// The block device within that structure.
+    bdev_bdev: "bdev_inode.bdev";
     /// A file's directory entry, for its name.
     file_dentry: "file.f_path.dentry" | "file.__f_path.dentry";
     /// Last component of its name.
@@ -130,6 +140,8 @@ offsets! {
     bdev_disk: "block_device.bd_disk";
     /// Name of the disk.
     gendisk_name: "gendisk.disk_name";
+    /// The file of a socket.
+    socket_file: "socket.file";
     /// The protocol's socket.
     socket_sk: "socket.sk";
     /// `AF_*`.
@@ -155,7 +167,9 @@ offsets! {
     /// `NETIF_F_*` of the route.
     sock_route_caps: "sock.sk_route_caps";
     /// Bit number in [`Offsets::sock_flags`].
-    bit_sock_zerocopy: "enum:SOCK_ZEROCOPY";
+    bit_sock_zerocopy: "enum:sock_flags.SOCK_ZEROCOPY";
+    /// The upper-layer protocol of a TCP socket, such as kernel TLS.
+    sock_ulp: "inet_connection_sock.icsk_ulp_ops";
     /// `MSG_*`.
     msghdr_flags: "msghdr.msg_flags";
     /// A caller's own `ubuf_info` (io_uring).
@@ -167,11 +181,11 @@ offsets! {
     /// Bytes left in an iterator.
     iter_count: "iov_iter.count";
     /// A single user buffer.
-    iter_ubuf: "enum:ITER_UBUF";
+    iter_ubuf: "enum:iter_type.ITER_UBUF";
     /// A vector of user buffers.
-    iter_iovec: "enum:ITER_IOVEC";
+    iter_iovec: "enum:iter_type.ITER_IOVEC";
     /// Pages of a pipe (6.1: sendfile and splice reads).
-    iter_pipe: "enum:ITER_PIPE";
+    iter_pipe: "enum:iter_type.ITER_PIPE";
     /// The file of a request.
     kiocb_filp: "kiocb.ki_filp";
     /// `IOCB_*`.
@@ -221,7 +235,7 @@ offsets! {
     /// What a page belongs to.
     page_mapping: "page.mapping" | "folio.mapping";
     /// The first page of a large page, with bit 0 set.
-    page_compound_head: "page.compound_head";
+    page_compound_head: "page.compound_head" | "page.compound_info";
 }
 
 /// Which tasks are the target. The first ones are put into the map of tasks by the user side; this

@@ -1,13 +1,35 @@
-//! zctrace's BPF programs.
+//! zctrace's BPF programs: one file per probe family, one for accounting, one for the target.
+//!
+//! How a byte gets into the ledger: a *site* program sees the routine that copied or referenced it
+//! and adds it to the accumulators of the current thread ([`account::saw`]); when the operation
+//! ends, an *interface* program reads what the operation reported as moved, explains it by the
+//! accumulators and adds the result to a row ([`account::finish`]). On the tracepoint backend there
+//! are no sites: `syscall.rs` concludes the class from the call.
 #![no_std]
 #![no_main]
+// The BPF targets have no atomic read-modify-write in `core`: see `account::add`.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-
-#[btf_tracepoint(function = "sched_process_exit")]
-fn task_exit(_ctx: BtfTracePointContext) -> i32 {
-    0
-}
+mod account;
+mod api_file;
+mod api_socket;
+mod api_splice;
+mod direct;
+mod fault;
+mod file;
+mod infer;
+mod kernel;
+mod maps;
+mod object;
+mod pipe;
+mod probe;
+mod reflink;
+mod settle;
+mod socket;
+mod splice;
+mod syscall;
+mod target;
+mod vm;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -1,5 +1,6 @@
 //! zctrace shows, on a running Linux machine, where every I/O byte was copied and where it was not.
 
+pub mod catalog;
 pub mod cli;
 pub mod explain;
 pub mod kernel;
@@ -8,3 +9,4 @@ pub mod output;
 pub mod run;
 pub mod target;
 pub mod tracer;
+pub mod workload;

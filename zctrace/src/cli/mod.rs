@@ -6,6 +6,7 @@ mod explain;
 mod failure;
 mod stat;
 mod target_args;
+pub mod traffic;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,9 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Explain a word of a report: what happens in the kernel, and when it copies after all
     Explain(explain::ExplainArgs),
+    /// Generate traffic whose truth is known
+    #[command(hide = true)]
+    Traffic(traffic::Args),
 }
 
 /// Parses the command line and runs it.
@@ -63,6 +67,12 @@ pub fn main() -> ExitCode {
         Command::Stat(args) => stat::run(args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Traffic(args) => {
+            return traffic::run(&args).unwrap_or_else(|error| {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            });
+        }
     };
     ExitCode::from(result.unwrap_or_else(|failure: Failure| failure.report()))
 }

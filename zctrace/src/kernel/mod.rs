@@ -1,5 +1,6 @@
 //! What this kernel, and the privileges here, allow.
 
+pub mod btf;
 pub mod config;
 pub mod doctor;
 pub mod privileges;

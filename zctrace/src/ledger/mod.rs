@@ -1,9 +1,11 @@
 //! The model: what every number means. Pure; knows nothing of BPF or terminals.
 
 mod difference;
+mod process;
 mod totals;
 
 pub use difference::Counted;
+pub use process::Direction;
 pub use totals::{
     Coverage, ExitStatus, Loss, Overhead, Path, Process, Refused, SCHEMA, Snapshot, Target,
     TargetKind, Totals, Unattributed, ratio,

@@ -1,121 +1,355 @@
-//! Placeholder: attaches nothing and counts nothing. The real one replaces it.
+//! Attaching the probes and reading what they counted.
 
-use zctrace_common::{By, Scope};
+mod attach;
+mod error;
+mod missed;
+mod names;
+mod rows;
+mod survey;
+
+use std::os::fd::OwnedFd;
+
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    maps::{HashMap, MapData, Queue},
+};
+use zctrace_common::{By, COMM_LEN, Offsets, Scope, Settings, Task};
+
+pub use attach::{Attempt, Outcome, Refusal};
+pub use error::Error;
+pub use survey::survey;
 
 use crate::{
-    kernel::doctor::Survey,
+    catalog,
+    kernel::btf::Types,
     ledger::{Coverage, Loss, Overhead, Process, Totals, Unattributed},
     target::CgroupTarget,
 };
 
-/// What to trace and how.
+/// The BPF programs; empty in a build without a BPF toolchain.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/zctrace"));
+
+/// What to trace.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Thread ids, in the initial PID namespace, that are the target at the start.
     pub tasks: Vec<u32>,
-    /// Which tasks join them.
+    /// Which tasks become the target later.
     pub scope: Scope,
-    /// The command name of [`Scope::Comm`].
+    /// The name of [`Scope::Comm`].
     pub comm: Option<String>,
     /// The cgroup of [`Scope::Cgroup`].
     pub cgroup: Option<CgroupTarget>,
-    /// Children of a target are targets.
+    /// Whether children of the target are traced.
     pub follow: bool,
-    /// Attach the page fault probes.
+    /// Whether page faults are traced.
     pub faults: bool,
-    /// The extra dimension of rows.
+    /// The dimension that is added to rows.
     pub by: By,
-    /// Names of probes that are not to be attached.
+    /// Names of probes that are switched off.
     pub without: Vec<String>,
-    /// Let the kernel measure how long zctrace's programs run.
+    /// Whether the kernel is asked to measure the run time of BPF programs, machine-wide.
     pub own_cost: bool,
-    /// Bound on the number of rows.
+    /// Bound on the number of rows at a time, and of processes.
     pub max_rows: u32,
 }
 
-/// Why there is no measurement.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Nothing can be attached.
-    #[error("no probe could be attached")]
-    Nothing,
-}
-
-impl Error {
-    /// What the user can do about it, in one line.
-    #[must_use]
-    pub fn remedy(&self) -> String {
-        "`zctrace doctor` shows what this kernel allows".into()
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            tasks: Vec::new(),
+            scope: Scope::Tasks,
+            comm: None,
+            cgroup: None,
+            follow: true,
+            faults: true,
+            by: By::Nothing,
+            without: Vec::new(),
+            own_cost: false,
+            max_rows: 4096,
+        }
     }
 }
 
-/// The attached probes.
-#[derive(Debug, Default)]
-pub struct Session {
-    coverage: Coverage,
-}
-
-impl Session {
-    /// Attaches everything.
-    ///
-    /// # Errors
-    ///
-    /// When nothing can be measured.
-    pub fn start(_config: &Config) -> Result<Self, Error> {
-        Ok(Self::default())
-    }
-
-    /// Makes a thread (in the initial PID namespace) part of the target.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses the update.
-    pub fn add_task(&mut self, _tid: u32) -> Result<(), Error> {
-        Ok(())
-    }
-
-    /// Which probes took part.
-    #[must_use]
-    pub fn coverage(&self) -> &Coverage {
-        &self.coverage
-    }
-
-    /// `functions`, `tracepoints` or `mixed`.
-    #[must_use]
-    pub fn backend(&self) -> &str {
-        "functions"
-    }
-
-    /// Everything counted since the start.
-    ///
-    /// # Errors
-    ///
-    /// When the maps cannot be read.
-    pub fn read(&mut self) -> Result<Reading, Error> {
-        Ok(Reading::default())
-    }
-}
-
-/// Everything counted since the start.
+/// What was counted since the start.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
+    /// The sum of the processes.
+    pub total: Totals,
     /// The processes, most moved first.
     pub processes: Vec<Process>,
-    /// Work in kernel threads.
+    /// Work of kernel threads.
     pub unattributed: Vec<Unattributed>,
     /// What was lost.
     pub loss: Loss,
     /// What it cost.
     pub overhead: Overhead,
-    /// The sum of the processes.
-    pub total: Totals,
 }
 
-/// Tries every probe of the catalog, and with `self_test` sends known bytes through each family.
-///
-/// # Errors
-///
-/// When the catalog cannot be tried at all.
-pub fn survey(_config: &Config, _self_test: bool) -> Result<Survey, Error> {
-    Err(Error::Nothing)
+/// Attached probes. Dropping it, or the end of the process however it comes, detaches them: every
+/// link is a file descriptor of this process.
+pub struct Session {
+    ebpf: Ebpf,
+    btf: Btf,
+    attempts: Vec<Attempt>,
+    coverage: Coverage,
+    backend: &'static str,
+    collector: rows::Collector,
+    _statistics: Option<OwnedFd>,
+}
+
+impl Session {
+    /// Attaches every probe that the kernel takes.
+    ///
+    /// # Errors
+    /// When nothing can be measured at all. A probe that is refused is no error: it is part of
+    /// [`Session::coverage`].
+    pub fn start(config: &Config) -> Result<Self, Error> {
+        if let Some(name) = config
+            .without
+            .iter()
+            .find(|name| catalog::find(name).is_none())
+        {
+            return Err(Error::NoSuchProbe(name.clone()));
+        }
+        if OBJECT.is_empty() {
+            return Err(Error::NoObject);
+        }
+        let types = Types::running()?;
+        let offsets = types.offsets();
+        check_layout(&offsets)?;
+        let settings = settings(config, &types);
+        let (rows, tasks) = (config.max_rows, task_capacity(config));
+        let mut ebpf = EbpfLoader::new()
+            .override_global("OFFSETS", &offsets, true)
+            .override_global("SETTINGS", &settings, true)
+            .map_max_entries("TASKS", tasks)
+            .map_max_entries("PROC_SLOTS", rows)
+            .map_max_entries("PROCS", rows)
+            .map_max_entries("FREE_PROCS", rows)
+            .map_max_entries("ROW_SLOTS", rows)
+            .map_max_entries("ROWS", rows)
+            .map_max_entries("FREE_ROWS", rows)
+            .map_max_entries("LABELS", rows)
+            .load(OBJECT)?;
+        for queue in ["FREE_PROCS", "FREE_ROWS"] {
+            let mut free: Queue<_, u32> = Queue::try_from(map(&mut ebpf, queue))?;
+            for slot in 0..rows {
+                free.push(slot, 0)?;
+            }
+        }
+        let statistics = config
+            .own_cost
+            .then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime).ok())
+            .flatten();
+        add_tasks(&mut ebpf, &config.tasks)?;
+        let btf = Btf::from_sys_fs().map_err(aya::EbpfError::from)?;
+        let selection = attach::Selection {
+            faults: config.faults,
+            without: &config.without,
+        };
+        let attempts = attach::attach(&mut ebpf, &btf, &selection)?;
+        let seen = attempts.iter().any(|attempt| {
+            attempt.is_attached()
+                && matches!(
+                    attempt.probe.role,
+                    catalog::Role::Interface(_) | catalog::Role::SystemCalls
+                )
+        });
+        if !seen {
+            let reason = attempts.iter().find_map(Attempt::refusal);
+            return Err(Error::NothingAttached(
+                reason.map_or_else(String::new, |refusal| refusal.cause.clone()),
+            ));
+        }
+        Ok(Self {
+            coverage: attach::coverage(&attempts),
+            backend: attach::backend(&attempts),
+            collector: rows::Collector::new(config.by),
+            ebpf,
+            btf,
+            attempts,
+            _statistics: statistics,
+        })
+    }
+
+    /// Makes a thread, by its id in the initial PID namespace, part of the target.
+    ///
+    /// # Errors
+    /// When the map of tasks is full or gone.
+    pub fn add_task(&mut self, tid: u32) -> Result<(), Error> {
+        add_tasks(&mut self.ebpf, &[tid])
+    }
+
+    /// Detaches one probe; what it would have explained becomes `unexplained`. Returns whether it
+    /// was attached.
+    pub fn unplug(&mut self, name: &str) -> bool {
+        let attempt = self
+            .attempts
+            .iter_mut()
+            .find(|attempt| attempt.probe.name == name);
+        let Some(Attempt { outcome, .. }) = attempt else {
+            return false;
+        };
+        let Outcome::Attached(way) = *outcome else {
+            return false;
+        };
+        attach::detach(&mut self.ebpf, &way);
+        *outcome = Outcome::Refused(Refusal::wanted("unplugged"));
+        self.coverage = attach::coverage(&self.attempts);
+        true
+    }
+
+    /// Attaches a probe again. Returns whether it is attached now.
+    pub fn plug(&mut self, name: &str) -> bool {
+        let attempt = self
+            .attempts
+            .iter_mut()
+            .find(|attempt| attempt.probe.name == name);
+        let Some(attempt) = attempt else { return false };
+        if !attempt.is_attached() {
+            attempt.outcome = attach::attach_probe(&mut self.ebpf, &self.btf, attempt.probe);
+        }
+        let attached = attempt.is_attached();
+        self.coverage = attach::coverage(&self.attempts);
+        attached
+    }
+
+    /// Which probes take part.
+    #[must_use]
+    pub const fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+
+    /// What became of every probe of the catalog.
+    #[must_use]
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    /// `functions`, `tracepoints` or `mixed`.
+    #[must_use]
+    pub const fn backend(&self) -> &str {
+        self.backend
+    }
+
+    /// Everything counted since the start.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn read(&mut self) -> Result<Reading, Error> {
+        let mut reading = self.collector.read(&mut self.ebpf)?;
+        for (_, program) in self.ebpf.programs() {
+            let Ok(info) = program.info() else { continue };
+            let Some(counters) = missed::counters(&info) else {
+                continue;
+            };
+            reading.loss.missed_runs += counters.missed;
+            if self._statistics.is_some() {
+                *reading.overhead.bpf_ns.get_or_insert(0) += counters.ns;
+            }
+        }
+        Ok(reading)
+    }
+}
+
+fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut aya::maps::Map {
+    ebpf.map_mut(name)
+        .expect("every map of zctrace-ebpf/src/maps.rs is in the object")
+}
+
+fn add_tasks(ebpf: &mut Ebpf, tids: &[u32]) -> Result<(), Error> {
+    const BPF_NOEXIST: u64 = 1;
+    let mut tasks: HashMap<&mut MapData, u32, Task> = HashMap::try_from(map(ebpf, "TASKS"))?;
+    for &tid in tids {
+        let task = Task {
+            flags: Task::FRESH,
+            ..Task::NEW
+        };
+        match tasks.insert(tid, task, BPF_NOEXIST) {
+            Ok(()) => {}
+            // A child that the probes were quicker to follow.
+            Err(_) if tasks.get(&tid, 0).is_ok() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Room for threads: all that the machine may have when all are the target.
+fn task_capacity(config: &Config) -> u32 {
+    const USUAL: u32 = 16_384;
+    const MOST: u32 = 262_144;
+    let needed = config.tasks.len() as u32 * 2;
+    let limit = || {
+        std::fs::read_to_string("/proc/sys/kernel/threads-max")
+            .ok()
+            .and_then(|text| text.trim().parse::<u32>().ok())
+    };
+    match config.scope {
+        Scope::System => limit().unwrap_or(USUAL).clamp(USUAL, MOST),
+        _ => USUAL.max(needed),
+    }
+}
+
+fn settings(config: &Config, types: &Types) -> Settings {
+    let without = |name: &str| config.without.iter().any(|other| other == name);
+    let mut comm = [0; COMM_LEN];
+    if let Some(name) = &config.comm {
+        // The kernel cuts names in the same way.
+        let length = name.len().min(COMM_LEN - 1);
+        comm[..length].copy_from_slice(&name.as_bytes()[..length]);
+    }
+    Settings {
+        cgroup: config.cgroup.map_or(0, |cgroup| cgroup.id),
+        scope: config.scope as u32,
+        by: config.by as u32,
+        follow: config.follow.into(),
+        own_tgid: std::process::id(),
+        counts_ptes: u32::from(
+            !without("set_pte")
+                && (types.has_function("set_pte_range") || types.has_function("do_set_pte")),
+        ),
+        cgroup_level: config.cgroup.map_or(0, |cgroup| cgroup.level),
+        comm,
+    }
+}
+
+/// Refuses a kernel in whose structures nothing can be found. An offset that only some programs use
+/// is no reason: without it the verifier refuses those.
+fn check_layout(offsets: &Offsets) -> Result<(), Error> {
+    const NEEDED: &[&str] = &[
+        "regs_nr",
+        "task_group_leader",
+        "task_start_boottime",
+        "task_signal",
+        "task_flags",
+        "task_comm",
+        "task_files",
+        "task_pid",
+        "task_tgid",
+        "signal_live",
+        "files_fdt",
+        "fdtable_fd",
+        "fdtable_max_fds",
+        "file_inode",
+        "file_private_data",
+        "inode_mode",
+        "inode_sb",
+        "inode_rdev",
+        "sb_type",
+        "fs_type_name",
+        "socket_sk",
+        "sock_family",
+        "sock_protocol",
+    ];
+    let missing: Vec<_> = offsets
+        .missing()
+        .filter(|name| NEEDED.contains(name))
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::UnknownLayout(missing.join(", ")))
+    }
 }

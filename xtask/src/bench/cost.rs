@@ -1,0 +1,241 @@
+//! `cargo xtask bench cost`: instructions per system call, the same figure on every machine.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    binaries, paths,
+    setup::{self, Purpose},
+    vm::{self, Extra, Guest, Outcome, Series, Stream},
+};
+
+/// Count the instructions tracing adds to system calls.
+///
+/// Boots a kernel on an emulated processor on which a nanosecond is an instruction, and measures
+/// there with nothing attached, with zctrace attached to the process that makes the calls, to
+/// another one, and to the whole machine, and with bpftrace doing a far smaller job.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The kernel to measure on.
+    #[arg(long, default_value = "6.12", value_parser = Series::parse)]
+    kernel: Series,
+    /// Print a JSON document (schema zctrace.bench.cost/1).
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `syscall-cost` prints.
+#[derive(Deserialize)]
+struct Measured {
+    operations: Vec<Operation>,
+    configurations: Vec<Configuration>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Operation {
+    name: String,
+    about: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Configuration {
+    name: String,
+    command: Option<String>,
+    /// Why it could not be measured.
+    reason: Option<String>,
+    /// Per call of each operation.
+    instructions: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Configuration {
+    fn of(&self, operation: &str) -> Option<f64> {
+        self.instructions.get(operation)?.as_f64()
+    }
+}
+
+#[derive(Serialize)]
+struct Document {
+    schema: &'static str,
+    kernel: String,
+    operations: Vec<Operation>,
+    configurations: Vec<Configuration>,
+    /// What each configuration adds to an operation, and by what it multiplies its cost.
+    differences: Vec<Difference>,
+}
+
+#[derive(Serialize)]
+struct Difference {
+    operation: String,
+    configuration: String,
+    added: f64,
+    ratio: f64,
+}
+
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    setup::ensure(&[Purpose::Build, Purpose::Vm, Purpose::Bench])?;
+    let guest = guest(binaries::static_zctrace()?, binaries::syscall_cost()?);
+    let series = options.kernel;
+    let kernel = match vm::fetch(series, false) {
+        Ok(kernel) => kernel,
+        Err(error) => {
+            eprintln!("SKIPPED: Linux {series} cannot be had: {error:#}");
+            return Ok(ExitCode::from(vm::SKIPPED));
+        }
+    };
+    eprintln!(
+        "bench: counting instructions on Linux {}, about a minute",
+        kernel.release
+    );
+    let mut output = Vec::new();
+    let outcome = guest.run(&kernel, |stream, bytes| match stream {
+        Stream::Out => output.extend_from_slice(bytes),
+        Stream::Err => vm::pass_on(stream, bytes),
+    })?;
+    match outcome {
+        Outcome::Exited { status: 0, .. } => {}
+        Outcome::Exited { status, .. } => bail!("the measurement failed with status {status}"),
+        Outcome::TimedOut { console } => bail!("the guest took too long\n{console}"),
+        Outcome::Died { console } => bail!("the guest died\n{console}"),
+    }
+    let measured: Measured =
+        serde_json::from_slice(&output).context("reading what the guest measured")?;
+    let document = document(kernel.release, measured);
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&document)?);
+    } else {
+        print(&document);
+    }
+    let complete = document
+        .configurations
+        .iter()
+        .all(|one| one.reason.is_none());
+    Ok(ExitCode::from(u8::from(!complete)))
+}
+
+fn guest(zctrace: PathBuf, measurer: PathBuf) -> Guest {
+    let program = |source: PathBuf, name: &str| Extra {
+        source,
+        destination: Path::new("/usr/bin").join(name),
+    };
+    let mut extras = vec![
+        program(zctrace, "zctrace"),
+        program(measurer, "syscall-cost"),
+    ];
+    let mut command: Vec<String> = [
+        "syscall-cost",
+        "--directory=/tmp",
+        "--zctrace=/usr/bin/zctrace",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    if let Some(bpftrace) = paths::find_program("bpftrace") {
+        extras.push(program(bpftrace, "bpftrace"));
+        command.push("--bpftrace=/usr/bin/bpftrace".to_owned());
+    }
+    Guest {
+        icount: true,
+        extras,
+        timeout: Duration::from_mins(10),
+        command,
+        ..Guest::default()
+    }
+}
+
+fn document(kernel: String, measured: Measured) -> Document {
+    let Measured {
+        operations,
+        configurations,
+    } = measured;
+    let differences = configurations
+        .iter()
+        .skip(1)
+        .flat_map(|configuration| {
+            let base = configurations.first();
+            operations.iter().filter_map(move |operation| {
+                let before = base?.of(&operation.name)?;
+                let after = configuration.of(&operation.name)?;
+                Some(Difference {
+                    operation: operation.name.clone(),
+                    configuration: configuration.name.clone(),
+                    added: after - before,
+                    ratio: after / before,
+                })
+            })
+        })
+        .collect();
+    Document {
+        schema: "zctrace.bench.cost/1",
+        kernel,
+        operations,
+        configurations,
+        differences,
+    }
+}
+
+fn print(document: &Document) {
+    println!("instructions per call on Linux {}\n", document.kernel);
+    print!("{:<18}", "attached");
+    for operation in &document.operations {
+        print!("{:>16}", operation.name);
+    }
+    println!();
+    for configuration in &document.configurations {
+        print!("{:<18}", configuration.name);
+        if let Some(reason) = &configuration.reason {
+            println!("  not measured: {reason}");
+            continue;
+        }
+        for operation in &document.operations {
+            let cell = configuration.of(&operation.name).map(|count| {
+                let added = document.differences.iter().find(|difference| {
+                    difference.operation == operation.name
+                        && difference.configuration == configuration.name
+                });
+                match added {
+                    Some(difference) => format!("{count:.0} ({:+.0})", difference.added),
+                    None => format!("{count:.0}"),
+                }
+            });
+            print!("{:>16}", cell.unwrap_or_default());
+        }
+        println!();
+    }
+    println!();
+    for operation in &document.operations {
+        println!("{:<18}{}", operation.name, operation.about);
+    }
+    for configuration in &document.configurations {
+        if let Some(command) = &configuration.command {
+            println!("{:<18}{command}", configuration.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_against_the_first_configuration() {
+        let measured: Measured = serde_json::from_value(serde_json::json!({
+            "operations": [{"name": "pread", "about": "one byte"}],
+            "configurations": [
+                {"name": "nothing", "command": null, "reason": null, "instructions": {"pread": 100.0}},
+                {"name": "target", "command": "x", "reason": null, "instructions": {"pread": 150.0}},
+                {"name": "other", "command": "y", "reason": "refused", "instructions": {}},
+            ],
+        }))
+        .unwrap();
+        let document = document("6.12".to_owned(), measured);
+        assert_eq!(document.differences.len(), 1);
+        assert_eq!(document.differences[0].added, 50.0);
+        assert_eq!(document.differences[0].ratio, 1.5);
+    }
+}

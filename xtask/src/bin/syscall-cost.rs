@@ -1,0 +1,369 @@
+//! Measures, from the inside, what system calls cost: with nothing attached, with zctrace attached
+//! to this process, to another, to all, and with bpftrace. `cargo xtask bench cost` runs it in a
+//! guest where a tick of the time stamp counter is an instruction.
+
+use std::{
+    arch::x86_64::_rdtsc,
+    fs::{self, File, OpenOptions},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    os::fd::AsFd as _,
+    os::unix::fs::FileExt as _,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    ptr::NonNull,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser;
+use nix::{
+    sys::{
+        mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap},
+        sendfile::sendfile,
+        signal::{Signal, kill},
+    },
+    unistd::{Pid, getppid, pipe, read, write},
+};
+use serde_json::json;
+
+/// An odd number: the median is a round that was measured.
+const ROUNDS: usize = 31;
+
+/// Long enough to make the counter's own cost small, short enough for most rounds to see no timer
+/// interrupt.
+const CALLS: usize = 100;
+
+/// One fault maps this much: the kernel maps what is cached around it too.
+const FAULT_AROUND: usize = 64 << 10;
+
+/// Measures what system calls cost.
+#[derive(Parser)]
+struct Options {
+    /// A directory on tmpfs for the files.
+    #[arg(long)]
+    directory: PathBuf,
+    /// zctrace.
+    #[arg(long)]
+    zctrace: PathBuf,
+    /// bpftrace, if it is to be compared.
+    #[arg(long)]
+    bpftrace: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let mut operations = operations(&options)?;
+    let me = std::process::id().to_string();
+    let mut other = Tracer(
+        Command::new("sleep")
+            .arg("100000")
+            .spawn()
+            .context("sleep")?,
+    );
+    let other_pid = other.0.id().to_string();
+
+    let mut results = Vec::new();
+    results.push(result("nothing", None, Ok(()), &mut operations)?);
+    for (name, arguments) in [
+        ("target", &["-p", &me][..]),
+        ("other", &["-p", &other_pid]),
+        ("target-no-faults", &["-p", &me, "--no-faults"]),
+        ("system", &[]),
+    ] {
+        let shown = format!("zctrace stat {}", arguments.join(" "));
+        results.push(traced(
+            name,
+            &shown,
+            zctrace(&options, arguments),
+            &mut operations,
+        )?);
+    }
+    if let Some(program) = &options.bpftrace {
+        const SCRIPT: &str = "kretfunc:shmem_file_read_iter { @[pid] = sum(retval); }";
+        let shown = format!("bpftrace -e '{SCRIPT}'");
+        results.push(traced(
+            "bpftrace",
+            &shown,
+            bpftrace(program, SCRIPT),
+            &mut operations,
+        )?);
+    }
+    // What was detached must have left nothing behind.
+    results.push(result("nothing-again", None, Ok(()), &mut operations)?);
+    other.end()?;
+
+    let described: Vec<_> = operations
+        .iter()
+        .map(|operation| json!({"name": operation.name, "about": operation.about}))
+        .collect();
+    let document = json!({"operations": described, "configurations": results});
+    println!("{document}");
+    Ok(())
+}
+
+/// Measures with a tracer, and ends it. One that does not attach is part of the result.
+fn traced(
+    name: &str,
+    command: &str,
+    tracer: Result<Tracer>,
+    operations: &mut [Operation],
+) -> Result<serde_json::Value> {
+    eprintln!("measuring with {command}");
+    match tracer {
+        Ok(mut tracer) => {
+            let measured = result(name, Some(command), Ok(()), operations);
+            tracer.end()?;
+            measured
+        }
+        Err(error) => result(name, Some(command), Err(error), operations),
+    }
+}
+
+fn result(
+    name: &str,
+    command: Option<&str>,
+    attached: Result<()>,
+    operations: &mut [Operation],
+) -> Result<serde_json::Value> {
+    let mut instructions = serde_json::Map::new();
+    if attached.is_ok() {
+        for operation in operations {
+            instructions.insert(operation.name.to_owned(), operation.measure()?.into());
+        }
+    }
+    Ok(json!({
+        "name": name,
+        "command": command,
+        "reason": attached.err().map(|error| format!("{error:#}")),
+        "instructions": instructions,
+    }))
+}
+
+/// A tracer that is attached, or what else runs beside us.
+struct Tracer(Child);
+
+impl Tracer {
+    /// Ends it and waits until the kernel has let go of all that was attached.
+    fn end(&mut self) -> Result<()> {
+        let pid = Pid::from_raw(i32::try_from(self.0.id())?);
+        kill(pid, Signal::SIGINT)?;
+        let begin = Instant::now();
+        while self.0.try_wait()?.is_none() {
+            if begin.elapsed() > Duration::from_mins(1) {
+                self.0.kill()?;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        // Programs are freed after a grace period.
+        thread::sleep(Duration::from_secs(1));
+        Ok(())
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        // Fails only for a child that has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn zctrace(options: &Options, arguments: &[&str]) -> Result<Tracer> {
+    let mut child = Command::new(&options.zctrace)
+        .arg("stat")
+        .args(arguments)
+        // The report goes to a file, which leaves standard output for the news.
+        .args(["--json", "--ready-fd", "1", "-o"])
+        .arg(options.directory.join("report"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("running zctrace")?;
+    let stdout = child.stdout.take().context("its output")?;
+    let mut line = String::new();
+    if BufReader::new(stdout).read_line(&mut line)? == 0 {
+        let mut why = String::new();
+        if let Some(mut stderr) = child.stderr.take() {
+            stderr.read_to_string(&mut why)?;
+        }
+        let status = child.wait()?;
+        bail!("{status}: {}", why.trim());
+    }
+    Ok(Tracer(child))
+}
+
+fn bpftrace(program: &PathBuf, script: &str) -> Result<Tracer> {
+    let mut tracer = Tracer(
+        Command::new(program)
+            .args(["-e", script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("running bpftrace")?,
+    );
+    let begin = Instant::now();
+    // It does not say when it has attached; the kernel does.
+    while begin.elapsed() < Duration::from_mins(2) {
+        if let Some(status) = tracer.0.try_wait()? {
+            bail!("{status}");
+        }
+        if fs::read_to_string("/sys/kernel/tracing/enabled_functions")?
+            .contains("shmem_file_read_iter")
+        {
+            thread::sleep(Duration::from_secs(1));
+            return Ok(tracer);
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    bail!("it did not attach within two minutes")
+}
+
+/// Something whose cost is measured.
+struct Operation {
+    name: &'static str,
+    about: &'static str,
+    once: Box<dyn FnMut(usize) -> Result<()>>,
+    /// Done before each round, outside of the measurement.
+    reset: Box<dyn FnMut() -> Result<()>>,
+}
+
+impl Operation {
+    fn new(
+        name: &'static str,
+        about: &'static str,
+        once: impl FnMut(usize) -> Result<()> + 'static,
+    ) -> Self {
+        Self {
+            name,
+            about,
+            once: Box::new(once),
+            reset: Box::new(|| Ok(())),
+        }
+    }
+
+    /// Ticks of the time stamp counter per call: the median of many rounds.
+    fn measure(&mut self) -> Result<f64> {
+        for _ in 0..3 {
+            self.round()?;
+        }
+        let mut rounds = (0..ROUNDS)
+            .map(|_| self.round())
+            .collect::<Result<Vec<u64>>>()?;
+        rounds.sort_unstable();
+        Ok(rounds[ROUNDS / 2] as f64 / CALLS as f64)
+    }
+
+    fn round(&mut self) -> Result<u64> {
+        (self.reset)()?;
+        let begin = ticks();
+        for index in 0..CALLS {
+            (self.once)(index)?;
+        }
+        Ok(ticks() - begin)
+    }
+}
+
+fn ticks() -> u64 {
+    // SAFETY: every x86-64 processor has the instruction.
+    unsafe { _rdtsc() }
+}
+
+fn operations(options: &Options) -> Result<Vec<Operation>> {
+    let path = options.directory.join("file");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .read(true)
+        .write(true)
+        .open(&path)?;
+    file.write_all(&vec![1; CALLS * FAULT_AROUND])?;
+    Ok(vec![
+        Operation::new("getppid", "a system call without I/O", |_| {
+            getppid();
+            Ok(())
+        }),
+        pread(file.try_clone()?),
+        pipe_pair()?,
+        tcp_pair()?,
+        send_file(file.try_clone()?)?,
+        fault(&file)?,
+    ])
+}
+
+fn pread(file: File) -> Operation {
+    let about = "pread of one byte of a file on tmpfs";
+    Operation::new("pread", about, move |_| {
+        file.read_exact_at(&mut [0], 0)?;
+        Ok(())
+    })
+}
+
+fn pipe_pair() -> Result<Operation> {
+    let (reader, writer) = pipe()?;
+    let about = "write of one byte to a pipe, and its read";
+    Ok(Operation::new("pipe", about, move |_| {
+        write(&writer, &[1])?;
+        read(&reader, &mut [0])?;
+        Ok(())
+    }))
+}
+
+fn connected() -> Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let client = TcpStream::connect(listener.local_addr()?)?;
+    let (server, _) = listener.accept()?;
+    client.set_nodelay(true)?;
+    Ok((client, server))
+}
+
+fn tcp_pair() -> Result<Operation> {
+    let (mut client, mut server) = connected()?;
+    let about = "send of one byte over TCP on loopback, and its receipt";
+    Ok(Operation::new("tcp", about, move |_| {
+        client.write_all(&[1])?;
+        server.read_exact(&mut [0])?;
+        Ok(())
+    }))
+}
+
+fn send_file(file: File) -> Result<Operation> {
+    let (client, mut server) = connected()?;
+    let about = "sendfile of one byte of a file over TCP on loopback, and its receipt";
+    Ok(Operation::new("sendfile", about, move |_| {
+        sendfile(&client, &file, Some(&mut 0), 1)?;
+        server.read_exact(&mut [0])?;
+        Ok(())
+    }))
+}
+
+fn fault(file: &File) -> Result<Operation> {
+    let length = (CALLS * FAULT_AROUND).try_into()?;
+    // SAFETY: a fresh mapping of a file that nobody truncates, unmapped only by our end.
+    let start = unsafe {
+        mmap(
+            None,
+            length,
+            ProtFlags::PROT_READ,
+            MapFlags::MAP_SHARED,
+            file.as_fd(),
+            0,
+        )
+    }?;
+    let start: NonNull<u8> = start.cast();
+    let about = "a read fault of a mapped file in the page cache";
+    let mut operation = Operation::new("fault", about, move |index| {
+        // SAFETY: within the mapping, whose length is CALLS times FAULT_AROUND.
+        unsafe { start.add(index * FAULT_AROUND).read_volatile() };
+        Ok(())
+    });
+    operation.reset = Box::new(move || {
+        // SAFETY: the mapping is of a file, so that its pages come back as they were.
+        unsafe { madvise(start.cast(), length.get(), MmapAdvise::MADV_DONTNEED) }?;
+        Ok(())
+    });
+    Ok(operation)
+}

@@ -1,0 +1,207 @@
+//! The privileged tests on other kernels.
+
+use std::{
+    io::Write as _,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+
+use super::{
+    Layer, Reader, Row, Tally,
+    artifacts::{self, Built, PACKAGE},
+    host::PRIVILEGED,
+    log,
+};
+use crate::{
+    job::Job,
+    paths,
+    vm::{self, Extra, Guest, Kernel, Outcome, SERIES, Series, Stream},
+};
+
+/// For all test programs on one kernel.
+const LIMIT: Duration = Duration::from_mins(20);
+
+/// Programs of this machine the tests may call. Those missing make tests skip.
+const PROGRAMS: [&str; 12] = [
+    "bash",
+    "cat",
+    "cp",
+    "dd",
+    "nginx",
+    "wrk",
+    "fio",
+    "iperf3",
+    "strace",
+    "bpftool",
+    "curl",
+    "fusermount3",
+];
+
+pub(super) fn run(kernels: &[Series], filter: Option<&str>) -> Result<Vec<Row>> {
+    let names = artifacts::integration_tests("privileged");
+    if names.is_empty() {
+        return Ok(vec![Row {
+            layer: Layer::Vm,
+            kernel: String::new(),
+            tally: Tally::skipped("there are no privileged tests"),
+            took: Duration::ZERO,
+        }]);
+    }
+    let cargo = Job::new("cargo")
+        .args(["test", "--target", paths::STATIC_TARGET])
+        .env("RUSTFLAGS", paths::STATIC_FLAGS)
+        .current_dir(paths::root())
+        .limit(Duration::from_mins(20));
+    let guest = guest(&artifacts::build(cargo, &names)?, filter);
+    let kernels = if kernels.is_empty() { &SERIES } else { kernels };
+    Ok(kernels
+        .iter()
+        .map(|series| {
+            let begin = Instant::now();
+            let (kernel, tally) = run_one(*series, &guest);
+            Row {
+                layer: Layer::Vm,
+                kernel,
+                tally,
+                took: begin.elapsed(),
+            }
+        })
+        .collect())
+}
+
+/// A kernel that cannot be had is a skip, one that cannot be booted a failure.
+fn run_one(series: Series, guest: &Guest) -> (String, Tally) {
+    match vm::fetch(series, false) {
+        Err(error) => {
+            let reason = format!("Linux {series} cannot be had: {error:#}");
+            println!("SKIPPED: {reason}");
+            (series.to_string(), Tally::skipped(reason))
+        }
+        Ok(kernel) => {
+            println!("vm: Linux {}", kernel.release);
+            let tally =
+                run_on(&kernel, guest).unwrap_or_else(|error| Tally::failed(format!("{error:#}")));
+            (kernel.release, tally)
+        }
+    }
+}
+
+fn run_on(kernel: &Kernel, guest: &Guest) -> Result<Tally> {
+    let mut log = log(&format!("vm-{}", kernel.release))?;
+    let mut reader = Reader::default();
+    let (mut out, mut err) = (Lines::default(), Lines::default());
+    let mut take = |line: &str| {
+        writeln!(log, "{line}").ok();
+        if reader.line(line) {
+            println!("{line}");
+        }
+    };
+    let outcome = guest.run(kernel, |stream, bytes| match stream {
+        Stream::Out => out.take(bytes, &mut take),
+        Stream::Err => err.take(bytes, &mut take),
+    })?;
+    out.finish(&mut take);
+    err.finish(&mut take);
+    let how = match outcome {
+        Outcome::Exited { status, warnings } => {
+            for warning in &warnings {
+                take(&format!("the kernel says: {warning}"));
+            }
+            (status != 0).then(|| format!("exit status {status}"))
+        }
+        Outcome::TimedOut { console } => {
+            take(&console);
+            Some(format!("gave up after {} s", guest.timeout.as_secs()))
+        }
+        Outcome::Died { console } => {
+            take(&console);
+            Some("the guest died".to_owned())
+        }
+    };
+    Ok(reader.finish(how))
+}
+
+/// The test programs lie where they were built, because they were compiled with the paths of the
+/// binaries they call and of their data.
+fn guest(built: &Built, filter: Option<&str>) -> Guest {
+    let package = paths::root().join(PACKAGE);
+    let same_place = |path: &PathBuf| Extra {
+        source: path.clone(),
+        destination: path.clone(),
+    };
+    let mut extras: Vec<Extra> = built
+        .tests
+        .iter()
+        .chain(&built.binaries)
+        .map(same_place)
+        .collect();
+    extras.push(same_place(&package.join("tests")));
+    extras.extend(built.binaries.iter().filter_map(|path| {
+        Some(Extra {
+            source: path.clone(),
+            destination: PathBuf::from("/usr/bin").join(path.file_name()?),
+        })
+    }));
+    extras.extend(PROGRAMS.iter().filter_map(|name| {
+        Some(Extra {
+            source: paths::find_program(name)?,
+            destination: PathBuf::from("/usr/bin").join(name),
+        })
+    }));
+    // One that fails does not keep the others from running.
+    let mut script = format!("cd '{}' || exit 1\nstatus=0\n", package.display());
+    for program in &built.tests {
+        script += &format!("'{}' \"$@\" || status=$?\n", program.display());
+    }
+    script += "exit $status\n";
+    let mut command: Vec<String> = ["/bin/sh", "-c", &script, "sh"].map(str::to_owned).to_vec();
+    command.extend(PRIVILEGED.map(str::to_owned));
+    command.extend(filter.map(str::to_owned));
+    Guest {
+        extras,
+        timeout: LIMIT,
+        command,
+        ..Guest::default()
+    }
+}
+
+/// Makes lines of the chunks a guest's output comes in.
+#[derive(Default)]
+struct Lines {
+    partial: Vec<u8>,
+}
+
+impl Lines {
+    fn take(&mut self, bytes: &[u8], mut on_line: impl FnMut(&str)) {
+        self.partial.extend_from_slice(bytes);
+        while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.partial.drain(..=end).collect();
+            on_line(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']));
+        }
+    }
+
+    /// What came after the last newline: the name of the test that never ended.
+    fn finish(&mut self, mut on_line: impl FnMut(&str)) {
+        if !self.partial.is_empty() {
+            on_line(&String::from_utf8_lossy(&std::mem::take(&mut self.partial)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_out_whole() {
+        let mut seen = Vec::new();
+        let mut lines = Lines::default();
+        for chunk in ["a", "b\nc\r\n", "d"] {
+            lines.take(chunk.as_bytes(), |line| seen.push(line.to_owned()));
+        }
+        lines.finish(|line| seen.push(line.to_owned()));
+        assert_eq!(seen, ["ab", "c", "d"]);
+    }
+}

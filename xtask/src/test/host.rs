@@ -1,0 +1,64 @@
+//! The layers that run on this machine.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{
+    Tally,
+    artifacts::{self, PACKAGE},
+    run_tests,
+};
+use crate::{job::Job, paths};
+
+const LIMIT: Duration = Duration::from_mins(20);
+
+fn cargo_test() -> Job {
+    Job::new("cargo")
+        .arg("test")
+        .current_dir(paths::root())
+        .limit(LIMIT)
+}
+
+pub(super) fn unit(filter: Option<&str>) -> Result<Tally> {
+    let job = cargo_test().args(["--locked", "--no-fail-fast", "--lib", "--bins"]);
+    run_tests("unit", &job.args(filter))
+}
+
+pub(super) fn cli(filter: Option<&str>) -> Result<Tally> {
+    let names = artifacts::integration_tests("cli");
+    if names.is_empty() {
+        return Ok(Tally::skipped("there are no tests of the command line"));
+    }
+    let mut job = cargo_test().args(["--locked", "--no-fail-fast", "--package", PACKAGE]);
+    for name in names {
+        job = job.args(["--test", &name]);
+    }
+    run_tests("cli", &job.args(filter).args(["--", "--show-output"]))
+}
+
+/// Built as the user, run as root.
+pub(super) fn running(filter: Option<&str>) -> Result<Tally> {
+    let names = artifacts::integration_tests("privileged");
+    if names.is_empty() {
+        return Ok(Tally::skipped("there are no privileged tests"));
+    }
+    let built = artifacts::build(cargo_test(), &names)?;
+    let mut tally = Tally::default();
+    for program in built.tests {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        println!("running: {name}");
+        let job = Job::new(&program)
+            .args(PRIVILEGED)
+            .args(filter)
+            .env("RUST_BACKTRACE", "1")
+            .current_dir(&paths::root().join(PACKAGE))
+            .root()
+            .limit(LIMIT);
+        tally.add(run_tests(&format!("running-{name}"), &job)?);
+    }
+    Ok(tally)
+}
+
+/// How tests that need root are run: one by one, because each watches the machine.
+pub(super) const PRIVILEGED: [&str; 3] = ["--include-ignored", "--test-threads=1", "--show-output"];

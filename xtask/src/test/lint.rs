@@ -1,0 +1,103 @@
+//! Formatting, clippy, documentation, and what the dependencies bring along.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::Tally;
+use crate::{job::Job, paths};
+
+const LIMIT: Duration = Duration::from_mins(20);
+
+pub(super) fn run() -> Result<Tally> {
+    let mut tally = Tally::default();
+    check(
+        &mut tally,
+        "rustfmt",
+        &cargo().args(["fmt", "--all", "--check"]),
+    );
+    check(
+        &mut tally,
+        "clippy",
+        &cargo()
+            .args([
+                "clippy",
+                "--locked",
+                "--quiet",
+                "--workspace",
+                "--exclude=zctrace-ebpf",
+            ])
+            .args(["--all-targets", "--", "--deny=warnings"]),
+    );
+    check(
+        &mut tally,
+        "clippy of the BPF programs",
+        &cargo()
+            .args(["clippy", "--locked", "--quiet", "--package=zctrace-ebpf"])
+            .args(["--", "--deny=warnings", "-Cpanic=abort"]),
+    );
+    check(
+        &mut tally,
+        "rustdoc",
+        &cargo()
+            .args([
+                "doc",
+                "--locked",
+                "--quiet",
+                "--no-deps",
+                "--document-private-items",
+            ])
+            .env("RUSTDOCFLAGS", "--deny=warnings"),
+    );
+    dependencies(&mut tally);
+    Ok(tally)
+}
+
+fn cargo() -> Job {
+    Job::new("cargo").current_dir(paths::root()).limit(LIMIT)
+}
+
+/// Runs one check, which passes or fails.
+fn check(tally: &mut Tally, name: &str, job: &Job) {
+    match job.step(&format!("lint: {name}")) {
+        Ok(()) => tally.passed += 1,
+        Err(_) => tally.failed.push(name.to_owned()),
+    }
+}
+
+/// Licences, sources and duplicates are known from the lock file; the advisories are fetched, and
+/// cannot be where the network is closed.
+fn dependencies(tally: &mut Tally) {
+    if Job::new("cargo-deny").arg("--version").read().is_none() {
+        let install = cargo().args(["install", "cargo-deny", "--locked", "--quiet"]);
+        if install
+            .step("lint: building cargo-deny, once (about three minutes)")
+            .is_err()
+        {
+            tally
+                .skipped
+                .push("dependencies: cargo-deny is not installed and cannot be".to_owned());
+            return;
+        }
+    }
+    let deny = || cargo().args(["deny", "--locked", "--log-level=error", "--all-features"]);
+    check(
+        tally,
+        "licences and sources of dependencies",
+        &deny().args(["check", "bans", "licenses", "sources"]),
+    );
+    let fetched = deny()
+        .args(["fetch", "db"])
+        .limit(Duration::from_mins(2))
+        .step("lint: fetching the advisory database");
+    match fetched {
+        Ok(()) => check(
+            tally,
+            "advisories",
+            &deny().args(["check", "--disable-fetch", "advisories"]),
+        ),
+        Err(_) => tally
+            .skipped
+            .push("advisories: the advisory database cannot be fetched".to_owned()),
+    }
+}

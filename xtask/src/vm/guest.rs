@@ -1,0 +1,371 @@
+//! Boots a kernel in QEMU, runs one command in it and brings back what it printed and wrote.
+
+use std::{
+    collections::VecDeque,
+    fs,
+    io::{Read, Write},
+    os::unix::{
+        net::{UnixListener, UnixStream},
+        process::CommandExt as _,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::{prctl, signal::Signal};
+
+use super::{
+    initramfs::{self, Extra},
+    kernel::Kernel,
+};
+
+/// How many of the console's last lines tell why a guest died.
+const LAST_LINES: usize = 30;
+
+/// What to boot, and what to run there.
+#[derive(Clone, Debug)]
+pub(crate) struct Guest {
+    pub(crate) processors: u32,
+    pub(crate) memory: String,
+    /// One guest nanosecond an instruction, on one processor.
+    pub(crate) icount: bool,
+    /// The size of the scratch disk `/dev/vda`, as `truncate` takes it.
+    pub(crate) disk: String,
+    pub(crate) extras: Vec<Extra>,
+    pub(crate) variables: Vec<(String, String)>,
+    /// More words for the kernel's command line.
+    pub(crate) append: Vec<String>,
+    pub(crate) timeout: Duration,
+    /// Where the guest's `/out` is unpacked.
+    pub(crate) out: Option<PathBuf>,
+    /// Nothing: a shell on the serial console.
+    pub(crate) command: Vec<String>,
+}
+
+impl Default for Guest {
+    fn default() -> Self {
+        Self {
+            processors: 2,
+            memory: "2G".to_owned(),
+            icount: false,
+            disk: "1G".to_owned(),
+            extras: Vec::new(),
+            variables: vec![("RUST_BACKTRACE".to_owned(), "1".to_owned())],
+            append: Vec::new(),
+            timeout: Duration::from_mins(15),
+            out: None,
+            command: Vec::new(),
+        }
+    }
+}
+
+/// How a guest ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The command ran; its status, and what the kernel complained about meanwhile.
+    Exited { status: u8, warnings: Vec<String> },
+    /// The guest was killed when its time was over; the last of its console.
+    TimedOut { console: String },
+    /// The guest went down before its command ended; the last of its console.
+    Died { console: String },
+}
+
+/// Which of the command's outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Out,
+    Err,
+}
+
+/// Passes the guest's output on to ours as it comes.
+pub(crate) fn pass_on(stream: Stream, bytes: &[u8]) {
+    // Our own reader may have gone; the guest's result counts all the same.
+    let _ = match stream {
+        Stream::Out => {
+            let mut out = std::io::stdout().lock();
+            out.write_all(bytes).and_then(|()| out.flush())
+        }
+        Stream::Err => std::io::stderr().lock().write_all(bytes),
+    };
+}
+
+impl Guest {
+    pub(crate) fn run(
+        &self,
+        kernel: &Kernel,
+        mut on_output: impl FnMut(Stream, &[u8]),
+    ) -> Result<Outcome> {
+        let work = tempfile::Builder::new().prefix("zctrace-vm-").tempdir()?;
+        let mut qemu = self.prepare(kernel, work.path())?;
+        if self.command.is_empty() {
+            qemu.args(["-serial", "mon:stdio"]);
+            let status = Reaped(qemu.spawn().context(NO_QEMU)?).0.wait()?;
+            ensure!(status.success(), "qemu: {status}");
+            return Ok(Outcome::Exited {
+                status: 0,
+                warnings: Vec::new(),
+            });
+        }
+
+        let console = work.path().join("console");
+        qemu.arg("-serial").arg(prefixed("file:", &console));
+        qemu.stdin(Stdio::null());
+        let (sender, events) = channel();
+        qemu.args(["-device", "virtio-serial-pci"]);
+        for name in ["stdout", "stderr", "status", "out"] {
+            let socket = work.path().join(name);
+            let listener = UnixListener::bind(&socket)
+                .with_context(|| format!("listening at {}", socket.display()))?;
+            qemu.arg("-chardev")
+                .arg(prefixed(&format!("socket,id={name},path="), &socket));
+            qemu.args([
+                "-device",
+                &format!("virtserialport,chardev={name},name={name}"),
+            ]);
+            let out = self.out.clone();
+            let sender = sender.clone();
+            thread::spawn(move || forward(name, &listener, out.as_deref(), &sender));
+        }
+        drop(sender);
+        let mut child = Reaped(qemu.spawn().context(NO_QEMU)?);
+        let ended = self.follow(&mut child.0, &events, &mut on_output)?;
+        let last = || last_lines(&console);
+        Ok(match ended {
+            Ended::Exited { status, warnings } => Outcome::Exited { status, warnings },
+            Ended::TimedOut => Outcome::TimedOut { console: last() },
+            Ended::Died => Outcome::Died { console: last() },
+        })
+    }
+
+    fn prepare(&self, kernel: &Kernel, work: &Path) -> Result<Command> {
+        let stage = work.join("stage");
+        let initrd = work.join("initramfs");
+        initramfs::build(
+            kernel,
+            &self.extras,
+            &self.variables,
+            &self.command,
+            &stage,
+            &initrd,
+        )
+        .context("building the guest's file system")?;
+        fs::remove_dir_all(&stage)?;
+        let disk = work.join("disk");
+        let truncated = Command::new("truncate")
+            .args(["--size", &self.disk])
+            .arg(&disk)
+            .status()?;
+        ensure!(truncated.success(), "bad disk size {}", self.disk);
+
+        let mut append = vec![
+            "console=ttyS0",
+            "quiet",
+            "loglevel=1",
+            "panic=-1",
+            "oops=panic",
+        ];
+        append.extend(["mitigations=off", "nokaslr"]);
+        if self.icount {
+            append.push("tsc=reliable");
+        }
+        if self.command.is_empty() {
+            append.push("zctrace_vm=shell");
+        }
+        append.extend(self.append.iter().map(String::as_str));
+
+        let mut qemu = Command::new("qemu-system-x86_64");
+        // Never KVM: a device that is there but does not work stalls the guest for ever.
+        qemu.args(["-M", "q35", "-cpu", "max", "-accel"]);
+        if self.icount {
+            qemu.args([
+                "tcg,thread=single",
+                "-icount",
+                "shift=0,sleep=off",
+                "-smp",
+                "1",
+            ]);
+        } else {
+            qemu.args(["tcg,thread=multi", "-smp", &self.processors.to_string()]);
+        }
+        qemu.args([
+            "-m",
+            &self.memory,
+            "-display",
+            "none",
+            "-no-reboot",
+            "-net",
+            "none",
+        ]);
+        qemu.arg("-kernel").arg(kernel.image());
+        qemu.arg("-initrd").arg(&initrd);
+        qemu.args(["-append", &append.join(" ")]);
+        qemu.arg("-drive")
+            .arg(prefixed("if=virtio,format=raw,cache=unsafe,file=", &disk));
+        die_with_us(&mut qemu);
+        Ok(qemu)
+    }
+
+    /// Waits for the guest, handing its output over as it comes.
+    fn follow(
+        &self,
+        qemu: &mut Child,
+        events: &Receiver<Event>,
+        on_output: &mut impl FnMut(Stream, &[u8]),
+    ) -> Result<Ended> {
+        let deadline = Instant::now() + self.timeout;
+        let mut status_text = Vec::new();
+        let mut open = true;
+        while open {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Ended::TimedOut);
+            }
+            match events.recv_timeout(left.min(Duration::from_millis(200))) {
+                Ok(Event::Output(stream, bytes)) => on_output(stream, &bytes),
+                Ok(Event::Status(bytes)) => status_text.extend(bytes),
+                Ok(Event::Failed(error)) => return Err(error),
+                Err(RecvTimeoutError::Disconnected) => open = false,
+                // Ports QEMU never connected to would keep their listeners waiting.
+                Err(RecvTimeoutError::Timeout) => open = qemu.try_wait()?.is_none(),
+            }
+        }
+        // The guest is powering off.
+        while qemu.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                break;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        let text = String::from_utf8_lossy(&status_text);
+        let status = text.lines().find_map(|line| line.strip_prefix("exit "));
+        Ok(match status {
+            Some(status) => Ended::Exited {
+                status: status.parse().with_context(|| format!("status {status}"))?,
+                warnings: text
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("warning "))
+                    .map(str::to_owned)
+                    .collect(),
+            },
+            None => Ended::Died,
+        })
+    }
+}
+
+const NO_QEMU: &str = "running qemu-system-x86_64; `cargo xtask setup --vm` installs it";
+
+enum Ended {
+    Exited { status: u8, warnings: Vec<String> },
+    TimedOut,
+    Died,
+}
+
+enum Event {
+    Output(Stream, Vec<u8>),
+    Status(Vec<u8>),
+    Failed(anyhow::Error),
+}
+
+/// A child that does not outlive the one who holds it.
+struct Reaped(Child);
+
+impl Drop for Reaped {
+    fn drop(&mut self) {
+        // Fails only for a child that has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Has the kernel kill the child when we die, in whatever way.
+fn die_with_us(command: &mut Command) {
+    let arm = || prctl::set_pdeathsig(Signal::SIGKILL).map_err(std::io::Error::from);
+    // SAFETY: between fork and exec it makes one system call and allocates nothing.
+    unsafe { command.pre_exec(arm) };
+}
+
+/// Takes what comes out of one port until QEMU closes it.
+fn forward(name: &str, listener: &UnixListener, out: Option<&Path>, events: &Sender<Event>) {
+    // Nobody listens any more once the guest was given up.
+    let send = |event| events.send(event).is_ok();
+    let Ok((mut port, _)) = listener.accept() else {
+        return;
+    };
+    if name == "out" {
+        if let Err(error) = unpack(port, out) {
+            send(Event::Failed(
+                error.context("unpacking what the guest wrote into /out"),
+            ));
+        }
+        return;
+    }
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(count @ 1..) = port.read(&mut buffer) {
+        let bytes = buffer[..count].to_vec();
+        let event = match name {
+            "stdout" => Event::Output(Stream::Out, bytes),
+            "stderr" => Event::Output(Stream::Err, bytes),
+            _ => Event::Status(bytes),
+        };
+        if !send(event) {
+            return;
+        }
+    }
+}
+
+fn unpack(mut port: UnixStream, out: Option<&Path>) -> Result<()> {
+    let Some(out) = out else {
+        std::io::copy(&mut port, &mut std::io::sink())?;
+        return Ok(());
+    };
+    let mut first = [0; 512];
+    let mut filled = 0;
+    while filled < first.len() {
+        match port.read(&mut first[filled..])? {
+            // The guest died before it came to this.
+            0 => return Ok(()),
+            count => filled += count,
+        }
+    }
+    fs::create_dir_all(out)?;
+    let mut tar = Command::new("tar")
+        .args(["--extract", "--no-same-owner", "--directory"])
+        .arg(out)
+        .stdin(Stdio::piped())
+        .spawn()
+        .context("running tar")?;
+    let mut stdin = tar.stdin.take().context("tar's input")?;
+    stdin.write_all(&first)?;
+    std::io::copy(&mut port, &mut stdin)?;
+    drop(stdin);
+    let status = tar.wait()?;
+    ensure!(status.success(), "tar: {status}");
+    Ok(())
+}
+
+fn prefixed(prefix: &str, path: &Path) -> std::ffi::OsString {
+    let mut word = std::ffi::OsString::from(prefix);
+    word.push(path);
+    word
+}
+
+fn last_lines(console: &Path) -> String {
+    let bytes = fs::read(console).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines = VecDeque::new();
+    for line in text
+        .lines()
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty())
+    {
+        if lines.len() == LAST_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+    lines.into_iter().collect::<Vec<_>>().join("\n")
+}

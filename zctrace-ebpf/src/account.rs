@@ -1,0 +1,257 @@
+//! From accumulators to rows.
+
+use zctrace_common::{Acc, Class, Counters, Evidence, Op, RowKey, Task};
+
+use crate::{
+    kernel,
+    maps::{FREE_ROWS, LOSS, ROW_SLOTS, ROWS},
+    object::{self, Ends},
+    settle::{self, Shape},
+    target,
+};
+
+/// Adds atomically: another task can interrupt this program in the middle of the same slot.
+#[inline(always)]
+pub(crate) fn add(counter: *mut u64, value: u64) {
+    // SAFETY: callers pass the address of an aligned field of a map value.
+    #[cfg(target_arch = "bpf")]
+    unsafe {
+        core::arch::asm!(
+            "lock *(u64 *)({counter} + 0) += {value}",
+            counter = in(reg) counter,
+            value = in(reg) value,
+            options(nostack),
+        );
+    }
+    // SAFETY: as above. Only so that the crate can be checked for the host.
+    #[cfg(not(target_arch = "bpf"))]
+    unsafe {
+        core::sync::atomic::AtomicU64::from_ptr(counter)
+            .fetch_add(value, core::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[inline(always)]
+fn add_nonzero(counter: *mut u64, value: u64) {
+    if value != 0 {
+        add(counter, value);
+    }
+}
+
+/// Counts something that did not fit.
+#[inline(always)]
+pub(crate) fn lost() {
+    if let Some(loss) = LOSS.get_ptr_mut(0) {
+        // SAFETY: a map value.
+        add(unsafe { &raw mut (*loss).map_full }, 1);
+    }
+}
+
+/// A site saw `bytes` in the current thread.
+#[inline(always)]
+pub(crate) fn saw(acc: Acc, bytes: u64) {
+    if let Some(task) = target::current() {
+        saw_in(task, acc, bytes);
+    }
+}
+
+/// A site saw `bytes` in the thread of `task`.
+#[inline(always)]
+pub(crate) fn saw_in(task: &mut Task, acc: Acc, bytes: u64) {
+    if task.flags & Task::KTHREAD != 0 {
+        kernel_thread(task, acc, bytes);
+        return;
+    }
+    enter(task, kernel::current_nr());
+    task.acc[acc as usize] += bytes;
+    task.filled |= 1 << acc as u32;
+}
+
+/// Makes the accumulators those of system call `nr`: what another call left behind (an `exec`
+/// that read a file, an io_uring submission) belongs to no operation.
+#[inline(always)]
+pub(crate) fn enter(task: &mut Task, nr: i32) {
+    if task.nr != nr {
+        task.nr = nr;
+        clear(task);
+    }
+}
+
+#[inline(always)]
+pub(crate) fn clear(task: &mut Task) {
+    if task.filled != 0 {
+        task.filled = 0;
+        task.acc = [0; Acc::COUNT];
+    }
+}
+
+/// What a kernel thread copies is nobody's operation: it is counted as `unattributed`.
+#[inline(never)]
+fn kernel_thread(task: &mut Task, acc: Acc, bytes: u64) {
+    let class = match acc {
+        Acc::ToUser => Class::CopiedToUser,
+        Acc::FromUser => Class::CopiedFromUser,
+        Acc::SourceCopy | Acc::SinkCopy => Class::CopiedInKernel,
+        _ => return,
+    };
+    let ends = Ends::of(object::UNKNOWN);
+    if let Some(row) = row(task, Op::Kernel as u16, Evidence::Measured, &ends) {
+        // SAFETY: a map value.
+        unsafe {
+            add(&raw mut (*row).ops, 1);
+            add(&raw mut (*row).moved, bytes);
+            add(&raw mut (*row).class[class as usize], bytes);
+        }
+    }
+}
+
+/// An operation of the current thread ended: `result` is what its interface returned.
+#[inline(always)]
+pub(crate) fn finish(task: &mut Task, op: Op, shape: Shape, ends: &Ends, result: i64) {
+    enter(task, kernel::current_nr());
+    // The usual case first: everything copied, by one kind of copy.
+    let (only, class) = match shape {
+        Shape::ToUser => (Acc::ToUser, Class::CopiedToUser),
+        Shape::FromUser => (Acc::FromUser, Class::CopiedFromUser),
+        _ => (Acc::Offered, Class::Unexplained),
+    };
+    if task.filled == 1 << only as u32
+        && task.acc[only as usize] == result as u64
+        && task.flags & Task::FRESH == 0
+        && !matches!(only, Acc::Offered)
+    {
+        task.filled = 0;
+        task.acc[only as usize] = 0;
+        if let Some(row) = row(task, op as u16, Evidence::Measured, ends) {
+            // SAFETY: a map value.
+            unsafe {
+                add(&raw mut (*row).ops, 1);
+                add(&raw mut (*row).moved, result as u64);
+                add(&raw mut (*row).class[class as usize], result as u64);
+            }
+        }
+        return;
+    }
+    settle::settle(task, shape, result);
+    record(task, op as u16, ends);
+}
+
+/// Adds [`Task::delta`] to the row, or to two where the evidence differs.
+#[inline(never)]
+pub(crate) fn record(task: &mut Task, op: u16, ends: &Ends) {
+    let moved = task.delta.moved;
+    let direct = task.delta.class[Class::Direct as usize];
+    let unproven = if direct != 0 && !object::does_dma(ends) {
+        direct
+    } else {
+        0
+    };
+    if unproven == 0 || unproven != moved {
+        task.delta.moved = moved - unproven;
+        task.delta.class[Class::Direct as usize] = direct - unproven;
+        if let Some(row) = row(task, op, Evidence::Measured, ends) {
+            merge(row, &task.delta);
+        }
+        task.delta = Counters::ZERO;
+    }
+    if unproven != 0 {
+        task.delta.moved = unproven;
+        task.delta.class[Class::Direct as usize] = unproven;
+        if let Some(row) = row(task, op, Evidence::Inferred, ends) {
+            merge(row, &task.delta);
+        }
+    }
+}
+
+/// Adds [`Task::delta`] to the row of the call that [`Task::entry`] describes: concluded, not
+/// measured.
+#[inline(always)]
+pub(crate) fn record_inferred(task: &mut Task, op: u16) {
+    let [source, sink, _, dimension] = task.entry;
+    let ends = Ends::stored(source, sink, dimension);
+    if let Some(row) = row(task, op, Evidence::Inferred, &ends) {
+        merge(row, &task.delta);
+    }
+}
+
+#[inline(always)]
+fn merge(row: *mut Counters, delta: &Counters) {
+    // SAFETY: a map value.
+    unsafe {
+        add_nonzero(&raw mut (*row).ops, delta.ops);
+        add_nonzero(&raw mut (*row).errors, delta.errors);
+        add_nonzero(&raw mut (*row).moved, delta.moved);
+        let mut class = 0;
+        while class < delta.class.len() {
+            add_nonzero(&raw mut (*row).class[class], delta.class[class]);
+            class += 1;
+        }
+        add_nonzero(&raw mut (*row).deferred, delta.deferred);
+        add_nonzero(&raw mut (*row).recopied, delta.recopied);
+        add_nonzero(&raw mut (*row).wasted, delta.wasted);
+        add_nonzero(&raw mut (*row).cow, delta.cow);
+        add_nonzero(&raw mut (*row).encrypted, delta.encrypted);
+    }
+}
+
+/// The counters of a row on this CPU.
+#[inline(always)]
+pub(crate) fn row(
+    task: &mut Task,
+    op: u16,
+    evidence: Evidence,
+    ends: &Ends,
+) -> Option<*mut Counters> {
+    const USED: u32 = 1 << 31;
+    let cached = USED | u32::from(op) | (evidence as u32) << 16;
+    if task.cached_op == cached
+        && task.cached_source == ends.source
+        && task.cached_sink == ends.sink
+        && ends.dimension == 0
+    {
+        return ROWS.get_ptr_mut(task.cached_slot);
+    }
+    let slot = find_row(task, op, evidence as u8, ends)?;
+    if ends.dimension == 0 {
+        task.cached_op = cached;
+        task.cached_source = ends.source;
+        task.cached_sink = ends.sink;
+        task.cached_slot = slot;
+    }
+    ROWS.get_ptr_mut(slot)
+}
+
+#[inline(never)]
+fn find_row(task: &mut Task, op: u16, evidence: u8, ends: &Ends) -> Option<u32> {
+    const BPF_NOEXIST: u64 = 1;
+    let key = RowKey {
+        proc_slot: target::proc_slot(task)?,
+        op,
+        evidence,
+        pad: 0,
+        source: ends.source,
+        sink: ends.sink,
+        dimension: ends.dimension,
+    };
+    if let Some(slot) = ROW_SLOTS.get_ptr(key) {
+        // SAFETY: a map value.
+        return Some(unsafe { *slot });
+    }
+    let Ok(Some(slot)) = FREE_ROWS.pop() else {
+        lost();
+        return None;
+    };
+    if ROW_SLOTS.insert(key, slot, BPF_NOEXIST).is_ok() {
+        object::remember_fs(ends.source);
+        object::remember_fs(ends.sink);
+        return Some(slot);
+    }
+    // Another thread was quicker, or the map is full.
+    let _ = FREE_ROWS.push(slot, 0);
+    if let Some(theirs) = ROW_SLOTS.get_ptr(key) {
+        // SAFETY: a map value.
+        return Some(unsafe { *theirs });
+    }
+    lost();
+    None
+}

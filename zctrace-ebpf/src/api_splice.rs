@@ -1,0 +1,126 @@
+//! Interfaces that join two objects, and those without a file.
+
+use zctrace_common::{ObjectKind, Op};
+
+use crate::{
+    account,
+    kernel::{self, Access as _, Probed, Typed, nr},
+    maps::offset,
+    object::{self, ANON, Ends, PIPE},
+    probe::{fexit, returned},
+    settle::Shape,
+    target,
+};
+
+/// `FMODE_WRITE`: the write end of a pipe.
+pub(crate) const FMODE_WRITE: u32 = 2;
+
+/// Which legs an operation between two objects has.
+#[inline(always)]
+pub(crate) fn legs(ends: &Ends) -> Shape {
+    match (
+        object::is(ends.source, ObjectKind::Pipe),
+        object::is(ends.sink, ObjectKind::Pipe),
+    ) {
+        // `splice_pipe_to_pipe` moves references on its only branch.
+        (true, true) => Shape::Reference,
+        (true, false) => Shape::Sink,
+        (false, true) => Shape::Source,
+        (false, false) => Shape::Both,
+    }
+}
+
+fexit! {
+    do_sendfile(ctx) {
+        if let Some(task) = target::current() {
+            let sink = object::file_of_fd(ctx.arg(0));
+            let source = object::file_of_fd(ctx.arg(1));
+            if !sink.is_null() && !source.is_null() {
+                let ends = Ends::files::<Probed>(task, source, sink);
+                account::finish(task, Op::Sendfile, legs(&ends), &ends, returned(&ctx));
+            }
+        }
+    }
+}
+
+fexit! {
+    /// io_uring gets here too, under another system call.
+    do_splice(ctx) {
+        if let Some(task) = target::current() && kernel::current_nr() == nr::SPLICE {
+            let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
+            account::finish(task, Op::Splice, legs(&ends), &ends, returned(&ctx));
+        }
+    }
+}
+
+fexit! {
+    do_tee(ctx) {
+        if let Some(task) = target::current() && kernel::current_nr() == nr::TEE {
+            let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(1));
+            account::finish(task, Op::Tee, Shape::Reference, &ends, returned(&ctx));
+        }
+    }
+}
+
+fexit! {
+    /// The system call's entry function: `vmsplice_to_pipe` and `vmsplice_to_user` are inlined.
+    /// Which of them ran follows from the end of the pipe, and each has one branch.
+    sys_vmsplice(ctx) {
+        if let Some(task) = target::current() {
+            let regs: *const u8 = ctx.arg(0);
+            let file = object::file_of_fd(Typed::load::<u64>(regs, offset!(regs_arg0)) as u32);
+            if !file.is_null() {
+                let into = Probed::load::<u32>(file, offset!(file_mode)) & FMODE_WRITE != 0;
+                let shape = if into { Shape::Reference } else { Shape::ToUser };
+                account::finish(task, Op::Vmsplice, shape, &Ends::of(PIPE), returned(&ctx));
+            }
+        }
+    }
+}
+
+fexit! {
+    vfs_copy_file_range(ctx) {
+        if let Some(task) = target::current() && kernel::current_nr() == nr::COPY_FILE_RANGE {
+            let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
+            account::finish(task, Op::CopyFileRange, Shape::Both, &ends, returned(&ctx));
+        }
+    }
+}
+
+fexit! {
+    /// `FICLONE`, `FICLONERANGE`.
+    vfs_clone_file_range(ctx) {
+        if let Some(task) = target::current() && kernel::current_nr() == nr::IOCTL {
+            let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
+            account::finish(task, Op::Clone, Shape::Both, &ends, returned(&ctx));
+        }
+    }
+}
+
+fexit! {
+    /// `FIDEDUPERANGE`, once for each destination.
+    vfs_dedupe_file_range_one(ctx) {
+        if let Some(task) = target::current() && kernel::current_nr() == nr::IOCTL {
+            let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
+            account::finish(task, Op::Clone, Shape::Both, &ends, returned(&ctx));
+        }
+    }
+}
+
+fexit! {
+    sys_process_vm_readv(ctx) {
+        if let Some(task) = target::current() {
+            let ends = Ends::of(ANON);
+            account::finish(task, Op::ProcessVm, Shape::ToUser, &ends, returned(&ctx));
+        }
+    }
+}
+
+fexit! {
+    sys_process_vm_writev(ctx) {
+        if let Some(task) = target::current() {
+            let ends = Ends::of(ANON);
+            account::finish(task, Op::ProcessVm, Shape::FromUser, &ends, returned(&ctx));
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What a system call does with its bytes, concluded from the call, its flags and its objects: the
+//! tracepoint backend.
+//!
+//! A wrong class is never an answer: what is not certain for every kernel that has these tracepoints
+//! is left unexplained. docs/probes.md lists those cases; keep it in step.
+
+use zctrace_common::{ABSENT, Class, ObjectKind};
+
+use crate::{
+    direct::O_DIRECT,
+    kernel::{self, Access as _, Probed},
+    maps::offset,
+    object::{self, Ends},
+};
+
+const EXT_MAGIC: u64 = 0xef53;
+const XFS_MAGIC: u64 = 0x5846_5342;
+const BTRFS_MAGIC: u64 = 0x9123_683e;
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+const F2FS_MAGIC: u64 = 0xf2f5_2010;
+const EROFS_MAGIC: u64 = 0xe0f5_e1e2;
+const SQUASHFS_MAGIC: u64 = 0x7371_7368;
+const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
+const MSDOS_MAGIC: u64 = 0x4d44;
+const RAMFS_MAGIC: u64 = 0x8584_58f6;
+const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
+const PROC_MAGIC: u64 = 0x9fa0;
+const SYSFS_MAGIC: u64 = 0x6265_6572;
+const CGROUP2_MAGIC: u64 = 0x6367_7270;
+const DEBUGFS_MAGIC: u64 = 0x6462_6720;
+const TRACEFS_MAGIC: u64 = 0x7472_6163;
+const ANON_INODE_MAGIC: u64 = 0x0904_1934;
+
+/// What an object does with bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Habit {
+    /// Copies them at the border to user memory; lends its pages to a pipe.
+    Cached,
+    /// Copies them at the border to user memory and into a pipe.
+    Copies,
+    /// Copies them at the border to user memory; what it does with a pipe is not certain.
+    CopiesUser,
+    /// Takes pages by reference from a pipe, copies from and to user memory.
+    TakesPages,
+    /// Bypasses the page cache where it can: what block requests show decides.
+    Direct,
+    /// Makes them up or throws them away.
+    Synthetic,
+    /// Nothing is certain.
+    Uncertain,
+}
+
+/// What the object behind a `struct file` (any pointer) does with bytes.
+#[inline(never)]
+pub(crate) fn habit(object: u64, file: u64) -> u32 {
+    habit_of(object, file as *const u8) as u32
+}
+
+#[inline(always)]
+fn habit_of(object: u64, file: *const u8) -> Habit {
+    let flags: u32 = Probed::load(file, offset!(file_flags));
+    let direct = flags & O_DIRECT != 0;
+    match (object >> 56) as u8 {
+        kind if kind == ObjectKind::File as u8 => {
+            let inode = kernel::pointer::<Probed>(file, offset!(file_inode));
+            let sb = kernel::pointer::<Probed>(inode, offset!(inode_sb));
+            match Probed::load::<u64>(sb, offset!(sb_magic)) {
+                TMPFS_MAGIC => {
+                    let size: u64 = Probed::load(inode, offset!(inode_size));
+                    let blocks: u64 = Probed::load(inode, offset!(inode_blocks));
+                    // Holes of tmpfs are zero-filled, not copied. O_DIRECT is accepted and copies.
+                    if blocks * 512 < size {
+                        Habit::Uncertain
+                    } else {
+                        Habit::Cached
+                    }
+                }
+                EXT_MAGIC | XFS_MAGIC | BTRFS_MAGIC | F2FS_MAGIC | MSDOS_MAGIC => {
+                    if direct {
+                        Habit::Direct
+                    } else {
+                        Habit::Cached
+                    }
+                }
+                EROFS_MAGIC | SQUASHFS_MAGIC => {
+                    if direct {
+                        Habit::Uncertain
+                    } else {
+                        Habit::Cached
+                    }
+                }
+                RAMFS_MAGIC => Habit::Cached,
+                OVERLAYFS_MAGIC if !direct => Habit::CopiesUser,
+                PROC_MAGIC | SYSFS_MAGIC | CGROUP2_MAGIC | DEBUGFS_MAGIC | TRACEFS_MAGIC
+                | HUGETLBFS_MAGIC | ANON_INODE_MAGIC => Habit::CopiesUser,
+                _ => Habit::Uncertain,
+            }
+        }
+        kind if kind == ObjectKind::Block as u8 => {
+            if direct {
+                Habit::Direct
+            } else {
+                Habit::Cached
+            }
+        }
+        kind if kind == ObjectKind::Pipe as u8 || kind == ObjectKind::Unix as u8 => {
+            Habit::TakesPages
+        }
+        kind if kind == ObjectKind::Tcp as u8 => tcp(file),
+        kind if kind == ObjectKind::Udp as u8 => Habit::CopiesUser,
+        kind if kind == ObjectKind::Socket as u8 => {
+            const AF_NETLINK: u64 = 16;
+            if object & 0xffff == AF_NETLINK {
+                Habit::CopiesUser
+            } else {
+                Habit::Uncertain
+            }
+        }
+        kind if kind == ObjectKind::Char as u8 => {
+            const MINOR: u64 = 0xf_ffff;
+            match ((object >> 20) & 0xfff, object & MINOR) {
+                // null, zero, random, urandom
+                (1, 3 | 5 | 8 | 9) => Habit::Synthetic,
+                // Terminals.
+                (4 | 5 | 136..=143 | 204, _) => Habit::CopiesUser,
+                // /dev/fuse
+                (10, 229) => Habit::CopiesUser,
+                _ => Habit::Uncertain,
+            }
+        }
+        _ => Habit::Uncertain,
+    }
+}
+
+/// TCP copies at the border to user memory and takes pages by reference where the route can gather;
+/// kernel TLS and its like do as they please.
+#[inline(always)]
+fn tcp(file: *const u8) -> Habit {
+    const NETIF_F_SG: u64 = 1;
+    let socket = kernel::pointer::<Probed>(file, offset!(file_private_data));
+    let sock = kernel::pointer::<Probed>(socket, offset!(socket_sk));
+    if offset!(sock_ulp) == ABSENT || Probed::load::<u64>(sock, offset!(sock_ulp)) != 0 {
+        return Habit::Uncertain;
+    }
+    if Probed::load::<u64>(sock, offset!(sock_route_caps)) & NETIF_F_SG == 0 {
+        Habit::CopiesUser
+    } else {
+        Habit::TakesPages
+    }
+}
+
+const fn is(raw: u32, habit: Habit) -> bool {
+    raw == habit as u32
+}
+
+/// The class of a call between user memory and an object; `None` if block requests decide.
+#[inline(always)]
+pub(crate) fn with_user(habit: u32, copied: Class) -> Option<Class> {
+    if is(habit, Habit::Direct) {
+        None
+    } else if is(habit, Habit::Synthetic) {
+        Some(Class::Synthetic)
+    } else if is(habit, Habit::Uncertain) {
+        Some(Class::Unexplained)
+    } else {
+        Some(copied)
+    }
+}
+
+/// The class of a call that joins two objects, from what each of them does.
+#[inline(always)]
+pub(crate) fn joined(ends: &Ends, source: u32, sink: u32) -> Class {
+    let from_pipe = object::is(ends.source, ObjectKind::Pipe);
+    let to_pipe = object::is(ends.sink, ObjectKind::Pipe);
+    if from_pipe && to_pipe {
+        return Class::Spliced;
+    }
+    // The linear parts of packets are copied; how much that is, the call does not tell.
+    let lends = from_pipe || is(source, Habit::Cached);
+    if !lends {
+        return Class::Unexplained;
+    }
+    if to_pipe {
+        Class::Spliced
+    } else if is(sink, Habit::Synthetic) {
+        Class::Synthetic
+    } else if is(sink, Habit::Cached) {
+        Class::CopiedInKernel
+    } else if is(sink, Habit::TakesPages) {
+        Class::Spliced
+    } else {
+        Class::Unexplained
+    }
+}
+
+/// The class of `copy_file_range`: filesystems that can share extents, or copy on a server, may.
+#[inline(always)]
+pub(crate) fn copied_range(ends: &Ends, source: u32, sink: u32) -> Class {
+    if is(source, Habit::Cached) && is(sink, Habit::Cached) && !ends.may_reflink() {
+        Class::CopiedInKernel
+    } else {
+        Class::Unexplained
+    }
+}
+
+/// Whether a filesystem with this magic number can share extents.
+#[inline(always)]
+pub(crate) fn reflinks(magic: u64) -> bool {
+    !matches!(
+        magic,
+        EXT_MAGIC | TMPFS_MAGIC | F2FS_MAGIC | RAMFS_MAGIC | MSDOS_MAGIC
+    )
+}

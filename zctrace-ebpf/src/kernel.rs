@@ -1,0 +1,180 @@
+//! Reading kernel memory.
+
+use aya_ebpf::helpers::{
+    bpf_get_current_task_btf, bpf_task_pt_regs,
+    generated::{bpf_get_current_cgroup_id, bpf_probe_read_kernel},
+};
+use zctrace_common::{ABSENT, Task};
+
+use crate::maps::offset;
+
+/// How a kernel pointer may be read.
+pub(crate) trait Access {
+    /// Reads a `T` at `offset` from `base`.
+    fn load<T: Copy + Default>(base: *const u8, offset: u32) -> T;
+
+    /// Reads a pointer at `offset` from `base`; a typed one stays typed.
+    fn pointer(base: *const u8, offset: u32) -> *const u8;
+}
+
+/// Through a pointer that the verifier knows the type of: a plain load, 1 instruction.
+pub(crate) struct Typed;
+
+/// Through any pointer: a helper call, some 50 instructions. A fault reads as 0.
+pub(crate) struct Probed;
+
+impl Access for Typed {
+    #[inline(always)]
+    fn load<T: Copy + Default>(base: *const u8, offset: u32) -> T {
+        // SAFETY: the verifier proves the access; faults read as 0.
+        unsafe { base.add(offset as usize).cast::<T>().read_volatile() }
+    }
+
+    #[inline(always)]
+    fn pointer(base: *const u8, offset: u32) -> *const u8 {
+        // SAFETY: the verifier proves the access; faults read as 0.
+        unsafe {
+            base.add(offset as usize)
+                .cast::<*const u8>()
+                .read_volatile()
+        }
+    }
+}
+
+impl Access for Probed {
+    #[inline(always)]
+    fn load<T: Copy + Default>(base: *const u8, offset: u32) -> T {
+        let mut value = T::default();
+        // SAFETY: the destination is a local of the given size; the helper checks the source.
+        unsafe {
+            bpf_probe_read_kernel(
+                (&raw mut value).cast(),
+                size_of::<T>() as u32,
+                base.wrapping_add(offset as usize).cast(),
+            );
+        }
+        value
+    }
+
+    #[inline(always)]
+    fn pointer(base: *const u8, offset: u32) -> *const u8 {
+        Self::load::<usize>(base, offset) as *const u8
+    }
+}
+
+/// Reads the pointer at `offset` from `base`; a typed one stays typed.
+#[inline(always)]
+pub(crate) fn pointer<A: Access>(base: *const u8, offset: u32) -> *const u8 {
+    A::pointer(base, offset)
+}
+
+/// Reads a bit: `bit` counts from the start of the structure.
+#[inline(always)]
+pub(crate) fn bit(base: *const u8, bit: u32) -> bool {
+    if bit == ABSENT {
+        return false;
+    }
+    (Probed::load::<u8>(base, bit / 8) >> (bit % 8)) & 1 != 0
+}
+
+/// The current `task_struct`.
+#[inline(always)]
+pub(crate) fn current_task() -> *const u8 {
+    // SAFETY: always allowed.
+    unsafe { bpf_get_current_task_btf().cast_const().cast() }
+}
+
+/// Passes a value through a map. A typed pointer comes out as a number, with which the verifier
+/// allows arithmetic, and a number comes out as one of which the verifier knows nothing, so that it
+/// does not follow each of its values separately.
+#[inline(always)]
+pub(crate) fn opaque(task: &mut Task, value: u64) -> u64 {
+    let scratch = &raw mut task.scratch;
+    // SAFETY: a field of a map value.
+    unsafe {
+        scratch.write_volatile(value);
+        scratch.read_volatile()
+    }
+}
+
+/// The number of the system call that the current thread is in; of a page fault from user space
+/// and of interrupts -1; of kernel threads 0.
+#[inline(always)]
+pub(crate) fn current_nr() -> i32 {
+    Typed::load::<i64>(current_regs(), offset!(regs_nr)) as i32
+}
+
+/// The registers with which the current thread entered the kernel.
+#[inline(always)]
+pub(crate) fn current_regs() -> *const u8 {
+    // SAFETY: the helper takes the current task.
+    unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as *const u8 }
+}
+
+/// The cgroup (v2) of the current task.
+#[inline(always)]
+pub(crate) fn current_cgroup() -> u64 {
+    // SAFETY: always allowed.
+    unsafe { bpf_get_current_cgroup_id() }
+}
+
+/// System call numbers that decide something. Others are not looked at.
+pub(crate) mod nr {
+    #[cfg(bpf_target_arch = "aarch64")]
+    mod arch {
+        pub(crate) const PREADV2: i32 = 286;
+        pub(crate) const PWRITEV2: i32 = 287;
+        pub(crate) const READ: i32 = 63;
+        pub(crate) const WRITE: i32 = 64;
+        pub(crate) const READV: i32 = 65;
+        pub(crate) const WRITEV: i32 = 66;
+        pub(crate) const PREAD64: i32 = 67;
+        pub(crate) const PWRITE64: i32 = 68;
+        pub(crate) const PREADV: i32 = 69;
+        pub(crate) const PWRITEV: i32 = 70;
+        pub(crate) const SENDFILE: i32 = 71;
+        pub(crate) const VMSPLICE: i32 = 75;
+        pub(crate) const SPLICE: i32 = 76;
+        pub(crate) const TEE: i32 = 77;
+        pub(crate) const SENDTO: i32 = 206;
+        pub(crate) const RECVFROM: i32 = 207;
+        pub(crate) const SENDMSG: i32 = 211;
+        pub(crate) const RECVMSG: i32 = 212;
+        pub(crate) const IOCTL: i32 = 29;
+        pub(crate) const RECVMMSG: i32 = 243;
+        pub(crate) const SENDMMSG: i32 = 269;
+        pub(crate) const PROCESS_VM_READV: i32 = 270;
+        pub(crate) const PROCESS_VM_WRITEV: i32 = 271;
+        pub(crate) const COPY_FILE_RANGE: i32 = 285;
+    }
+
+    #[cfg(not(bpf_target_arch = "aarch64"))]
+    mod arch {
+        pub(crate) const READ: i32 = 0;
+        pub(crate) const WRITE: i32 = 1;
+        pub(crate) const IOCTL: i32 = 16;
+        pub(crate) const PREAD64: i32 = 17;
+        pub(crate) const PWRITE64: i32 = 18;
+        pub(crate) const READV: i32 = 19;
+        pub(crate) const WRITEV: i32 = 20;
+        pub(crate) const SENDFILE: i32 = 40;
+        pub(crate) const SENDTO: i32 = 44;
+        pub(crate) const RECVFROM: i32 = 45;
+        pub(crate) const SENDMSG: i32 = 46;
+        pub(crate) const RECVMSG: i32 = 47;
+        pub(crate) const SPLICE: i32 = 275;
+        pub(crate) const TEE: i32 = 276;
+        pub(crate) const VMSPLICE: i32 = 278;
+        pub(crate) const PREADV: i32 = 295;
+        pub(crate) const PWRITEV: i32 = 296;
+        pub(crate) const RECVMMSG: i32 = 299;
+        pub(crate) const SENDMMSG: i32 = 307;
+        pub(crate) const PROCESS_VM_READV: i32 = 310;
+        pub(crate) const PROCESS_VM_WRITEV: i32 = 311;
+        pub(crate) const COPY_FILE_RANGE: i32 = 326;
+        pub(crate) const PREADV2: i32 = 327;
+        pub(crate) const PWRITEV2: i32 = 328;
+    }
+
+    pub(crate) use arch::*;
+}

@@ -1,0 +1,88 @@
+//! Every map, and the settings that the user side fills in before loading.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray, Queue},
+};
+use zctrace_common::{Counters, Label, Loss, Offsets, Proc, RowKey, Settings, Task};
+
+/// Threads of the target, by thread id. The user side overrides the sizes of all maps.
+#[map]
+pub(crate) static TASKS: HashMap<u32, Task> = HashMap::with_max_entries(16384, 0);
+
+/// Slot in [`PROCS`] of a process that has rows, by thread group id.
+#[map]
+pub(crate) static PROC_SLOTS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
+
+/// The processes that have rows.
+#[map]
+pub(crate) static PROCS: Array<Proc> = Array::with_max_entries(4096, 0);
+
+/// Slot in [`ROWS`] of a row.
+#[map]
+pub(crate) static ROW_SLOTS: HashMap<RowKey, u32> = HashMap::with_max_entries(4096, 0);
+
+/// The counters of the rows, a copy for each CPU.
+#[map]
+pub(crate) static ROWS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(4096, 0);
+
+/// Unused slots of [`PROCS`]: filled by the user side, which also returns those of ended processes.
+#[map]
+pub(crate) static FREE_PROCS: Queue<u32> = Queue::with_max_entries(4096, 0);
+
+/// Unused slots of [`ROWS`].
+#[map]
+pub(crate) static FREE_ROWS: Queue<u32> = Queue::with_max_entries(4096, 0);
+
+/// Names of filesystem types, by packed object.
+#[map]
+pub(crate) static FS_NAMES: HashMap<u64, [u8; 16]> = HashMap::with_max_entries(256, 0);
+
+/// What the values of the `--by` dimension stand for.
+#[map]
+pub(crate) static LABELS: HashMap<u64, Label> = HashMap::with_max_entries(4096, 0);
+
+/// What was lost.
+#[map]
+pub(crate) static LOSS: Array<Loss> = Array::with_max_entries(1, 0);
+
+/// Operations that the tracepoint backend reports, a bit for each `Op`: known only after the
+/// functions have been tried.
+#[map]
+pub(crate) static BY_SYSCALL: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Offsets in kernel structures, from the running kernel's BTF.
+#[unsafe(no_mangle)]
+static OFFSETS: Offsets = Offsets::NONE;
+
+/// What to trace.
+#[unsafe(no_mangle)]
+static SETTINGS: Settings = Settings::DEFAULT;
+
+/// Reads a field of [`Offsets`]. Volatile: the compiler must not assume the initial value.
+macro_rules! offset {
+    ($field:ident) => {
+        // SAFETY: a valid static; the map behind it is frozen.
+        unsafe { ::core::ptr::read_volatile(&raw const (*$crate::maps::offsets()).$field) }
+    };
+}
+pub(crate) use offset;
+
+/// Reads a field of [`Settings`].
+macro_rules! setting {
+    ($field:ident) => {
+        // SAFETY: a valid static; the map behind it is frozen.
+        unsafe { ::core::ptr::read_volatile(&raw const (*$crate::maps::settings()).$field) }
+    };
+}
+pub(crate) use setting;
+
+#[inline(always)]
+pub(crate) fn offsets() -> *const Offsets {
+    &raw const OFFSETS
+}
+
+#[inline(always)]
+pub(crate) fn settings() -> *const Settings {
+    &raw const SETTINGS
+}

@@ -1,0 +1,405 @@
+//! The tracepoint backend: where kernel functions cannot be traced, operations begin and end at the
+//! system call tracepoints, and their classes are concluded (`infer.rs`).
+//!
+//! `Task::entry` holds what was read at the entry, when the descriptors still meant what the call
+//! takes them for: source, sink, plan, dimension.
+
+use aya_ebpf::helpers::bpf_probe_read_user;
+use zctrace_common::{Acc, Class, Counters, ObjectKind, Op, Task};
+
+use crate::{
+    account,
+    api_socket::{self, MSG_PEEK, MSG_TRUNC},
+    api_splice::FMODE_WRITE,
+    fault::is_anonymous,
+    infer,
+    kernel::{self, Access as _, Probed, Typed, nr},
+    maps::{BY_SYSCALL, offset},
+    object::{self, ANON, Ends, PIPE},
+    probe::tp_btf,
+    target,
+};
+
+const MSG_ZEROCOPY: u64 = 0x0400_0000;
+const FICLONE: u64 = 0x4004_9409;
+const FICLONERANGE: u64 = 0x4020_940d;
+const FIDEDUPERANGE: u64 = 0xc018_9436;
+
+/// The class is decided by the block requests that the call makes.
+const BY_REQUESTS: u64 = 1 << 32;
+/// The result counts messages, whose lengths the kernel wrote into the vector.
+const MESSAGES: u64 = 1 << 33;
+/// The result can exceed the buffer (`MSG_TRUNC`).
+const TRUNCATES: u64 = 1 << 34;
+
+/// What a call is expected to do: its operation, and the class of its bytes.
+#[inline(always)]
+const fn plan(op: Op, class: Class) -> u64 {
+    op as u64 | (class as u64) << 16
+}
+
+#[inline(always)]
+fn argument(regs: *const u8, offset: u32) -> u64 {
+    Typed::load(regs, offset)
+}
+
+/// `TS_COMPAT`: a 32-bit system call, with numbers of its own. Not traced.
+#[inline(always)]
+fn is_compat() -> bool {
+    const TS_COMPAT: u32 = 2;
+    Typed::load::<u32>(kernel::current_task(), offset!(task_status)) & TS_COMPAT != 0
+}
+
+/// Whether this backend reports an operation.
+#[inline(always)]
+fn reports(op: Op) -> bool {
+    // SAFETY: a map value that the user side has set before this program was attached.
+    BY_SYSCALL
+        .get_ptr(0)
+        .is_some_and(|ops| unsafe { *ops } & (1 << op as u64) != 0)
+}
+
+tp_btf! {
+    sys_enter(ctx) {
+        let regs: *const u8 = ctx.arg(0);
+        let nr: i64 = ctx.arg(1);
+        let nr = nr as i32;
+        match nr {
+            nr::READ | nr::PREAD64 | nr::READV | nr::PREADV | nr::PREADV2 => {
+                one_file(regs, Op::Read, Class::CopiedToUser, 0);
+            }
+            nr::WRITE | nr::PWRITE64 | nr::WRITEV | nr::PWRITEV | nr::PWRITEV2 => {
+                one_file(regs, Op::Write, Class::CopiedFromUser, 0);
+            }
+            nr::RECVFROM => receive(regs, argument(regs, offset!(regs_arg3)), 0),
+            nr::RECVMSG => receive(regs, argument(regs, offset!(regs_arg2)), 0),
+            nr::RECVMMSG => receive(regs, argument(regs, offset!(regs_arg3)), MESSAGES),
+            nr::SENDTO => send(regs, argument(regs, offset!(regs_arg3)), 0),
+            nr::SENDMSG => send(regs, argument(regs, offset!(regs_arg2)), 0),
+            nr::SENDMMSG => send(regs, argument(regs, offset!(regs_arg3)), MESSAGES),
+            nr::SENDFILE => {
+                let (sink, source) = (offset!(regs_arg0), offset!(regs_arg1));
+                two_files(regs, Op::Sendfile, source, sink);
+            }
+            nr::SPLICE => {
+                two_files(regs, Op::Splice, offset!(regs_arg0), offset!(regs_arg2));
+            }
+            nr::COPY_FILE_RANGE => {
+                two_files(regs, Op::CopyFileRange, offset!(regs_arg0), offset!(regs_arg2));
+            }
+            nr::TEE => {
+                if reports(Op::Tee) && let Some(task) = entered() {
+                    let ends = Ends::joined_pipes();
+                    remember(task, &ends, plan(Op::Tee, Class::Spliced));
+                }
+            }
+            nr::VMSPLICE => vmsplice(regs),
+            nr::PROCESS_VM_READV => process_vm(Class::CopiedToUser),
+            nr::PROCESS_VM_WRITEV => process_vm(Class::CopiedFromUser),
+            nr::IOCTL => ioctl(regs),
+            _ => {}
+        }
+    }
+}
+
+/// The current thread's record, at the entry of a call that this backend reports.
+#[inline(always)]
+fn entered() -> Option<&'static mut Task> {
+    let task = target::current()?;
+    if is_compat() {
+        return None;
+    }
+    task.flags &= !Task::FRESH;
+    task.acc[Acc::SourceDirect as usize] = 0;
+    Some(task)
+}
+
+#[inline(always)]
+fn remember(task: &mut Task, ends: &Ends, plan: u64) {
+    task.entry = [ends.source, ends.sink, plan, ends.dimension];
+    task.flags |= Task::ENTERED;
+}
+
+/// A call on the descriptor that is its first argument.
+#[inline(always)]
+fn one_file(regs: *const u8, op: Op, copied: Class, flags: u64) {
+    if !reports(op) {
+        return;
+    }
+    let Some(task) = entered() else { return };
+    let file = object::file_of_fd(argument(regs, offset!(regs_arg0)) as u32);
+    if file.is_null() {
+        return;
+    }
+    let ends = Ends::file::<Probed>(task, file);
+    let habit = infer::habit(ends.source, file as u64);
+    let plan = match infer::with_user(habit, copied) {
+        Some(class) => plan(op, class),
+        None => plan(op, Class::Unexplained) | BY_REQUESTS,
+    };
+    remember(task, &ends, plan | flags);
+}
+
+#[inline(always)]
+fn receive(regs: *const u8, flags: u64, kind: u64) {
+    let flags = flags as u32;
+    if flags & MSG_PEEK != 0 {
+        one_file(regs, Op::RecvPeek, Class::CopiedToUser, kind);
+        return;
+    }
+    let kind = if flags & MSG_TRUNC != 0 {
+        kind | TRUNCATES
+    } else {
+        kind
+    };
+    one_file(regs, Op::Recv, Class::CopiedToUser, kind);
+}
+
+/// `MSG_ZEROCOPY` may or may not copy: what becomes of the pages, the call does not tell.
+#[inline(always)]
+fn send(regs: *const u8, flags: u64, kind: u64) {
+    let class = if flags & MSG_ZEROCOPY != 0 {
+        Class::Unexplained
+    } else {
+        Class::CopiedFromUser
+    };
+    one_file(regs, Op::Send, class, kind);
+}
+
+#[inline(always)]
+fn two_files(regs: *const u8, op: Op, source: u32, sink: u32) {
+    if !reports(op) {
+        return;
+    }
+    let Some(task) = entered() else { return };
+    let source = object::file_of_fd(argument(regs, source) as u32);
+    let sink = object::file_of_fd(argument(regs, sink) as u32);
+    if source.is_null() || sink.is_null() {
+        return;
+    }
+    let ends = Ends::files::<Probed>(task, source, sink);
+    let source = infer::habit(ends.source, source as u64);
+    let sink = infer::habit(ends.sink, sink as u64);
+    let class = if op as u16 == Op::CopyFileRange as u16 {
+        infer::copied_range(&ends, source, sink)
+    } else {
+        infer::joined(&ends, source, sink)
+    };
+    remember(task, &ends, plan(op, class));
+}
+
+#[inline(always)]
+fn vmsplice(regs: *const u8) {
+    if !reports(Op::Vmsplice) {
+        return;
+    }
+    let Some(task) = entered() else { return };
+    let file = object::file_of_fd(argument(regs, offset!(regs_arg0)) as u32);
+    if file.is_null() {
+        return;
+    }
+    let into = Probed::load::<u32>(file, offset!(file_mode)) & FMODE_WRITE != 0;
+    let class = if into {
+        Class::Spliced
+    } else {
+        Class::CopiedToUser
+    };
+    remember(task, &Ends::of(PIPE), plan(Op::Vmsplice, class));
+}
+
+#[inline(always)]
+fn process_vm(class: Class) {
+    if reports(Op::ProcessVm)
+        && let Some(task) = entered()
+    {
+        remember(task, &Ends::of(ANON), plan(Op::ProcessVm, class));
+    }
+}
+
+/// `FICLONE` and its kin. Their result is no length: that comes from the arguments at the exit.
+#[inline(always)]
+fn ioctl(regs: *const u8) {
+    let request = argument(regs, offset!(regs_arg1));
+    if !reports(Op::Clone) || !matches!(request, FICLONE | FICLONERANGE | FIDEDUPERANGE) {
+        return;
+    }
+    let Some(task) = entered() else { return };
+    let own = object::file_of_fd(argument(regs, offset!(regs_arg0)) as u32);
+    let third = argument(regs, offset!(regs_arg2));
+    let other_fd = match request {
+        FICLONE => third,
+        FICLONERANGE => user(third),
+        // The first destination; the others are taken to be of its kind.
+        _ => user(third + DEDUPE_HEADER),
+    };
+    let other = object::file_of_fd(other_fd as u32);
+    if own.is_null() || other.is_null() {
+        return;
+    }
+    let (source, sink) = if request == FIDEDUPERANGE {
+        (own, other)
+    } else {
+        (other, own)
+    };
+    let ends = Ends::files::<Probed>(task, source, sink);
+    remember(task, &ends, plan(Op::Clone, Class::Cloned));
+    // The length of the source, for the requests that mean "to its end".
+    let inode = kernel::pointer::<Probed>(source, offset!(file_inode));
+    task.rest = Probed::load(inode, offset!(inode_size));
+}
+
+/// Size of `struct file_dedupe_range` without its destinations.
+const DEDUPE_HEADER: u64 = 24;
+
+#[inline(always)]
+fn user(address: u64) -> u64 {
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_user(address as *const u64) }.unwrap_or(0)
+}
+
+#[inline(always)]
+fn user_u32(address: u64) -> u64 {
+    // SAFETY: the helper checks the address.
+    u64::from(unsafe { bpf_probe_read_user(address as *const u32) }.unwrap_or(0))
+}
+
+tp_btf! {
+    /// Block requests made within a direct call: one for the caller's own pages is direct.
+    block_bio_queue(ctx) {
+        let bio: *const u8 = ctx.arg(0);
+        let Some(task) = target::current() else { return 0 };
+        if task.flags & Task::ENTERED == 0 || task.entry[2] & BY_REQUESTS == 0 {
+            return 0;
+        }
+        let segment = kernel::pointer::<Typed>(bio, offset!(bio_io_vec));
+        let page = kernel::pointer::<Probed>(segment, offset!(bvec_page));
+        if is_anonymous(page) {
+            let bytes: u32 = Typed::load(bio, offset!(bio_size));
+            task.acc[Acc::SourceDirect as usize] += u64::from(bytes);
+        }
+    }
+}
+
+tp_btf! {
+    sys_exit(ctx) {
+        let regs: *const u8 = ctx.arg(0);
+        let result: i64 = ctx.arg(1);
+        let Some(task) = target::current_quietly() else { return 0 };
+        if task.flags & Task::ENTERED == 0 {
+            return 0;
+        }
+        task.flags &= !Task::ENTERED;
+        task.runs += 1;
+        finish(task, regs, result);
+    }
+}
+
+#[inline(always)]
+fn finish(task: &mut Task, regs: *const u8, result: i64) {
+    let plan = task.entry[2];
+    let op = plan as u16;
+    task.delta = Counters::ZERO;
+    task.delta.ops = 1;
+    if result < 0 {
+        task.delta.errors = 1;
+        task.rest = 0;
+    } else if plan & MESSAGES != 0 {
+        task.delta.ops = result as u64;
+        task.rest = messages(argument(regs, offset!(regs_arg1)), result as u64);
+    } else if op == Op::Clone as u16 {
+        task.rest = cloned(task.rest, regs);
+    } else if plan & TRUNCATES != 0 && !object::is(task.entry[0], ObjectKind::Tcp) {
+        let space = if kernel::current_nr() == nr::RECVFROM {
+            argument(regs, offset!(regs_arg2))
+        } else {
+            api_socket::space(argument(regs, offset!(regs_arg1)))
+        };
+        task.rest = if (result as u64) < space {
+            result as u64
+        } else {
+            space
+        };
+    } else {
+        task.rest = result as u64;
+    }
+    let moved = task.rest;
+    task.delta.moved = moved;
+    let class = if plan & TRUNCATES != 0 && object::is(task.entry[0], ObjectKind::Tcp) {
+        // With MSG_TRUNC a stream's bytes are dropped.
+        Class::Synthetic as u64
+    } else {
+        (plan >> 16) & 0xf
+    };
+    if plan & BY_REQUESTS != 0 {
+        let seen = task.acc[Acc::SourceDirect as usize];
+        let direct = if seen < moved { seen } else { moved };
+        task.delta.class[Class::Direct as usize] = direct;
+        task.delta.class[Class::Unexplained as usize] = moved - direct;
+    } else {
+        put(task, class, moved);
+    }
+    account::record_inferred(task, op);
+}
+
+/// Sets the class with a number that the verifier does not know.
+#[inline(always)]
+fn put(task: &mut Task, class: u64, moved: u64) {
+    let mut i = 0;
+    while i < task.delta.class.len() {
+        if i as u64 == class {
+            task.delta.class[i] = moved;
+        }
+        i += 1;
+    }
+}
+
+/// The lengths that the kernel wrote into a vector of `struct mmsghdr`.
+#[inline(never)]
+fn messages(vector: u64, count: u64) -> u64 {
+    /// Size of `struct mmsghdr`, and where its `msg_len` is: part of the interface.
+    const SIZE: u64 = 64;
+    const MSG_LEN: u64 = 56;
+    /// `UIO_MAXIOV`: the kernel takes no more.
+    const MOST: u64 = 1024;
+    let mut sum = 0;
+    let mut i = 0;
+    while i < MOST {
+        if i >= count {
+            break;
+        }
+        sum += user_u32(vector + i * SIZE + MSG_LEN);
+        i += 1;
+    }
+    sum
+}
+
+/// The bytes that a successful `FICLONE`, `FICLONERANGE` or `FIDEDUPERANGE` shared. `size` is the
+/// length of the source.
+#[inline(always)]
+fn cloned(size: u64, regs: *const u8) -> u64 {
+    let third = argument(regs, offset!(regs_arg2));
+    match argument(regs, offset!(regs_arg1)) {
+        FICLONE => size,
+        FICLONERANGE => {
+            let (start, length) = (user(third + 8), user(third + 16));
+            if length == 0 {
+                size.saturating_sub(start)
+            } else {
+                length
+            }
+        }
+        _ => {
+            let count = user(third + 16) & 0xffff;
+            let mut sum = 0;
+            let mut i = 0;
+            while i < 16 {
+                // struct file_dedupe_range_info: fd, offset, bytes_deduped, status, reserved.
+                if i < count {
+                    sum += user(third + DEDUPE_HEADER + i * 32 + 16);
+                }
+                i += 1;
+            }
+            sum
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Which threads are traced: the map of tasks is the filter, and these tracepoints keep it right.
+
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes,
+};
+use zctrace_common::{ABSENT, COMM_LEN, Proc, Scope, Task};
+
+use crate::{
+    account,
+    kernel::{self, Access as _, Probed, Typed},
+    maps::{FREE_PROCS, PROC_SLOTS, PROCS, TASKS, offset, setting},
+    probe::tp_btf,
+};
+
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// The current thread's record, if it is traced.
+#[inline(always)]
+pub(crate) fn current() -> Option<&'static mut Task> {
+    let tid = bpf_get_current_pid_tgid() as u32;
+    if let Some(task) = TASKS.get_ptr_mut(tid) {
+        // SAFETY: only programs of this thread use its record, and they do not nest.
+        let task = unsafe { &mut *task };
+        task.runs += 1;
+        return Some(task);
+    }
+    if setting!(scope) == Scope::System as u32 {
+        return adopt(tid);
+    }
+    None
+}
+
+/// The current thread's record, if there is one: for programs that every system call reaches.
+#[inline(always)]
+pub(crate) fn current_quietly() -> Option<&'static mut Task> {
+    // SAFETY: as in `current`.
+    TASKS
+        .get_ptr_mut(bpf_get_current_pid_tgid() as u32)
+        .map(|task| unsafe { &mut *task })
+}
+
+/// Takes the current thread into the target ([`Scope::System`]).
+#[inline(never)]
+fn adopt(tid: u32) -> Option<&'static mut Task> {
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    // Thread 0 is the idle task of every CPU at once: not a thread with a record of its own.
+    if tgid == setting!(own_tgid) || tid == 0 {
+        return None;
+    }
+    let flags: u32 = Typed::load(kernel::current_task(), offset!(task_flags));
+    let kthread = if flags & PF_KTHREAD != 0 {
+        Task::KTHREAD
+    } else {
+        0
+    };
+    add(tid, Task::FRESH | kthread);
+    // SAFETY: as in `current`.
+    TASKS.get_ptr_mut(tid).map(|task| unsafe { &mut *task })
+}
+
+#[inline(never)]
+fn add(tid: u32, flags: u32) {
+    const BPF_NOEXIST: u64 = 1;
+    const EEXIST: i32 = 17;
+    let task = Task { flags, ..Task::NEW };
+    if let Err(error) = TASKS.insert(tid, task, BPF_NOEXIST)
+        && error != -EEXIST
+    {
+        account::lost();
+    }
+}
+
+/// The slot of the current thread's process, made if there is none.
+#[inline(never)]
+pub(crate) fn proc_slot(task: &mut Task) -> Option<u32> {
+    const BPF_NOEXIST: u64 = 1;
+    if task.proc_slot != Task::NO_PROC {
+        return Some(task.proc_slot);
+    }
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    if let Some(slot) = PROC_SLOTS.get_ptr(tgid) {
+        // SAFETY: a map value.
+        task.proc_slot = unsafe { *slot };
+        return Some(task.proc_slot);
+    }
+    let Ok(Some(slot)) = FREE_PROCS.pop() else {
+        account::lost();
+        return None;
+    };
+    if PROC_SLOTS.insert(tgid, slot, BPF_NOEXIST).is_err() {
+        // Another thread of the process was quicker, or the map is full.
+        let _ = FREE_PROCS.push(slot, 0);
+        let Some(theirs) = PROC_SLOTS.get_ptr(tgid) else {
+            account::lost();
+            return None;
+        };
+        // SAFETY: a map value.
+        task.proc_slot = unsafe { *theirs };
+        return Some(task.proc_slot);
+    }
+    let current = kernel::current_task();
+    let leader = kernel::pointer::<Typed>(current, offset!(task_group_leader));
+    if let Some(process) = PROCS.get_ptr_mut(slot) {
+        // SAFETY: a map value; the slot was just taken.
+        let process = unsafe { &mut *process };
+        process.start_ns = Typed::load(leader, offset!(task_start_boottime));
+        process.cgroup = kernel::current_cgroup();
+        process.runs = 0;
+        process.flags = if task.flags & Task::KTHREAD != 0 {
+            Proc::KTHREAD
+        } else {
+            0
+        };
+        name(process, leader);
+        // Last: the user side takes a process with an id of 0 for one that is being made.
+        process.tgid = tgid;
+    }
+    task.proc_slot = slot;
+    Some(slot)
+}
+
+/// Takes the name of a process from its first thread: other threads often have names of their own.
+#[inline(always)]
+fn name(process: &mut Proc, leader: *const u8) {
+    // SAFETY: the helper writes at most the length of `comm` and checks the source.
+    unsafe {
+        let _ = bpf_probe_read_kernel_str_bytes(
+            leader.wrapping_add(offset!(task_comm) as usize),
+            &mut process.comm,
+        );
+    }
+}
+
+/// Whether `task` (typed) is in the cgroup of [`Scope::Cgroup`] or below it.
+#[inline(always)]
+fn in_cgroup(task: *const u8) -> bool {
+    if offset!(cgroup_ancestors) == ABSENT || offset!(cgroup_level) == ABSENT {
+        return false;
+    }
+    let css_set = kernel::pointer::<Typed>(task, offset!(task_cgroups));
+    let cgroup = kernel::pointer::<Typed>(css_set, offset!(css_set_dfl_cgrp));
+    let wanted = setting!(cgroup_level);
+    if Typed::load::<u32>(cgroup, offset!(cgroup_level)) < wanted {
+        return false;
+    }
+    let ancestor = kernel::pointer::<Probed>(cgroup, offset!(cgroup_ancestors) + wanted * 8);
+    let node = kernel::pointer::<Probed>(ancestor, offset!(cgroup_kn));
+    Probed::load::<u64>(node, offset!(kernfs_node_id)) == setting!(cgroup)
+}
+
+#[inline(always)]
+fn has_comm(comm: &[u8; COMM_LEN]) -> bool {
+    let wanted = setting!(comm);
+    let mut i = 0;
+    while i < COMM_LEN {
+        if comm[i] != wanted[i] {
+            return false;
+        }
+        if comm[i] == 0 {
+            return true;
+        }
+        i += 1;
+    }
+    true
+}
+
+#[inline(always)]
+fn current_has_comm() -> bool {
+    bpf_get_current_comm().is_ok_and(|comm| has_comm(&comm))
+}
+
+tp_btf! {
+    /// Threads of a traced process are always traced, child processes if they are followed.
+    task_fork(ctx) {
+        let parent: *const u8 = ctx.arg(0);
+        let child: *const u8 = ctx.arg(1);
+        let parent_tid: u32 = Typed::load(parent, offset!(task_pid));
+        let tid: u32 = Typed::load(child, offset!(task_pid));
+        let thread = Typed::load::<u32>(child, offset!(task_tgid))
+            == Typed::load::<u32>(parent, offset!(task_tgid));
+        if TASKS.get_ptr(parent_tid).is_some() {
+            if thread || setting!(follow) != 0 {
+                add(tid, 0);
+            }
+        } else if setting!(scope) == Scope::Cgroup as u32 && in_cgroup(child) {
+            // clone3 can put a child of a stranger straight into a cgroup.
+            add(tid, 0);
+        }
+    }
+}
+
+tp_btf! {
+    task_exec(ctx) {
+        let task: *const u8 = ctx.arg(0);
+        let old_tid: u32 = ctx.arg(1);
+        let tid: u32 = Typed::load(task, offset!(task_pid));
+        if old_tid != tid && let Some(old) = TASKS.get_ptr(old_tid) {
+            // A thread other than the first has called exec: it takes over the first one's id.
+            // SAFETY: the record of the current thread; copied from map to map.
+            if TASKS.insert(tid, unsafe { &*old }, 0).is_err() {
+                account::lost();
+            }
+            let _ = TASKS.remove(old_tid);
+        }
+        if let Some(record) = TASKS.get_ptr(tid) {
+            // SAFETY: the record of the current thread.
+            let slot = unsafe { (*record).proc_slot };
+            if let Some(process) = PROCS.get_ptr_mut(slot) {
+                // SAFETY: a map value; a torn name is replaced at the next report.
+                name(unsafe { &mut *process }, task);
+            }
+        } else if setting!(scope) == Scope::Comm as u32 && current_has_comm() {
+            add(tid, 0);
+        }
+    }
+}
+
+tp_btf! {
+    /// A thread that gives itself the name of `--comm`.
+    task_renamed(ctx) {
+        let task: *const u8 = ctx.arg(0);
+        let new: *const u8 = ctx.arg(1);
+        if setting!(scope) == Scope::Comm as u32 {
+            let mut comm = [0_u8; COMM_LEN];
+            // SAFETY: the helper writes at most the length of `comm` and checks the source.
+            unsafe {
+                let _ = bpf_probe_read_kernel_str_bytes(new, &mut comm);
+            }
+            let tid: u32 = Typed::load(task, offset!(task_pid));
+            if has_comm(&comm) && tid == bpf_get_current_pid_tgid() as u32 {
+                add(tid, 0);
+            }
+        }
+    }
+}
+
+tp_btf! {
+    /// A task that is moved into the cgroup of `--cgroup`.
+    task_moved(ctx) {
+        let task: *const u8 = ctx.arg(2);
+        if setting!(scope) == Scope::Cgroup as u32 && in_cgroup(task) {
+            add(Typed::load(task, offset!(task_pid)), Task::FRESH);
+        }
+    }
+}
+
+tp_btf! {
+    task_exit(ctx) {
+        let task: *const u8 = ctx.arg(0);
+        let tid: u32 = Typed::load(task, offset!(task_pid));
+        let Some(record) = TASKS.get_ptr(tid) else { return 0 };
+        // SAFETY: the record of the current thread.
+        let (slot, runs) = unsafe { ((*record).proc_slot, (*record).runs) };
+        let _ = TASKS.remove(tid);
+        let Some(process) = PROCS.get_ptr_mut(slot) else { return 0 };
+        // SAFETY: a map value.
+        let process = unsafe { &mut *process };
+        account::add(&raw mut process.runs, runs);
+        let signal = kernel::pointer::<Typed>(task, offset!(task_signal));
+        if Typed::load::<i32>(signal, offset!(signal_live)) == 0 {
+            let leader = kernel::pointer::<Typed>(task, offset!(task_group_leader));
+            name(process, leader);
+            let _ = PROC_SLOTS.remove(process.tgid);
+            process.flags |= Proc::EXITED;
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The site of `process_vm_readv` and `process_vm_writev`.
+
+use zctrace_common::Acc;
+
+use crate::{
+    account,
+    kernel::{self, nr},
+    probe::kretprobe,
+};
+
+kretprobe! {
+    /// Seven arguments: no fexit on every kernel. Its only branch copies between the pages of the
+    /// other process and the caller's buffers.
+    process_vm_rw(ctx) {
+        let bytes: i64 = ctx.ret();
+        if bytes > 0 {
+            match kernel::current_nr() {
+                nr::PROCESS_VM_READV => account::saw(Acc::ToUser, bytes as u64),
+                nr::PROCESS_VM_WRITEV => account::saw(Acc::FromUser, bytes as u64),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Direct I/O: the page cache is bypassed.
+
+use super::{Family, Probe, Role, fexit};
+
+pub(super) const PROBES: &[Probe] = &[
+    Probe {
+        name: "iomap_dio_complete",
+        family: Family::Direct,
+        role: Role::NoCopySite,
+        ways: &[fexit("iomap_dio_complete", "iomap_dio_complete")],
+        sees: "end of a direct transfer: ext4, xfs, btrfs and others",
+        lost: "direct I/O on files",
+    },
+    Probe {
+        name: "blkdev_read_iter",
+        family: Family::Direct,
+        role: Role::NoCopySite,
+        ways: &[fexit("blkdev_read_iter", "blkdev_read_iter")],
+        sees: "direct reads of block devices",
+        lost: "direct reads of block devices",
+    },
+    Probe {
+        name: "blkdev_write_iter",
+        family: Family::Direct,
+        role: Role::NoCopySite,
+        ways: &[fexit("blkdev_write_iter", "blkdev_write_iter")],
+        sees: "direct writes of block devices",
+        lost: "direct writes of block devices",
+    },
+];

@@ -1,0 +1,87 @@
+//! Page faults and copy-on-write. A fault has no caller that is told a number: these probes are its interface as well.
+
+use super::{Family, Probe, Role, fentry, fexit};
+
+pub(super) const PROBES: &[Probe] = &[
+    Probe {
+        name: "wp_page_enter",
+        family: Family::Fault,
+        role: Role::CopySite,
+        ways: &[fentry("wp_page_enter", "do_wp_page")],
+        sees: "start of a write to a protected page",
+        lost: "copy-on-write after fork",
+    },
+    Probe {
+        name: "vma_alloc_folio",
+        family: Family::Fault,
+        role: Role::CopySite,
+        ways: &[
+            fexit("vma_alloc_folio", "vma_alloc_folio_noprof"),
+            fexit("vma_alloc_folio", "vma_alloc_folio"),
+        ],
+        sees: "a new page within such a write: it was copied, not reused",
+        lost: "copy-on-write after fork",
+    },
+    Probe {
+        name: "wp_page_exit",
+        family: Family::Fault,
+        role: Role::CopySite,
+        ways: &[fexit("wp_page_exit", "do_wp_page")],
+        sees: "end of a write to a protected page",
+        lost: "copy-on-write after fork",
+    },
+    Probe {
+        name: "file_fault_enter",
+        family: Family::Fault,
+        role: Role::NoCopySite,
+        ways: &[fentry("file_fault_enter", "do_fault")],
+        sees: "start of a fault on a mapped file",
+        lost: "mapped bytes and private copies of mapped files",
+    },
+    Probe {
+        name: "set_pte",
+        family: Family::Fault,
+        role: Role::NoCopySite,
+        ways: &[
+            fentry("set_pte_range", "set_pte_range"),
+            fentry("do_set_pte", "do_set_pte"),
+        ],
+        sees: "page table entries that become present",
+        lost: "how many pages a fault mapped",
+    },
+    Probe {
+        name: "file_fault_exit",
+        family: Family::Fault,
+        role: Role::NoCopySite,
+        ways: &[fexit("file_fault_exit", "do_fault")],
+        sees: "end of a fault on a mapped file",
+        lost: "mapped bytes and private copies of mapped files",
+    },
+    Probe {
+        name: "fork_enter",
+        family: Family::Fault,
+        role: Role::CopySite,
+        ways: &[fentry("fork_enter", "copy_page_range")],
+        sees: "start of copying a mapping at fork",
+        lost: "pinned pages copied at fork",
+    },
+    Probe {
+        name: "fork_exit",
+        family: Family::Fault,
+        role: Role::CopySite,
+        ways: &[fexit("fork_exit", "copy_page_range")],
+        sees: "end of copying a mapping at fork",
+        lost: "pinned pages copied at fork",
+    },
+    Probe {
+        name: "copy_user_large_folio",
+        family: Family::Fault,
+        role: Role::CopySite,
+        ways: &[
+            fexit("copy_user_large_folio", "copy_user_large_folio"),
+            fexit("copy_user_huge_page", "copy_user_huge_page"),
+        ],
+        sees: "huge pages copied on write",
+        lost: "copy-on-write of hugetlb pages",
+    },
+];

@@ -1,0 +1,220 @@
+//! What to attach where, what it means, and what is lost without it: one file per probe family.
+//!
+//! A probe of the *interface* says that an operation ended and how many bytes it moved; a *site*
+//! says how bytes got from one place to another. Neither is ever replaced by the other, so a site
+//! that is missing makes exactly its bytes `unexplained`.
+
+mod direct;
+mod fault;
+mod file;
+mod interface;
+mod pipe;
+mod reflink;
+mod socket;
+mod splice;
+mod syscall;
+mod target;
+mod vm;
+
+use zctrace_common::Op;
+
+/// What a probe is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Keeps the set of traced tasks right.
+    Target,
+    /// Tells that an operation of this kind ended, and what it reported.
+    Interface(Op),
+    /// Tells that a CPU copied bytes.
+    CopySite,
+    /// Tells that bytes went without a copy by a CPU.
+    NoCopySite,
+    /// Concludes operations and classes from the system calls: the tracepoint backend.
+    SystemCalls,
+}
+
+/// A group of probes that serve one kind of data path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// Following the target.
+    Target,
+    /// Where operations end.
+    Interface,
+    /// Buffered files and devices.
+    File,
+    /// `O_DIRECT`.
+    Direct,
+    /// Pipes and FIFOs.
+    Pipe,
+    /// Sockets.
+    Socket,
+    /// `splice`, `sendfile`, `vmsplice`, `tee`.
+    Splice,
+    /// Shared extents.
+    Reflink,
+    /// Other processes' memory.
+    Vm,
+    /// Page faults and copy-on-write.
+    Fault,
+}
+
+impl Family {
+    /// Its name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Target => "target",
+            Self::Interface => "interface",
+            Self::File => "file",
+            Self::Direct => "direct",
+            Self::Pipe => "pipe",
+            Self::Socket => "socket",
+            Self::Splice => "splice",
+            Self::Reflink => "reflink",
+            Self::Vm => "vm",
+            Self::Fault => "fault",
+        }
+    }
+}
+
+/// One way to attach a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Kind of attachment.
+    pub kind: Kind,
+    /// Name of the BPF program.
+    pub program: &'static str,
+    /// Kernel function or tracepoint.
+    pub symbol: &'static str,
+}
+
+/// Kinds of attachment, cheapest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// At the entry of a function, through a BPF trampoline.
+    FEntry,
+    /// At its return.
+    FExit,
+    /// At its return, through a kprobe: functions of modules, or with more than six arguments.
+    KRetProbe,
+    /// A tracepoint with typed arguments.
+    BtfTracepoint,
+}
+
+impl Kind {
+    /// Its name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FEntry => "fentry",
+            Self::FExit => "fexit",
+            Self::KRetProbe => "kretprobe",
+            Self::BtfTracepoint => "tp_btf",
+        }
+    }
+}
+
+/// One entry of the catalog.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    /// Its name, by which `--without-probe` and reports call it.
+    pub name: &'static str,
+    /// The group it belongs to.
+    pub family: Family,
+    /// What it is for.
+    pub role: Role,
+    /// Ways to attach it; the first that the kernel takes is used.
+    pub ways: &'static [Way],
+    /// What it sees, for people.
+    pub sees: &'static str,
+    /// What cannot be told without it, for people.
+    pub lost: &'static str,
+}
+
+const fn way(kind: Kind, program: &'static str, symbol: &'static str) -> Way {
+    Way {
+        kind,
+        program,
+        symbol,
+    }
+}
+
+const fn fexit(program: &'static str, symbol: &'static str) -> Way {
+    way(Kind::FExit, program, symbol)
+}
+
+const fn fentry(program: &'static str, symbol: &'static str) -> Way {
+    way(Kind::FEntry, program, symbol)
+}
+
+const fn kretprobe(program: &'static str, symbol: &'static str) -> Way {
+    way(Kind::KRetProbe, program, symbol)
+}
+
+const fn tp_btf(program: &'static str, symbol: &'static str) -> Way {
+    way(Kind::BtfTracepoint, program, symbol)
+}
+
+/// Every probe, in the order of attachment: the sites before the interfaces, so that no operation
+/// ends before what explains it can be seen, and the system calls last, for what is still unseen.
+pub fn probes() -> impl Iterator<Item = &'static Probe> {
+    [
+        target::PROBES,
+        file::PROBES,
+        direct::PROBES,
+        pipe::PROBES,
+        socket::PROBES,
+        splice::PROBES,
+        reflink::PROBES,
+        vm::PROBES,
+        fault::PROBES,
+        interface::PROBES,
+        syscall::PROBES,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The probe of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Probe> {
+    probes().find(|probe| probe.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let mut seen = BTreeSet::new();
+        for probe in probes() {
+            assert!(seen.insert(probe.name), "{} twice", probe.name);
+        }
+    }
+
+    #[test]
+    fn every_program_is_used_by_one_probe_only() {
+        let mut seen = BTreeSet::new();
+        for probe in probes() {
+            let programs: BTreeSet<_> = probe.ways.iter().map(|way| way.program).collect();
+            assert!(!programs.is_empty(), "{} has no way", probe.name);
+            for program in programs {
+                assert!(seen.insert(program), "program {program} in two probes");
+            }
+        }
+    }
+
+    #[test]
+    fn the_loss_of_every_probe_is_told() {
+        for probe in probes() {
+            assert!(
+                !probe.sees.is_empty() && !probe.lost.is_empty(),
+                "{}",
+                probe.name
+            );
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Following the target: forks, execs, exits.
+
+use super::{Family, Probe, Role, tp_btf};
+
+pub(super) const PROBES: &[Probe] = &[
+    Probe {
+        name: "task_fork",
+        family: Family::Target,
+        role: Role::Target,
+        ways: &[tp_btf("task_fork", "sched_process_fork")],
+        sees: "new threads and processes of the target",
+        lost: "children and new threads are not traced",
+    },
+    Probe {
+        name: "task_exec",
+        family: Family::Target,
+        role: Role::Target,
+        ways: &[tp_btf("task_exec", "sched_process_exec")],
+        sees: "programs that the target starts",
+        lost: "names of started programs; processes whose name becomes that of --comm",
+    },
+    Probe {
+        name: "task_exit",
+        family: Family::Target,
+        role: Role::Target,
+        ways: &[tp_btf("task_exit", "sched_process_exit")],
+        sees: "threads and processes that end",
+        lost: "a reused thread id is taken for the target",
+    },
+    Probe {
+        name: "task_renamed",
+        family: Family::Target,
+        role: Role::Target,
+        ways: &[tp_btf("task_renamed", "task_rename")],
+        sees: "threads that rename themselves",
+        lost: "threads that rename themselves to the name of --comm",
+    },
+    Probe {
+        name: "task_moved",
+        family: Family::Target,
+        role: Role::Target,
+        ways: &[tp_btf("task_moved", "cgroup_attach_task")],
+        sees: "tasks moved between cgroups",
+        lost: "tasks moved into the cgroup of --cgroup later",
+    },
+];

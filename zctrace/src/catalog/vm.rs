@@ -1,0 +1,12 @@
+//! Other processes' memory.
+
+use super::{Family, Probe, Role, kretprobe};
+
+pub(super) const PROBES: &[Probe] = &[Probe {
+    name: "process_vm_rw",
+    family: Family::Vm,
+    role: Role::CopySite,
+    ways: &[kretprobe("process_vm_rw", "process_vm_rw")],
+    sees: "memory of one process to that of another",
+    lost: "process_vm_readv and process_vm_writev",
+}];

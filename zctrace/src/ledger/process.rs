@@ -1,0 +1,154 @@
+//! What follows from the paths of a process.
+
+use super::{
+    Path, Process,
+    totals::{Totals, ratio},
+};
+
+impl Process {
+    /// A process with these paths: sums, directions and ratios follow from them.
+    #[must_use]
+    pub fn from_paths(
+        pid: u32,
+        start_time: u64,
+        comm: String,
+        cgroup: String,
+        mut paths: Vec<Path>,
+    ) -> Self {
+        paths.sort_by(|a, b| {
+            let key = |path: &Path| (path.op.clone(), path.object.clone(), path.evidence.clone());
+            b.totals
+                .moved
+                .cmp(&a.totals.moved)
+                .then_with(|| key(a).cmp(&key(b)))
+        });
+        let mut total = Totals::default();
+        let (mut sent, mut received) = (0, 0);
+        for path in &paths {
+            total.add(&path.totals);
+            match path.direction() {
+                Some(Direction::Sent) => sent += path.totals.moved,
+                Some(Direction::Received) => received += path.totals.moved,
+                None => {}
+            }
+        }
+        Self {
+            pid,
+            start_time,
+            comm,
+            cgroup,
+            total,
+            sent,
+            received,
+            copies_per_sent_byte: ratio(total.copies(), sent),
+            copies_per_received_byte: ratio(total.copies(), received),
+            pending: 0,
+            in_flight: 0,
+            paths,
+        }
+    }
+}
+
+/// Which way the bytes of a path crossed the network's border.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To an inet or vsock socket.
+    Sent,
+    /// From one.
+    Received,
+}
+
+impl Path {
+    /// The direction of the path; `None` where no inet or vsock socket takes part. A peek moves
+    /// nothing: the bytes are received again later.
+    #[must_use]
+    pub fn direction(&self) -> Option<Direction> {
+        let (source, sink) = match self.object.split_once("->") {
+            Some((source, sink)) => (Some(source), Some(sink)),
+            None => match self.op.as_str() {
+                "write" | "send" => (None, Some(self.object.as_str())),
+                "read" | "recv" => (Some(self.object.as_str()), None),
+                _ => (None, None),
+            },
+        };
+        if sink.is_some_and(is_network) {
+            Some(Direction::Sent)
+        } else if source.is_some_and(is_network) {
+            Some(Direction::Received)
+        } else {
+            None
+        }
+    }
+}
+
+fn is_network(object: &str) -> bool {
+    matches!(
+        object,
+        "tcp" | "udp" | "vsock" | "socket:inet" | "socket:inet6"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(op: &str, object: &str, totals: Totals) -> Path {
+        Path {
+            op: op.into(),
+            object: object.into(),
+            evidence: "measured".into(),
+            by: None,
+            totals,
+        }
+    }
+
+    #[test]
+    fn serving_a_file_by_read_and_write_copies_each_sent_byte_twice() {
+        let bytes = 1 << 20;
+        let process = Process::from_paths(
+            1,
+            0,
+            "server".into(),
+            "/".into(),
+            vec![
+                path(
+                    "read",
+                    "file:ext4",
+                    Totals {
+                        moved: bytes,
+                        copied_to_user: bytes,
+                        ..Totals::default()
+                    },
+                ),
+                path(
+                    "write",
+                    "tcp",
+                    Totals {
+                        moved: bytes,
+                        copied_from_user: bytes,
+                        ..Totals::default()
+                    },
+                ),
+            ],
+        );
+        assert_eq!(process.sent, bytes);
+        assert_eq!(process.received, 0);
+        assert_eq!(process.copies_per_sent_byte, Some(2.0));
+        assert_eq!(process.copies_per_received_byte, None);
+        assert_eq!(process.total.copies_per_byte, Some(1.0));
+    }
+
+    #[test]
+    fn directions() {
+        let direction = |op, object| path(op, object, Totals::default()).direction();
+        assert_eq!(
+            direction("sendfile", "file:ext4->tcp"),
+            Some(Direction::Sent)
+        );
+        assert_eq!(direction("splice", "tcp->pipe"), Some(Direction::Received));
+        assert_eq!(direction("splice", "pipe->udp"), Some(Direction::Sent));
+        assert_eq!(direction("recv", "unix"), None);
+        assert_eq!(direction("recv.peek", "tcp"), None);
+        assert_eq!(direction("sendfile", "file:ext4->file:ext4"), None);
+    }
+}

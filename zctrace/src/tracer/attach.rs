@@ -1,0 +1,344 @@
+//! Attaching the catalog, probe by probe, by trying.
+
+use std::{collections::BTreeSet, io};
+
+use aya::{
+    Btf, Ebpf,
+    maps::{Array, MapError},
+    programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError},
+};
+use zctrace_common::Op;
+
+use crate::{
+    catalog::{self, Family, Kind, Probe, Role, Way},
+    ledger::{Coverage, Refused},
+};
+
+/// What became of one probe.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The catalog's entry.
+    pub probe: &'static Probe,
+    /// The result.
+    pub outcome: Outcome,
+}
+
+/// The result of attaching one probe.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It is attached, in this way.
+    Attached(Way),
+    /// It is not.
+    Refused(Refusal),
+    /// Others see what it would see.
+    NotNeeded,
+}
+
+impl Attempt {
+    /// Whether the probe takes part.
+    #[must_use]
+    pub const fn is_attached(&self) -> bool {
+        matches!(self.outcome, Outcome::Attached(_))
+    }
+
+    /// Why the probe does not take part.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        match &self.outcome {
+            Outcome::Refused(refusal) => Some(refusal),
+            Outcome::Attached(_) | Outcome::NotNeeded => None,
+        }
+    }
+}
+
+/// Why a probe is not attached.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The kernel's error number, where it gave one.
+    pub errno: Option<i32>,
+    /// The cause, for people.
+    pub cause: String,
+    /// The user asked for it.
+    pub wanted: bool,
+}
+
+impl Refusal {
+    /// What the user asked for.
+    pub(super) fn wanted(cause: impl Into<String>) -> Self {
+        Self {
+            wanted: true,
+            ..Self::of(cause)
+        }
+    }
+
+    fn of(cause: impl Into<String>) -> Self {
+        Self {
+            errno: None,
+            cause: cause.into(),
+            wanted: false,
+        }
+    }
+}
+
+/// Which probes to leave out.
+pub(super) struct Selection<'a> {
+    /// Without the fault family.
+    pub(super) faults: bool,
+    /// Names given by the user.
+    pub(super) without: &'a [String],
+}
+
+impl Selection<'_> {
+    fn leaves_out(&self, probe: &Probe) -> Option<&'static str> {
+        if self.without.iter().any(|name| name == probe.name) {
+            return Some("switched off by --without-probe");
+        }
+        (probe.family == Family::Fault && !self.faults).then_some("switched off by --no-faults")
+    }
+}
+
+/// Attaches what the kernel takes. Operations whose interface is refused are left to the
+/// tracepoint backend, whole: two probes never see the same operation.
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    selection: &Selection<'_>,
+) -> Result<Vec<Attempt>, MapError> {
+    let mut attempts: Vec<Attempt> = Vec::new();
+    let mut unseen = None;
+    for probe in catalog::probes() {
+        let outcome = match selection.leaves_out(probe) {
+            Some(reason) => Outcome::Refused(Refusal::wanted(reason)),
+            None if probe.role == Role::SystemCalls => {
+                let unseen = match &unseen {
+                    Some(unseen) => unseen,
+                    None => unseen.insert(hand_over(ebpf, &mut attempts)?),
+                };
+                if unseen.is_empty() {
+                    Outcome::NotNeeded
+                } else {
+                    attach_probe(ebpf, btf, probe)
+                }
+            }
+            None => attach_probe(ebpf, btf, probe),
+        };
+        attempts.push(Attempt { probe, outcome });
+    }
+    Ok(attempts)
+}
+
+/// Leaves the operations that functions do not see, or do not see whole, to the system call
+/// tracepoints.
+fn hand_over(ebpf: &mut Ebpf, attempts: &mut [Attempt]) -> Result<BTreeSet<Op>, MapError> {
+    let unseen: BTreeSet<Op> = attempts
+        .iter()
+        .filter_map(|attempt| match (attempt.probe.role, &attempt.outcome) {
+            // What the user switched off is not to come in by another door.
+            (Role::Interface(op), Outcome::Refused(refusal)) if !refusal.wanted => Some(op),
+            _ => None,
+        })
+        .collect();
+    for attempt in attempts {
+        let Role::Interface(op) = attempt.probe.role else {
+            continue;
+        };
+        if let Outcome::Attached(way) = attempt.outcome
+            && unseen.contains(&op)
+        {
+            detach(ebpf, &way);
+            attempt.outcome =
+                Outcome::Refused(Refusal::of("its operation is seen by the system call"));
+        }
+    }
+    let mut ops = unseen.iter().fold(0_u64, |ops, &op| ops | 1 << op as u64);
+    if unseen.contains(&Op::Recv) {
+        // The same calls with another flag.
+        ops |= 1 << Op::RecvPeek as u64;
+    }
+    let mut by_syscall: Array<_, u64> = Array::try_from(super::map(ebpf, "BY_SYSCALL"))?;
+    by_syscall.set(0, ops, 0)?;
+    Ok(unseen)
+}
+
+pub(super) fn detach(ebpf: &mut Ebpf, way: &Way) {
+    // Unloading a loaded program cannot fail; an error would mean that it is not attached.
+    let _ = match ebpf.program_mut(way.program) {
+        Some(Program::FExit(program)) => program.unload(),
+        Some(Program::FEntry(program)) => program.unload(),
+        Some(Program::KProbe(program)) => program.unload(),
+        Some(Program::BtfTracePoint(program)) => program.unload(),
+        _ => Ok(()),
+    };
+}
+
+pub(super) fn attach_probe(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe) -> Outcome {
+    let mut refusal = None;
+    for way in probe.ways {
+        match attach_way(ebpf, btf, way) {
+            Ok(()) => return Outcome::Attached(*way),
+            // The first way is the one that people expect; the others are for other kernels.
+            Err(error) => {
+                let worse = refusal
+                    .as_ref()
+                    .is_some_and(|r: &Refusal| r.errno.is_some());
+                if !worse {
+                    refusal = Some(explain(&error, way));
+                }
+            }
+        }
+    }
+    Outcome::Refused(
+        refusal.unwrap_or_else(|| Refusal::of("the catalog names no way to attach it")),
+    )
+}
+
+/// Why [`attach_way`] failed.
+#[derive(Debug, thiserror::Error)]
+enum WayError {
+    #[error("the program is missing")]
+    NoProgram,
+    #[error(transparent)]
+    NoFunction(#[from] aya::BtfError),
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+}
+
+fn attach_way(ebpf: &mut Ebpf, btf: &Btf, way: &Way) -> Result<(), WayError> {
+    let program = ebpf.program_mut(way.program).ok_or(WayError::NoProgram)?;
+    match way.kind {
+        Kind::FExit => {
+            btf.id_by_type_name_kind(way.symbol, aya_obj::btf::BtfKind::Func)?;
+            let program: &mut FExit = program.try_into()?;
+            program.load(way.symbol, btf)?;
+            program.attach()?;
+        }
+        Kind::FEntry => {
+            btf.id_by_type_name_kind(way.symbol, aya_obj::btf::BtfKind::Func)?;
+            let program: &mut FEntry = program.try_into()?;
+            program.load(way.symbol, btf)?;
+            program.attach()?;
+        }
+        Kind::KRetProbe => {
+            let program: &mut KProbe = program.try_into()?;
+            program.load()?;
+            if let Err(error) = program.attach(way.symbol, 0) {
+                program.unload()?;
+                return Err(error.into());
+            }
+        }
+        Kind::BtfTracepoint => {
+            let program: &mut BtfTracePoint = program.try_into()?;
+            program.load(way.symbol, btf)?;
+            program.attach()?;
+        }
+    }
+    Ok(())
+}
+
+/// A refusal for people.
+fn explain(error: &WayError, way: &Way) -> Refusal {
+    let WayError::Program(error) = error else {
+        return Refusal::of(match error {
+            WayError::NoProgram => format!("this build has no program {}", way.program),
+            _ => format!(
+                "this kernel has no traceable {} {}",
+                what(way.kind),
+                way.symbol
+            ),
+        });
+    };
+    let errno = io_error(error).and_then(io::Error::raw_os_error);
+    let cause = match errno {
+        Some(libc::EPERM) => format!(
+            "not permitted: {} is refused by this kernel or these privileges",
+            way.kind.name()
+        ),
+        Some(libc::ENOENT | libc::EADDRNOTAVAIL) => {
+            format!(
+                "this kernel has no function {} (or its module is not loaded)",
+                way.symbol
+            )
+        }
+        Some(libc::EINVAL | libc::EOPNOTSUPP) => {
+            format!("{} cannot be traced by {}", way.symbol, way.kind.name())
+        }
+        Some(libc::EACCES) => format!("the verifier rejected the program for {}", way.symbol),
+        Some(libc::EBUSY | libc::E2BIG) => format!("too many programs on {}", way.symbol),
+        _ => first_line(&error.to_string()),
+    };
+    if std::env::var_os("ZCTRACE_DEBUG").is_some() {
+        eprintln!("{}: {error:?}", way.symbol);
+    }
+    Refusal {
+        errno,
+        cause,
+        wanted: false,
+    }
+}
+
+const fn what(kind: Kind) -> &'static str {
+    match kind {
+        Kind::BtfTracepoint => "tracepoint",
+        Kind::FEntry | Kind::FExit | Kind::KRetProbe => "function",
+    }
+}
+
+fn io_error(error: &ProgramError) -> Option<&io::Error> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return Some(io);
+        }
+        source = error.source();
+    }
+    None
+}
+
+fn first_line(text: &str) -> String {
+    text.lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(160)
+        .collect()
+}
+
+/// The attempts as reports show them.
+pub(super) fn coverage(attempts: &[Attempt]) -> Coverage {
+    let mut coverage = Coverage::default();
+    for Attempt { probe, outcome } in attempts {
+        match outcome {
+            Outcome::NotNeeded => {}
+            Outcome::Attached(_) => coverage.attached.push(probe.name.to_owned()),
+            Outcome::Refused(Refusal {
+                errno,
+                cause,
+                wanted: _,
+            }) => coverage.refused.push(Refused {
+                probe: probe.name.to_owned(),
+                reason: match errno {
+                    Some(errno) => format!("{cause} ({})", io::Error::from_raw_os_error(*errno)),
+                    None => cause.clone(),
+                },
+                lost: probe.lost.to_owned(),
+            }),
+        }
+    }
+    coverage
+}
+
+/// `functions`, `tracepoints` or `mixed`, by which kind of probe tells that operations ended.
+pub(super) fn backend(attempts: &[Attempt]) -> &'static str {
+    let attached = |role: fn(Role) -> bool| {
+        attempts
+            .iter()
+            .any(|a| a.is_attached() && role(a.probe.role))
+    };
+    let functions = attached(|role| matches!(role, Role::Interface(_)));
+    let tracepoints = attached(|role| role == Role::SystemCalls);
+    match (functions, tracepoints) {
+        (true, true) => "mixed",
+        (true, false) => "functions",
+        (false, _) => "tracepoints",
+    }
+}

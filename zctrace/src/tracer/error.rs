@@ -1,0 +1,49 @@
+//! Why nothing can be measured, with what helps.
+
+use crate::kernel::btf::BtfError;
+
+/// Nothing can be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// zctrace was built where no BPF toolchain was found.
+    #[error("this zctrace was built without its BPF programs")]
+    NoObject,
+    /// The kernel's types are not to be had.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// The kernel refused BPF maps or the like.
+    #[error("the kernel refused BPF: {0}")]
+    Load(#[from] aya::EbpfError),
+    /// No probe of any operation could be attached.
+    #[error("the kernel refused every probe; the first reason: {0}")]
+    NothingAttached(String),
+    /// This kernel's structures are not as expected.
+    #[error("the kernel's type information lacks {0}")]
+    UnknownLayout(String),
+    /// A map could not be read or written.
+    #[error("cannot access a BPF map: {0}")]
+    Map(#[from] aya::maps::MapError),
+    /// `--without-probe` names no probe.
+    #[error("there is no probe called {0}")]
+    NoSuchProbe(String),
+}
+
+impl Error {
+    /// What the user can do about it, in one line.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoObject => "run `cargo xtask setup`, then build again",
+            Self::Btf(_) => {
+                "the kernel must be built with CONFIG_DEBUG_INFO_BTF=y; distribution kernels since 2021 are"
+            }
+            Self::Load(_) | Self::NothingAttached(_) | Self::Map(_) => {
+                "run as root, or see which capability is missing: zctrace doctor"
+            }
+            Self::UnknownLayout(_) => {
+                "this kernel is not supported yet; please report it with `zctrace doctor --json`"
+            }
+            Self::NoSuchProbe(_) => "`zctrace doctor` lists the probes",
+        }
+    }
+}

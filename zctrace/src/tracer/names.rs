@@ -1,0 +1,264 @@
+//! Numbers out of the maps, as people read them.
+
+use std::{
+    collections::HashMap,
+    fs,
+    net::{Ipv4Addr, Ipv6Addr},
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+};
+
+use zctrace_common::{By, Label, Object, ObjectKind};
+
+/// Names of objects, cgroups and values of the `--by` dimension.
+#[derive(Default)]
+pub(super) struct Names {
+    filesystems: HashMap<u64, String>,
+    char_drivers: HashMap<u32, String>,
+    misc_devices: HashMap<u32, String>,
+    cgroups: HashMap<u64, String>,
+}
+
+/// Major number of the `misc` driver, whose devices have names of their own.
+const MISC_MAJOR: u32 = 10;
+
+impl Names {
+    pub(super) fn new() -> Self {
+        let devices = fs::read_to_string("/proc/devices").unwrap_or_default();
+        let misc = fs::read_to_string("/proc/misc").unwrap_or_default();
+        Self {
+            char_drivers: numbered(devices.split("Block devices:").next().unwrap_or_default()),
+            misc_devices: numbered(&misc),
+            ..Self::default()
+        }
+    }
+
+    /// Notes the name of a filesystem type.
+    pub(super) fn add_filesystem(&mut self, packed: u64, name: &[u8]) {
+        self.filesystems.insert(packed, text(name));
+    }
+
+    /// The object of a row: one, or two joined.
+    pub(super) fn objects(&self, source: u64, sink: u64) -> String {
+        if sink == 0 {
+            self.object(source)
+        } else {
+            format!("{}->{}", self.object(source), self.object(sink))
+        }
+    }
+
+    fn object(&self, packed: u64) -> String {
+        let Some(Object { kind, value }) = Object::unpack(packed) else {
+            return "unknown".to_owned();
+        };
+        match kind {
+            ObjectKind::File => {
+                let name = self
+                    .filesystems
+                    .get(&packed)
+                    .map_or("unknown", String::as_str);
+                format!("file:{name}")
+            }
+            ObjectKind::Block => "block".to_owned(),
+            ObjectKind::Pipe => "pipe".to_owned(),
+            ObjectKind::Tcp => "tcp".to_owned(),
+            ObjectKind::Udp => "udp".to_owned(),
+            ObjectKind::Unix => "unix".to_owned(),
+            ObjectKind::Vsock => "vsock".to_owned(),
+            ObjectKind::Socket => format!("socket:{}", family(value)),
+            ObjectKind::Char => format!("char:{}", self.driver(value)),
+            ObjectKind::Anon => "anon".to_owned(),
+            ObjectKind::Unknown => "unknown".to_owned(),
+        }
+    }
+
+    fn driver(&self, device: u64) -> String {
+        // The kernel's own encoding: 12 bits of major number, 20 of minor.
+        let (major, minor) = ((device >> 20) as u32, (device & 0xf_ffff) as u32);
+        let name = if major == MISC_MAJOR {
+            self.misc_devices.get(&minor)
+        } else {
+            self.char_drivers.get(&major)
+        };
+        name.cloned().unwrap_or_else(|| major.to_string())
+    }
+
+    /// The path of a cgroup below the mount of the v2 hierarchy.
+    pub(super) fn cgroup(&mut self, id: u64) -> String {
+        if !self.cgroups.contains_key(&id) {
+            for root in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
+                scan_cgroups(Path::new(root), "", &mut self.cgroups, 0);
+            }
+        }
+        self.cgroups
+            .entry(id)
+            .or_insert_with(|| {
+                if id <= 1 {
+                    "/".into()
+                } else {
+                    format!("#{id}")
+                }
+            })
+            .clone()
+    }
+
+    /// What a value of the `--by` dimension stands for.
+    pub(super) fn dimension(
+        &mut self,
+        by: By,
+        value: u64,
+        label: Option<&Label>,
+    ) -> Option<String> {
+        if value == 0 && by != By::Nothing {
+            return Some("-".to_owned());
+        }
+        match by {
+            By::Nothing => None,
+            By::Thread => Some(value.to_string()),
+            By::Cgroup => Some(self.cgroup(value)),
+            By::Mount => Some(mount_point(value)),
+            By::File => Some(label.map_or_else(
+                || format!("#{value:x}"),
+                |label| {
+                    let (major, minor) = (label.major >> 20, label.major & 0xf_ffff);
+                    format!("{} ({major}:{minor} {})", text(&label.text), label.number)
+                },
+            )),
+            By::Connection => Some(label.map_or_else(|| format!("#{value:x}"), connection)),
+        }
+    }
+}
+
+fn connection(label: &Label) -> String {
+    let (local, remote) = (label.ports & 0xffff, label.ports >> 16);
+    let v6 = |bytes: &[u8]| {
+        let mut address = [0; 16];
+        address.copy_from_slice(bytes);
+        Ipv6Addr::from(address)
+    };
+    let v4 = |bytes: &[u8]| Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]);
+    match label.major {
+        2 => format!(
+            "{}:{local}->{}:{remote}",
+            v4(&label.text[..4]),
+            v4(&label.text[16..20])
+        ),
+        10 => format!(
+            "[{}]:{local}->[{}]:{remote}",
+            v6(&label.text[..16]),
+            v6(&label.text[16..])
+        ),
+        other => format!("{}#{:x}", family(u64::from(other)), label.number),
+    }
+}
+
+/// Name of an address family, as in `socket:<family>`.
+fn family(number: u64) -> String {
+    match number {
+        1 => "unix",
+        2 => "inet",
+        10 => "inet6",
+        15 => "key",
+        16 => "netlink",
+        17 => "packet",
+        29 => "can",
+        31 => "bluetooth",
+        38 => "alg",
+        40 => "vsock",
+        44 => "xdp",
+        other => return other.to_string(),
+    }
+    .to_owned()
+}
+
+/// Lines `number name`, as in `/proc/devices`.
+fn numbered(lines: &str) -> HashMap<u32, String> {
+    let mut names = HashMap::new();
+    for line in lines.lines() {
+        let mut words = line.split_whitespace();
+        if let (Some(number), Some(name)) = (words.next(), words.next())
+            && let Ok(number) = number.parse()
+        {
+            // The first name of a number is the driver's; others are aliases such as /dev/vc/0.
+            names
+                .entry(number)
+                .or_insert_with(|| name.trim_start_matches("/dev/").to_owned());
+        }
+    }
+    names
+}
+
+fn scan_cgroups(dir: &Path, path: &str, found: &mut HashMap<u64, String>, depth: u32) {
+    const MAX_DEPTH: u32 = 32;
+    let Ok(metadata) = fs::metadata(dir) else {
+        return;
+    };
+    found.insert(
+        metadata.ino(),
+        if path.is_empty() {
+            "/".to_owned()
+        } else {
+            path.to_owned()
+        },
+    );
+    if depth == MAX_DEPTH {
+        return;
+    }
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let below = format!("{path}/{}", entry.file_name().to_string_lossy());
+            scan_cgroups(&entry.path(), &below, found, depth + 1);
+        }
+    }
+}
+
+fn mount_point(device: u64) -> String {
+    let (major, minor) = (device >> 20, device & 0xf_ffff);
+    let wanted = format!("{major}:{minor}");
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    mounts
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ').skip(2);
+            (words.next()? == wanted).then(|| words.nth(1).unwrap_or_default().to_owned())
+        })
+        .next()
+        .unwrap_or(wanted)
+}
+
+/// Bytes up to the first zero, as text.
+pub(super) fn text(bytes: &[u8]) -> String {
+    let end = bytes
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drivers_come_from_proc_devices() {
+        let names = numbered("Character devices:\n  1 mem\n  4 /dev/vc/0\n  4 tty\n 10 misc\n");
+        assert_eq!(names[&1], "mem");
+        assert_eq!(names[&4], "vc/0");
+        assert_eq!(names.len(), 3);
+    }
+
+    #[test]
+    fn an_unknown_object_is_named_so() {
+        let names = Names::default();
+        assert_eq!(names.objects(0, 0), "unknown");
+        let tcp = Object::pack(ObjectKind::Tcp, 0);
+        let file = Object::pack(ObjectKind::File, 0x1234);
+        assert_eq!(names.objects(file, tcp), "file:unknown->tcp");
+    }
+
+    #[test]
+    fn text_ends_at_the_first_zero() {
+        assert_eq!(text(b"cat\0x"), "cat");
+        assert_eq!(text(b"0123456789abcdef"), "0123456789abcdef");
+    }
+}

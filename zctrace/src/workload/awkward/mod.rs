@@ -1,0 +1,32 @@
+//! Operations that end otherwise than asked: short, failed, interrupted, empty, huge.
+
+mod again;
+mod empty;
+mod eof;
+mod exec;
+mod forked;
+mod holes;
+mod huge;
+mod killed;
+mod partial;
+mod synced;
+mod threads;
+
+pub use exec::resume;
+
+use super::Traffic;
+
+/// Every awkward family.
+pub(super) const TRAFFIC: &[&[Traffic]] = &[
+    partial::TRAFFIC,
+    eof::TRAFFIC,
+    again::TRAFFIC,
+    empty::TRAFFIC,
+    huge::TRAFFIC,
+    holes::TRAFFIC,
+    synced::TRAFFIC,
+    killed::TRAFFIC,
+    exec::TRAFFIC,
+    threads::TRAFFIC,
+    forked::TRAFFIC,
+];

@@ -1,0 +1,82 @@
+//! Calls that must move exactly what they were asked to.
+
+use anyhow::{Context as _, Result, ensure};
+
+/// How many calls of at most `chunk` bytes move `total`.
+#[must_use]
+pub const fn calls(total: u64, chunk: usize) -> u64 {
+    total.div_ceil(chunk as u64)
+}
+
+/// Moves `total` bytes in calls of `chunk`, the last one of what is left.
+///
+/// `call` is given the offset and the length, and must move the whole length: the number of
+/// operations is part of the truth.
+pub fn exactly(
+    total: u64,
+    chunk: usize,
+    mut call: impl FnMut(u64, usize) -> nix::Result<usize>,
+) -> Result<()> {
+    let mut offset = 0;
+    while offset < total {
+        let length = (total - offset).min(chunk as u64);
+        let moved = call(offset, length as usize)
+            .with_context(|| format!("{length} bytes at offset {offset}"))?;
+        ensure!(
+            moved as u64 == length,
+            "{moved} of {length} bytes at offset {offset}"
+        );
+        offset += length;
+    }
+    Ok(())
+}
+
+/// Moves `total` bytes in calls that may fall short of `chunk`, and returns how many it took.
+///
+/// For interfaces that say themselves how much they did, such as a splice out of a socket.
+pub fn at_most(
+    total: u64,
+    chunk: usize,
+    mut call: impl FnMut(usize) -> nix::Result<usize>,
+) -> Result<u64> {
+    let (mut moved, mut calls) = (0, 0);
+    while moved < total {
+        let length = (total - moved).min(chunk as u64);
+        let some = call(length as usize)
+            .with_context(|| format!("at most {length} bytes after {moved}"))?;
+        ensure!(some > 0, "nothing after {moved} of {total} bytes");
+        moved += some as u64;
+        calls += 1;
+    }
+    Ok(calls)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_size_is_whole_calls() {
+        assert_eq!(calls(2_097_376, 65_543), 32);
+        assert_eq!(calls(65_544, 65_543), 2);
+        assert_eq!(calls(0, 65_543), 0);
+    }
+
+    #[test]
+    fn a_short_call_is_an_error() {
+        let mut lengths = vec![];
+        exactly(25, 10, |offset, length| {
+            lengths.push((offset, length));
+            Ok(length)
+        })
+        .expect("whole calls");
+        assert_eq!(lengths, [(0, 10), (10, 10), (20, 5)]);
+        assert!(exactly(25, 10, |_, length| Ok(length - 1)).is_err());
+    }
+
+    #[test]
+    fn short_calls_are_counted() {
+        assert_eq!(at_most(25, 10, |length| Ok(length.min(6))).ok(), Some(5));
+        assert!(at_most(25, 10, |_| Ok(0)).is_err());
+    }
+}

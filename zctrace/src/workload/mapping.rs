@@ -1,0 +1,129 @@
+//! Memory mappings, and touching them page by page.
+
+use std::{fs::File, num::NonZeroUsize, ptr::NonNull, slice};
+
+use anyhow::{Context as _, Result};
+use nix::{
+    libc::c_void,
+    sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munmap},
+};
+
+/// Size of a page. The expectations of the fault families are for machines with this one.
+pub const PAGE: usize = 4096;
+
+/// A mapping of our own, removed on drop.
+pub struct Mapping {
+    address: NonNull<c_void>,
+    length: NonZeroUsize,
+}
+
+impl Mapping {
+    /// `length` bytes of private memory, all pages present.
+    pub fn present(length: usize) -> Result<Self> {
+        Self::anonymous(length, MapFlags::MAP_PRIVATE | MapFlags::MAP_POPULATE)
+    }
+
+    /// `pages` small pages of private memory, none of them present.
+    pub fn absent(pages: usize) -> Result<Self> {
+        let mapping = Self::anonymous(pages * PAGE, MapFlags::MAP_PRIVATE)?;
+        // SAFETY: the mapping is ours; the advice changes none of its contents.
+        let advised = unsafe {
+            madvise(
+                mapping.address,
+                mapping.length.get(),
+                MmapAdvise::MADV_NOHUGEPAGE,
+            )
+        };
+        // A kernel without huge pages refuses, and needs no advice.
+        let _ = advised;
+        Ok(mapping)
+    }
+
+    /// Anonymous memory that can be read and written.
+    pub fn anonymous(length: usize, flags: MapFlags) -> Result<Self> {
+        let length = NonZeroUsize::new(length).context("an empty mapping")?;
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
+        let address = unsafe { mmap_anonymous(None, length, access, flags) }
+            .with_context(|| format!("mapping {length} bytes"))?;
+        Ok(Self { address, length })
+    }
+
+    /// The first `pages` of `file`, none of them present.
+    pub fn of_file(file: &File, pages: usize, flags: MapFlags) -> Result<Self> {
+        let length = NonZeroUsize::new(pages * PAGE).context("an empty mapping")?;
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: as above.
+        let address = unsafe { mmap(None, length, access, flags, file, 0) }
+            .with_context(|| format!("mapping {pages} pages of a file"))?;
+        Ok(Self { address, length })
+    }
+
+    /// `pages` present pages with one behind them that cannot be accessed.
+    pub fn before_a_hole(pages: usize) -> Result<Self> {
+        let mapping = Self::present((pages + 1) * PAGE)?;
+        let hole = mapping.page(pages).cast();
+        // SAFETY: the last page of a mapping of ours, to which nothing refers.
+        unsafe { mprotect(hole, PAGE, ProtFlags::PROT_NONE) }.context("mprotect")?;
+        Ok(mapping)
+    }
+
+    /// Its last page: the hole of [`Mapping::before_a_hole`].
+    #[must_use]
+    pub fn end(&self) -> *mut u8 {
+        self.page(self.length() / PAGE - 1).as_ptr()
+    }
+
+    /// Where it begins.
+    #[must_use]
+    pub const fn address(&self) -> *mut u8 {
+        self.address.as_ptr().cast()
+    }
+
+    /// How long it is.
+    #[must_use]
+    pub const fn length(&self) -> usize {
+        self.length.get()
+    }
+
+    /// All of it, for reading into.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the mapping is this long, writable, and borrowed only once.
+        unsafe { slice::from_raw_parts_mut(self.address(), self.length()) }
+    }
+
+    /// Reads a byte of each page.
+    pub fn read_pages(&self) {
+        for page in 0..self.length() / PAGE {
+            // SAFETY: within the mapping, which is readable.
+            unsafe { self.page(page).read_volatile() };
+        }
+    }
+
+    /// Writes a byte to each page.
+    pub fn write_pages(&mut self) {
+        self.write_every(PAGE);
+    }
+
+    /// Writes a byte to each piece of `stride` bytes, a multiple of [`PAGE`].
+    pub fn write_every(&mut self, stride: usize) {
+        for page in (0..self.length() / PAGE).step_by(stride / PAGE) {
+            // SAFETY: within the mapping, which is writable.
+            unsafe { self.page(page).write_volatile(1) };
+        }
+    }
+
+    fn page(&self, index: usize) -> NonNull<u8> {
+        assert!(index < self.length() / PAGE);
+        // SAFETY: within the mapping.
+        unsafe { self.address.cast::<u8>().add(index * PAGE) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: a mapping of ours; no borrow outlives `self`.
+        let unmapped = unsafe { munmap(self.address, self.length.get()) };
+        debug_assert!(unmapped.is_ok());
+    }
+}
