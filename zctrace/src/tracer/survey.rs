@@ -20,6 +20,7 @@ fn report(attempt: &Attempt) -> ProbeReport {
     let Attempt { probe, outcome } = attempt;
     let (status, way, refusal) = match outcome {
         Outcome::Attached(way) => (ProbeStatus::Attached, Some(way), None),
+        Outcome::Silent(way) => (ProbeStatus::Silent, Some(way), None),
         Outcome::NotNeeded => (ProbeStatus::NotNeeded, probe.ways.first(), None),
         Outcome::Refused(refusal) => (ProbeStatus::Refused, probe.ways.first(), Some(refusal)),
     };
