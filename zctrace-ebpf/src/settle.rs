@@ -147,9 +147,10 @@ fn both(task: &mut Task) {
         task.delta.class[Class::Unexplained as usize] = left - explained;
         task.rest = explained;
     }
-    // What is copied too much was put into the internal pipe and thrown away again.
     let most = kernel::opaque(task, source_copy.max(sink_copy));
-    task.delta.wasted = take(task, Class::CopiedInKernel, most);
+    take(task, Class::CopiedInKernel, most);
+    // What is copied too much was put into the internal pipe and thrown away again.
+    task.delta.wasted = most.saturating_sub(task.delta.moved);
     task.delta.recopied = source_copy + sink_copy - most;
     take_seen(task, Class::Synthetic, Acc::SinkSynthetic);
     take_seen(task, Class::Direct, Acc::SourceDirect);

@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod cli;
+pub mod explain;
 pub mod kernel;
 pub mod ledger;
 pub mod output;

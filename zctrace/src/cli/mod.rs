@@ -2,6 +2,7 @@
 
 mod doctor;
 mod duration;
+mod explain;
 mod failure;
 mod stat;
 mod target_args;
@@ -51,6 +52,8 @@ enum Command {
     Stat(stat::StatArgs),
     /// Show what this kernel and these privileges allow, and how to get more
     Doctor(doctor::DoctorArgs),
+    /// Explain a word of a report: what happens in the kernel, and when it copies after all
+    Explain(explain::ExplainArgs),
     /// Generate traffic whose truth is known
     #[command(hide = true)]
     Traffic(traffic::Args),
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Stat(args) => stat::run(args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Traffic(args) => {
             return traffic::run(&args).unwrap_or_else(|error| {
                 eprintln!("error: {error:#}");

@@ -6,6 +6,7 @@ pub(crate) mod columns;
 pub mod csv;
 pub mod escape;
 pub mod json;
+pub mod prose;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod sink;

@@ -4,6 +4,7 @@ mod attach;
 mod error;
 mod missed;
 mod names;
+mod preemption;
 mod rows;
 mod survey;
 
@@ -90,11 +91,13 @@ pub struct Reading {
 /// link is a file descriptor of this process.
 pub struct Session {
     ebpf: Ebpf,
+    btf: Btf,
+    twins: bool,
     attempts: Vec<Attempt>,
     coverage: Coverage,
     backend: &'static str,
     collector: rows::Collector,
-    _statistics: Option<OwnedFd>,
+    statistics: Option<OwnedFd>,
 }
 
 impl Session {
@@ -117,7 +120,8 @@ impl Session {
         let types = Types::running()?;
         let offsets = types.offsets();
         check_layout(&offsets)?;
-        let settings = settings(config, &types);
+        let twins = preemption::is_possible();
+        let settings = settings(config, &types, twins);
         let (rows, tasks) = (config.max_rows, task_capacity(config));
         let mut ebpf = EbpfLoader::new()
             .override_global("OFFSETS", &offsets, true)
@@ -144,6 +148,7 @@ impl Session {
         add_tasks(&mut ebpf, &config.tasks)?;
         let btf = Btf::from_sys_fs().map_err(aya::EbpfError::from)?;
         let selection = attach::Selection {
+            twins,
             faults: config.faults,
             without: &config.without,
         };
@@ -166,8 +171,10 @@ impl Session {
             backend: attach::backend(&attempts),
             collector: rows::Collector::new(config.by),
             ebpf,
+            btf,
+            twins,
             attempts,
-            _statistics: statistics,
+            statistics,
         })
     }
 
@@ -177,6 +184,41 @@ impl Session {
     /// When the map of tasks is full or gone.
     pub fn add_task(&mut self, tid: u32) -> Result<(), Error> {
         add_tasks(&mut self.ebpf, &[tid])
+    }
+
+    /// Detaches one probe; what it would have explained becomes `unexplained`. Returns whether it
+    /// was attached.
+    pub fn unplug(&mut self, name: &str) -> bool {
+        let attempt = self
+            .attempts
+            .iter_mut()
+            .find(|attempt| attempt.probe.name == name);
+        let Some(Attempt { outcome, .. }) = attempt else {
+            return false;
+        };
+        let Outcome::Attached(way) = *outcome else {
+            return false;
+        };
+        attach::detach(&mut self.ebpf, &way);
+        *outcome = Outcome::Refused(Refusal::wanted("unplugged"));
+        self.coverage = attach::coverage(&self.attempts);
+        true
+    }
+
+    /// Attaches a probe again. Returns whether it is attached now.
+    pub fn plug(&mut self, name: &str) -> bool {
+        let attempt = self
+            .attempts
+            .iter_mut()
+            .find(|attempt| attempt.probe.name == name);
+        let Some(attempt) = attempt else { return false };
+        if !attempt.is_attached() {
+            attempt.outcome =
+                attach::attach_probe(&mut self.ebpf, &self.btf, attempt.probe, self.twins);
+        }
+        let attached = attempt.is_attached();
+        self.coverage = attach::coverage(&self.attempts);
+        attached
     }
 
     /// Which probes take part.
@@ -203,15 +245,24 @@ impl Session {
     /// When a map cannot be read.
     pub fn read(&mut self) -> Result<Reading, Error> {
         let mut reading = self.collector.read(&mut self.ebpf)?;
-        for (_, program) in self.ebpf.programs() {
+        let mut missed: std::collections::HashMap<&str, u64> = std::collections::HashMap::new();
+        for (name, program) in self.ebpf.programs() {
             let Ok(info) = program.info() else { continue };
             let Some(counters) = missed::counters(&info) else {
                 continue;
             };
-            reading.loss.missed_runs += counters.missed;
-            if self._statistics.is_some() {
+            missed.insert(name, counters.missed);
+            if self.statistics.is_some() {
                 *reading.overhead.bpf_ns.get_or_insert(0) += counters.ns;
             }
+        }
+        for (name, first) in &missed {
+            if name.ends_with(attach::TWIN) {
+                continue;
+            }
+            // Of a pair, an event is lost only if both were skipped.
+            let second = missed.get(format!("{name}{}", attach::TWIN).as_str());
+            reading.loss.missed_runs += second.map_or(*first, |second| *first.min(second));
         }
         Ok(reading)
     }
@@ -256,7 +307,7 @@ fn task_capacity(config: &Config) -> u32 {
     }
 }
 
-fn settings(config: &Config, types: &Types) -> Settings {
+fn settings(config: &Config, types: &Types, twins: bool) -> Settings {
     let without = |name: &str| config.without.iter().any(|other| other == name);
     let mut comm = [0; COMM_LEN];
     if let Some(name) = &config.comm {
@@ -275,34 +326,43 @@ fn settings(config: &Config, types: &Types) -> Settings {
                 && (types.has_function("set_pte_range") || types.has_function("do_set_pte")),
         ),
         cgroup_level: config.cgroup.map_or(0, |cgroup| cgroup.level),
+        twins: twins.into(),
+        pad: 0,
         comm,
     }
 }
 
-/// Offsets without which no program can work. Others are only missed where they are used.
+/// Refuses a kernel in whose structures nothing can be found. An offset that only some programs use
+/// is no reason: without it the verifier refuses those.
 fn check_layout(offsets: &Offsets) -> Result<(), Error> {
-    const OPTIONAL: &[&str] = &[
-        "msghdr_ubuf",
-        "iter_ubuf",
-        "iter_pipe",
-        "folio_nr_pages",
-        "folio_flags",
-        "regs_arg1",
-        "regs_arg2",
-        "regs_arg3",
-        "regs_arg4",
-        "cgroup_ancestors",
-        "sock_v6_daddr",
-        "sock_v6_rcv_saddr",
-        "bdev_inode",
-        "bdev_bdev",
-        "iomap_dio_flags",
-        "iomap_dio_iocb",
-        "file_dentry",
+    const NEEDED: &[&str] = &[
+        "regs_nr",
+        "task_group_leader",
+        "task_start_boottime",
+        "task_signal",
+        "task_flags",
+        "task_comm",
+        "task_files",
+        "task_pid",
+        "task_tgid",
+        "signal_live",
+        "files_fdt",
+        "fdtable_fd",
+        "fdtable_max_fds",
+        "file_inode",
+        "file_private_data",
+        "inode_mode",
+        "inode_sb",
+        "inode_rdev",
+        "sb_type",
+        "fs_type_name",
+        "socket_sk",
+        "sock_family",
+        "sock_protocol",
     ];
     let missing: Vec<_> = offsets
         .missing()
-        .filter(|name| !OPTIONAL.contains(name))
+        .filter(|name| NEEDED.contains(name))
         .collect();
     if missing.is_empty() {
         Ok(())

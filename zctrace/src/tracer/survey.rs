@@ -10,7 +10,10 @@ use crate::kernel::doctor::{ProbeReport, ProbeStatus, Survey};
 pub fn survey(config: &Config, _self_test: bool) -> Result<Survey, Error> {
     let session = Session::start(config)?;
     let probes = session.attempts().iter().map(report).collect();
-    Ok(Survey { backend: session.backend().to_owned(), probes })
+    Ok(Survey {
+        backend: session.backend().to_owned(),
+        probes,
+    })
 }
 
 fn report(attempt: &Attempt) -> ProbeReport {

@@ -167,7 +167,8 @@ fn btrfs_writes(arena: &Arena, to: File, class: Class) -> Prepared {
 }
 
 /// One read: the extents of the first half are read directly, those of the second have to be
-/// expanded into the page cache and copied from there.
+/// expanded into the page cache and copied from there. (The buffer must be present: into memory
+/// that would have to be faulted in, btrfs copies all of it.)
 fn compressed_tail(arena: &Arena) -> Result<Prepared> {
     const HALF: usize = 128 * 1024;
     let path = arena.fs(Fs::Btrfs)?.join("tail");
@@ -177,7 +178,8 @@ fn compressed_tail(arena: &Arena) -> Result<Prepared> {
     file.write_all(&bytes)?;
     file.sync_all()?;
     set_inode_flags(&file, FS_COMPR_FL)?;
-    file.write_all_at(&bytes, HALF as u64)?;
+    // So uniform that btrfs is sure to find it worth compressing.
+    file.write_all_at(&[b'z'; HALF], HALF as u64)?;
     file.sync_all()?;
     let file = OpenOptions::new()
         .read(true)

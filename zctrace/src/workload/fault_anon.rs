@@ -2,6 +2,8 @@
 //!
 //! A process writes to its stack and its heap after a fork too, so the expected rows are bounds.
 
+use std::rc::Rc;
+
 use anyhow::{Context as _, Result, ensure};
 use nix::{
     sys::{
@@ -107,7 +109,7 @@ fn start(
 
 /// Memory with contents, as opposed to pages that are all the zero page.
 fn written_memory() -> Result<Mapping> {
-    let mut memory = Mapping::absent(PAGES)?;
+    let memory = Mapping::absent(PAGES)?;
     memory.write_pages();
     Ok(memory)
 }
@@ -115,7 +117,7 @@ fn written_memory() -> Result<Mapping> {
 fn parent_writes(arena: &Arena) -> Result<Prepared> {
     let shared = arena.shared;
     let prepared = Prepared::new(Expected::new().row(copied()), move || {
-        let mut memory = written_memory()?;
+        let memory = written_memory()?;
         beside_a_child("f-parent", shared, || {
             memory.write_pages();
             Ok(())
@@ -128,12 +130,16 @@ fn child_writes(arena: &Arena) -> Result<Prepared> {
     let shared = arena.shared;
     let expected = Expected::new().row(copied().of(CHILD));
     let prepared = Prepared::new(expected, move || {
-        let mut memory = written_memory()?;
+        // Both have it until the end: memory of one process only is not copied.
+        let memory = Rc::new(written_memory()?);
+        let theirs = Rc::clone(&memory);
         let child = start("f-child", shared, move || {
-            memory.write_pages();
+            theirs.write_pages();
             Ok(())
         })?;
-        succeeded(child)
+        let done = succeeded(child);
+        drop(memory);
+        done
     });
     Ok(with_child(prepared))
 }
@@ -141,7 +147,7 @@ fn child_writes(arena: &Arena) -> Result<Prepared> {
 fn parent_writes_alone(arena: &Arena) -> Result<Prepared> {
     let shared = arena.shared;
     let prepared = Prepared::new(Expected::new().row(not_copied()), move || {
-        let mut memory = written_memory()?;
+        let memory = written_memory()?;
         beside_a_child("f-reuse", shared, || Ok(()))?;
         memory.write_pages();
         Ok(())
@@ -151,7 +157,7 @@ fn parent_writes_alone(arena: &Arena) -> Result<Prepared> {
 
 fn zero_page(_: &Arena) -> Result<Prepared> {
     Ok(Prepared::new(Expected::new().row(not_copied()), || {
-        let mut memory = Mapping::absent(PAGES)?;
+        let memory = Mapping::absent(PAGES)?;
         memory.read_pages();
         memory.write_pages();
         Ok(())

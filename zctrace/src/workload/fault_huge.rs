@@ -35,7 +35,7 @@ fn prepare(arena: &Arena) -> Result<Prepared> {
     );
     let mut prepared = Prepared::new(expected, move || {
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_HUGETLB | MapFlags::MAP_HUGE_2MB;
-        let mut memory = Mapping::anonymous(PAGES * HUGE, flags)?;
+        let memory = Mapping::anonymous(PAGES * HUGE, flags)?;
         memory.write_every(HUGE);
         beside_a_child("f-huge", shared, || {
             memory.write_every(HUGE);

@@ -49,6 +49,11 @@ pub(super) const TRAFFIC: &[Traffic] = &[
     )
     .tag("overlay"),
     Traffic::new(
+        "file-fuse",
+        "reads and writes of a file on a filesystem in user space",
+        |arena| on(arena, Fs::Fuse),
+    ),
+    Traffic::new(
         "block",
         "buffered reads and writes of a block device",
         block_device,

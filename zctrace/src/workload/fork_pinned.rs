@@ -37,9 +37,9 @@ fn prepare(arena: &Arena) -> Result<Prepared> {
     );
     let mut prepared = Prepared::new(expected, move || {
         let ring = new_ring()?;
-        let mut memory = Mapping::absent(PAGES)?;
+        let memory = Mapping::absent(PAGES)?;
         memory.write_pages();
-        pin(&ring, &mut memory)?;
+        pin(&ring, &memory)?;
         let nothing = Box::new(|| Ok(()));
         let child = runner::start(comm("fork-pinned", CHILD), nothing, 60, shared)?;
         shared.set_descendant(child.as_raw().cast_unsigned());
@@ -60,7 +60,7 @@ fn new_ring() -> Result<File> {
     Ok(unsafe { File::from_raw_fd(ring as RawFd) })
 }
 
-fn pin(ring: &File, memory: &mut Mapping) -> Result<()> {
+fn pin(ring: &File, memory: &Mapping) -> Result<()> {
     let piece = libc::iovec {
         iov_base: memory.address().cast(),
         iov_len: memory.length(),

@@ -101,14 +101,14 @@ impl Mapping {
     }
 
     /// Writes a byte to each page.
-    pub fn write_pages(&mut self) {
+    pub fn write_pages(&self) {
         self.write_every(PAGE);
     }
 
     /// Writes a byte to each piece of `stride` bytes, a multiple of [`PAGE`].
-    pub fn write_every(&mut self, stride: usize) {
+    pub fn write_every(&self, stride: usize) {
         for page in (0..self.length() / PAGE).step_by(stride / PAGE) {
-            // SAFETY: within the mapping, which is writable.
+            // SAFETY: within the mapping, which is writable, and only borrowed through `&mut self`.
             unsafe { self.page(page).write_volatile(1) };
         }
     }

@@ -10,6 +10,7 @@ pub mod buffer;
 pub mod compare;
 pub mod exact;
 pub mod expected;
+pub mod fuse;
 pub mod isolation;
 pub mod loop_device;
 pub mod mapping;
@@ -35,10 +36,12 @@ mod pipe;
 mod process_vm;
 mod sendfile;
 mod splice;
+mod splice_unix;
 mod tcp;
 mod tee;
 mod udp;
 mod unix;
+mod unspliceable;
 mod vmsplice;
 
 use std::{any::Any, fmt};
@@ -61,6 +64,8 @@ const TECHNIQUES: &[&[Traffic]] = &[
     udp::TRAFFIC,
     sendfile::TRAFFIC,
     splice::TRAFFIC,
+    splice_unix::TRAFFIC,
+    unspliceable::TRAFFIC,
     vmsplice::TRAFFIC,
     tee::TRAFFIC,
     copy_file_range::TRAFFIC,

@@ -11,6 +11,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::{
     Skip,
+    fuse::Daemon,
     loop_device::{LoopDevice, load_module},
 };
 
@@ -34,6 +35,8 @@ pub enum Fs {
     Btrfs,
     /// Over two directories of a tmpfs.
     Overlay,
+    /// In user space.
+    Fuse,
 }
 
 impl Fs {
@@ -46,6 +49,7 @@ impl Fs {
             Self::Xfs => "xfs",
             Self::Btrfs => "btrfs",
             Self::Overlay => "overlay",
+            Self::Fuse => "fuse",
         }
     }
 
@@ -58,6 +62,7 @@ impl Fs {
             Self::Xfs => "file:xfs",
             Self::Btrfs => "file:btrfs",
             Self::Overlay => "file:overlay",
+            Self::Fuse => "file:fuse",
         }
     }
 }
@@ -66,6 +71,7 @@ impl Fs {
 pub struct Mount {
     path: PathBuf,
     on_disk: bool,
+    daemon: Option<Daemon>,
 }
 
 impl Mount {
@@ -75,6 +81,7 @@ impl Mount {
         fs::create_dir(&path)?;
         let disk = std::env::var_os(SCRATCH_DISK).filter(|_| fs == Fs::Ext4);
         let on_disk = disk.is_some();
+        let mut daemon = None;
         match fs {
             Fs::Tmpfs => attach(fs, "zctrace-traffic", &path, "mode=700")?,
             Fs::Overlay => {
@@ -86,6 +93,7 @@ impl Mount {
                 let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
                 attach(fs, "zctrace-traffic", &path, &options)?;
             }
+            Fs::Fuse => daemon = Some(Daemon::mount(&path)?),
             Fs::Ext4 | Fs::Xfs | Fs::Btrfs => {
                 if let Some(disk) = disk {
                     let disk = PathBuf::from(disk);
@@ -99,7 +107,11 @@ impl Mount {
                 }
             }
         }
-        Ok(Self { path, on_disk })
+        Ok(Self {
+            path,
+            on_disk,
+            daemon,
+        })
     }
 
     /// Its root directory.
@@ -118,6 +130,7 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         let _ = umount2(&self.path, MntFlags::MNT_DETACH);
+        drop(self.daemon.take());
     }
 }
 
@@ -127,7 +140,7 @@ fn make_filesystem(fs: Fs, device: &Path) -> Result<()> {
         Fs::Ext4 => ("mkfs.ext4", &["-q", "-F", "-E", "lazy_itable_init=0"]),
         Fs::Xfs => ("mkfs.xfs", &["-q", "-f"]),
         Fs::Btrfs => ("mkfs.btrfs", &["-q", "-f"]),
-        Fs::Tmpfs | Fs::Overlay => bail!("{} needs no mkfs", fs.name()),
+        Fs::Tmpfs | Fs::Overlay | Fs::Fuse => bail!("{} needs no mkfs", fs.name()),
     };
     let output = Command::new(program)
         .args(options)

@@ -14,12 +14,13 @@ use nix::{
 use zctrace_common::{Class, Op};
 
 use super::{
-    Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
+    Arena, Expected, ExpectedRow, Prepared, Traffic,
     buffer::Buffer,
     exact::{at_most, calls, exactly},
     mounts::Fs,
     pipe::{roomy_pipe, take},
     sockets::tcp_pair,
+    unspliceable::spliceable_zero,
 };
 
 pub(super) const TRAFFIC: &[Traffic] = &[
@@ -102,13 +103,7 @@ fn file_to_pipe(arena: &Arena, fs: Fs) -> Result<Prepared> {
 }
 
 fn zero_to_pipe(arena: &Arena) -> Result<Prepared> {
-    let zero = File::open("/dev/zero")?;
-    let (_out_of, into) = roomy_pipe()?;
-    // Kernels before 6.5 accept the call and move nothing.
-    if pass(&zero, &into, 4096) != Ok(4096) {
-        let reason = "this kernel cannot splice from /dev/zero";
-        return Err(Skip(reason.to_owned()).into());
-    }
+    let zero = spliceable_zero()?;
     into_pipe(arena, zero, "char:mem->pipe", Class::Synthetic)
 }
 

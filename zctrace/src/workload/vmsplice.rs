@@ -8,8 +8,9 @@ use std::{
 use anyhow::Result;
 use nix::{
     errno::Errno,
-    fcntl::{SpliceFFlags, vmsplice},
+    fcntl::{SpliceFFlags, splice, vmsplice},
     libc,
+    sys::socket::{MsgFlags, recv},
     unistd::{read, write},
 };
 use zctrace_common::{Class, Op};
@@ -19,6 +20,7 @@ use super::{
     buffer::Buffer,
     exact::{calls, exactly},
     pipe::roomy_pipe,
+    sockets::tcp_pair,
 };
 
 pub(super) const TRAFFIC: &[Traffic] = &[
@@ -39,6 +41,12 @@ pub(super) const TRAFFIC: &[Traffic] = &[
         out_of_pipe,
     )
     .tag("vmsp-out"),
+    Traffic::new(
+        "vmsplice-tcp",
+        "vmsplice into a pipe and splice on to a TCP socket: by reference",
+        on_to_tcp,
+    )
+    .tag("vmsp-tcp"),
 ];
 
 fn into_pipe(arena: &Arena) -> Result<Prepared> {
@@ -63,6 +71,27 @@ fn with_flags(arena: &Arena, flags: SpliceFFlags, chunk: usize) -> Result<Prepar
         exactly(bytes, chunk, |_, length| {
             let some = vmsplice(&into, &[IoSlice::new(&from[..length])], flags)?;
             read(&out_of, &mut to[..some])
+        })
+    }))
+}
+
+fn on_to_tcp(arena: &Arena) -> Result<Prepared> {
+    let (bytes, chunk) = (arena.sizes.bytes, arena.sizes.chunk);
+    let (out_of, into) = roomy_pipe()?;
+    let (near, far) = tcp_pair()?;
+    let calls = calls(bytes, chunk);
+    let expected = Expected::new()
+        .moves(Op::Vmsplice, "pipe", Class::Spliced, calls, bytes)
+        .moves(Op::Splice, "pipe->tcp", Class::Spliced, calls, bytes)
+        .moves(Op::Recv, "tcp", Class::CopiedToUser, calls, bytes);
+    Ok(Prepared::new(expected, move || {
+        let from = Buffer::filled(chunk)?;
+        let mut to = Buffer::zeroed(chunk)?;
+        let none = SpliceFFlags::empty();
+        exactly(bytes, chunk, |_, length| {
+            let some = vmsplice(&into, &[IoSlice::new(&from[..length])], none)?;
+            let some = splice(&out_of, None, &near, None, some, none)?;
+            recv(far.as_raw_fd(), &mut to[..some], MsgFlags::MSG_WAITALL)
         })
     }))
 }

@@ -1,0 +1,280 @@
+//! The command line as a user types it. Nothing here needs privileges or attaches a probe.
+
+use std::{
+    fs,
+    io::Read as _,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+fn zctrace(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_zctrace"))
+        .args(arguments)
+        // Help is wrapped to the terminal, or this.
+        .env("COLUMNS", "100")
+        .env_remove("NO_COLOR")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// Checks an error: its code, that nothing else was printed, and that it has a cause and a remedy.
+fn error(arguments: &[&str], code: i32) -> String {
+    let output = zctrace(arguments);
+    let stderr = text(&output.stderr).to_owned();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    assert_eq!(text(&output.stdout), "", "{arguments:?}");
+    assert!(stderr.starts_with("error: "), "{arguments:?}: {stderr}");
+    stderr
+}
+
+/// An error of zctrace's own: exactly two lines.
+fn two_lines(arguments: &[&str], code: i32) -> String {
+    let stderr = error(arguments, code);
+    let lines: Vec<_> = stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{stderr}");
+    assert!(lines[1].starts_with(" help: "), "{stderr}");
+    stderr
+}
+
+#[test]
+fn help_texts() {
+    for arguments in [
+        vec!["--help"],
+        vec!["-h"],
+        vec!["stat", "--help"],
+        vec!["doctor", "--help"],
+        vec!["explain", "--help"],
+    ] {
+        let output = zctrace(&arguments);
+        assert_eq!(output.status.code(), Some(0));
+        let name = arguments.join("_").replace('-', "");
+        insta::assert_snapshot!(name, text(&output.stdout));
+    }
+}
+
+#[test]
+fn no_command_is_a_usage_error_with_help() {
+    let output = zctrace(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("Usage: zctrace"));
+    assert!(text(&output.stdout).is_empty());
+}
+
+#[test]
+fn the_version_is_printed() {
+    let output = zctrace(&["--version"]);
+    let expected = format!("zctrace {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(text(&output.stdout), expected);
+}
+
+#[test]
+fn usage_errors() {
+    for arguments in [
+        vec!["frobnicate"],
+        vec!["stat", "--frobnicate"],
+        vec!["stat", "-p", "0"],
+        vec!["stat", "-p", "-1"],
+        vec!["stat", "-p", "abc"],
+        vec!["stat", "-p", ""],
+        vec!["stat", "--port", "0"],
+        vec!["stat", "--port", "65536"],
+        vec!["stat", "--by", "colour"],
+        vec!["stat", "--json", "--csv"],
+        vec!["stat", "--comm", ""],
+        vec!["stat", "--ready-fd", "-1"],
+        vec!["stat", "--ready-fd", "987"],
+        vec!["explain"],
+        vec!["explain", "--list", "spliced"],
+    ] {
+        let output = zctrace(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stdout).is_empty(), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn contradictory_targets() {
+    let targets: [&[&str]; 5] = [
+        &["-p", "1"],
+        &["--comm", "x"],
+        &["--cgroup", "/"],
+        &["--port", "80"],
+        &["--", "true"],
+    ];
+    for (index, first) in targets.iter().enumerate() {
+        for second in &targets[index + 1..] {
+            let arguments = [&["stat"], *first, *second].concat();
+            let stderr = error(&arguments, 2);
+            assert!(stderr.contains("cannot be used with"), "{stderr}");
+        }
+    }
+}
+
+#[test]
+fn bad_durations_say_what_is_wrong() {
+    for (duration, part) in [
+        ("10", "write 10s for seconds"),
+        ("0s", "more than zero"),
+        ("-5s", "positive"),
+        ("soon", "as in 10s"),
+        ("1000000h", "ten years"),
+    ] {
+        for option in ["--duration", "--interval"] {
+            let stderr = error(&["stat", option, duration], 2);
+            assert!(stderr.contains(part), "{option} {duration}: {stderr}");
+        }
+    }
+    assert!(error(&["stat", "--interval", "1ms"], 2).contains("10ms"));
+}
+
+#[test]
+fn a_command_without_dashes_is_understood() {
+    let stderr = error(&["stat", "cat", "file"], 2);
+    assert!(stderr.contains("put -- before it: -- cat"), "{stderr}");
+}
+
+#[test]
+fn commands_that_cannot_run() {
+    assert!(two_lines(&["stat", "--", "no-such-command-here"], 127).contains("not found"));
+    assert!(two_lines(&["stat", "--", "1234567"], 127).contains("-p 1234567"));
+    assert!(two_lines(&["stat", "--", "/no/such/path"], 127).contains("not found"));
+    assert!(two_lines(&["stat", "--", "/etc/passwd"], 126).contains("Permission denied"));
+}
+
+#[test]
+fn targets_that_are_not_there() {
+    let mut gone = Command::new("true").spawn().unwrap();
+    gone.wait().unwrap();
+    let stderr = two_lines(&["stat", "-p", &gone.id().to_string()], 3);
+    assert!(stderr.contains("no process"), "{stderr}");
+    two_lines(&["stat", "--cgroup", "no/such/cgroup"], 3);
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let stderr = two_lines(&["stat", "--port", &port.to_string()], 3);
+    assert!(stderr.contains("listens"), "{stderr}");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_known_before_the_trace() {
+    let path = "/no/such/directory/report.json";
+    let stderr = two_lines(&["stat", "-o", path, "--", "no-such-command-here"], 3);
+    assert!(stderr.contains(path), "{stderr}");
+}
+
+#[test]
+fn explanations() {
+    let output = zctrace(&["explain", "deferred"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).starts_with("deferred (beside the classes"));
+    let list = zctrace(&["explain", "--list"]);
+    for name in ["spliced", "copies_per_byte", "sendfile", "file:<fs>"] {
+        assert!(text(&list.stdout).contains(name));
+    }
+    let stderr = two_lines(&["explain", "sendfiel"], 2);
+    assert!(stderr.contains("did you mean sendfile"), "{stderr}");
+    assert!(two_lines(&["explain", "qqqq"], 2).contains("--list"));
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error_message() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_zctrace"))
+        .args(["explain", "--list"])
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = String::new();
+    let mut pipe = child.stderr.take().unwrap();
+    pipe.read_to_string(&mut stderr).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(141));
+    assert_eq!(stderr, "");
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    let output = Command::new(env!("CARGO_BIN_EXE_zctrace"))
+        .args(["explain", "--list"])
+        .stdout(
+            fs::OpenOptions::new()
+                .write(true)
+                .open("/dev/full")
+                .unwrap(),
+        )
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("No space left on device"));
+}
+
+#[test]
+fn doctor_says_the_same_in_every_way() {
+    let output = zctrace(&["doctor", "--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["schema"], "zctrace.doctor/1");
+    let can_measure = document["can_measure"].as_bool().unwrap();
+    let code = if can_measure { 0 } else { 3 };
+    assert_eq!(output.status.code(), Some(code));
+    assert_eq!(document["cause"].is_null(), can_measure);
+    let output = zctrace(&["doctor"]);
+    assert_eq!(output.status.code(), Some(code));
+    let verdict = if can_measure {
+        "zctrace can measure here"
+    } else {
+        "Nothing can be measured here"
+    };
+    assert!(text(&output.stdout).contains(verdict));
+    assert!(!text(&output.stdout).contains('\u{1b}'), "colour in a pipe");
+}
+
+#[test]
+fn without_privileges_the_remedy_can_be_typed() {
+    // As nobody, where that can be done; otherwise as whoever runs the tests.
+    let is_root = nix::unistd::geteuid().is_root();
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = if is_root {
+        // The build directory may be closed to nobody.
+        let copy = directory.path().join("zctrace");
+        fs::copy(env!("CARGO_BIN_EXE_zctrace"), &copy).unwrap();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(directory.path(), open).unwrap();
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--clear-groups", "--inh-caps=-all"]);
+        command.arg(copy);
+        command
+    } else {
+        Command::new(env!("CARGO_BIN_EXE_zctrace"))
+    };
+    let output = command
+        .args(["stat", "--duration", "10ms"])
+        .stdin(Stdio::null())
+        .output();
+    let Ok(output) = output else {
+        eprintln!("skipped: no setpriv");
+        return;
+    };
+    if output.status.success() {
+        eprintln!("skipped: these tests run with the capabilities that zctrace needs");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(3));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("missing"), "{stderr}");
+    assert!(
+        stderr.contains("sudo setcap cap_bpf,cap_perfmon"),
+        "{stderr}"
+    );
+    assert!(stderr.trim_end().ends_with("/zctrace"), "{stderr}");
+}

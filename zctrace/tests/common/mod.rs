@@ -1,0 +1,130 @@
+//! What the privileged tests share.
+#![allow(dead_code, reason = "not every test binary uses everything")]
+
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+use zctrace::{
+    ledger::{Process, Snapshot},
+    workload::{
+        compare::{Strictness, compare},
+        expected::ExpectedRow,
+        report::{Outcome, Report, Status},
+    },
+};
+
+/// The program under test: the one that cargo built, or, on another machine, `ZCTRACE_BIN`.
+pub(crate) fn zctrace() -> PathBuf {
+    env::var_os("ZCTRACE_BIN").map_or_else(
+        || PathBuf::from(env!("CARGO_BIN_EXE_zctrace")),
+        PathBuf::from,
+    )
+}
+
+/// Runs the program and returns what it said.
+pub(crate) fn run(args: &[&str]) -> Output {
+    Command::new(zctrace())
+        .args(args)
+        .output()
+        .expect("the program starts")
+}
+
+/// `zctrace stat OPTIONS -- zctrace traffic ARGS`: what was measured, and the truth.
+pub(crate) fn trace_traffic(options: &[&str], traffic: &[&str]) -> (Snapshot, Report) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("stat.json");
+    let output = Command::new(zctrace())
+        .args(["stat", "--json", "-o"])
+        .arg(&file)
+        .args(options)
+        .arg("--")
+        .arg(zctrace())
+        .args(["traffic", "--json"])
+        .args(traffic)
+        .output()
+        .expect("the program starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    let snapshot = serde_json::from_str(&text).expect("a stat document");
+    let report = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("traffic report: {error}: {stderr}"));
+    (snapshot, report)
+}
+
+/// What the backend of a document must know.
+pub(crate) fn strictness(snapshot: &Snapshot) -> Strictness {
+    if snapshot.backend == "functions" {
+        Strictness::Measured
+    } else {
+        let faults = snapshot
+            .coverage
+            .attached
+            .iter()
+            .any(|probe| probe == "file_fault_exit");
+        Strictness::Inferred { faults }
+    }
+}
+
+/// How one family's truth differs from what was measured, a line each.
+pub(crate) fn differences(
+    outcome: &Outcome,
+    processes: &[Process],
+    strictness: Strictness,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    for member in &outcome.processes {
+        let expected = outcome.expected.of_process(&member.process);
+        let Some(process) = processes.iter().find(|process| process.pid == member.pid) else {
+            let without_faults = strictness == Strictness::Inferred { faults: false };
+            let demanded = |row: &ExpectedRow| {
+                !(without_faults && (row.op.starts_with("fault.") || row.op == "fork.cow"))
+            };
+            if expected.iter().any(demanded) {
+                lines.push(format!(
+                    "{}: process {} has no row",
+                    outcome.name, member.comm
+                ));
+            }
+            continue;
+        };
+        for difference in compare(&expected, process, strictness) {
+            lines.push(format!("{} ({}): {difference}", outcome.name, member.comm));
+        }
+    }
+    lines
+}
+
+/// Prints what a family could not do here; true if it ran.
+pub(crate) fn ran(outcome: &Outcome) -> bool {
+    match outcome.status {
+        Status::Ok => true,
+        Status::Skipped => {
+            println!(
+                "SKIP: {}: {}",
+                outcome.name,
+                outcome.reason.as_deref().unwrap_or("?")
+            );
+            false
+        }
+        Status::Failed => panic!("{} failed: {:?}", outcome.name, outcome.reason),
+    }
+}
+
+/// Every row of the document conserves its bytes.
+pub(crate) fn assert_conservation(snapshot: &Snapshot) {
+    for process in &snapshot.processes {
+        for path in &process.paths {
+            assert_eq!(
+                path.totals.moved,
+                path.totals.explained_and_unexplained(),
+                "{} {} {}",
+                process.comm,
+                path.op,
+                path.object
+            );
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What the documentation shows is what the program prints.
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use zctrace::{
+    kernel::doctor,
+    ledger::{SCHEMA, Snapshot, Totals},
+    output::csv,
+};
+
+const PAGE: &str = include_str!("../../docs/json.md");
+
+/// The fenced blocks of a language.
+fn blocks(language: &str) -> Vec<&'static str> {
+    PAGE.split("```")
+        .skip(1)
+        .step_by(2)
+        .filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n'))
+        .collect()
+}
+
+/// Reads an example and checks that nothing is missing or unknown in it.
+fn example<T: Serialize + DeserializeOwned>(text: &str) -> T {
+    let value: Value = serde_json::from_str(text).unwrap();
+    let document: T = serde_json::from_value(value.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&document).unwrap(), value);
+    assert_documented(&value);
+    document
+}
+
+/// Every field must be named in the text, outside of the examples.
+fn assert_documented(value: &Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let prose = PAGE.split("```").step_by(2);
+                let named = prose
+                    .flat_map(|text| text.split('`').skip(1).step_by(2))
+                    .flat_map(|word| word.split('.'))
+                    .any(|part| part.trim_end_matches("[]") == name);
+                assert!(named, "{name} is not documented");
+                assert_documented(value);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(assert_documented),
+        _ => {}
+    }
+}
+
+fn assert_conserved(totals: &Totals) {
+    assert_eq!(totals.moved, totals.explained_and_unexplained());
+}
+
+#[test]
+fn the_stat_example_is_a_document() {
+    let snapshot: Snapshot = example(blocks("json")[0]);
+    assert_eq!(snapshot.schema, SCHEMA);
+    assert_conserved(&snapshot.total);
+    let mut total = Totals::default();
+    for process in &snapshot.processes {
+        let mut sum = Totals::default();
+        for path in &process.paths {
+            assert_conserved(&path.totals);
+            sum.add(&path.totals);
+        }
+        assert_eq!(process.total, sum);
+        total.add(&sum);
+    }
+    assert_eq!(snapshot.total, total);
+}
+
+#[test]
+fn the_doctor_example_is_a_document() {
+    let document: doctor::Document = example(blocks("json")[1]);
+    assert_eq!(document.schema, doctor::SCHEMA);
+}
+
+#[test]
+fn the_csv_example_is_the_same_ledger() {
+    let snapshot: Snapshot = serde_json::from_str(blocks("json")[0]).unwrap();
+    let mut text = Vec::new();
+    csv::header(&mut text).unwrap();
+    csv::rows(&snapshot, &mut text).unwrap();
+    assert_eq!(blocks("csv")[0], String::from_utf8(text).unwrap());
+}

@@ -1,0 +1,134 @@
+//! With a site probe unplugged, exactly its bytes become `unexplained`, and nothing else changes.
+
+mod common;
+
+use std::process::Command;
+
+use common::{differences, ran, zctrace};
+use zctrace::{
+    ledger::Totals,
+    tracer::{Config, Session},
+    workload::{
+        compare::Strictness,
+        expected::ExpectedRow,
+        report::{Outcome, Report},
+    },
+};
+
+/// A site, traffic that rests on it, and the operation of that traffic that does. Alternates of
+/// other kernels share a line's traffic.
+const SITES: &[(&str, &str, &str)] = &[
+    ("filemap_read", "file-ext4", "read"),
+    ("shmem_file_read_iter", "file-tmpfs", "read"),
+    ("generic_perform_write", "file-tmpfs", "write"),
+    ("generic_perform_write", "sendfile-file", "sendfile"),
+    ("iomap_file_buffered_write", "file-xfs", "write"),
+    ("btrfs_buffered_write", "file-btrfs", "write"),
+    ("seq_read_iter", "file-proc", "read"),
+    ("urandom_read_iter", "char-urandom", "read"),
+    ("iomap_dio_complete", "direct-ext4", "read"),
+    ("blkdev_read_iter", "direct-block", "read"),
+    ("blkdev_write_iter", "direct-block", "write"),
+    ("pipe_read", "pipe", "read"),
+    ("pipe_write", "pipe", "write"),
+    ("skb_copy_datagram_iter", "unix-stream", "recv"),
+    ("udp_recvmsg", "udp-small", "recv"),
+    ("tcp_sendmsg_locked", "tcp", "send"),
+    ("ip_generic_getfrag", "udp-small", "send"),
+    ("skb_copy_datagram_from_iter", "unix-stream", "send"),
+    ("skb_splice_from_iter", "sendfile-tcp", "sendfile"),
+    ("do_tcp_sendpages", "sendfile-tcp", "sendfile"),
+    ("skb_splice_bits", "splice-tcp-pipe", "splice"),
+    ("filemap_splice_read", "splice-ext4-pipe", "splice"),
+    ("shmem_file_splice_read", "splice-tmpfs-pipe", "splice"),
+    ("generic_file_splice_read", "splice-ext4-pipe", "splice"),
+    ("splice_to_user", "vmsplice-out", "vmsplice"),
+    ("splice_write_null", "splice-pipe-null", "splice"),
+    ("btrfs_remap_file_range", "clone-btrfs", "clone"),
+    ("xfs_file_remap_range", "clone-xfs", "clone"),
+    ("process_vm_rw", "process-vm", "process_vm"),
+];
+
+/// Runs one family under the session, whose target is this thread's children.
+fn traffic(name: &str) -> Outcome {
+    let output = Command::new(zctrace())
+        .args(["traffic", "--json", "--bytes", "262175", name])
+        .output()
+        .expect("the program starts");
+    let report: Report = serde_json::from_slice(&output.stdout).expect("a report");
+    report.traffic.into_iter().next().expect("one family")
+}
+
+/// The same truth with the classes of one operation unknown.
+fn with_unexplained(mut outcome: Outcome, op: &str) -> Outcome {
+    let rows = &mut outcome.expected.rows;
+    for ExpectedRow {
+        op: row_op, totals, ..
+    } in rows.iter_mut()
+    {
+        if row_op == op {
+            let Totals {
+                ops, errors, moved, ..
+            } = *totals;
+            *totals = Totals {
+                ops,
+                errors,
+                moved,
+                unexplained: moved,
+                ..Totals::default()
+            };
+        }
+    }
+    outcome
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn an_unplugged_site_makes_its_bytes_unexplained() {
+    let config = Config {
+        tasks: vec![std::process::id(), tid()],
+        ..Config::default()
+    };
+    let mut session = Session::start(&config).expect("a session");
+    if session.backend() != "functions" {
+        println!(
+            "SKIP: unplug: the {} backend has no sites",
+            session.backend()
+        );
+        return;
+    }
+    let mut tested = 0;
+    let mut wrong = Vec::new();
+    for &(site, family, op) in SITES {
+        if !session.unplug(site) {
+            println!("SKIP: unplug {site}: not attached on this kernel");
+            continue;
+        }
+        let outcome = traffic(family);
+        if ran(&outcome) {
+            let processes = session.read().expect("the maps").processes;
+            let expected = with_unexplained(outcome.clone(), op);
+            let lines = differences(&expected, &processes, Strictness::Measured);
+            wrong.extend(
+                lines
+                    .into_iter()
+                    .map(|line| format!("without {site}: {line}")),
+            );
+            let same = differences(&outcome, &processes, Strictness::Measured);
+            if same.is_empty() {
+                wrong.push(format!(
+                    "without {site}, {family} is explained all the same"
+                ));
+            }
+            tested += 1;
+        }
+        assert!(session.plug(site), "{site} can be attached again");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    println!("{tested} sites unplugged");
+    assert!(tested > 10, "only {tested} sites");
+}
+
+fn tid() -> u32 {
+    nix::unistd::gettid().as_raw().cast_unsigned()
+}
