@@ -42,9 +42,10 @@ the ledger, which zctrace counts in the kernel, knowing nothing of that account.
 
 const HOW_TO_READ: &str = "
 How to read it
-  moved        what the calls reported as done; the columns after it say how, and add up to it
-  copied_…     bytes a CPU copied on the way; spliced, direct, cloned and mapped: none did
-  copies/byte  2 for read + write, 0 for sendfile: zero-copy as a number, not as a claim
+  MOVED     what the calls themselves reported as done; HOW says in which ways, and adds up to it
+  COPIES/B  how often a CPU copied each of those bytes: look at the network lines, where the
+            same file is sent at 2 copies a byte with read and write, and at 0 with sendfile
+  ~         concluded from the call, where this kernel lets no probe watch the copy itself
 ";
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
@@ -55,7 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 }
 
 fn on_this_kernel() -> Result<ExitCode> {
-    setup::ensure(&[Purpose::Build])?;
+    setup::ensure(&[Purpose::Build, Purpose::Demo])?;
     let zctrace = binaries::zctrace()?;
     let shown = relative(&zctrace);
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
@@ -86,10 +87,10 @@ fn on_this_kernel() -> Result<ExitCode> {
         ),
         ("doctor", "what this kernel lets zctrace see"),
     ] {
-        println!("  {:<62} {what}", format!("{sudo}{shown} {command}"));
+        println!("  {:<66} {what}", format!("{sudo}{shown} {command}"));
     }
     println!(
-        "  {:<62} on another kernel, without root",
+        "  {:<66} on another kernel, without root",
         "cargo xtask demo --kernel 6.1"
     );
     Ok(ExitCode::SUCCESS)

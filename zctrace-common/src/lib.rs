@@ -204,6 +204,10 @@ pub struct Task {
     pub runs: u64,
     /// What is left to be explained while an operation is settled.
     pub rest: u64,
+    /// The program of a pair that has seen the current event: see `zctrace-ebpf/src/twin.rs`.
+    pub done: u32,
+    /// Always 0.
+    pub pad: u32,
     /// A place to pass values through: see `zctrace-ebpf/src/kernel.rs`.
     pub scratch: u64,
     /// The result of settling an operation. Here and not on the stack, which is small, and so that
@@ -237,6 +241,8 @@ impl Task {
         entry: [0; 4],
         runs: 0,
         rest: 0,
+        done: 0,
+        pad: 0,
         scratch: 0,
         delta: Counters::ZERO,
     };
@@ -286,7 +292,7 @@ const _: () = {
     assert!(size_of::<Proc>() == 48);
     assert!(size_of::<Label>() == 48);
     assert!(size_of::<Loss>() == 16);
-    assert!(size_of::<Task>() == 16 + 8 * Acc::COUNT + 24 + 32 + 32 + 24 + size_of::<Counters>());
+    assert!(size_of::<Task>() == 16 + 8 * Acc::COUNT + 24 + 32 + 32 + 32 + size_of::<Counters>());
     assert!(core::mem::offset_of!(Counters, class) == 24);
     assert!(core::mem::offset_of!(RowKey, source) == 8);
 };

@@ -287,6 +287,10 @@ pub struct Settings {
     pub own_tgid: u32,
     /// Not 0: the site that tells how many pages a fault mapped is attached.
     pub counts_ptes: u32,
+    /// Not 0: programs are attached in pairs, because the kernel can preempt them.
+    pub twins: u32,
+    /// Always 0.
+    pub pad: u32,
     /// Depth of [`Settings::cgroup`] below the root.
     pub cgroup_level: u32,
     /// The name of [`Scope::Comm`], padded with zeros.
@@ -303,8 +307,10 @@ impl Settings {
         own_tgid: 0,
         counts_ptes: 0,
         cgroup_level: 0,
+        twins: 0,
+        pad: 0,
         comm: [0; crate::COMM_LEN],
     };
 }
 
-const _: () = assert!(size_of::<Settings>() == 48);
+const _: () = assert!(size_of::<Settings>() == 56);

@@ -19,7 +19,7 @@ macro_rules! interface {
             $name(ctx) {
                 if let Some(task) = target::current() {
                     let ends = Ends::file::<Typed>(task, ctx.arg(0));
-                    account::finish(task, Op::$op, Shape::$shape, &ends, returned(&ctx));
+                    account::finish(task, Op::$op, Shape::$shape, &ends, returned(ctx));
                 }
             }
         })+

@@ -23,7 +23,7 @@ fexit! {
             let file = object::file_of_fd(ctx.arg(0));
             if !file.is_null() {
                 let ends = Ends::file::<Probed>(task, file);
-                account::finish(task, Op::Send, Shape::FromUser, &ends, returned_int(&ctx));
+                account::finish(task, Op::Send, Shape::FromUser, &ends, returned_int(ctx));
             }
         }
     }
@@ -34,7 +34,7 @@ fexit! {
     sys_sendmsg(ctx) {
         if let Some(task) = target::current() {
             let ends = of_socket(task, ctx.arg(0));
-            account::finish(task, Op::Send, Shape::FromUser, &ends, returned_int(&ctx));
+            account::finish(task, Op::Send, Shape::FromUser, &ends, returned_int(ctx));
         }
     }
 }
@@ -46,7 +46,7 @@ fexit! {
             let file = object::file_of_fd(ctx.arg(0));
             if !file.is_null() {
                 let ends = Ends::file::<Probed>(task, file);
-                received(task, &ends, returned_int(&ctx), ctx.arg(3), ctx.arg(2));
+                received(task, &ends, returned_int(ctx), ctx.arg(3), ctx.arg(2));
             }
         }
     }
@@ -59,7 +59,7 @@ fexit! {
             let ends = of_socket(task, ctx.arg(0));
             let flags: u32 = ctx.arg(3);
             let offered = if flags & MSG_TRUNC != 0 { space(ctx.arg(1)) } else { u64::MAX };
-            received(task, &ends, returned_int(&ctx), flags, offered);
+            received(task, &ends, returned_int(ctx), flags, offered);
         }
     }
 }

@@ -37,7 +37,7 @@ fexit! {
             let source = object::file_of_fd(ctx.arg(1));
             if !sink.is_null() && !source.is_null() {
                 let ends = Ends::files::<Probed>(task, source, sink);
-                account::finish(task, Op::Sendfile, legs(&ends), &ends, returned(&ctx));
+                account::finish(task, Op::Sendfile, legs(&ends), &ends, returned(ctx));
             }
         }
     }
@@ -48,7 +48,7 @@ fexit! {
     do_splice(ctx) {
         if let Some(task) = target::current() && kernel::current_nr() == nr::SPLICE {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
-            account::finish(task, Op::Splice, legs(&ends), &ends, returned(&ctx));
+            account::finish(task, Op::Splice, legs(&ends), &ends, returned(ctx));
         }
     }
 }
@@ -57,7 +57,7 @@ fexit! {
     do_tee(ctx) {
         if let Some(task) = target::current() && kernel::current_nr() == nr::TEE {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(1));
-            account::finish(task, Op::Tee, Shape::Reference, &ends, returned(&ctx));
+            account::finish(task, Op::Tee, Shape::Reference, &ends, returned(ctx));
         }
     }
 }
@@ -72,7 +72,7 @@ fexit! {
             if !file.is_null() {
                 let into = Probed::load::<u32>(file, offset!(file_mode)) & FMODE_WRITE != 0;
                 let shape = if into { Shape::Reference } else { Shape::ToUser };
-                account::finish(task, Op::Vmsplice, shape, &Ends::of(PIPE), returned(&ctx));
+                account::finish(task, Op::Vmsplice, shape, &Ends::of(PIPE), returned(ctx));
             }
         }
     }
@@ -82,7 +82,7 @@ fexit! {
     vfs_copy_file_range(ctx) {
         if let Some(task) = target::current() && kernel::current_nr() == nr::COPY_FILE_RANGE {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
-            account::finish(task, Op::CopyFileRange, Shape::Both, &ends, returned(&ctx));
+            account::finish(task, Op::CopyFileRange, Shape::Both, &ends, returned(ctx));
         }
     }
 }
@@ -92,7 +92,7 @@ fexit! {
     vfs_clone_file_range(ctx) {
         if let Some(task) = target::current() && kernel::current_nr() == nr::IOCTL {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
-            account::finish(task, Op::Clone, Shape::Both, &ends, returned(&ctx));
+            account::finish(task, Op::Clone, Shape::Both, &ends, returned(ctx));
         }
     }
 }
@@ -102,7 +102,7 @@ fexit! {
     vfs_dedupe_file_range_one(ctx) {
         if let Some(task) = target::current() && kernel::current_nr() == nr::IOCTL {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
-            account::finish(task, Op::Clone, Shape::Both, &ends, returned(&ctx));
+            account::finish(task, Op::Clone, Shape::Both, &ends, returned(ctx));
         }
     }
 }
@@ -111,7 +111,7 @@ fexit! {
     sys_process_vm_readv(ctx) {
         if let Some(task) = target::current() {
             let ends = Ends::of(ANON);
-            account::finish(task, Op::ProcessVm, Shape::ToUser, &ends, returned(&ctx));
+            account::finish(task, Op::ProcessVm, Shape::ToUser, &ends, returned(ctx));
         }
     }
 }
@@ -120,7 +120,7 @@ fexit! {
     sys_process_vm_writev(ctx) {
         if let Some(task) = target::current() {
             let ends = Ends::of(ANON);
-            account::finish(task, Op::ProcessVm, Shape::FromUser, &ends, returned(&ctx));
+            account::finish(task, Op::ProcessVm, Shape::FromUser, &ends, returned(ctx));
         }
     }
 }

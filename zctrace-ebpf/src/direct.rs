@@ -23,7 +23,7 @@ fexit! {
     /// The end of a direct transfer of ext4, xfs, btrfs and others; of a synchronous one in the
     /// task that asked for it. The result is right at the end of a file where `dio->size` is not.
     iomap_dio_complete(ctx) {
-        let bytes = returned(&ctx);
+        let bytes = returned(ctx);
         let dio: *const u8 = ctx.arg(0);
         if bytes > 0 && let Some(task) = target::current() {
             let flags: u32 = Typed::load(dio, offset!(iomap_dio_flags));
@@ -53,12 +53,12 @@ fn block_device(iocb: *const u8, result: i64, copied: Acc, direct: Acc) {
 
 fexit! {
     blkdev_read_iter(ctx) {
-        block_device(ctx.arg(0), returned(&ctx), Acc::ToUser, Acc::SourceDirect);
+        block_device(ctx.arg(0), returned(ctx), Acc::ToUser, Acc::SourceDirect);
     }
 }
 
 fexit! {
     blkdev_write_iter(ctx) {
-        block_device(ctx.arg(0), returned(&ctx), Acc::FromUser, Acc::SinkDirect);
+        block_device(ctx.arg(0), returned(ctx), Acc::FromUser, Acc::SinkDirect);
     }
 }

@@ -40,7 +40,7 @@ fexit! {
     /// `vma_alloc_folio`, from 6.10 `vma_alloc_folio_noprof`: the only sign that `do_wp_page`
     /// copied the page and did not reuse it, and that `fork` copied a pinned one.
     vma_alloc_folio(ctx) {
-        if crate::probe::returned(&ctx) == 0 {
+        if crate::probe::returned(ctx) == 0 {
             return 0;
         }
         let Some(task) = target::current() else { return 0 };
@@ -60,7 +60,7 @@ fexit! {
         let Some(task) = target::current() else { return 0 };
         let state = task.fault[0];
         task.fault[0] = state & IN_FORK;
-        if state & ALLOCATED == 0 || crate::probe::returned(&ctx) as u32 & FAILED != 0 {
+        if state & ALLOCATED == 0 || crate::probe::returned(ctx) as u32 & FAILED != 0 {
             return 0;
         }
         let vmf: *const u8 = ctx.arg(0);
@@ -70,6 +70,7 @@ fexit! {
         }
         let vma = kernel::pointer::<Typed>(vmf, offset!(vmf_vma));
         let file = kernel::pointer::<Typed>(vma, offset!(vma_file));
+        let page = kernel::opaque(task, page as u64);
         if !file.is_null() && !is_anonymous(page) {
             let ends = Ends::file::<Typed>(task, file);
             copied(task, Op::FaultCow, &ends, PAGE_SIZE, PAGE_SIZE);
@@ -81,19 +82,19 @@ fexit! {
 
 /// `PageAnon`: whether a page belongs to anonymous memory.
 #[inline(always)]
-pub(crate) fn is_anonymous(page: *const u8) -> bool {
+pub(crate) fn is_anonymous(page: u64) -> bool {
     const PAGE_MAPPING_ANON: u64 = 1;
     /// From here on it is a mask: a `struct page` is never that high.
     const MASKS: u64 = 0xffff_ffff_0000_0000;
-    let info: u64 = Probed::load(page, offset!(page_compound_head));
+    let info: u64 = Probed::load(page as *const u8, offset!(page_compound_head));
     // Of a page that is not the first of its folio, `compound_head` (`compound_info` since 7.0) has
     // bit 0 set, and is the address of the first one or a mask that makes it out of this one's.
     let page = match info {
         info if info & 1 == 0 => page,
-        info if info >= MASKS => (page as u64 & info) as *const u8,
-        info => (info - 1) as *const u8,
+        info if info >= MASKS => page & info,
+        info => info - 1,
     };
-    Probed::load::<u64>(page, offset!(page_mapping)) & PAGE_MAPPING_ANON != 0
+    Probed::load::<u64>(page as *const u8, offset!(page_mapping)) & PAGE_MAPPING_ANON != 0
 }
 
 fentry! {
@@ -137,7 +138,7 @@ fexit! {
         if file.is_null() {
             return 0;
         }
-        let ended_well = crate::probe::returned(&ctx) as u32 & FAILED == 0;
+        let ended_well = crate::probe::returned(ctx) as u32 & FAILED == 0;
         let copy = kernel::pointer::<Typed>(vmf, offset!(vmf_cow_page));
         if ended_well && !copy.is_null() {
             let ends = Ends::file::<Typed>(task, file);
@@ -179,7 +180,7 @@ fexit! {
 fexit! {
     /// `copy_user_large_folio`: hugetlb pages are copied whole.
     copy_user_large_folio(ctx) {
-        if crate::probe::returned_int(&ctx) == 0 {
+        if crate::probe::returned_int(ctx) == 0 {
             let folio: *const u8 = ctx.arg(1);
             let pages = if offset!(folio_nr_pages) == ABSENT {
                 512

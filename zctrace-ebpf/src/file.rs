@@ -70,14 +70,14 @@ pub(crate) fn drained(iter: *const u8, bytes: i64) {
 /// A program for a function `f(iocb, to)` that copies what it returns into `to`.
 macro_rules! reader {
     ($($name:ident)+) => {
-        $(fexit! { $name(ctx) { filled(ctx.arg(1), returned(&ctx)); } })+
+        $(fexit! { $name(ctx) { filled(ctx.arg(1), returned(ctx)); } })+
     };
 }
 
 /// A program for a function `f(iocb, from)` that copies what it returns out of `from`.
 macro_rules! writer {
     ($($name:ident)+) => {
-        $(fexit! { $name(ctx) { drained(ctx.arg(1), returned(&ctx)); } })+
+        $(fexit! { $name(ctx) { drained(ctx.arg(1), returned(ctx)); } })+
     };
 }
 
@@ -87,7 +87,7 @@ writer! { generic_perform_write iomap_file_buffered_write tty_write fuse_dev_wri
 fexit! {
     /// `already_read`, the third argument, is part of the result: what direct I/O read before.
     filemap_read(ctx) {
-        filled(ctx.arg(1), returned(&ctx) - ctx.arg::<i64>(2));
+        filled(ctx.arg(1), returned(ctx) - ctx.arg::<i64>(2));
     }
 }
 
@@ -95,7 +95,7 @@ fexit! {
     /// Holes are zero-filled, not copied, and the result does not tell: of a file with holes only
     /// the kernel's own copies are counted, the rest stays unexplained.
     shmem_file_read_iter(ctx) {
-        let bytes = returned(&ctx);
+        let bytes = returned(ctx);
         let iter: *const u8 = ctx.arg(1);
         if bytes > 0 && let Some(task) = target::current() {
             let acc = match memory(iter) {
@@ -160,23 +160,29 @@ kretprobe! {
     }
 }
 
-kretprobe! {
-    /// Writes through FUSE's page cache, where no generic function does them.
-    fuse_cache_write_module(ctx) {
-        let bytes: i64 = ctx.ret();
-        if bytes > 0 && let Some(task) = target::current() {
-            let acc = if from_user_memory() { Acc::FromUser } else { Acc::SinkCopy };
-            account::saw_in(task, acc, bytes as u64);
-        }
+/// Writes through FUSE's page cache, where no generic function does them. The position of the
+/// iterator among the arguments differs between kernels, so the system call decides.
+#[inline(always)]
+fn fuse_written(bytes: i64) {
+    if bytes > 0
+        && let Some(task) = target::current()
+    {
+        let acc = if from_user_memory() {
+            Acc::FromUser
+        } else {
+            Acc::SinkCopy
+        };
+        account::saw_in(task, acc, bytes as u64);
     }
 }
 
-writer! { fuse_cache_write }
+fexit! { fuse_perform_write(ctx) { fuse_written(returned(ctx)); } }
+kretprobe! { fuse_perform_write_module(ctx) { fuse_written(ctx.ret()); } }
 
 fexit! {
     /// Small files of procfs, debugfs and drivers, out of a buffer.
     simple_read_from_buffer(ctx) {
-        let bytes = returned(&ctx);
+        let bytes = returned(ctx);
         if bytes > 0 {
             account::saw(Acc::ToUser, bytes as u64);
         }
@@ -188,7 +194,7 @@ macro_rules! generator {
     ($($name:ident)+) => {
         $(fexit! {
             $name(ctx) {
-                let bytes = returned(&ctx);
+                let bytes = returned(ctx);
                 if bytes > 0 {
                     account::saw(Acc::SourceSynthetic, bytes as u64);
                 }
@@ -202,7 +208,7 @@ macro_rules! dropper {
     ($($name:ident)+) => {
         $(fexit! {
             $name(ctx) {
-                let bytes = returned(&ctx);
+                let bytes = returned(ctx);
                 if bytes > 0 {
                     account::saw(Acc::SinkSynthetic, bytes as u64);
                 }

@@ -29,6 +29,7 @@ mod socket;
 mod splice;
 mod syscall;
 mod target;
+mod twin;
 mod vm;
 
 #[cfg(not(test))]

@@ -7,9 +7,9 @@ use crate::{
 
 fexit! {
     /// `pipe_read`, from 6.14 `anon_pipe_read`, which `fifo_pipe_read` calls.
-    pipe_read(ctx) { filled(ctx.arg(1), returned(&ctx)); }
+    pipe_read(ctx) { filled(ctx.arg(1), returned(ctx)); }
 }
 
 fexit! {
-    pipe_write(ctx) { drained(ctx.arg(1), returned(&ctx)); }
+    pipe_write(ctx) { drained(ctx.arg(1), returned(ctx)); }
 }

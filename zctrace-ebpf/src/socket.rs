@@ -22,7 +22,7 @@ fexit! {
     /// Payload of a packet into the receiver's buffer: TCP, unix, datagrams with pages.
     skb_copy_datagram_iter(ctx) {
         let length: i32 = ctx.arg(3);
-        if returned_int(&ctx) == 0 {
+        if returned_int(ctx) == 0 {
             filled(ctx.arg(2), i64::from(length));
         }
     }
@@ -47,12 +47,12 @@ fn udp_received(result: i64, offered: u64) {
 
 fexit! {
     /// `udp_recvmsg`.
-    udp_recvmsg(ctx) { udp_received(returned_int(&ctx), ctx.arg(2)); }
+    udp_recvmsg(ctx) { udp_received(returned_int(ctx), ctx.arg(2)); }
 }
 
 fexit! {
     /// `udpv6_recvmsg`.
-    udpv6_recvmsg(ctx) { udp_received(returned_int(&ctx), ctx.arg(2)); }
+    udpv6_recvmsg(ctx) { udp_received(returned_int(ctx), ctx.arg(2)); }
 }
 
 /// Whether the running system call's data comes from user memory. On 6.1 `sendfile` and `splice`
@@ -80,7 +80,7 @@ fexit! {
     /// UDP and raw sockets: payload into a packet, once for each fragment.
     ip_generic_getfrag(ctx) {
         let length: i32 = ctx.arg(3);
-        if returned_int(&ctx) == 0 && length > 0 {
+        if returned_int(ctx) == 0 && length > 0 {
             message_copied(length as u64);
         }
     }
@@ -90,7 +90,7 @@ fexit! {
     /// Unix sockets.
     skb_copy_datagram_from_iter(ctx) {
         let length: i32 = ctx.arg(3);
-        if returned_int(&ctx) == 0 && length > 0 {
+        if returned_int(ctx) == 0 && length > 0 {
             message_copied(length as u64);
         }
     }
@@ -101,7 +101,7 @@ fexit! {
     /// wish: without scatter-gather on the route the kernel copies at once, as the same conditions
     /// in `tcp_sendmsg_locked` say.
     tcp_sendmsg_locked(ctx) {
-        let bytes = returned_int(&ctx);
+        let bytes = returned_int(ctx);
         if bytes <= 0 {
             return 0;
         }
@@ -142,7 +142,7 @@ macro_rules! referencer {
     ($($name:ident)+) => {
         $(fexit! {
             $name(ctx) {
-                let bytes = returned_int(&ctx);
+                let bytes = returned_int(ctx);
                 if bytes > 0 {
                     account::saw(Acc::SinkRef, bytes as u64);
                 }
@@ -158,7 +158,7 @@ fexit! {
     /// (`linear_to_page`) unless it is a page fragment that nobody else holds
     /// (`skb_head_is_locked`).
     skb_splice_bits(ctx) {
-        let bytes = returned(&ctx) as i32;
+        let bytes = returned(ctx) as i32;
         if bytes <= 0 {
             return 0;
         }

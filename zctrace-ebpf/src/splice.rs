@@ -12,7 +12,7 @@ macro_rules! lender {
     ($($name:ident)+) => {
         $(fexit! {
             $name(ctx) {
-                let bytes = returned(&ctx);
+                let bytes = returned(ctx);
                 if bytes > 0 {
                     account::saw(Acc::SourceRef, bytes as u64);
                 }
@@ -27,7 +27,7 @@ fexit! {
     /// `vmsplice` out of a pipe is the only user of this function among the traced calls that ends
     /// in user memory.
     splice_to_user(ctx) {
-        let bytes = returned(&ctx);
+        let bytes = returned(ctx);
         if bytes > 0
             && let Some(task) = crate::target::current()
             && crate::kernel::current_nr() == crate::kernel::nr::VMSPLICE

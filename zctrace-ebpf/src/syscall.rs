@@ -272,7 +272,7 @@ tp_btf! {
             return 0;
         }
         let segment = kernel::pointer::<Typed>(bio, offset!(bio_io_vec));
-        let page = kernel::pointer::<Probed>(segment, offset!(bvec_page));
+        let page: u64 = Probed::load(segment, offset!(bvec_page));
         if is_anonymous(page) {
             let bytes: u32 = Typed::load(bio, offset!(bio_size));
             task.acc[Acc::SourceDirect as usize] += u64::from(bytes);

@@ -9,6 +9,8 @@ use crate::paths;
 pub(crate) enum Purpose {
     /// Compiling.
     Build,
+    /// The demonstration, which leaves out what it has no filesystem for.
+    Demo,
     /// Tests on the running kernel.
     Test,
     /// Virtual machines.
@@ -28,7 +30,7 @@ pub(super) struct Tool {
     pub(super) optional: bool,
 }
 
-use Purpose::{Bench, Build, Test, Vm};
+use Purpose::{Bench, Build, Demo, Test, Vm};
 
 const fn required(
     program: &'static str,
@@ -65,9 +67,9 @@ pub(super) const TOOLS: [Tool; 22] = [
     required("busybox", "busybox-static", &[Vm]),
     required("depmod", "kmod", &[Vm]),
     required("xz", "xz-utils", &[Vm]),
-    required("mkfs.ext4", "e2fsprogs", &[Test, Vm]),
+    required("mkfs.ext4", "e2fsprogs", &[Demo, Test, Vm]),
     required("mkfs.xfs", "xfsprogs", &[Test, Vm]),
-    required("mkfs.btrfs", "btrfs-progs", &[Test, Vm]),
+    required("mkfs.btrfs", "btrfs-progs", &[Demo, Test, Vm]),
     required("ip", "iproute2", &[Test, Vm]),
     required("losetup", "mount", &[Test, Vm]),
     optional("nginx", "nginx-light", &[Test, Vm]),

@@ -101,6 +101,17 @@ pub(super) const PROBES: &[Probe] = &[
         lost: "what a FUSE server writes",
     },
     Probe {
+        name: "fuse_perform_write",
+        family: Family::File,
+        role: Role::CopySite,
+        ways: &[
+            fexit("fuse_perform_write", "fuse_perform_write"),
+            kretprobe("fuse_perform_write_module", "fuse_perform_write"),
+        ],
+        sees: "writer to page cache: FUSE",
+        lost: "buffered writes of FUSE",
+    },
+    Probe {
         name: "read_zero",
         family: Family::File,
         role: Role::NoCopySite,

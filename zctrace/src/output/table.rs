@@ -493,6 +493,10 @@ mod tests {
         let alarm = Palette::COLOUR.alarm;
         assert!(colour(&samples::unexplained()).contains(&format!("{alarm}unexplained")));
         assert!(!colour(&samples::normal()).contains(&format!("{alarm}")));
+        let good = Palette::COLOUR.good;
+        assert!(colour(&samples::normal()).contains(&format!("{good}0.00")));
+        let unexplained = colour(&samples::unexplained());
+        assert!(unexplained.contains("0.00?") && !unexplained.contains(&format!("{good}")));
         let warning = Palette::COLOUR.warning;
         assert!(colour(&samples::loss()).contains(&format!("{warning}LOST:")));
     }

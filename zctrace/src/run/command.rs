@@ -395,6 +395,20 @@ mod tests {
     }
 
     #[test]
+    fn nothing_runs_when_zctrace_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ran");
+        let touch = words(&["touch", file.to_str().unwrap()]);
+        let mut prepared = Prepared::new(&touch, &SigSet::empty()).unwrap();
+        // As if killed: the pipe closes, and nobody ends the child.
+        prepared.released = true;
+        let pid = prepared.pid;
+        drop(prepared);
+        assert_eq!(waitpid(pid, None), Ok(WaitStatus::Exited(pid, 127)));
+        assert!(!file.exists());
+    }
+
+    #[test]
     fn what_cannot_run_says_why() {
         let code = |command: &[&str]| run(command).unwrap_err().exit_code();
         assert_eq!(code(&["no-such-command-here"]), 127);

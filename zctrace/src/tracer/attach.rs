@@ -7,6 +7,7 @@ use aya::{
     maps::{Array, MapError},
     programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError},
 };
+use aya_obj::btf::BtfKind;
 use zctrace_common::Op;
 
 use crate::{
@@ -82,6 +83,8 @@ impl Refusal {
 
 /// Which probes to leave out.
 pub(super) struct Selection<'a> {
+    /// Attach every program in a pair.
+    pub(super) twins: bool,
     /// Without the fault family.
     pub(super) faults: bool,
     /// Names given by the user.
@@ -117,10 +120,10 @@ pub(super) fn attach(
                 if unseen.is_empty() {
                     Outcome::NotNeeded
                 } else {
-                    attach_probe(ebpf, btf, probe)
+                    attach_probe(ebpf, btf, probe, selection.twins)
                 }
             }
-            None => attach_probe(ebpf, btf, probe),
+            None => attach_probe(ebpf, btf, probe, selection.twins),
         };
         attempts.push(Attempt { probe, outcome });
     }
@@ -161,20 +164,22 @@ fn hand_over(ebpf: &mut Ebpf, attempts: &mut [Attempt]) -> Result<BTreeSet<Op>, 
 }
 
 pub(super) fn detach(ebpf: &mut Ebpf, way: &Way) {
-    // Unloading a loaded program cannot fail; an error would mean that it is not attached.
-    let _ = match ebpf.program_mut(way.program) {
-        Some(Program::FExit(program)) => program.unload(),
-        Some(Program::FEntry(program)) => program.unload(),
-        Some(Program::KProbe(program)) => program.unload(),
-        Some(Program::BtfTracePoint(program)) => program.unload(),
-        _ => Ok(()),
-    };
+    for name in [way.program.to_owned(), format!("{}{TWIN}", way.program)] {
+        // Unloading a loaded program cannot fail; an error means that it is not loaded.
+        let _ = match ebpf.program_mut(&name) {
+            Some(Program::FExit(program)) => program.unload(),
+            Some(Program::FEntry(program)) => program.unload(),
+            Some(Program::KProbe(program)) => program.unload(),
+            Some(Program::BtfTracePoint(program)) => program.unload(),
+            _ => Ok(()),
+        };
+    }
 }
 
-pub(super) fn attach_probe(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe) -> Outcome {
+pub(super) fn attach_probe(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe, twins: bool) -> Outcome {
     let mut refusal = None;
     for way in probe.ways {
-        match attach_way(ebpf, btf, way) {
+        match attach_pair(ebpf, btf, way, twins) {
             Ok(()) => return Outcome::Attached(*way),
             // The first way is the one that people expect; the others are for other kernels.
             Err(error) => {
@@ -203,17 +208,37 @@ enum WayError {
     Program(#[from] ProgramError),
 }
 
-fn attach_way(ebpf: &mut Ebpf, btf: &Btf, way: &Way) -> Result<(), WayError> {
-    let program = ebpf.program_mut(way.program).ok_or(WayError::NoProgram)?;
+/// What the name of a program's twin ends in: see `zctrace-ebpf/src/twin.rs`.
+pub(super) const TWIN: &str = "_twin";
+
+/// Attaches a program and, where it is wanted, its twin, so that the program runs first: of the
+/// programs at a function the last attached one does, of those at a tracepoint the first.
+fn attach_pair(ebpf: &mut Ebpf, btf: &Btf, way: &Way, twins: bool) -> Result<(), WayError> {
+    let twin = format!("{}{TWIN}", way.program);
+    match way.kind {
+        Kind::FEntry | Kind::FExit if twins => {
+            attach_way(ebpf, btf, way, &twin)?;
+            attach_way(ebpf, btf, way, way.program)
+        }
+        Kind::BtfTracepoint if twins => {
+            attach_way(ebpf, btf, way, way.program)?;
+            attach_way(ebpf, btf, way, &twin)
+        }
+        _ => attach_way(ebpf, btf, way, way.program),
+    }
+}
+
+fn attach_way(ebpf: &mut Ebpf, btf: &Btf, way: &Way, program: &str) -> Result<(), WayError> {
+    let program = ebpf.program_mut(program).ok_or(WayError::NoProgram)?;
     match way.kind {
         Kind::FExit => {
-            btf.id_by_type_name_kind(way.symbol, aya_obj::btf::BtfKind::Func)?;
+            btf.id_by_type_name_kind(way.symbol, BtfKind::Func)?;
             let program: &mut FExit = program.try_into()?;
             program.load(way.symbol, btf)?;
             program.attach()?;
         }
         Kind::FEntry => {
-            btf.id_by_type_name_kind(way.symbol, aya_obj::btf::BtfKind::Func)?;
+            btf.id_by_type_name_kind(way.symbol, BtfKind::Func)?;
             let program: &mut FEntry = program.try_into()?;
             program.load(way.symbol, btf)?;
             program.attach()?;

@@ -4,6 +4,7 @@ mod attach;
 mod error;
 mod missed;
 mod names;
+mod preemption;
 mod rows;
 mod survey;
 
@@ -91,11 +92,12 @@ pub struct Reading {
 pub struct Session {
     ebpf: Ebpf,
     btf: Btf,
+    twins: bool,
     attempts: Vec<Attempt>,
     coverage: Coverage,
     backend: &'static str,
     collector: rows::Collector,
-    _statistics: Option<OwnedFd>,
+    statistics: Option<OwnedFd>,
 }
 
 impl Session {
@@ -118,7 +120,8 @@ impl Session {
         let types = Types::running()?;
         let offsets = types.offsets();
         check_layout(&offsets)?;
-        let settings = settings(config, &types);
+        let twins = preemption::is_possible();
+        let settings = settings(config, &types, twins);
         let (rows, tasks) = (config.max_rows, task_capacity(config));
         let mut ebpf = EbpfLoader::new()
             .override_global("OFFSETS", &offsets, true)
@@ -145,6 +148,7 @@ impl Session {
         add_tasks(&mut ebpf, &config.tasks)?;
         let btf = Btf::from_sys_fs().map_err(aya::EbpfError::from)?;
         let selection = attach::Selection {
+            twins,
             faults: config.faults,
             without: &config.without,
         };
@@ -168,8 +172,9 @@ impl Session {
             collector: rows::Collector::new(config.by),
             ebpf,
             btf,
+            twins,
             attempts,
-            _statistics: statistics,
+            statistics,
         })
     }
 
@@ -208,7 +213,8 @@ impl Session {
             .find(|attempt| attempt.probe.name == name);
         let Some(attempt) = attempt else { return false };
         if !attempt.is_attached() {
-            attempt.outcome = attach::attach_probe(&mut self.ebpf, &self.btf, attempt.probe);
+            attempt.outcome =
+                attach::attach_probe(&mut self.ebpf, &self.btf, attempt.probe, self.twins);
         }
         let attached = attempt.is_attached();
         self.coverage = attach::coverage(&self.attempts);
@@ -239,15 +245,24 @@ impl Session {
     /// When a map cannot be read.
     pub fn read(&mut self) -> Result<Reading, Error> {
         let mut reading = self.collector.read(&mut self.ebpf)?;
-        for (_, program) in self.ebpf.programs() {
+        let mut missed: std::collections::HashMap<&str, u64> = std::collections::HashMap::new();
+        for (name, program) in self.ebpf.programs() {
             let Ok(info) = program.info() else { continue };
             let Some(counters) = missed::counters(&info) else {
                 continue;
             };
-            reading.loss.missed_runs += counters.missed;
-            if self._statistics.is_some() {
+            missed.insert(name, counters.missed);
+            if self.statistics.is_some() {
                 *reading.overhead.bpf_ns.get_or_insert(0) += counters.ns;
             }
+        }
+        for (name, first) in &missed {
+            if name.ends_with(attach::TWIN) {
+                continue;
+            }
+            // Of a pair, an event is lost only if both were skipped.
+            let second = missed.get(format!("{name}{}", attach::TWIN).as_str());
+            reading.loss.missed_runs += second.map_or(*first, |second| *first.min(second));
         }
         Ok(reading)
     }
@@ -292,7 +307,7 @@ fn task_capacity(config: &Config) -> u32 {
     }
 }
 
-fn settings(config: &Config, types: &Types) -> Settings {
+fn settings(config: &Config, types: &Types, twins: bool) -> Settings {
     let without = |name: &str| config.without.iter().any(|other| other == name);
     let mut comm = [0; COMM_LEN];
     if let Some(name) = &config.comm {
@@ -311,6 +326,8 @@ fn settings(config: &Config, types: &Types) -> Settings {
                 && (types.has_function("set_pte_range") || types.has_function("do_set_pte")),
         ),
         cgroup_level: config.cgroup.map_or(0, |cgroup| cgroup.level),
+        twins: twins.into(),
+        pad: 0,
         comm,
     }
 }
