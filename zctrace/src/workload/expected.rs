@@ -159,6 +159,15 @@ impl ExpectedRow {
         })
     }
 
+    /// Adds bytes copied but not delivered.
+    #[must_use]
+    pub fn wasted(self, wasted: u64) -> Self {
+        self.counting(Counters {
+            wasted,
+            ..Counters::default()
+        })
+    }
+
     /// Makes it a row of the process with this role.
     #[must_use]
     pub fn of(mut self, process: &str) -> Self {
