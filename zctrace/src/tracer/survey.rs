@@ -13,6 +13,7 @@ pub fn survey(config: &Config, _self_test: bool) -> Result<Survey, Error> {
     Ok(Survey {
         backend: session.backend().to_owned(),
         probes,
+        self_tested: false,
     })
 }
 
