@@ -31,6 +31,8 @@ pub enum Outcome {
     Attached(Way),
     /// It is not.
     Refused(Refusal),
+    /// It was, in this way, but known bytes went by unseen: it counts as not there.
+    Silent(Way),
     /// Others see what it would see.
     NotNeeded,
 }
@@ -47,7 +49,7 @@ impl Attempt {
     pub const fn refusal(&self) -> Option<&Refusal> {
         match &self.outcome {
             Outcome::Refused(refusal) => Some(refusal),
-            Outcome::Attached(_) | Outcome::NotNeeded => None,
+            Outcome::Attached(_) | Outcome::Silent(_) | Outcome::NotNeeded => None,
         }
     }
 }
@@ -334,6 +336,11 @@ pub(super) fn coverage(attempts: &[Attempt]) -> Coverage {
     for Attempt { probe, outcome } in attempts {
         match outcome {
             Outcome::NotNeeded => {}
+            Outcome::Silent(way) => coverage.refused.push(Refused {
+                probe: probe.name.to_owned(),
+                reason: format!("{} is attached, but known bytes went by unseen", way.symbol),
+                lost: probe.lost.to_owned(),
+            }),
             Outcome::Attached(_) => coverage.attached.push(probe.name.to_owned()),
             Outcome::Refused(Refusal {
                 errno,
