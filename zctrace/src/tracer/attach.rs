@@ -44,6 +44,16 @@ impl Attempt {
         matches!(self.outcome, Outcome::Attached(_))
     }
 
+    /// Whether this kernel has what the probe would see, and it is not seen.
+    #[must_use]
+    pub const fn is_gap(&self) -> bool {
+        match &self.outcome {
+            Outcome::Refused(refusal) => !refusal.absent,
+            Outcome::Silent(_) => true,
+            Outcome::Attached(_) | Outcome::NotNeeded => false,
+        }
+    }
+
     /// Why the probe does not take part.
     #[must_use]
     pub const fn refusal(&self) -> Option<&Refusal> {
@@ -63,6 +73,8 @@ pub struct Refusal {
     pub cause: String,
     /// The user asked for it.
     pub wanted: bool,
+    /// This kernel does not have it: nothing can go by unseen there.
+    pub absent: bool,
 }
 
 impl Refusal {
@@ -79,6 +91,7 @@ impl Refusal {
             errno: None,
             cause: cause.into(),
             wanted: false,
+            absent: false,
         }
     }
 }
@@ -265,14 +278,19 @@ fn attach_way(ebpf: &mut Ebpf, btf: &Btf, way: &Way, program: &str) -> Result<()
 /// A refusal for people.
 fn explain(error: &WayError, way: &Way) -> Refusal {
     let WayError::Program(error) = error else {
-        return Refusal::of(match error {
-            WayError::NoProgram => format!("this build has no program {}", way.program),
-            _ => format!(
-                "this kernel has no traceable {} {}",
-                what(way.kind),
-                way.symbol
-            ),
-        });
+        return match error {
+            WayError::NoProgram => {
+                Refusal::of(format!("this build has no program {}", way.program))
+            }
+            _ => Refusal {
+                absent: true,
+                ..Refusal::of(format!(
+                    "this kernel has no traceable {} {}",
+                    what(way.kind),
+                    way.symbol
+                ))
+            },
+        };
     };
     let errno = io_error(error).and_then(io::Error::raw_os_error);
     let cause = match errno {
@@ -300,6 +318,7 @@ fn explain(error: &WayError, way: &Way) -> Refusal {
         errno,
         cause,
         wanted: false,
+        absent: matches!(errno, Some(libc::ENOENT | libc::EADDRNOTAVAIL)),
     }
 }
 
@@ -346,6 +365,7 @@ pub(super) fn coverage(attempts: &[Attempt]) -> Coverage {
                 errno,
                 cause,
                 wanted: _,
+                absent: _,
             }) => coverage.refused.push(Refused {
                 probe: probe.name.to_owned(),
                 reason: match errno {

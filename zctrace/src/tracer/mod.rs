@@ -2,6 +2,7 @@
 
 mod attach;
 mod error;
+mod evidence;
 mod exercise;
 mod missed;
 mod names;
@@ -267,6 +268,7 @@ impl Session {
             let second = missed.get(format!("{name}{}", attach::TWIN).as_str());
             reading.loss.missed_runs += second.map_or(*first, |second| *first.min(second));
         }
+        evidence::weaken(&mut reading, &evidence::gaps(&self.attempts));
         Ok(reading)
     }
 }
