@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io};
 use aya::{
     Btf, Ebpf,
     maps::{Array, MapError},
-    programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError},
+    programs::{BtfTracePoint, FEntry, FExit, KProbe, KProbeError, Program, ProgramError},
 };
 use aya_obj::btf::BtfKind;
 use zctrace_common::Op;
@@ -292,6 +292,11 @@ fn explain(error: &WayError, way: &Way) -> Refusal {
             },
         };
     };
+    if let ProgramError::KProbeError(KProbeError::FileError { filename, .. }) = error
+        && filename.starts_with("/sys/bus/event_source")
+    {
+        return Refusal::of("this kernel has no kprobes (CONFIG_KPROBES, CONFIG_KPROBE_EVENTS)");
+    }
     let errno = io_error(error).and_then(io::Error::raw_os_error);
     let cause = match errno {
         Some(libc::EPERM) => format!(
