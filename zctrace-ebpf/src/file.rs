@@ -15,7 +15,7 @@ use crate::{
 pub(crate) enum Memory {
     /// The application's: a copy crosses the user boundary.
     User,
-    /// Pages of a pipe (`ITER_PIPE`, up to 6.4): references are put there, not copies.
+    /// Pages of a pipe (`ITER_PIPE`, up to 6.4): the page cache puts references there, others copy.
     Pipe,
     /// Other pages of the kernel.
     Kernel,
@@ -87,7 +87,7 @@ writer! { generic_perform_write iomap_file_buffered_write tty_write fuse_dev_wri
 fexit! {
     /// `already_read`, the third argument, is part of the result: what direct I/O read before.
     filemap_read(ctx) {
-        filled(ctx.arg(1), returned(ctx) - ctx.arg::<i64>(2));
+        filled_from_cache(ctx.arg(1), returned(ctx) - ctx.arg::<i64>(2));
     }
 }
 
