@@ -40,17 +40,25 @@ pub(crate) fn of_type(raw: u8) -> Memory {
     }
 }
 
-/// `bytes` went into `iter`.
+/// `bytes` were copied into `iter`.
 #[inline(always)]
 pub(crate) fn filled(iter: *const u8, bytes: i64) {
     if bytes > 0
         && let Some(task) = target::current()
     {
-        match memory(iter) {
-            Memory::User => account::saw_in(task, Acc::ToUser, bytes as u64),
-            Memory::Kernel => account::saw_in(task, Acc::SourceCopy, bytes as u64),
-            Memory::Pipe => {}
-        }
+        let acc = match memory(iter) {
+            Memory::User => Acc::ToUser,
+            Memory::Kernel | Memory::Pipe => Acc::SourceCopy,
+        };
+        account::saw_in(task, acc, bytes as u64);
+    }
+}
+
+/// `bytes` of the page cache went into `iter`: by reference if it is a pipe's, else copied.
+#[inline(always)]
+fn filled_from_cache(iter: *const u8, bytes: i64) {
+    if memory(iter) != Memory::Pipe {
+        filled(iter, bytes);
     }
 }
 
