@@ -97,7 +97,7 @@ fn an_unplugged_site_makes_its_bytes_unexplained() {
     let mut session = Session::start(&config).expect("a session");
     if session.backend() != "functions" {
         println!(
-            "SKIP: unplug: the {} backend has no sites",
+            "SKIP: an_unplugged_site_makes_its_bytes_unexplained: the {} backend has no sites",
             session.backend()
         );
         return;
