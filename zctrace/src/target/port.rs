@@ -101,11 +101,18 @@ fn holders(view: &View) -> (BTreeMap<u64, BTreeSet<u32>>, usize) {
             }
             Err(_) => continue,
         };
-        for fd in fds.flatten() {
-            if let FDTarget::Socket(inode) = fd.target {
-                holders.entry(inode).or_default().insert(pid);
+        let mut refused = false;
+        for fd in fds {
+            match fd.map(|fd| fd.target) {
+                Ok(FDTarget::Socket(inode)) => {
+                    holders.entry(inode).or_default().insert(pid);
+                }
+                // The list may be read where the links may not.
+                Err(ProcError::PermissionDenied(_)) => refused = true,
+                Ok(_) | Err(_) => {}
             }
         }
+        hidden += usize::from(refused);
     }
     (holders, hidden)
 }
