@@ -73,6 +73,7 @@ pub(super) fn build(job: Job, names: &[String]) -> Result<Built> {
     if !ended.status.success() {
         bail!("the tests do not build");
     }
+    built.tests.sort();
     (!built.tests.is_empty())
         .then_some(built)
         .context("cargo built no test program")
