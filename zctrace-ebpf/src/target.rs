@@ -95,7 +95,8 @@ fn add(tid: u32, flags: u32) {
             if let Some(overflow) = TASK_OVERFLOW.get_ptr_mut(slot) {
                 overflow.write_volatile(1);
             }
-            match TASKS.insert(tid, &NEW_TASK, BPF_NOEXIST) {
+            let template: &Task = &NEW_TASK;
+            match TASKS.insert(tid, template, BPF_NOEXIST) {
                 Ok(()) => {
                     if let Some(task) = TASKS.get_ptr_mut(tid) {
                         (*task).tid = u64::from(tid);
