@@ -58,15 +58,23 @@ fn adopt(tid: u32) -> Option<&'static mut Task> {
     TASKS.get_ptr_mut(tid).map(|task| unsafe { &mut *task })
 }
 
+/// What a new record starts from. In a map and not on the stack, which is small.
+static NEW_TASK: Task = Task::NEW;
+
 #[inline(never)]
 fn add(tid: u32, flags: u32) {
     const BPF_NOEXIST: u64 = 1;
     const EEXIST: i32 = 17;
-    let task = Task { flags, ..Task::NEW };
-    if let Err(error) = TASKS.insert(tid, task, BPF_NOEXIST)
-        && error != -EEXIST
-    {
-        account::lost();
+    match TASKS.insert(tid, &NEW_TASK, BPF_NOEXIST) {
+        Ok(()) => {
+            if let Some(task) = TASKS.get_ptr_mut(tid) {
+                // SAFETY: a map value. The thread is the current one or does not run yet; of one that
+                // was moved between cgroups, at most one operation is taken for a first one.
+                unsafe { (*task).flags |= flags };
+            }
+        }
+        Err(error) if error == -EEXIST => {}
+        Err(_) => account::lost(),
     }
 }
 

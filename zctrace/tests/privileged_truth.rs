@@ -3,14 +3,7 @@
 mod common;
 
 use common::{assert_conservation, differences, ran, strictness, trace_traffic};
-use zctrace::{ledger::Loss, workload::compare::Strictness};
-
-/// Families whose classes no backend can tell: they may be unexplained, never wrong. Each is a case
-/// of docs/probes.md.
-const LIMITS: &[(&str, &str)] = &[(
-    "awkward-hole-tmpfs",
-    "reads of tmpfs files with holes stay unexplained",
-)];
+use zctrace::ledger::Loss;
 
 #[test]
 #[ignore = "needs root and BPF"]
@@ -22,14 +15,6 @@ fn every_family_is_accounted_for_to_the_byte() {
     let mut wrong = Vec::new();
     let mut right = 0;
     for outcome in report.traffic.iter().filter(|outcome| ran(outcome)) {
-        let limit = LIMITS.iter().find(|(name, _)| *name == outcome.name);
-        let strictness = match limit {
-            Some((name, why)) => {
-                println!("LIMIT: {name}: {why}");
-                Strictness::Inferred { faults: true }
-            }
-            None => strictness,
-        };
         let lines = differences(outcome, &snapshot.processes, strictness);
         if lines.is_empty() {
             right += 1;
