@@ -25,7 +25,7 @@ pub(crate) struct DoctorArgs {
     json: bool,
 
     /// Send known bytes through every family: a probe that can be attached can still be silent
-    #[arg(long)]
+    #[arg(long, hide = true)]
     self_test: bool,
 
     /// Show the probes that are as they should be, too
