@@ -66,11 +66,7 @@ fn adopt(tid: u32) -> Option<&'static mut Task> {
     if tgid == setting!(own_tgid) || tid == 0 {
         return None;
     }
-    let kthread = if is_kernel_thread() {
-        Task::KTHREAD
-    } else {
-        0
-    };
+    let kthread = if is_kernel_thread() { Task::KTHREAD } else { 0 };
     add(tid, Task::FRESH | kthread);
     // SAFETY: as in `current`.
     TASKS.get_ptr_mut(tid).map(|task| unsafe { &mut *task })

@@ -68,6 +68,7 @@ fn survey(self_test: bool) -> Result<Survey, String> {
         by: By::Nothing,
         without: Vec::new(),
         own_cost: false,
+        audit: None,
         max_rows: 1,
     };
     tracer::survey(&config, self_test).map_err(|error| error.to_string())

@@ -154,6 +154,7 @@ impl From<Dimension> for By {
 /// Runs `stat`; the result is the exit code.
 pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
     let ready = args.measure.ready_fd.map(inherited).transpose()?;
+    let audit = args.measure.audited()?;
     let plan = Plan {
         subject: args.target.subject()?,
         follow: !args.target.no_follow,
@@ -161,7 +162,7 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
         by: args.measure.by.map_or(By::Nothing, Into::into),
         without: args.measure.without_probe,
         own_cost: args.measure.own_cost,
-        audit: args.measure.audited()?,
+        audit,
         duration: args.measure.duration,
         interval: args.measure.interval,
         ready,
@@ -179,7 +180,9 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
         Some(status) => code_of(status),
         None => 0,
     };
-    let refused = outcome.audit.is_some_and(|(_, setup)| setup.refused.is_some());
+    let refused = outcome
+        .audit
+        .is_some_and(|(_, setup)| setup.refused.is_some());
     Ok(if code == 0 && refused {
         NOT_MEASURED
     } else {

@@ -71,7 +71,11 @@ fn table(document: &Document, surface: Surface) -> String {
         ]);
         for item in &row.items {
             let hits = item.hits.map_or_else(String::new, |hits| {
-                format!(" in {} {}", count(hits), if hits == 1 { "call" } else { "calls" })
+                format!(
+                    " in {} {}",
+                    count(hits),
+                    if hits == 1 { "call" } else { "calls" }
+                )
             });
             let line = format!("{}{hits}: {}", signed(item.bytes), printable(&item.what));
             table.text(Cell::new(&line, palette.faint), 4);
@@ -125,7 +129,7 @@ mod tests {
     fn document(routines: Vec<Comparison>) -> Document {
         Document {
             schema: SCHEMA.into(),
-            stat: samples::server(),
+            stat: samples::normal(),
             routines,
             left_out: Vec::new(),
             refused: None,
@@ -166,7 +170,7 @@ mod tests {
             }),
             ..Setup::default()
         };
-        let document = Document::new(samples::server(), &Counts::default(), &setup);
+        let document = Document::new(samples::normal(), &Counts::default(), &setup);
         let text = report(&document, Surface::FILE);
         assert!(text.contains("Nothing could be audited: no breakpoints."));
         assert!(text.contains("What helps: another kernel."));

@@ -203,7 +203,12 @@ fn arguments(routine: &Routine, types: &Types) -> Result<AuditRoutine, String> {
             .position(|name| names.contains(&name.as_str()))?;
         u32::try_from(position).ok().filter(|&index| index < 4)
     };
-    let unexpected = || format!("this kernel's has other arguments: {}", parameters.join(", "));
+    let unexpected = || {
+        format!(
+            "this kernel's has other arguments: {}",
+            parameters.join(", ")
+        )
+    };
     let bytes = find(&["bytes", "len", "n"]).ok_or_else(unexpected)?;
     let iterator = match routine.iterator {
         Some(_) => find(&["i", "iter", "from", "to"])
@@ -277,7 +282,13 @@ fn explain(error: &SetError) -> Refusal {
         ),
         _ => {
             let text = error.to_string();
-            let line: String = text.lines().next().unwrap_or_default().chars().take(160).collect();
+            let line: String = text
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .take(160)
+                .collect();
             (line, "see what the kernel allows: zctrace doctor")
         }
     };

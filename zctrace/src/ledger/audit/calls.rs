@@ -92,11 +92,7 @@ const CALLERS: &[Calls] = &[
     Calls {
         name: "io_submit",
         op: "aio",
-        calls: &[
-            libc::SYS_io_submit,
-            libc::SYS_io_getevents,
-            libc::SYS_io_pgetevents,
-        ],
+        calls: &[libc::SYS_io_submit, libc::SYS_io_getevents],
         direction: Direction::ToUser,
     },
     Calls {

@@ -312,10 +312,7 @@ fn explain(caller: Caller, seen: u64, catalog: u64, entry: &mut Ledger, items: &
         inferred,
     );
     let unexplained = take(&mut entry.unexplained);
-    item(
-        format!("{name}: unexplained in the ledger"),
-        unexplained,
-    );
+    item(format!("{name}: unexplained in the ledger"), unexplained);
     item(
         format!("{name}: copied again after a page fault, or for calls that failed or did not end"),
         signed(rest),
@@ -338,11 +335,7 @@ fn enter_copies(
     evidence: &str,
 ) {
     let home = caller.direction();
-    for direction in [
-        Direction::ToUser,
-        Direction::FromUser,
-        Direction::InKernel,
-    ] {
+    for direction in [Direction::ToUser, Direction::FromUser, Direction::InKernel] {
         let copies = match direction {
             Direction::ToUser => totals.copied_to_user,
             Direction::FromUser => totals.copied_from_user,

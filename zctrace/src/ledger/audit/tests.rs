@@ -152,7 +152,10 @@ fn other_callers_are_named() {
         ]
     );
     let row = of(&rows, "_copy_to_iter", Direction::InKernel);
-    assert_eq!((row.items[0].what.as_str(), row.items[0].bytes), ("execve", 256));
+    assert_eq!(
+        (row.items[0].what.as_str(), row.items[0].bytes),
+        ("execve", 256)
+    );
 }
 
 #[test]
@@ -200,7 +203,10 @@ fn a_datagram_is_copied_by_either_routine() {
             ("csum_and_copy_from_iter_full", false, libc::SYS_sendto, 40),
         ]),
     );
-    for (routine, bytes) in [("_copy_from_iter", 60), ("csum_and_copy_from_iter_full", 40)] {
+    for (routine, bytes) in [
+        ("_copy_from_iter", 60),
+        ("csum_and_copy_from_iter_full", 40),
+    ] {
         let row = of(&rows, routine, Direction::FromUser);
         assert_eq!((row.catalog_bytes, row.difference), (Some(bytes), Some(0)));
     }
