@@ -8,7 +8,10 @@ use super::{
     escape::printable,
     style::{Surface, paint},
 };
-use crate::ledger::audit::{Comparison, Direction, Document};
+use crate::ledger::{
+    audit::{Comparison, Direction, Document},
+    ratio,
+};
 
 /// What every audit must say about itself.
 const SCOPE: &str = "Breakpoints see what the routines are called for: a copy that is cut short by \
@@ -57,6 +60,7 @@ fn table(document: &Document, surface: Surface) -> String {
         column("routine", Align::Left, Some((29, 16))),
         column("hits", Align::Right, None),
         column("breakpoint", Align::Right, None),
+        column("not I/O", Align::Right, None),
         column("ledger", Align::Right, None),
         column("difference", Align::Right, Some((10, 9))),
     ]);
@@ -66,6 +70,7 @@ fn table(document: &Document, surface: Surface) -> String {
             Cell::new(&name, palette.strong),
             Cell::unbroken(&count(row.hits), Style::new()),
             Cell::unbroken(&bytes(row.breakpoint_bytes), Style::new()),
+            Cell::unbroken(&bytes(row.other_bytes), Style::new()),
             Cell::unbroken(&row.catalog_bytes.map_or("-".into(), bytes), Style::new()),
             Cell::unbroken(&difference(row), style(row, surface)),
         ]);
@@ -96,21 +101,30 @@ const fn direction(direction: Direction) -> &'static str {
 const NOTABLE: f64 = 0.001;
 
 fn style(row: &Comparison, surface: Surface) -> Style {
-    match row.difference_share {
-        Some(share) if share.abs() >= NOTABLE => surface.palette.warning,
-        None if row.difference.is_some_and(|difference| difference != 0) => surface.palette.alarm,
-        _ => surface.palette.good,
+    match (row.disagreement(), disagreement_share(row)) {
+        (None | Some(0), _) => Style::new(),
+        (Some(_), Some(share)) if share < NOTABLE => surface.palette.good,
+        (Some(_), Some(_)) => surface.palette.warning,
+        (Some(_), None) => surface.palette.alarm,
     }
 }
 
 fn difference(row: &Comparison) -> String {
-    match (row.difference, row.difference_share) {
+    match (row.disagreement(), disagreement_share(row)) {
         (None, _) => "-".into(),
         (Some(0), _) => "none".into(),
-        (Some(difference), None) => signed(difference),
-        (Some(_), Some(share)) if share.abs() < 0.00005 => "<0.01 %".into(),
-        (Some(_), Some(share)) => format!("{:+.2} %", share * 100.0),
+        (Some(bytes), None) => signed(bytes),
+        (Some(_), Some(share)) if share < 0.000_05 => "<0.01 %".into(),
+        (Some(bytes), Some(share)) => {
+            let sign = if bytes < 0 { '-' } else { '+' };
+            format!("{sign}{:.2} %", share * 100.0)
+        }
     }
+}
+
+/// How much they differ by, of what the ledger has.
+fn disagreement_share(row: &Comparison) -> Option<f64> {
+    ratio(row.disagreement()?.unsigned_abs(), row.catalog_bytes?)
 }
 
 fn signed(number: i64) -> String {
@@ -143,21 +157,30 @@ mod tests {
                 routine: "_copy_to_iter".into(),
                 direction: Direction::ToUser,
                 hits: 4096,
-                breakpoint_bytes: 16_777_248,
+                breakpoint_bytes: 16_777_256,
+                other_bytes: 32,
                 catalog_bytes: Some(16_777_216),
-                difference: Some(32),
-                difference_share: Some(0.000_001_9),
-                items: vec![Item {
-                    what: "getrandom".into(),
-                    bytes: 32,
-                    hits: Some(1),
-                }],
+                difference: Some(40),
+                difference_share: Some(0.000_002_4),
+                items: vec![
+                    Item {
+                        what: "getrandom".into(),
+                        bytes: 32,
+                        hits: Some(1),
+                    },
+                    Item {
+                        what: "read: unexplained in the ledger".into(),
+                        bytes: 8,
+                        hits: None,
+                    },
+                ],
             }]),
             Surface::FILE,
         );
         assert!(text.contains("_copy_to_iter, to user"), "{text}");
         assert!(text.contains("<0.01 %"), "{text}");
         assert!(text.contains("+32 B in 1 call: getrandom"), "{text}");
+        assert!(text.contains("+8 B: read: unexplained"), "{text}");
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }
 

@@ -117,6 +117,8 @@ pub struct Comparison {
     pub hits: u64,
     /// Bytes that it was called for.
     pub breakpoint_bytes: u64,
+    /// Those of them for callers that are no operations of the ledger: `execve`, `getrandom` …
+    pub other_bytes: u64,
     /// Bytes that the ledger says it copied; `None` where the ledger has no such copies.
     pub catalog_bytes: Option<u64>,
     /// The first less the second.
@@ -137,6 +139,15 @@ pub struct Item {
     pub bytes: i64,
     /// Calls; `None` where a part of the calls' bytes is meant.
     pub hits: Option<u64>,
+}
+
+impl Comparison {
+    /// What breakpoint and ledger differ by where both count: the difference without other callers.
+    #[must_use]
+    pub fn disagreement(&self) -> Option<i64> {
+        self.difference
+            .map(|difference| difference.saturating_sub(signed(self.other_bytes)))
+    }
 }
 
 impl Document {
@@ -241,6 +252,7 @@ impl Row {
         let hits = all().map(|count| count.hits).sum();
         let breakpoint_bytes: u64 = all().map(|count| count.bytes).sum();
         let catalog_bytes: u64 = self.catalog.values().sum();
+        let other_bytes = self.others.values().map(|count| count.bytes).sum();
         let mut items = Vec::new();
         if routine.iterator.is_none() {
             for (caller, count) in std::mem::take(&mut self.seen) {
@@ -272,6 +284,7 @@ impl Row {
             direction,
             hits,
             breakpoint_bytes,
+            other_bytes,
             catalog_bytes: compared.then_some(catalog_bytes),
             difference: compared.then_some(difference),
             difference_share: share(difference, breakpoint_bytes).filter(|_| compared),

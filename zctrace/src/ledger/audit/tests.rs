@@ -92,6 +92,8 @@ fn audit(paths: Vec<Path>, counts: &Counts) -> Vec<Comparison> {
     for row in &document.routines {
         let sum: i64 = row.items.iter().map(|item| item.bytes).sum();
         assert_eq!(Some(sum), row.difference, "{row:?}");
+        let disagreement = sum - i64::try_from(row.other_bytes).unwrap();
+        assert_eq!(row.disagreement(), Some(disagreement));
     }
     document.routines
 }
