@@ -8,6 +8,7 @@ mod apt;
 mod bench;
 mod binaries;
 mod demo;
+mod docs;
 mod job;
 mod paths;
 mod setup;
@@ -29,6 +30,7 @@ enum Task {
     Test(test::Options),
     Vm(Box<vm::Options>),
     Bench(bench::Options),
+    Docs(docs::Options),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Task::Setup(options) => setup::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Docs(options) => docs::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Vm(options) => vm::run(&options),
     };

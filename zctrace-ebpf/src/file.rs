@@ -15,7 +15,7 @@ use crate::{
 pub(crate) enum Memory {
     /// The application's: a copy crosses the user boundary.
     User,
-    /// Pages of a pipe (`ITER_PIPE`, up to 6.4): references are put there, not copies.
+    /// Pages of a pipe (`ITER_PIPE`, up to 6.4): the page cache puts references there, others copy.
     Pipe,
     /// Other pages of the kernel.
     Kernel,
@@ -40,17 +40,25 @@ pub(crate) fn of_type(raw: u8) -> Memory {
     }
 }
 
-/// `bytes` went into `iter`.
+/// `bytes` were copied into `iter`.
 #[inline(always)]
 pub(crate) fn filled(iter: *const u8, bytes: i64) {
     if bytes > 0
         && let Some(task) = target::current()
     {
-        match memory(iter) {
-            Memory::User => account::saw_in(task, Acc::ToUser, bytes as u64),
-            Memory::Kernel => account::saw_in(task, Acc::SourceCopy, bytes as u64),
-            Memory::Pipe => {}
-        }
+        let acc = match memory(iter) {
+            Memory::User => Acc::ToUser,
+            Memory::Kernel | Memory::Pipe => Acc::SourceCopy,
+        };
+        account::saw_in(task, acc, bytes as u64);
+    }
+}
+
+/// `bytes` of the page cache went into `iter`: by reference if it is a pipe's, else copied.
+#[inline(always)]
+fn filled_from_cache(iter: *const u8, bytes: i64) {
+    if memory(iter) != Memory::Pipe {
+        filled(iter, bytes);
     }
 }
 
@@ -87,7 +95,7 @@ writer! { generic_perform_write iomap_file_buffered_write tty_write fuse_dev_wri
 fexit! {
     /// `already_read`, the third argument, is part of the result: what direct I/O read before.
     filemap_read(ctx) {
-        filled(ctx.arg(1), returned(ctx) - ctx.arg::<i64>(2));
+        filled_from_cache(ctx.arg(1), returned(ctx) - ctx.arg::<i64>(2));
     }
 }
 

@@ -36,8 +36,6 @@ const ANON_INODE_MAGIC: u64 = 0x0904_1934;
 pub(crate) enum Habit {
     /// Copies them at the border to user memory; lends its pages to a pipe.
     Cached,
-    /// Copies them at the border to user memory and into a pipe.
-    Copies,
     /// Copies them at the border to user memory; what it does with a pipe is not certain.
     CopiesUser,
     /// Takes pages by reference from a pipe, copies from and to user memory.

@@ -356,9 +356,11 @@ fn file_does_dma(object: u64, file: u64) -> bool {
     }
     let disk = kernel::pointer::<Probed>(device, offset!(bdev_disk));
     let name: [u8; 4] = Probed::load(disk, offset!(gendisk_name));
-    match name {
-        [b's' | b'v', b'd', _, _] => true,
-        [b'n', b'v', b'm', b'e'] | [b'x', b'v', b'd', _] | [b'm', b'm', b'c', b'b'] => true,
-        _ => false,
-    }
+    matches!(
+        name,
+        [b's' | b'v', b'd', _, _]
+            | [b'n', b'v', b'm', b'e']
+            | [b'x', b'v', b'd', _]
+            | [b'm', b'm', b'c', b'b']
+    )
 }

@@ -168,7 +168,7 @@ fexit! {
         let bytes = bytes as u32;
         let length: u32 = Typed::load(skb, offset!(skb_len));
         let linear = length - Typed::load::<u32>(skb, offset!(skb_data_len));
-        let in_head = if start < linear { linear - start } else { 0 };
+        let in_head = linear.saturating_sub(start);
         let in_head = if in_head < bytes { in_head } else { bytes };
         let copied = if in_head != 0 && head_is_locked(skb) { in_head } else { 0 };
         if copied != 0 {

@@ -72,15 +72,23 @@ fn adopt(tid: u32) -> Option<&'static mut Task> {
     TASKS.get_ptr_mut(tid).map(|task| unsafe { &mut *task })
 }
 
+/// What a new record starts from. In a map and not on the stack, which is small.
+static NEW_TASK: Task = Task::NEW;
+
 #[inline(never)]
 fn add(tid: u32, flags: u32) {
     const BPF_NOEXIST: u64 = 1;
     const EEXIST: i32 = 17;
-    let task = Task { flags, ..Task::NEW };
-    if let Err(error) = TASKS.insert(tid, task, BPF_NOEXIST)
-        && error != -EEXIST
-    {
-        account::lost();
+    match TASKS.insert(tid, &NEW_TASK, BPF_NOEXIST) {
+        Ok(()) => {
+            if let Some(task) = TASKS.get_ptr_mut(tid) {
+                // SAFETY: a map value. The thread is the current one or does not run yet; of one that
+                // was moved between cgroups, at most one operation is taken for a first one.
+                unsafe { (*task).flags |= flags };
+            }
+        }
+        Err(error) if error == -EEXIST => {}
+        Err(_) => account::lost(),
     }
 }
 
@@ -136,13 +144,9 @@ pub(crate) fn proc_slot(task: &mut Task) -> Option<u32> {
 /// Takes the name of a process from its first thread: other threads often have names of their own.
 #[inline(always)]
 fn name(process: &mut Proc, leader: *const u8) {
+    let comm = leader.wrapping_add(offset!(task_comm) as usize);
     // SAFETY: the helper writes at most the length of `comm` and checks the source.
-    unsafe {
-        let _ = bpf_probe_read_kernel_str_bytes(
-            leader.wrapping_add(offset!(task_comm) as usize),
-            &mut process.comm,
-        );
-    }
+    let _ = unsafe { bpf_probe_read_kernel_str_bytes(comm, &mut process.comm) };
 }
 
 /// Whether `task` (typed) is in the cgroup of [`Scope::Cgroup`] or below it.
@@ -210,8 +214,10 @@ tp_btf! {
         let tid: u32 = Typed::load(task, offset!(task_pid));
         if old_tid != tid && let Some(old) = TASKS.get_ptr(old_tid) {
             // A thread other than the first has called exec: it takes over the first one's id.
-            // SAFETY: the record of the current thread; copied from map to map.
-            if TASKS.insert(tid, unsafe { &*old }, 0).is_err() {
+            // Borrowed, so that it goes from map to map and not over the small stack.
+            // SAFETY: the record of the current thread.
+            let record: &Task = unsafe { &*old };
+            if TASKS.insert(tid, record, 0).is_err() {
                 account::lost();
             }
             let _ = TASKS.remove(old_tid);

@@ -1,9 +1,10 @@
 //! What every word of a report means: the sections of the documentation, by name.
 
 /// The pages, in the order in which they are listed.
-const PAGES: [&str; 2] = [
+const PAGES: [&str; 3] = [
     include_str!("../../docs/ledger.md"),
     include_str!("../../docs/operations.md"),
+    include_str!("../../docs/probes.md"),
 ];
 
 /// How unlike a name may be to be suggested, from 0 to 1.
@@ -57,7 +58,7 @@ fn parse(page: &'static str) -> Vec<Entry> {
                 entries.push(Entry {
                     group,
                     heading,
-                    text: text.trim(),
+                    text: text.split("<!--").next().unwrap_or_default().trim(),
                 });
             }
         }

@@ -83,3 +83,19 @@ fn the_csv_example_is_the_same_ledger() {
     csv::rows(&snapshot, &mut text).unwrap();
     assert_eq!(blocks("csv")[0], String::from_utf8(text).unwrap());
 }
+
+/// With `ZCTRACE_WRITE_DOCS` set, writes the page instead: `cargo xtask docs`.
+#[test]
+fn the_page_of_probes_is_the_catalog() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/probes.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let fresh = zctrace::catalog::page::refreshed(&page).expect("the markers are there");
+    if std::env::var_os("ZCTRACE_WRITE_DOCS").is_some() {
+        std::fs::write(path, fresh).unwrap();
+    } else {
+        assert_eq!(
+            page, fresh,
+            "docs/probes.md is stale: run `cargo xtask docs`"
+        );
+    }
+}

@@ -47,9 +47,17 @@ struct Operation {
 #[derive(Serialize, Deserialize)]
 struct Configuration {
     name: String,
+    #[serde(default)]
     command: Option<String>,
     /// Why it could not be measured.
+    #[serde(default)]
     reason: Option<String>,
+    /// How zctrace traced.
+    #[serde(default)]
+    backend: Option<String>,
+    /// How many probes it had attached.
+    #[serde(default)]
+    probes: Option<u32>,
     /// Per call of each operation.
     instructions: serde_json::Map<String, serde_json::Value>,
 }
@@ -213,7 +221,11 @@ fn print(document: &Document) {
     }
     for configuration in &document.configurations {
         if let Some(command) = &configuration.command {
-            println!("{:<18}{command}", configuration.name);
+            print!("{:<18}{command}", configuration.name);
+            if let (Some(backend), Some(probes)) = (&configuration.backend, configuration.probes) {
+                print!("    [{backend}, {probes} probes]");
+            }
+            println!();
         }
     }
 }
@@ -227,8 +239,8 @@ mod tests {
         let measured: Measured = serde_json::from_value(serde_json::json!({
             "operations": [{"name": "pread", "about": "one byte"}],
             "configurations": [
-                {"name": "nothing", "command": null, "reason": null, "instructions": {"pread": 100.0}},
-                {"name": "target", "command": "x", "reason": null, "instructions": {"pread": 150.0}},
+                {"name": "nothing", "instructions": {"pread": 100.0}},
+                {"name": "target", "command": "x", "instructions": {"pread": 150.0}},
                 {"name": "other", "command": "y", "reason": "refused", "instructions": {}},
             ],
         }))

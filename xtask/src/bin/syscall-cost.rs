@@ -26,7 +26,7 @@ use nix::{
     },
     unistd::{Pid, getppid, pipe, read, write},
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// An odd number: the median is a round that was measured.
 const ROUNDS: usize = 31;
@@ -56,16 +56,15 @@ fn main() -> Result<()> {
     let options = Options::parse();
     let mut operations = operations(&options)?;
     let me = std::process::id().to_string();
-    let mut other = Tracer(
+    let mut other = Tracer::new(
         Command::new("sleep")
             .arg("100000")
             .spawn()
             .context("sleep")?,
     );
-    let other_pid = other.0.id().to_string();
+    let other_pid = other.child.id().to_string();
 
-    let mut results = Vec::new();
-    results.push(result("nothing", None, Ok(()), &mut operations)?);
+    let mut results = vec![untraced("nothing", &mut operations)?];
     for (name, arguments) in [
         ("target", &["-p", &me][..]),
         ("other", &["-p", &other_pid]),
@@ -73,25 +72,17 @@ fn main() -> Result<()> {
         ("system", &[]),
     ] {
         let shown = format!("zctrace stat {}", arguments.join(" "));
-        results.push(traced(
-            name,
-            &shown,
-            zctrace(&options, arguments),
-            &mut operations,
-        )?);
+        let tracer = zctrace(&options, arguments);
+        results.push(traced(name, shown.trim_end(), tracer, &mut operations)?);
     }
     if let Some(program) = &options.bpftrace {
         const SCRIPT: &str = "kretfunc:shmem_file_read_iter { @[pid] = sum(retval); }";
         let shown = format!("bpftrace -e '{SCRIPT}'");
-        results.push(traced(
-            "bpftrace",
-            &shown,
-            bpftrace(program, SCRIPT),
-            &mut operations,
-        )?);
+        let tracer = bpftrace(program, SCRIPT);
+        results.push(traced("bpftrace", &shown, tracer, &mut operations)?);
     }
     // What was detached must have left nothing behind.
-    results.push(result("nothing-again", None, Ok(()), &mut operations)?);
+    results.push(untraced("nothing-again", &mut operations)?);
     other.end()?;
 
     let described: Vec<_> = operations
@@ -103,56 +94,79 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+fn untraced(name: &str, operations: &mut [Operation]) -> Result<Value> {
+    Ok(json!({"name": name, "instructions": measure(operations)?}))
+}
+
 /// Measures with a tracer, and ends it. One that does not attach is part of the result.
 fn traced(
     name: &str,
     command: &str,
     tracer: Result<Tracer>,
     operations: &mut [Operation],
-) -> Result<serde_json::Value> {
+) -> Result<Value> {
     eprintln!("measuring with {command}");
-    match tracer {
-        Ok(mut tracer) => {
-            let measured = result(name, Some(command), Ok(()), operations);
-            tracer.end()?;
-            measured
+    let mut tracer = match tracer {
+        Ok(tracer) => tracer,
+        Err(error) => {
+            let reason = format!("{error:#}");
+            let none = json!({});
+            return Ok(
+                json!({"name": name, "command": command, "reason": reason, "instructions": none}),
+            );
         }
-        Err(error) => result(name, Some(command), Err(error), operations),
-    }
-}
-
-fn result(
-    name: &str,
-    command: Option<&str>,
-    attached: Result<()>,
-    operations: &mut [Operation],
-) -> Result<serde_json::Value> {
-    let mut instructions = serde_json::Map::new();
-    if attached.is_ok() {
-        for operation in operations {
-            instructions.insert(operation.name.to_owned(), operation.measure()?.into());
-        }
-    }
+    };
+    let instructions = measure(operations)?;
+    tracer.end()?;
+    let report = tracer.report()?;
     Ok(json!({
         "name": name,
         "command": command,
-        "reason": attached.err().map(|error| format!("{error:#}")),
         "instructions": instructions,
+        "backend": report["backend"],
+        "probes": report["coverage"]["attached"].as_array().map(Vec::len),
     }))
 }
 
+fn measure(operations: &mut [Operation]) -> Result<Map<String, Value>> {
+    let mut instructions = Map::new();
+    for operation in operations {
+        instructions.insert(operation.name.to_owned(), operation.measure()?.into());
+    }
+    Ok(instructions)
+}
+
 /// A tracer that is attached, or what else runs beside us.
-struct Tracer(Child);
+struct Tracer {
+    child: Child,
+    /// Where it writes what it saw.
+    report: Option<PathBuf>,
+}
 
 impl Tracer {
+    fn new(child: Child) -> Self {
+        Self {
+            child,
+            report: None,
+        }
+    }
+
+    fn report(&self) -> Result<Value> {
+        let Some(path) = &self.report else {
+            return Ok(Value::Null);
+        };
+        let text = fs::read(path).context("reading zctrace's report")?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+
     /// Ends it and waits until the kernel has let go of all that was attached.
     fn end(&mut self) -> Result<()> {
-        let pid = Pid::from_raw(i32::try_from(self.0.id())?);
+        let pid = Pid::from_raw(i32::try_from(self.child.id())?);
         kill(pid, Signal::SIGINT)?;
         let begin = Instant::now();
-        while self.0.try_wait()?.is_none() {
+        while self.child.try_wait()?.is_none() {
             if begin.elapsed() > Duration::from_mins(1) {
-                self.0.kill()?;
+                self.child.kill()?;
             }
             thread::sleep(Duration::from_millis(10));
         }
@@ -165,18 +179,19 @@ impl Tracer {
 impl Drop for Tracer {
     fn drop(&mut self) {
         // Fails only for a child that has ended.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 fn zctrace(options: &Options, arguments: &[&str]) -> Result<Tracer> {
+    let report = options.directory.join("report");
     let mut child = Command::new(&options.zctrace)
         .arg("stat")
         .args(arguments)
         // The report goes to a file, which leaves standard output for the news.
         .args(["--json", "--ready-fd", "1", "-o"])
-        .arg(options.directory.join("report"))
+        .arg(&report)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -192,11 +207,14 @@ fn zctrace(options: &Options, arguments: &[&str]) -> Result<Tracer> {
         let status = child.wait()?;
         bail!("{status}: {}", why.trim());
     }
-    Ok(Tracer(child))
+    Ok(Tracer {
+        child,
+        report: Some(report),
+    })
 }
 
 fn bpftrace(program: &PathBuf, script: &str) -> Result<Tracer> {
-    let mut tracer = Tracer(
+    let mut tracer = Tracer::new(
         Command::new(program)
             .args(["-e", script])
             .stdin(Stdio::null())
@@ -208,7 +226,7 @@ fn bpftrace(program: &PathBuf, script: &str) -> Result<Tracer> {
     let begin = Instant::now();
     // It does not say when it has attached; the kernel does.
     while begin.elapsed() < Duration::from_mins(2) {
-        if let Some(status) = tracer.0.try_wait()? {
+        if let Some(status) = tracer.child.try_wait()? {
             bail!("{status}");
         }
         if fs::read_to_string("/sys/kernel/tracing/enabled_functions")?

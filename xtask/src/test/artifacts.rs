@@ -11,8 +11,8 @@ use crate::{job::Job, paths};
 /// The package whose integration tests are run here.
 pub(super) const PACKAGE: &str = "zctrace";
 
-/// The names of the package's integration tests that begin with `prefix`.
-pub(super) fn integration_tests(prefix: &str) -> Vec<String> {
+/// The names of the package's integration tests: those that need root, or the others.
+pub(super) fn integration_tests(privileged: bool) -> Vec<String> {
     let tests = paths::root().join(PACKAGE).join("tests");
     let mut names: Vec<String> = std::fs::read_dir(tests)
         .into_iter()
@@ -23,7 +23,7 @@ pub(super) fn integration_tests(prefix: &str) -> Vec<String> {
             let is_test = path.extension().is_some_and(|extension| extension == "rs")
                 || path.join("main.rs").exists();
             let name = path.file_stem()?.to_str()?.to_owned();
-            (is_test && name.starts_with(prefix)).then_some(name)
+            (is_test && name.starts_with("privileged") == privileged).then_some(name)
         })
         .collect();
     names.sort();
@@ -73,6 +73,7 @@ pub(super) fn build(job: Job, names: &[String]) -> Result<Built> {
     if !ended.status.success() {
         bail!("the tests do not build");
     }
+    built.tests.sort();
     (!built.tests.is_empty())
         .then_some(built)
         .context("cargo built no test program")

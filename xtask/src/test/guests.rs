@@ -40,7 +40,7 @@ const PROGRAMS: [&str; 12] = [
 ];
 
 pub(super) fn run(kernels: &[Series], filter: Option<&str>) -> Result<Vec<Row>> {
-    let names = artifacts::integration_tests("privileged");
+    let names = artifacts::integration_tests(true);
     if names.is_empty() {
         return Ok(vec![Row {
             layer: Layer::Vm,

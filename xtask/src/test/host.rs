@@ -21,12 +21,14 @@ fn cargo_test() -> Job {
 }
 
 pub(super) fn unit(filter: Option<&str>) -> Result<Tally> {
-    let job = cargo_test().args(["--locked", "--no-fail-fast", "--lib", "--bins"]);
-    run_tests("unit", &job.args(filter))
+    let job = || cargo_test().args(["--locked", "--no-fail-fast"]);
+    let mut tally = run_tests("unit", &job().args(["--lib", "--bins"]).args(filter))?;
+    tally.add(run_tests("doc", &job().arg("--doc").args(filter))?);
+    Ok(tally)
 }
 
 pub(super) fn cli(filter: Option<&str>) -> Result<Tally> {
-    let names = artifacts::integration_tests("cli");
+    let names = artifacts::integration_tests(false);
     if names.is_empty() {
         return Ok(Tally::skipped("there are no tests of the command line"));
     }
@@ -39,7 +41,7 @@ pub(super) fn cli(filter: Option<&str>) -> Result<Tally> {
 
 /// Built as the user, run as root.
 pub(super) fn running(filter: Option<&str>) -> Result<Tally> {
-    let names = artifacts::integration_tests("privileged");
+    let names = artifacts::integration_tests(true);
     if names.is_empty() {
         return Ok(Tally::skipped("there are no privileged tests"));
     }

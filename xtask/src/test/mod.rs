@@ -46,9 +46,9 @@ pub(crate) struct Options {
 enum Layer {
     /// Formatting, clippy, documentation, licences.
     Lint,
-    /// The library's and binaries' own tests.
+    /// The libraries' and binaries' own tests, and the examples in their documentation.
     Unit,
-    /// The command line, as a user types it.
+    /// The command line, as a user types it, and the documents.
     Cli,
     /// What needs root, on the running kernel.
     Running,

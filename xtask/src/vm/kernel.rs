@@ -263,6 +263,8 @@ impl Apt {
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
             // A mirror that lags behind will do: signatures are still checked.
             "Acquire::Check-Valid-Until=false".to_owned(),
+            // Else an archive that cannot be reached is only a warning.
+            "APT::Update::Error-Mode=any".to_owned(),
             "Acquire::Retries=2".to_owned(),
             "Acquire::http::Timeout=30".to_owned(),
         ];

@@ -8,6 +8,7 @@ mod direct;
 mod fault;
 mod file;
 mod interface;
+pub mod page;
 mod pipe;
 mod reflink;
 mod socket;

@@ -36,7 +36,7 @@ pub(crate) struct DoctorArgs {
 
 /// Runs `doctor`; the result is the exit code.
 pub(crate) fn run(args: &DoctorArgs) -> Result<u8, Failure> {
-    let document = Facts::gather(survey(args.self_test), args.self_test).conclude();
+    let document = Facts::gather(survey(args.self_test)).conclude();
     let mut sink = Sink::stdout();
     let surface = sink.surface();
     sink.write(|out| {

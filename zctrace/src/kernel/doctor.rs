@@ -66,6 +66,8 @@ pub struct Survey {
     pub backend: String,
     /// Every probe of the catalog.
     pub probes: Vec<ProbeReport>,
+    /// Known bytes were sent through every family.
+    pub self_tested: bool,
 }
 
 /// What zctrace may do.
@@ -111,7 +113,7 @@ pub struct Document {
     pub settings: Vec<Setting>,
     /// The kernel's build configuration.
     pub config: ConfigReport,
-    /// The probes with which known bytes were sent through each family.
+    /// Known bytes were sent through every family.
     pub self_tested: bool,
     /// The catalog against this kernel.
     pub probes: Vec<ProbeReport>,
@@ -132,14 +134,12 @@ pub struct Facts {
     pub config: Option<(String, KernelConfig)>,
     /// The catalog, or why it could not be tried.
     pub survey: Result<Survey, String>,
-    /// Whether known bytes were sent.
-    pub self_tested: bool,
 }
 
 impl Facts {
     /// Gathers what does not take attaching anything.
     #[must_use]
-    pub fn gather(survey: Result<Survey, String>, self_tested: bool) -> Self {
+    pub fn gather(survey: Result<Survey, String>) -> Self {
         let kernel = super::release();
         let config = KernelConfig::running(&kernel)
             .map(|(path, config)| (path.display().to_string(), config));
@@ -149,7 +149,6 @@ impl Facts {
             settings: settings::running(),
             config,
             survey,
-            self_tested,
         }
     }
 
@@ -205,7 +204,7 @@ impl Facts {
             },
             settings: self.settings,
             config: ConfigReport { source, options },
-            self_tested: self.self_tested,
+            self_tested: survey.self_tested,
             probes: survey.probes,
             advice,
         }
@@ -293,8 +292,8 @@ pub(crate) mod tests {
                     probe("filemap_read", ProbeStatus::Attached),
                     probe("do_wp_page", ProbeStatus::Refused),
                 ],
+                self_tested: false,
             }),
-            self_tested: false,
         }
     }
 

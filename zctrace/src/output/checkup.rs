@@ -1,5 +1,7 @@
 //! The document of `doctor` for people.
 
+use std::collections::BTreeSet;
+
 use anstyle::Style;
 
 use super::{
@@ -11,6 +13,9 @@ use crate::kernel::{
     doctor::{Document, ProbeReport, ProbeStatus},
     settings::Effect,
 };
+
+/// From this number on, probes refused for the same reason are one line.
+const MANY: usize = 4;
 
 /// The whole report; `all` shows the probes that are as they should be, too.
 #[must_use]
@@ -90,7 +95,7 @@ fn table(rows: Vec<Entry>, surface: Surface) -> String {
     };
     let mut table = Columns::new(vec![
         column(None),
-        column(Some((24, 12))),
+        column(Some((28, 12))),
         column(Some((16, 8))),
         column(Some((30, 14))),
     ]);
@@ -180,31 +185,69 @@ fn summary(probes: &[ProbeReport]) -> String {
 }
 
 fn probes(probes: &[ProbeReport], all: bool) -> Vec<Entry> {
-    probes
+    if all {
+        return probes.iter().map(probe).collect();
+    }
+    let mut entries = Vec::new();
+    let mut told = BTreeSet::new();
+    let notable =
+        |probe: &&ProbeReport| matches!(probe.status, ProbeStatus::Refused | ProbeStatus::Silent);
+    for one in probes.iter().filter(notable) {
+        let alike: Vec<_> = probes
+            .iter()
+            .filter(notable)
+            .filter(|other| (other.status, &other.cause) == (one.status, &one.cause))
+            .collect();
+        if alike.len() < MANY {
+            entries.push(probe(one));
+        } else if told.insert(&one.cause) {
+            entries.push(group(one, &alike));
+        }
+    }
+    entries
+}
+
+/// Probes that share a fate.
+fn group(one: &ProbeReport, alike: &[&ProbeReport]) -> Entry {
+    let examples: Vec<_> = alike
         .iter()
-        .filter(|probe| all || matches!(probe.status, ProbeStatus::Refused | ProbeStatus::Silent))
-        .map(|probe| {
-            let mark = match probe.status {
-                ProbeStatus::Attached => Mark::Good,
-                ProbeStatus::Refused => Mark::Limited,
-                ProbeStatus::Silent => Mark::Bad,
-                ProbeStatus::NotNeeded => Mark::Unknown,
-            };
-            let mut text = match (&probe.cause, probe.status) {
-                (Some(cause), _) => cause.clone(),
-                (None, status) => status.name().into(),
-            };
-            if matches!(probe.status, ProbeStatus::Refused | ProbeStatus::Silent) {
-                text = format!("{text}; lost: {}", probe.lost);
-            }
-            let value = if probe.symbol == probe.name {
-                probe.kind.clone()
-            } else {
-                format!("{} {}", probe.kind, probe.symbol)
-            };
-            Entry::new(mark, &probe.name, &value, &text)
-        })
-        .collect()
+        .take(2)
+        .map(|probe| probe.lost.as_str())
+        .collect();
+    let kinds: BTreeSet<_> = alike.iter().map(|probe| probe.kind.as_str()).collect();
+    let kinds: Vec<_> = kinds.into_iter().collect();
+    Entry {
+        name: format!("{} probes", alike.len()),
+        value: kinds.join(" "),
+        text: format!(
+            "{}; lost: {}, and more (--all lists them)",
+            one.cause.as_deref().unwrap_or(one.status.name()),
+            examples.join(", ")
+        ),
+        ..probe(one)
+    }
+}
+
+fn probe(probe: &ProbeReport) -> Entry {
+    let mark = match probe.status {
+        ProbeStatus::Attached => Mark::Good,
+        ProbeStatus::Refused => Mark::Limited,
+        ProbeStatus::Silent => Mark::Bad,
+        ProbeStatus::NotNeeded => Mark::Unknown,
+    };
+    let mut text = match (&probe.cause, probe.status) {
+        (Some(cause), _) => cause.clone(),
+        (None, status) => status.name().into(),
+    };
+    if matches!(probe.status, ProbeStatus::Refused | ProbeStatus::Silent) {
+        text = format!("{text}; lost: {}", probe.lost);
+    }
+    let value = if probe.symbol == probe.name {
+        probe.kind.clone()
+    } else {
+        format!("{} {}", probe.kind, probe.symbol)
+    };
+    Entry::new(mark, &probe.name, &value, &text)
 }
 
 fn verdict(document: &Document, surface: Surface) -> String {
@@ -269,6 +312,22 @@ mod tests {
     }
 
     #[test]
+    fn probes_refused_alike_are_one_line() {
+        let mut facts = facts();
+        if let Ok(survey) = &mut facts.survey {
+            for number in 0..9 {
+                let name = format!("site_{number}");
+                survey.probes.push(probe(&name, ProbeStatus::Refused));
+            }
+        }
+        let document = facts.conclude();
+        let few = report(&document, false, Surface::FILE);
+        assert!(few.contains("10 probes"), "{few}");
+        assert!(!few.contains("site_3"));
+        assert!(report(&document, true, Surface::FILE).contains("site_3"));
+    }
+
+    #[test]
     fn probes_that_are_fine_are_shown_on_request() {
         let mut facts = facts();
         if let Ok(survey) = &mut facts.survey {
@@ -280,6 +339,7 @@ mod tests {
                 .push(probe("copy_page", ProbeStatus::NotNeeded));
         }
         let document = facts.conclude();
+        assert!(!document.self_tested);
         let few = report(&document, false, Surface::FILE);
         assert!(few.contains("1 attached, 1 refused, 1 silent, 1 not needed"));
         assert!(!few.contains("filemap_read"));

@@ -6,7 +6,7 @@ use anstyle::Style;
 
 use super::{
     bytes::{bytes, copies_per_byte, count, duration, percent},
-    columns::{Align, Cell, Column, Columns, Narrow, unbroken},
+    columns::{Align, Cell, Column, Columns, Narrow, cut, unbroken},
     escape::printable,
     style::{Palette, Surface, paint},
 };
@@ -20,8 +20,10 @@ pub const SCOPE: &str = "copies by the kernel on behalf of I/O. Not seen: memcpy
 const WIDE: usize = 100;
 /// Below this width, headings are cut.
 const NARROW: usize = 72;
+/// Width of a target's name in the heading: a command can be a whole script.
+const MAX_NAME: usize = 100;
 /// Processes shown unless all are asked for.
-const MAX_PROCESSES: usize = 20;
+const MAX_PROCESSES: usize = 10;
 /// Data paths of a process shown unless all are asked for.
 const MAX_PATHS: usize = 20;
 
@@ -88,7 +90,7 @@ fn heading(snapshot: &Snapshot, surface: Surface) -> String {
 }
 
 fn named(target: &Target) -> String {
-    let value = printable(&target.value);
+    let value = cut(&printable(&target.value), MAX_NAME);
     match target.kind {
         TargetKind::Command => format!("`{value}`"),
         TargetKind::Pid if value.contains(',') => format!("processes {value}"),
@@ -161,7 +163,7 @@ fn body(snapshot: &Snapshot, options: Options) -> String {
         let text = "In kernel threads, for operations that cannot be told (not in the total):";
         table.text(Cell::new(text, palette.faint), 0);
         for work in &snapshot.unattributed {
-            let name = format!("  {}", printable(&work.thread));
+            let name = format!("    {}", printable(&work.thread));
             table.spanning(name, Style::new(), shape.numbers(&work.totals));
         }
     }
@@ -176,7 +178,7 @@ impl Shape {
             narrow: narrow.map(|(comfortable, least)| Narrow { comfortable, least }),
         };
         let mut columns = vec![
-            column("OPERATION", Align::Left, Some((17, 10))),
+            column("OPERATION", Align::Left, Some((19, 12))),
             column("OBJECT", Align::Left, Some((14, 9))),
         ];
         if self.by {
@@ -189,15 +191,15 @@ impl Shape {
         columns.push(column("MOVED", Align::Right, None));
         let copies = if self.narrow { "C/B" } else { "COPIES/B" };
         columns.push(column(copies, Align::Right, None));
-        columns.push(column("HOW", Align::Left, Some((24, 12))));
+        columns.push(column("HOW", Align::Left, Some((22, 12))));
         columns
     }
 
     fn process(self, process: &Process, all: bool, table: &mut Columns) {
         let name = format!("{} [{}]", printable(&process.comm), process.pid);
         let mut cells = self.numbers(&process.total);
-        if process.paths.len() == 1 {
-            // The only path says the same again, in the next line.
+        if process.paths.len() == 1 || !self.wide {
+            // The lines below say it again, and in more detail.
             let end = cells.len() - 1;
             cells[end] = Cell::default();
         }
@@ -205,7 +207,7 @@ impl Shape {
         let shown = if all { usize::MAX } else { MAX_PATHS };
         for path in process.paths.iter().take(shown) {
             let inferred = path.evidence == "inferred";
-            let mark = if inferred { "~" } else { " " };
+            let mark = if inferred { "  ~" } else { "   " };
             let style = if inferred {
                 self.palette.warning
             } else {
@@ -233,10 +235,10 @@ impl Shape {
                 rest.len(),
                 bytes(totals.moved)
             );
-            table.text(Cell::new(&text, self.palette.faint), 2);
+            table.text(Cell::new(&text, self.palette.faint), 4);
         }
         for line in states(process) {
-            table.text(Cell::new(&line, self.palette.faint), 2);
+            table.text(Cell::new(&line, self.palette.faint), 4);
         }
     }
 
@@ -507,7 +509,7 @@ mod tests {
         let one = snapshot.processes[0].clone();
         snapshot.processes = (1..=25).map(|pid| Process { pid, ..one.clone() }).collect();
         let text = report(&snapshot, options(80));
-        assert!(text.contains("and 5 more that moved 2.50 GiB"), "{text}");
+        assert!(text.contains("and 15 more that moved 7.50 GiB"), "{text}");
         let all = report(
             &snapshot,
             Options {

@@ -202,9 +202,14 @@ pub fn observe<M: Meter>(
         }
     };
     let mut resolved = target::resolve(&view, &spec)?;
+    // Attaching takes time, in which an id can go to another process; a descriptor cannot.
+    let mut alive = Alive::watch(&view, resolved.processes.iter().copied());
     let mut meter = attach(&config(&plan, &resolved))?;
     for tid in resolved.joined(&view)? {
         meter.add_task(tid)?;
+    }
+    if !resolved.processes.is_empty() && !alive.any(&view) {
+        return Err(target::Error::Ended.into());
     }
     let subject = match prepared {
         // It has done nothing yet that counts.
@@ -232,7 +237,7 @@ pub fn observe<M: Meter>(
     let life = match prepared {
         Some(prepared) => Life::Command(prepared.release()?),
         None if resolved.processes.is_empty() => Life::Endless,
-        None => Life::Processes(Alive::watch(&observation.view, resolved.processes)),
+        None => Life::Processes(alive),
     };
     observation.run(&plan, life, &signals, each)
 }
@@ -293,6 +298,20 @@ impl<M: Meter> Observation<M> {
         // The reading at the end of the duration, while a command is still ending.
         let mut closed: Option<(Counted, Duration)> = None;
         let exit_status = loop {
+            // Before any wait: the end may have come just now.
+            match &mut life {
+                Life::Command(command) => {
+                    if let Some(status) = command.try_wait() {
+                        break Some(status);
+                    }
+                }
+                Life::Processes(alive) => {
+                    if !alive.any(&self.view) {
+                        break None;
+                    }
+                }
+                Life::Endless => {}
+            }
             let elapsed = self.started.elapsed();
             let due = |time: Option<Duration>| time.filter(|_| closed.is_none());
             if due(plan.duration).is_some_and(|end| elapsed >= end) {
@@ -341,19 +360,6 @@ impl<M: Meter> Observation<M> {
                         return self.outcome(closed, None, None, each, plan);
                     }
                 }
-            }
-            match &mut life {
-                Life::Command(command) => {
-                    if let Some(status) = command.try_wait() {
-                        break Some(status);
-                    }
-                }
-                Life::Processes(alive) => {
-                    if !alive.any(&self.view) {
-                        break None;
-                    }
-                }
-                Life::Endless => {}
             }
         };
         signals.release();
@@ -687,6 +693,19 @@ mod tests {
         let snapshot = outcome.unwrap().snapshot;
         assert_eq!(snapshot.exit_status, None);
         ender.join().unwrap();
+    }
+
+    #[test]
+    fn processes_that_end_during_the_attaching_were_not_measured() {
+        let mut child = Child::new("sleep").arg("60").spawn().unwrap();
+        let plan = plan(Subject::Target(Spec::Pids(vec![child.id()])));
+        let attach = |_: &Config| {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            Ok(Fake::default())
+        };
+        let outcome = observe(plan, attach, &mut |_, _| Ok(()));
+        assert!(matches!(outcome, Err(Error::Target(target::Error::Ended))));
     }
 
     #[test]

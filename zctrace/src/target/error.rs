@@ -35,6 +35,9 @@ pub enum Error {
         /// Its name.
         comm: String,
     },
+    /// No process of the target is left.
+    #[error("the target ended while the probes were being attached")]
+    Ended,
     /// zctrace itself.
     #[error("{pid} is zctrace itself, which it leaves out")]
     Myself {
@@ -119,6 +122,10 @@ impl Error {
                 "trace the whole machine (no target): kernel threads are listed there".into()
             }
             Self::Zombie { .. } => "there is nothing left to trace".into(),
+            Self::Ended => {
+                "trace the command from its start: zctrace stat -- COMMAND; or its name: --comm"
+                    .into()
+            }
             Self::Myself { .. } => "choose another process".into(),
             Self::PidNamespace => {
                 "run it on the host or with `--pid=host`, or mount the host's procfs into the \
@@ -138,8 +145,12 @@ impl Error {
                 format!("give a path below {} instead", mount.display())
             }
             Self::NobodyListens { remedy, .. } => remedy.clone(),
+            Self::UnknownListener { hidden: 0, .. } => {
+                "the kernel itself may hold it (nfsd), or zctrace does; name a process with -p"
+                    .into()
+            }
             Self::UnknownListener { hidden, .. } => format!(
-                "{hidden} processes may not be looked into: run as root or with cap_sys_ptrace"
+                "{hidden} process(es) may not be looked into: run as root or with cap_sys_ptrace"
             ),
             Self::Read { .. } | Self::Procfs { .. } => {
                 "run as root, or see `zctrace doctor`".into()

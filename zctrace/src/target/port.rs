@@ -3,6 +3,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
+    fs, io,
+    path::Path,
 };
 
 use procfs::{
@@ -93,21 +95,37 @@ fn holders(view: &View) -> (BTreeMap<u64, BTreeSet<u32>>, usize) {
         let Ok(pid) = u32::try_from(process.pid) else {
             continue;
         };
-        let fds = match process.fd() {
-            Ok(fds) => fds,
-            Err(ProcError::PermissionDenied(_)) => {
-                hidden += 1;
-                continue;
+        match sockets(&view.root().join(format!("{pid}/fd"))) {
+            Ok(inodes) => {
+                for inode in inodes {
+                    holders.entry(inode).or_default().insert(pid);
+                }
             }
-            Err(_) => continue,
-        };
-        for fd in fds.flatten() {
-            if let FDTarget::Socket(inode) = fd.target {
-                holders.entry(inode).or_default().insert(pid);
-            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => hidden += 1,
+            // It has ended.
+            Err(_) => {}
         }
     }
     (holders, hidden)
+}
+
+/// Inodes of the sockets in a directory of open files. `procfs` has an iterator for them, but it
+/// passes over what may not be read without a word.
+fn sockets(directory: &Path) -> io::Result<Vec<u64>> {
+    let mut inodes = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let link = match fs::read_link(entry?.path()) {
+            Ok(link) => link,
+            // Closed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let target = link.to_str().map(str::parse::<FDTarget>);
+        if let Some(Ok(FDTarget::Socket(inode))) = target {
+            inodes.push(inode);
+        }
+    }
+    Ok(inodes)
 }
 
 /// What to try instead of a port on which nobody listens.
@@ -165,7 +183,7 @@ fn describe(named: &[(u16, Option<String>)]) -> String {
 /// The first process of another network namespace that listens on `port`.
 fn listens_elsewhere(view: &View, port: u16) -> Option<u32> {
     let namespace = |pid: u32| {
-        let link = std::fs::read_link(view.root().join(format!("{pid}/ns/net"))).ok()?;
+        let link = fs::read_link(view.root().join(format!("{pid}/ns/net"))).ok()?;
         namespace_inode(link.to_str()?)
     };
     let mut seen = BTreeSet::from([namespace(view.own_pid())?]);

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io};
 use aya::{
     Btf, Ebpf,
     maps::{Array, MapError},
-    programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError},
+    programs::{BtfTracePoint, FEntry, FExit, KProbe, KProbeError, Program, ProgramError},
 };
 use aya_obj::btf::BtfKind;
 use zctrace_common::Op;
@@ -31,6 +31,8 @@ pub enum Outcome {
     Attached(Way),
     /// It is not.
     Refused(Refusal),
+    /// It was, in this way, but known bytes went by unseen: it counts as not there.
+    Silent(Way),
     /// Others see what it would see.
     NotNeeded,
 }
@@ -42,12 +44,22 @@ impl Attempt {
         matches!(self.outcome, Outcome::Attached(_))
     }
 
+    /// Whether this kernel has what the probe would see, and it is not seen.
+    #[must_use]
+    pub const fn is_gap(&self) -> bool {
+        match &self.outcome {
+            Outcome::Refused(refusal) => !refusal.absent,
+            Outcome::Silent(_) => true,
+            Outcome::Attached(_) | Outcome::NotNeeded => false,
+        }
+    }
+
     /// Why the probe does not take part.
     #[must_use]
     pub const fn refusal(&self) -> Option<&Refusal> {
         match &self.outcome {
             Outcome::Refused(refusal) => Some(refusal),
-            Outcome::Attached(_) | Outcome::NotNeeded => None,
+            Outcome::Attached(_) | Outcome::Silent(_) | Outcome::NotNeeded => None,
         }
     }
 }
@@ -61,6 +73,8 @@ pub struct Refusal {
     pub cause: String,
     /// The user asked for it.
     pub wanted: bool,
+    /// This kernel does not have it: nothing can go by unseen there.
+    pub absent: bool,
 }
 
 impl Refusal {
@@ -77,6 +91,7 @@ impl Refusal {
             errno: None,
             cause: cause.into(),
             wanted: false,
+            absent: false,
         }
     }
 }
@@ -263,15 +278,25 @@ fn attach_way(ebpf: &mut Ebpf, btf: &Btf, way: &Way, program: &str) -> Result<()
 /// A refusal for people.
 fn explain(error: &WayError, way: &Way) -> Refusal {
     let WayError::Program(error) = error else {
-        return Refusal::of(match error {
-            WayError::NoProgram => format!("this build has no program {}", way.program),
-            _ => format!(
-                "this kernel has no traceable {} {}",
-                what(way.kind),
-                way.symbol
-            ),
-        });
+        return match error {
+            WayError::NoProgram => {
+                Refusal::of(format!("this build has no program {}", way.program))
+            }
+            _ => Refusal {
+                absent: true,
+                ..Refusal::of(format!(
+                    "this kernel has no traceable {} {}",
+                    what(way.kind),
+                    way.symbol
+                ))
+            },
+        };
     };
+    if let ProgramError::KProbeError(KProbeError::FileError { filename, .. }) = error
+        && filename.starts_with("/sys/bus/event_source")
+    {
+        return Refusal::of("this kernel has no kprobes (CONFIG_KPROBES, CONFIG_KPROBE_EVENTS)");
+    }
     let errno = io_error(error).and_then(io::Error::raw_os_error);
     let cause = match errno {
         Some(libc::EPERM) => format!(
@@ -298,6 +323,7 @@ fn explain(error: &WayError, way: &Way) -> Refusal {
         errno,
         cause,
         wanted: false,
+        absent: matches!(errno, Some(libc::ENOENT | libc::EADDRNOTAVAIL)),
     }
 }
 
@@ -334,11 +360,17 @@ pub(super) fn coverage(attempts: &[Attempt]) -> Coverage {
     for Attempt { probe, outcome } in attempts {
         match outcome {
             Outcome::NotNeeded => {}
+            Outcome::Silent(way) => coverage.refused.push(Refused {
+                probe: probe.name.to_owned(),
+                reason: format!("{} is attached, but known bytes went by unseen", way.symbol),
+                lost: probe.lost.to_owned(),
+            }),
             Outcome::Attached(_) => coverage.attached.push(probe.name.to_owned()),
             Outcome::Refused(Refusal {
                 errno,
                 cause,
                 wanted: _,
+                absent: _,
             }) => coverage.refused.push(Refused {
                 probe: probe.name.to_owned(),
                 reason: match errno {

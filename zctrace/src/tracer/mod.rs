@@ -3,6 +3,8 @@
 mod attach;
 mod audit;
 mod error;
+mod evidence;
+mod exercise;
 mod missed;
 mod names;
 mod preemption;
@@ -172,6 +174,7 @@ impl Session {
             without: &config.without,
         };
         let attempts = attach::attach(&mut ebpf, &btf, &selection)?;
+        let mut attempts = attempts;
         let seen = attempts.iter().any(|attempt| {
             attempt.is_attached()
                 && matches!(
@@ -185,6 +188,7 @@ impl Session {
                 reason.map_or_else(String::new, |refusal| refusal.cause.clone()),
             ));
         }
+        find_silent(&mut ebpf, &mut attempts);
         Ok(Self {
             audit: audit.map(|plan| plan.attach(&mut ebpf)),
             coverage: attach::coverage(&attempts),
@@ -293,7 +297,34 @@ impl Session {
             let second = missed.get(format!("{name}{}", attach::TWIN).as_str());
             reading.loss.missed_runs += second.map_or(*first, |second| *first.min(second));
         }
+        evidence::weaken(&mut reading, &evidence::gaps(&self.attempts));
         Ok(reading)
+    }
+}
+
+/// Sends known bytes past the probes. Those that stay silent count as not there.
+fn find_silent(ebpf: &mut Ebpf, attempts: &mut [Attempt]) {
+    // Only with its statistics does the kernel count the runs of a program. Where it refuses them,
+    // nothing is known to be silent.
+    let Ok(_statistics) = aya::sys::enable_stats(aya::sys::Stats::RunTime) else {
+        return;
+    };
+    let expected = exercise::run();
+    for attempt in attempts
+        .iter_mut()
+        .filter(|attempt| expected.contains(attempt.probe.name))
+    {
+        let Outcome::Attached(way) = attempt.outcome else {
+            continue;
+        };
+        let runs = ebpf
+            .program(way.program)
+            .and_then(|program| missed::counters(&program.info().ok()?))
+            .map(|counters| counters.runs);
+        if runs == Some(0) {
+            attach::detach(ebpf, &way);
+            attempt.outcome = Outcome::Silent(way);
+        }
     }
 }
 

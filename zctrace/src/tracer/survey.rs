@@ -13,6 +13,7 @@ pub fn survey(config: &Config, _self_test: bool) -> Result<Survey, Error> {
     Ok(Survey {
         backend: session.backend().to_owned(),
         probes,
+        self_tested: false,
     })
 }
 
@@ -20,6 +21,7 @@ fn report(attempt: &Attempt) -> ProbeReport {
     let Attempt { probe, outcome } = attempt;
     let (status, way, refusal) = match outcome {
         Outcome::Attached(way) => (ProbeStatus::Attached, Some(way), None),
+        Outcome::Silent(way) => (ProbeStatus::Silent, Some(way), None),
         Outcome::NotNeeded => (ProbeStatus::NotNeeded, probe.ways.first(), None),
         Outcome::Refused(refusal) => (ProbeStatus::Refused, probe.ways.first(), Some(refusal)),
     };

@@ -141,6 +141,16 @@ impl Arena {
         let _ = fs::remove_file(&path);
         file
     }
+
+    /// A file of `length` pattern bytes on `fs` that is made once and read by several families.
+    pub fn common_file(&self, fs: Fs, length: u64, flags: i32) -> Result<File> {
+        let path = self.fs(fs)?.join(format!("common-{length}"));
+        if path.exists() {
+            return Ok(open(&path, flags)?);
+        }
+        create(&path, length, flags)
+            .with_context(|| format!("a file of {length} bytes on {}", fs.name()))
+    }
 }
 
 fn create(path: &Path, length: u64, flags: i32) -> Result<File> {
@@ -155,11 +165,15 @@ fn create(path: &Path, length: u64, flags: i32) -> Result<File> {
     }
     // So that no writeback is under way while the family runs.
     file.sync_all()?;
-    Ok(OpenOptions::new()
+    Ok(open(path, flags)?)
+}
+
+fn open(path: &Path, flags: i32) -> std::io::Result<File> {
+    OpenOptions::new()
         .read(true)
         .write(true)
         .custom_flags(flags)
-        .open(path)?)
+        .open(path)
 }
 
 /// Drops a synced file's pages, so that the next read is from the disk.

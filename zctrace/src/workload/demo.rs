@@ -93,8 +93,9 @@ const fn demo(
 
 /// Bytes per call: what real programs use.
 const CHUNK: usize = 64 * 1024;
-/// Bytes per technique: round, for people. Whole pages and whole calls.
-const BYTES: u64 = 16 << 20;
+/// Bytes per technique: round, for people; whole pages and whole calls. So many that what each
+/// process faults in of the program itself is little beside them.
+const BYTES: u64 = 64 << 20;
 const CALLS: u64 = calls(BYTES, CHUNK);
 
 /// A client that receives all of it, in a process of its own.
@@ -115,7 +116,7 @@ fn served(prepared: Prepared, client: TcpStream) -> Prepared {
 }
 
 fn read_write(arena: &Arena) -> Result<Prepared> {
-    let file = arena.file(Fs::Tmpfs, BYTES)?;
+    let file = arena.common_file(Fs::Tmpfs, BYTES, 0)?;
     let (server, client) = tcp_pair()?;
     let expected = Expected::new()
         .moves(Op::Read, "file:tmpfs", Class::CopiedToUser, CALLS, BYTES)
@@ -131,7 +132,7 @@ fn read_write(arena: &Arena) -> Result<Prepared> {
 }
 
 fn send_file(arena: &Arena) -> Result<Prepared> {
-    let file = arena.file(Fs::Tmpfs, BYTES)?;
+    let file = arena.common_file(Fs::Tmpfs, BYTES, 0)?;
     let (server, client) = tcp_pair()?;
     let expected = Expected::new().moves(
         Op::Sendfile,
@@ -149,7 +150,7 @@ fn send_file(arena: &Arena) -> Result<Prepared> {
 }
 
 fn splice_file(arena: &Arena) -> Result<Prepared> {
-    let file = arena.file(Fs::Tmpfs, BYTES)?;
+    let file = arena.common_file(Fs::Tmpfs, BYTES, 0)?;
     let (out_of, into) = roomy_pipe()?;
     let (server, client) = tcp_pair()?;
     let expected = Expected::new()
@@ -174,7 +175,7 @@ fn clone(arena: &Arena) -> Result<Prepared> {
 }
 
 fn copied(arena: &Arena, fs: Fs, class: Class) -> Result<Prepared> {
-    let (from, to) = (arena.file(fs, BYTES)?, arena.empty_file(fs)?);
+    let (from, to) = (arena.common_file(fs, BYTES, 0)?, arena.empty_file(fs)?);
     let object = format!("{0}->{0}", fs.object());
     let expected = Expected::new().moves(Op::CopyFileRange, &object, class, CALLS, BYTES);
     Ok(Prepared::new(expected, move || {
@@ -199,7 +200,7 @@ fn through_pipe(_: &Arena) -> Result<Prepared> {
 }
 
 fn direct(arena: &Arena) -> Result<Prepared> {
-    let file = arena.file_with(Fs::Ext4, BYTES, libc::O_DIRECT)?;
+    let file = arena.common_file(Fs::Ext4, BYTES, libc::O_DIRECT)?;
     let expected = Expected::new().row(
         ExpectedRow::new(Op::Read, "file:ext4")
             .ops(CALLS)
@@ -220,7 +221,7 @@ fn mapping(file: &File) -> Result<Mapping> {
 
 /// The number of faults is the kernel's choice, so only a lower bound is known.
 fn mapped(arena: &Arena) -> Result<Prepared> {
-    let file = arena.file(Fs::Tmpfs, BYTES)?;
+    let file = arena.common_file(Fs::Tmpfs, BYTES, 0)?;
     let row = ExpectedRow::new(Op::FaultMap, "file:tmpfs").class(Class::Mapped, BYTES);
     Ok(Prepared::new(
         Expected::new().row(row.at_least()),
@@ -232,7 +233,7 @@ fn mapped(arena: &Arena) -> Result<Prepared> {
 }
 
 fn private(arena: &Arena) -> Result<Prepared> {
-    let file = arena.file(Fs::Tmpfs, BYTES)?;
+    let file = arena.common_file(Fs::Tmpfs, BYTES, 0)?;
     let row = ExpectedRow::new(Op::FaultCow, "file:tmpfs")
         .ops(PAGES as u64)
         .class(Class::Mapped, BYTES)

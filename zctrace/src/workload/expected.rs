@@ -35,6 +35,10 @@ pub struct ExpectedRow {
     /// The numbers are upper bounds: the process does some of the same by the way, but not this.
     #[serde(default)]
     pub at_most: bool,
+    /// No probe can tell how these bytes moved, so they may be unexplained, but not wrong: a case
+    /// that the documentation lists.
+    #[serde(default)]
+    pub or_unexplained: bool,
     /// The numbers.
     #[serde(flatten)]
     pub totals: Totals,
@@ -98,6 +102,7 @@ impl ExpectedRow {
             evidence: None,
             at_least: false,
             at_most: false,
+            or_unexplained: false,
             totals: Totals::default(),
         }
     }
@@ -159,6 +164,15 @@ impl ExpectedRow {
         })
     }
 
+    /// Adds bytes copied but not delivered.
+    #[must_use]
+    pub fn wasted(self, wasted: u64) -> Self {
+        self.counting(Counters {
+            wasted,
+            ..Counters::default()
+        })
+    }
+
     /// Makes it a row of the process with this role.
     #[must_use]
     pub fn of(mut self, process: &str) -> Self {
@@ -184,6 +198,13 @@ impl ExpectedRow {
     #[must_use]
     pub fn at_most(mut self) -> Self {
         self.at_most = true;
+        self
+    }
+
+    /// Allows the bytes to be unexplained.
+    #[must_use]
+    pub fn or_unexplained(mut self) -> Self {
+        self.or_unexplained = true;
         self
     }
 

@@ -125,18 +125,24 @@ fn read_then_write(arena: &Arena) -> Result<Prepared> {
 fn write_shared(arena: &Arena) -> Result<Prepared> {
     let file = cached(arena, Fs::Ext4)?;
     let object = Fs::Ext4.object();
-    let expected = Expected::new().moves(Op::FaultMap, object, Class::Mapped, PAGES as u64, BYTES);
-    Ok(Prepared::new(expected, move || {
-        Mapping::of_file(&file, PAGES, MapFlags::MAP_SHARED)?.write_pages();
+    let expected = Expected::new().moves(Op::FaultMap, object, Class::Mapped, 0, BYTES);
+    let shared = arena.shared;
+    let prepared = Prepared::new(expected, move || {
+        let mapping = Mapping::of_file(&file, PAGES, MapFlags::MAP_SHARED)?;
+        let faults = count_faults(|| mapping.write_pages())?;
+        shared.count(FAULTS, faults);
         Ok(())
-    }))
+    });
+    Ok(faults_counted(prepared, shared, object))
 }
 
 /// How many page faults `touch` took.
 fn count_faults(touch: impl FnOnce()) -> Result<u64> {
     let faults = || getrusage(UsageWho::RUSAGE_SELF).map(|usage| usage.minor_page_faults());
     // The code that is about to run has to be faulted in too: not while it is counted.
-    Mapping::present(PAGE)?.read_pages();
+    let page = Mapping::present(PAGE)?;
+    page.read_pages();
+    page.write_pages();
     faults()?;
     let before = faults()?;
     touch();

@@ -9,8 +9,10 @@ mod holes;
 mod huge;
 mod killed;
 mod partial;
+mod short;
 mod synced;
 mod threads;
+mod wasted;
 
 pub use exec::resume;
 
@@ -21,6 +23,8 @@ pub(super) const TRAFFIC: &[&[Traffic]] = &[
     partial::TRAFFIC,
     eof::TRAFFIC,
     again::TRAFFIC,
+    short::TRAFFIC,
+    wasted::TRAFFIC,
     empty::TRAFFIC,
     huge::TRAFFIC,
     holes::TRAFFIC,

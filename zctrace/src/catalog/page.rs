@@ -1,0 +1,61 @@
+//! The catalog as the page docs/probes.md shows it.
+
+use std::fmt::Write as _;
+
+use super::{Family, Probe, Role, probes};
+
+/// What stands before the catalog in the page.
+pub const BEGIN: &str = "<!-- The catalog: written by `cargo xtask docs`. -->\n";
+/// What stands after it.
+pub const END: &str = "<!-- End of the catalog. -->\n";
+
+/// The catalog in Markdown: a chapter for each family, a section for each probe.
+#[must_use]
+pub fn catalog() -> String {
+    let mut text = String::new();
+    let mut families: Vec<Family> = probes().map(|probe| probe.family).collect();
+    families.sort_unstable();
+    families.dedup();
+    for family in families {
+        let _ = write!(text, "\n## Probes: {}\n", family.name());
+        for probe in probes().filter(|probe| probe.family == family) {
+            text.push_str(&section(probe));
+        }
+    }
+    text.push('\n');
+    text
+}
+
+fn section(probe: &Probe) -> String {
+    let Probe {
+        name,
+        family: _,
+        role,
+        ways,
+        sees,
+        lost,
+    } = probe;
+    let role = match role {
+        Role::Target => "Keeps the set of traced tasks right".to_owned(),
+        Role::Interface(op) => format!("Tells that a `{}` ended and what it moved", op.name()),
+        Role::CopySite => "A place where a CPU copies".to_owned(),
+        Role::NoCopySite => "A place where bytes go without a copy by a CPU".to_owned(),
+        Role::SystemCalls => "Part of the tracepoint backend".to_owned(),
+    };
+    let ways: Vec<_> = ways
+        .iter()
+        .map(|way| format!("{} of `{}`", way.kind.name(), way.symbol))
+        .collect();
+    format!(
+        "\n### `{name}`\n\nSees: {sees}. {role}.\n\nAttached as {}. Lost without it: {lost}.\n",
+        ways.join(", else ")
+    )
+}
+
+/// The page with its catalog replaced by the current one; `None` if the markers are missing.
+#[must_use]
+pub fn refreshed(page: &str) -> Option<String> {
+    let (before, rest) = page.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}{}{END}{after}", catalog()))
+}

@@ -1,0 +1,278 @@
+//! A few known bytes through each family of probes, in zctrace's own process, right after they are
+//! attached: a probe that attaches can still never fire, because the compiler has inlined the
+//! function where it matters. What stays silent then counts as not there.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{self, IoSlice, IoSliceMut, Read as _, Write as _},
+    net::{TcpListener, TcpStream, UdpSocket},
+    num::NonZeroUsize,
+    os::{fd::AsRawFd as _, unix::net::UnixStream},
+};
+
+use nix::{
+    fcntl::{SpliceFFlags, copy_file_range, splice, tee, vmsplice},
+    sys::{
+        memfd::{MFdFlags, memfd_create},
+        mman::{MapFlags, ProtFlags, mmap, munmap},
+        sendfile::sendfile,
+        socket::{MsgFlags, SockaddrStorage, recvmsg, sendmsg},
+        uio::{RemoteIoVec, process_vm_readv, process_vm_writev},
+    },
+    unistd::{Pid, pipe},
+};
+
+const SIZE: usize = 4096;
+
+/// Some operations and the probes that must have fired after them. A name that a kernel does not
+/// have is passed over; of alternates, those that are attached must fire.
+type Step = (fn() -> io::Result<()>, &'static [&'static str]);
+
+const STEPS: &[Step] = &[
+    (
+        memory_file,
+        &[
+            "vfs_write",
+            "vfs_read",
+            "vfs_writev",
+            "vfs_readv",
+            "generic_perform_write",
+            "shmem_file_read_iter",
+        ],
+    ),
+    (pipes, &["pipe_read", "pipe_write"]),
+    (
+        devices,
+        &[
+            "read_zero",
+            "read_iter_zero",
+            "write_null",
+            "write_iter_null",
+            "urandom_read_iter",
+        ],
+    ),
+    (
+        unix,
+        &[
+            "sys_sendto",
+            "sys_recvfrom",
+            "sys_sendmsg",
+            "sys_recvmsg",
+            "skb_copy_datagram_from_iter",
+            "skb_copy_datagram_iter",
+        ],
+    ),
+    (udp, &["ip_generic_getfrag", "udp_recvmsg"]),
+    (
+        tcp,
+        &[
+            "tcp_sendmsg_locked",
+            "do_sendfile",
+            "shmem_file_splice_read",
+            "generic_file_splice_read",
+            "skb_splice_from_iter",
+            "do_tcp_sendpages",
+            "skb_splice_bits",
+            "do_splice",
+        ],
+    ),
+    (
+        pipe_to_pipe,
+        &[
+            "do_tee",
+            "sys_vmsplice",
+            "splice_to_user",
+            "splice_write_null",
+        ],
+    ),
+    (proc_file, &["seq_read_iter"]),
+    (
+        own_memory,
+        &["process_vm_rw", "process_vm_readv", "process_vm_writev"],
+    ),
+    (copy_range, &["vfs_copy_file_range"]),
+    (
+        private_mapping,
+        &[
+            "file_fault_enter",
+            "file_fault_exit",
+            "set_pte",
+            "wp_page_enter",
+            "wp_page_exit",
+            "vma_alloc_folio",
+        ],
+    ),
+    (sys_calls, &["sys_enter", "sys_exit"]),
+];
+
+/// Runs the steps. Returns the names of the probes that must have fired: those of the steps that
+/// this machine could do.
+pub(super) fn run() -> BTreeSet<&'static str> {
+    STEPS
+        .iter()
+        .filter(|(step, _)| step().is_ok())
+        .flat_map(|(_, probes)| probes.iter().copied())
+        .collect()
+}
+
+fn file() -> io::Result<File> {
+    let mut file = File::from(memfd_create("zctrace", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(&[1; SIZE])?;
+    Ok(file)
+}
+
+fn memory_file() -> io::Result<()> {
+    use std::os::unix::fs::FileExt as _;
+    let file = file()?;
+    let mut buffer = [0; SIZE];
+    file.read_exact_at(&mut buffer, 0)?;
+    let (mut one, mut two) = ([0; 16], [0; 16]);
+    nix::sys::uio::pwritev(&file, &[IoSlice::new(&one), IoSlice::new(&two)], 0)?;
+    nix::sys::uio::preadv(
+        &file,
+        &mut [IoSliceMut::new(&mut one), IoSliceMut::new(&mut two)],
+        0,
+    )?;
+    Ok(())
+}
+
+fn pipes() -> io::Result<()> {
+    let (from, to) = pipe()?;
+    File::from(to).write_all(&[1; SIZE])?;
+    File::from(from).read_exact(&mut [0; SIZE])
+}
+
+fn devices() -> io::Result<()> {
+    let mut buffer = [0; SIZE];
+    let mut zero = File::open("/dev/zero")?;
+    zero.read_exact(&mut buffer)?;
+    nix::sys::uio::readv(&zero, &mut [IoSliceMut::new(&mut buffer)])?;
+    let mut null = File::options().write(true).open("/dev/null")?;
+    null.write_all(&buffer)?;
+    nix::sys::uio::writev(&null, &[IoSlice::new(&buffer)])?;
+    File::open("/dev/urandom")?.read_exact(&mut buffer[..16])
+}
+
+fn unix() -> io::Result<()> {
+    use nix::sys::socket::{recv, send};
+    let (one, two) = UnixStream::pair()?;
+    let mut buffer = [0; SIZE];
+    send(one.as_raw_fd(), &[1; SIZE], MsgFlags::empty())?;
+    recv(two.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+    let flags = MsgFlags::empty();
+    sendmsg::<SockaddrStorage>(
+        one.as_raw_fd(),
+        &[IoSlice::new(&[1; SIZE])],
+        &[],
+        flags,
+        None,
+    )?;
+    let mut parts = [IoSliceMut::new(&mut buffer)];
+    recvmsg::<SockaddrStorage>(two.as_raw_fd(), &mut parts, None, flags)?;
+    Ok(())
+}
+
+fn udp() -> io::Result<()> {
+    let (one, two) = (
+        UdpSocket::bind("127.0.0.1:0")?,
+        UdpSocket::bind("127.0.0.1:0")?,
+    );
+    one.send_to(&[1; 200], two.local_addr()?)?;
+    two.recv(&mut [0; 200])?;
+    Ok(())
+}
+
+fn tcp() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut one = TcpStream::connect(listener.local_addr()?)?;
+    let (mut two, _) = listener.accept()?;
+    // Closed at once, without TIME_WAIT: nothing stays behind.
+    let now = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    nix::sys::socket::setsockopt(&one, nix::sys::socket::sockopt::Linger, &now)?;
+    one.write_all(&[1; SIZE])?;
+    two.read_exact(&mut [0; SIZE])?;
+    sendfile(&one, file()?, Some(&mut 0), SIZE)?;
+    let (_from, to) = pipe()?;
+    splice(&two, None, &to, None, SIZE, SpliceFFlags::empty())?;
+    Ok(())
+}
+
+fn pipe_to_pipe() -> io::Result<()> {
+    let (one, into_one) = pipe()?;
+    let (two, into_two) = pipe()?;
+    let mut buffer = [0; SIZE];
+    vmsplice(
+        &into_one,
+        &[IoSlice::new(&[1; SIZE])],
+        SpliceFFlags::empty(),
+    )?;
+    tee(&one, &into_two, SIZE, SpliceFFlags::empty())?;
+    let out = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: SIZE,
+    };
+    // SAFETY: the vector names a buffer of this function; the pipe holds the bytes already.
+    if unsafe { libc::vmsplice(one.as_raw_fd(), &raw const out, 1, 0) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let null = File::options().write(true).open("/dev/null")?;
+    splice(&two, None, &null, None, SIZE, SpliceFFlags::empty())?;
+    Ok(())
+}
+
+fn proc_file() -> io::Result<()> {
+    fs::read("/proc/self/status").map(drop)
+}
+
+fn own_memory() -> io::Result<()> {
+    let mut source = [1_u8; 16];
+    let mut sink = [0_u8; 16];
+    let remote = [RemoteIoVec {
+        base: source.as_mut_ptr() as usize,
+        len: 16,
+    }];
+    process_vm_readv(Pid::this(), &mut [IoSliceMut::new(&mut sink)], &remote)?;
+    process_vm_writev(Pid::this(), &[IoSlice::new(&sink)], &remote)?;
+    Ok(())
+}
+
+fn copy_range() -> io::Result<()> {
+    copy_file_range(file()?, Some(&mut 0), file()?, Some(&mut 0), SIZE)?;
+    Ok(())
+}
+
+fn private_mapping() -> io::Result<()> {
+    let length = NonZeroUsize::MIN.saturating_add(2 * SIZE - 1);
+    let mut file = file()?;
+    file.write_all(&[1; SIZE])?;
+    // SAFETY: a new mapping, at an address of the kernel's choice, of a file of this function.
+    let address = unsafe {
+        mmap(
+            None,
+            length,
+            ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+            MapFlags::MAP_PRIVATE,
+            &file,
+            0,
+        )?
+    };
+    let bytes = address.as_ptr().cast::<u8>();
+    // SAFETY: within the mapping. Volatile, so that the reads happen, before the writes.
+    unsafe {
+        bytes.read_volatile();
+        bytes.write_volatile(2);
+        bytes.add(SIZE).read_volatile();
+        bytes.add(SIZE).write_volatile(2);
+        munmap(address, length.get())?;
+    }
+    Ok(())
+}
+
+fn sys_calls() -> io::Result<()> {
+    nix::unistd::getppid();
+    Ok(())
+}
