@@ -7,10 +7,12 @@
 
 #![no_std]
 
+mod audit;
 mod object;
 mod op;
 mod settings;
 
+pub use audit::{AUDIT_SLOTS, AuditCount, AuditKey, AuditRoutine, AuditRoutines};
 pub use object::{Object, ObjectKind};
 pub use op::{Evidence, Op};
 pub use settings::{ABSENT, By, Offsets, Scope, Settings};
@@ -322,6 +324,12 @@ mod pod {
     unsafe impl aya::Pod for crate::Label {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Offsets {}
+    // SAFETY: as above, with the sizes asserted in `audit`.
+    unsafe impl aya::Pod for crate::AuditKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::AuditCount {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::AuditRoutines {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Settings {}
 }

@@ -14,6 +14,7 @@ mod account;
 mod api_file;
 mod api_socket;
 mod api_splice;
+mod audit;
 mod direct;
 mod fault;
 mod file;

@@ -55,6 +55,25 @@ pub(crate) fn current_quietly() -> Option<&'static mut Task> {
     find(bpf_get_current_pid_tgid() as u32)
 }
 
+/// Whether the current thread is a target, or will be at its first operation. Changes nothing: for
+/// programs that run where a map must not be written to.
+#[inline(always)]
+pub(crate) fn is_current() -> bool {
+    let ids = bpf_get_current_pid_tgid();
+    let (tgid, tid) = ((ids >> 32) as u32, ids as u32);
+    if TASKS.get_ptr(tid).is_some() {
+        return true;
+    }
+    setting!(scope) == Scope::System as u32 && tid != 0 && tgid != setting!(own_tgid)
+}
+
+/// Whether the current thread is the kernel's.
+#[inline(always)]
+pub(crate) fn is_kernel_thread() -> bool {
+    let flags: u32 = Typed::load(kernel::current_task(), offset!(task_flags));
+    flags & PF_KTHREAD != 0
+}
+
 /// Takes the current thread into the target ([`Scope::System`]).
 #[inline(never)]
 fn adopt(tid: u32) -> Option<&'static mut Task> {
@@ -63,12 +82,7 @@ fn adopt(tid: u32) -> Option<&'static mut Task> {
     if tgid == setting!(own_tgid) || tid == 0 {
         return None;
     }
-    let flags: u32 = Typed::load(kernel::current_task(), offset!(task_flags));
-    let kthread = if flags & PF_KTHREAD != 0 {
-        Task::KTHREAD
-    } else {
-        0
-    };
+    let kthread = if is_kernel_thread() { Task::KTHREAD } else { 0 };
     add(tid, Task::FRESH | kthread);
     find(tid)
 }

@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, ValueEnum};
-use zctrace_common::By;
+use clap::{Args, ValueEnum, builder::PossibleValuesParser};
+use zctrace_common::{AUDIT_SLOTS, By};
 
 use super::{
     duration,
@@ -16,9 +16,9 @@ use super::{
     target_args::TargetArgs,
 };
 use crate::{
-    ledger::{ExitStatus, Snapshot},
+    ledger::{ExitStatus, Snapshot, audit},
     output::{
-        csv, json,
+        audited, csv, json,
         sink::{self, Sink},
         table,
     },
@@ -80,9 +80,32 @@ struct MeasureArgs {
     #[arg(long)]
     own_cost: bool,
 
+    /// Hold the ledger against breakpoints on the kernel's copy routines, on all processors
+    #[arg(long, conflicts_with_all = ["interval", "csv"])]
+    audit: bool,
+
+    /// Audit this copy routine instead of the usual four. May be given four times
+    #[arg(long, value_name = "NAME", hide_possible_values = true,
+          value_parser = PossibleValuesParser::new(audit::ROUTINES.iter().map(|r| r.name)))]
+    audit_routine: Vec<String>,
+
     /// Told when every probe is attached, by a line on this file descriptor
     #[arg(long, value_name = "FD", hide = true, value_parser = clap::value_parser!(RawFd).range(0..))]
     ready_fd: Option<RawFd>,
+}
+
+impl MeasureArgs {
+    /// The routines to audit: none in particular for the usual ones, `None` without an audit.
+    fn audited(&self) -> Result<Option<Vec<String>>, Failure> {
+        if self.audit_routine.len() > AUDIT_SLOTS {
+            return Err(Failure::usage(
+                format!("a processor has {AUDIT_SLOTS} breakpoints"),
+                "audit the other routines in another run",
+            ));
+        }
+        let wanted = self.audit || !self.audit_routine.is_empty();
+        Ok(wanted.then(|| self.audit_routine.clone()))
+    }
 }
 
 /// Where the report goes and how it looks.
@@ -131,6 +154,7 @@ impl From<Dimension> for By {
 /// Runs `stat`; the result is the exit code.
 pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
     let ready = args.measure.ready_fd.map(inherited).transpose()?;
+    let audit = args.measure.audited()?;
     let plan = Plan {
         subject: args.target.subject()?,
         follow: !args.target.no_follow,
@@ -138,6 +162,7 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
         by: args.measure.by.map_or(By::Nothing, Into::into),
         without: args.measure.without_probe,
         own_cost: args.measure.own_cost,
+        audit,
         duration: args.measure.duration,
         interval: args.measure.interval,
         ready,
@@ -151,9 +176,17 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
     if let Some(signal) = outcome.abandoned_by {
         return Ok(code_of_signal(signal));
     }
-    Ok(match outcome.snapshot.exit_status {
+    let code = match outcome.snapshot.exit_status {
         Some(status) => code_of(status),
         None => 0,
+    };
+    let refused = outcome
+        .audit
+        .is_some_and(|(_, setup)| setup.refused.is_some());
+    Ok(if code == 0 && refused {
+        NOT_MEASURED
+    } else {
+        code
     })
 }
 
@@ -239,17 +272,26 @@ impl Report {
     /// The report of the whole; after intervals the table has it too, the others do not.
     fn end(mut self, outcome: &Outcome) -> Result<(), sink::Error> {
         let snapshot = &outcome.snapshot;
+        let audit = outcome
+            .audit
+            .as_ref()
+            .map(|(counts, setup)| audit::Document::new(snapshot.clone(), counts, setup));
         match self.format {
             Format::Table { all } => {
                 let mut text = table::report(snapshot, self.options(all));
                 if outcome.key_pressed && self.sink.is_terminal() {
                     text.insert(0, '\n');
                 }
+                if let Some(audit) = &audit {
+                    text.push('\n');
+                    text.push_str(&audited::report(audit, self.sink.surface()));
+                }
                 self.sink.write(|out| out.write_all(text.as_bytes()))?;
             }
-            Format::Json if !self.intervals => {
-                self.sink.write(|out| json::document(snapshot, out))?;
-            }
+            Format::Json if !self.intervals => match &audit {
+                Some(audit) => self.sink.write(|out| json::document(audit, out))?,
+                None => self.sink.write(|out| json::document(snapshot, out))?,
+            },
             Format::Csv if !self.intervals => self.rows(snapshot)?,
             Format::Json | Format::Csv => {}
         }

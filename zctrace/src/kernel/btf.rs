@@ -47,6 +47,21 @@ impl Types {
             .is_ok_and(|types| types.iter().any(|ty| matches!(ty, Type::Func(_))))
     }
 
+    /// The names of a function's parameters; `None` where the kernel does not describe it.
+    #[must_use]
+    pub fn parameters(&self, function: &str) -> Option<Vec<String>> {
+        let types = self.0.resolve_types_by_name(function).ok()?;
+        let function = types.iter().find_map(|ty| match ty {
+            Type::Func(function) => Some(function),
+            _ => None,
+        })?;
+        let Type::FuncProto(prototype) = self.0.resolve_chained_type(function).ok()? else {
+            return None;
+        };
+        let name = |parameter| self.name(parameter).unwrap_or_default();
+        Some(prototype.parameters.iter().map(|p| name(p)).collect())
+    }
+
     /// The value of a source expression of [`Offsets::resolve`].
     fn value(&self, source: &str) -> Option<u32> {
         if let Some(source) = source.strip_prefix("enum:") {

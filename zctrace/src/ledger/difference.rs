@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use super::{Loss, Overhead, Path, Process, Totals, Unattributed};
+use super::{Loss, Overhead, Path, Process, Totals, Unattributed, audit::Counts};
 
 /// The counted part of a document. Everything is cumulative from the moment of attaching, but
 /// [`Process::pending`] and [`Process::in_flight`], which are states.
@@ -18,6 +18,8 @@ pub struct Counted {
     pub loss: Loss,
     /// What it cost.
     pub overhead: Overhead,
+    /// What breakpoints on the copy routines counted.
+    pub audit: Counts,
 }
 
 impl Counted {
@@ -66,6 +68,7 @@ impl Counted {
             total: totals_since(&self.total, Some(&earlier.total)),
             loss: loss_since(self.loss, earlier.loss),
             overhead: overhead_since(self.overhead, earlier.overhead),
+            audit: self.audit.since(&earlier.audit),
         }
     }
 }

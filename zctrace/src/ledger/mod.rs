@@ -1,5 +1,6 @@
 //! The model: what every number means. Pure; knows nothing of BPF or terminals.
 
+pub mod audit;
 mod difference;
 mod process;
 mod totals;

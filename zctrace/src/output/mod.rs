@@ -1,5 +1,6 @@
 //! How documents are written: tables for people, JSON and CSV for programs.
 
+pub mod audited;
 pub mod bytes;
 pub mod checkup;
 pub(crate) mod columns;

@@ -33,7 +33,10 @@ use self::{
 };
 use crate::{
     kernel::{self, privileges::Privileges},
-    ledger::{Counted, Coverage, ExitStatus, SCHEMA, Snapshot, Target},
+    ledger::{
+        Counted, Coverage, ExitStatus, SCHEMA, Snapshot, Target,
+        audit::{Counts, Setup},
+    },
     output::{escape, sink},
     target::{self, Resolved, Spec, View},
     tracer::{self, Config, Reading, Session},
@@ -67,6 +70,8 @@ pub struct Plan {
     pub without: Vec<String>,
     /// Measure what zctrace itself costs.
     pub own_cost: bool,
+    /// Copy routines to set breakpoints on: empty for the usual choice, `None` for none.
+    pub audit: Option<Vec<String>>,
     /// How long; `None` for as long as the target lives and nobody interrupts.
     pub duration: Option<Duration>,
     /// How often to report.
@@ -80,6 +85,8 @@ pub struct Plan {
 pub struct Outcome {
     /// The ledger of the whole time.
     pub snapshot: Snapshot,
+    /// What breakpoints counted in that time, and which there were.
+    pub audit: Option<(Counts, Setup)>,
     /// The signal that ended the wait for a command which still runs.
     pub abandoned_by: Option<i32>,
     /// A key was pressed to end it, so the terminal shows `^C` in the line of the cursor.
@@ -98,6 +105,10 @@ pub trait Meter {
     fn coverage(&self) -> &Coverage;
     /// `functions`, `tracepoints` or `mixed`.
     fn backend(&self) -> &str;
+    /// Which copy routines have a breakpoint; `None` where no audit was asked for.
+    fn audit(&self) -> Option<&Setup> {
+        None
+    }
     /// Everything counted since the start.
     ///
     /// # Errors
@@ -119,6 +130,10 @@ impl Meter for Session {
         Self::backend(self)
     }
 
+    fn audit(&self) -> Option<&Setup> {
+        Self::audit(self)
+    }
+
     fn read(&mut self) -> Result<Reading, tracer::Error> {
         Self::read(self)
     }
@@ -132,6 +147,7 @@ impl From<Reading> for Counted {
             loss,
             overhead,
             total,
+            audit,
         } = reading;
         Self {
             processes,
@@ -139,6 +155,7 @@ impl From<Reading> for Counted {
             total,
             loss,
             overhead,
+            audit,
         }
     }
 }
@@ -234,6 +251,7 @@ fn config(plan: &Plan, resolved: &Resolved) -> Config {
         by: plan.by,
         without: plan.without.clone(),
         own_cost: plan.own_cost,
+        audit: plan.audit.clone(),
         ..Config::default()
     }
 }
@@ -366,10 +384,12 @@ impl<M: Meter> Observation<M> {
             let snapshot = self.interval(counted.clone(), elapsed, exit_status);
             each(&snapshot, elapsed)?;
         }
-        let whole = counted.since(&self.baseline);
+        let mut whole = counted.since(&self.baseline);
+        let counts = mem::take(&mut whole.audit);
         let snapshot = self.document(whole, self.started_at, elapsed, exit_status);
         Ok(Outcome {
             snapshot,
+            audit: self.meter.audit().map(|setup| (counts, setup.clone())),
             abandoned_by: abandoned_by.map(|asked| asked.signal as i32),
             key_pressed: self.key_pressed,
         })
@@ -410,6 +430,7 @@ impl<M: Meter> Observation<M> {
             total,
             loss,
             overhead,
+            audit: _,
         } = counted;
         for process in &mut processes {
             process.pid = self.view.to_user(process.pid);
@@ -534,6 +555,7 @@ mod tests {
             by: By::Nothing,
             without: Vec::new(),
             own_cost: false,
+            audit: None,
             duration: None,
             interval: None,
             ready: None,

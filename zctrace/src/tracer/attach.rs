@@ -334,7 +334,7 @@ const fn what(kind: Kind) -> &'static str {
     }
 }
 
-fn io_error(error: &ProgramError) -> Option<&io::Error> {
+pub(super) fn io_error(error: &ProgramError) -> Option<&io::Error> {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = source {
         if let Some(io) = error.downcast_ref::<io::Error>() {

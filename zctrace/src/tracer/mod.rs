@@ -1,6 +1,7 @@
 //! Attaching the probes and reading what they counted.
 
 mod attach;
+mod audit;
 mod error;
 mod evidence;
 mod exercise;
@@ -16,7 +17,7 @@ use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, Queue},
 };
-use zctrace_common::{By, COMM_LEN, Offsets, Scope, Settings, TASK_SLOTS, Task};
+use zctrace_common::{AuditRoutines, By, COMM_LEN, Offsets, Scope, Settings, TASK_SLOTS, Task};
 
 pub use attach::{Attempt, Outcome, Refusal};
 pub use error::Error;
@@ -25,7 +26,10 @@ pub use survey::survey;
 use crate::{
     catalog,
     kernel::btf::Types,
-    ledger::{Coverage, Loss, Overhead, Process, Totals, Unattributed},
+    ledger::{
+        Coverage, Loss, Overhead, Process, Totals, Unattributed,
+        audit::{Counts, Setup},
+    },
     target::CgroupTarget,
 };
 
@@ -53,6 +57,8 @@ pub struct Config {
     pub without: Vec<String>,
     /// Whether the kernel is asked to measure the run time of BPF programs, machine-wide.
     pub own_cost: bool,
+    /// Copy routines to set breakpoints on, by name: empty for the usual choice, `None` for none.
+    pub audit: Option<Vec<String>>,
     /// Bound on the number of rows at a time, and of processes.
     pub max_rows: u32,
 }
@@ -69,6 +75,7 @@ impl Default for Config {
             by: By::Nothing,
             without: Vec::new(),
             own_cost: false,
+            audit: None,
             max_rows: 4096,
         }
     }
@@ -87,6 +94,8 @@ pub struct Reading {
     pub loss: Loss,
     /// What it cost.
     pub overhead: Overhead,
+    /// What breakpoints on the copy routines counted.
+    pub audit: Counts,
 }
 
 /// Attached probes. Dropping it, or the end of the process however it comes, detaches them: every
@@ -99,6 +108,7 @@ pub struct Session {
     coverage: Coverage,
     backend: &'static str,
     collector: rows::Collector,
+    audit: Option<audit::Audit>,
     statistics: Option<OwnedFd>,
 }
 
@@ -125,8 +135,17 @@ impl Session {
         let twins = preemption::is_possible();
         let settings = settings(config, &types, twins);
         let (rows, tasks) = (config.max_rows, task_capacity(config));
+        let audit = config
+            .audit
+            .as_ref()
+            .map(|names| audit::Plan::new(names, &types));
+        let routines = audit
+            .as_ref()
+            .map_or(AuditRoutines::NONE, audit::Plan::routines);
         let mut ebpf = EbpfLoader::new()
             .override_global("OFFSETS", &offsets, true)
+            .override_global("ROUTINES", &routines, true)
+            .map_max_entries("AUDIT", if audit.is_some() { 2048 } else { 1 })
             .override_global("SETTINGS", &settings, true)
             .map_max_entries("TASKS", tasks)
             .map_max_entries("PROC_SLOTS", rows)
@@ -172,6 +191,7 @@ impl Session {
         }
         find_silent(&mut ebpf, &mut attempts);
         Ok(Self {
+            audit: audit.map(|plan| plan.attach(&mut ebpf)),
             coverage: attach::coverage(&attempts),
             backend: attach::backend(&attempts),
             collector: rows::Collector::new(config.by),
@@ -244,12 +264,21 @@ impl Session {
         self.backend
     }
 
+    /// Which copy routines have a breakpoint; `None` where no audit was asked for.
+    #[must_use]
+    pub fn audit(&self) -> Option<&Setup> {
+        self.audit.as_ref().map(audit::Audit::setup)
+    }
+
     /// Everything counted since the start.
     ///
     /// # Errors
     /// When a map cannot be read.
     pub fn read(&mut self) -> Result<Reading, Error> {
         let mut reading = self.collector.read(&mut self.ebpf)?;
+        if let Some(audit) = &self.audit {
+            reading.audit = audit.read(&mut self.ebpf)?;
+        }
         let mut missed: std::collections::HashMap<&str, u64> = std::collections::HashMap::new();
         for (name, program) in self.ebpf.programs() {
             let Ok(info) = program.info() else { continue };

@@ -1,0 +1,306 @@
+//! Breakpoints on the kernel's copy routines, beside the probes of the catalog.
+
+use std::{collections::HashMap, fs, io};
+
+use aya::{
+    Ebpf,
+    maps::{MapData, PerCpuHashMap},
+    programs::{
+        PerfEvent, ProgramError,
+        perf_event::{BreakpointConfig, PerfEventConfig, PerfEventScope, SamplePolicy},
+    },
+    util::online_cpus,
+};
+use zctrace_common::{AUDIT_SLOTS, AuditCount, AuditKey, AuditRoutine, AuditRoutines};
+
+use super::{Error, attach::io_error, map};
+use crate::{
+    kernel::{self, btf::Types, config::KernelConfig},
+    ledger::audit::{CHOICE, Counts, Hit, LeftOut, Refusal, Routine, Setup, routine},
+};
+
+/// The programs, a breakpoint each.
+const PROGRAMS: [&str; AUDIT_SLOTS] = ["audit_0", "audit_1", "audit_2", "audit_3"];
+
+/// A routine with what a breakpoint on it needs.
+struct Place {
+    routine: &'static Routine,
+    address: u64,
+    arguments: AuditRoutine,
+}
+
+/// Breakpoints to be set.
+pub(super) struct Plan {
+    places: Vec<Place>,
+    left_out: Vec<LeftOut>,
+}
+
+impl Plan {
+    /// Finds the routines of these names, or of the usual choice, in the running kernel.
+    pub(super) fn new(names: &[String], types: &Types) -> Self {
+        let symbols = symbols();
+        let mut plan = Self {
+            places: Vec::new(),
+            left_out: Vec::new(),
+        };
+        if names.is_empty() {
+            for names in CHOICE {
+                plan.choose(names, &symbols, types);
+            }
+        } else {
+            for name in names {
+                plan.choose(&[name.as_str()], &symbols, types);
+            }
+        }
+        plan
+    }
+
+    /// Takes the first of the names that the kernel has.
+    fn choose(&mut self, names: &[&str], symbols: &HashMap<String, u64>, types: &Types) {
+        let found = names
+            .iter()
+            .find_map(|&name| Some((routine(name)?, *symbols.get(name)?)));
+        let result = match found {
+            Some((_, 0)) => {
+                Err("/proc/kallsyms hides its address: see kernel.kptr_restrict".to_owned())
+            }
+            Some((routine, address)) => arguments(routine, types).map(|arguments| Place {
+                routine,
+                address,
+                arguments,
+            }),
+            None => Err("this kernel has no function of this name".to_owned()),
+        };
+        match result {
+            Ok(place) if self.places.len() < AUDIT_SLOTS => self.places.push(place),
+            Ok(_) => self.leave_out(names, format!("a processor has {AUDIT_SLOTS} breakpoints")),
+            Err(reason) => self.leave_out(names, reason),
+        }
+    }
+
+    fn leave_out(&mut self, names: &[&str], reason: String) {
+        self.left_out.push(LeftOut {
+            routine: names.join(", "),
+            reason,
+        });
+    }
+
+    /// What the programs must know before they are loaded.
+    pub(super) fn routines(&self) -> AuditRoutines {
+        let mut routines = AuditRoutines::NONE;
+        for (slot, place) in routines.0.iter_mut().zip(&self.places) {
+            *slot = place.arguments;
+        }
+        routines
+    }
+
+    /// Sets the breakpoints on every processor. None that could be set is no error: the ledger is
+    /// there without them.
+    pub(super) fn attach(self, ebpf: &mut Ebpf) -> Audit {
+        let mut audit = Audit {
+            slots: [None; AUDIT_SLOTS],
+            setup: Setup {
+                left_out: self.left_out,
+                ..Setup::default()
+            },
+        };
+        let mut refusal = None;
+        for (slot, place) in self.places.iter().enumerate() {
+            match set(ebpf, PROGRAMS[slot], place.address) {
+                Ok(()) => {
+                    audit.slots[slot] = Some(place.routine);
+                    audit.setup.routines.push(place.routine);
+                }
+                Err(error) => {
+                    let explained = explain(&error);
+                    audit.setup.left_out.push(LeftOut {
+                        routine: place.routine.name.into(),
+                        reason: explained.reason.clone(),
+                    });
+                    refusal.get_or_insert(explained);
+                }
+            }
+        }
+        if audit.setup.routines.is_empty() {
+            audit.setup.refused = Some(refusal.unwrap_or_else(|| Refusal {
+                reason: "none of the copy routines was found in /proc/kallsyms".into(),
+                remedy: "run as root, and see kernel.kptr_restrict: zctrace doctor".into(),
+            }));
+        }
+        audit
+    }
+}
+
+/// Breakpoints that are set. They go with the programs.
+pub(super) struct Audit {
+    slots: [Option<&'static Routine>; AUDIT_SLOTS],
+    setup: Setup,
+}
+
+impl Audit {
+    pub(super) const fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// What was counted since the start.
+    pub(super) fn read(&self, ebpf: &mut Ebpf) -> Result<Counts, Error> {
+        let audit: PerCpuHashMap<&mut MapData, AuditKey, AuditCount> =
+            PerCpuHashMap::try_from(map(ebpf, "AUDIT"))?;
+        let mut counts = Counts::default();
+        for entry in audit.iter() {
+            let (key, values) = entry?;
+            let Some(Some(routine)) = self.slots.get(usize::from(key.slot)) else {
+                continue;
+            };
+            let hit = Hit {
+                routine: routine.name,
+                kernel_memory: key.kernel_memory != 0,
+                nr: key.nr,
+            };
+            let count = counts.0.entry(hit).or_default();
+            for value in values.iter() {
+                count.hits += value.hits;
+                count.bytes += value.bytes;
+            }
+        }
+        Ok(counts)
+    }
+}
+
+/// The addresses of all routines that there are names for.
+fn symbols() -> HashMap<String, u64> {
+    let text = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    let mut symbols = HashMap::new();
+    for line in text.lines() {
+        // Of a module there would be a fourth word.
+        let mut words = line.split_whitespace();
+        let (Some(address), Some("t" | "T"), Some(name), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        if routine(name).is_some()
+            && let Ok(address) = u64::from_str_radix(address, 16)
+        {
+            symbols.entry(name.to_owned()).or_insert(address);
+        }
+    }
+    symbols
+}
+
+/// Where a routine has its arguments: as the kernel's BTF says, or as all known kernels have them.
+fn arguments(routine: &Routine, types: &Types) -> Result<AuditRoutine, String> {
+    let known = AuditRoutine {
+        bytes: routine.bytes,
+        iterator: routine.iterator.unwrap_or(AuditRoutine::NO_ITERATOR),
+    };
+    let Some(parameters) = types.parameters(routine.name) else {
+        return Ok(known);
+    };
+    let find = |names: &[&str]| {
+        let position = parameters
+            .iter()
+            .position(|name| names.contains(&name.as_str()))?;
+        u32::try_from(position).ok().filter(|&index| index < 4)
+    };
+    let unexpected = || {
+        format!(
+            "this kernel's has other arguments: {}",
+            parameters.join(", ")
+        )
+    };
+    let bytes = find(&["bytes", "len", "n"]).ok_or_else(unexpected)?;
+    let iterator = match routine.iterator {
+        Some(_) => find(&["i", "iter", "from", "to"])
+            .filter(|&index| index > bytes)
+            .ok_or_else(unexpected)?,
+        None => AuditRoutine::NO_ITERATOR,
+    };
+    Ok(AuditRoutine { bytes, iterator })
+}
+
+/// Why a breakpoint could not be set.
+#[derive(Debug, thiserror::Error)]
+enum SetError {
+    #[error("this build has no program for it")]
+    NoProgram,
+    #[error("cannot tell which processors there are: {0}")]
+    Cpus(io::Error),
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+}
+
+/// Sets one breakpoint on every processor, or on none.
+fn set(ebpf: &mut Ebpf, program: &str, address: u64) -> Result<(), SetError> {
+    let program = ebpf.program_mut(program).ok_or(SetError::NoProgram)?;
+    let program: &mut PerfEvent = program.try_into()?;
+    program.load()?;
+    let config = PerfEventConfig::Breakpoint(BreakpointConfig::Instruction { address });
+    for cpu in online_cpus().map_err(|(_, error)| SetError::Cpus(error))? {
+        let scope = PerfEventScope::AllProcessesOneCpu { cpu };
+        if let Err(error) = program.attach(config, scope, SamplePolicy::Period(1), false) {
+            program.unload()?;
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
+/// A refusal for people.
+fn explain(error: &SetError) -> Refusal {
+    let errno = match error {
+        SetError::Program(error) => io_error(error).and_then(io::Error::raw_os_error),
+        SetError::NoProgram | SetError::Cpus(_) => None,
+    };
+    if std::env::var_os("ZCTRACE_DEBUG").is_some() {
+        eprintln!("audit: {error:?}");
+    }
+    let (reason, remedy) = match errno {
+        Some(libc::EINVAL) if without_kprobes() => (
+            "this kernel takes no breakpoints on its own code, because it is built without \
+             CONFIG_KPROBES"
+                .to_owned(),
+            "audit on a kernel with CONFIG_KPROBES=y; distribution kernels have it",
+        ),
+        Some(libc::EINVAL) => (
+            "this kernel takes no breakpoints on its own code (perf_event_open: invalid argument)"
+                .to_owned(),
+            "audit on another kernel, or in a virtual machine: cargo xtask vm",
+        ),
+        Some(libc::EPERM | libc::EACCES) => (
+            "breakpoints on the kernel's code are not permitted".to_owned(),
+            "run as root (CAP_SYS_ADMIN); a kernel lockdown can forbid it even then",
+        ),
+        Some(libc::ENOSPC) => (
+            "every breakpoint register of a processor is in use".to_owned(),
+            "end other debuggers and perf sessions with breakpoints, or choose fewer routines with \
+             --audit-routine",
+        ),
+        Some(libc::ENODEV | libc::ENOENT | libc::EOPNOTSUPP) => (
+            "this machine has no hardware breakpoints".to_owned(),
+            "audit on another machine; some virtual machines do not pass breakpoints on",
+        ),
+        _ => {
+            let text = error.to_string();
+            let line: String = text
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .take(160)
+                .collect();
+            (line, "see what the kernel allows: zctrace doctor")
+        }
+    };
+    Refusal {
+        reason,
+        remedy: remedy.into(),
+    }
+}
+
+/// Without kprobes the kernel has no list of places that must not be probed, and takes every place
+/// for one (`within_kprobe_blacklist`).
+fn without_kprobes() -> bool {
+    KernelConfig::running(&kernel::release())
+        .is_some_and(|(_, config)| config.value("KPROBES") == "n")
+}
