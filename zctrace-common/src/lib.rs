@@ -170,6 +170,9 @@ pub struct Loss {
     pub ring_dropped: u64,
 }
 
+/// Slots of the table of tasks; a power of two. See `zctrace-ebpf/src/target.rs`.
+pub const TASK_SLOTS: u32 = 4096;
+
 /// The operation that a thread is in, as its site probes see it.
 ///
 /// Only the thread's own programs touch it and they do not nest, so plain adds are enough here.
@@ -178,13 +181,15 @@ pub struct Loss {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Task {
+    /// Its thread id; 0 in a slot that is free.
+    pub tid: u64,
     /// Number of the system call in which the accumulators were filled.
     pub nr: i32,
     /// [`Task::FRESH`] and the other flags of this record.
     pub flags: u32,
     /// Which accumulators are not zero, a bit for each [`Acc`].
     pub filled: u32,
-    /// Index into the table of processes.
+    /// Index into the table of processes, [`Task::NO_PROC`] without one.
     pub proc_slot: u32,
     /// Bytes seen by the sites, indexed by [`Acc`].
     pub acc: [u64; Acc::COUNT],
@@ -225,12 +230,13 @@ impl Task {
     pub const ENTERED: u32 = 2;
     /// A kernel thread.
     pub const KTHREAD: u32 = 4;
-    /// [`Task::proc_slot`] of a thread without rows.
-    pub const NO_PROC: u32 = u32::MAX;
+    /// [`Task::proc_slot`] of a thread without rows: the first slot is not used.
+    pub const NO_PROC: u32 = 0;
 
-    /// A thread of which nothing is known yet.
+    /// A thread of which nothing is known yet. All zeros, like a slot that was never used.
     pub const NEW: Self = Self {
-        nr: -1,
+        tid: 0,
+        nr: 0,
         flags: 0,
         filled: 0,
         proc_slot: Self::NO_PROC,
@@ -294,7 +300,9 @@ const _: () = {
     assert!(size_of::<Proc>() == 48);
     assert!(size_of::<Label>() == 48);
     assert!(size_of::<Loss>() == 16);
-    assert!(size_of::<Task>() == 16 + 8 * Acc::COUNT + 24 + 32 + 32 + 32 + size_of::<Counters>());
+    assert!(
+        size_of::<Task>() == 8 + 16 + 8 * Acc::COUNT + 24 + 32 + 32 + 32 + size_of::<Counters>()
+    );
     assert!(core::mem::offset_of!(Counters, class) == 24);
     assert!(core::mem::offset_of!(RowKey, source) == 8);
 };

@@ -109,6 +109,12 @@ fn kernel_thread(task: &mut Task, acc: Acc, bytes: u64) {
 #[inline(always)]
 pub(crate) fn finish(task: &mut Task, op: Op, shape: Shape, ends: &Ends, result: i64) {
     enter(task, kernel::current_nr());
+    conclude(task, op, shape, ends, result);
+}
+
+/// The same, when the accumulators are known to be those of this operation.
+#[inline(always)]
+pub(crate) fn conclude(task: &mut Task, op: Op, shape: Shape, ends: &Ends, result: i64) {
     // The usual case first: everything copied, by one kind of copy.
     let (only, class) = match shape {
         Shape::ToUser => (Acc::ToUser, Class::CopiedToUser),

@@ -4,22 +4,25 @@ use zctrace_common::Op;
 
 use crate::{
     account,
-    kernel::Typed,
+    kernel::{Typed, nr},
     object::Ends,
     probe::{fexit, returned},
     settle::Shape,
     target,
 };
 
-/// A program for a function `f(file, …)` that only system calls reach and that returns the bytes
-/// moved.
+/// A program for a function `f(file, …)` that only the given system calls reach and that returns
+/// the bytes moved. Cheaper than to ask which call is running: the sites have asked already.
 macro_rules! interface {
-    ($($name:ident: $op:ident, $shape:ident;)+) => {
+    ($($name:ident: $op:ident, $shape:ident, $($call:ident)|+;)+) => {
         $(fexit! {
             $name(ctx) {
                 if let Some(task) = target::current() {
                     let ends = Ends::file::<Typed>(task, ctx.arg(0));
-                    account::finish(task, Op::$op, Shape::$shape, &ends, returned(ctx));
+                    if !matches!(task.nr, $(nr::$call)|+) {
+                        account::clear(task);
+                    }
+                    account::conclude(task, Op::$op, Shape::$shape, &ends, returned(ctx));
                 }
             }
         })+
@@ -27,8 +30,8 @@ macro_rules! interface {
 }
 
 interface! {
-    vfs_read: Read, ToUser;
-    vfs_readv: Read, ToUser;
-    vfs_write: Write, FromUser;
-    vfs_writev: Write, FromUser;
+    vfs_read: Read, ToUser, READ | PREAD64;
+    vfs_readv: Read, ToUser, READV | PREADV | PREADV2;
+    vfs_write: Write, FromUser, WRITE | PWRITE64;
+    vfs_writev: Write, FromUser, WRITEV | PWRITEV | PWRITEV2;
 }

@@ -4,9 +4,18 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, PerCpuArray, Queue},
 };
-use zctrace_common::{Counters, Label, Loss, Offsets, Proc, RowKey, Settings, Task};
+use zctrace_common::{Counters, Label, Loss, Offsets, Proc, RowKey, Settings, TASK_SLOTS, Task};
 
-/// Threads of the target, by thread id. The user side overrides the sizes of all maps.
+/// Threads of the target, by the low bits of their ids: see `target.rs`.
+#[map]
+pub(crate) static TASK_TABLE: Array<Task> = Array::with_max_entries(TASK_SLOTS, 0);
+
+/// Not 0 for a slot of [`TASK_TABLE`] some of whose threads are in [`TASKS`].
+#[map]
+pub(crate) static TASK_OVERFLOW: Array<u32> = Array::with_max_entries(TASK_SLOTS, 0);
+
+/// Threads of the target whose slot is taken, by thread id. The user side overrides the sizes of
+/// this map and the following ones.
 #[map]
 pub(crate) static TASKS: HashMap<u32, Task> = HashMap::with_max_entries(16384, 0);
 

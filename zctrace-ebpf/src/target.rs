@@ -3,12 +3,12 @@
 use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes,
 };
-use zctrace_common::{ABSENT, COMM_LEN, Proc, Scope, Task};
+use zctrace_common::{ABSENT, COMM_LEN, Proc, Scope, TASK_SLOTS, Task};
 
 use crate::{
     account,
     kernel::{self, Access as _, Probed, Typed},
-    maps::{FREE_PROCS, PROC_SLOTS, PROCS, TASKS, offset, setting},
+    maps::{FREE_PROCS, PROC_SLOTS, PROCS, TASK_OVERFLOW, TASK_TABLE, TASKS, offset, setting},
     probe::tp_btf,
 };
 
@@ -18,9 +18,7 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 #[inline(always)]
 pub(crate) fn current() -> Option<&'static mut Task> {
     let tid = bpf_get_current_pid_tgid() as u32;
-    if let Some(task) = TASKS.get_ptr_mut(tid) {
-        // SAFETY: only programs of this thread use its record, and they do not nest.
-        let task = unsafe { &mut *task };
+    if let Some(task) = find(tid) {
         task.runs += 1;
         return Some(task);
     }
@@ -30,13 +28,31 @@ pub(crate) fn current() -> Option<&'static mut Task> {
     None
 }
 
+/// The record of a thread.
+///
+/// Every probe starts here, for every task of the machine, so this is an array and not a hash: a
+/// thread whose slot is free or another's is told from a target in some ten instructions. Threads
+/// that collide are in a hash; slots with such threads are marked.
+#[inline(always)]
+pub(crate) fn find(tid: u32) -> Option<&'static mut Task> {
+    let slot = tid & (TASK_SLOTS - 1);
+    let task = TASK_TABLE.get_ptr_mut(slot)?;
+    // SAFETY: map values. Only programs of the thread use its record, and they do not nest.
+    unsafe {
+        if (*task).tid == u64::from(tid) && tid != 0 {
+            return Some(&mut *task);
+        }
+        if *TASK_OVERFLOW.get_ptr(slot)? == 0 {
+            return None;
+        }
+        TASKS.get_ptr_mut(tid).map(|task| &mut *task)
+    }
+}
+
 /// The current thread's record, if there is one: for programs that every system call reaches.
 #[inline(always)]
 pub(crate) fn current_quietly() -> Option<&'static mut Task> {
-    // SAFETY: as in `current`.
-    TASKS
-        .get_ptr_mut(bpf_get_current_pid_tgid() as u32)
-        .map(|task| unsafe { &mut *task })
+    find(bpf_get_current_pid_tgid() as u32)
 }
 
 /// Whether the current thread is a target, or will be at its first operation. Changes nothing: for
@@ -68,27 +84,110 @@ fn adopt(tid: u32) -> Option<&'static mut Task> {
     }
     let kthread = if is_kernel_thread() { Task::KTHREAD } else { 0 };
     add(tid, Task::FRESH | kthread);
-    // SAFETY: as in `current`.
-    TASKS.get_ptr_mut(tid).map(|task| unsafe { &mut *task })
+    find(tid)
 }
 
 /// What a new record starts from. In a map and not on the stack, which is small.
 static NEW_TASK: Task = Task::NEW;
 
+/// Makes a record. The thread is the current one or does not run yet; of one that was moved between
+/// cgroups, at most one operation is taken for a first one.
 #[inline(never)]
 fn add(tid: u32, flags: u32) {
     const BPF_NOEXIST: u64 = 1;
     const EEXIST: i32 = 17;
-    match TASKS.insert(tid, &NEW_TASK, BPF_NOEXIST) {
-        Ok(()) => {
-            if let Some(task) = TASKS.get_ptr_mut(tid) {
-                // SAFETY: a map value. The thread is the current one or does not run yet; of one that
-                // was moved between cgroups, at most one operation is taken for a first one.
-                unsafe { (*task).flags |= flags };
+    let slot = tid & (TASK_SLOTS - 1);
+    let Some(task) = TASK_TABLE.get_ptr_mut(slot) else {
+        return;
+    };
+    // SAFETY: map values.
+    unsafe {
+        let owner = claim(&raw mut (*task).tid, u64::from(tid));
+        if owner == 0 {
+            (*task).flags = flags;
+        } else if owner != u64::from(tid) {
+            if let Some(overflow) = TASK_OVERFLOW.get_ptr_mut(slot) {
+                overflow.write_volatile(1);
+            }
+            let template: &Task = &NEW_TASK;
+            match TASKS.insert(tid, template, BPF_NOEXIST) {
+                Ok(()) => {
+                    if let Some(task) = TASKS.get_ptr_mut(tid) {
+                        (*task).tid = u64::from(tid);
+                        (*task).flags = flags;
+                    }
+                }
+                Err(error) if error == -EEXIST => {}
+                Err(_) => account::lost(),
             }
         }
-        Err(error) if error == -EEXIST => {}
-        Err(_) => account::lost(),
+    }
+}
+
+/// Puts `tid` where 0 is; returns what was there.
+///
+/// # Safety
+/// `owner` points to an aligned field of a map value.
+#[inline(always)]
+unsafe fn claim(owner: *mut u64, tid: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut found = 0_u64;
+        // SAFETY: the caller's promise.
+        unsafe {
+            core::arch::asm!(
+                "r0 = cmpxchg_64({owner} + 0, r0, {tid})",
+                owner = in(reg) owner,
+                tid = in(reg) tid,
+                inlateout("r0") found,
+                options(nostack),
+            );
+        }
+        found
+    }
+    // Only so that the crate can be checked for the host.
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+        // SAFETY: the caller's promise.
+        let owner = unsafe { AtomicU64::from_ptr(owner) };
+        match owner.compare_exchange(0, tid, Relaxed, Relaxed) {
+            Ok(found) | Err(found) => found,
+        }
+    }
+}
+
+/// Takes a thread out. Its slot is free only when its record is clean again.
+#[inline(never)]
+fn remove(tid: u32) {
+    let Some(task) = TASK_TABLE.get_ptr_mut(tid & (TASK_SLOTS - 1)) else {
+        return;
+    };
+    // SAFETY: a map value; the thread is the current one.
+    unsafe {
+        if (*task).tid == u64::from(tid) && tid != 0 {
+            clean(task);
+            core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
+            (&raw mut (*task).tid).write_volatile(0);
+            return;
+        }
+    }
+    let _ = TASKS.remove(tid);
+}
+
+/// Sets everything but the id to zero.
+///
+/// # Safety
+/// `task` points to a map value of the current thread.
+#[inline(always)]
+unsafe fn clean(task: *mut Task) {
+    const WORDS: usize = size_of::<Task>() / 8;
+    let words = task.cast::<u64>();
+    let mut i = core::mem::offset_of!(Task, tid) / 8 + 1;
+    while i < WORDS {
+        // SAFETY: within the record. Volatile: one store after the other, before the id.
+        unsafe { words.add(i).write_volatile(0) };
+        i += 1;
     }
 }
 
@@ -196,7 +295,7 @@ tp_btf! {
         let tid: u32 = Typed::load(child, offset!(task_pid));
         let thread = Typed::load::<u32>(child, offset!(task_tgid))
             == Typed::load::<u32>(parent, offset!(task_tgid));
-        if TASKS.get_ptr(parent_tid).is_some() {
+        if find(parent_tid).is_some() {
             if thread || setting!(follow) != 0 {
                 add(tid, 0);
             }
@@ -212,20 +311,17 @@ tp_btf! {
         let task: *const u8 = ctx.arg(0);
         let old_tid: u32 = ctx.arg(1);
         let tid: u32 = Typed::load(task, offset!(task_pid));
-        if old_tid != tid && let Some(old) = TASKS.get_ptr(old_tid) {
+        if old_tid != tid && let Some(old) = find(old_tid) {
             // A thread other than the first has called exec: it takes over the first one's id.
-            // Borrowed, so that it goes from map to map and not over the small stack.
-            // SAFETY: the record of the current thread.
-            let record: &Task = unsafe { &*old };
-            if TASKS.insert(tid, record, 0).is_err() {
-                account::lost();
+            add(tid, 0);
+            if let Some(new) = find(tid) {
+                new.proc_slot = old.proc_slot;
+                new.runs = old.runs;
             }
-            let _ = TASKS.remove(old_tid);
+            remove(old_tid);
         }
-        if let Some(record) = TASKS.get_ptr(tid) {
-            // SAFETY: the record of the current thread.
-            let slot = unsafe { (*record).proc_slot };
-            if let Some(process) = PROCS.get_ptr_mut(slot) {
+        if let Some(record) = find(tid) {
+            if let Some(process) = PROCS.get_ptr_mut(record.proc_slot) {
                 // SAFETY: a map value; a torn name is replaced at the next report.
                 name(unsafe { &mut *process }, task);
             }
@@ -268,10 +364,12 @@ tp_btf! {
     task_exit(ctx) {
         let task: *const u8 = ctx.arg(0);
         let tid: u32 = Typed::load(task, offset!(task_pid));
-        let Some(record) = TASKS.get_ptr(tid) else { return 0 };
-        // SAFETY: the record of the current thread.
-        let (slot, runs) = unsafe { ((*record).proc_slot, (*record).runs) };
-        let _ = TASKS.remove(tid);
+        let Some(record) = find(tid) else { return 0 };
+        let (slot, runs) = (record.proc_slot, record.runs);
+        remove(tid);
+        if slot == Task::NO_PROC {
+            return 0;
+        }
         let Some(process) = PROCS.get_ptr_mut(slot) else { return 0 };
         // SAFETY: a map value.
         let process = unsafe { &mut *process };

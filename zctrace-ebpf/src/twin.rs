@@ -7,10 +7,9 @@
 //! thread's record, and the second works only where the mark is missing. An event is lost only if
 //! both are skipped.
 
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use zctrace_common::Scope;
 
-use crate::maps::{TASKS, setting};
+use crate::{maps::setting, target};
 
 /// A number for a program: FNV-1a of its name.
 pub(crate) const fn id(name: &str) -> u32 {
@@ -28,25 +27,21 @@ pub(crate) const fn id(name: &str) -> u32 {
 #[inline(always)]
 pub(crate) fn done(id: u32) {
     if setting!(twins) != 0
-        && let Some(task) = TASKS.get_ptr_mut(bpf_get_current_pid_tgid() as u32)
+        && let Some(task) = target::current_quietly()
     {
-        // SAFETY: the record of the current thread.
-        unsafe { (*task).done = id };
+        task.done = id;
     }
 }
 
 /// Whether the second of a pair is to see the event.
 #[inline(always)]
 pub(crate) fn is_needed(id: u32) -> bool {
-    let Some(task) = TASKS.get_ptr_mut(bpf_get_current_pid_tgid() as u32) else {
+    let Some(task) = target::current_quietly() else {
         return setting!(scope) != Scope::Tasks as u32;
     };
-    // SAFETY: the record of the current thread.
-    unsafe {
-        if (*task).done == id {
-            (*task).done = 0;
-            return false;
-        }
+    if task.done == id {
+        task.done = 0;
+        return false;
     }
     true
 }

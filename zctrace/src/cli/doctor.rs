@@ -1,7 +1,6 @@
 //! `zctrace doctor`: what can be measured here, and how to get more.
 
 use clap::Args;
-use zctrace_common::{By, Scope};
 
 use super::failure::{Failure, NOT_MEASURED};
 use crate::{
@@ -26,7 +25,7 @@ pub(crate) struct DoctorArgs {
     json: bool,
 
     /// Send known bytes through every family: a probe that can be attached can still be silent
-    #[arg(long)]
+    #[arg(long, hide = true)]
     self_test: bool,
 
     /// Show the probes that are as they should be, too
@@ -58,18 +57,5 @@ fn survey(self_test: bool) -> Result<Survey, String> {
     if !Privileges::current().missing().is_empty() {
         return Err("not permitted".into());
     }
-    let config = Config {
-        tasks: Vec::new(),
-        scope: Scope::Tasks,
-        comm: None,
-        cgroup: None,
-        follow: true,
-        faults: true,
-        by: By::Nothing,
-        without: Vec::new(),
-        own_cost: false,
-        audit: None,
-        max_rows: 1,
-    };
-    tracer::survey(&config, self_test).map_err(|error| error.to_string())
+    tracer::survey(&Config::default(), self_test).map_err(|error| error.to_string())
 }

@@ -98,7 +98,11 @@ impl From<target::Error> for Failure {
 
 impl From<tracer::Error> for Failure {
     fn from(error: tracer::Error) -> Self {
-        Self::not_measured(chain(&error), error.remedy())
+        let code = match error {
+            tracer::Error::NoSuchProbe(_) => USAGE,
+            _ => NOT_MEASURED,
+        };
+        Self::new(code, chain(&error), error.remedy())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use super::{Loss, Overhead, Path, Process, Totals, Unattributed, audit::Counts, ratio};
+use super::{Loss, Overhead, Path, Process, Totals, Unattributed, audit::Counts};
 
 /// The counted part of a document. Everything is cumulative from the moment of attaching, but
 /// [`Process::pending`] and [`Process::in_flight`], which are states.
@@ -87,7 +87,7 @@ fn process_since(now: &Process, earlier: &Process) -> Process {
         .iter()
         .map(|path| (key(path), &path.totals))
         .collect();
-    let mut paths: Vec<_> = now
+    let paths = now
         .paths
         .iter()
         .map(|path| Path {
@@ -96,18 +96,16 @@ fn process_since(now: &Process, earlier: &Process) -> Process {
         })
         .filter(|path| !path.totals.is_empty())
         .collect();
-    paths.sort_by_key(|path| Reverse(path.totals.moved));
-    let total = totals_since(&now.total, Some(&earlier.total));
-    let sent = now.sent.saturating_sub(earlier.sent);
-    let received = now.received.saturating_sub(earlier.received);
     Process {
-        paths,
-        total,
-        sent,
-        received,
-        copies_per_sent_byte: ratio(total.copies(), sent),
-        copies_per_received_byte: ratio(total.copies(), received),
-        ..now.clone()
+        pending: now.pending,
+        in_flight: now.in_flight,
+        ..Process::from_paths(
+            now.pid,
+            now.start_time,
+            now.comm.clone(),
+            now.cgroup.clone(),
+            paths,
+        )
     }
 }
 
@@ -162,24 +160,7 @@ mod tests {
     }
 
     fn process(pid: u32, start_time: u64, paths: Vec<Path>) -> Process {
-        let mut total = Totals::default();
-        for path in &paths {
-            total.add(&path.totals);
-        }
-        Process {
-            pid,
-            start_time,
-            comm: "x".into(),
-            cgroup: "/".into(),
-            sent: 0,
-            received: total.moved,
-            copies_per_sent_byte: None,
-            copies_per_received_byte: ratio(total.copies(), total.moved),
-            pending: 0,
-            in_flight: 0,
-            total,
-            paths,
-        }
+        Process::from_paths(pid, start_time, "x".into(), "/".into(), paths)
     }
 
     fn counted(processes: Vec<Process>) -> Counted {

@@ -2,7 +2,7 @@
 
 use crate::ledger::{
     Coverage, ExitStatus, Loss, Overhead, Path, Process, Refused, SCHEMA, Snapshot, Target,
-    TargetKind, Totals, Unattributed, ratio,
+    TargetKind, Totals, Unattributed,
 };
 
 const MIB: u64 = 1 << 20;
@@ -24,25 +24,9 @@ fn path(op: &str, object: &str, evidence: &str, numbers: Totals) -> Path {
     }
 }
 
-fn process(pid: u32, comm: &str, sent: u64, received: u64, paths: Vec<Path>) -> Process {
-    let mut total = Totals::default();
-    for path in &paths {
-        total.add(&path.totals);
-    }
-    Process {
-        pid,
-        start_time: 12_345,
-        comm: comm.into(),
-        cgroup: "/system.slice/nginx.service".into(),
-        sent,
-        received,
-        copies_per_sent_byte: ratio(total.copies(), sent),
-        copies_per_received_byte: ratio(total.copies(), received),
-        pending: 0,
-        in_flight: 0,
-        total,
-        paths,
-    }
+fn process(pid: u32, comm: &str, paths: Vec<Path>) -> Process {
+    let cgroup = "/system.slice/nginx.service".into();
+    Process::from_paths(pid, 12_345, comm.into(), cgroup, paths)
 }
 
 /// No process.
@@ -88,8 +72,6 @@ pub(crate) fn normal() -> Snapshot {
     let mut worker = process(
         1235,
         "nginx",
-        512 * MIB,
-        64 * 1024,
         vec![
             path(
                 "sendfile",
@@ -134,8 +116,6 @@ pub(crate) fn normal() -> Snapshot {
     let sender = process(
         977,
         "zc-sender",
-        16 * MIB,
-        0,
         vec![path(
             "send",
             "tcp",
@@ -186,8 +166,6 @@ pub(crate) fn overflow() -> Snapshot {
     let mut process = process(
         u32::MAX,
         "\x1b[31m\nevil\u{202e}",
-        huge,
-        huge,
         vec![
             path(
                 "copy_file_range",
@@ -203,6 +181,9 @@ pub(crate) fn overflow() -> Snapshot {
             ),
         ],
     );
+    (process.sent, process.received) = (huge, huge);
+    process.copies_per_sent_byte = Some(1.0);
+    process.copies_per_received_byte = Some(1.0);
     process.pending = huge;
     process.in_flight = huge;
     let mut snapshot = with(vec![process]);
@@ -243,8 +224,6 @@ pub(crate) fn unexplained() -> Snapshot {
     let mut snapshot = with(vec![process(
         42,
         "backup",
-        0,
-        0,
         vec![
             path(
                 "read",

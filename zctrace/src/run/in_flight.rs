@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs};
 use libc::c_long;
 
 use crate::{
-    ledger::{Counted, Process, Totals},
+    ledger::{Counted, Process},
     target::View,
 };
 
@@ -104,18 +104,8 @@ fn idle(view: &View, pid: u32, in_flight: u64) -> Option<Process> {
         .and_then(|groups| groups.0.into_iter().find(|group| group.hierarchy == 0))
         .map_or_else(String::new, |group| group.pathname);
     Some(Process {
-        pid,
-        start_time: stat.starttime,
-        comm: stat.comm,
-        cgroup,
-        total: Totals::default(),
-        sent: 0,
-        received: 0,
-        copies_per_sent_byte: None,
-        copies_per_received_byte: None,
-        pending: 0,
         in_flight,
-        paths: Vec::new(),
+        ..Process::from_paths(pid, stat.starttime, stat.comm, cgroup, Vec::new())
     })
 }
 

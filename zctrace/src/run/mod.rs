@@ -45,8 +45,6 @@ use crate::{
 /// Two requests to end within this time end the wait for a command. A program may use ctrl-c for
 /// something of its own, so two in a day must not.
 const IMPATIENCE: Duration = Duration::from_secs(2);
-/// Bound on the rows of the ledger.
-const MAX_ROWS: u32 = 4096;
 
 /// What to observe.
 #[derive(Debug)]
@@ -254,7 +252,7 @@ fn config(plan: &Plan, resolved: &Resolved) -> Config {
         without: plan.without.clone(),
         own_cost: plan.own_cost,
         audit: plan.audit.clone(),
-        max_rows: MAX_ROWS,
+        ..Config::default()
     }
 }
 
@@ -540,21 +538,9 @@ mod tests {
                 by: None,
                 totals: total,
             };
+            let process = Process::from_paths(u32::MAX, 1, "fake".into(), "/".into(), vec![path]);
             Ok(Reading {
-                processes: vec![Process {
-                    pid: u32::MAX,
-                    start_time: 1,
-                    comm: "fake".into(),
-                    cgroup: "/".into(),
-                    total,
-                    sent: 0,
-                    received: 0,
-                    copies_per_sent_byte: None,
-                    copies_per_received_byte: None,
-                    pending: 0,
-                    in_flight: 0,
-                    paths: vec![path],
-                }],
+                processes: vec![process],
                 total,
                 ..Reading::default()
             })
@@ -596,7 +582,7 @@ mod tests {
         let outcome = observe(
             plan,
             |config| {
-                assert_eq!(config.max_rows, MAX_ROWS);
+                assert!(config.tasks.is_empty());
                 thread::sleep(Duration::from_millis(120));
                 Ok(Fake::default())
             },

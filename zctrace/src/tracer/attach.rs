@@ -354,6 +354,20 @@ fn first_line(text: &str) -> String {
         .collect()
 }
 
+/// What cannot be seen without a probe, for people: an interface that is refused is no loss where
+/// the system call is watched instead.
+pub(super) fn lost(probe: &Probe, attempts: &[Attempt]) -> String {
+    let watched = attempts
+        .iter()
+        .any(|attempt| attempt.probe.name == "sys_exit" && attempt.is_attached());
+    match probe.role {
+        Role::Interface(_) if watched => {
+            format!("nothing of {}: the system call tells instead", probe.sees)
+        }
+        _ => probe.lost.to_owned(),
+    }
+}
+
 /// The attempts as reports show them.
 pub(super) fn coverage(attempts: &[Attempt]) -> Coverage {
     let mut coverage = Coverage::default();
@@ -363,7 +377,7 @@ pub(super) fn coverage(attempts: &[Attempt]) -> Coverage {
             Outcome::Silent(way) => coverage.refused.push(Refused {
                 probe: probe.name.to_owned(),
                 reason: format!("{} is attached, but known bytes went by unseen", way.symbol),
-                lost: probe.lost.to_owned(),
+                lost: lost(probe, attempts),
             }),
             Outcome::Attached(_) => coverage.attached.push(probe.name.to_owned()),
             Outcome::Refused(Refusal {
@@ -377,7 +391,7 @@ pub(super) fn coverage(attempts: &[Attempt]) -> Coverage {
                     Some(errno) => format!("{cause} ({})", io::Error::from_raw_os_error(*errno)),
                     None => cause.clone(),
                 },
-                lost: probe.lost.to_owned(),
+                lost: lost(probe, attempts),
             }),
         }
     }

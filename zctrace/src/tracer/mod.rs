@@ -15,9 +15,9 @@ use std::os::fd::OwnedFd;
 
 use aya::{
     Btf, Ebpf, EbpfLoader,
-    maps::{HashMap, MapData, Queue},
+    maps::{Array, HashMap, MapData, Queue},
 };
-use zctrace_common::{AuditRoutines, By, COMM_LEN, Offsets, Scope, Settings, Task};
+use zctrace_common::{AuditRoutines, By, COMM_LEN, Offsets, Scope, Settings, TASK_SLOTS, Task};
 
 pub use attach::{Attempt, Outcome, Refusal};
 pub use error::Error;
@@ -158,7 +158,8 @@ impl Session {
             .load(OBJECT)?;
         for queue in ["FREE_PROCS", "FREE_ROWS"] {
             let mut free: Queue<_, u32> = Queue::try_from(map(&mut ebpf, queue))?;
-            for slot in 0..rows {
+            // The first slot stays unused: its number means "none".
+            for slot in 1..rows {
                 free.push(slot, 0)?;
             }
         }
@@ -166,7 +167,7 @@ impl Session {
             .own_cost
             .then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime).ok())
             .flatten();
-        add_tasks(&mut ebpf, &config.tasks)?;
+        add_tasks(&mut ebpf, &config.tasks, false)?;
         let btf = Btf::from_sys_fs().map_err(aya::EbpfError::from)?;
         let selection = attach::Selection {
             twins,
@@ -207,7 +208,7 @@ impl Session {
     /// # Errors
     /// When the map of tasks is full or gone.
     pub fn add_task(&mut self, tid: u32) -> Result<(), Error> {
-        add_tasks(&mut self.ebpf, &[tid])
+        add_tasks(&mut self.ebpf, &[tid], true)
     }
 
     /// Detaches one probe; what it would have explained becomes `unexplained`. Returns whether it
@@ -333,17 +334,33 @@ fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut aya::maps::Map {
         .expect("every map of zctrace-ebpf/src/maps.rs is in the object")
 }
 
-fn add_tasks(ebpf: &mut Ebpf, tids: &[u32]) -> Result<(), Error> {
+/// Puts threads into the table of tasks, as `add` of `zctrace-ebpf/src/target.rs` does. Before the
+/// probes are attached into the slots themselves; later, when programs use those at the same time,
+/// into the hash beside them.
+fn add_tasks(ebpf: &mut Ebpf, tids: &[u32], attached: bool) -> Result<(), Error> {
     const BPF_NOEXIST: u64 = 1;
-    let mut tasks: HashMap<&mut MapData, u32, Task> = HashMap::try_from(map(ebpf, "TASKS"))?;
     for &tid in tids {
+        let slot = tid & (TASK_SLOTS - 1);
         let task = Task {
+            tid: tid.into(),
             flags: Task::FRESH,
             ..Task::NEW
         };
+        let mut table: Array<_, Task> = Array::try_from(map(ebpf, "TASK_TABLE"))?;
+        let owner = table.get(&slot, 0)?.tid;
+        if owner == u64::from(tid) {
+            // A child that the probes were quicker to follow.
+            continue;
+        }
+        if owner == 0 && !attached {
+            table.set(slot, task, 0)?;
+            continue;
+        }
+        let mut overflow: Array<_, u32> = Array::try_from(map(ebpf, "TASK_OVERFLOW"))?;
+        overflow.set(slot, 1, 0)?;
+        let mut tasks: HashMap<&mut MapData, u32, Task> = HashMap::try_from(map(ebpf, "TASKS"))?;
         match tasks.insert(tid, task, BPF_NOEXIST) {
             Ok(()) => {}
-            // A child that the probes were quicker to follow.
             Err(_) if tasks.get(&tid, 0).is_ok() => {}
             Err(error) => return Err(error.into()),
         }

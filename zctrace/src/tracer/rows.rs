@@ -232,8 +232,18 @@ fn labels(ebpf: &mut Ebpf) -> Result<StdHashMap<u64, Label>, Error> {
 
 /// Runs of the threads that are alive.
 fn live_runs(ebpf: &mut Ebpf) -> Result<u64, Error> {
+    let table: Array<_, Task> = Array::try_from(map(ebpf, "TASK_TABLE"))?;
+    let mut runs = 0;
+    for slot in 0..table.len() {
+        runs += table.get(&slot, 0)?.runs;
+    }
     let tasks: HashMap<&mut MapData, u32, Task> = HashMap::try_from(map(ebpf, "TASKS"))?;
-    Ok(tasks.iter().flatten().map(|(_, task)| task.runs).sum())
+    runs += tasks
+        .iter()
+        .flatten()
+        .map(|(_, task)| task.runs)
+        .sum::<u64>();
+    Ok(runs)
 }
 
 /// Returns the slots of processes that have ended.

@@ -1,6 +1,6 @@
 //! The catalog against the running kernel, for `zctrace doctor`.
 
-use super::{Attempt, Config, Error, Outcome, Session};
+use super::{Attempt, Config, Error, Outcome, Session, attach};
 use crate::kernel::doctor::{ProbeReport, ProbeStatus, Survey};
 
 /// Tries every probe of the catalog, and with `self_test` sends known bytes through each family.
@@ -9,7 +9,11 @@ use crate::kernel::doctor::{ProbeReport, ProbeStatus, Survey};
 /// When nothing can be attached at all.
 pub fn survey(config: &Config, _self_test: bool) -> Result<Survey, Error> {
     let session = Session::start(config)?;
-    let probes = session.attempts().iter().map(report).collect();
+    let probes = session
+        .attempts()
+        .iter()
+        .map(|attempt| report(attempt, session.attempts()))
+        .collect();
     Ok(Survey {
         backend: session.backend().to_owned(),
         probes,
@@ -17,7 +21,7 @@ pub fn survey(config: &Config, _self_test: bool) -> Result<Survey, Error> {
     })
 }
 
-fn report(attempt: &Attempt) -> ProbeReport {
+fn report(attempt: &Attempt, all: &[Attempt]) -> ProbeReport {
     let Attempt { probe, outcome } = attempt;
     let (status, way, refusal) = match outcome {
         Outcome::Attached(way) => (ProbeStatus::Attached, Some(way), None),
@@ -33,6 +37,6 @@ fn report(attempt: &Attempt) -> ProbeReport {
         status,
         errno: refusal.and_then(|refusal| refusal.errno),
         cause: refusal.map(|refusal| refusal.cause.clone()),
-        lost: probe.lost.to_owned(),
+        lost: attach::lost(probe, all),
     }
 }
