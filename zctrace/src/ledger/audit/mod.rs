@@ -372,8 +372,8 @@ fn enter_copies(
 }
 
 /// Puts a group's copies to the routines that can have made them: where there are several, to each
-/// as much as its breakpoint saw, and what is left to the first. Copies that only routines without a
-/// breakpoint can have made are not held against anything.
+/// as much as its breakpoint saw, and what is left to the usual one. If that has no breakpoint, the
+/// rest is not held against anything.
 fn distribute(
     rows: &mut BTreeMap<(usize, Direction), Row>,
     routines: &[&'static Routine],
@@ -391,10 +391,13 @@ fn distribute(
             *row.catalog.entry(caller).or_default() += taken;
             rest -= taken;
         }
-        if let Some(&first) = able.first()
+        let usual = able
+            .iter()
+            .find(|&&index| carriers.usually(routines[index].name));
+        if let Some(&usual) = usual
             && rest != 0
         {
-            let row = rows.entry((first, direction)).or_default();
+            let row = rows.entry((usual, direction)).or_default();
             *row.catalog.entry(caller).or_default() += rest;
         }
     }

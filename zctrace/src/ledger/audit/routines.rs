@@ -113,6 +113,15 @@ impl Carriers {
         }
     }
 
+    /// Whether the copies are this routine's unless something special was asked for.
+    pub(super) fn usually(self, routine: &str) -> bool {
+        let is_special = ["csum_", "_copy_mc_", "_copy_from_iter_nocache"]
+            .iter()
+            .any(|prefix| routine.starts_with(prefix));
+        self.include(routine) && !is_special
+    }
+
+    /// Whether this routine can have made them.
     pub(super) fn include(self, routine: &str) -> bool {
         const PAGE_CACHE: &[&str] = &["copy_folio_from_iter_atomic", "copy_page_from_iter_atomic"];
         const FETCHING: &[&str] = &[

@@ -248,6 +248,18 @@ fn what_no_breakpoint_watches_is_not_held_against_others() {
 }
 
 #[test]
+fn a_special_routine_is_not_blamed_for_the_usual_one_s_copies() {
+    let setup = Setup {
+        routines: vec![routine("csum_and_copy_to_iter").unwrap()],
+        ..Setup::default()
+    };
+    let counts = hits(&[("csum_and_copy_to_iter", false, libc::SYS_recvfrom, 40)]);
+    let stat = ledger(vec![path("recv", "udp", to_user(100))]);
+    let row = Document::new(stat, &counts, &setup).routines.remove(0);
+    assert_eq!((row.catalog_bytes, row.difference), (Some(40), Some(0)));
+}
+
+#[test]
 fn addresses_are_itemised_but_not_compared() {
     let setup = Setup {
         routines: vec![routine("_copy_to_user").unwrap()],
