@@ -61,7 +61,7 @@ pub(crate) fn current_quietly() -> Option<&'static mut Task> {
 pub(crate) fn is_current() -> bool {
     let ids = bpf_get_current_pid_tgid();
     let (tgid, tid) = ((ids >> 32) as u32, ids as u32);
-    if TASKS.get_ptr(tid).is_some() {
+    if find(tid).is_some() {
         return true;
     }
     setting!(scope) == Scope::System as u32 && tid != 0 && tgid != setting!(own_tgid)
