@@ -34,13 +34,12 @@ impl AuditRoutines {
 }
 
 /// Who called which routine, and what memory was at the other end.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AuditKey {
     /// Index of the breakpoint.
     pub slot: u16,
-    /// Not 0: the iterator stands for kernel memory, so nothing crossed the user boundary.
-    pub kernel_memory: u16,
+    /// The iterator stands for kernel memory, so nothing crossed the user boundary.
+    pub kernel_memory: bool,
     /// The system call's number; -1 of a page fault, or [`AuditKey::KERNEL_THREAD`].
     pub nr: i32,
 }
@@ -48,6 +47,33 @@ pub struct AuditKey {
 impl AuditKey {
     /// [`AuditKey::nr`] of work that no system call waits for.
     pub const KERNEL_THREAD: i32 = -2;
+    /// Numbers that are told apart: those from here on are one.
+    pub const CALLS: u32 = 510;
+    /// How many keys there are.
+    pub const COUNT: u32 = (AUDIT_SLOTS as u32) << 10;
+
+    /// The key's place in an array. No hash map: its insertions take locks, which can fail in a debug
+    /// exception.
+    #[must_use]
+    pub const fn index(self) -> u32 {
+        let nr = (self.nr.wrapping_add(2)) as u32;
+        let nr = if nr > Self::CALLS + 1 {
+            Self::CALLS + 1
+        } else {
+            nr
+        };
+        (self.slot as u32) << 10 | (self.kernel_memory as u32) << 9 | nr
+    }
+
+    /// The key of a place.
+    #[must_use]
+    pub const fn from_index(index: u32) -> Self {
+        Self {
+            slot: (index >> 10) as u16,
+            kernel_memory: index & 1 << 9 != 0,
+            nr: (index & 0x1ff) as i32 - 2,
+        }
+    }
 }
 
 /// What a routine was called for.
@@ -62,6 +88,14 @@ pub struct AuditCount {
 
 const _: () = {
     assert!(size_of::<AuditRoutines>() == 8 * AUDIT_SLOTS);
-    assert!(size_of::<AuditKey>() == 8);
+    assert!(AuditKey::CALLS + 2 == 1 << 9);
+    let key = AuditKey {
+        slot: 3,
+        kernel_memory: true,
+        nr: 435,
+    };
+    let back = AuditKey::from_index(key.index());
+    assert!(back.slot == 3 && back.kernel_memory && back.nr == 435);
+    assert!(key.index() < AuditKey::COUNT);
     assert!(size_of::<AuditCount>() == 16);
 };

@@ -325,8 +325,6 @@ mod pod {
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Offsets {}
     // SAFETY: as above, with the sizes asserted in `audit`.
-    unsafe impl aya::Pod for crate::AuditKey {}
-    // SAFETY: as above.
     unsafe impl aya::Pod for crate::AuditCount {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::AuditRoutines {}

@@ -7,21 +7,21 @@
 use aya_ebpf::{
     bindings::bpf_perf_event_data,
     macros::{map, perf_event},
-    maps::PerCpuHashMap,
+    maps::PerCpuArray,
     programs::PerfEventContext,
 };
 use zctrace_common::{AuditCount, AuditKey, AuditRoutine, AuditRoutines};
 
 use crate::{
-    account, file,
+    file,
     kernel::{self, Access as _, Probed},
     maps::offset,
     target,
 };
 
-/// What was copied, by routine and caller.
+/// What was copied, by [`AuditKey::index`].
 #[map]
-static AUDIT: PerCpuHashMap<AuditKey, AuditCount> = PerCpuHashMap::with_max_entries(2048, 0);
+static AUDIT: PerCpuArray<AuditCount> = PerCpuArray::with_max_entries(AuditKey::COUNT, 0);
 
 /// The routines behind the breakpoints.
 #[unsafe(no_mangle)]
@@ -94,26 +94,17 @@ fn hit(ctx: &PerfEventContext, slot: u16) {
     } else {
         kernel::current_nr()
     };
-    count(
-        AuditKey {
-            slot,
-            kernel_memory: kernel_memory.into(),
-            nr,
-        },
-        bytes,
-    );
-}
-
-#[inline(always)]
-fn count(key: AuditKey, bytes: u64) {
-    if let Some(count) = AUDIT.get_ptr_mut(key) {
+    let key = AuditKey {
+        slot,
+        kernel_memory,
+        nr,
+    };
+    if let Some(count) = AUDIT.get_ptr_mut(key.index()) {
         // SAFETY: a map value of this CPU; a breakpoint does not interrupt a breakpoint.
         unsafe {
             (*count).hits += 1;
             (*count).bytes += bytes;
         }
-    } else if AUDIT.insert(key, AuditCount { hits: 1, bytes }, 0).is_err() {
-        account::lost();
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fs, io};
 
 use aya::{
     Ebpf,
-    maps::{MapData, PerCpuHashMap},
+    maps::PerCpuArray,
     programs::{
         PerfEvent, ProgramError,
         perf_event::{BreakpointConfig, PerfEventConfig, PerfEventScope, SamplePolicy},
@@ -144,17 +144,20 @@ impl Audit {
 
     /// What was counted since the start.
     pub(super) fn read(&self, ebpf: &mut Ebpf) -> Result<Counts, Error> {
-        let audit: PerCpuHashMap<&mut MapData, AuditKey, AuditCount> =
-            PerCpuHashMap::try_from(map(ebpf, "AUDIT"))?;
+        let audit: PerCpuArray<_, AuditCount> = PerCpuArray::try_from(map(ebpf, "AUDIT"))?;
         let mut counts = Counts::default();
-        for entry in audit.iter() {
-            let (key, values) = entry?;
+        for index in 0..audit.len() {
+            let key = AuditKey::from_index(index);
             let Some(Some(routine)) = self.slots.get(usize::from(key.slot)) else {
                 continue;
             };
+            let values = audit.get(&index, 0)?;
+            if values.iter().all(|value| value.hits == 0) {
+                continue;
+            }
             let hit = Hit {
                 routine: routine.name,
-                kernel_memory: key.kernel_memory != 0,
+                kernel_memory: key.kernel_memory,
                 nr: key.nr,
             };
             let count = counts.0.entry(hit).or_default();

@@ -17,7 +17,9 @@ use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, Queue},
 };
-use zctrace_common::{AuditRoutines, By, COMM_LEN, Offsets, Scope, Settings, TASK_SLOTS, Task};
+use zctrace_common::{
+    AuditKey, AuditRoutines, By, COMM_LEN, Offsets, Scope, Settings, TASK_SLOTS, Task,
+};
 
 pub use attach::{Attempt, Outcome, Refusal};
 pub use error::Error;
@@ -145,7 +147,7 @@ impl Session {
         let mut ebpf = EbpfLoader::new()
             .override_global("OFFSETS", &offsets, true)
             .override_global("ROUTINES", &routines, true)
-            .map_max_entries("AUDIT", if audit.is_some() { 2048 } else { 1 })
+            .map_max_entries("AUDIT", if audit.is_some() { AuditKey::COUNT } else { 1 })
             .override_global("SETTINGS", &settings, true)
             .map_max_entries("TASKS", tasks)
             .map_max_entries("PROC_SLOTS", rows)

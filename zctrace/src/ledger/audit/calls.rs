@@ -181,6 +181,7 @@ fn other(nr: libc::c_long) -> String {
         SYS_timerfd_settime SYS_times SYS_uname SYS_wait4 SYS_waitid);
     match known {
         Some(name) => name.into(),
+        None if nr >= libc::c_long::from(AuditKey::CALLS - 1) => "other system calls".into(),
         None if nr == -1 => "page faults and interrupts".into(),
         None => format!("system call {nr}"),
     }

@@ -307,7 +307,9 @@ fn explain(caller: Caller, seen: u64, catalog: u64, entry: &mut Ledger, items: &
     };
     if catalog > seen {
         item(
-            format!("{name}: in the ledger only; copied by another routine, or not at all"),
+            format!(
+                "{name}: in the ledger only; copied by a routine without a breakpoint, or not at all"
+            ),
             -signed(catalog - seen),
         );
         return;
