@@ -14,7 +14,7 @@ pub(crate) struct Options {}
 pub(crate) fn run(_: &Options) -> Result<ExitCode> {
     let status = Command::new("cargo")
         .args(["test", "--quiet", "--package=zctrace", "--test=docs"])
-        .args(["the_page_of_probes"])
+        .args(["the_page_of"])
         .env("ZCTRACE_WRITE_DOCS", "1")
         .status()
         .context("running cargo")?;

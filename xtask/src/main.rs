@@ -8,6 +8,7 @@ mod apt;
 mod bench;
 mod binaries;
 mod demo;
+mod dist;
 mod docs;
 mod job;
 mod paths;
@@ -31,6 +32,7 @@ enum Task {
     Vm(Box<vm::Options>),
     Bench(bench::Options),
     Docs(docs::Options),
+    Dist(dist::Options),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Task::Setup(options) => setup::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Dist(options) => dist::run(&options),
         Task::Docs(options) => docs::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Vm(options) => vm::run(&options),

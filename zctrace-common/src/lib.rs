@@ -8,14 +8,25 @@
 #![no_std]
 
 mod audit;
+mod claim;
 mod object;
 mod op;
+mod request;
+mod sample;
 mod settings;
+mod stacks;
 
 pub use audit::{AUDIT_SLOTS, AuditCount, AuditKey, AuditRoutine, AuditRoutines};
+pub use claim::Claim;
 pub use object::{Object, ObjectKind};
 pub use op::{Evidence, Op};
+pub use request::{OPCODES, REQUEST_SLOTS, Request, RequestCounts, Way};
+pub use sample::{COPY_ROUTINES, CodeRange, CopyRoutines, SAMPLE_PERIOD};
 pub use settings::{ABSENT, By, Offsets, Scope, Settings};
+pub use stacks::{StackKey, StackKind};
+
+/// Length of a network device's name, `IFNAMSIZ`.
+pub const DEVICE_LEN: usize = 16;
 
 /// Length of a task's command name, `TASK_COMM_LEN`.
 pub const COMM_LEN: usize = 16;
@@ -111,8 +122,8 @@ pub struct RowKey {
     pub op: u16,
     /// An [`Evidence`].
     pub evidence: u8,
-    /// Always 0.
-    pub pad: u8,
+    /// What was asked for and seen, a bit for each [`Claim`].
+    pub claim: u8,
     /// A packed [`Object`]: what the bytes came from, or the only object.
     pub source: u64,
     /// A packed [`Object`] where the operation joins two, else 0.
@@ -158,6 +169,32 @@ pub struct Label {
     pub number: u64,
     /// Of a file: the last component of its name. Of a connection: local address, then remote one.
     pub text: [u8; 32],
+}
+
+/// Whose pages a `struct ubuf_info` stands for.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lent {
+    /// Slot of the row that counts them.
+    pub row_slot: u32,
+    /// Slot of the process.
+    pub proc_slot: u32,
+    /// Bytes referenced so far.
+    pub bytes: u64,
+}
+
+/// Whose zero-copy sends a `struct sock` has seen.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// Inode number of the socket: another one can come to the same address.
+    pub ino: u64,
+    /// Start time of the process: another one can come to the same slot.
+    pub start_ns: u64,
+    /// Slot of the row that counts notifications.
+    pub row_slot: u32,
+    /// Slot of the process.
+    pub proc_slot: u32,
 }
 
 /// What zctrace itself lost. Every field is a count.
@@ -213,6 +250,15 @@ pub struct Task {
     pub rest: u64,
     /// The program of a pair that has seen the current event: see `zctrace-ebpf/src/twin.rs`.
     pub done: u32,
+    /// Stack samples that are due: see `zctrace-ebpf/src/stacks.rs`.
+    pub due: u32,
+    /// Slot of the request that the thread works on, 0 without one: see
+    /// `zctrace-ebpf/src/request.rs`. What sites see belongs to it then, not to a system call.
+    pub request: u32,
+    /// The operation of that request.
+    pub request_op: u32,
+    /// How the requests that the thread works on were issued, a [`Way`] plus 1; 0 while unknown.
+    pub way: u32,
     /// Always 0.
     pub pad: u32,
     /// A place to pass values through: see `zctrace-ebpf/src/kernel.rs`.
@@ -250,6 +296,10 @@ impl Task {
         runs: 0,
         rest: 0,
         done: 0,
+        due: 0,
+        request: 0,
+        request_op: 0,
+        way: 0,
         pad: 0,
         scratch: 0,
         delta: Counters::ZERO,
@@ -287,11 +337,15 @@ pub enum Acc {
     Cloned,
     /// The buffer space that a datagram receive was offered (for `MSG_TRUNC`).
     Offered,
+    /// Encrypted or decrypted, whatever else happened to it.
+    Encrypted,
+    /// The application's pages, referenced for a transform.
+    Pinned,
 }
 
 impl Acc {
     /// How many there are.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 14;
 }
 
 const _: () = {
@@ -300,8 +354,10 @@ const _: () = {
     assert!(size_of::<Proc>() == 48);
     assert!(size_of::<Label>() == 48);
     assert!(size_of::<Loss>() == 16);
+    assert!(size_of::<Lent>() == 16);
+    assert!(size_of::<Sender>() == 24);
     assert!(
-        size_of::<Task>() == 8 + 16 + 8 * Acc::COUNT + 24 + 32 + 32 + 32 + size_of::<Counters>()
+        size_of::<Task>() == 8 + 16 + 8 * Acc::COUNT + 24 + 32 + 32 + 48 + size_of::<Counters>()
     );
     assert!(core::mem::offset_of!(Counters, class) == 24);
     assert!(core::mem::offset_of!(RowKey, source) == 8);
@@ -322,12 +378,24 @@ mod pod {
     unsafe impl aya::Pod for crate::Task {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Label {}
+    // SAFETY: as above, with the size asserted in `stacks`.
+    unsafe impl aya::Pod for crate::StackKey {}
+    // SAFETY: as above, with the sizes asserted in `request`.
+    unsafe impl aya::Pod for crate::Request {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::RequestCounts {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Offsets {}
     // SAFETY: as above, with the sizes asserted in `audit`.
     unsafe impl aya::Pod for crate::AuditCount {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::AuditRoutines {}
+    // SAFETY: as above, with the size asserted in `sample`.
+    unsafe impl aya::Pod for crate::CopyRoutines {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::Lent {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::Sender {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Settings {}
 }

@@ -64,8 +64,52 @@ ops! {
     ForkCow = 14 => "fork.cow",
     /// A receive with `MSG_PEEK`.
     RecvPeek = 15 => "recv.peek",
+    /// A send with `MSG_ZEROCOPY`.
+    SendZerocopy = 30 => "send.zerocopy",
+    /// `getsockopt(TCP_ZEROCOPY_RECEIVE)`.
+    RecvZerocopy = 31 => "recv.zerocopy",
     /// Work that no operation of a process is known to have caused.
     Kernel = 16 => "kernel",
+    /// `IORING_OP_READV`.
+    UringReadv = 64 => "uring.readv",
+    /// `IORING_OP_WRITEV`.
+    UringWritev = 65 => "uring.writev",
+    /// `IORING_OP_READ_FIXED`.
+    UringReadFixed = 66 => "uring.read_fixed",
+    /// `IORING_OP_WRITE_FIXED`.
+    UringWriteFixed = 67 => "uring.write_fixed",
+    /// `IORING_OP_SENDMSG`.
+    UringSendmsg = 68 => "uring.sendmsg",
+    /// `IORING_OP_RECVMSG`.
+    UringRecvmsg = 69 => "uring.recvmsg",
+    /// `IORING_OP_READ`.
+    UringRead = 70 => "uring.read",
+    /// `IORING_OP_WRITE`.
+    UringWrite = 71 => "uring.write",
+    /// `IORING_OP_SEND`.
+    UringSend = 72 => "uring.send",
+    /// `IORING_OP_RECV`.
+    UringRecv = 73 => "uring.recv",
+    /// `IORING_OP_SPLICE`.
+    UringSplice = 74 => "uring.splice",
+    /// `IORING_OP_TEE`.
+    UringTee = 75 => "uring.tee",
+    /// `IORING_OP_SEND_ZC`.
+    UringSendZc = 76 => "uring.send_zc",
+    /// `IORING_OP_SENDMSG_ZC`.
+    UringSendmsgZc = 77 => "uring.sendmsg_zc",
+    /// `IORING_OP_READ_MULTISHOT`.
+    UringReadMultishot = 78 => "uring.read_multishot",
+    /// `IORING_OP_RECV_ZC`.
+    UringRecvZc = 79 => "uring.recv_zc",
+    /// `IORING_OP_READV_FIXED`.
+    UringReadvFixed = 80 => "uring.readv_fixed",
+    /// `IORING_OP_WRITEV_FIXED`.
+    UringWritevFixed = 81 => "uring.writev_fixed",
+    /// `IOCB_CMD_PREAD`, `IOCB_CMD_PREADV`.
+    AioRead = 82 => "aio.read",
+    /// `IOCB_CMD_PWRITE`, `IOCB_CMD_PWRITEV`.
+    AioWrite = 83 => "aio.write",
 }
 
 /// How well a row is known.

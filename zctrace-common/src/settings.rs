@@ -24,7 +24,8 @@ macro_rules! offsets {
             /// Resolves every field: `resolve` is given a source expression and returns its value.
             ///
             /// A source is `struct.member.member` for a byte offset, `bit:struct.member` for a bit
-            /// offset, or `enum:TYPE.NAME` for an enumerator. The first source that resolves is used; a
+            /// offset, `enum:TYPE.NAME` for an enumerator, or `arg:FUNCTION.NAME` for the position of a
+            /// parameter, counted without the first. The first source that resolves is used; a
             /// field without one stays [`ABSENT`].
             pub fn resolve(mut resolve: impl FnMut(&str) -> Option<u32>) -> Self {
                 let mut first = |sources: &[&str]| {
@@ -56,6 +57,8 @@ offsets! {
     regs_arg3: "pt_regs.r10";
     /// Fifth argument.
     regs_arg4: "pt_regs.r8";
+    /// Sixth argument.
+    regs_arg5: "pt_regs.r9";
     /// Leader of the thread group.
     task_group_leader: "task_struct.group_leader";
     /// Start of the task in nanoseconds since boot, sleep included.
@@ -166,10 +169,20 @@ offsets! {
     sock_flags: "sock.__sk_common.skc_flags";
     /// `NETIF_F_*` of the route.
     sock_route_caps: "sock.sk_route_caps";
+    /// The cached route.
+    sock_dst: "sock.sk_dst_cache";
+    /// The device of a route.
+    dst_dev: "dst_entry.dev";
+    /// `NETIF_F_*` of a device.
+    netdev_features: "net_device.features";
+    /// Name of a device.
+    netdev_name: "net_device.name";
     /// Bit number in [`Offsets::sock_flags`].
     bit_sock_zerocopy: "enum:sock_flags.SOCK_ZEROCOPY";
     /// The upper-layer protocol of a TCP socket, such as kernel TLS.
     sock_ulp: "inet_connection_sock.icsk_ulp_ops";
+    /// Name of an upper-layer protocol.
+    ulp_name: "tcp_ulp_ops.name";
     /// `MSG_*`.
     msghdr_flags: "msghdr.msg_flags";
     /// A caller's own `ubuf_info` (io_uring).
@@ -208,6 +221,30 @@ offsets! {
     skb_bit_head_frag: "bit:sk_buff.head_frag";
     /// References to the data.
     shinfo_dataref: "skb_shared_info.dataref";
+    /// `SKBFL_*`.
+    shinfo_flags: "skb_shared_info.flags";
+    /// The `ubuf_info` of pages that a packet borrows.
+    shinfo_destructor_arg: "skb_shared_info.destructor_arg";
+    /// The device of a packet.
+    skb_dev: "sk_buff.dev";
+    /// References to borrowed pages.
+    ubuf_refcnt: "ubuf_info.refcnt";
+    /// The socket of a `struct sock`.
+    sock_socket: "sock.sk_socket";
+    /// The inode beside a socket.
+    socket_inode: "socket_alloc.vfs_inode";
+    /// Messages about errors and zero-copy sends, newest last.
+    sock_error_queue_last: "sock.sk_error_queue.prev";
+    /// Private data of a packet.
+    skb_cb: "sk_buff.cb";
+    /// Within those, of a message in the error queue: where it comes from.
+    serr_origin: "sock_exterr_skb.ee.ee_origin";
+    /// Its code.
+    serr_code: "sock_exterr_skb.ee.ee_code";
+    /// Of `getsockopt(TCP_ZEROCOPY_RECEIVE)`: bytes mapped.
+    zc_length: "tcp_zerocopy_receive.length";
+    /// Bytes copied into the buffer beside.
+    zc_copied: "tcp_zerocopy_receive.copybuf_len";
     /// Chained packets.
     shinfo_frag_list: "skb_shared_info.frag_list";
     /// The mapping that faulted.
@@ -232,6 +269,38 @@ offsets! {
     bio_io_vec: "bio.bi_io_vec";
     /// The page of a segment.
     bvec_page: "bio_vec.bv_page";
+    /// Called when a request completes; null in a request that its caller waits for.
+    kiocb_complete: "kiocb.ki_complete";
+    /// The operation of an io_uring request.
+    req_opcode: "io_kiocb.opcode";
+    /// Its file.
+    req_file: "io_kiocb.file";
+    /// What belongs to its operation alone.
+    req_cmd: "io_kiocb.cmd";
+    /// `REQ_F_*`.
+    req_flags: "io_kiocb.flags";
+    /// Its ring.
+    req_ctx: "io_kiocb.ctx";
+    /// What the application calls it.
+    req_user_data: "io_kiocb.cqe.user_data";
+    /// Its result.
+    req_res: "io_kiocb.cqe.res";
+    /// Its descriptor, before it is issued.
+    req_fd: "io_kiocb.cqe.fd";
+    /// `IORING_RECV_MULTISHOT` and the like of a send or receive.
+    uring_msg_flags: "io_sr_msg.flags";
+    /// The descriptor that a splice reads from.
+    uring_splice_in: "io_splice.splice_fd_in";
+    /// `SPLICE_F_*` of it.
+    uring_splice_flags: "io_splice.flags";
+    /// Position of the completion among the arguments of its tracepoint (6.16 and later).
+    arg_complete_cqe: "arg:__traceiter_io_uring_complete.cqe" | "arg:__bpf_trace_io_uring_complete.cqe";
+    /// Result of a completion.
+    cqe_res: "io_uring_cqe.res";
+    /// What the application calls the request.
+    cqe_user_data: "io_uring_cqe.user_data";
+    /// `IORING_CQE_F_*`.
+    cqe_flags: "io_uring_cqe.flags";
     /// What a page belongs to.
     page_mapping: "page.mapping" | "folio.mapping";
     /// The first page of a large page, with bit 0 set.
@@ -277,6 +346,8 @@ pub enum By {
 pub struct Settings {
     /// The cgroup of [`Scope::Cgroup`].
     pub cgroup: u64,
+    /// A stack is sampled whenever this many bytes were copied; 0: never.
+    pub stack_bytes: u64,
     /// A [`Scope`].
     pub scope: u32,
     /// A [`By`].
@@ -301,6 +372,7 @@ impl Settings {
     /// Nothing but the tasks in the map.
     pub const DEFAULT: Self = Self {
         cgroup: 0,
+        stack_bytes: 0,
         scope: Scope::Tasks as u32,
         by: By::Nothing as u32,
         follow: 1,
@@ -313,4 +385,4 @@ impl Settings {
     };
 }
 
-const _: () = assert!(size_of::<Settings>() == 56);
+const _: () = assert!(size_of::<Settings>() == 64);

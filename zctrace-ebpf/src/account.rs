@@ -1,13 +1,14 @@
 //! From accumulators to rows.
 
-use zctrace_common::{Acc, Class, Counters, Evidence, Op, RowKey, Task};
+use zctrace_common::{Acc, Class, Counters, Evidence, Op, RowKey, StackKind, Task};
 
 use crate::{
     kernel,
     maps::{FREE_ROWS, LOSS, ROW_SLOTS, ROWS},
     object::{self, Ends},
+    request,
     settle::{self, Shape},
-    target,
+    stacks, target,
 };
 
 /// Adds atomically: another task can interrupt this program in the middle of the same slot.
@@ -58,6 +59,16 @@ pub(crate) fn saw(acc: Acc, bytes: u64) {
 /// A site saw `bytes` in the thread of `task`.
 #[inline(always)]
 pub(crate) fn saw_in(task: &mut Task, acc: Acc, bytes: u64) {
+    match acc {
+        Acc::ToUser => stacks::copied(task, StackKind::ToUser, bytes),
+        Acc::FromUser => stacks::copied(task, StackKind::FromUser, bytes),
+        Acc::SourceCopy | Acc::SinkCopy => stacks::copied(task, StackKind::InKernel, bytes),
+        _ => {}
+    }
+    if task.request != 0 {
+        request::saw(task, acc, bytes);
+        return;
+    }
     if task.flags & Task::KTHREAD != 0 {
         kernel_thread(task, acc, bytes);
         return;
@@ -65,6 +76,29 @@ pub(crate) fn saw_in(task: &mut Task, acc: Acc, bytes: u64) {
     enter(task, kernel::current_nr());
     task.acc[acc as usize] += bytes;
     task.filled |= 1 << acc as u32;
+}
+
+/// What the sites have seen of one kind in the thread's operation.
+#[inline(always)]
+pub(crate) fn seen(task: &mut Task, acc: Acc) -> u64 {
+    if task.request != 0 {
+        return request::current(task).map_or(0, |request| request.acc[acc as usize]);
+    }
+    enter(task, kernel::current_nr());
+    task.acc[acc as usize]
+}
+
+/// Forgets what the sites have seen of one kind: an outer frame knows better.
+#[inline(always)]
+pub(crate) fn forget(task: &mut Task, acc: Acc) {
+    if task.request != 0 {
+        if let Some(request) = request::current(task) {
+            request.acc[acc as usize] = 0;
+        }
+        return;
+    }
+    enter(task, kernel::current_nr());
+    task.acc[acc as usize] = 0;
 }
 
 /// Makes the accumulators those of system call `nr`: what another call left behind (an `exec`
@@ -145,6 +179,8 @@ pub(crate) fn conclude(task: &mut Task, op: Op, shape: Shape, ends: &Ends, resul
 /// Adds [`Task::delta`] to the row, or to two where the evidence differs.
 #[inline(never)]
 pub(crate) fn record(task: &mut Task, op: u16, ends: &Ends) {
+    let cow = task.delta.cow;
+    stacks::copied(task, StackKind::Cow, cow);
     let moved = task.delta.moved;
     let direct = task.delta.class[Class::Direct as usize];
     let unproven = if direct != 0 && !object::does_dma(ends) {
@@ -169,12 +205,24 @@ pub(crate) fn record(task: &mut Task, op: u16, ends: &Ends) {
     }
 }
 
+/// Where the plan of a call (`syscall.rs`) has what was asked for.
+pub(crate) const CLAIM_SHIFT: u32 = 40;
+
 /// Adds [`Task::delta`] to the row of the call that [`Task::entry`] describes: concluded, not
 /// measured.
 #[inline(always)]
 pub(crate) fn record_inferred(task: &mut Task, op: u16) {
-    let [source, sink, _, dimension] = task.entry;
-    let ends = Ends::stored(source, sink, dimension);
+    for (class, kind) in [
+        (Class::CopiedToUser, StackKind::ToUserAtExit),
+        (Class::CopiedFromUser, StackKind::FromUserAtExit),
+        (Class::CopiedInKernel, StackKind::InKernelAtExit),
+    ] {
+        let bytes = task.delta.class[class as usize];
+        stacks::copied(task, kind, bytes);
+    }
+    let [source, sink, plan, dimension] = task.entry;
+    let mut ends = Ends::stored(source, sink, dimension);
+    ends.claim = (plan >> CLAIM_SHIFT) as u8;
     if let Some(row) = row(task, op, Evidence::Inferred, &ends) {
         merge(row, &task.delta);
     }
@@ -208,14 +256,20 @@ pub(crate) fn row(
     evidence: Evidence,
     ends: &Ends,
 ) -> Option<*mut Counters> {
+    row_slot(task, op, evidence, ends).and_then(|slot| ROWS.get_ptr_mut(slot))
+}
+
+/// The slot of a row.
+#[inline(always)]
+pub(crate) fn row_slot(task: &mut Task, op: u16, evidence: Evidence, ends: &Ends) -> Option<u32> {
     const USED: u32 = 1 << 31;
-    let cached = USED | u32::from(op) | (evidence as u32) << 16;
+    let cached = USED | u32::from(op) | (evidence as u32) << 16 | u32::from(ends.claim) << 17;
     if task.cached_op == cached
         && task.cached_source == ends.source
         && task.cached_sink == ends.sink
         && ends.dimension == 0
     {
-        return ROWS.get_ptr_mut(task.cached_slot);
+        return Some(task.cached_slot);
     }
     let slot = find_row(task, op, evidence as u8, ends)?;
     if ends.dimension == 0 {
@@ -224,17 +278,18 @@ pub(crate) fn row(
         task.cached_sink = ends.sink;
         task.cached_slot = slot;
     }
-    ROWS.get_ptr_mut(slot)
+    Some(slot)
 }
 
 #[inline(never)]
 fn find_row(task: &mut Task, op: u16, evidence: u8, ends: &Ends) -> Option<u32> {
+    let proc_slot = target::proc_slot(task)?;
     const BPF_NOEXIST: u64 = 1;
     let key = RowKey {
-        proc_slot: target::proc_slot(task)?,
+        proc_slot,
         op,
         evidence,
-        pad: 0,
+        claim: ends.claim,
         source: ends.source,
         sink: ends.sink,
         dimension: ends.dimension,

@@ -1,11 +1,12 @@
 //! Interfaces of sockets: where `send` and `recv` and their kin end.
 
 use aya_ebpf::helpers::bpf_probe_read_user;
-use zctrace_common::{ObjectKind, Op, Task};
+use zctrace_common::{Evidence, ObjectKind, Op, Task};
 
 use crate::{
     account,
-    kernel::{self, Probed, Typed},
+    claim::{self, MSG_ZEROCOPY},
+    kernel::{self, Access as _, Probed, Typed},
     maps::offset,
     object::{self, Ends},
     probe::{fexit, returned_int},
@@ -23,7 +24,7 @@ fexit! {
             let file = object::file_of_fd(ctx.arg(0));
             if !file.is_null() {
                 let ends = Ends::file::<Probed>(task, file);
-                account::finish(task, Op::Send, Shape::FromUser, &ends, returned_int(ctx));
+                sent(task, ends, ctx.arg(3), file, returned_int(ctx));
             }
         }
     }
@@ -33,10 +34,27 @@ fexit! {
     /// `___sys_sendmsg`, once for each message of `sendmsg` and `sendmmsg`.
     sys_sendmsg(ctx) {
         if let Some(task) = target::current() {
-            let ends = of_socket(task, ctx.arg(0));
-            account::finish(task, Op::Send, Shape::FromUser, &ends, returned_int(ctx));
+            let socket: *const u8 = ctx.arg(0);
+            let file = kernel::pointer::<Typed>(socket, offset!(socket_file));
+            let ends = Ends::file::<Typed>(task, file);
+            sent(task, ends, ctx.arg(3), file, returned_int(ctx));
         }
     }
+}
+
+/// A send ended.
+#[inline(always)]
+fn sent(task: &mut Task, mut ends: Ends, flags: u32, file: *const u8, result: i64) {
+    if flags & MSG_ZEROCOPY == 0 {
+        account::finish(task, Op::Send, Shape::FromUser, &ends, result);
+        return;
+    }
+    let socket = kernel::pointer::<Probed>(file, offset!(file_private_data));
+    let sock: u64 = Probed::load(socket, offset!(socket_sk));
+    ends.claim |= claim::of_zerocopy(sock) as u8;
+    account::finish(task, Op::SendZerocopy, Shape::FromUser, &ends, result);
+    let op = Op::SendZerocopy as u16;
+    claim::note_route(task, op, Evidence::Measured, &ends, sock);
 }
 
 fexit! {

@@ -3,11 +3,12 @@
 use zctrace_common::{ObjectKind, Op};
 
 use crate::{
-    account,
+    account, claim,
     kernel::{self, Access as _, Probed, Typed, nr},
     maps::offset,
     object::{self, ANON, Ends, PIPE},
     probe::{fexit, returned},
+    request,
     settle::Shape,
     target,
 };
@@ -44,10 +45,15 @@ fexit! {
 }
 
 fexit! {
-    /// io_uring gets here too, under another system call.
+    /// io_uring gets here too: its request then learns what it joins.
     do_splice(ctx) {
-        if let Some(task) = target::current() && kernel::current_nr() == nr::SPLICE {
+        let Some(task) = target::current() else { return 0 };
+        if let Some(request) = request::current(task) {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
+            request::works_on(request, &ends);
+        } else if kernel::current_nr() == nr::SPLICE {
+            let mut ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
+            ends.claim |= claim::of_splice(ctx.arg(5));
             account::finish(task, Op::Splice, legs(&ends), &ends, returned(ctx));
         }
     }
@@ -55,7 +61,11 @@ fexit! {
 
 fexit! {
     do_tee(ctx) {
-        if let Some(task) = target::current() && kernel::current_nr() == nr::TEE {
+        let Some(task) = target::current() else { return 0 };
+        if let Some(request) = request::current(task) {
+            let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(1));
+            request::works_on(request, &ends);
+        } else if kernel::current_nr() == nr::TEE {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(1));
             account::finish(task, Op::Tee, Shape::Reference, &ends, returned(ctx));
         }
@@ -72,7 +82,10 @@ fexit! {
             if !file.is_null() {
                 let into = Probed::load::<u32>(file, offset!(file_mode)) & FMODE_WRITE != 0;
                 let shape = if into { Shape::Reference } else { Shape::ToUser };
-                account::finish(task, Op::Vmsplice, shape, &Ends::of(PIPE), returned(ctx));
+                let mut ends = Ends::of(PIPE);
+                let flags: u64 = Typed::load(regs, offset!(regs_arg3));
+                ends.claim = claim::of_splice(flags as u32);
+                account::finish(task, Op::Vmsplice, shape, &ends, returned(ctx));
             }
         }
     }

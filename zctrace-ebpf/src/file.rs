@@ -1,6 +1,6 @@
 //! Sites of buffered file I/O: page cache, character devices, procfs and FUSE.
 
-use zctrace_common::Acc;
+use zctrace_common::{Acc, Op, Task};
 
 use crate::{
     account,
@@ -130,8 +130,11 @@ fn is_sparse(iocb: *const u8) -> bool {
 
 /// Whether a write-like system call is under way: in a kretprobe the iterator is gone.
 #[inline(always)]
-fn from_user_memory() -> bool {
+fn from_user_memory(task: &Task) -> bool {
     use kernel::nr::{PWRITE64, PWRITEV, PWRITEV2, WRITE, WRITEV};
+    if task.request != 0 {
+        return task.request_op != Op::UringSplice as u32;
+    }
     matches!(
         kernel::current_nr(),
         WRITE | PWRITE64 | WRITEV | PWRITEV | PWRITEV2
@@ -143,7 +146,7 @@ kretprobe! {
     btrfs_buffered_write(ctx) {
         let bytes: i64 = ctx.ret();
         if bytes > 0 && let Some(task) = target::current() {
-            let acc = if from_user_memory() { Acc::FromUser } else { Acc::SinkCopy };
+            let acc = if from_user_memory(task) { Acc::FromUser } else { Acc::SinkCopy };
             account::saw_in(task, acc, bytes as u64);
         }
     }
@@ -175,7 +178,7 @@ fn fuse_written(bytes: i64) {
     if bytes > 0
         && let Some(task) = target::current()
     {
-        let acc = if from_user_memory() {
+        let acc = if from_user_memory(task) {
             Acc::FromUser
         } else {
             Acc::SinkCopy

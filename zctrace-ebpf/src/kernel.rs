@@ -141,6 +141,7 @@ pub(crate) mod nr {
         pub(crate) const SENDMSG: i32 = 211;
         pub(crate) const RECVMSG: i32 = 212;
         pub(crate) const IOCTL: i32 = 29;
+        pub(crate) const GETSOCKOPT: i32 = 209;
         pub(crate) const RECVMMSG: i32 = 243;
         pub(crate) const SENDMMSG: i32 = 269;
         pub(crate) const PROCESS_VM_READV: i32 = 270;
@@ -153,6 +154,7 @@ pub(crate) mod nr {
         pub(crate) const READ: i32 = 0;
         pub(crate) const WRITE: i32 = 1;
         pub(crate) const IOCTL: i32 = 16;
+        pub(crate) const GETSOCKOPT: i32 = 55;
         pub(crate) const PREAD64: i32 = 17;
         pub(crate) const PWRITE64: i32 = 18;
         pub(crate) const READV: i32 = 19;

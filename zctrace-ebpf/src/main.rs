@@ -11,10 +11,12 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 mod account;
+mod aio;
 mod api_file;
 mod api_socket;
 mod api_splice;
 mod audit;
+mod claim;
 mod direct;
 mod fault;
 mod file;
@@ -25,13 +27,21 @@ mod object;
 mod pipe;
 mod probe;
 mod reflink;
+mod request;
+mod sample;
 mod settle;
 mod socket;
 mod splice;
+mod stacks;
 mod syscall;
 mod target;
+mod tls;
 mod twin;
+mod uring;
+mod uring_infer;
 mod vm;
+mod zerocopy;
+mod zerocopy_receive;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -4,7 +4,10 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, PerCpuArray, Queue},
 };
-use zctrace_common::{Counters, Label, Loss, Offsets, Proc, RowKey, Settings, TASK_SLOTS, Task};
+use zctrace_common::{
+    Counters, DEVICE_LEN, Label, Lent, Loss, Offsets, Proc, REQUEST_SLOTS, Request, RequestCounts,
+    RowKey, Sender, Settings, TASK_SLOTS, Task,
+};
 
 /// Threads of the target, by the low bits of their ids: see `target.rs`.
 #[map]
@@ -35,6 +38,26 @@ pub(crate) static ROW_SLOTS: HashMap<RowKey, u32> = HashMap::with_max_entries(40
 #[map]
 pub(crate) static ROWS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(4096, 0);
 
+/// A network device that the sends of a row met, by slot in [`ROWS`].
+#[map]
+pub(crate) static DEVICES: Array<[u8; DEVICE_LEN]> = Array::with_max_entries(4096, 0);
+
+/// Bytes that a process, by slot in [`PROCS`], has sent by reference and that are not released yet.
+#[map]
+pub(crate) static PENDING: Array<u64> = Array::with_max_entries(4096, 0);
+
+/// Pages under way, by the address of their `struct ubuf_info`.
+#[map]
+pub(crate) static LENT: HashMap<u64, Lent> = HashMap::with_max_entries(65536, BPF_F_NO_PREALLOC);
+
+/// Sockets with zero-copy sends, by the address of their `struct sock`.
+#[map]
+pub(crate) static SENDERS: HashMap<u64, Sender> =
+    HashMap::with_max_entries(16384, BPF_F_NO_PREALLOC);
+
+/// Memory for an entry is taken when there is one: few programs send without copies.
+const BPF_F_NO_PREALLOC: u32 = 1;
+
 /// Unused slots of [`PROCS`]: filled by the user side, which also returns those of ended processes.
 #[map]
 pub(crate) static FREE_PROCS: Queue<u32> = Queue::with_max_entries(4096, 0);
@@ -42,6 +65,23 @@ pub(crate) static FREE_PROCS: Queue<u32> = Queue::with_max_entries(4096, 0);
 /// Unused slots of [`ROWS`].
 #[map]
 pub(crate) static FREE_ROWS: Queue<u32> = Queue::with_max_entries(4096, 0);
+
+/// Requests under way: see `request.rs`.
+#[map]
+pub(crate) static REQUESTS: Array<Request> = Array::with_max_entries(REQUEST_SLOTS, 0);
+
+/// How many requests each process of [`PROCS`] has submitted, and how they were issued.
+#[map]
+pub(crate) static REQUEST_COUNTS: Array<RequestCounts> = Array::with_max_entries(4096, 0);
+
+/// Address of a request that completes more than once, by its ring and what the application calls
+/// it (tracepoint backend only).
+#[map]
+pub(crate) static REQUEST_INDEX: HashMap<[u64; 2], u64> = HashMap::with_max_entries(4096, 0);
+
+/// What settles completions of requests: one record for each program that does.
+#[map]
+pub(crate) static SCRATCH: PerCpuArray<Task> = PerCpuArray::with_max_entries(4, 0);
 
 /// Names of filesystem types, by packed object.
 #[map]

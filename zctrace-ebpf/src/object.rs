@@ -1,9 +1,10 @@
 //! What an operation works on: from `struct file` and `struct sock` to a packed object.
 
 use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
-use zctrace_common::{ABSENT, By, Label, Object, ObjectKind, Task};
+use zctrace_common::{ABSENT, By, Label, Object, ObjectKind, Request, Task};
 
 use crate::{
+    claim,
     kernel::{self, Access, Probed, Typed},
     maps::{FS_NAMES, LABELS, offset, setting},
 };
@@ -37,6 +38,8 @@ pub(crate) struct Ends {
     pub(crate) sink: u64,
     /// Value of the `--by` dimension.
     pub(crate) dimension: u64,
+    /// What was asked for and seen, a bit for each [`Claim`](zctrace_common::Claim).
+    pub(crate) claim: u8,
     /// Address of the `struct file` of `source`, or 0.
     source_file: u64,
     /// Address of the `struct file` of `sink`, or 0.
@@ -55,9 +58,21 @@ impl Ends {
             source: object,
             sink: 0,
             dimension,
+            claim: 0,
             source_file: 0,
             sink_file: 0,
         }
+    }
+
+    /// An operation on a socket that no file is at hand for (any pointer).
+    #[inline(always)]
+    pub(crate) fn sock(task: &mut Task, sock: *const u8) -> Self {
+        let object = of_sock(sock);
+        let mut ends = Self::of(kernel::opaque(task, object));
+        if setting!(by) == By::Connection as u32 {
+            ends.dimension = connection(sock);
+        }
+        ends
     }
 
     /// An operation on one file.
@@ -67,6 +82,7 @@ impl Ends {
             source: of_file::<A>(task, file),
             sink: 0,
             dimension: dimension(file, core::ptr::null()),
+            claim: claim::of_file::<A>(file),
             source_file: kernel::opaque(task, file as u64),
             sink_file: 0,
         }
@@ -79,9 +95,34 @@ impl Ends {
             source,
             sink,
             dimension,
+            claim: 0,
             source_file: 0,
             sink_file: 0,
         }
+    }
+
+    /// The ends of a request, as [`Ends::keep`] kept them.
+    #[inline(always)]
+    pub(crate) fn kept(request: &Request) -> Self {
+        Self {
+            source: request.source,
+            sink: request.sink,
+            dimension: request.dimension,
+            claim: request.claim as u8,
+            source_file: request.source_file,
+            sink_file: request.sink_file,
+        }
+    }
+
+    /// Keeps them with a request.
+    #[inline(always)]
+    pub(crate) fn keep(&self, request: &mut Request) {
+        request.source = self.source;
+        request.sink = self.sink;
+        request.dimension = self.dimension;
+        request.claim = self.claim.into();
+        request.source_file = self.source_file;
+        request.sink_file = self.sink_file;
     }
 
     /// An operation that joins two pipes.
@@ -107,6 +148,7 @@ impl Ends {
             source: of_file::<A>(task, source),
             sink: of_file::<A>(task, sink),
             dimension: dimension(source, sink),
+            claim: claim::of_file::<A>(source) | claim::of_file::<A>(sink),
             source_file: kernel::opaque(task, source as u64),
             sink_file: kernel::opaque(task, sink as u64),
         }

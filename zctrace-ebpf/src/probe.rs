@@ -16,6 +16,7 @@ macro_rules! fexit {
             #[aya_ebpf::macros::fexit]
             fn $name(ctx: aya_ebpf::programs::FExitContext) -> i32 {
                 [<$name _body>](&ctx);
+                $crate::stacks::take(&ctx);
                 $crate::twin::done($crate::twin::id(stringify!($name)));
                 0
             }
@@ -24,6 +25,7 @@ macro_rules! fexit {
             fn [<$name _twin>](ctx: aya_ebpf::programs::FExitContext) -> i32 {
                 if $crate::twin::is_needed($crate::twin::id(stringify!($name))) {
                     [<$name _body>](&ctx);
+                    $crate::stacks::take(&ctx);
                 }
                 0
             }
@@ -46,6 +48,7 @@ macro_rules! fentry {
             #[aya_ebpf::macros::fentry]
             fn $name(ctx: aya_ebpf::programs::FEntryContext) -> i32 {
                 [<$name _body>](&ctx);
+                $crate::stacks::take(&ctx);
                 $crate::twin::done($crate::twin::id(stringify!($name)));
                 0
             }
@@ -54,6 +57,7 @@ macro_rules! fentry {
             fn [<$name _twin>](ctx: aya_ebpf::programs::FEntryContext) -> i32 {
                 if $crate::twin::is_needed($crate::twin::id(stringify!($name))) {
                     [<$name _body>](&ctx);
+                    $crate::stacks::take(&ctx);
                 }
                 0
             }
@@ -62,14 +66,86 @@ macro_rules! fentry {
 }
 pub(crate) use fentry;
 
+/// Declares an `fentry` program whose second run for one event finds nothing to do: the twin always
+/// runs. For functions that interrupts call: there, a mark in the interrupted thread's record would
+/// be taken for one of its own.
+macro_rules! idempotent_fentry {
+    ($(#[$meta:meta])* $name:ident($ctx:ident) { $($body:tt)* }) => {
+        pastey::paste! {
+            $(#[$meta])*
+            #[aya_ebpf::macros::fentry]
+            fn $name($ctx: aya_ebpf::programs::FEntryContext) -> i32 {
+                $($body)*
+                0
+            }
+
+            #[aya_ebpf::macros::fentry]
+            fn [<$name _twin>]($ctx: aya_ebpf::programs::FEntryContext) -> i32 {
+                $($body)*
+                0
+            }
+        }
+    };
+}
+pub(crate) use idempotent_fentry;
+/// Declares `fentry` programs for work that is not the current task's, such as that of interrupts.
+/// They have no twin: that marks its events in the task. Where the kernel skips one of them, it is
+/// counted as missed.
+macro_rules! fentry_anywhere {
+    ($(#[$meta:meta])* $name:ident($ctx:ident) { $($body:tt)* }) => {
+        $(#[$meta])*
+        #[aya_ebpf::macros::fentry]
+        fn $name($ctx: aya_ebpf::programs::FEntryContext) -> i32 {
+            $($body)*
+            0
+        }
+    };
+}
+pub(crate) use fentry_anywhere;
+
+/// The same at the return of a function.
+macro_rules! fexit_anywhere {
+    ($(#[$meta:meta])* $name:ident($ctx:ident) { $($body:tt)* }) => {
+        $(#[$meta])*
+        #[aya_ebpf::macros::fexit]
+        fn $name($ctx: aya_ebpf::programs::FExitContext) -> i32 {
+            $($body)*
+            0
+        }
+    };
+}
+pub(crate) use fexit_anywhere;
+
+/// The same at a tracepoint.
+macro_rules! tp_btf_anywhere {
+    ($(#[$meta:meta])* $name:ident($ctx:ident) { $($body:tt)* }) => {
+        $(#[$meta])*
+        #[aya_ebpf::macros::btf_tracepoint]
+        fn $name($ctx: aya_ebpf::programs::BtfTracePointContext) -> i32 {
+            $($body)*
+            0
+        }
+    };
+}
+pub(crate) use tp_btf_anywhere;
+
 /// Declares a `kretprobe` program, for functions of modules and those with more than six arguments.
 macro_rules! kretprobe {
     ($(#[$meta:meta])* $name:ident($ctx:ident) { $($body:tt)* }) => {
-        $(#[$meta])*
-        #[aya_ebpf::macros::kretprobe]
-        fn $name($ctx: aya_ebpf::programs::RetProbeContext) -> u32 {
-            $($body)*
-            0
+        pastey::paste! {
+            #[inline(always)]
+            fn [<$name _body>]($ctx: &aya_ebpf::programs::RetProbeContext) -> i32 {
+                $($body)*
+                0
+            }
+
+            $(#[$meta])*
+            #[aya_ebpf::macros::kretprobe]
+            fn $name(ctx: aya_ebpf::programs::RetProbeContext) -> u32 {
+                [<$name _body>](&ctx);
+                $crate::stacks::take(&ctx);
+                0
+            }
         }
     };
 }
@@ -89,6 +165,7 @@ macro_rules! tp_btf {
             #[aya_ebpf::macros::btf_tracepoint]
             fn $name(ctx: aya_ebpf::programs::BtfTracePointContext) -> i32 {
                 [<$name _body>](&ctx);
+                $crate::stacks::take(&ctx);
                 $crate::twin::done($crate::twin::id(stringify!($name)));
                 0
             }
@@ -97,6 +174,7 @@ macro_rules! tp_btf {
             fn [<$name _twin>](ctx: aya_ebpf::programs::BtfTracePointContext) -> i32 {
                 if $crate::twin::is_needed($crate::twin::id(stringify!($name))) {
                     [<$name _body>](&ctx);
+                    $crate::stacks::take(&ctx);
                 }
                 0
             }

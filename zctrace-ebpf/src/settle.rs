@@ -86,6 +86,7 @@ pub(crate) fn settle(task: &mut Task, shape: Shape, result: i64) {
         task.flags &= !Task::FRESH;
         forget_earlier(task);
     }
+    task.delta.encrypted = acc(task, Acc::Encrypted);
     match shape {
         Shape::ToUser => {
             take_copies(task, Class::CopiedToUser, Acc::ToUser);

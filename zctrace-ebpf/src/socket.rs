@@ -1,9 +1,10 @@
 //! Sites of sockets.
 
-use zctrace_common::{ABSENT, Acc, Task};
+use zctrace_common::{ABSENT, Acc, Op, Task};
 
 use crate::{
     account,
+    claim::{MSG_ZEROCOPY, NETIF_F_SG},
     file::{self, Memory, filled},
     kernel::{self, Access as _, Probed, Typed},
     maps::offset,
@@ -13,10 +14,6 @@ use crate::{
 
 /// `MSG_SPLICE_PAGES`: the pages of the message are to be referenced (6.5 and later).
 const MSG_SPLICE_PAGES: u32 = 0x0800_0000;
-/// `MSG_ZEROCOPY`.
-const MSG_ZEROCOPY: u32 = 0x0400_0000;
-/// `NETIF_F_SG`, bit `NETIF_F_SG_BIT`.
-const NETIF_F_SG: u64 = 1;
 
 fexit! {
     /// Payload of a packet into the receiver's buffer: TCP, unix, datagrams with pages.
@@ -37,10 +34,9 @@ fn udp_received(result: i64, offered: u64) {
         return;
     }
     if let Some(task) = target::current() {
-        account::enter(task, kernel::current_nr());
         let result = result as u64;
         let copied = if result < offered { result } else { offered };
-        task.acc[Acc::ToUser as usize] = 0;
+        account::forget(task, Acc::ToUser);
         account::saw_in(task, Acc::ToUser, copied);
     }
 }
@@ -60,13 +56,16 @@ fexit! {
 #[inline(always)]
 fn user_message(task: &mut Task) -> bool {
     use kernel::nr::{SENDFILE, SPLICE};
+    if task.request != 0 {
+        return task.request_op != Op::UringSplice as u32;
+    }
+    account::enter(task, kernel::current_nr());
     !matches!(task.nr, SENDFILE | SPLICE)
 }
 
 #[inline(always)]
 fn message_copied(bytes: u64) {
     if let Some(task) = target::current() {
-        account::enter(task, kernel::current_nr());
         let acc = if user_message(task) {
             Acc::FromUser
         } else {
@@ -109,6 +108,10 @@ fexit! {
         let sock: *const u8 = ctx.arg(0);
         let message: *const u8 = ctx.arg(1);
         let flags: u32 = Typed::load(message, offset!(msghdr_flags));
+        if flags & MSG_SPLICE_PAGES != 0 && has_ulp(sock) {
+            forget_references(task);
+            return 0;
+        }
         if flags & (MSG_SPLICE_PAGES | MSG_ZEROCOPY) != 0 && references(sock, message, flags) {
             return 0;
         }
@@ -137,6 +140,34 @@ fn references(sock: *const u8, message: *const u8, flags: u32) -> bool {
     (sock_flags >> offset!(bit_sock_zerocopy)) & 1 != 0
 }
 
+/// Whether another protocol, such as TLS, sits on a TCP socket.
+#[inline(always)]
+fn has_ulp(sock: *const u8) -> bool {
+    offset!(sock_ulp) != ABSENT && Probed::load::<u64>(sock, offset!(sock_ulp)) != 0
+}
+
+/// What is referenced is another protocol's, not the operation's.
+#[inline(always)]
+fn forget_references(task: &mut Task) {
+    account::forget(task, Acc::SinkRef);
+}
+
+fexit! {
+    /// TCP before 6.5.
+    do_tcp_sendpages(ctx) {
+        let bytes = returned_int(ctx);
+        if bytes <= 0 {
+            return 0;
+        }
+        let Some(task) = target::current() else { return 0 };
+        if has_ulp(ctx.arg(0)) {
+            forget_references(task);
+        } else {
+            account::saw_in(task, Acc::SinkRef, bytes as u64);
+        }
+    }
+}
+
 /// A program for a function that takes references to the pages that it returns the size of.
 macro_rules! referencer {
     ($($name:ident)+) => {
@@ -151,7 +182,7 @@ macro_rules! referencer {
     };
 }
 
-referencer! { skb_splice_from_iter do_tcp_sendpages unix_stream_sendpage skb_zerocopy_iter_stream }
+referencer! { skb_splice_from_iter unix_stream_sendpage }
 
 fexit! {
     /// Out of a socket into a pipe: pages go by reference, the linear part of a packet is copied

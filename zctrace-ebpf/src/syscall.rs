@@ -5,22 +5,22 @@
 //! takes them for: source, sink, plan, dimension.
 
 use aya_ebpf::helpers::bpf_probe_read_user;
-use zctrace_common::{Acc, Class, Counters, ObjectKind, Op, Task};
+use zctrace_common::{ABSENT, Acc, Claim, Class, Counters, Evidence, ObjectKind, Op, Task};
 
 use crate::{
-    account,
+    account::{self, CLAIM_SHIFT},
     api_socket::{self, MSG_PEEK, MSG_TRUNC},
     api_splice::FMODE_WRITE,
+    claim::{self, MSG_ZEROCOPY},
     fault::is_anonymous,
     infer,
     kernel::{self, Access as _, Probed, Typed, nr},
     maps::{BY_SYSCALL, offset},
     object::{self, ANON, Ends, PIPE},
     probe::tp_btf,
-    target,
+    target, zerocopy,
 };
 
-const MSG_ZEROCOPY: u64 = 0x0400_0000;
 const FICLONE: u64 = 0x4004_9409;
 const FICLONERANGE: u64 = 0x4020_940d;
 const FIDEDUPERANGE: u64 = 0xc018_9436;
@@ -97,6 +97,7 @@ tp_btf! {
             nr::PROCESS_VM_READV => process_vm(Class::CopiedToUser),
             nr::PROCESS_VM_WRITEV => process_vm(Class::CopiedFromUser),
             nr::IOCTL => ioctl(regs),
+            nr::GETSOCKOPT => receive_zerocopy(regs),
             _ => {}
         }
     }
@@ -116,6 +117,7 @@ fn entered() -> Option<&'static mut Task> {
 
 #[inline(always)]
 fn remember(task: &mut Task, ends: &Ends, plan: u64) {
+    let plan = plan | u64::from(ends.claim) << CLAIM_SHIFT;
     task.entry = [ends.source, ends.sink, plan, ends.dimension];
     task.flags |= Task::ENTERED;
 }
@@ -131,8 +133,11 @@ fn one_file(regs: *const u8, op: Op, copied: Class, flags: u64) {
     if file.is_null() {
         return;
     }
-    let ends = Ends::file::<Probed>(task, file);
+    let mut ends = Ends::file::<Probed>(task, file);
     let habit = infer::habit(ends.source, file as u64);
+    if object::is(ends.source, ObjectKind::Tcp) {
+        ends.claim |= claim::of_ulp(file as u64) as u8;
+    }
     let plan = match infer::with_user(habit, copied) {
         Some(class) => plan(op, class),
         None => plan(op, Class::Unexplained) | BY_REQUESTS,
@@ -155,15 +160,40 @@ fn receive(regs: *const u8, flags: u64, kind: u64) {
     one_file(regs, Op::Recv, Class::CopiedToUser, kind);
 }
 
-/// `MSG_ZEROCOPY` may or may not copy: what becomes of the pages, the call does not tell.
 #[inline(always)]
 fn send(regs: *const u8, flags: u64, kind: u64) {
-    let class = if flags & MSG_ZEROCOPY != 0 {
-        Class::Unexplained
-    } else {
-        Class::CopiedFromUser
+    if flags as u32 & MSG_ZEROCOPY == 0 {
+        one_file(regs, Op::Send, Class::CopiedFromUser, kind);
+    } else if reports(Op::Send) {
+        send_zerocopy(argument(regs, offset!(regs_arg0)) as u32, kind);
+    }
+}
+
+/// With `MSG_ZEROCOPY`, what becomes of the pages the call does not tell. But where the socket does
+/// not have `SO_ZEROCOPY`, or its route cannot gather pages, the kernel copies at once.
+#[inline(never)]
+fn send_zerocopy(fd: u32, kind: u64) {
+    let Some(task) = entered() else { return };
+    let file = object::file_of_fd(fd);
+    if file.is_null() {
+        return;
+    }
+    let mut ends = Ends::file::<Probed>(task, file);
+    let habit = infer::habit(ends.source, file as u64);
+    let socket = kernel::pointer::<Probed>(file, offset!(file_private_data));
+    let sock: u64 = Probed::load(socket, offset!(socket_sk));
+    let claim = claim::of_zerocopy(sock);
+    ends.claim |= claim as u8;
+    const AT_ONCE: u32 = Claim::NoSoZerocopy as u32 | Claim::NoScatterGather as u32;
+    let copied = claim & AT_ONCE != 0 || object::is(ends.source, ObjectKind::Unix);
+    let class = match infer::with_user(habit, Class::CopiedFromUser) {
+        Some(class) if copied => class,
+        _ => Class::Unexplained,
     };
-    one_file(regs, Op::Send, class, kind);
+    let op = Op::SendZerocopy as u16;
+    claim::note_route(task, op, Evidence::Inferred, &ends, sock);
+    zerocopy::remember_sender(task, sock, Evidence::Inferred, &mut ends);
+    remember(task, &ends, plan(Op::SendZerocopy, class) | kind);
 }
 
 #[inline(always)]
@@ -177,7 +207,13 @@ fn two_files(regs: *const u8, op: Op, source: u32, sink: u32) {
     if source.is_null() || sink.is_null() {
         return;
     }
-    let ends = Ends::files::<Probed>(task, source, sink);
+    let mut ends = Ends::files::<Probed>(task, source, sink);
+    if op as u16 == Op::Splice as u16 {
+        ends.claim |= claim::of_splice(argument(regs, offset!(regs_arg5)) as u32);
+    }
+    if object::is(ends.sink, ObjectKind::Tcp) {
+        ends.claim |= claim::of_ulp(sink as u64) as u8;
+    }
     let source = infer::habit(ends.source, source as u64);
     let sink = infer::habit(ends.sink, sink as u64);
     let class = if op as u16 == Op::CopyFileRange as u16 {
@@ -204,7 +240,9 @@ fn vmsplice(regs: *const u8) {
     } else {
         Class::CopiedToUser
     };
-    remember(task, &Ends::of(PIPE), plan(Op::Vmsplice, class));
+    let mut ends = Ends::of(PIPE);
+    ends.claim = claim::of_splice(argument(regs, offset!(regs_arg3)) as u32);
+    remember(task, &ends, plan(Op::Vmsplice, class));
 }
 
 #[inline(always)]
@@ -214,6 +252,31 @@ fn process_vm(class: Class) {
     {
         remember(task, &Ends::of(ANON), plan(Op::ProcessVm, class));
     }
+}
+
+/// `TCP_ZEROCOPY_RECEIVE`: what it maps and what it copies, it tells itself.
+#[inline(always)]
+fn receive_zerocopy(regs: *const u8) {
+    const IPPROTO_TCP: u64 = 6;
+    const TCP_ZEROCOPY_RECEIVE: u64 = 35;
+    if argument(regs, offset!(regs_arg1)) == IPPROTO_TCP
+        && argument(regs, offset!(regs_arg2)) == TCP_ZEROCOPY_RECEIVE
+    {
+        one_file(regs, Op::RecvZerocopy, Class::Mapped, 0);
+    }
+}
+
+/// The bytes that `TCP_ZEROCOPY_RECEIVE` mapped, and those that it copied.
+#[inline(always)]
+fn received_zerocopy(regs: *const u8) -> (u64, u64) {
+    let receive = argument(regs, offset!(regs_arg3));
+    let size = user_u32(argument(regs, offset!(regs_arg4)));
+    let mapped = user_u32(receive + u64::from(offset!(zc_length)));
+    let copied = offset!(zc_copied);
+    if copied == ABSENT || size < u64::from(copied) + 4 {
+        return (mapped, 0);
+    }
+    (mapped, user_u32(receive + u64::from(copied)))
 }
 
 /// `FICLONE` and its kin. Their result is no length: that comes from the arguments at the exit.
@@ -319,11 +382,16 @@ fn finish(task: &mut Task, regs: *const u8, result: i64) {
         } else {
             space
         };
+    } else if op == Op::RecvZerocopy as u16 {
+        let (mapped, copied) = received_zerocopy(regs);
+        task.delta.class[Class::CopiedToUser as usize] = copied;
+        task.delta.moved = copied;
+        task.rest = mapped;
     } else {
         task.rest = result as u64;
     }
     let moved = task.rest;
-    task.delta.moved = moved;
+    task.delta.moved += moved;
     let class = if plan & TRUNCATES != 0 && object::is(task.entry[0], ObjectKind::Tcp) {
         // With MSG_TRUNC a stream's bytes are dropped.
         Class::Synthetic as u64
@@ -343,7 +411,7 @@ fn finish(task: &mut Task, regs: *const u8, result: i64) {
 
 /// Sets the class with a number that the verifier does not know.
 #[inline(always)]
-fn put(task: &mut Task, class: u64, moved: u64) {
+pub(crate) fn put(task: &mut Task, class: u64, moved: u64) {
     let mut i = 0;
     while i < task.delta.class.len() {
         if i as u64 == class {

@@ -129,7 +129,7 @@ fn add(tid: u32, flags: u32) {
 /// # Safety
 /// `owner` points to an aligned field of a map value.
 #[inline(always)]
-unsafe fn claim(owner: *mut u64, tid: u64) -> u64 {
+pub(crate) unsafe fn claim(owner: *mut u64, tid: u64) -> u64 {
     #[cfg(target_arch = "bpf")]
     {
         let mut found = 0_u64;
@@ -302,6 +302,19 @@ tp_btf! {
         } else if setting!(scope) == Scope::Cgroup as u32 && in_cgroup(child) {
             // clone3 can put a child of a stranger straight into a cgroup.
             add(tid, 0);
+        }
+    }
+}
+
+tp_btf! {
+    /// Threads that io_uring makes for a process: they pass no `sched_process_fork`.
+    task_newtask(ctx) {
+        const PF_IO_WORKER: u32 = 0x10;
+        let child: *const u8 = ctx.arg(0);
+        if Typed::load::<u32>(child, offset!(task_flags)) & PF_IO_WORKER != 0
+            && current_quietly().is_some()
+        {
+            add(Typed::load(child, offset!(task_pid)), 0);
         }
     }
 }

@@ -1,10 +1,14 @@
 //! What every word of a report means: the sections of the documentation, by name.
 
+use crate::workload::technique;
+
 /// The pages, in the order in which they are listed.
-const PAGES: [&str; 3] = [
+const PAGES: [&str; 5] = [
     include_str!("../../docs/ledger.md"),
     include_str!("../../docs/operations.md"),
+    include_str!("../../docs/techniques.md"),
     include_str!("../../docs/probes.md"),
+    include_str!("../../docs/claims.md"),
 ];
 
 /// How unlike a name may be to be suggested, from 0 to 1.
@@ -79,6 +83,14 @@ pub fn find(name: &str) -> Option<Entry> {
     exact(&wanted).or_else(|| {
         if wanted.contains("->") {
             return exact("a->b");
+        }
+        // A workload with its variant.
+        if let Some(technique) = wanted
+            .split_once(':')
+            .and_then(|(technique, _)| exact(technique))
+            .filter(|_| technique::Workload::find(name).len() == 1)
+        {
+            return Some(technique);
         }
         let (family, separator) = match (wanted.split_once(':'), wanted.split_once('.')) {
             (Some((family, _)), _) => (family, ":"),
@@ -173,7 +185,13 @@ mod tests {
             "evidence",
             "conservation",
         ];
-        for name in fields.chain(ops).chain(evidence).chain(design) {
+        let techniques = technique::ALL.iter().map(|technique| technique.name);
+        for name in fields
+            .chain(ops)
+            .chain(evidence)
+            .chain(design)
+            .chain(techniques)
+        {
             let entry = find(name);
             assert!(entry.is_some_and(|entry| entry.text.len() > 20), "{name}");
         }
@@ -204,6 +222,9 @@ mod tests {
         assert_eq!(first("file:ext4->file:tmpfs"), Some("a->b"));
         assert_eq!(first("aio.write"), Some("aio.read"));
         assert_eq!(first("fault.map"), Some("fault.map"));
+        assert_eq!(first("fbufs:pipe"), Some("fbufs"));
+        assert_eq!(first("cow:private"), Some("cow"));
+        assert_eq!(first("copy-file-range:xfs"), Some("copy_file_range"));
         assert_eq!(first("nonsense"), None);
         assert_eq!(first("fault.nonsense"), None);
     }

@@ -42,12 +42,97 @@ fn two_lines(arguments: &[&str], code: i32) -> String {
     stderr
 }
 
+fn recording(name: &str) -> String {
+    format!("{}/tests/recordings/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn a_recording_is_read_in_every_form() {
+    let file = recording("sound-version-1");
+    let json = |arguments: &[&str]| -> Value {
+        let output = zctrace(arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stderr), "");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let report = json(&["report", &file, "--json"]);
+    assert_eq!(report["schema"], "zctrace.report/1");
+    // One ledger, whoever prints it.
+    assert_eq!(json(&["stat", "--from", &file, "--json"]), report["stat"]);
+    let sum: u64 = report["intervals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|interval| interval["total"]["moved"].as_u64().unwrap())
+        .sum();
+    assert_eq!(Some(sum), report["stat"]["total"]["moved"].as_u64());
+    let folded = zctrace(&["report", &file, "--folded"]);
+    assert!(text(&folded.stdout).starts_with("cat;main;read0_[k];[copied_to_user] 4096\n"));
+    let comparison = json(&["report", &file, &file, "--json"]);
+    assert_eq!(comparison["before"], comparison["after"]);
+}
+
+#[test]
+fn a_damaged_recording_says_so_and_shows_the_rest() {
+    let output = zctrace(&["report", &recording("damaged-flipped")]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stderr).contains("wrong checksum"));
+    assert!(text(&output.stdout).contains("nginx"));
+}
+
+#[test]
+fn a_verdict_comes_from_whole_recordings_only() {
+    let check = |name: &str| {
+        let from = recording(name);
+        zctrace(&[
+            "check",
+            "--json",
+            "--max-copies-per-byte",
+            "0.5",
+            "--from",
+            &from,
+        ])
+    };
+    let output = check("sound-version-1");
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["verdict"], "fail");
+    assert_eq!(check("damaged-flipped").status.code(), Some(3));
+}
+
+#[test]
+fn what_is_no_recording_is_refused_in_two_lines() {
+    for (name, part) in [
+        ("refused-later-version", "version 2"),
+        ("refused-text", "not a recording"),
+        ("refused-only-magic", "damaged"),
+        ("none", "No such file"),
+    ] {
+        let stderr = two_lines(&["report", &recording(name)], 2);
+        assert!(stderr.contains(part), "{stderr}");
+        two_lines(&["stat", "--from", &recording(name)], 2);
+        let check = [
+            "check",
+            "--max-copies-per-byte",
+            "1",
+            "--from",
+            &recording(name),
+        ];
+        two_lines(&check, 2);
+    }
+}
+
 #[test]
 fn help_texts() {
     for arguments in [
         vec!["--help"],
         vec!["-h"],
         vec!["stat", "--help"],
+        vec!["check", "--help"],
+        vec!["bench", "--help"],
+        vec!["record", "--help"],
+        vec!["report", "--help"],
+        vec!["serve", "--help"],
         vec!["doctor", "--help"],
         vec!["explain", "--help"],
     ] {
@@ -277,4 +362,100 @@ fn without_privileges_the_remedy_can_be_typed() {
         "{stderr}"
     );
     assert!(stderr.trim_end().ends_with("/zctrace"), "{stderr}");
+}
+
+/// A claim that nothing can be compared with is refused before anything is attached or run.
+#[test]
+fn claims_that_make_no_sense_are_usage_errors() {
+    fn check<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+        [&["check"], arguments, &["--", "false"]].concat()
+    }
+    for (arguments, part) in [
+        (&[][..], "no limit is set"),
+        (
+            &["--max-copies-per-byte", "1", "--path", "sendfil"],
+            "no operation is called \"sendfil\"",
+        ),
+        (
+            &["--max-copies-per-sent-byte", "1", "--path", "recv"],
+            "recv never moves bytes that copies per sent byte are counted over",
+        ),
+        (
+            &["--policy", "/no/such/policy.toml"],
+            "cannot read the policy /no/such/policy.toml: No such file or directory",
+        ),
+    ] {
+        let stderr = two_lines(&check(arguments), 2);
+        assert!(stderr.contains(part), "{stderr}");
+    }
+    for (arguments, part) in [
+        (&["--max-copies-per-byte", "nan"][..], "compared with"),
+        (&["--max-copies-per-byte", "inf"], "compared with"),
+        (&["--max-copies-per-byte", "-1"], "negative"),
+        (&["--max-copies-per-byte=-0.5"], "negative"),
+        (&["--max-copies-per-byte", "some"], "0.02"),
+        (
+            &["--max-copies-per-byte", "1", "--max-copies-per-byte", "2"],
+            "cannot be used multiple times",
+        ),
+        (
+            &["--max-copies-per-byte", "1", "--min-bytes", "0"],
+            "more than zero",
+        ),
+        (
+            &["--max-copies-per-byte", "1", "--policy", "x.toml"],
+            "cannot be used with",
+        ),
+        (
+            &["--max-copies-per-byte", "1", "--duration", "10"],
+            "a unit is missing",
+        ),
+    ] {
+        let stderr = error(&check(arguments), 2);
+        assert!(stderr.contains(part), "{stderr}");
+    }
+    let stderr = two_lines(
+        &[
+            "check",
+            "--max-copies-per-byte",
+            "1",
+            "--ignore-command-status",
+        ],
+        2,
+    );
+    assert!(stderr.contains("there is none"), "{stderr}");
+}
+
+#[test]
+fn a_policy_with_a_mistake_is_a_usage_error_that_names_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.toml");
+    let path = file.to_str().unwrap();
+    for (policy, part) in [
+        ("", "it makes no claim"),
+        (
+            "[[claim]]\nname = 'a'\nmax-copies-per-byte = 1\ncolour = 'red'",
+            "line 4: unknown field `colour`",
+        ),
+        (
+            "[[claim]]\nname = 'a'\nmax-copies-per-byte = nan",
+            "a limit of NaN copies per byte makes no sense",
+        ),
+        ("[[claim]]\nname = 'a'", "no limit is set"),
+    ] {
+        fs::write(&file, policy).unwrap();
+        let stderr = two_lines(&["check", "--policy", path, "--", "false"], 2);
+        assert!(stderr.contains(part), "{stderr}");
+    }
+}
+
+#[test]
+fn every_reason_is_explained() {
+    for rule in zctrace::claims::rules::all() {
+        let output = zctrace(&["explain", rule.code]);
+        assert_eq!(output.status.code(), Some(0), "{}", rule.code);
+        let stdout = text(&output.stdout);
+        assert!(stdout.starts_with(rule.code), "{stdout}");
+        assert!(stdout.contains("What helps: "), "{stdout}");
+    }
 }

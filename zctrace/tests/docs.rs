@@ -3,6 +3,8 @@
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use zctrace::{
+    bench,
+    claims::{self, Circumstances},
     kernel::doctor,
     ledger::{SCHEMA, Snapshot, Totals},
     output::csv,
@@ -75,6 +77,47 @@ fn the_doctor_example_is_a_document() {
     assert_eq!(document.schema, doctor::SCHEMA);
 }
 
+/// The verdict of the documentation follows from its own ledger.
+#[test]
+fn the_check_example_is_a_document() {
+    let text = blocks("json")
+        .into_iter()
+        .find(|text| text.contains(claims::SCHEMA))
+        .expect("there is an example");
+    let document: claims::Document = example(text);
+    let again = document
+        .claims
+        .iter()
+        .map(|judgement| claims::judge(&judgement.claim, &document.stat, Circumstances::default()))
+        .collect();
+    let again = claims::Document::new(again, document.stat.clone());
+    let value = |document| serde_json::to_value(document).unwrap();
+    assert_eq!(value(&again), value(&document));
+}
+
+#[test]
+fn the_bench_example_is_a_document() {
+    let document: bench::Document = example(bench_example());
+    assert_eq!(document.schema, bench::document::SCHEMA);
+    for entry in &document.workloads {
+        assert_conserved(&entry.expected);
+        assert_conserved(&entry.measured);
+        let mut computed = entry.clone();
+        computed.compute();
+        assert_eq!(&computed, entry);
+    }
+}
+
+/// The example of the section about it.
+fn bench_example() -> &'static str {
+    let section = PAGE
+        .split("\n## ")
+        .find(|section| section.starts_with("`zctrace bench"));
+    let text = section.and_then(|section| section.split("```json\n").nth(1));
+    text.and_then(|text| text.split("```").next())
+        .expect("an example")
+}
+
 #[test]
 fn the_csv_example_is_the_same_ledger() {
     let snapshot: Snapshot = serde_json::from_str(blocks("json")[0]).unwrap();
@@ -85,17 +128,31 @@ fn the_csv_example_is_the_same_ledger() {
 }
 
 /// With `ZCTRACE_WRITE_DOCS` set, writes the page instead: `cargo xtask docs`.
-#[test]
-fn the_page_of_probes_is_the_catalog() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/probes.md");
-    let page = std::fs::read_to_string(path).unwrap();
-    let fresh = zctrace::catalog::page::refreshed(&page).expect("the markers are there");
+fn assert_fresh(name: &str, refreshed: fn(&str) -> Option<String>) {
+    let path = format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(&path).unwrap();
+    let fresh = refreshed(&page).expect("the markers are there");
     if std::env::var_os("ZCTRACE_WRITE_DOCS").is_some() {
         std::fs::write(path, fresh).unwrap();
     } else {
-        assert_eq!(
-            page, fresh,
-            "docs/probes.md is stale: run `cargo xtask docs`"
-        );
+        assert_eq!(page, fresh, "docs/{name} is stale: run `cargo xtask docs`");
     }
+}
+
+#[test]
+fn the_page_of_probes_is_the_catalog() {
+    assert_fresh("probes.md", zctrace::catalog::page::refreshed);
+}
+
+#[test]
+fn the_page_of_claims_is_the_rules_and_their_table() {
+    assert_fresh("claims.md", claims::page::refreshed);
+}
+
+#[test]
+fn the_policy_in_the_documentation_is_one() {
+    let page = include_str!("../../docs/check.md");
+    let text = page.split("```toml\n").nth(1).unwrap();
+    let policy = claims::Policy::parse(text.split("```").next().unwrap()).unwrap();
+    assert_eq!(policy.claims.len(), 2);
 }

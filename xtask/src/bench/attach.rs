@@ -18,6 +18,7 @@ use nix::{
 };
 use serde::Serialize;
 
+use super::Spread;
 use crate::{
     binaries,
     job::{Job, is_root},
@@ -63,13 +64,6 @@ struct Variant {
     name: &'static str,
     attach_seconds: Spread,
     detach_seconds: Spread,
-}
-
-#[derive(Serialize)]
-struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
@@ -210,23 +204,6 @@ fn left_over(before: &BTreeSet<String>) -> Vec<String> {
     left
 }
 
-impl Spread {
-    fn of(mut times: Vec<f64>) -> Self {
-        times.sort_by(f64::total_cmp);
-        let middle = times.len() / 2;
-        let median = if times.len() % 2 == 1 {
-            times[middle]
-        } else {
-            f64::midpoint(times[middle - 1], times[middle])
-        };
-        Self {
-            median,
-            min: times[0],
-            max: times[times.len() - 1],
-        }
-    }
-}
-
 fn print(document: &Document) {
     println!(
         "seconds on Linux {}, {} runs each\n",
@@ -256,17 +233,5 @@ fn print(document: &Document) {
         println!("\nno BPF program or link is left");
     } else {
         println!("\nLEFT: {}", document.left.join(", "));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_of_an_even_number_lies_between() {
-        let spread = Spread::of(vec![4.0, 1.0, 2.0, 3.0]);
-        assert_eq!((spread.median, spread.min, spread.max), (2.5, 1.0, 4.0));
-        assert_eq!(Spread::of(vec![7.0]).median, 7.0);
     }
 }

@@ -139,6 +139,7 @@ fn guest(zctrace: PathBuf, measurer: PathBuf) -> Guest {
     let mut command: Vec<String> = [
         "syscall-cost",
         "--directory=/tmp",
+        "--disk=/dev/vda",
         "--zctrace=/usr/bin/zctrace",
     ]
     .map(str::to_owned)

@@ -1,14 +1,16 @@
-//! `cargo xtask bench`: what tracing costs.
+//! `cargo xtask bench`: what tracing costs, and how good the generators are.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 mod attach;
 mod cost;
+mod workloads;
 
-/// Measure what tracing costs.
+/// Measure what tracing costs, and how good the generators are.
 #[derive(Args)]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -19,11 +21,50 @@ pub(crate) struct Options {
 enum What {
     Cost(cost::Options),
     Attach(attach::Options),
+    Workloads(workloads::Options),
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     match &options.what {
         What::Cost(options) => cost::run(options),
         What::Attach(options) => attach::run(options),
+        What::Workloads(options) => workloads::run(options),
+    }
+}
+
+/// Several measurements of one thing.
+#[derive(Serialize)]
+struct Spread {
+    median: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        let median = if values.len() % 2 == 1 {
+            values[middle]
+        } else {
+            f64::midpoint(values[middle - 1], values[middle])
+        };
+        Self {
+            median,
+            min: values[0],
+            max: values[values.len() - 1],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between() {
+        let spread = Spread::of(vec![4.0, 1.0, 2.0, 3.0]);
+        assert_eq!((spread.median, spread.min, spread.max), (2.5, 1.0, 4.0));
+        assert_eq!(Spread::of(vec![7.0]).median, 7.0);
     }
 }

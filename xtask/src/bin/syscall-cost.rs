@@ -7,7 +7,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    os::fd::AsFd as _,
+    os::fd::{AsFd as _, AsRawFd as _},
     os::unix::fs::FileExt as _,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -19,6 +19,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use nix::{
+    mount::{MsFlags, mount},
     sys::{
         mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap},
         sendfile::sendfile,
@@ -44,6 +45,9 @@ struct Options {
     /// A directory on tmpfs for the files.
     #[arg(long)]
     directory: PathBuf,
+    /// A disk for a filesystem; what is on it is lost.
+    #[arg(long)]
+    disk: PathBuf,
     /// zctrace.
     #[arg(long)]
     zctrace: PathBuf,
@@ -305,6 +309,7 @@ fn operations(options: &Options) -> Result<Vec<Operation>> {
             Ok(())
         }),
         pread(file.try_clone()?),
+        uring_read(options)?,
         pipe_pair()?,
         tcp_pair()?,
         send_file(file.try_clone()?)?,
@@ -318,6 +323,52 @@ fn pread(file: File) -> Operation {
         file.read_exact_at(&mut [0], 0)?;
         Ok(())
     })
+}
+
+/// A file on ext4: tmpfs refuses to be read without waiting, so its requests are left to workers,
+/// whose turns are no part of what a request costs.
+fn uring_read(options: &Options) -> Result<Operation> {
+    const SIZE: usize = 4096;
+    let directory = options.directory.join("ext4");
+    fs::create_dir(&directory)?;
+    let made = Command::new("mkfs.ext4")
+        .arg("-q")
+        .arg(&options.disk)
+        .status()
+        .context("mkfs.ext4")?;
+    if !made.success() {
+        bail!("mkfs.ext4: {made}");
+    }
+    let none = None::<&str>;
+    mount(
+        Some(&options.disk),
+        &directory,
+        Some("ext4"),
+        MsFlags::empty(),
+        none,
+    )
+    .context("mounting the disk")?;
+    let file = OpenOptions::new()
+        .create_new(true)
+        .read(true)
+        .write(true)
+        .open(directory.join("file"))?;
+    file.write_all_at(&[1; SIZE], 0)?;
+    let mut ring = io_uring::IoUring::new(2).context("io_uring_setup")?;
+    let mut buffer = vec![0; SIZE];
+    let about = "a read of 4 KiB by io_uring, ext4, submitted and completed in one call";
+    Ok(Operation::new("uring", about, move |_| {
+        let fd = io_uring::types::Fd(file.as_raw_fd());
+        let read = io_uring::opcode::Read::new(fd, buffer.as_mut_ptr(), SIZE as u32).build();
+        // SAFETY: the file and the buffer live as long as the ring.
+        unsafe { ring.submission().push(&read) }?;
+        ring.submit_and_wait(1)?;
+        let done = ring.completion().next().context("no completion")?;
+        if done.result() != SIZE as i32 {
+            bail!("read: {}", done.result());
+        }
+        Ok(())
+    }))
 }
 
 fn pipe_pair() -> Result<Operation> {

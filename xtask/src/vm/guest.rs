@@ -50,7 +50,7 @@ impl Default for Guest {
     fn default() -> Self {
         Self {
             processors: 2,
-            memory: "2G".to_owned(),
+            memory: "4G".to_owned(),
             icount: false,
             disk: "1G".to_owned(),
             extras: Vec::new(),

@@ -44,7 +44,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 2)]
     smp: u32,
     /// Memory of the guest.
-    #[arg(long, default_value = "2G")]
+    #[arg(long, default_value = "4G")]
     memory: String,
     /// One processor on which a nanosecond is an instruction, for exact costs.
     #[arg(long)]

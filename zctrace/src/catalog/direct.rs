@@ -1,6 +1,6 @@
 //! Direct I/O: the page cache is bypassed.
 
-use super::{Family, Probe, Role, fexit};
+use super::{Family, Probe, Role, fexit, kretprobe};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -26,5 +26,21 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fexit("blkdev_write_iter", "blkdev_write_iter")],
         sees: "direct writes of block devices",
         lost: "direct writes of block devices",
+    },
+    Probe {
+        name: "iomap_dio_rw",
+        family: Family::Direct,
+        role: Role::NoCopySite,
+        ways: &[kretprobe("iomap_dio_rw", "iomap_dio_rw")],
+        sees: "a direct transfer goes on without its caller: io_uring and AIO on ext4, xfs",
+        lost: "direct I/O of io_uring and AIO on files",
+    },
+    Probe {
+        name: "__iomap_dio_rw",
+        family: Family::Direct,
+        role: Role::NoCopySite,
+        ways: &[kretprobe("iomap_dio_rw_inner", "__iomap_dio_rw")],
+        sees: "a direct transfer goes on without its caller: io_uring and AIO on btrfs",
+        lost: "direct I/O of io_uring and AIO on btrfs",
     },
 ];

@@ -4,6 +4,7 @@
 //! says how bytes got from one place to another. Neither is ever replaced by the other, so a site
 //! that is missing makes exactly its bytes `unexplained`.
 
+mod aio;
 mod direct;
 mod fault;
 mod file;
@@ -11,11 +12,15 @@ mod interface;
 pub mod page;
 mod pipe;
 mod reflink;
+mod sample;
 mod socket;
 mod splice;
 mod syscall;
 mod target;
+mod tls;
+mod uring;
 mod vm;
+mod zerocopy;
 
 use zctrace_common::Op;
 
@@ -30,6 +35,16 @@ pub enum Role {
     CopySite,
     /// Tells that bytes went without a copy by a CPU.
     NoCopySite,
+    /// Tells on which request of its family a thread works, and what the request reported. The
+    /// probes of a family with this role are attached together or not at all.
+    Requests,
+    /// Tells the end of requests that report nothing.
+    SilentEnd,
+    /// The same as [`Role::Requests`] without functions, in place of [`Role::Requests`] of its family: requests are known
+    /// from their submission, and classes are concluded.
+    Submissions,
+    /// Tells what becomes of bytes later: when borrowed pages are back, what the kernel notifies.
+    Evidence,
     /// Concludes operations and classes from the system calls: the tracepoint backend.
     SystemCalls,
 }
@@ -49,6 +64,12 @@ pub enum Family {
     Pipe,
     /// Sockets.
     Socket,
+    /// Zero-copy sends and receives.
+    Zerocopy,
+    /// Kernel TLS.
+    Tls,
+    /// Where processors spend their time.
+    Sample,
     /// `splice`, `sendfile`, `vmsplice`, `tee`.
     Splice,
     /// Shared extents.
@@ -57,6 +78,10 @@ pub enum Family {
     Vm,
     /// Page faults and copy-on-write.
     Fault,
+    /// io_uring.
+    Uring,
+    /// Linux AIO.
+    Aio,
 }
 
 impl Family {
@@ -70,10 +95,15 @@ impl Family {
             Self::Direct => "direct",
             Self::Pipe => "pipe",
             Self::Socket => "socket",
+            Self::Zerocopy => "zerocopy",
+            Self::Tls => "tls",
+            Self::Sample => "sample",
             Self::Splice => "splice",
             Self::Reflink => "reflink",
             Self::Vm => "vm",
             Self::Fault => "fault",
+            Self::Uring => "io_uring",
+            Self::Aio => "aio",
         }
     }
 }
@@ -100,6 +130,8 @@ pub enum Kind {
     KRetProbe,
     /// A tracepoint with typed arguments.
     BtfTracepoint,
+    /// A timer on every processor.
+    Clock,
 }
 
 impl Kind {
@@ -111,6 +143,7 @@ impl Kind {
             Self::FExit => "fexit",
             Self::KRetProbe => "kretprobe",
             Self::BtfTracepoint => "tp_btf",
+            Self::Clock => "perf event",
         }
     }
 }
@@ -165,10 +198,15 @@ pub fn probes() -> impl Iterator<Item = &'static Probe> {
         direct::PROBES,
         pipe::PROBES,
         socket::PROBES,
+        zerocopy::PROBES,
+        tls::PROBES,
+        sample::PROBES,
         splice::PROBES,
         reflink::PROBES,
         vm::PROBES,
         fault::PROBES,
+        uring::PROBES,
+        aio::PROBES,
         interface::PROBES,
         syscall::PROBES,
     ]

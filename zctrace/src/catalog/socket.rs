@@ -79,17 +79,6 @@ pub(super) const PROBES: &[Probe] = &[
         lost: "sendfile and splice to unix sockets",
     },
     Probe {
-        name: "skb_zerocopy_iter_stream",
-        family: Family::Socket,
-        role: Role::NoCopySite,
-        ways: &[fexit(
-            "skb_zerocopy_iter_stream",
-            "skb_zerocopy_iter_stream",
-        )],
-        sees: "user pages to packet by reference: MSG_ZEROCOPY over TCP",
-        lost: "MSG_ZEROCOPY sends over TCP",
-    },
-    Probe {
         name: "skb_splice_bits",
         family: Family::Socket,
         role: Role::CopySite,

@@ -12,6 +12,14 @@ pub(super) const PROBES: &[Probe] = &[
         lost: "children and new threads are not traced",
     },
     Probe {
+        name: "task_newtask",
+        family: Family::Target,
+        role: Role::Target,
+        ways: &[tp_btf("task_newtask", "task_newtask")],
+        sees: "threads that io_uring makes for the target",
+        lost: "what workers and SQPOLL threads of io_uring do",
+    },
+    Probe {
         name: "task_exec",
         family: Family::Target,
         role: Role::Target,

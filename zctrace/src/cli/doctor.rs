@@ -1,5 +1,7 @@
 //! `zctrace doctor`: what can be measured here, and how to get more.
 
+use std::io::{IsTerminal as _, Write as _, stderr};
+
 use clap::Args;
 
 use super::failure::{Failure, NOT_MEASURED};
@@ -9,12 +11,14 @@ use crate::{
         privileges::Privileges,
     },
     output::{checkup, json, sink::Sink},
+    run,
     tracer::{self, Config},
 };
 
 const AFTER_HELP: &str = "\
 Every probe of the catalog is attached for a moment and taken off again. Exit status: 0 when
-`zctrace stat` can measure here, 3 when it cannot.";
+`zctrace stat` can measure here, 3 when it cannot. With --self-test, 1 when the ledger gets known
+bytes wrong.";
 
 /// Arguments of `doctor`.
 #[derive(Args, Debug)]
@@ -25,7 +29,7 @@ pub(crate) struct DoctorArgs {
     json: bool,
 
     /// Send known bytes through every family: a probe that can be attached can still be silent
-    #[arg(long, hide = true)]
+    #[arg(long)]
     self_test: bool,
 
     /// Show the probes that are as they should be, too
@@ -46,10 +50,14 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<u8, Failure> {
         }
     })?;
     sink.finish()?;
-    Ok(if document.can_measure {
-        0
-    } else {
+    let failed = document
+        .self_test
+        .as_ref()
+        .is_some_and(|test| !test.passed());
+    Ok(if !document.can_measure {
         NOT_MEASURED
+    } else {
+        failed.into()
     })
 }
 
@@ -57,5 +65,21 @@ fn survey(self_test: bool) -> Result<Survey, String> {
     if !Privileges::current().missing().is_empty() {
         return Err("not permitted".into());
     }
-    tracer::survey(&Config::default(), self_test).map_err(|error| error.to_string())
+    let survey = if self_test {
+        run::self_test(&mut progress())
+    } else {
+        tracer::survey(&Config::default())
+    };
+    survey.map_err(|error| error.to_string())
+}
+
+/// One line that is written over, and only where a person can see it.
+fn progress() -> impl FnMut(&str) {
+    let shown = stderr().is_terminal();
+    move |name| {
+        if shown {
+            // Progress that cannot be shown is no reason to fail.
+            let _ = write!(stderr(), "\r\x1b[Kself-test: {name}\r");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use crate::{
 #[derive(Args, Debug)]
 #[command(arg_required_else_help = true)]
 pub(crate) struct ExplainArgs {
-    /// A class, field, operation or object as reports show it: spliced, sendfile, file:ext4
+    /// A class, field, operation, object or workload as reports show it: spliced, sendfile, file:ext4
     #[arg(required_unless_present = "list", conflicts_with = "list")]
     name: Option<String>,
 

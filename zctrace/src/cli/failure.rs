@@ -5,7 +5,7 @@ use std::{
     io::{self, Write as _},
 };
 
-use crate::{kernel::privileges, output::sink, run, target, tracer};
+use crate::{kernel::privileges, output::sink, recording, run, target, tracer};
 
 /// Exit code of a usage error, which is clap's too.
 pub(crate) const USAGE: u8 = 2;
@@ -33,7 +33,7 @@ impl Failure {
         Self::new(NOT_MEASURED, cause, remedy)
     }
 
-    fn new(code: u8, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn new(code: u8, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             code,
             text: Some((cause.into(), remedy.into())),
@@ -76,6 +76,25 @@ fn chain(error: &dyn StdError) -> String {
         source = error.source();
     }
     text
+}
+
+impl From<recording::Error> for Failure {
+    fn from(error: recording::Error) -> Self {
+        use recording::Error;
+        let cause = error.to_string();
+        match error {
+            Error::Read { .. } => Self::usage(cause, "name a file that `zctrace record` wrote"),
+            Error::NotOne(_) => Self::usage(cause, "name a file that `zctrace record` wrote"),
+            Error::Version { .. } => {
+                Self::usage(cause, "use the zctrace that wrote it, or a later one")
+            }
+            Error::Damaged { .. } => Self::usage(cause, "nothing of it can be read: record again"),
+            Error::Write { .. } => Self::not_measured(
+                cause,
+                "free some space or choose another place with -o FILE",
+            ),
+        }
+    }
 }
 
 impl From<sink::Error> for Failure {

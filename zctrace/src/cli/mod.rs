@@ -1,11 +1,21 @@
 //! The command line: one file for each command.
 
+mod assets;
+mod bench;
+mod check;
+mod config;
 mod doctor;
 mod duration;
 mod explain;
 mod failure;
+mod limit;
+mod record;
+mod report;
+mod serve;
+mod size;
 mod stat;
 mod target_args;
+mod top;
 pub mod traffic;
 
 use std::process::ExitCode;
@@ -50,10 +60,27 @@ struct Cli {
 enum Command {
     /// Count how bytes move, and report when it ends or in intervals
     Stat(stat::StatArgs),
+    /// Watch on a dashboard how bytes move
+    Top(top::TopArgs),
+    /// Record how bytes move, and the stacks that copy them, for later and elsewhere
+    Record(record::RecordArgs),
+    /// Show a recording: text, JSON, CSV, flame graph, web page; or compare two
+    Report(report::ReportArgs),
+    /// Serve metrics to Prometheus, and push them to an OpenTelemetry collector
+    Serve(serve::ServeArgs),
+    /// Judge a claim such as "this path is zero-copy": pass, fail or inconclusive
+    Check(check::CheckArgs),
+    /// Run workloads whose truth is known, and show what is expected beside what is measured
+    Bench(bench::BenchArgs),
     /// Show what this kernel and these privileges allow, and how to get more
     Doctor(doctor::DoctorArgs),
+    /// Print the settings file, every setting commented
+    Config(config::ConfigArgs),
     /// Explain a word of a report: what happens in the kernel, and when it copies after all
     Explain(explain::ExplainArgs),
+    /// Write shell completions and manual pages
+    #[command(hide = true)]
+    Assets(assets::AssetsArgs),
     /// Generate traffic whose truth is known
     #[command(hide = true)]
     Traffic(traffic::Args),
@@ -65,6 +92,14 @@ pub fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| hinted(error).exit());
     let result = match cli.command {
         Command::Stat(args) => stat::run(args),
+        Command::Top(args) => top::run(args),
+        Command::Config(args) => config::run(&args),
+        Command::Check(args) => check::run(args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Record(args) => record::run(args),
+        Command::Report(args) => report::run(&args),
+        Command::Serve(args) => serve::run(args),
+        Command::Assets(args) => assets::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Traffic(args) => {

@@ -22,6 +22,7 @@ use crate::{
         sink::{self, Sink},
         table,
     },
+    recording::Recording,
     run::{self, Outcome, Plan},
 };
 
@@ -42,6 +43,10 @@ command the command's own, or 128 + the number of the signal that ended it.";
 pub(crate) struct StatArgs {
     #[command(flatten)]
     target: TargetArgs,
+
+    /// Report what a recording holds instead of measuring
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "duration", "audit", "audit_routine", "by"])]
+    from: Option<PathBuf>,
 
     #[command(flatten)]
     measure: MeasureArgs,
@@ -131,7 +136,7 @@ struct OutputArgs {
 
 /// The dimension of `--by`. Its help is with the option.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Dimension {
+pub(super) enum Dimension {
     Thread,
     File,
     Mount,
@@ -153,6 +158,9 @@ impl From<Dimension> for By {
 
 /// Runs `stat`; the result is the exit code.
 pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
+    if let Some(path) = &args.from {
+        return replay(path, &args);
+    }
     let ready = args.measure.ready_fd.map(inherited).transpose()?;
     let audit = args.measure.audited()?;
     let plan = Plan {
@@ -163,8 +171,11 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
         without: args.measure.without_probe,
         own_cost: args.measure.own_cost,
         audit,
+        stack_bytes: 0,
+        forget_ended: false,
         duration: args.measure.duration,
         interval: args.measure.interval,
+        settle: Duration::ZERO,
         ready,
     };
     let is_command = args.target.is_command();
@@ -190,8 +201,37 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
     })
 }
 
+/// Reports a recording as if it were measured now; with `--interval`, in the intervals in which it
+/// was recorded.
+fn replay(path: &std::path::Path, args: &StatArgs) -> Result<u8, Failure> {
+    let mut recording = Recording::open(path)?;
+    let intervals = args.measure.interval.is_some();
+    let mut report = Report::open(&args.output, false, intervals)?;
+    if intervals {
+        let mut elapsed = Duration::ZERO;
+        for snapshot in recording.by_ref() {
+            let snapshot = snapshot?;
+            elapsed += Duration::from_nanos(snapshot.duration_ns);
+            report.interval(&snapshot, elapsed)?;
+        }
+        recording.seek(0)?;
+    }
+    let whole = recording.whole()?;
+    report.end(&Outcome {
+        snapshot: whole.snapshot(),
+        audit: None,
+        abandoned_by: None,
+        key_pressed: false,
+        cut_short: false,
+        waiting: 0,
+        asked: None,
+    })?;
+    super::report::warn_of(&recording);
+    Ok(0)
+}
+
 /// The code with which a shell reports the same end.
-fn code_of(status: ExitStatus) -> u8 {
+pub(super) fn code_of(status: ExitStatus) -> u8 {
     match (status.code, status.signal) {
         (Some(code), _) => u8::try_from(code & 0xff).unwrap_or(NOT_MEASURED),
         (None, Some(signal)) => code_of_signal(signal),
@@ -199,12 +239,12 @@ fn code_of(status: ExitStatus) -> u8 {
     }
 }
 
-fn code_of_signal(signal: i32) -> u8 {
+pub(super) fn code_of_signal(signal: i32) -> u8 {
     u8::try_from(128 + signal).unwrap_or(u8::MAX)
 }
 
 /// A descriptor that the caller has opened for zctrace.
-fn inherited(fd: RawFd) -> Result<OwnedFd, Failure> {
+pub(crate) fn inherited(fd: RawFd) -> Result<OwnedFd, Failure> {
     // SAFETY: the number is only looked up: a descriptor that is not open is an error.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
     borrowed.try_clone_to_owned().map_err(|error: io::Error| {

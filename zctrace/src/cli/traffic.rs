@@ -22,11 +22,11 @@ use crate::{
 /// Does I/O whose ledger is known beforehand.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Families, or the groups `demo` and `volume`.
+    /// Families, or the groups `demo`, `requests` and `volume`.
     #[arg(value_name = "NAME", required_unless_present_any = ["all", "list", "resume"])]
     names: Vec<String>,
 
-    /// Every family but those of `demo` and `volume`.
+    /// Every family but those of the groups.
     #[arg(long, conflicts_with = "names")]
     all: bool,
 

@@ -68,6 +68,11 @@ impl Types {
             let (name, enumerator) = source.split_once('.')?;
             return self.enumerator(name, enumerator);
         }
+        if let Some(source) = source.strip_prefix("arg:") {
+            let (function, name) = source.split_once('.')?;
+            let position = self.parameters(function)?.iter().position(|p| p == name)?;
+            return u32::try_from(position).ok()?.checked_sub(1);
+        }
         if let Some(source) = source.strip_prefix("bit:") {
             return self.bit_offset(source);
         }

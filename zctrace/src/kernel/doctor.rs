@@ -66,8 +66,73 @@ pub struct Survey {
     pub backend: String,
     /// Every probe of the catalog.
     pub probes: Vec<ProbeReport>,
-    /// Known bytes were sent through every family.
-    pub self_tested: bool,
+    /// Known bytes through every family, where that was asked for.
+    pub self_test: Option<SelfTest>,
+}
+
+/// Whether a family of known bytes is accounted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FamilyStatus {
+    /// The ledger has what was done, to the byte.
+    Ok,
+    /// The ledger has something else.
+    Differs,
+    /// This machine cannot do it.
+    Skipped,
+    /// It should have worked and did not.
+    Failed,
+}
+
+/// What became of one family of known bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FamilyReport {
+    /// Its name, as `zctrace traffic --list` has it.
+    pub name: String,
+    /// Whether it is accounted for.
+    pub status: FamilyStatus,
+    /// What differs, or why it was skipped or failed.
+    pub details: Vec<String>,
+}
+
+/// Known bytes through every family.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelfTest {
+    /// Why it could not be run at all.
+    pub refused: Option<String>,
+    /// It was ended before all families had run.
+    pub interrupted: bool,
+    /// Events lost meanwhile; with any, differences prove nothing.
+    pub lost: u64,
+    /// A family each.
+    pub families: Vec<FamilyReport>,
+}
+
+impl SelfTest {
+    /// One that could not be run.
+    #[must_use]
+    pub fn refused(reason: String) -> Self {
+        Self {
+            refused: Some(reason),
+            ..Self::default()
+        }
+    }
+
+    /// How many families ended so.
+    #[must_use]
+    pub fn count(&self, status: FamilyStatus) -> usize {
+        let families = self.families.iter();
+        families.filter(|family| family.status == status).count()
+    }
+
+    /// All that ran is accounted for, and something ran.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.count(FamilyStatus::Ok) != 0
+            && self.count(FamilyStatus::Differs) + self.count(FamilyStatus::Failed) == 0
+            && self.refused.is_none()
+            && !self.interrupted
+    }
 }
 
 /// What zctrace may do.
@@ -115,6 +180,9 @@ pub struct Document {
     pub config: ConfigReport,
     /// Known bytes were sent through every family.
     pub self_tested: bool,
+    /// What became of them; absent without `--self-test`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_test: Option<SelfTest>,
     /// The catalog against this kernel.
     pub probes: Vec<ProbeReport>,
     /// What to do to measure more, the most useful first.
@@ -204,7 +272,8 @@ impl Facts {
             },
             settings: self.settings,
             config: ConfigReport { source, options },
-            self_tested: survey.self_tested,
+            self_tested: survey.self_test.is_some(),
+            self_test: survey.self_test,
             probes: survey.probes,
             advice,
         }
@@ -234,6 +303,17 @@ impl Facts {
             advice.push(
                 "use a kernel with fentry/fexit (most distributions' are) to measure where this \
                  one infers"
+                    .into(),
+            );
+        }
+        let differs = survey
+            .self_test
+            .as_ref()
+            .is_some_and(|test| test.count(FamilyStatus::Differs) != 0);
+        if differs {
+            advice.push(
+                "what differs in the self-test is counted wrong on this kernel: please report it \
+                 with the output of `zctrace doctor --self-test --json`"
                     .into(),
             );
         }
@@ -292,7 +372,7 @@ pub(crate) mod tests {
                     probe("filemap_read", ProbeStatus::Attached),
                     probe("do_wp_page", ProbeStatus::Refused),
                 ],
-                self_tested: false,
+                self_test: None,
             }),
         }
     }

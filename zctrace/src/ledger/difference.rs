@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use super::{Loss, Overhead, Path, Process, Totals, Unattributed, audit::Counts};
+use super::{Claimed, Loss, Overhead, Path, Process, Stacks, Totals, Unattributed, audit::Counts};
 
 /// The counted part of a document. Everything is cumulative from the moment of attaching, but
 /// [`Process::pending`] and [`Process::in_flight`], which are states.
@@ -20,9 +20,23 @@ pub struct Counted {
     pub overhead: Overhead,
     /// What breakpoints on the copy routines counted.
     pub audit: Counts,
+    /// Sampled stacks.
+    pub stacks: Stacks,
 }
 
 impl Counted {
+    /// Whether bytes are still on their way, or operations under way but for those that are
+    /// `waiting`.
+    #[must_use]
+    pub fn is_unsettled(&self, waiting: u64) -> bool {
+        let sum = |number: fn(&Process) -> u64| {
+            self.processes
+                .iter()
+                .fold(0_u64, |sum, process| sum.saturating_add(number(process)))
+        };
+        sum(|process| process.pending) > 0 || sum(|process| process.in_flight) > waiting
+    }
+
     /// What was counted after `earlier`: paths and processes in which nothing happened are left
     /// out, unless bytes are still pending or operations in flight there.
     #[must_use]
@@ -42,10 +56,19 @@ impl Counted {
                 },
             )
             .filter(|process| {
-                !process.total.is_empty() || process.pending != 0 || process.in_flight != 0
+                !process.total.is_empty()
+                    || !process.claims.is_empty()
+                    || process.pending != 0
+                    || process.in_flight != 0
             })
             .collect();
         processes.sort_by_key(|process| Reverse(process.total.moved));
+
+        // Of the processes: what had ended at the earlier reading may be left out of this one.
+        let mut total = Totals::default();
+        for process in &processes {
+            total.add(&process.total);
+        }
 
         let before: HashMap<_, _> = earlier
             .unattributed
@@ -65,10 +88,11 @@ impl Counted {
         Self {
             processes,
             unattributed,
-            total: totals_since(&self.total, Some(&earlier.total)),
+            total,
             loss: loss_since(self.loss, earlier.loss),
             overhead: overhead_since(self.overhead, earlier.overhead),
             audit: self.audit.since(&earlier.audit),
+            stacks: self.stacks.since(&earlier.stacks),
         }
     }
 }
@@ -99,6 +123,10 @@ fn process_since(now: &Process, earlier: &Process) -> Process {
     Process {
         pending: now.pending,
         in_flight: now.in_flight,
+        copy_cpu_seconds: now
+            .copy_cpu_seconds
+            .map(|seconds| seconds - earlier.copy_cpu_seconds.unwrap_or(0.0)),
+        claims: claims_since(&now.claims, &earlier.claims),
         ..Process::from_paths(
             now.pid,
             now.start_time,
@@ -107,6 +135,20 @@ fn process_since(now: &Process, earlier: &Process) -> Process {
             paths,
         )
     }
+}
+
+fn claims_since(now: &[Claimed], earlier: &[Claimed]) -> Vec<Claimed> {
+    now.iter()
+        .map(|claimed| {
+            let mut claimed = claimed.clone();
+            if let Some(before) = earlier.iter().find(|before| before.has_key_of(&claimed)) {
+                claimed.totals.subtract(&before.totals);
+                claimed.notifications -= claimed.notifications.min(before.notifications);
+            }
+            claimed
+        })
+        .filter(|claimed| !claimed.totals.is_empty() || claimed.notifications != 0)
+        .collect()
 }
 
 fn key(path: &Path) -> (&str, &str, &str, Option<&str>) {
@@ -204,6 +246,35 @@ mod tests {
         let earlier = counted(vec![process(1, 1, vec![path("recv", 100)])]);
         let now = counted(vec![process(1, 2, vec![path("recv", 40)])]);
         assert_eq!(now.since(&earlier).processes[0].total.moved, 40);
+    }
+
+    fn claimed(moved: u64, notifications: u64) -> Claimed {
+        Claimed {
+            op: "send.zerocopy".into(),
+            object: "tcp".into(),
+            evidence: "measured".into(),
+            claims: vec!["zerocopy".into()],
+            device: None,
+            notifications,
+            totals: totals(u64::from(moved != 0), moved),
+        }
+    }
+
+    #[test]
+    fn claims_are_subtracted_like_paths() {
+        let of = |claims: Vec<Claimed>| {
+            let mut process = process(1, 1, vec![path("send.zerocopy", 100)]);
+            process.claims = claims;
+            counted(vec![process])
+        };
+        let earlier = of(vec![claimed(60, 1)]);
+        let difference = of(vec![claimed(100, 3)]).since(&earlier);
+        assert_eq!(difference.processes[0].claims[0].totals.moved, 40);
+        assert_eq!(difference.processes[0].claims[0].notifications, 2);
+        assert!(earlier.since(&earlier).processes.is_empty());
+        // A notification alone is news.
+        let difference = of(vec![claimed(60, 2)]).since(&earlier);
+        assert_eq!(difference.processes[0].claims[0].notifications, 1);
     }
 
     #[test]

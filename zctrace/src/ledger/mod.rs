@@ -3,11 +3,13 @@
 pub mod audit;
 mod difference;
 mod process;
+mod stacks;
 mod totals;
 
 pub use difference::Counted;
 pub use process::Direction;
+pub use stacks::{Stack, Stacks};
 pub use totals::{
-    Coverage, ExitStatus, Loss, Overhead, Path, Process, Refused, SCHEMA, Snapshot, Target,
-    TargetKind, Totals, Unattributed, ratio,
+    Claimed, Coverage, ExitStatus, Loss, Overhead, Path, Process, Refused, SCHEMA, Snapshot,
+    Target, TargetKind, Totals, Unattributed, ratio,
 };

@@ -23,12 +23,12 @@ impl Process {
                 .then_with(|| key(a).cmp(&key(b)))
         });
         let mut total = Totals::default();
-        let (mut sent, mut received) = (0, 0);
+        let (mut sent, mut received) = (0_u64, 0_u64);
         for path in &paths {
             total.add(&path.totals);
             match path.direction() {
-                Some(Direction::Sent) => sent += path.totals.moved,
-                Some(Direction::Received) => received += path.totals.moved,
+                Some(Direction::Sent) => sent = path.totals.moved.saturating_add(sent),
+                Some(Direction::Received) => received = path.totals.moved.saturating_add(received),
                 None => {}
             }
         }
@@ -44,7 +44,9 @@ impl Process {
             copies_per_received_byte: ratio(total.copies(), received),
             pending: 0,
             in_flight: 0,
+            copy_cpu_seconds: None,
             paths,
+            claims: Vec::new(),
         }
     }
 }
@@ -65,10 +67,17 @@ impl Path {
     pub fn direction(&self) -> Option<Direction> {
         let (source, sink) = match self.object.split_once("->") {
             Some((source, sink)) => (Some(source), Some(sink)),
-            None => match self.op.as_str() {
-                "write" | "send" => (None, Some(self.object.as_str())),
-                "read" | "recv" => (Some(self.object.as_str()), None),
-                _ => (None, None),
+            None => match self.op.strip_prefix("uring.") {
+                // All other requests of io_uring on sockets put bytes into memory.
+                Some(op) if op.starts_with("send") || op.starts_with("write") => {
+                    (None, Some(self.object.as_str()))
+                }
+                Some(_) => (Some(self.object.as_str()), None),
+                None => match self.op.as_str() {
+                    "write" | "send" | "send.zerocopy" => (None, Some(self.object.as_str())),
+                    "read" | "recv" | "recv.zerocopy" => (Some(self.object.as_str()), None),
+                    _ => (None, None),
+                },
             },
         };
         if sink.is_some_and(is_network) {
@@ -147,6 +156,10 @@ mod tests {
         );
         assert_eq!(direction("splice", "tcp->pipe"), Some(Direction::Received));
         assert_eq!(direction("splice", "pipe->udp"), Some(Direction::Sent));
+        assert_eq!(direction("uring.send_zc", "tcp"), Some(Direction::Sent));
+        assert_eq!(direction("uring.writev", "tcp"), Some(Direction::Sent));
+        assert_eq!(direction("uring.recvmsg", "udp"), Some(Direction::Received));
+        assert_eq!(direction("uring.read", "file:ext4"), None);
         assert_eq!(direction("recv", "unix"), None);
         assert_eq!(direction("recv.peek", "tcp"), None);
         assert_eq!(direction("sendfile", "file:ext4->file:ext4"), None);

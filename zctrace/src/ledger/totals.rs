@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use zctrace_common::{Class, Counters};
 
+use super::Stacks;
+
 /// The `schema` of a [`Snapshot`].
 pub const SCHEMA: &str = "zctrace.stat/1";
 
@@ -227,6 +229,50 @@ pub struct Path {
     pub totals: Totals,
 }
 
+/// What an application asked for at a path, and what was seen there: the path's numbers by claim.
+///
+/// A path's totals are the sum of its portions with and without claims; those without are not
+/// listed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claimed {
+    /// Name of the operation.
+    pub op: String,
+    /// What it worked on.
+    pub object: String,
+    /// `measured` or `inferred`.
+    pub evidence: String,
+    /// Names of what was asked for and seen ([`zctrace_common::Claim`]).
+    pub claims: Vec<String>,
+    /// A network device that the bytes met: the one that cannot gather pages, or the one where they
+    /// were copied later.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub device: Option<String>,
+    /// Zero-copy notifications that said that the kernel copied. They coalesce: a lower bound of the
+    /// sends, and no count of bytes.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub notifications: u64,
+    /// Its numbers.
+    #[serde(flatten)]
+    pub totals: Totals,
+}
+
+impl Claimed {
+    /// Whether it is a portion of the same path with the same claims.
+    #[must_use]
+    pub fn has_key_of(&self, other: &Self) -> bool {
+        (&self.op, &self.object, &self.evidence, &self.claims)
+            == (&other.op, &other.object, &other.evidence, &other.claims)
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// A process: (pid, start time).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Process {
@@ -252,8 +298,15 @@ pub struct Process {
     pub pending: u64,
     /// Operations open when tracing ended.
     pub in_flight: u64,
+    /// Seconds that processors spent in the kernel's copy routines for it, from samples; absent
+    /// where none could be taken.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub copy_cpu_seconds: Option<f64>,
     /// Its data paths, most moved first.
     pub paths: Vec<Path>,
+    /// What was asked for at these paths, and what was seen.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub claims: Vec<Claimed>,
 }
 
 /// Work of a kernel thread that no operation is known to have caused.
@@ -275,6 +328,9 @@ pub struct Refused {
     pub reason: String,
     /// What cannot be seen without it.
     pub lost: String,
+    /// This kernel does not have what it would see, so nothing goes by unseen.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub absent: bool,
 }
 
 /// Which probes took part.
@@ -295,6 +351,14 @@ pub struct Loss {
     pub ring_dropped: u64,
     /// Runs that the kernel skipped.
     pub missed_runs: u64,
+}
+
+impl Loss {
+    /// All of it.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.map_full + self.ring_dropped + self.missed_runs
+    }
 }
 
 /// What zctrace itself cost.
@@ -376,4 +440,7 @@ pub struct Snapshot {
     pub loss: Loss,
     /// What it cost.
     pub overhead: Overhead,
+    /// Sampled stacks: not part of the document.
+    #[serde(skip)]
+    pub stacks: Stacks,
 }

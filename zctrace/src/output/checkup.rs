@@ -10,7 +10,7 @@ use super::{
     style::{Surface, paint},
 };
 use crate::kernel::{
-    doctor::{Document, ProbeReport, ProbeStatus},
+    doctor::{Document, FamilyReport, FamilyStatus, ProbeReport, ProbeStatus, SelfTest},
     settings::Effect,
 };
 
@@ -55,6 +55,9 @@ pub fn report(document: &Document, all: bool, surface: Surface) -> String {
     }
     if !document.probes.is_empty() {
         section(&summary(&document.probes), probes(&document.probes, all));
+    }
+    if let Some(test) = &document.self_test {
+        section(&tested(test), families(test, all));
     }
     text.push('\n');
     text.push_str(&verdict(document, surface));
@@ -250,6 +253,50 @@ fn probe(probe: &ProbeReport) -> Entry {
     Entry::new(mark, &probe.name, &value, &text)
 }
 
+/// The title of the self-test's section.
+fn tested(test: &SelfTest) -> String {
+    if let Some(reason) = &test.refused {
+        return format!("Self-test: not run ({})", printable(reason));
+    }
+    let statuses = [
+        (FamilyStatus::Ok, "accounted for to the byte"),
+        (FamilyStatus::Differs, "differ"),
+        (FamilyStatus::Failed, "failed"),
+        (FamilyStatus::Skipped, "skipped"),
+    ];
+    let mut parts: Vec<_> = statuses
+        .into_iter()
+        .map(|(status, words)| (test.count(status), words))
+        .filter(|(count, _)| *count != 0)
+        .map(|(count, words)| format!("{count} {words}"))
+        .collect();
+    if test.lost != 0 {
+        parts.push(format!("{} events lost", test.lost));
+    }
+    if test.interrupted {
+        parts.push("interrupted".into());
+    }
+    format!("Self-test, families of known bytes: {}", parts.join(", "))
+}
+
+fn families(test: &SelfTest, all: bool) -> Vec<Entry> {
+    let families = test.families.iter();
+    families
+        .filter(|family| all || family.status != FamilyStatus::Ok)
+        .map(family)
+        .collect()
+}
+
+fn family(family: &FamilyReport) -> Entry {
+    let (mark, word) = match family.status {
+        FamilyStatus::Ok => (Mark::Good, ""),
+        FamilyStatus::Differs => (Mark::Bad, "differs"),
+        FamilyStatus::Failed => (Mark::Bad, "failed"),
+        FamilyStatus::Skipped => (Mark::Unknown, "skipped"),
+    };
+    Entry::new(mark, &family.name, word, &family.details.join("; "))
+}
+
 fn verdict(document: &Document, surface: Surface) -> String {
     let palette = surface.palette;
     let mut lines = Columns::new(Vec::new());
@@ -325,6 +372,36 @@ mod tests {
         assert!(few.contains("10 probes"), "{few}");
         assert!(!few.contains("site_3"));
         assert!(report(&document, true, Surface::FILE).contains("site_3"));
+    }
+
+    #[test]
+    fn the_self_test_shows_what_is_wrong() {
+        let family = |name: &str, status, details: &[&str]| FamilyReport {
+            name: name.into(),
+            status,
+            details: details.iter().map(ToString::to_string).collect(),
+        };
+        let mut facts = facts();
+        if let Ok(survey) = &mut facts.survey {
+            survey.self_test = Some(SelfTest {
+                families: vec![
+                    family("pipe", FamilyStatus::Ok, &[]),
+                    family("tcp", FamilyStatus::Differs, &["send tcp: moved is 0"]),
+                    family("file-xfs-read", FamilyStatus::Skipped, &["no mkfs.xfs"]),
+                ],
+                ..SelfTest::default()
+            });
+        }
+        let document = facts.conclude();
+        let few = report(&document, false, Surface::FILE);
+        assert!(
+            few.contains("1 accounted for to the byte, 1 differ, 1 skipped"),
+            "{few}"
+        );
+        assert!(few.contains("send tcp: moved is 0") && few.contains("no mkfs.xfs"));
+        assert!(!few.contains("pipe"), "{few}");
+        assert!(report(&document, true, Surface::FILE).contains("pipe"));
+        assert!(!document.self_test.unwrap().passed());
     }
 
     #[test]

@@ -100,7 +100,7 @@ fn record(fields: &[String], mut out: impl Write) -> io::Result<()> {
     writeln!(out, "{}", line.join(","))
 }
 
-fn quote(field: &str) -> String {
+pub(crate) fn quote(field: &str) -> String {
     if field.contains([',', '"', '\r', '\n']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {

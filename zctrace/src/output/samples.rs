@@ -1,7 +1,7 @@
 //! Documents that the tests of every output format share.
 
 use crate::ledger::{
-    Coverage, ExitStatus, Loss, Overhead, Path, Process, Refused, SCHEMA, Snapshot, Target,
+    Coverage, ExitStatus, Loss, Overhead, Path, Process, Refused, SCHEMA, Snapshot, Stacks, Target,
     TargetKind, Totals, Unattributed,
 };
 
@@ -34,7 +34,7 @@ pub(crate) fn empty() -> Snapshot {
     with(Vec::new())
 }
 
-fn with(processes: Vec<Process>) -> Snapshot {
+pub(crate) fn with(processes: Vec<Process>) -> Snapshot {
     let mut total = Totals::default();
     for process in &processes {
         total.add(&process.total);
@@ -64,6 +64,7 @@ fn with(processes: Vec<Process>) -> Snapshot {
             bpf_runs: 12_345,
             bpf_ns: None,
         },
+        stacks: Stacks::default(),
     }
 }
 
@@ -215,6 +216,7 @@ pub(crate) fn loss() -> Snapshot {
         probe: "do_wp_page".into(),
         reason: "not permitted".into(),
         lost: "copy-on-write".into(),
+        absent: false,
     }];
     snapshot
 }

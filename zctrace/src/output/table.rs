@@ -3,6 +3,7 @@
 use std::{cmp::Reverse, time::Duration};
 
 use anstyle::Style;
+use zctrace_common::Claim;
 
 use super::{
     bytes::{bytes, copies_per_byte, count, duration, percent},
@@ -10,7 +11,7 @@ use super::{
     escape::printable,
     style::{Palette, Surface, paint},
 };
-use crate::ledger::{Process, Snapshot, Target, TargetKind, Totals, ratio};
+use crate::ledger::{Claimed, Process, Snapshot, Target, TargetKind, Totals, ratio};
 
 /// What every report must say about itself.
 pub const SCOPE: &str = "copies by the kernel on behalf of I/O. Not seen: memcpy in user space and \
@@ -335,6 +336,15 @@ fn states(process: &Process) -> Vec<String> {
     if !network.is_empty() {
         lines.push(format!("network: {}", network.join(", ")));
     }
+    // Less than two samples are chance.
+    if let Some(seconds) = process.copy_cpu_seconds
+        && seconds >= 0.01
+        && let Ok(time) = Duration::try_from_secs_f64(seconds)
+    {
+        let time = duration(time);
+        lines.push(format!("copying: {time} of CPU time, from samples"));
+    }
+    lines.extend(process.claims.iter().filter_map(contradiction));
     let mut open = Vec::new();
     if process.pending != 0 {
         open.push(format!(
@@ -352,6 +362,30 @@ fn states(process: &Process) -> Vec<String> {
         lines.push(format!("open: {}", open.join(", ")));
     }
     lines
+}
+
+/// What was seen that contradicts what was asked for at a path.
+fn contradiction(claimed: &Claimed) -> Option<String> {
+    let is = |claim: Claim| claimed.claims.iter().any(|name| name == claim.name());
+    let what = if is(Claim::NoSoZerocopy) {
+        "without SO_ZEROCOPY the flag is ignored".to_owned()
+    } else if is(Claim::NoScatterGather) {
+        let device = claimed.device.as_deref().unwrap_or("the device");
+        format!(
+            "{} takes no pages (scatter-gather is off)",
+            printable(device)
+        )
+    } else if is(Claim::Copied) {
+        let times = match claimed.notifications {
+            1 => "once".into(),
+            times => format!("{} times", count(times)),
+        };
+        format!("the kernel told {times} that it copied")
+    } else {
+        return None;
+    };
+    let (op, object) = (printable(&claimed.op), printable(&claimed.object));
+    Some(format!("{op} {object}: {what}"))
 }
 
 /// What the numbers do not include, or `None` when they are complete.
@@ -458,6 +492,41 @@ mod tests {
     #[test]
     fn empty() {
         insta::assert_snapshot!(at_all_widths(&samples::empty()));
+    }
+
+    #[test]
+    fn what_contradicts_a_wish_is_told() {
+        let mut snapshot = samples::normal();
+        let claimed = |claim: Claim, device: Option<&str>, notifications| Claimed {
+            op: "send.zerocopy".into(),
+            object: "udp".into(),
+            evidence: "measured".into(),
+            claims: vec![Claim::Zerocopy.name().into(), claim.name().into()],
+            device: device.map(Into::into),
+            notifications,
+            totals: Totals::default(),
+        };
+        let process = &mut snapshot.processes[0];
+        process.copy_cpu_seconds = Some(1.5);
+        process.claims = vec![
+            claimed(Claim::NoSoZerocopy, None, 0),
+            claimed(Claim::NoScatterGather, Some("eth0\u{1b}[m"), 0),
+            claimed(Claim::Copied, None, 20),
+            claimed(Claim::Zerocopy, None, 0),
+        ];
+        let text = at_all_widths(&snapshot);
+        for line in [
+            "send.zerocopy udp: without SO_ZEROCOPY the flag is ignored",
+            "[m takes no pages (scatter-gather is off)",
+            "send.zerocopy udp: the kernel told 20 times that it copied",
+            "copying: 1.50 s of CPU time, from samples",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        assert_eq!(text.matches("send.zerocopy udp:").count(), 3 * WIDTHS.len());
+        // What a recording says is not trusted.
+        snapshot.processes[0].copy_cpu_seconds = Some(f64::MAX);
+        assert!(!at_all_widths(&snapshot).contains("copying:"));
     }
 
     #[test]

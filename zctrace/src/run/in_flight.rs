@@ -1,6 +1,6 @@
 //! Operations that are open when tracing ends.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use libc::c_long;
 
@@ -39,25 +39,48 @@ const FAMILY: &[c_long] = &[
 /// `ioctl` requests that share extents: `FICLONE`, `FICLONERANGE`, `FIDEDUPERANGE`.
 const CLONES: [u64; 3] = [0x4004_9409, 0x4020_940d, 0xc018_9436];
 
-/// Fills in [`Process::in_flight`]. The ids are those of `view`; the processes in `targets` get a
-/// row even if nothing of theirs completed.
-pub(crate) fn fill_in(view: &View, counted: &mut Counted, targets: &BTreeSet<u32>) {
+/// Those of the family that receive: the number of the argument that has the flags, if any.
+const RECEIVES: &[(c_long, Option<usize>)] = &[
+    (libc::SYS_read, None),
+    (libc::SYS_readv, None),
+    (libc::SYS_recvfrom, Some(3)),
+    (libc::SYS_recvmsg, Some(2)),
+    (libc::SYS_recvmmsg, Some(3)),
+];
+
+/// Operations that are open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Open {
+    all: u64,
+    /// Those of them that sleep until something comes, and have copied nothing so far.
+    waiting: u64,
+}
+
+/// Completes [`Process::in_flight`], which has the requests already, and returns how many of these operations only wait for input.
+/// The ids are those of `view`; the processes in `targets` get a row even if nothing of theirs
+/// completed.
+pub(crate) fn fill_in(view: &View, counted: &mut Counted, targets: &BTreeSet<u32>) -> u64 {
+    let mut waiting = 0;
     let mut without_row = targets.clone();
     for process in &mut counted.processes {
         without_row.remove(&process.pid);
         // The id may have gone to another process.
         if start_time(view, process.pid) == Some(process.start_time) {
-            process.in_flight = of_process(view, process.pid);
+            let open = of_process(view, process.pid);
+            process.in_flight += open.all;
+            waiting += open.waiting;
         }
     }
     for pid in without_row {
-        let in_flight = of_process(view, pid);
-        if in_flight != 0
-            && let Some(process) = idle(view, pid, in_flight)
+        let open = of_process(view, pid);
+        if open.all != 0
+            && let Some(process) = idle(view, pid, open.all)
         {
             counted.processes.push(process);
+            waiting += open.waiting;
         }
     }
+    waiting
 }
 
 fn start_time(view: &View, pid: u32) -> Option<u64> {
@@ -65,16 +88,61 @@ fn start_time(view: &View, pid: u32) -> Option<u64> {
 }
 
 /// Threads of a process that are inside a system call of the family.
-fn of_process(view: &View, pid: u32) -> u64 {
+fn of_process(view: &View, pid: u32) -> Open {
     let tasks = view.root().join(format!("{pid}/task"));
     let Ok(entries) = fs::read_dir(tasks) else {
-        return 0;
+        return Open::default();
     };
-    let inside = entries
-        .flatten()
-        .filter_map(|entry| fs::read_to_string(entry.path().join("syscall")).ok())
-        .filter(|line| is_in_family(line));
-    u64::try_from(inside.count()).unwrap_or(u64::MAX)
+    let mut open = Open::default();
+    for task in entries.flatten().map(|entry| entry.path()) {
+        let Ok(line) = fs::read_to_string(task.join("syscall")) else {
+            continue;
+        };
+        if is_in_family(&line) {
+            open.all += 1;
+            open.waiting += u64::from(is_waiting(&task, &line));
+        }
+    }
+    open
+}
+
+/// Whether a call sleeps on a socket, pipe or terminal until there is something to receive. Such a
+/// call returns what it has as soon as it has anything, so it has copied nothing yet.
+fn is_waiting(task: &Path, line: &str) -> bool {
+    let Some((fd, true)) = waits_for_anything(line) else {
+        return false;
+    };
+    let sleeps = fs::read_to_string(task.join("stat")).is_ok_and(|stat| {
+        stat.rsplit(") ")
+            .next()
+            .is_some_and(|rest| rest.starts_with('S'))
+    });
+    let stream = fs::read_link(task.join(format!("fd/{fd}"))).is_ok_and(|target| {
+        ["socket:", "pipe:", "/dev/pts/", "/dev/tty"]
+            .iter()
+            .any(|start| {
+                target
+                    .as_os_str()
+                    .as_encoded_bytes()
+                    .starts_with(start.as_bytes())
+            })
+    });
+    sleeps && stream
+}
+
+/// The descriptor of a receiving call, and whether it is content with any number of bytes.
+fn waits_for_anything(line: &str) -> Option<(u64, bool)> {
+    let mut words = line.split_whitespace();
+    let number: c_long = words.next()?.parse().ok()?;
+    let arguments: Vec<u64> = words
+        .map_while(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok())
+        .collect();
+    let (_, flags) = RECEIVES.iter().find(|(receive, _)| *receive == number)?;
+    let all = match flags {
+        Some(index) => arguments.get(*index)? & libc::MSG_WAITALL as u64 != 0,
+        None => false,
+    };
+    Some((*arguments.first()?, !all))
 }
 
 /// Reads a line of `/proc/PID/task/TID/syscall`: the number and the arguments, `running`, or `-1`
@@ -133,6 +201,22 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_wants_all_may_have_copied_a_part() {
+        let call = |number: c_long, flags: i32| {
+            format!("{number} 0x4 0x7f 0x10 {flags:#x} 0x0 0x0 0x7 0x8")
+        };
+        assert_eq!(
+            waits_for_anything(&call(libc::SYS_recvfrom, 0)),
+            Some((4, true))
+        );
+        let all = call(libc::SYS_recvfrom, libc::MSG_WAITALL);
+        assert_eq!(waits_for_anything(&all), Some((4, false)));
+        assert_eq!(waits_for_anything(&call(libc::SYS_sendfile, 0)), None);
+        assert_eq!(waits_for_anything(&format!("{}", libc::SYS_recvmsg)), None);
+        assert_eq!(waits_for_anything("running"), None);
+    }
+
+    #[test]
     fn a_thread_that_waits_in_recv_is_in_flight() {
         let view = View::detect().unwrap();
         let own = view.own_pid();
@@ -140,13 +224,13 @@ mod tests {
         let thread = thread::spawn(move || here.read(&mut [0]).unwrap());
         let mut waited = 0;
         // Other tests' threads can be in system calls too, so only a lower bound is known.
-        while of_process(&view, own) == 0 {
+        while of_process(&view, own).waiting == 0 {
             thread::sleep(Duration::from_millis(5));
             waited += 1;
             assert!(waited < 1000);
         }
         let mut counted = Counted::default();
-        fill_in(&view, &mut counted, &BTreeSet::from([own]));
+        assert!(fill_in(&view, &mut counted, &BTreeSet::from([own])) >= 1);
         assert_eq!(counted.processes.len(), 1);
         assert!(counted.processes[0].in_flight >= 1);
         assert_eq!(

@@ -4,6 +4,7 @@ pub mod command;
 mod error;
 mod in_flight;
 mod pidfd;
+mod self_test;
 mod signals;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
     io::{self, Write as _},
     mem,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -25,6 +27,7 @@ use nix::{
 use zctrace_common::By;
 
 pub use error::Error;
+pub use self_test::self_test;
 
 use self::{
     command::{Prepared, Running},
@@ -34,7 +37,7 @@ use self::{
 use crate::{
     kernel::{self, privileges::Privileges},
     ledger::{
-        Counted, Coverage, ExitStatus, SCHEMA, Snapshot, Target,
+        Counted, Coverage, ExitStatus, SCHEMA, Snapshot, Stacks, Target,
         audit::{Counts, Setup},
     },
     output::{escape, sink},
@@ -45,6 +48,9 @@ use crate::{
 /// Two requests to end within this time end the wait for a command. A program may use ctrl-c for
 /// something of its own, so two in a day must not.
 const IMPATIENCE: Duration = Duration::from_secs(2);
+
+/// How often to look whether bytes have arrived.
+const SETTLING: Duration = Duration::from_millis(50);
 
 /// What to observe.
 #[derive(Debug)]
@@ -72,10 +78,17 @@ pub struct Plan {
     pub own_cost: bool,
     /// Copy routines to set breakpoints on: empty for the usual choice, `None` for none.
     pub audit: Option<Vec<String>>,
+    /// A stack is sampled whenever this many bytes were copied; 0: never.
+    pub stack_bytes: u64,
+    /// Leave out of the whole what has ended before: for traces that last, of which only the
+    /// intervals matter.
+    pub forget_ended: bool,
     /// How long; `None` for as long as the target lives and nobody interrupts.
     pub duration: Option<Duration>,
     /// How often to report.
     pub interval: Option<Duration>,
+    /// How long to wait at the end for bytes that are still on their way.
+    pub settle: Duration,
     /// Told `ready` when everything is attached.
     pub ready: Option<OwnedFd>,
 }
@@ -87,10 +100,16 @@ pub struct Outcome {
     pub snapshot: Snapshot,
     /// What breakpoints counted in that time, and which there were.
     pub audit: Option<(Counts, Setup)>,
+    /// The command was told to end because the time was up.
+    pub cut_short: bool,
+    /// Of the operations in flight at the end, those that only wait for input.
+    pub waiting: u64,
     /// The signal that ended the wait for a command which still runs.
     pub abandoned_by: Option<i32>,
     /// A key was pressed to end it, so the terminal shows `^C` in the line of the cursor.
     pub key_pressed: bool,
+    /// The last signal that asked for the end.
+    pub asked: Option<i32>,
 }
 
 /// Where readings come from.
@@ -148,6 +167,9 @@ impl From<Reading> for Counted {
             overhead,
             total,
             audit,
+            stacks,
+            // For the dashboard, which reads the session itself.
+            requests: _,
         } = reading;
         Self {
             processes,
@@ -156,6 +178,7 @@ impl From<Reading> for Counted {
             loss,
             overhead,
             audit,
+            stacks,
         }
     }
 }
@@ -180,8 +203,39 @@ pub fn attach(config: &Config) -> Result<Session, Error> {
 ///
 /// When the target, the probes or the command are not to be had, or `each` fails.
 pub fn observe<M: Meter>(
+    plan: Plan,
+    attach: impl FnOnce(&Config) -> Result<M, Error>,
+    each: &mut dyn FnMut(&Snapshot, Duration) -> Result<(), sink::Error>,
+) -> Result<Outcome, Error> {
+    start(plan, attach, Documents::OfIntervals, each)
+}
+
+/// Like [`observe`], but every document is of the whole time so far.
+///
+/// # Errors
+///
+/// As [`observe`].
+pub fn follow<M: Meter>(
+    plan: Plan,
+    attach: impl FnOnce(&Config) -> Result<M, Error>,
+    each: &mut dyn FnMut(&Snapshot, Duration) -> Result<(), sink::Error>,
+) -> Result<Outcome, Error> {
+    start(plan, attach, Documents::OfAll, each)
+}
+
+/// What the documents of the intervals tell of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Documents {
+    /// The time since the one before.
+    OfIntervals,
+    /// The time since the start.
+    OfAll,
+}
+
+fn start<M: Meter>(
     mut plan: Plan,
     attach: impl FnOnce(&Config) -> Result<M, Error>,
+    documents: Documents,
     each: &mut dyn FnMut(&Snapshot, Duration) -> Result<(), sink::Error>,
 ) -> Result<Outcome, Error> {
     let view = View::detect()?;
@@ -225,6 +279,9 @@ pub fn observe<M: Meter>(
         last_at: Duration::ZERO,
         seq: 0,
         key_pressed: false,
+        waiting: 0,
+        asked: None,
+        documents,
         view,
         meter,
     };
@@ -252,6 +309,8 @@ fn config(plan: &Plan, resolved: &Resolved) -> Config {
         without: plan.without.clone(),
         own_cost: plan.own_cost,
         audit: plan.audit.clone(),
+        stack_bytes: plan.stack_bytes,
+        forget_ended: plan.forget_ended,
         ..Config::default()
     }
 }
@@ -281,6 +340,11 @@ struct Observation<M> {
     last_at: Duration,
     seq: u64,
     key_pressed: bool,
+    /// Of the operations open at the last reading, those that only wait for input.
+    waiting: u64,
+    /// The last signal that asked for the end.
+    asked: Option<i32>,
+    documents: Documents,
 }
 
 impl<M: Meter> Observation<M> {
@@ -347,6 +411,7 @@ impl<M: Meter> Observation<M> {
                 let again = asked_at.is_some_and(|at| at.elapsed() < IMPATIENCE);
                 asked_at = Some(Instant::now());
                 self.key_pressed |= asked.by_terminal;
+                self.asked = Some(asked.signal as i32);
                 match &life {
                     Life::Command(command) if !again => pass_on(command, asked),
                     Life::Command(_) => {
@@ -373,13 +438,21 @@ impl<M: Meter> Observation<M> {
         each: &mut dyn FnMut(&Snapshot, Duration) -> Result<(), sink::Error>,
         plan: &Plan,
     ) -> Result<Outcome, Error> {
-        let (counted, elapsed) = match closed {
+        let cut_short = closed.is_some() && exit_status.is_some();
+        let (mut counted, mut elapsed) = match closed {
             Some(closed) => closed,
             None => {
                 let elapsed = self.started.elapsed();
                 (self.read()?, elapsed)
             }
         };
+        // What is sent by reference can still be copied, until it is released.
+        let end = Instant::now() + plan.settle;
+        while counted.is_unsettled(self.waiting) && Instant::now() < end {
+            thread::sleep(SETTLING);
+            elapsed = self.started.elapsed();
+            counted = self.read()?;
+        }
         if plan.interval.is_some() && elapsed > self.last_at {
             let snapshot = self.interval(counted.clone(), elapsed, exit_status);
             each(&snapshot, elapsed)?;
@@ -390,14 +463,17 @@ impl<M: Meter> Observation<M> {
         Ok(Outcome {
             snapshot,
             audit: self.meter.audit().map(|setup| (counts, setup.clone())),
+            cut_short,
+            waiting: self.waiting,
             abandoned_by: abandoned_by.map(|asked| asked.signal as i32),
             key_pressed: self.key_pressed,
+            asked: self.asked,
         })
     }
 
     fn read(&mut self) -> Result<Counted, Error> {
         let mut counted = Counted::from(self.meter.read()?);
-        in_flight::fill_in(&self.view, &mut counted, &self.processes);
+        self.waiting = in_flight::fill_in(&self.view, &mut counted, &self.processes);
         Ok(counted)
     }
 
@@ -407,9 +483,17 @@ impl<M: Meter> Observation<M> {
         elapsed: Duration,
         exit_status: Option<ExitStatus>,
     ) -> Snapshot {
-        let difference = now.since(&self.last);
-        self.last = now;
-        let start = mem::replace(&mut self.last_at, elapsed);
+        let (difference, start) = match self.documents {
+            Documents::OfAll => {
+                self.last_at = elapsed;
+                (now.since(&self.baseline), Duration::ZERO)
+            }
+            Documents::OfIntervals => {
+                let difference = now.since(&self.last);
+                self.last = now;
+                (difference, mem::replace(&mut self.last_at, elapsed))
+            }
+        };
         let started_at = self.started_at + start;
         let mut snapshot = self.document(difference, started_at, elapsed - start, exit_status);
         snapshot.seq = Some(self.seq);
@@ -431,10 +515,19 @@ impl<M: Meter> Observation<M> {
             loss,
             overhead,
             audit: _,
+            stacks,
         } = counted;
         for process in &mut processes {
             process.pid = self.view.to_user(process.pid);
         }
+        let bytes = stacks.bytes.into_iter().map(|(mut stack, bytes)| {
+            stack.pid = self.view.to_user(stack.pid);
+            (stack, bytes)
+        });
+        let stacks = Stacks {
+            bytes: bytes.collect(),
+            lost: stacks.lost,
+        };
         Snapshot {
             schema: SCHEMA.into(),
             seq: None,
@@ -451,6 +544,7 @@ impl<M: Meter> Observation<M> {
             coverage: self.meter.coverage().clone(),
             loss,
             overhead,
+            stacks,
         }
     }
 }
@@ -492,12 +586,7 @@ fn rfc3339(time: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::Read as _,
-        process::Command as Child,
-        sync::mpsc,
-        thread::{self, JoinHandle},
-    };
+    use std::{io::Read as _, process::Command as Child, sync::mpsc, thread::JoinHandle};
 
     use super::*;
     use crate::ledger::{Path, Process, TargetKind, Totals};
@@ -556,8 +645,11 @@ mod tests {
             without: Vec::new(),
             own_cost: false,
             audit: None,
+            stack_bytes: 0,
+            forget_ended: false,
             duration: None,
             interval: None,
+            settle: Duration::ZERO,
             ready: None,
         }
     }

@@ -10,6 +10,7 @@ use aya::{
 use aya_obj::btf::BtfKind;
 use zctrace_common::Op;
 
+use super::sample;
 use crate::{
     catalog::{self, Family, Kind, Probe, Role, Way},
     ledger::{Coverage, Refused},
@@ -102,6 +103,8 @@ pub(super) struct Selection<'a> {
     pub(super) twins: bool,
     /// Without the fault family.
     pub(super) faults: bool,
+    /// The addresses of the kernel's copy routines are known.
+    pub(super) copy_routines: bool,
     /// Names given by the user.
     pub(super) without: &'a [String],
 }
@@ -138,11 +141,62 @@ pub(super) fn attach(
                     attach_probe(ebpf, btf, probe, selection.twins)
                 }
             }
+            None if probe.role == Role::Submissions => {
+                match requests(ebpf, &mut attempts, probe.family) {
+                    Requests::Seen => Outcome::NotNeeded,
+                    Requests::Unwanted => {
+                        Outcome::Refused(Refusal::wanted("its family is switched off"))
+                    }
+                    Requests::Unseen => attach_probe(ebpf, btf, probe, selection.twins),
+                }
+            }
+            None if probe.family == Family::Sample && !selection.copy_routines => Outcome::Refused(
+                Refusal::of("the kernel's addresses are hidden (sysctl kernel.kptr_restrict=1)"),
+            ),
             None => attach_probe(ebpf, btf, probe, selection.twins),
         };
         attempts.push(Attempt { probe, outcome });
     }
+    for family in [Family::Uring, Family::Aio] {
+        requests(ebpf, &mut attempts, family);
+    }
     Ok(attempts)
+}
+
+/// How much functions tell of a family's requests.
+enum Requests {
+    /// All that there is.
+    Seen,
+    /// Nothing, and the user wants it so.
+    Unwanted,
+    /// Nothing.
+    Unseen,
+}
+
+/// What functions tell of a family's requests. They are of use only together: where one is missing,
+/// the others are detached.
+fn requests(ebpf: &mut Ebpf, attempts: &mut [Attempt], family: Family) -> Requests {
+    let theirs = |attempt: &&mut Attempt| {
+        attempt.probe.family == family && attempt.probe.role == Role::Requests
+    };
+    let unwanted = attempts
+        .iter_mut()
+        .filter(theirs)
+        .any(|attempt| attempt.refusal().is_some_and(|refusal| refusal.wanted));
+    if attempts.iter_mut().filter(theirs).all(|a| a.is_attached()) {
+        return Requests::Seen;
+    }
+    for attempt in attempts.iter_mut().filter(theirs) {
+        if let Outcome::Attached(way) = attempt.outcome {
+            detach(ebpf, &way);
+            attempt.outcome = Outcome::Refused(Refusal::of("of no use without the others"));
+        }
+    }
+    if unwanted {
+        Requests::Unwanted
+    } else {
+        Requests::Unseen
+    }
 }
 
 /// Leaves the operations that functions do not see, or do not see whole, to the system call
@@ -186,6 +240,7 @@ pub(super) fn detach(ebpf: &mut Ebpf, way: &Way) {
             Some(Program::FEntry(program)) => program.unload(),
             Some(Program::KProbe(program)) => program.unload(),
             Some(Program::BtfTracePoint(program)) => program.unload(),
+            Some(Program::PerfEvent(program)) => program.unload(),
             _ => Ok(()),
         };
     }
@@ -230,6 +285,8 @@ pub(super) const TWIN: &str = "_twin";
 /// programs at a function the last attached one does, of those at a tracepoint the first.
 fn attach_pair(ebpf: &mut Ebpf, btf: &Btf, way: &Way, twins: bool) -> Result<(), WayError> {
     let twin = format!("{}{TWIN}", way.program);
+    // Programs of work that is not the current task's have none.
+    let twins = twins && ebpf.program(&twin).is_some();
     match way.kind {
         Kind::FEntry | Kind::FExit if twins => {
             attach_way(ebpf, btf, way, &twin)?;
@@ -271,6 +328,7 @@ fn attach_way(ebpf: &mut Ebpf, btf: &Btf, way: &Way, program: &str) -> Result<()
             program.load(way.symbol, btf)?;
             program.attach()?;
         }
+        Kind::Clock => sample::attach(program.try_into()?)?,
     }
     Ok(())
 }
@@ -330,6 +388,7 @@ fn explain(error: &WayError, way: &Way) -> Refusal {
 const fn what(kind: Kind) -> &'static str {
     match kind {
         Kind::BtfTracepoint => "tracepoint",
+        Kind::Clock => "event",
         Kind::FEntry | Kind::FExit | Kind::KRetProbe => "function",
     }
 }
@@ -378,13 +437,14 @@ pub(super) fn coverage(attempts: &[Attempt]) -> Coverage {
                 probe: probe.name.to_owned(),
                 reason: format!("{} is attached, but known bytes went by unseen", way.symbol),
                 lost: lost(probe, attempts),
+                absent: false,
             }),
             Outcome::Attached(_) => coverage.attached.push(probe.name.to_owned()),
             Outcome::Refused(Refusal {
                 errno,
                 cause,
                 wanted: _,
-                absent: _,
+                absent,
             }) => coverage.refused.push(Refused {
                 probe: probe.name.to_owned(),
                 reason: match errno {
@@ -392,6 +452,7 @@ pub(super) fn coverage(attempts: &[Attempt]) -> Coverage {
                     None => cause.clone(),
                 },
                 lost: lost(probe, attempts),
+                absent: *absent,
             }),
         }
     }

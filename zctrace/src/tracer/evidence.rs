@@ -7,7 +7,7 @@ use zctrace_common::Evidence;
 use super::{Attempt, Reading};
 use crate::{
     catalog::{Family, Role},
-    ledger::Path,
+    ledger::Totals,
 };
 
 /// Families with a place to copy that this kernel has and that is not watched.
@@ -27,21 +27,30 @@ pub(super) fn weaken(reading: &mut Reading, gaps: &BTreeSet<Family>) {
         .iter_mut()
         .flat_map(|process| &mut process.paths)
     {
-        let unseen = || families(path).any(|family| gaps.contains(&family));
-        if has_no_copy_class(path) && (lost || unseen()) {
+        let unseen = || families(&path.op, &path.object).any(|family| gaps.contains(&family));
+        if has_no_copy_class(&path.totals) && (lost || unseen()) {
             path.evidence = Evidence::Inferred.name().to_owned();
+        }
+    }
+    for claimed in reading
+        .processes
+        .iter_mut()
+        .flat_map(|process| &mut process.claims)
+    {
+        let unseen = || families(&claimed.op, &claimed.object).any(|family| gaps.contains(&family));
+        if has_no_copy_class(&claimed.totals) && (lost || unseen()) {
+            claimed.evidence = Evidence::Inferred.name().to_owned();
         }
     }
 }
 
-fn has_no_copy_class(path: &Path) -> bool {
-    let totals = &path.totals;
+fn has_no_copy_class(totals: &Totals) -> bool {
     totals.spliced + totals.direct + totals.cloned > 0
 }
 
 /// The families whose copies a path can meet.
-fn families(path: &Path) -> impl Iterator<Item = Family> {
-    let object = path.object.as_str();
+fn families(op: &str, object: &str) -> impl Iterator<Item = Family> {
+    let lends = matches!(op, "send.zerocopy" | "uring.send_zc" | "uring.sendmsg_zc");
     let has = |part: &str| {
         object
             .split("->")
@@ -52,6 +61,7 @@ fn families(path: &Path) -> impl Iterator<Item = Family> {
         (has("file") || has("block") || has("char"), Family::File),
         (has("pipe"), Family::Pipe),
         (sockets.iter().any(|socket| has(socket)), Family::Socket),
+        (lends, Family::Zerocopy),
     ]
     .into_iter()
     .filter_map(|(touched, family)| touched.then_some(family))
@@ -60,7 +70,7 @@ fn families(path: &Path) -> impl Iterator<Item = Family> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Process, Totals};
+    use crate::ledger::{Path, Process};
 
     fn reading(object: &str, totals: Totals) -> Reading {
         let path = Path {

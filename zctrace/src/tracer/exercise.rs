@@ -78,6 +78,16 @@ const STEPS: &[Step] = &[
         ],
     ),
     (
+        zerocopy,
+        &[
+            "skb_zerocopy_iter_stream",
+            "msg_zerocopy_realloc",
+            "msg_zerocopy_complete",
+            "skb_copy_ubufs",
+            "inet_sk_error_report",
+        ],
+    ),
+    (
         pipe_to_pipe,
         &[
             "do_tee",
@@ -101,6 +111,16 @@ const STEPS: &[Step] = &[
             "wp_page_enter",
             "wp_page_exit",
             "vma_alloc_folio",
+        ],
+    ),
+    (
+        ring,
+        &[
+            "io_issue_sqe_enter",
+            "io_issue_sqe_exit",
+            "io_uring_complete",
+            "io_uring_submit_req",
+            "io_uring_complete_inferred",
         ],
     ),
     (sys_calls, &["sys_enter", "sys_exit"]),
@@ -134,6 +154,18 @@ fn memory_file() -> io::Result<()> {
         &mut [IoSliceMut::new(&mut one), IoSliceMut::new(&mut two)],
         0,
     )?;
+    Ok(())
+}
+
+fn ring() -> io::Result<()> {
+    let mut ring = io_uring::IoUring::new(2)?;
+    let file = file()?;
+    let mut buffer = [0; SIZE];
+    let fd = io_uring::types::Fd(file.as_raw_fd());
+    let read = io_uring::opcode::Read::new(fd, buffer.as_mut_ptr(), SIZE as u32).build();
+    // SAFETY: the buffer outlives the request, which is waited for.
+    unsafe { ring.submission().push(&read) }.map_err(io::Error::other)?;
+    ring.submit_and_wait(1)?;
     Ok(())
 }
 
@@ -198,6 +230,44 @@ fn tcp() -> io::Result<()> {
     sendfile(&one, file()?, Some(&mut 0), SIZE)?;
     let (_from, to) = pipe()?;
     splice(&two, None, &to, None, SIZE, SpliceFFlags::empty())?;
+    Ok(())
+}
+
+/// Over loopback, where the kernel copies after all and says so.
+fn zerocopy() -> io::Result<()> {
+    use nix::sys::socket::{send, setsockopt, sockopt};
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let one = TcpStream::connect(listener.local_addr()?)?;
+    let (mut two, _) = listener.accept()?;
+    let now = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    setsockopt(&one, sockopt::Linger, &now)?;
+    let on: libc::c_int = 1;
+    // SAFETY: the option is an int, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            one.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ZEROCOPY,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    nix::errno::Errno::result(result)?;
+    let flags = MsgFlags::from_bits_retain(libc::MSG_ZEROCOPY);
+    send(one.as_raw_fd(), &[1; SIZE], flags)?;
+    two.read_exact(&mut [0; SIZE])?;
+    // The notification comes with the acknowledgement, which can take its time.
+    let mut message = [nix::poll::PollFd::new(
+        std::os::fd::AsFd::as_fd(&one),
+        nix::poll::PollFlags::empty(),
+    )];
+    let patience = nix::poll::PollTimeout::from(1000_u16);
+    if nix::poll::poll(&mut message, patience)? == 0 {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
     Ok(())
 }
 

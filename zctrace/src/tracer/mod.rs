@@ -2,13 +2,17 @@
 
 mod attach;
 mod audit;
+mod claims;
 mod error;
 mod evidence;
 mod exercise;
 mod missed;
 mod names;
 mod preemption;
+mod requests;
 mod rows;
+mod sample;
+mod stacks;
 mod survey;
 
 use std::os::fd::OwnedFd;
@@ -18,21 +22,22 @@ use aya::{
     maps::{Array, HashMap, MapData, Queue},
 };
 use zctrace_common::{
-    AuditKey, AuditRoutines, By, COMM_LEN, Offsets, Scope, Settings, TASK_SLOTS, Task,
+    AuditKey, AuditRoutines, By, COMM_LEN, CopyRoutines, Offsets, Scope, Settings, TASK_SLOTS, Task,
 };
 
 pub use attach::{Attempt, Outcome, Refusal};
 pub use error::Error;
+pub use requests::Requests;
 pub use survey::survey;
 
 use crate::{
     catalog,
     kernel::btf::Types,
     ledger::{
-        Coverage, Loss, Overhead, Process, Totals, Unattributed,
+        Coverage, Loss, Overhead, Process, Stacks, Totals, Unattributed,
         audit::{Counts, Setup},
     },
-    target::CgroupTarget,
+    target::{CgroupTarget, View},
 };
 
 /// The BPF programs; empty in a build without a BPF toolchain.
@@ -61,6 +66,10 @@ pub struct Config {
     pub own_cost: bool,
     /// Copy routines to set breakpoints on, by name: empty for the usual choice, `None` for none.
     pub audit: Option<Vec<String>>,
+    /// A stack is sampled whenever this many bytes were copied; 0: never.
+    pub stack_bytes: u64,
+    /// Processes that have ended are in one reading only, so that a session can last.
+    pub forget_ended: bool,
     /// Bound on the number of rows at a time, and of processes.
     pub max_rows: u32,
 }
@@ -78,6 +87,8 @@ impl Default for Config {
             without: Vec::new(),
             own_cost: false,
             audit: None,
+            stack_bytes: 0,
+            forget_ended: false,
             max_rows: 4096,
         }
     }
@@ -90,6 +101,8 @@ pub struct Reading {
     pub total: Totals,
     /// The processes, most moved first.
     pub processes: Vec<Process>,
+    /// Requests to io_uring and Linux AIO, by process and operation.
+    pub requests: Vec<Requests>,
     /// Work of kernel threads.
     pub unattributed: Vec<Unattributed>,
     /// What was lost.
@@ -98,6 +111,19 @@ pub struct Reading {
     pub overhead: Overhead,
     /// What breakpoints on the copy routines counted.
     pub audit: Counts,
+    /// Sampled stacks.
+    pub stacks: Stacks,
+}
+
+/// What a probe did since it was attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Runs, those for other tasks included; `None` unless the kernel was asked to measure.
+    pub runs: Option<u64>,
+    /// Nanoseconds in it; `None` unless the kernel was asked to measure.
+    pub ns: Option<u64>,
+    /// Runs that the kernel skipped.
+    pub missed: u64,
 }
 
 /// Attached probes. Dropping it, or the end of the process however it comes, detaches them: every
@@ -111,6 +137,7 @@ pub struct Session {
     backend: &'static str,
     collector: rows::Collector,
     audit: Option<audit::Audit>,
+    sampler: Option<stacks::Sampler>,
     statistics: Option<OwnedFd>,
 }
 
@@ -144,7 +171,14 @@ impl Session {
         let routines = audit
             .as_ref()
             .map_or(AuditRoutines::NONE, audit::Plan::routines);
+        let copy_routines = sample::routines();
+        let samples = config.stack_bytes != 0;
+        let stack_room = if samples { stacks::ROOM } else { 1 };
         let mut ebpf = EbpfLoader::new()
+            .override_global("ROUTINES_OF_COPIES", &copy_routines, true)
+            .map_max_entries("COPY_SAMPLES", rows)
+            .map_max_entries("STACKS", stack_room)
+            .map_max_entries("STACK_BYTES", stack_room)
             .override_global("OFFSETS", &offsets, true)
             .override_global("ROUTINES", &routines, true)
             .map_max_entries("AUDIT", if audit.is_some() { AuditKey::COUNT } else { 1 })
@@ -156,7 +190,10 @@ impl Session {
             .map_max_entries("ROW_SLOTS", rows)
             .map_max_entries("ROWS", rows)
             .map_max_entries("FREE_ROWS", rows)
+            .map_max_entries("DEVICES", rows)
+            .map_max_entries("PENDING", rows)
             .map_max_entries("LABELS", rows)
+            .map_max_entries("REQUEST_COUNTS", rows)
             .load(OBJECT)?;
         for queue in ["FREE_PROCS", "FREE_ROWS"] {
             let mut free: Queue<_, u32> = Queue::try_from(map(&mut ebpf, queue))?;
@@ -174,6 +211,7 @@ impl Session {
         let selection = attach::Selection {
             twins,
             faults: config.faults,
+            copy_routines: copy_routines != CopyRoutines::NONE,
             without: &config.without,
         };
         let attempts = attach::attach(&mut ebpf, &btf, &selection)?;
@@ -194,9 +232,10 @@ impl Session {
         find_silent(&mut ebpf, &mut attempts);
         Ok(Self {
             audit: audit.map(|plan| plan.attach(&mut ebpf)),
+            sampler: samples.then(stacks::Sampler::new),
             coverage: attach::coverage(&attempts),
             backend: attach::backend(&attempts),
-            collector: rows::Collector::new(config.by),
+            collector: rows::Collector::new(config.by, is_sampled(&attempts), config.forget_ended),
             ebpf,
             btf,
             twins,
@@ -260,6 +299,32 @@ impl Session {
         &self.attempts
     }
 
+    /// What every probe of [`Session::attempts`] did since it was attached.
+    #[must_use]
+    pub fn activity(&self) -> Vec<Activity> {
+        let counters = |program: &str| {
+            let program = self.ebpf.program(program)?;
+            missed::counters(&program.info().ok()?)
+        };
+        let timed = self.statistics.is_some();
+        let activity = |attempt: &Attempt| {
+            let Outcome::Attached(way) = &attempt.outcome else {
+                return Activity::default();
+            };
+            let Some(first) = counters(way.program) else {
+                return Activity::default();
+            };
+            // Of a pair, one runs for each event: an event is missed only if both were skipped.
+            let second = counters(&format!("{}{}", way.program, attach::TWIN));
+            Activity {
+                runs: timed.then(|| first.runs + second.map_or(0, |second| second.runs)),
+                ns: timed.then(|| first.ns + second.map_or(0, |second| second.ns)),
+                missed: second.map_or(first.missed, |second| second.missed.min(first.missed)),
+            }
+        };
+        self.attempts.iter().map(activity).collect()
+    }
+
     /// `functions`, `tracepoints` or `mixed`.
     #[must_use]
     pub const fn backend(&self) -> &str {
@@ -280,6 +345,9 @@ impl Session {
         let mut reading = self.collector.read(&mut self.ebpf)?;
         if let Some(audit) = &self.audit {
             reading.audit = audit.read(&mut self.ebpf)?;
+        }
+        if let Some(sampler) = &mut self.sampler {
+            reading.stacks = sampler.read(&mut self.ebpf, &reading.processes)?;
         }
         let mut missed: std::collections::HashMap<&str, u64> = std::collections::HashMap::new();
         for (name, program) in self.ebpf.programs() {
@@ -303,6 +371,13 @@ impl Session {
         evidence::weaken(&mut reading, &evidence::gaps(&self.attempts));
         Ok(reading)
     }
+}
+
+/// Whether processors are sampled.
+fn is_sampled(attempts: &[Attempt]) -> bool {
+    attempts
+        .iter()
+        .any(|attempt| attempt.probe.family == catalog::Family::Sample && attempt.is_attached())
 }
 
 /// Sends known bytes past the probes. Those that stay silent count as not there.
@@ -396,10 +471,11 @@ fn settings(config: &Config, types: &Types, twins: bool) -> Settings {
     }
     Settings {
         cgroup: config.cgroup.map_or(0, |cgroup| cgroup.id),
+        stack_bytes: config.stack_bytes,
         scope: config.scope as u32,
         by: config.by as u32,
         follow: config.follow.into(),
-        own_tgid: std::process::id(),
+        own_tgid: View::detect().map_or_else(|_| std::process::id(), |view| view.own_pid()),
         counts_ptes: u32::from(
             !without("set_pte")
                 && (types.has_function("set_pte_range") || types.has_function("do_set_pte")),

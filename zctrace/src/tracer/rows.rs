@@ -6,11 +6,12 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, Queue},
 };
-use zctrace_common::{By, Counters, Evidence, Label, Op, Proc, RowKey, Task};
+use zctrace_common::{By, Counters, DEVICE_LEN, Evidence, Label, Op, Proc, RowKey, Task};
 
 use super::{
-    Error, Reading, map,
+    Error, Reading, Requests, claims, map,
     names::{Names, text},
+    requests, sample,
 };
 use crate::ledger::{self, Overhead, Path, Process, Totals, Unattributed};
 
@@ -20,18 +21,25 @@ const USER_HZ: u64 = 100;
 /// Reads the maps; keeps what belongs to processes that have ended, whose slots it returns.
 pub(super) struct Collector {
     by: By,
+    sampled: bool,
     names: Names,
+    /// Processes that have ended are in one reading only.
+    forget: bool,
     ended: Vec<Process>,
+    ended_requests: Vec<Requests>,
     ended_kernel: BTreeMap<String, Totals>,
     ended_runs: u64,
 }
 
 impl Collector {
-    pub(super) fn new(by: By) -> Self {
+    pub(super) fn new(by: By, sampled: bool, forget: bool) -> Self {
         Self {
             by,
+            sampled,
+            forget,
             names: Names::new(),
             ended: Vec::new(),
+            ended_requests: Vec::new(),
             ended_kernel: BTreeMap::new(),
             ended_runs: 0,
         }
@@ -41,6 +49,9 @@ impl Collector {
         // The order matters: a process that is marked as ended before its rows are read adds
         // nothing to them any more.
         let processes = processes(ebpf)?;
+        // Before the rows as well: what is not pending any more has been counted if it was copied.
+        let pending = by_process(ebpf, "PENDING", &processes)?;
+        let samples = by_process(ebpf, "COPY_SAMPLES", &processes)?;
         self.learn_names(ebpf)?;
         let labels = if self.by == By::Nothing {
             StdHashMap::new()
@@ -48,6 +59,7 @@ impl Collector {
             labels(ebpf)?
         };
         let rows = rows(ebpf)?;
+        let devices = devices(ebpf, &rows)?;
 
         let mut by_process: BTreeMap<u32, Vec<&(RowKey, u32, Counters)>> = BTreeMap::new();
         for row in &rows {
@@ -79,19 +91,40 @@ impl Collector {
                 }
                 continue;
             }
-            let document = self.process(process, rows, &labels);
-            if process.flags & Proc::EXITED != 0 {
+            let mut document = self.process(process, rows, &labels, &devices);
+            document.pending = pending.get(slot).copied().unwrap_or(0);
+            document.copy_cpu_seconds = self
+                .sampled
+                .then(|| sample::seconds(samples.get(slot).copied().unwrap_or(0)));
+            let mut theirs = requests::of_slot(ebpf, *slot)?;
+            for requests in &mut theirs {
+                requests.pid = document.pid;
+                requests.start_time = document.start_time;
+                requests.comm.clone_from(&document.comm);
+                document.in_flight += requests.in_flight();
+            }
+            // What it sent can still be copied, and a request that completes later is the
+            // submitter's: both are to be counted in its rows.
+            let settled = document.pending == 0 && document.in_flight == 0;
+            if process.flags & Proc::EXITED != 0 && settled {
                 self.ended_runs += process.runs;
                 self.ended.push(document);
+                self.ended_requests.append(&mut theirs);
                 ended_slots.push(*slot);
             } else {
                 reading.overhead.bpf_runs += process.runs;
                 reading.processes.push(document);
+                reading.requests.append(&mut theirs);
             }
         }
+        reading.requests.extend(self.ended_requests.iter().cloned());
         recycle(ebpf, &rows, &ended_slots)?;
 
-        reading.processes.extend(self.ended.iter().cloned());
+        if self.forget {
+            reading.processes.append(&mut self.ended);
+        } else {
+            reading.processes.extend(self.ended.iter().cloned());
+        }
         reading
             .processes
             .sort_by(|a, b| b.total.moved.cmp(&a.total.moved).then(a.pid.cmp(&b.pid)));
@@ -129,9 +162,11 @@ impl Collector {
         process: &Proc,
         rows: &[&(RowKey, u32, Counters)],
         labels: &StdHashMap<u64, Label>,
+        devices: &StdHashMap<u32, String>,
     ) -> Process {
         let mut paths: Vec<Path> = rows
             .iter()
+            .filter(|(key, ..)| !claims::is_notification(key))
             .filter_map(|(key, _, counters)| {
                 // A number that no version of the programs writes is not shown as something else.
                 let (op, evidence) = (Op::from_raw(key.op)?, Evidence::from_raw(key.evidence)?);
@@ -146,13 +181,22 @@ impl Collector {
             })
             .collect();
         merge_equal(&mut paths);
-        Process::from_paths(
+        let claims = rows
+            .iter()
+            .filter_map(|(key, slot, counters)| {
+                let object = self.names.objects(key.source, key.sink);
+                claims::claimed(key, object, devices.get(slot), counters)
+            })
+            .collect();
+        let mut document = Process::from_paths(
             process.tgid,
             process.start_ns / (1_000_000_000 / USER_HZ),
             text(&process.comm),
             self.names.cgroup(process.cgroup),
             paths,
-        )
+        );
+        document.claims = claims::merged(claims);
+        document
     }
 }
 
@@ -230,6 +274,36 @@ fn labels(ebpf: &mut Ebpf) -> Result<StdHashMap<u64, Label>, Error> {
     Ok(labels.iter().flatten().collect())
 }
 
+/// What a map counts by slot of the process.
+fn by_process(
+    ebpf: &mut Ebpf,
+    name: &str,
+    processes: &BTreeMap<u32, Proc>,
+) -> Result<BTreeMap<u32, u64>, Error> {
+    let counts: Array<_, u64> = Array::try_from(map(ebpf, name))?;
+    let mut by_process = BTreeMap::new();
+    for &slot in processes.keys() {
+        by_process.insert(slot, counts.get(&slot, 0)?);
+    }
+    Ok(by_process)
+}
+
+/// Names of the network devices that rows with claims have met, by slot.
+fn devices(
+    ebpf: &mut Ebpf,
+    rows: &[(RowKey, u32, Counters)],
+) -> Result<StdHashMap<u32, String>, Error> {
+    let names: Array<_, [u8; DEVICE_LEN]> = Array::try_from(map(ebpf, "DEVICES"))?;
+    let mut devices = StdHashMap::new();
+    for (_, slot, _) in rows.iter().filter(|(key, ..)| key.claim != 0) {
+        let name = text(&names.get(slot, 0)?);
+        if !name.is_empty() {
+            devices.insert(*slot, name);
+        }
+    }
+    Ok(devices)
+}
+
 /// Runs of the threads that are alive.
 fn live_runs(ebpf: &mut Ebpf) -> Result<u64, Error> {
     let table: Array<_, Task> = Array::try_from(map(ebpf, "TASK_TABLE"))?;
@@ -266,9 +340,20 @@ fn recycle(ebpf: &mut Ebpf, rows: &[(RowKey, u32, Counters)], ended: &[u32]) -> 
             .map_err(aya::maps::MapError::IoError)?;
         counters.set(*slot, zeros, 0)?;
     }
+    let mut devices: Array<_, [u8; DEVICE_LEN]> = Array::try_from(map(ebpf, "DEVICES"))?;
+    for (_, slot, _) in gone() {
+        devices.set(*slot, [0; DEVICE_LEN], 0)?;
+    }
     let mut free: Queue<_, u32> = Queue::try_from(map(ebpf, "FREE_ROWS"))?;
     for (_, slot, _) in gone() {
         free.push(*slot, 0)?;
+    }
+    let mut samples: Array<_, u64> = Array::try_from(map(ebpf, "COPY_SAMPLES"))?;
+    for slot in ended {
+        samples.set(*slot, 0, 0)?;
+    }
+    for slot in ended {
+        requests::forget(ebpf, *slot)?;
     }
     let mut procs: Array<_, Proc> = Array::try_from(map(ebpf, "PROCS"))?;
     for slot in ended {

@@ -3,22 +3,28 @@
 use super::{Attempt, Config, Error, Outcome, Session, attach};
 use crate::kernel::doctor::{ProbeReport, ProbeStatus, Survey};
 
-/// Tries every probe of the catalog, and with `self_test` sends known bytes through each family.
+/// Tries every probe of the catalog.
 ///
 /// # Errors
 /// When nothing can be attached at all.
-pub fn survey(config: &Config, _self_test: bool) -> Result<Survey, Error> {
-    let session = Session::start(config)?;
-    let probes = session
-        .attempts()
-        .iter()
-        .map(|attempt| report(attempt, session.attempts()))
-        .collect();
-    Ok(Survey {
-        backend: session.backend().to_owned(),
-        probes,
-        self_tested: false,
-    })
+pub fn survey(config: &Config) -> Result<Survey, Error> {
+    Ok(Session::start(config)?.survey())
+}
+
+impl Session {
+    /// What became of every probe of the catalog.
+    #[must_use]
+    pub fn survey(&self) -> Survey {
+        let attempts = self.attempts();
+        Survey {
+            backend: self.backend().to_owned(),
+            probes: attempts
+                .iter()
+                .map(|attempt| report(attempt, attempts))
+                .collect(),
+            self_test: None,
+        }
+    }
 }
 
 fn report(attempt: &Attempt, all: &[Attempt]) -> ProbeReport {

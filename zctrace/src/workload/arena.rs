@@ -1,7 +1,7 @@
 //! The place where families do their work, and the sizes they do it with.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     fs::{self, File, OpenOptions},
     io::Write as _,
@@ -10,7 +10,7 @@ use std::{
     process,
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use nix::{
     fcntl::{PosixFadviseAdvice, posix_fadvise},
     sys::signal::kill,
@@ -20,6 +20,7 @@ use nix::{
 use super::{
     Skip,
     buffer::fill,
+    fault_huge::give_back_stale,
     isolation::Isolation,
     mounts::{Fs, Mount},
     shared::Shared,
@@ -57,6 +58,7 @@ pub struct Arena {
     pub shared: Shared,
     isolation: Isolation,
     mounts: RefCell<HashMap<Fs, Result<Mount, String>>>,
+    mounted: Cell<u32>,
     // Last: the mounts are below it.
     directory: RunDirectory,
 }
@@ -67,6 +69,7 @@ impl Arena {
     /// As root, this moves the calling thread into a mount and a network namespace of its own.
     pub fn new(sizes: Sizes) -> Result<Self> {
         remove_stale(&std::env::temp_dir());
+        give_back_stale(&std::env::temp_dir());
         let directory = RunDirectory::new()?;
         let isolation = Isolation::new(&directory.0)?;
         Ok(Self {
@@ -74,6 +77,7 @@ impl Arena {
             shared: Shared::new()?,
             isolation,
             mounts: RefCell::default(),
+            mounted: Cell::default(),
             directory,
         })
     }
@@ -109,6 +113,21 @@ impl Arena {
         };
         self.mounts.borrow_mut().insert(fs, known);
         answer
+    }
+
+    /// `fs`, mounted for the caller alone.
+    pub fn mount(&self, fs: Fs) -> Result<Mount> {
+        self.isolation.mounts_allowed()?;
+        let number = self.mounted.get();
+        self.mounted.set(number + 1);
+        let directory = self.directory.0.join(format!("mount-{number}"));
+        fs::create_dir(&directory)?;
+        Mount::new(fs, &directory)
+    }
+
+    /// A new file of `length` pattern bytes.
+    pub fn fill_file(&self, path: &Path, length: u64) -> Result<File> {
+        create(path, length, 0).with_context(|| format!("{} of {length} bytes", path.display()))
     }
 
     /// The evidence that direct I/O on `fs` can have: the page cache is bypassed on a loop device
@@ -206,30 +225,33 @@ impl Drop for RunDirectory {
 
 /// Removes the run directories of processes that are gone.
 fn remove_stale(parent: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        if let Ok(path) = stale(&entry) {
+    for (path, metadata) in stale_of(parent, PREFIX) {
+        if metadata.is_dir() {
             let _ = fs::remove_dir_all(path);
         }
     }
 }
 
-fn stale(entry: &fs::DirEntry) -> Result<PathBuf> {
-    let name = entry.file_name();
-    let pid: i32 = name
-        .to_str()
-        .and_then(|name| name.strip_prefix(PREFIX))
-        .context("another's")?
-        .parse()?;
-    // Not through a symbolic link, and nobody else's: /tmp is everyone's.
-    let metadata = fs::symlink_metadata(entry.path())?;
-    let ours = metadata.is_dir() && metadata.uid() == geteuid().as_raw();
-    let dead = kill(Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH);
-    (ours && dead)
-        .then(|| entry.path())
-        .ok_or_else(|| anyhow!("in use"))
+/// What is called `prefix` and the id of a process that is gone, with what it is.
+pub(super) fn stale_of(parent: &Path, prefix: &str) -> Vec<(PathBuf, fs::Metadata)> {
+    let Ok(entries) = fs::read_dir(parent) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let pid = name.to_str()?.strip_prefix(prefix)?;
+            // A process can have several.
+            let pid = pid.split_once('.').map_or(pid, |(pid, _)| pid);
+            let pid: i32 = pid.parse().ok()?;
+            // Not through a symbolic link, and nobody else's: /tmp is everyone's.
+            let metadata = fs::symlink_metadata(entry.path()).ok()?;
+            let ours = metadata.uid() == geteuid().as_raw();
+            let dead = kill(Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH);
+            (ours && dead).then(|| (entry.path(), metadata))
+        })
+        .collect()
 }
 
 #[cfg(test)]

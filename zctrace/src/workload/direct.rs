@@ -22,7 +22,7 @@ use super::{
     arena::evict,
     buffer::{Buffer, fill},
     exact::{calls, exactly},
-    loop_device::LoopDevice,
+    loop_device::opened_direct,
     mounts::Fs,
 };
 
@@ -55,6 +55,12 @@ pub(super) const TRAFFIC: &[Traffic] = &[
         btrfs_write_without_checksums,
     )
     .tag("dir-btrfs-n"),
+    Traffic::new(
+        "direct-unaligned",
+        "O_DIRECT on btrfs in odd lengths: copied after all",
+        unaligned,
+    )
+    .tag("dir-odd"),
     Traffic::new(
         "direct-tail",
         "O_DIRECT read of a file whose second half is compressed, and so is copied",
@@ -166,6 +172,24 @@ fn btrfs_writes(arena: &Arena, to: File, class: Class) -> Prepared {
     Prepared::new(expected, move || write_all(&to, bytes))
 }
 
+/// Other filesystems refuse lengths that are not whole blocks; btrfs falls back to its page cache.
+fn unaligned(arena: &Arena) -> Result<Prepared> {
+    const ODD: usize = 10_001;
+    let bytes = arena.sizes.bytes;
+    let from = arena.file_with(Fs::Btrfs, bytes, libc::O_DIRECT)?;
+    let to = arena.file_with(Fs::Btrfs, 0, libc::O_DIRECT)?;
+    let object = Fs::Btrfs.object();
+    let calls = calls(bytes, ODD);
+    let expected = Expected::new()
+        .moves(Op::Read, object, Class::CopiedToUser, calls, bytes)
+        .moves(Op::Write, object, Class::CopiedFromUser, calls, bytes);
+    Ok(Prepared::new(expected, move || {
+        let mut buffer = Buffer::filled(ODD)?;
+        exactly(bytes, ODD, |_, length| write(&to, &buffer[..length]))?;
+        exactly(bytes, ODD, |_, length| read(&from, &mut buffer[..length]))
+    }))
+}
+
 /// One read: the extents of the first half are read directly, those of the second have to be
 /// expanded into the page cache and copied from there. (The buffer must be present: into memory
 /// that would have to be faulted in, btrfs copies all of it.)
@@ -239,17 +263,7 @@ fn tmpfs(arena: &Arena) -> Result<Prepared> {
 
 fn block_device(arena: &Arena) -> Result<Prepared> {
     let bytes = aligned(arena.sizes.bytes);
-    let image = arena.directory().join("direct.image");
-    let device = LoopDevice::new(&image, bytes)?;
-    fs::remove_file(image)?;
-    let open = || {
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_DIRECT)
-            .open(device.path())
-    };
-    let (from, to) = (open()?, open()?);
+    let (device, from, to) = opened_direct(arena, bytes)?;
     let row = |op| {
         ExpectedRow::new(op, "block")
             .ops(calls(bytes, CHUNK))

@@ -39,6 +39,9 @@ pub struct ExpectedRow {
     /// that the documentation lists.
     #[serde(default)]
     pub or_unexplained: bool,
+    /// Without functions nothing of it can be seen: a case that the documentation lists.
+    #[serde(default)]
+    pub needs_functions: bool,
     /// The numbers.
     #[serde(flatten)]
     pub totals: Totals,
@@ -103,6 +106,7 @@ impl ExpectedRow {
             at_least: false,
             at_most: false,
             or_unexplained: false,
+            needs_functions: false,
             totals: Totals::default(),
         }
     }
@@ -205,6 +209,13 @@ impl ExpectedRow {
     #[must_use]
     pub fn or_unexplained(mut self) -> Self {
         self.or_unexplained = true;
+        self
+    }
+
+    /// Allows the row to be missing where functions cannot be traced.
+    #[must_use]
+    pub fn needs_functions(mut self) -> Self {
+        self.needs_functions = true;
         self
     }
 

@@ -57,7 +57,8 @@ pub(super) const TRAFFIC: &[Traffic] = &[
 
 const PAGES: usize = 400;
 const BYTES: u64 = (PAGES * PAGE) as u64;
-const CHILD: &str = "child";
+/// The role of the child.
+pub(super) const CHILD: &str = "child";
 const SECONDS: u32 = 120;
 
 fn copied() -> ExpectedRow {

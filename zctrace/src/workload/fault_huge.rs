@@ -3,15 +3,20 @@
 //! The contents are anonymous, so no file data is made visible; but the kernel keeps the pages in a
 //! file of its own hugetlbfs, and that is the object.
 
-use std::fs;
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+};
 
 use anyhow::{Context as _, Result};
 use nix::sys::mman::MapFlags;
 use zctrace_common::Op;
 
 use super::{
-    Arena, Expected, ExpectedRow, Prepared, Skip, Traffic, fault_anon::beside_a_child,
-    mapping::Mapping,
+    Arena, Expected, ExpectedRow, Prepared, Skip, Traffic, arena::stale_of,
+    fault_anon::beside_a_child, mapping::Mapping,
 };
 
 pub(super) const TRAFFIC: &[Traffic] = &[Traffic::new(
@@ -21,7 +26,8 @@ pub(super) const TRAFFIC: &[Traffic] = &[Traffic::new(
 )
 .tag("f-huge")];
 
-const HUGE: usize = 2 << 20;
+/// Size of a huge page.
+pub(super) const HUGE: usize = 2 << 20;
 const PAGES: usize = 2;
 
 fn prepare(arena: &Arena) -> Result<Prepared> {
@@ -49,22 +55,38 @@ fn prepare(arena: &Arena) -> Result<Prepared> {
 
 const DIRECTORY: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB";
 
-/// Huge pages, given back on drop if the machine had none to spare.
-struct Reservation {
-    before: Option<u64>,
+/// Huge pages, given back on drop if the machine had none to spare; if the process is killed before,
+/// by the next run.
+pub(super) struct Reservation {
+    pages: u64,
+    taken: Option<(u64, PathBuf)>,
 }
 
+/// What all reservations of this process need: pages that are free now may be another one's.
+static NEEDED: AtomicU64 = AtomicU64::new(0);
+/// How often this process has reserved.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
 impl Reservation {
-    fn of(pages: u64) -> Result<Self> {
-        if number("free_hugepages")? >= pages {
-            return Ok(Self { before: None });
+    pub(super) fn of(pages: u64) -> Result<Self> {
+        let needed = NEEDED.fetch_add(pages, SeqCst) + pages;
+        let mut reservation = Self { pages, taken: None };
+        if number("free_hugepages")? >= needed {
+            return Ok(reservation);
         }
         let before = number("nr_hugepages")?;
-        let reservation = Self {
-            before: Some(before),
-        };
+        // Noted first: the end can come at any time.
+        let note = std::env::temp_dir().join(format!(
+            "{NOTE}{}.{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, SeqCst)
+        ));
+        let mut file =
+            fs::File::create_new(&note).with_context(|| format!("making {}", note.display()))?;
+        file.write_all(pages.to_string().as_bytes())?;
+        reservation.taken = Some((pages, note));
         set(before + pages).map_err(|error| Skip(format!("cannot reserve huge pages: {error}")))?;
-        if number("free_hugepages")? < pages {
+        if number("free_hugepages")? < needed {
             return Err(Skip("no memory for huge pages".to_owned()).into());
         }
         Ok(reservation)
@@ -73,10 +95,32 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let Some(before) = self.before
-            && let Err(error) = set(before)
-        {
-            eprintln!("warning: huge pages stay reserved: {error}");
+        NEEDED.fetch_sub(self.pages, SeqCst);
+        if let Some((pages, note)) = &self.taken {
+            give_back(*pages, note);
+        }
+    }
+}
+
+/// Prefix of the file that says how many huge pages a process has reserved.
+const NOTE: &str = "zctrace-hugepages-";
+
+fn give_back(pages: u64, note: &Path) {
+    let given = number("nr_hugepages").and_then(|now| Ok(set(now.saturating_sub(pages))?));
+    match given {
+        Ok(()) => drop(fs::remove_file(note)),
+        Err(error) => eprintln!("warning: huge pages stay reserved: {error:#}"),
+    }
+}
+
+/// Gives back what processes that are gone had reserved.
+pub(super) fn give_back_stale(parent: &Path) {
+    for (path, metadata) in stale_of(parent, NOTE) {
+        let pages = metadata
+            .is_file()
+            .then(|| fs::read_to_string(&path).ok()?.parse().ok());
+        if let Some(Some(pages)) = pages {
+            give_back(pages, &path);
         }
     }
 }

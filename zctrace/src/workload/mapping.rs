@@ -51,10 +51,16 @@ impl Mapping {
 
     /// The first `pages` of `file`, none of them present.
     pub fn of_file(file: &File, pages: usize, flags: MapFlags) -> Result<Self> {
+        Self::of_file_at(file, 0, pages, flags)
+    }
+
+    /// `pages` of `file` from `offset` on, a multiple of [`PAGE`].
+    pub fn of_file_at(file: &File, offset: usize, pages: usize, flags: MapFlags) -> Result<Self> {
         let length = NonZeroUsize::new(pages * PAGE).context("an empty mapping")?;
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: as above.
-        let address = unsafe { mmap(None, length, access, flags, file, 0) }
+        let offset = i64::try_from(offset)?;
+        // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
+        let address = unsafe { mmap(None, length, access, flags, file, offset) }
             .with_context(|| format!("mapping {pages} pages of a file"))?;
         Ok(Self { address, length })
     }
@@ -111,6 +117,28 @@ impl Mapping {
             // SAFETY: within the mapping, which is writable, and only borrowed through `&mut self`.
             unsafe { self.page(page).write_volatile(1) };
         }
+    }
+
+    /// Writes a byte to each of these pages.
+    pub fn write_some(&self, pages: impl Iterator<Item = usize>) {
+        for page in pages {
+            // SAFETY: as above.
+            unsafe { self.page(page).write_volatile(1) };
+        }
+    }
+
+    /// Changes who may do what with `length` bytes from `offset` on, both multiples of [`PAGE`].
+    pub fn protect(&self, offset: usize, length: usize, access: ProtFlags) -> nix::Result<()> {
+        let begin = self.page(offset / PAGE).cast();
+        assert!(offset + length <= self.length());
+        // SAFETY: within the mapping; who uses it there must not do what is forbidden then.
+        unsafe { mprotect(begin, length, access) }
+    }
+
+    /// Lets the pages go: a private mapping of a file has the file's contents again.
+    pub fn forget(&self) -> nix::Result<()> {
+        // SAFETY: the mapping is ours, and any contents are fine.
+        unsafe { madvise(self.address, self.length(), MmapAdvise::MADV_DONTNEED) }
     }
 
     fn page(&self, index: usize) -> NonNull<u8> {

@@ -19,7 +19,12 @@ pub mod report;
 pub mod runner;
 pub mod shared;
 pub mod sockets;
+pub mod technique;
+pub mod verify;
+pub mod veth;
+pub mod zerocopy;
 
+mod aio;
 mod awkward;
 mod chars;
 mod clone;
@@ -42,12 +47,14 @@ mod tee;
 mod udp;
 mod unix;
 mod unspliceable;
+pub mod uring;
 mod vmsplice;
+mod zerocopy_receive;
 
 use std::{any::Any, fmt};
 
 use anyhow::Result;
-use nix::{sys::signal::Signal, unistd::Pid};
+use nix::{errno::Errno, sys::signal::Signal, unistd::Pid};
 
 pub use arena::Arena;
 pub use awkward::resume;
@@ -62,6 +69,8 @@ const TECHNIQUES: &[&[Traffic]] = &[
     unix::TRAFFIC,
     tcp::TRAFFIC,
     udp::TRAFFIC,
+    zerocopy::TRAFFIC,
+    zerocopy_receive::TRAFFIC,
     sendfile::TRAFFIC,
     splice::TRAFFIC,
     splice_unix::TRAFFIC,
@@ -76,6 +85,8 @@ const TECHNIQUES: &[&[Traffic]] = &[
     fault_anon::TRAFFIC,
     fault_huge::TRAFFIC,
     fork_pinned::TRAFFIC,
+    uring::TRAFFIC,
+    aio::TRAFFIC,
     many_ops::TRAFFIC,
     demo::TRAFFIC,
 ];
@@ -120,6 +131,9 @@ pub enum Group {
     Ordinary,
     /// Only when it is named: it takes long.
     Volume,
+    /// Only when it is named: requests of io_uring and Linux AIO, many and slow on an emulated
+    /// processor.
+    Requests,
     /// The bouquet for people.
     Demo,
 }
@@ -129,6 +143,7 @@ impl Group {
         match name {
             "demo" => Some(Self::Demo),
             "volume" => Some(Self::Volume),
+            "requests" => Some(Self::Requests),
             _ => None,
         }
     }
@@ -147,6 +162,15 @@ impl Traffic {
             group: Group::Ordinary,
             prepare,
         }
+    }
+
+    /// A family of io_uring or Linux AIO.
+    const fn request(
+        name: &'static str,
+        summary: &'static str,
+        prepare: fn(&Arena) -> Result<Prepared>,
+    ) -> Self {
+        Self::new(name, summary, prepare).group(Group::Requests)
     }
 
     /// Gives a family with a long name another one for its processes.
@@ -206,14 +230,30 @@ fn comm(tag: &str, role: &str) -> String {
 #[error("{0}")]
 pub struct Skip(pub String);
 
+/// Whether an error says that this machine cannot do it, or has no room for it, and not that it
+/// went wrong.
+fn is_skip(error: &anyhow::Error) -> bool {
+    let no_room = |errno: Errno| matches!(errno, Errno::ENOSPC | Errno::EDQUOT | Errno::ENOMEM);
+    error.chain().any(|cause| {
+        cause.is::<Skip>()
+            || cause
+                .downcast_ref::<Errno>()
+                .is_some_and(|errno| no_room(*errno))
+            || cause
+                .downcast_ref::<std::io::Error>()
+                .and_then(std::io::Error::raw_os_error)
+                .is_some_and(|raw| no_room(Errno::from_raw(raw)))
+    })
+}
+
 /// A family that is ready to run.
 pub struct Prepared {
     /// The truth, but for what [`Prepared::finish`] adds.
     pub expected: Expected,
     /// The operations of the main process.
     pub run: Run,
-    /// Those of a second process that runs beside it.
-    pub peer: Option<Run>,
+    /// Those of the processes that run beside it, with the role of each.
+    pub peers: Vec<(&'static str, Run)>,
     /// The role of a process that the main one starts, and notes in the shared memory.
     pub descendant: Option<&'static str>,
     /// What the parent does while the main process runs.
@@ -237,7 +277,7 @@ impl fmt::Debug for Prepared {
 }
 
 impl Prepared {
-    /// The role of [`Prepared::peer`].
+    /// The role of the process at the other end.
     pub const PEER: &str = "peer";
 
     /// A family of one process whose truth is known in full.
@@ -245,7 +285,7 @@ impl Prepared {
         Self {
             expected,
             run: Box::new(run),
-            peer: None,
+            peers: Vec::new(),
             descendant: None,
             meanwhile: None,
             ends_by: None,
@@ -255,8 +295,13 @@ impl Prepared {
         }
     }
 
-    fn peer(mut self, run: impl FnOnce() -> Result<()> + 'static) -> Self {
-        self.peer = Some(Box::new(run));
+    fn peer(self, run: impl FnOnce() -> Result<()> + 'static) -> Self {
+        self.beside(Self::PEER, run)
+    }
+
+    /// Adds a process with a role of its own.
+    fn beside(mut self, role: &'static str, run: impl FnOnce() -> Result<()> + 'static) -> Self {
+        self.peers.push((role, Box::new(run)));
         self
     }
 

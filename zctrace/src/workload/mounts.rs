@@ -120,6 +120,12 @@ impl Mount {
         &self.path
     }
 
+    /// The lower layer of an overlay.
+    #[must_use]
+    pub fn lower(&self) -> PathBuf {
+        self.path.with_file_name("lower")
+    }
+
     /// Whether a real disk is below, not a loop device or memory.
     #[must_use]
     pub const fn is_disk(&self) -> bool {

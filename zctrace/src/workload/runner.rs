@@ -1,28 +1,33 @@
 //! Runs a family: set-up here, operations in children that do nothing else.
 
 use std::{
+    any::Any,
     ffi::CString,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, Ordering::SeqCst},
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::{
-    errno::Errno,
     libc,
     sys::{
         prctl,
         signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction},
-        wait::{WaitStatus, waitpid},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::{ForkResult, Pid, alarm, fork},
 };
 
 use super::{
-    Arena, Expected, Prepared, Run, Skip, Traffic,
+    Arena, Expected, Finish, Prepared, Run, Skip, Traffic, comm, is_skip,
     report::{Member, Outcome, Status},
     shared::Shared,
 };
+
+/// How often children are looked after.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -53,77 +58,123 @@ pub fn is_interrupted() -> bool {
 
 /// Runs one family.
 pub fn run(traffic: &Traffic, arena: &Arena) -> Outcome {
-    let mut outcome = Outcome {
-        name: traffic.name().to_owned(),
-        status: Status::Ok,
-        reason: None,
-        comm: traffic.comm(""),
-        pid: None,
-        processes: Vec::new(),
-        expected: Expected::new(),
-    };
     arena.shared.reset();
     let result = traffic
         .prepare(arena)
-        .and_then(|prepared| run_prepared(traffic, arena.shared, prepared, &mut outcome));
-    if let Err(error) = result {
-        outcome.status = match error.downcast_ref::<Skip>() {
-            Some(_) => Status::Skipped,
-            None => Status::Failed,
-        };
-        outcome.reason = Some(format!("{error:#}"));
-    }
-    outcome
+        .and_then(|prepared| Running::start(traffic.name(), traffic.tag, arena.shared, prepared))
+        .and_then(Running::wait);
+    result.unwrap_or_else(|error| failed(traffic.name(), traffic.tag, &error))
 }
 
-fn run_prepared(
-    traffic: &Traffic,
-    shared: Shared,
-    prepared: Prepared,
-    outcome: &mut Outcome,
-) -> Result<()> {
-    let Prepared {
-        expected,
-        run,
-        peer,
-        descendant,
-        meanwhile,
-        ends_by,
-        finish,
-        seconds,
-        keep,
-    } = prepared;
-    outcome.expected = expected;
+/// The outcome of what could not be done, or went wrong.
+pub(crate) fn failed(name: &str, tag: &str, error: &anyhow::Error) -> Outcome {
+    Outcome {
+        status: if is_skip(error) {
+            Status::Skipped
+        } else {
+            Status::Failed
+        },
+        reason: Some(format!("{error:#}")),
+        ..outcome(name, tag, Expected::new())
+    }
+}
 
-    let mut children = Children::default();
-    let main = start(traffic.comm(""), run, seconds, shared)?;
-    children.0.push((main, ends_by));
-    outcome.pid = Some(main.as_raw().cast_unsigned());
-    let mut member = |role: &str, pid: u32| {
-        outcome.processes.push(Member {
+fn outcome(name: &str, tag: &str, expected: Expected) -> Outcome {
+    Outcome {
+        name: name.to_owned(),
+        status: Status::Ok,
+        reason: None,
+        comm: comm(tag, ""),
+        pid: None,
+        processes: Vec::new(),
+        expected,
+    }
+}
+
+/// A family whose processes run.
+pub(crate) struct Running {
+    shared: Shared,
+    children: Children,
+    descendant: Option<Member>,
+    finish: Option<Finish>,
+    keep: Vec<Box<dyn Any>>,
+    outcome: Outcome,
+}
+
+impl Running {
+    /// Starts the processes.
+    pub(crate) fn start(name: &str, tag: &str, shared: Shared, prepared: Prepared) -> Result<Self> {
+        let Prepared {
+            expected,
+            run,
+            peers,
+            descendant,
+            meanwhile,
+            ends_by,
+            finish,
+            seconds,
+            keep,
+        } = prepared;
+        let member = |role: &str, pid: u32| Member {
             process: role.to_owned(),
-            comm: traffic.comm(role),
+            comm: comm(tag, role),
             pid,
+        };
+        let mut outcome = outcome(name, tag, expected);
+        let mut children = Children::default();
+        let timed = Box::new(move || {
+            shared.begin();
+            let done = run();
+            shared.end();
+            done
         });
-    };
-    member("", main.as_raw().cast_unsigned());
-    if let Some(peer) = peer {
-        let pid = start(traffic.comm(Prepared::PEER), peer, seconds, shared)?;
-        children.0.push((pid, None));
-        member(Prepared::PEER, pid.as_raw().cast_unsigned());
+        let main = start(comm(tag, ""), timed, seconds, shared)?;
+        children.0.push((main, ends_by));
+        outcome.pid = Some(main.as_raw().cast_unsigned());
+        outcome
+            .processes
+            .push(member("", main.as_raw().cast_unsigned()));
+        for (role, peer) in peers {
+            let timed = Box::new(move || {
+                let done = peer();
+                shared.end();
+                done
+            });
+            let pid = start(comm(tag, role), timed, seconds, shared)?;
+            children.0.push((pid, None));
+            outcome
+                .processes
+                .push(member(role, pid.as_raw().cast_unsigned()));
+        }
+        if let Some(meanwhile) = meanwhile {
+            meanwhile(main)?;
+        }
+        Ok(Self {
+            shared,
+            children,
+            descendant: descendant.map(|role| member(role, 0)),
+            finish,
+            keep,
+            outcome,
+        })
     }
-    if let Some(meanwhile) = meanwhile {
-        meanwhile(main)?;
+
+    /// Waits for their end, and completes the truth.
+    pub(crate) fn wait(self) -> Result<Outcome> {
+        let mut outcome = self.outcome;
+        self.children.wait(self.shared)?;
+        if let Some(member) = self.descendant {
+            outcome.processes.push(Member {
+                pid: self.shared.descendant(),
+                ..member
+            });
+        }
+        if let Some(finish) = self.finish {
+            finish(&mut outcome.expected)?;
+        }
+        drop(self.keep);
+        Ok(outcome)
     }
-    children.wait(shared)?;
-    if let Some(role) = descendant {
-        member(role, shared.descendant());
-    }
-    if let Some(finish) = finish {
-        finish(&mut outcome.expected)?;
-    }
-    drop(keep);
-    Ok(())
 }
 
 /// Children with the signal that is to end each, killed if they still run when this is dropped.
@@ -131,26 +182,44 @@ fn run_prepared(
 struct Children(Vec<(Pid, Option<Signal>)>);
 
 impl Children {
-    /// Waits until all have ended as they should.
+    /// Waits until all have ended as they should. The first that fails ends the others, which may
+    /// wait for it.
     fn wait(mut self, shared: Shared) -> Result<()> {
-        while let Some((pid, ends_by)) = self.0.first().copied() {
-            let status = match waitpid(pid, None) {
-                Err(Errno::EINTR) if is_interrupted() => bail!("interrupted"),
-                Err(Errno::EINTR) => continue,
-                status => status.context("waiting for a child")?,
-            };
-            self.0.remove(0);
-            match (status, ends_by) {
-                (WaitStatus::Exited(_, 0), None) => {}
-                (WaitStatus::Signaled(_, signal, _), Some(wanted)) if signal == wanted => {}
-                (WaitStatus::Signaled(_, Signal::SIGALRM, _), _) => bail!("hangs"),
-                (status, _) => {
-                    let why = shared.failure().unwrap_or_else(|| format!("{status:?}"));
-                    bail!("{why}");
+        while !self.0.is_empty() {
+            if is_interrupted() {
+                bail!("interrupted");
+            }
+            let mut index = 0;
+            while let Some((pid, ends_by)) = self.0.get(index).copied() {
+                let status = waitpid(pid, Some(WaitPidFlag::WNOHANG));
+                match status.context("waiting for a child")? {
+                    WaitStatus::StillAlive => index += 1,
+                    status => {
+                        self.0.remove(index);
+                        ended(status, ends_by, shared)?;
+                    }
                 }
             }
+            thread::sleep(LOOK_EVERY);
         }
         Ok(())
+    }
+}
+
+/// How a child ended, if not as it should.
+fn ended(status: WaitStatus, ends_by: Option<Signal>, shared: Shared) -> Result<()> {
+    match (status, ends_by) {
+        (WaitStatus::Exited(_, 0), None) => Ok(()),
+        (WaitStatus::Signaled(_, signal, _), Some(wanted)) if signal == wanted => Ok(()),
+        _ if is_interrupted() => bail!("interrupted"),
+        (WaitStatus::Signaled(_, Signal::SIGALRM, _), _) => bail!("hangs"),
+        (status, _) => {
+            let why = shared.failure().unwrap_or_else(|| format!("{status:?}"));
+            if shared.is_skip() {
+                bail!(Skip(why));
+            }
+            bail!("{why}")
+        }
     }
 }
 
@@ -197,7 +266,7 @@ pub fn exit(done: Result<()>, shared: Shared) -> ! {
     let code = match done {
         Ok(()) => 0,
         Err(error) => {
-            shared.fail(&format!("{error:#}"));
+            shared.fail(&error);
             1
         }
     };

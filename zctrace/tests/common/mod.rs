@@ -1,6 +1,9 @@
 //! What the privileged tests share.
 #![allow(dead_code, reason = "not every test binary uses everything")]
 
+pub(crate) mod attached;
+pub(crate) mod nginx;
+
 use std::{
     env, fs,
     path::PathBuf,
@@ -10,9 +13,9 @@ use std::{
 use zctrace::{
     ledger::{Process, Snapshot},
     workload::{
-        compare::{Strictness, compare},
-        expected::ExpectedRow,
+        compare::Strictness,
         report::{Outcome, Report, Status},
+        verify,
     },
 };
 
@@ -56,16 +59,7 @@ pub(crate) fn trace_traffic(options: &[&str], traffic: &[&str]) -> (Snapshot, Re
 
 /// What the backend of a document must know.
 pub(crate) fn strictness(snapshot: &Snapshot) -> Strictness {
-    if snapshot.backend == "functions" {
-        Strictness::Measured
-    } else {
-        let faults = snapshot
-            .coverage
-            .attached
-            .iter()
-            .any(|probe| probe == "file_fault_exit");
-        Strictness::Inferred { faults }
-    }
+    verify::strictness(&snapshot.backend, &snapshot.coverage)
 }
 
 /// How one family's truth differs from what was measured, a line each.
@@ -74,27 +68,10 @@ pub(crate) fn differences(
     processes: &[Process],
     strictness: Strictness,
 ) -> Vec<String> {
-    let mut lines = Vec::new();
-    for member in &outcome.processes {
-        let expected = outcome.expected.of_process(&member.process);
-        let Some(process) = processes.iter().find(|process| process.pid == member.pid) else {
-            let without_faults = strictness == Strictness::Inferred { faults: false };
-            let demanded = |row: &ExpectedRow| {
-                !(without_faults && (row.op.starts_with("fault.") || row.op == "fork.cow"))
-            };
-            if expected.iter().any(demanded) {
-                lines.push(format!(
-                    "{}: process {} has no row",
-                    outcome.name, member.comm
-                ));
-            }
-            continue;
-        };
-        for difference in compare(&expected, process, strictness) {
-            lines.push(format!("{} ({}): {difference}", outcome.name, member.comm));
-        }
-    }
-    lines
+    verify::differences(outcome, processes, strictness)
+        .into_iter()
+        .map(|line| format!("{}: {line}", outcome.name))
+        .collect()
 }
 
 /// Prints what a family could not do here; true if it ran.

@@ -59,6 +59,7 @@ fn ledger(paths: Vec<Path>) -> Snapshot {
         coverage: Coverage::default(),
         loss: Loss::default(),
         overhead: Overhead::default(),
+        stacks: crate::ledger::Stacks::default(),
     }
 }
 

@@ -1,0 +1,141 @@
+//! Requests: I/O that is submitted and completes later, by io_uring and Linux AIO.
+
+use crate::{Acc, Op};
+
+/// Slots of the table of requests; a power of two. See `zctrace-ebpf/src/request.rs`.
+pub const REQUEST_SLOTS: u32 = 16_384;
+
+/// How a request was issued at last.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Way {
+    /// By the thread that submitted it, while it did.
+    Inline = 0,
+    /// By a worker thread of the ring, `iou-wrk`.
+    Worker = 1,
+    /// By the thread that polls the submission queue, `iou-sqp`.
+    SqPoll = 2,
+    /// Again, by task work of the thread that submitted it: what it waited for had come.
+    TaskWork = 3,
+}
+
+impl Way {
+    /// How many there are.
+    pub const COUNT: usize = 4;
+    /// All, in the order of [`RequestCounts::completed`].
+    pub const ALL: [Self; Self::COUNT] = [Self::Inline, Self::Worker, Self::SqPoll, Self::TaskWork];
+}
+
+/// A request that is under way.
+///
+/// A request is worked on by one thread at a time, so plain adds are enough.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request {
+    /// Address of its `io_kiocb` or `kiocb`; 0 in a slot that is free.
+    pub key: u64,
+    /// What the application calls it (io_uring).
+    pub user_data: u64,
+    /// The process it belongs to: an index into the table of processes.
+    pub proc_slot: u32,
+    /// An [`Op`].
+    pub op: u32,
+    /// A [`Way`].
+    pub way: u32,
+    /// [`Request::INDEXED`] and the other flags.
+    pub flags: u32,
+    /// Which accumulators are not zero, a bit for each [`Acc`].
+    pub filled: u32,
+    /// What was asked for and seen, as in [`crate::RowKey`].
+    pub claim: u32,
+    /// What is where the flags of its completion will be, until it has a result: its descriptor.
+    pub descriptor: u32,
+    /// Always 0.
+    pub pad: u32,
+    /// Bytes seen by the sites since the last completion, indexed by [`Acc`].
+    pub acc: [u64; Acc::COUNT],
+    /// What it works on, as in [`crate::RowKey`]; 0 while that is not known.
+    pub source: u64,
+    /// See [`Request::source`].
+    pub sink: u64,
+    /// See [`Request::source`].
+    pub dimension: u64,
+    /// Address of the `struct file` of the source, or 0.
+    pub source_file: u64,
+    /// Address of the `struct file` of the sink, or 0.
+    pub sink_file: u64,
+}
+
+impl Request {
+    /// It can complete more than once, and is in the index of such requests.
+    pub const INDEXED: u32 = 1;
+    /// It completes more than once by its nature: a result of 0 is its end, not an operation.
+    pub const MULTISHOT: u32 = 2;
+    /// The kernel has queued it on a device.
+    pub const QUEUED: u32 = 4;
+}
+
+/// What became of a process' requests.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestCounts {
+    /// Requests that were issued, by operation: see [`RequestCounts::index`].
+    pub submitted: [u64; Self::OPS],
+    /// Those that have ended, by operation and [`Way`].
+    pub completed: [[u64; Way::COUNT]; Self::OPS],
+}
+
+impl RequestCounts {
+    /// How many operations are requests.
+    pub const OPS: usize = 20;
+    /// Nothing.
+    pub const ZERO: Self = Self {
+        submitted: [0; Self::OPS],
+        completed: [[0; Way::COUNT]; Self::OPS],
+    };
+
+    /// Where an operation is counted; at least [`RequestCounts::OPS`] for those that are no
+    /// requests.
+    #[inline(always)]
+    #[must_use]
+    pub const fn index(op: u32) -> usize {
+        op.wrapping_sub(Op::UringReadv as u32) as usize
+    }
+}
+
+/// The [`Op`] of each opcode of io_uring; 0 for those that move no bytes, or say not how many.
+pub const OPCODES: [u8; 64] = {
+    let mut ops = [0; 64];
+    let known = [
+        (1, Op::UringReadv),
+        (2, Op::UringWritev),
+        (4, Op::UringReadFixed),
+        (5, Op::UringWriteFixed),
+        (9, Op::UringSendmsg),
+        (10, Op::UringRecvmsg),
+        (22, Op::UringRead),
+        (23, Op::UringWrite),
+        (26, Op::UringSend),
+        (27, Op::UringRecv),
+        (30, Op::UringSplice),
+        (33, Op::UringTee),
+        (47, Op::UringSendZc),
+        (48, Op::UringSendmsgZc),
+        (49, Op::UringReadMultishot),
+        (58, Op::UringRecvZc),
+        (60, Op::UringReadvFixed),
+        (61, Op::UringWritevFixed),
+    ];
+    let mut i = 0;
+    while i < known.len() {
+        ops[known[i].0] = known[i].1 as u8;
+        i += 1;
+    }
+    ops
+};
+
+const _: () = {
+    assert!(size_of::<Request>() == 16 + 32 + 8 * Acc::COUNT + 40);
+    assert!(size_of::<RequestCounts>() == 8 * RequestCounts::OPS * (1 + Way::COUNT));
+    assert!(RequestCounts::index(Op::AioWrite as u32) == RequestCounts::OPS - 1);
+};

@@ -1,0 +1,72 @@
+//! Sampled stacks.
+
+/// What a sampled stack is of.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StackKey {
+    /// Start of the process, nanoseconds since boot.
+    pub start_ns: u64,
+    /// Its id in the initial PID namespace.
+    pub tgid: u32,
+    /// A [`StackKind`].
+    pub kind: u32,
+    /// Id of the kernel's stack; [`StackKey::NONE`]; or another negative error number.
+    pub kernel: i32,
+    /// Id of the user's stack, likewise.
+    pub user: i32,
+}
+
+impl StackKey {
+    /// No stack was asked for: not an error number of the kernel.
+    pub const NONE: i32 = i32::MIN;
+}
+
+/// What kind of copy a stack was sampled at.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StackKind {
+    /// From kernel to user memory.
+    ToUser = 0,
+    /// From user to kernel memory.
+    FromUser = 1,
+    /// Within the kernel.
+    InKernel = 2,
+    /// Copy-on-write.
+    Cow = 3,
+    /// The same four, concluded at the exit of a system call: without a kernel stack.
+    ToUserAtExit = Self::AT_EXIT,
+    /// See [`StackKind::ToUserAtExit`].
+    FromUserAtExit = Self::AT_EXIT | 1,
+    /// See [`StackKind::ToUserAtExit`].
+    InKernelAtExit = Self::AT_EXIT | 2,
+}
+
+impl StackKind {
+    /// The bit that marks the exit of a system call.
+    pub const AT_EXIT: u32 = 4;
+
+    /// The kind with this number in [`StackKey::kind`].
+    #[must_use]
+    pub const fn from_raw(raw: u32) -> Option<Self> {
+        match raw {
+            0 => Some(Self::ToUser),
+            1 => Some(Self::FromUser),
+            2 => Some(Self::InKernel),
+            3 => Some(Self::Cow),
+            _ => None,
+        }
+    }
+
+    /// The ledger's name for such bytes.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ToUser | Self::ToUserAtExit => "copied_to_user",
+            Self::FromUser | Self::FromUserAtExit => "copied_from_user",
+            Self::InKernel | Self::InKernelAtExit => "copied_in_kernel",
+            Self::Cow => "cow",
+        }
+    }
+}
+
+const _: () = assert!(size_of::<StackKey>() == 24);

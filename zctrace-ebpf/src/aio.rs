@@ -1,0 +1,56 @@
+//! Linux AIO: a buffered request copies while it is submitted, a direct one completes in whatever
+//! context its device interrupts.
+
+use zctrace_common::Op;
+
+use crate::{
+    kernel::{self, Typed},
+    maps::offset,
+    object::Ends,
+    probe::{fentry, fexit, idempotent_fentry},
+    request::{self, Completer},
+    target,
+};
+
+macro_rules! submission {
+    ($($name:ident: $op:ident;)+) => {
+        $(fentry! {
+            $name(ctx) {
+                let Some(task) = target::current() else { return 0 };
+                let kiocb: *const u8 = ctx.arg(0);
+                let key = kernel::opaque(task, kiocb as u64);
+                let file = kernel::pointer::<Typed>(kiocb, offset!(kiocb_filp));
+                let ends = Ends::file::<Typed>(task, file);
+                if let Some(request) = request::begin(task, key, 0, Op::$op as u32) {
+                    request::works_on(request, &ends);
+                }
+            }
+        })+
+    };
+}
+
+submission! {
+    aio_read: AioRead;
+    aio_write: AioWrite;
+}
+
+fexit! {
+    /// One request of `io_submit` has been submitted.
+    io_submit_one(_ctx) {
+        if let Some(task) = target::current_quietly() {
+            request::end(task);
+        }
+    }
+}
+
+idempotent_fentry! {
+    /// Called for each request once, often in an interrupt: a second run finds it gone.
+    aio_complete_rw(ctx) {
+        let kiocb: *const u8 = ctx.arg(0);
+        let result: i64 = ctx.arg(1);
+        if let Some(request) = request::find(request::address(kiocb, Completer::Aio)) {
+            request::complete(request, result, Completer::Aio);
+            request::release(request);
+        }
+    }
+}

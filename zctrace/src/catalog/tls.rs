@@ -1,0 +1,60 @@
+//! Kernel TLS in software.
+
+use super::{Family, Probe, Role, fexit, kretprobe};
+
+pub(super) const PROBES: &[Probe] = &[
+    Probe {
+        name: "sk_msg_memcopy_from_iter",
+        family: Family::Tls,
+        role: Role::CopySite,
+        ways: &[fexit(
+            "sk_msg_memcopy_from_iter",
+            "sk_msg_memcopy_from_iter",
+        )],
+        sees: "sender to TLS record",
+        lost: "sends over kernel TLS whose bytes are copied before they are encrypted",
+    },
+    Probe {
+        name: "sk_msg_zerocopy_from_iter",
+        family: Family::Tls,
+        role: Role::NoCopySite,
+        ways: &[fexit(
+            "sk_msg_zerocopy_from_iter",
+            "sk_msg_zerocopy_from_iter",
+        )],
+        sees: "user pages for a TLS record, by reference",
+        lost: "sends over kernel TLS that are encrypted right out of user pages",
+    },
+    Probe {
+        name: "tls_sw_sendmsg",
+        family: Family::Tls,
+        role: Role::NoCopySite,
+        ways: &[kretprobe("tls_sw_sendmsg", "tls_sw_sendmsg")],
+        sees: "bytes encrypted (module tls)",
+        lost: "that sends over kernel TLS are encrypted by a CPU",
+    },
+    Probe {
+        name: "tls_sw_sendpage",
+        family: Family::Tls,
+        role: Role::NoCopySite,
+        ways: &[kretprobe("tls_sw_sendpage", "tls_sw_sendpage")],
+        sees: "bytes encrypted, of sendfile and splice before 6.5 (module tls)",
+        lost: "that sendfile over kernel TLS is encrypted by a CPU",
+    },
+    Probe {
+        name: "tls_sw_recvmsg",
+        family: Family::Tls,
+        role: Role::NoCopySite,
+        ways: &[kretprobe("tls_sw_recvmsg", "tls_sw_recvmsg")],
+        sees: "bytes decrypted (module tls)",
+        lost: "that receives over kernel TLS are decrypted by a CPU",
+    },
+    Probe {
+        name: "tls_sw_splice_read",
+        family: Family::Tls,
+        role: Role::NoCopySite,
+        ways: &[kretprobe("tls_sw_splice_read", "tls_sw_splice_read")],
+        sees: "bytes decrypted, of splice (module tls)",
+        lost: "that splice from kernel TLS is decrypted by a CPU",
+    },
+];

@@ -1,0 +1,79 @@
+//! io_uring.
+
+use super::{Family, Probe, Role, fentry, fexit, tp_btf};
+
+/// All operations of io_uring.
+const NOTHING: &str = "io_uring is not seen";
+
+pub(super) const PROBES: &[Probe] = &[
+    Probe {
+        name: "io_issue_sqe_enter",
+        family: Family::Uring,
+        role: Role::Requests,
+        ways: &[fentry("io_issue_sqe_enter", "io_issue_sqe")],
+        sees: "a thread begins to work on a request",
+        lost: "how the bytes of io_uring moved",
+    },
+    Probe {
+        name: "io_issue_sqe_exit",
+        family: Family::Uring,
+        role: Role::Requests,
+        ways: &[fexit("io_issue_sqe_exit", "io_issue_sqe")],
+        sees: "a thread has done with a request for now; the end of one whose success is not told",
+        lost: "how the bytes of io_uring moved",
+    },
+    Probe {
+        name: "io_uring_complete",
+        family: Family::Uring,
+        role: Role::Requests,
+        ways: &[tp_btf("io_uring_complete", "io_uring_complete")],
+        sees: "completions",
+        lost: NOTHING,
+    },
+    Probe {
+        name: "io_req_rw_complete",
+        family: Family::Uring,
+        role: Role::SilentEnd,
+        ways: &[fentry("io_req_rw_complete", "io_req_rw_complete")],
+        sees: "direct reads and writes whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
+        lost: "direct reads and writes whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
+    },
+    Probe {
+        name: "io_uring_submit_req",
+        family: Family::Uring,
+        role: Role::Submissions,
+        ways: &[
+            tp_btf("io_uring_submit_req", "io_uring_submit_req"),
+            tp_btf("io_uring_submit_req", "io_uring_submit_sqe"),
+        ],
+        sees: "submissions, where io_issue_sqe cannot be traced",
+        lost: NOTHING,
+    },
+    Probe {
+        name: "io_uring_queue_async_work",
+        family: Family::Uring,
+        role: Role::Submissions,
+        ways: &[tp_btf(
+            "io_uring_queue_async_work",
+            "io_uring_queue_async_work",
+        )],
+        sees: "requests that are left to a worker, where io_issue_sqe cannot be traced",
+        lost: "which requests of io_uring workers did",
+    },
+    Probe {
+        name: "io_uring_poll_arm",
+        family: Family::Uring,
+        role: Role::Submissions,
+        ways: &[tp_btf("io_uring_poll_arm", "io_uring_poll_arm")],
+        sees: "requests that task work will try again, where io_issue_sqe cannot be traced",
+        lost: "which requests of io_uring task work did",
+    },
+    Probe {
+        name: "io_uring_complete_inferred",
+        family: Family::Uring,
+        role: Role::Submissions,
+        ways: &[tp_btf("io_uring_complete_inferred", "io_uring_complete")],
+        sees: "completions, where io_issue_sqe cannot be traced",
+        lost: NOTHING,
+    },
+];

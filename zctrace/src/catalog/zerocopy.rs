@@ -1,0 +1,114 @@
+//! Zero-copy sends and receives.
+
+use zctrace_common::Op;
+
+use super::{Family, Probe, Role, fentry, fexit, tp_btf};
+
+pub(super) const PROBES: &[Probe] = &[
+    Probe {
+        name: "skb_zerocopy_iter_stream",
+        family: Family::Zerocopy,
+        role: Role::NoCopySite,
+        ways: &[fexit(
+            "skb_zerocopy_iter_stream",
+            "skb_zerocopy_iter_stream",
+        )],
+        sees: "user pages to packet by reference: MSG_ZEROCOPY and SEND_ZC over TCP",
+        lost: "zero-copy sends over TCP",
+    },
+    Probe {
+        name: "zerocopy_sg_from_iter",
+        family: Family::Zerocopy,
+        role: Role::NoCopySite,
+        ways: &[fexit("zerocopy_sg_from_iter", "__zerocopy_sg_from_iter")],
+        sees: "user pages to packet by reference: MSG_ZEROCOPY and SEND_ZC over UDP and vsock",
+        lost: "zero-copy sends over UDP and vsock",
+    },
+    Probe {
+        name: "skb_copy_ubufs",
+        family: Family::Zerocopy,
+        role: Role::CopySite,
+        ways: &[fentry("skb_copy_ubufs", "skb_copy_ubufs")],
+        sees: "borrowed pages copied later: local delivery, captures, timestamps",
+        lost: "that a zero-copy send was copied after all",
+    },
+    Probe {
+        name: "skb_copy",
+        family: Family::Zerocopy,
+        role: Role::CopySite,
+        ways: &[fentry("skb_copy", "skb_copy")],
+        sees: "borrowed pages copied later, with their packet",
+        lost: "that a packet of a zero-copy send was copied whole",
+    },
+    Probe {
+        name: "skb_copy_expand",
+        family: Family::Zerocopy,
+        role: Role::CopySite,
+        ways: &[fentry("skb_copy_expand", "skb_copy_expand")],
+        sees: "borrowed pages copied later, with their packet, for more room",
+        lost: "that a packet of a zero-copy send was copied for more room",
+    },
+    Probe {
+        name: "pskb_pull_tail",
+        family: Family::Zerocopy,
+        role: Role::CopySite,
+        ways: &[fentry("pskb_pull_tail", "__pskb_pull_tail")],
+        sees: "borrowed pages copied later, into the packet's linear buffer",
+        lost: "that a packet of a zero-copy send was made linear",
+    },
+    Probe {
+        name: "msg_zerocopy_complete",
+        family: Family::Zerocopy,
+        role: Role::Evidence,
+        ways: &[
+            fexit("msg_zerocopy_complete", "msg_zerocopy_complete"),
+            fexit("msg_zerocopy_complete", "msg_zerocopy_callback"),
+        ],
+        sees: "borrowed pages given back: MSG_ZEROCOPY",
+        lost: "when pages sent with MSG_ZEROCOPY are no longer pending",
+    },
+    Probe {
+        name: "msg_zerocopy_put_abort",
+        family: Family::Zerocopy,
+        role: Role::Evidence,
+        ways: &[fexit("msg_zerocopy_put_abort", "msg_zerocopy_put_abort")],
+        sees: "borrowed pages given back: MSG_ZEROCOPY that failed",
+        lost: "when pages of failed sends are no longer pending",
+    },
+    Probe {
+        name: "msg_zerocopy_realloc",
+        family: Family::Zerocopy,
+        role: Role::Evidence,
+        ways: &[fexit("msg_zerocopy_realloc", "msg_zerocopy_realloc")],
+        sees: "the beginning of a send with MSG_ZEROCOPY",
+        lost: "that an address stands for another send now",
+    },
+    Probe {
+        name: "io_tx_ubuf_complete",
+        family: Family::Zerocopy,
+        role: Role::Evidence,
+        ways: &[
+            fexit("io_tx_ubuf_complete", "io_tx_ubuf_complete"),
+            fexit("io_tx_ubuf_complete", "io_tx_ubuf_callback"),
+            fexit("io_tx_ubuf_complete", "io_uring_tx_zerocopy_callback"),
+        ],
+        sees: "borrowed pages given back: io_uring's SEND_ZC",
+        lost: "when pages sent with SEND_ZC are no longer pending",
+    },
+    Probe {
+        name: "inet_sk_error_report",
+        family: Family::Zerocopy,
+        role: Role::Evidence,
+        ways: &[tp_btf("inet_sk_error_report", "inet_sk_error_report")],
+        sees: "notifications that a send with MSG_ZEROCOPY was copied",
+        lost: "on the tracepoint backend, that MSG_ZEROCOPY was copied",
+    },
+    Probe {
+        name: "tcp_zerocopy_receive",
+        family: Family::Zerocopy,
+        role: Role::Interface(Op::RecvZerocopy),
+        ways: &[fexit("tcp_zerocopy_receive", "tcp_zerocopy_receive")],
+        sees: "TCP_ZEROCOPY_RECEIVE, and the pages that it maps",
+        lost: "TCP_ZEROCOPY_RECEIVE is not seen",
+    },
+];

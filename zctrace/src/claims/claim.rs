@@ -1,0 +1,308 @@
+//! A claim: which bytes it is about and how often they may be copied.
+
+use serde::{Deserialize, Serialize};
+use zctrace_common::Op;
+
+/// [`Claim::min_bytes`] unless something else is asked for.
+pub const MIN_BYTES: u64 = 1 << 20;
+
+/// What a limit is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// Copies over the bytes moved.
+    CopiesPerByte,
+    /// All copies of a process over the bytes it sent to inet and vsock sockets.
+    CopiesPerSentByte,
+    /// The same over the bytes received from them.
+    CopiesPerReceivedByte,
+}
+
+impl Measure {
+    /// Its name in documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CopiesPerByte => "copies_per_byte",
+            Self::CopiesPerSentByte => "copies_per_sent_byte",
+            Self::CopiesPerReceivedByte => "copies_per_received_byte",
+        }
+    }
+
+    /// Its name in a sentence.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::CopiesPerByte => "copies per byte",
+            Self::CopiesPerSentByte => "copies per sent byte",
+            Self::CopiesPerReceivedByte => "copies per received byte",
+        }
+    }
+}
+
+/// A claim.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// What the policy calls it; `check` without a policy.
+    pub name: String,
+    /// Most copies per byte moved.
+    pub max_copies_per_byte: Option<f64>,
+    /// Most copies per byte sent.
+    pub max_copies_per_sent_byte: Option<f64>,
+    /// Most copies per byte received.
+    pub max_copies_per_received_byte: Option<f64>,
+    /// A row of fewer bytes is not judged by itself.
+    pub min_bytes: u64,
+    /// Only rows of this operation, or, where it ends in `.*`, of this family of operations.
+    pub path: Option<String>,
+    /// Inferred rows may decide that it holds.
+    pub accept_inferred: bool,
+    /// A pass of a cipher over the data is not a copy.
+    pub allow_encryption: bool,
+}
+
+impl Claim {
+    /// The limits that are set.
+    pub fn limits(&self) -> impl Iterator<Item = (Measure, f64)> + use<> {
+        [
+            (Measure::CopiesPerByte, self.max_copies_per_byte),
+            (Measure::CopiesPerSentByte, self.max_copies_per_sent_byte),
+            (
+                Measure::CopiesPerReceivedByte,
+                self.max_copies_per_received_byte,
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(measure, limit)| Some((measure, limit?)))
+    }
+
+    /// Whether rows of this operation are meant.
+    #[must_use]
+    pub fn is_about(&self, op: &str) -> bool {
+        self.path.as_deref().is_none_or(|path| matches(path, op))
+    }
+
+    /// Whether operations whose names begin with `family` are part of it.
+    #[must_use]
+    pub fn is_about_requests(&self, family: &str) -> bool {
+        self.path
+            .as_deref()
+            .is_none_or(|path| path.split('.').next() == Some(family))
+    }
+
+    /// Whether it can be judged at all.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), Flaw> {
+        if self.limits().next().is_none() {
+            return Err(Flaw::NoLimit);
+        }
+        for (measure, limit) in self.limits() {
+            if !limit.is_finite() || limit < 0.0 {
+                return Err(Flaw::Limit { measure, limit });
+            }
+        }
+        if self.min_bytes == 0 {
+            return Err(Flaw::MinBytes);
+        }
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        let ops: Vec<_> = Op::ALL
+            .iter()
+            .map(|op| op.name())
+            .filter(|op| *op != Op::Kernel.name() && matches(path, op))
+            .collect();
+        if ops.is_empty() {
+            return Err(Flaw::Path(path.clone()));
+        }
+        for (measure, _) in self.limits() {
+            let crosses = match measure {
+                Measure::CopiesPerByte => true,
+                Measure::CopiesPerSentByte => ops.iter().any(|op| can_send(op)),
+                Measure::CopiesPerReceivedByte => ops.iter().any(|op| can_receive(op)),
+            };
+            if !crosses {
+                return Err(Flaw::NeverCrosses {
+                    measure,
+                    path: path.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn matches(path: &str, op: &str) -> bool {
+    match path.strip_suffix(".*") {
+        Some(family) => op
+            .strip_prefix(family)
+            .is_some_and(|rest| rest.starts_with('.')),
+        None => path == op,
+    }
+}
+
+/// Operations that have nothing to do with sockets.
+const NEVER: [&str; 8] = [
+    "copy_file_range",
+    "clone",
+    "process_vm",
+    "fault.map",
+    "fault.cow",
+    "fork.cow",
+    "tee",
+    "vmsplice",
+];
+
+fn can_send(op: &str) -> bool {
+    !NEVER.contains(&op)
+        && !["read", "recv"]
+            .iter()
+            .any(|word| op.split('.').any(|part| part.starts_with(word)))
+}
+
+fn can_receive(op: &str) -> bool {
+    !NEVER.contains(&op)
+        && op != "sendfile"
+        && op != "recv.peek"
+        && !["write", "send"]
+            .iter()
+            .any(|word| op.split('.').any(|part| part.starts_with(word)))
+}
+
+/// What makes a claim one that cannot be judged.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Flaw {
+    /// It limits nothing.
+    #[error("no limit is set")]
+    NoLimit,
+    /// A limit that nothing can be compared with.
+    #[error("a limit of {limit} {} makes no sense", measure.words())]
+    Limit {
+        /// Which limit.
+        measure: Measure,
+        /// Its value.
+        limit: f64,
+    },
+    /// Nothing at all would be enough.
+    #[error("at least one byte must be asked for: no bytes prove nothing")]
+    MinBytes,
+    /// No operation is called that.
+    #[error("no operation is called {0:?}")]
+    Path(String),
+    /// The limit is about bytes that the path cannot move.
+    #[error("{path} never moves bytes that {} are counted over", measure.words())]
+    NeverCrosses {
+        /// Which limit.
+        measure: Measure,
+        /// The operation.
+        path: String,
+    },
+}
+
+impl Flaw {
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::NoLimit => "--max-copies-per-byte 0.02 means zero-copy; \
+                 see also --max-copies-per-sent-byte and --max-copies-per-received-byte"
+                .into(),
+            Self::Limit { .. } => {
+                "write a number from 0 on: 0.02 means zero-copy, 1 one copy".into()
+            }
+            Self::MinBytes => "leave --min-bytes away for 1 MiB".into(),
+            Self::Path(path) => {
+                let mut alike: Vec<_> = Op::ALL
+                    .iter()
+                    .filter(|op| **op != Op::Kernel)
+                    .map(|op| (strsim::jaro_winkler(path, op.name()), op.name()))
+                    .collect();
+                alike.sort_by(|a, b| b.0.total_cmp(&a.0));
+                let names: Vec<_> = alike.iter().take(3).map(|(_, name)| *name).collect();
+                format!(
+                    "an operation is what `zctrace stat` shows first in a row, such as {}",
+                    names.join(", ")
+                )
+            }
+            Self::NeverCrosses { .. } => {
+                "limit --max-copies-per-byte for this path, or judge the whole process".into()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn claim() -> Claim {
+        Claim {
+            name: "check".into(),
+            max_copies_per_byte: Some(0.02),
+            max_copies_per_sent_byte: None,
+            max_copies_per_received_byte: None,
+            min_bytes: MIN_BYTES,
+            path: None,
+            accept_inferred: false,
+            allow_encryption: false,
+        }
+    }
+
+    #[test]
+    fn a_claim_that_nothing_can_be_compared_with_is_refused() {
+        assert_eq!(claim().check(), Ok(()));
+        for limit in [f64::NAN, f64::INFINITY, -0.1, f64::NEG_INFINITY] {
+            let mut claim = claim();
+            claim.max_copies_per_byte = Some(limit);
+            assert!(matches!(claim.check(), Err(Flaw::Limit { .. })), "{limit}");
+        }
+        let mut none = claim();
+        none.max_copies_per_byte = None;
+        assert_eq!(none.check(), Err(Flaw::NoLimit));
+        let mut no_bytes = claim();
+        no_bytes.min_bytes = 0;
+        assert_eq!(no_bytes.check(), Err(Flaw::MinBytes));
+    }
+
+    #[test]
+    fn limits_and_path_must_not_contradict_each_other() {
+        let with = |path: &str, measure: Measure| {
+            let mut claim = claim();
+            claim.path = Some(path.into());
+            claim.max_copies_per_byte = None;
+            match measure {
+                Measure::CopiesPerByte => claim.max_copies_per_byte = Some(0.0),
+                Measure::CopiesPerSentByte => claim.max_copies_per_sent_byte = Some(0.0),
+                Measure::CopiesPerReceivedByte => claim.max_copies_per_received_byte = Some(0.0),
+            }
+            claim.check()
+        };
+        let (sent, received) = (Measure::CopiesPerSentByte, Measure::CopiesPerReceivedByte);
+        for path in ["send", "write", "sendfile", "splice"] {
+            assert_eq!(with(path, sent), Ok(()), "{path}");
+        }
+        for path in ["recv", "read", "splice"] {
+            assert_eq!(with(path, received), Ok(()), "{path}");
+        }
+        for (path, measure) in [
+            ("read", sent),
+            ("recv", sent),
+            ("recv.peek", received),
+            ("fault.cow", sent),
+            ("clone", received),
+            ("sendfile", received),
+            ("write", received),
+        ] {
+            let flaw = with(path, measure).expect_err(path);
+            assert!(matches!(flaw, Flaw::NeverCrosses { .. }), "{path}: {flaw}");
+        }
+        assert_eq!(with("fault.*", Measure::CopiesPerByte), Ok(()));
+        let flaw = with("sendfil", sent).expect_err("no such operation");
+        assert!(flaw.remedy().contains("sendfile"), "{}", flaw.remedy());
+        assert!(with("kernel", sent).is_err());
+        assert!(with("*", sent).is_err());
+    }
+}

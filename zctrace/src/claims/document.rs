@@ -1,0 +1,84 @@
+//! `check --json`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Judgement, Reason};
+use crate::ledger::Snapshot;
+
+/// The `schema` of a [`Document`].
+pub const SCHEMA: &str = "zctrace.check/1";
+
+/// What every verdict is about, and what not.
+pub const SCOPE: &str = "Judged: copies by the kernel on behalf of I/O. Not seen: memcpy in user \
+    space and in TLS libraries, DMA between devices and the page cache, migration and compaction.";
+
+/// The answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It was measured, and holds.
+    Pass,
+    /// It cannot be told.
+    Inconclusive,
+    /// It was measured, and does not hold.
+    Fail,
+}
+
+impl Verdict {
+    /// As a report shows it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Inconclusive => "INCONCLUSIVE",
+            Self::Fail => "FAIL",
+        }
+    }
+}
+
+/// The whole document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The worst of the claims' verdicts.
+    pub verdict: Verdict,
+    /// A sentence about each claim that can be pasted into a report.
+    pub summary: Vec<String>,
+    /// The claims, with what was judged.
+    pub claims: Vec<Judgement>,
+    /// The reasons of all claims.
+    pub reasons: Vec<Reason>,
+    /// [`SCOPE`].
+    pub scope: String,
+    /// The ledger that was judged.
+    pub stat: Snapshot,
+}
+
+impl Document {
+    /// The document about these claims.
+    #[must_use]
+    pub fn new(judgements: Vec<Judgement>, stat: Snapshot) -> Self {
+        // One claim that fails is a failure; one that cannot be told is not a pass.
+        let verdict = judgements
+            .iter()
+            .map(|judgement| judgement.verdict)
+            .max()
+            .unwrap_or(Verdict::Inconclusive);
+        Self {
+            schema: SCHEMA.into(),
+            verdict,
+            summary: judgements
+                .iter()
+                .map(|judgement| judgement.sentence(&stat))
+                .collect(),
+            reasons: judgements
+                .iter()
+                .flat_map(|judgement| judgement.reasons.clone())
+                .collect(),
+            claims: judgements,
+            scope: SCOPE.into(),
+            stat,
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! The judging: numbers against limits, and what follows.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Circumstances, Claim, Measure, Verdict,
+    portion::{Kind, Portion, carried, copied, portions},
+    reason::{Effect, Reason, RowName},
+    rules::{self, Rule, Seen, Sight, State},
+    standing,
+};
+use crate::{
+    ledger::{Direction, Path, Snapshot, ratio},
+    output::{bytes::bytes, escape::printable},
+};
+
+/// What became of one thing that was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Copies that were seen are above the limit.
+    Broken,
+    /// They are not, but bytes that may have been copied could be.
+    Open,
+    /// Within the limit.
+    Holds,
+}
+
+/// A row, or rows that were judged as one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    /// The row; `None` for more than one.
+    pub row: Option<RowName>,
+    /// What it is, for people.
+    pub what: String,
+    /// What was compared.
+    pub measure: Measure,
+    /// With what.
+    pub limit: f64,
+    /// Bytes that copies were counted over.
+    pub bytes: u64,
+    /// Copies that were seen, passes of a cipher included where the claim does not allow them.
+    pub copied: u64,
+    /// Bytes that may have been copied.
+    pub unexplained: u64,
+    /// Both over `bytes`; `None` where that is 0.
+    pub ratio: Option<f64>,
+    /// Whether any of it is inferred.
+    pub inferred: bool,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// The answer about one claim.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// The claim.
+    #[serde(flatten)]
+    pub claim: Claim,
+    /// The answer.
+    pub verdict: Verdict,
+    /// It holds only because conclusions were accepted.
+    pub rests_on_inferred: bool,
+    /// What was judged, the worst first.
+    pub judged: Vec<Judged>,
+    /// Why, the weightiest first.
+    #[serde(skip)]
+    pub reasons: Vec<Reason>,
+}
+
+/// Judges a claim.
+#[must_use]
+pub fn judge(claim: &Claim, snapshot: &Snapshot, circumstances: Circumstances) -> Judgement {
+    let mut court = Court {
+        claim,
+        snapshot,
+        reasons: Vec::new(),
+        judged: Vec::new(),
+        enough: true,
+        rests_on_inferred: false,
+    };
+    for (measure, limit) in claim.limits() {
+        court.hear(measure, limit);
+    }
+    let against = standing::against(claim, snapshot, circumstances);
+    let failed = circumstances.command_failed(snapshot);
+    court.reasons.extend(against);
+    let broken = court.has(Effect::Refutes);
+    let open = court.has(Effect::Forbids) || !court.enough;
+    let verdict = match (failed, broken, open) {
+        (true, ..) | (false, false, true) => Verdict::Inconclusive,
+        (false, true, _) => Verdict::Fail,
+        (false, false, false) => Verdict::Pass,
+    };
+    let Court {
+        mut reasons,
+        mut judged,
+        rests_on_inferred,
+        ..
+    } = court;
+    reasons.sort_by(|a, b| {
+        // That probes are missing says least.
+        let last = |reason: &Reason| reason.code == rules::PROBES_MISSING;
+        (a.effect, last(a), b.bytes, &a.code, &a.row).cmp(&(
+            b.effect,
+            last(b),
+            a.bytes,
+            &b.code,
+            &b.row,
+        ))
+    });
+    reasons.dedup();
+    judged.sort_by(|a, b| {
+        let worth = |judged: &Judged| judged.copied.saturating_add(judged.unexplained);
+        (a.outcome, worth(b), b.bytes).cmp(&(b.outcome, worth(a), a.bytes))
+    });
+    Judgement {
+        claim: claim.clone(),
+        verdict,
+        rests_on_inferred: rests_on_inferred && verdict == Verdict::Pass,
+        judged,
+        reasons,
+    }
+}
+
+/// What is collected on the way to a verdict.
+struct Court<'a> {
+    claim: &'a Claim,
+    snapshot: &'a Snapshot,
+    reasons: Vec<Reason>,
+    judged: Vec<Judged>,
+    /// Something of substance held, for every limit so far.
+    enough: bool,
+    rests_on_inferred: bool,
+}
+
+impl<'a> Court<'a> {
+    fn has(&self, effect: Effect) -> bool {
+        self.reasons.iter().any(|reason| reason.effect == effect)
+    }
+
+    fn say(&mut self, rule: &Rule, effect: Effect, portion: Option<&Portion<'_>>, seen: Seen) {
+        let row = portion.and_then(|portion| match &portion.rows[..] {
+            [row] => Some(row),
+            _ => None,
+        });
+        self.reasons
+            .push(rule.reason(self.claim, effect, row, seen));
+    }
+
+    /// Judges everything by one limit.
+    fn hear(&mut self, measure: Measure, limit: f64) {
+        let snapshot = self.snapshot;
+        let all = portions(&snapshot.processes, self.claim, measure, limit);
+        let unattributed = rules::unattributed(&State {
+            claim: self.claim,
+            snapshot,
+            circumstances: Circumstances::default(),
+        });
+        let mut broken = false;
+        let mut substance = false;
+        let heavy = |portion: &&Portion<'_>| portion.size() >= self.claim.min_bytes;
+        let weighty: Vec<_> = all.iter().filter(heavy).collect();
+        // The tightest margin decides what unattributed copies could do.
+        let mut overturned = false;
+        for portion in &weighty {
+            let outcome = match (portion.copies_hold(), portion.holds_with(0)) {
+                (false, _) => Outcome::Broken,
+                (true, false) => Outcome::Open,
+                (true, true) => Outcome::Holds,
+            };
+            self.record(portion, outcome);
+            match outcome {
+                Outcome::Broken => {
+                    broken = true;
+                    self.broken(portion);
+                }
+                Outcome::Open => self.open(portion),
+                Outcome::Holds => {
+                    substance |= portion.substance() >= self.claim.min_bytes;
+                    overturned |= !portion.holds_with(unattributed);
+                    self.holds(portion);
+                }
+            }
+        }
+        if broken {
+            self.dilution(measure, limit);
+        }
+        self.only_copies();
+        if !substance {
+            self.not_enough(measure);
+        }
+        if overturned && let Some(rule) = rules::find("unattributed-copies") {
+            let threads: Vec<_> = snapshot
+                .unattributed
+                .iter()
+                .filter(|work| work.totals.copies() > 0)
+                .map(|work| printable(&work.thread))
+                .take(3)
+                .collect();
+            let text = format!("copied in {}", threads.join(", "));
+            let bytes = unattributed;
+            self.say(rule, Effect::Forbids, None, Seen { bytes, text });
+        }
+    }
+
+    fn record(&mut self, portion: &Portion<'_>, outcome: Outcome) {
+        let row = match (&portion.rows[..], portion.kind) {
+            ([row], Kind::Row) => Some(RowName::from(row)),
+            _ => None,
+        };
+        self.judged.push(Judged {
+            row,
+            what: self.name(portion),
+            measure: portion.measure,
+            limit: portion.limit,
+            bytes: portion.carried,
+            copied: portion.copied,
+            unexplained: portion.unexplained,
+            ratio: ratio(portion.charge(), portion.carried),
+            inferred: portion.is_inferred(),
+            outcome,
+        });
+    }
+
+    fn name(&self, portion: &Portion<'_>) -> String {
+        let Some(first) = portion.rows.first() else {
+            return "nothing".into();
+        };
+        let path = || format!("{} {}", first.path.op, first.path.object);
+        let process = || format!("{} ({})", printable(&first.process.comm), first.process.pid);
+        let small = bytes(self.claim.min_bytes);
+        match portion.kind {
+            Kind::Row => format!("{} of {}", path(), process()),
+            Kind::Alike => format!("{} of {} processes", path(), portion.rows.len()),
+            Kind::Rest => format!("all paths of less than {small} together"),
+            Kind::Process => format!("all paths of {}", process()),
+            Kind::ThroughUser => format!("what went through the memory of {}", self.of(portion)),
+            Kind::InKernel => format!("what went by splice and sendfile in {}", self.of(portion)),
+            Kind::SmallProcesses => format!("all processes of less than {small} together"),
+        }
+    }
+
+    /// Which rows, where the reason does not name one.
+    fn place(&self, portion: &Portion<'_>) -> String {
+        if portion.rows.len() == 1 {
+            "no probe told".to_owned()
+        } else {
+            format!("in {}", self.name(portion))
+        }
+    }
+
+    fn of(&self, portion: &Portion<'_>) -> String {
+        let mut pids: Vec<_> = portion.rows.iter().map(|row| row.process.pid).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        match (&pids[..], portion.rows.first()) {
+            ([pid], Some(row)) => format!("{} ({pid})", printable(&row.process.comm)),
+            _ => format!("{} small processes", pids.len()),
+        }
+    }
+
+    /// Copies that were seen are above the limit: the rules say how they came about.
+    fn broken(&mut self, portion: &Portion<'_>) {
+        let copied_rows = portion
+            .rows
+            .iter()
+            .filter(|row| copied(row.totals(), self.claim) > 0 || row.notified().bytes > 0);
+        for row in copied_rows {
+            let sight = Sight {
+                row,
+                snapshot: self.snapshot,
+            };
+            let mut told = 0_u64;
+            for (rule, seen) in rules::copies(&sight) {
+                if rule.code == rules::KTLS && self.claim.allow_encryption {
+                    continue;
+                }
+                told = told.saturating_add(seen.bytes);
+                let reason = rule.reason(self.claim, Effect::Refutes, Some(row), seen);
+                self.reasons.push(reason);
+            }
+            for (rule, seen) in rules::notes(&sight) {
+                let reason = rule.reason(self.claim, Effect::Explains, Some(row), seen);
+                self.reasons.push(reason);
+            }
+            let copies = copied(row.totals(), self.claim);
+            if told < copies {
+                let seen = Seen {
+                    bytes: copies - told,
+                    text: in_words(row),
+                };
+                let reason =
+                    rules::ABOVE_LIMIT.reason(self.claim, Effect::Refutes, Some(row), seen);
+                self.reasons.push(reason);
+            }
+        }
+        if portion.carried == 0 {
+            let seen = Seen {
+                bytes: portion.copied,
+                text: format!(
+                    "{}: copies, and no bytes to count them over",
+                    self.name(portion)
+                ),
+            };
+            self.say(
+                &rules::COPIES_WITHOUT_MOVES,
+                Effect::Refutes,
+                Some(portion),
+                seen,
+            );
+        }
+    }
+
+    fn open(&mut self, portion: &Portion<'_>) {
+        let seen = Seen {
+            bytes: portion.unexplained,
+            text: self.place(portion),
+        };
+        self.say(&rules::UNEXPLAINED, Effect::Forbids, Some(portion), seen);
+    }
+
+    fn holds(&mut self, portion: &Portion<'_>) {
+        let mut inferred = 0_u64;
+        for row in &portion.rows {
+            let sight = Sight {
+                row,
+                snapshot: self.snapshot,
+            };
+            for (rule, seen) in rules::notes(&sight) {
+                // A device on which a CPU may copy is no conclusion that anybody can accept.
+                let effect = if rule.code == rules::DEVICE_UNKNOWN {
+                    Effect::Forbids
+                } else {
+                    Effect::Explains
+                };
+                self.reasons
+                    .push(rule.reason(self.claim, effect, Some(row), seen));
+            }
+            if row.is_inferred() {
+                inferred = inferred.saturating_add(row.totals().moved.max(1));
+            }
+        }
+        if inferred == 0 {
+            return;
+        }
+        self.rests_on_inferred = true;
+        let effect = if self.claim.accept_inferred {
+            Effect::Explains
+        } else {
+            Effect::Forbids
+        };
+        let seen = Seen {
+            bytes: inferred,
+            text: self.place(portion),
+        };
+        self.say(&rules::INFERRED, effect, Some(portion), seen);
+    }
+
+    /// The sum of everything would have passed.
+    fn dilution(&mut self, measure: Measure, limit: f64) {
+        let (mut over, mut copies) = (0_u64, 0_u64);
+        for path in self
+            .snapshot
+            .processes
+            .iter()
+            .flat_map(|process| &process.paths)
+        {
+            copies = copies
+                .saturating_add(copied(&path.totals, self.claim))
+                .saturating_add(path.totals.unexplained);
+            over = over.saturating_add(match measure {
+                Measure::CopiesPerByte => path.totals.moved,
+                _ => carried(path),
+            });
+        }
+        let Some(total) = ratio(copies, over).filter(|total| *total <= limit) else {
+            return;
+        };
+        let seen = Seen {
+            bytes: over,
+            text: format!("the total is {total:.4}, and a path is above {limit}"),
+        };
+        self.say(&rules::DILUTED, Effect::Explains, None, seen);
+    }
+
+    /// Nothing of substance was seen to hold.
+    fn not_enough(&mut self, measure: Measure) {
+        self.enough = false;
+        if self.has(Effect::Refutes) {
+            return;
+        }
+        let what = match measure {
+            Measure::CopiesPerByte => "carried",
+            Measure::CopiesPerSentByte => "sent",
+            Measure::CopiesPerReceivedByte => "received",
+        };
+        let carried = match measure {
+            Measure::CopiesPerByte => self.sum(carried),
+            Measure::CopiesPerSentByte => self.crossed(Direction::Sent),
+            Measure::CopiesPerReceivedByte => self.crossed(Direction::Received),
+        };
+        let seen = Seen {
+            bytes: carried,
+            text: match self.sum(|path| path.totals.moved) {
+                0 => "nothing was moved".to_owned(),
+                _ => format!("{} were {what}", bytes(carried)),
+            },
+        };
+        self.say(&rules::TOO_FEW_BYTES, Effect::Forbids, None, seen);
+    }
+
+    /// Copies, however few, of a target that carried nothing at all are all that it did.
+    fn only_copies(&mut self) {
+        let claim = self.claim;
+        let copies = self.sum(|path| copied(&path.totals, claim));
+        if copies > 0 && self.sum(carried) == 0 {
+            let seen = Seen {
+                bytes: copies,
+                text: "copies, and nothing was carried at all".to_owned(),
+            };
+            self.say(&rules::COPIES_WITHOUT_MOVES, Effect::Refutes, None, seen);
+        }
+    }
+
+    /// The sum of a number over the rows that are meant.
+    fn sum(&self, number: impl Fn(&Path) -> u64) -> u64 {
+        self.snapshot
+            .processes
+            .iter()
+            .flat_map(|process| &process.paths)
+            .filter(|path| self.claim.is_about(&path.op))
+            .fold(0, |sum: u64, path| sum.saturating_add(number(path)))
+    }
+
+    fn crossed(&self, direction: Direction) -> u64 {
+        self.sum(|path| {
+            if path.direction() == Some(direction) {
+                carried(path)
+            } else {
+                0
+            }
+        })
+    }
+}
+
+/// The copies of a row, by class.
+fn in_words(row: &super::portion::Row<'_>) -> String {
+    let totals = row.totals();
+    let copies: Vec<_> = totals
+        .classes()
+        .into_iter()
+        .chain(totals.extras())
+        .filter(|(name, count)| {
+            *count > 0
+                && (name.starts_with("copied")
+                    || matches!(*name, "recopied" | "wasted" | "deferred" | "cow"))
+        })
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    copies.join(", ")
+}

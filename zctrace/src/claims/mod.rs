@@ -1,0 +1,31 @@
+//! The verdict: whether what was counted bears out a claim such as "this path is zero-copy".
+//!
+//! Two things that do not touch each other. [`judge()`] compares numbers with limits, and its answer
+//! follows from the rows alone. The [`rules`] look at the same rows and say why they look like
+//! that and what to change; they never change the answer. Pure: knows nothing of BPF or terminals.
+//!
+//! A PASS is a promise, so everything that could hide a copy stands against it: a row that is only
+//! inferred, a probe that is missing, a lost update, a byte that is still on its way, work of the
+//! kernel that nobody is known to have caused.
+
+mod claim;
+mod document;
+mod judge;
+pub mod page;
+mod policy;
+mod portion;
+mod reason;
+pub mod rules;
+mod sentence;
+mod standing;
+pub mod table;
+
+#[cfg(test)]
+mod properties;
+
+pub use claim::{Claim, Flaw, MIN_BYTES, Measure};
+pub use document::{Document, SCHEMA, SCOPE, Verdict};
+pub use judge::{Judged, Judgement, Outcome, judge};
+pub use policy::Policy;
+pub use reason::{Effect, Reason, RowName};
+pub use standing::Circumstances;

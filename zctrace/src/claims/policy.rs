@@ -1,0 +1,204 @@
+//! Several claims in a file.
+
+use serde::Deserialize;
+
+use super::{Claim, Flaw, MIN_BYTES};
+
+/// The claims of a policy file, in its order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// At least one.
+    pub claims: Vec<Claim>,
+}
+
+/// The file: `[[claim]]` tables.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    claim: Vec<Table>,
+}
+
+/// One of them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Table {
+    name: String,
+    max_copies_per_byte: Option<f64>,
+    max_copies_per_sent_byte: Option<f64>,
+    max_copies_per_received_byte: Option<f64>,
+    min_bytes: Option<u64>,
+    path: Option<String>,
+    #[serde(default)]
+    accept_inferred: bool,
+    #[serde(default)]
+    allow_encryption: bool,
+}
+
+impl From<Table> for Claim {
+    fn from(table: Table) -> Self {
+        let Table {
+            name,
+            max_copies_per_byte,
+            max_copies_per_sent_byte,
+            max_copies_per_received_byte,
+            min_bytes,
+            path,
+            accept_inferred,
+            allow_encryption,
+        } = table;
+        Self {
+            name,
+            max_copies_per_byte,
+            max_copies_per_sent_byte,
+            max_copies_per_received_byte,
+            min_bytes: min_bytes.unwrap_or(MIN_BYTES),
+            path,
+            accept_inferred,
+            allow_encryption,
+        }
+    }
+}
+
+/// Why a file is not a policy.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not TOML, or not these keys.
+    #[error("{0}")]
+    Syntax(String),
+    /// Nothing to judge.
+    #[error("it makes no claim")]
+    Empty,
+    /// Which one would a reason be about?
+    #[error("two claims are called {0:?}")]
+    Twice(String),
+    /// A claim without a name.
+    #[error("a claim has no name")]
+    Nameless,
+    /// A claim that cannot be judged.
+    #[error("claim {name:?}: {flaw}")]
+    Claim {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        flaw: Flaw,
+    },
+}
+
+impl Policy {
+    /// Reads a policy.
+    ///
+    /// # Errors
+    ///
+    /// When it is not one.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let file: File = toml::from_str(text).map_err(|error| {
+            let line = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .map(|before| before.matches('\n').count() + 1);
+            let message = error.message();
+            Error::Syntax(match line {
+                Some(line) => format!("line {line}: {message}"),
+                None => message.to_owned(),
+            })
+        })?;
+        let claims: Vec<Claim> = file.claim.into_iter().map(Claim::from).collect();
+        if claims.is_empty() {
+            return Err(Error::Empty);
+        }
+        for (index, claim) in claims.iter().enumerate() {
+            if claim.name.trim().is_empty() {
+                return Err(Error::Nameless);
+            }
+            if claims[..index].iter().any(|other| other.name == claim.name) {
+                return Err(Error::Twice(claim.name.clone()));
+            }
+            claim.check().map_err(|flaw| Error::Claim {
+                name: claim.name.clone(),
+                flaw,
+            })?;
+        }
+        Ok(Self { claims })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_read() {
+        let policy = Policy::parse(
+            r#"
+            [[claim]]
+            name = "static files"
+            path = "sendfile"
+            max-copies-per-byte = 0.02
+
+            [[claim]]
+            name = "everything sent"
+            max-copies-per-sent-byte = 1
+            min-bytes = 65536
+            accept-inferred = true
+            allow-encryption = true
+            "#,
+        )
+        .unwrap();
+        assert_eq!(policy.claims.len(), 2);
+        let [first, second] = &policy.claims[..] else {
+            panic!()
+        };
+        assert_eq!(first.path.as_deref(), Some("sendfile"));
+        assert_eq!((first.min_bytes, first.accept_inferred), (MIN_BYTES, false));
+        assert_eq!(second.max_copies_per_sent_byte, Some(1.0));
+        assert!(second.accept_inferred && second.allow_encryption);
+        assert_eq!(second.min_bytes, 65_536);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, part) in [
+            ("", "no claim"),
+            ("[[claim]]\nmax-copies-per-byte = 1", "name"),
+            ("[[claim]]\nname = \"a\"", "no limit"),
+            (
+                "[[claim]]\nname = \" \"\nmax-copies-per-byte = 1",
+                "no name",
+            ),
+            (
+                "[[claim]]\nname = \"a\"\nmax-copies-per-bite = 1",
+                "line 3: unknown field `max-copies-per-bite`",
+            ),
+            ("[[claims]]\nname = \"a\"", "unknown field `claims`"),
+            ("[[claim]]\nname = \"a\"\nmax-copies-per-byte = nan", "NaN"),
+            ("[[claim]]\nname = \"a\"\nmax-copies-per-byte = -1.0", "-1"),
+            ("[[claim]]\nname = \"a\"\nmax-copies-per-byte = inf", "inf"),
+            (
+                "[[claim]]\nname = \"a\"\nmax-copies-per-byte = 1\nmin-bytes = -1",
+                "line 4",
+            ),
+            (
+                "[[claim]]\nname = \"a\"\nmax-copies-per-byte = 1\nmin-bytes = 0",
+                "one byte",
+            ),
+            (
+                "[[claim]]\nname = \"a\"\nmax-copies-per-byte = 1\nmax-copies-per-byte = 2",
+                "duplicate key",
+            ),
+            (
+                "[[claim]]\nname = \"a\"\nmax-copies-per-byte = 1\n[[claim]]\nname = \"a\"\nmax-copies-per-byte = 1",
+                "two claims",
+            ),
+            (
+                "[[claim]]\nname = \"a\"\nmax-copies-per-byte = 1\npath = \"reed\"",
+                "reed",
+            ),
+            ("not toml", "line 1"),
+        ] {
+            let error = Policy::parse(text).expect_err(text).to_string();
+            assert!(error.contains(part), "{text}: {error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! What is judged as one: a row, or rows too small to be judged by themselves.
+//!
+//! A total hides: a gigabyte of shared extents makes a megabyte of copies look like nothing. So
+//! bytes that nothing carried never count towards what copies are compared with, every row with
+//! enough bytes stands alone, and rows too small for that are compared both with their like in
+//! other processes and all together.
+
+use std::collections::BTreeMap;
+
+use super::{Claim, Measure};
+use crate::ledger::{Direction, Path, Process, Totals};
+
+/// A row of the ledger and whose it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row<'a> {
+    pub(crate) process: &'a Process,
+    pub(crate) path: &'a Path,
+}
+
+impl Row<'_> {
+    pub(crate) fn totals(&self) -> &Totals {
+        &self.path.totals
+    }
+
+    pub(crate) fn is_inferred(&self) -> bool {
+        self.path.evidence != "measured"
+    }
+
+    /// What notifications say about it beyond what the ledger has. They coalesce, so there were at
+    /// least as many copied sends as notifications; of how many bytes is estimated from the
+    /// average.
+    pub(crate) fn notified(&self) -> Notified {
+        let Totals { ops, moved, .. } = self.path.totals;
+        let notifications = self
+            .process
+            .claims
+            .iter()
+            .filter(|part| part.op == self.path.op && part.object == self.path.object)
+            .fold(0_u64, |sum, part| sum.saturating_add(part.notifications));
+        let share = u128::from(moved) * u128::from(notifications.min(ops)) / u128::from(ops.max(1));
+        let bytes = u64::try_from(share).unwrap_or(moved);
+        Notified {
+            notifications,
+            bytes: bytes.saturating_sub(self.path.totals.copies()),
+        }
+    }
+}
+
+/// Copies that only notifications tell of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Notified {
+    pub(crate) notifications: u64,
+    /// Bytes that the ledger does not have as copies.
+    pub(crate) bytes: u64,
+}
+
+/// Which rows a portion is made of, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// One row.
+    Row,
+    /// Small rows of one operation and object in several processes.
+    Alike,
+    /// All rows that are too small.
+    Rest,
+    /// All of a process, over what it sent or received.
+    Process,
+    /// What went through the memory of a process, over what it sent from there or received there.
+    ThroughUser,
+    /// What went from kernel object to kernel object, over what it sent or received so.
+    InKernel,
+    /// Processes too small to be judged by themselves, together.
+    SmallProcesses,
+}
+
+/// What is judged as one.
+#[derive(Clone, Debug)]
+pub(crate) struct Portion<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) measure: Measure,
+    pub(crate) limit: f64,
+    pub(crate) rows: Vec<Row<'a>>,
+    /// Bytes that copies are compared with.
+    pub(crate) carried: u64,
+    /// Copies that were seen.
+    pub(crate) copied: u64,
+    /// Bytes that may have been copied.
+    pub(crate) unexplained: u64,
+}
+
+impl Portion<'_> {
+    /// What it weighs against `min_bytes`: copies with nothing moved weigh too.
+    pub(crate) fn size(&self) -> u64 {
+        let moved = self
+            .rows
+            .iter()
+            .fold(0_u64, |sum, row| sum.saturating_add(row.totals().moved));
+        let weighed = match self.measure {
+            Measure::CopiesPerByte => moved,
+            Measure::CopiesPerSentByte | Measure::CopiesPerReceivedByte => self.carried,
+        };
+        weighed.max(self.charge())
+    }
+
+    /// Copies, and bytes that may have been.
+    pub(crate) fn charge(&self) -> u64 {
+        self.copied.saturating_add(self.unexplained)
+    }
+
+    /// Bytes that are enough to say something about: what was carried, and extents that were shared
+    /// because that was asked for.
+    pub(crate) fn substance(&self) -> u64 {
+        match self.measure {
+            Measure::CopiesPerByte => self.rows.iter().fold(self.carried, |sum, row| {
+                sum.saturating_add(row.totals().cloned)
+            }),
+            Measure::CopiesPerSentByte | Measure::CopiesPerReceivedByte => self.carried,
+        }
+    }
+
+    /// Whether the copies that were seen are within the limit.
+    pub(crate) fn copies_hold(&self) -> bool {
+        within(self.copied, self.carried, self.limit)
+    }
+
+    /// Whether it holds even if every unexplained byte, and `more`, was copied.
+    pub(crate) fn holds_with(&self, more: u64) -> bool {
+        within(self.charge().saturating_add(more), self.carried, self.limit)
+    }
+
+    pub(crate) fn is_inferred(&self) -> bool {
+        self.rows.iter().any(Row::is_inferred)
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a limit is a ratio; 2^53 bytes are exact"
+)]
+fn within(copies: u64, carried: u64, limit: f64) -> bool {
+    copies as f64 <= limit * carried as f64
+}
+
+/// Bytes of a row that something had to carry: not shared extents, made-up bytes or pages of
+/// libraries that became visible.
+pub(crate) fn carried(path: &Path) -> u64 {
+    let Totals {
+        moved,
+        cloned,
+        synthetic,
+        mapped,
+        ..
+    } = path.totals;
+    let visible = if path.op == "fault.map" { mapped } else { 0 };
+    moved
+        .saturating_sub(cloned)
+        .saturating_sub(synthetic)
+        .saturating_sub(visible)
+}
+
+/// Copies of a row as the claim counts them.
+pub(crate) fn copied(totals: &Totals, claim: &Claim) -> u64 {
+    let encrypted = if claim.allow_encryption {
+        0
+    } else {
+        totals.encrypted
+    };
+    totals.copies().saturating_add(encrypted)
+}
+
+/// Everything that is judged, for one limit of the claim.
+pub(crate) fn portions<'a>(
+    processes: &'a [Process],
+    claim: &Claim,
+    measure: Measure,
+    limit: f64,
+) -> Vec<Portion<'a>> {
+    let make = |kind, rows: Vec<Row<'a>>| portion(kind, rows, claim, measure, limit);
+    let rows_of = |process: &'a Process| {
+        process
+            .paths
+            .iter()
+            .filter(|path| claim.is_about(&path.op))
+            .map(move |path| Row { process, path })
+    };
+    let direction = match measure {
+        Measure::CopiesPerByte => {
+            let rows = processes.iter().flat_map(rows_of).collect();
+            return alone_or_together(rows, claim.min_bytes, &make);
+        }
+        Measure::CopiesPerSentByte => Direction::Sent,
+        Measure::CopiesPerReceivedByte => Direction::Received,
+    };
+    let mut portions = Vec::new();
+    let mut small = Vec::new();
+    for process in processes {
+        let rows: Vec<_> = rows_of(process).collect();
+        let whole = make(Kind::Process, rows.clone());
+        if whole.size() < claim.min_bytes {
+            small.extend(rows);
+            continue;
+        }
+        portions.extend(parts(&rows, direction, claim.min_bytes, &make));
+        portions.push(whole);
+    }
+    if !small.is_empty() {
+        portions.extend(parts(&small, direction, claim.min_bytes, &make));
+        portions.push(make(Kind::SmallProcesses, small));
+    }
+    portions
+}
+
+/// Every row by itself, or with its like, or with the rest.
+fn alone_or_together<'a>(
+    rows: Vec<Row<'a>>,
+    min_bytes: u64,
+    make: &impl Fn(Kind, Vec<Row<'a>>) -> Portion<'a>,
+) -> Vec<Portion<'a>> {
+    let mut portions = Vec::new();
+    let mut rest = Vec::new();
+    for row in rows {
+        let alone = make(Kind::Row, vec![row]);
+        if alone.size() >= min_bytes {
+            portions.push(alone);
+        } else {
+            rest.push(row);
+        }
+    }
+    let mut alike: BTreeMap<(&str, &str), Vec<Row<'_>>> = BTreeMap::new();
+    for row in &rest {
+        let key = (row.path.op.as_str(), row.path.object.as_str());
+        alike.entry(key).or_default().push(*row);
+    }
+    portions.extend(
+        alike
+            .into_values()
+            .filter(|rows| rows.len() > 1)
+            .map(|rows| make(Kind::Alike, rows))
+            .filter(|alike| alike.size() >= min_bytes),
+    );
+    if !rest.is_empty() {
+        portions.push(make(Kind::Rest, rest));
+    }
+    portions
+}
+
+/// The ways by which a process can have sent, or received. Bytes that go through its memory are
+/// copied by calls that send nothing, so those count with them, and bytes that went another way
+/// do not make up for it.
+fn parts<'a>(
+    rows: &[Row<'a>],
+    direction: Direction,
+    min_bytes: u64,
+    make: &impl Fn(Kind, Vec<Row<'a>>) -> Portion<'a>,
+) -> Vec<Portion<'a>> {
+    let crossing = rows
+        .iter()
+        .filter(|row| row.path.direction() == Some(direction))
+        .copied()
+        .collect();
+    let mut portions = alone_or_together(crossing, min_bytes, make);
+    let (in_kernel, through_user): (Vec<_>, Vec<_>) =
+        rows.iter().partition(|row| row.path.object.contains("->"));
+    if !in_kernel.is_empty() {
+        portions.push(make(Kind::InKernel, in_kernel));
+    }
+    if !through_user.is_empty() {
+        portions.push(make(Kind::ThroughUser, through_user));
+    }
+    portions
+}
+
+fn portion<'a>(
+    kind: Kind,
+    rows: Vec<Row<'a>>,
+    claim: &Claim,
+    measure: Measure,
+    limit: f64,
+) -> Portion<'a> {
+    let counts = |path: &Path| match measure {
+        Measure::CopiesPerByte => true,
+        Measure::CopiesPerSentByte => path.direction() == Some(Direction::Sent),
+        Measure::CopiesPerReceivedByte => path.direction() == Some(Direction::Received),
+    };
+    let (mut over, mut copies, mut unexplained) = (0_u64, 0_u64, 0_u64);
+    for row in &rows {
+        let path = row.path;
+        let notified = row.notified().bytes;
+        if counts(path) {
+            over = over.saturating_add(carried(path));
+        }
+        copies = copies
+            .saturating_add(copied(&path.totals, claim))
+            .saturating_add(notified);
+        unexplained = unexplained.saturating_add(path.totals.unexplained.saturating_sub(notified));
+    }
+    Portion {
+        kind,
+        measure,
+        limit,
+        rows,
+        carried: over,
+        copied: copies,
+        unexplained,
+    }
+}

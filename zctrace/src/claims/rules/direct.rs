@@ -1,0 +1,65 @@
+//! `O_DIRECT`.
+
+use zctrace_common::Claim;
+
+use super::{Look, Rule, Seen, Sight};
+use crate::ledger::Totals;
+
+/// The code of the one rule here that no acceptance of conclusions lifts.
+pub(crate) const DEVICE_UNKNOWN: &str = "direct-device-unknown";
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        code: "direct-on-tmpfs",
+        says: "tmpfs accepts O_DIRECT (from 6.6) and copies all the same: its page cache is the file",
+        evidence: "copies in a row of file:tmpfs opened with O_DIRECT",
+        remedy: "map the file, or test on the filesystem and device that production uses",
+        look: Look::Copies(tmpfs),
+    },
+    Rule {
+        code: "direct-fell-back",
+        says: "O_DIRECT was asked for, and the filesystem went through its page cache all the same",
+        evidence: "copies in a row opened with O_DIRECT, of another filesystem than tmpfs: btrfs writes with checksums, compressed or misaligned parts",
+        remedy: "aligned offsets and lengths; on btrfs chattr +C on the empty file, which gives up its checksums",
+        look: Look::Copies(fell_back),
+    },
+    Rule {
+        code: DEVICE_UNKNOWN,
+        says: "The page cache was bypassed, but on loop, brd, zram and dm-crypt a CPU copies below",
+        evidence: "`direct` bytes in an `inferred` row: the device is not known to use DMA; --accept-inferred does not accept them",
+        remedy: "measure on the device that production uses; `zctrace stat` shows `measured` where DMA is proven",
+        look: Look::Notes(unknown_device),
+    },
+];
+
+fn on_tmpfs(sight: &Sight<'_>) -> bool {
+    let mut ends = sight.row.path.object.split("->");
+    ends.any(|end| matches!(end, "file:tmpfs" | "file:rootfs" | "file:devtmpfs"))
+}
+
+fn tmpfs(sight: &Sight<'_>) -> Option<Seen> {
+    if !on_tmpfs(sight) {
+        return None;
+    }
+    let bytes = sight.sum(Claim::Direct, Totals::copies);
+    Seen::some(bytes, || "opened with O_DIRECT on tmpfs".to_owned())
+}
+
+fn fell_back(sight: &Sight<'_>) -> Option<Seen> {
+    if on_tmpfs(sight) {
+        return None;
+    }
+    let bytes = sight.sum(Claim::Direct, Totals::copies);
+    Seen::some(bytes, || {
+        format!("opened with O_DIRECT, {}", sight.row.path.object)
+    })
+}
+
+fn unknown_device(sight: &Sight<'_>) -> Option<Seen> {
+    if !sight.row.is_inferred() {
+        return None;
+    }
+    Seen::some(sight.row.totals().direct, || {
+        format!("direct on {}, not proven to be DMA", sight.row.path.object)
+    })
+}

@@ -1,0 +1,81 @@
+//! Files: copy_file_range and the filesystems that copy by nature.
+
+use super::{Look, Rule, Seen, Sight};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        code: "copy-file-range-copied",
+        says: "copy_file_range found no extents to share and copied through the page cache",
+        evidence: "`copied_in_kernel` in a copy_file_range row",
+        remedy: "both files on one xfs (reflink=1) or btrfs, with offsets on block boundaries",
+        look: Look::Copies(copy_file_range),
+    },
+    Rule {
+        code: "reflinked",
+        says: "The filesystem shared extents: nothing was moved, so nothing could be copied",
+        evidence: "`cloned` in a row; these bytes never make up for copies elsewhere",
+        remedy: "nothing: the first write to either file will move them",
+        look: Look::Notes(reflinked),
+    },
+    Rule {
+        code: "fuse-copied",
+        says: "A filesystem in user space gets its data by copies through /dev/fuse",
+        evidence: "copies in a row whose file is on fuse",
+        remedy: "FUSE passthrough (6.9 and later), splice in the filesystem, or a filesystem in the kernel",
+        look: Look::Copies(fuse),
+    },
+    Rule {
+        code: "overlay-copy-up",
+        says: "overlayfs copies a lower file as a whole when it is first opened for writing",
+        evidence: "`copied_in_kernel`, `recopied` or unattributed copies in rows of overlay",
+        remedy: "put files that are written on a volume, or let the layers be on a filesystem with reflinks",
+        look: Look::Copies(overlay),
+    },
+];
+
+fn copy_file_range(sight: &Sight<'_>) -> Option<Seen> {
+    let path = sight.row.path;
+    if path.op != "copy_file_range" {
+        return None;
+    }
+    Seen::some(path.totals.copied_in_kernel, || {
+        format!("{} shares no extents here", path.object)
+    })
+}
+
+fn reflinked(sight: &Sight<'_>) -> Option<Seen> {
+    let path = sight.row.path;
+    Seen::some(path.totals.cloned, || "extents were shared".to_owned())
+}
+
+fn is_on(object: &str, filesystem: &str) -> bool {
+    object.split("->").any(|end| {
+        end.strip_prefix("file:").is_some_and(|fs| {
+            fs == filesystem
+                || fs
+                    .strip_prefix(filesystem)
+                    .is_some_and(|r| r.starts_with('.'))
+        })
+    })
+}
+
+fn fuse(sight: &Sight<'_>) -> Option<Seen> {
+    let path = sight.row.path;
+    if !is_on(&path.object, "fuse") && !is_on(&path.object, "fuseblk") && path.object != "char:fuse"
+    {
+        return None;
+    }
+    Seen::some(path.totals.copies(), || format!("in {}", path.object))
+}
+
+fn overlay(sight: &Sight<'_>) -> Option<Seen> {
+    let path = sight.row.path;
+    if !is_on(&path.object, "overlay") {
+        return None;
+    }
+    let bytes = path
+        .totals
+        .copied_in_kernel
+        .saturating_add(path.totals.recopied);
+    Seen::some(bytes, || "copied between the layers".to_owned())
+}

@@ -1,0 +1,462 @@
+//! Every rule about rows sees what it is for, on made-up ledgers, and nothing else.
+
+use std::collections::BTreeSet;
+
+use zctrace_common::Claim as Asked;
+
+use super::{Look, all};
+use crate::{
+    claims::{Circumstances, Claim, Effect, Judgement, MIN_BYTES, Verdict, judge},
+    ledger::{Claimed, Path, Process, Snapshot, Totals},
+    output::samples,
+};
+
+const MIB: u64 = 1 << 20;
+
+fn claim() -> Claim {
+    Claim {
+        name: "check".into(),
+        max_copies_per_byte: Some(0.02),
+        max_copies_per_sent_byte: None,
+        max_copies_per_received_byte: None,
+        min_bytes: MIN_BYTES,
+        path: None,
+        accept_inferred: false,
+        allow_encryption: false,
+    }
+}
+
+/// A row: bytes by the names of the ledger's fields.
+fn path(op: &str, object: &str, evidence: &str, numbers: &[(&str, u64)]) -> Path {
+    let mut totals = Totals {
+        ops: 16,
+        ..Totals::default()
+    };
+    for (name, bytes) in numbers {
+        let field = match *name {
+            "copied_to_user" => &mut totals.copied_to_user,
+            "copied_from_user" => &mut totals.copied_from_user,
+            "copied_in_kernel" => &mut totals.copied_in_kernel,
+            "spliced" => &mut totals.spliced,
+            "direct" => &mut totals.direct,
+            "cloned" => &mut totals.cloned,
+            "mapped" => &mut totals.mapped,
+            "synthetic" => &mut totals.synthetic,
+            "deferred" => &mut totals.deferred,
+            "recopied" => &mut totals.recopied,
+            "cow" => &mut totals.cow,
+            "encrypted" => &mut totals.encrypted,
+            _ => panic!("{name}"),
+        };
+        *field = *bytes;
+    }
+    totals.moved = totals.explained_and_unexplained();
+    Path {
+        op: op.into(),
+        object: object.into(),
+        evidence: evidence.into(),
+        by: None,
+        totals,
+    }
+}
+
+fn process(paths: Vec<Path>, asked: &[Asked], device: Option<&str>) -> Process {
+    let claims = paths
+        .iter()
+        .filter(|_| !asked.is_empty())
+        .map(|path| Claimed {
+            op: path.op.clone(),
+            object: path.object.clone(),
+            evidence: path.evidence.clone(),
+            claims: asked.iter().map(|claim| claim.name().into()).collect(),
+            device: device.map(str::to_owned),
+            notifications: 0,
+            totals: path.totals,
+        })
+        .collect();
+    let mut process = Process::from_paths(1, 1, "server".into(), "/".into(), paths);
+    process.claims = claims;
+    process
+}
+
+fn judged(claim: &Claim, processes: Vec<Process>) -> Judgement {
+    let snapshot: Snapshot = samples::with(processes);
+    judge(claim, &snapshot, Circumstances::default())
+}
+
+/// One row, what was asked for there, and what must be said.
+struct Example {
+    row: (&'static str, &'static str, &'static str),
+    numbers: &'static [(&'static str, u64)],
+    asked: &'static [Asked],
+    device: Option<&'static str>,
+    verdict: Verdict,
+    code: &'static str,
+}
+
+const fn example(
+    row: (&'static str, &'static str, &'static str),
+    numbers: &'static [(&'static str, u64)],
+    verdict: Verdict,
+    code: &'static str,
+) -> Example {
+    Example {
+        row,
+        numbers,
+        asked: &[],
+        device: None,
+        verdict,
+        code,
+    }
+}
+
+impl Example {
+    const fn asked(mut self, asked: &'static [Asked]) -> Self {
+        self.asked = asked;
+        self
+    }
+
+    const fn device(mut self, device: &'static str) -> Self {
+        self.device = Some(device);
+        self
+    }
+}
+
+const M: &str = "measured";
+
+const EXAMPLES: &[Example] = &[
+    example(
+        ("send.zerocopy", "tcp", M),
+        &[("spliced", 4 * MIB), ("deferred", 4 * MIB)],
+        Verdict::Fail,
+        "zerocopy-loopback",
+    )
+    .asked(&[Asked::Zerocopy])
+    .device("lo"),
+    example(
+        ("send.zerocopy", "udp", M),
+        &[("spliced", 4 * MIB), ("deferred", 4 * MIB)],
+        Verdict::Fail,
+        "zerocopy-copied-later",
+    )
+    .asked(&[Asked::Zerocopy])
+    .device("tun0"),
+    example(
+        ("send.zerocopy", "tcp", M),
+        &[("spliced", 4 * MIB), ("deferred", 4 * MIB)],
+        Verdict::Fail,
+        "speed-proves-nothing",
+    )
+    .asked(&[Asked::Zerocopy]),
+    example(
+        ("send.zerocopy", "tcp", M),
+        &[("copied_from_user", 4 * MIB)],
+        Verdict::Fail,
+        "zerocopy-flag-ignored",
+    )
+    .asked(&[Asked::Zerocopy, Asked::NoSoZerocopy]),
+    example(
+        ("send.zerocopy", "udp", M),
+        &[("copied_from_user", 4 * MIB)],
+        Verdict::Fail,
+        "zerocopy-no-scatter-gather",
+    )
+    .asked(&[Asked::Zerocopy, Asked::NoScatterGather])
+    .device("eth0"),
+    example(
+        ("send.zerocopy", "udp", M),
+        &[("spliced", 4 * MIB)],
+        Verdict::Pass,
+        "zerocopy-confirmed",
+    )
+    .asked(&[Asked::Zerocopy]),
+    example(
+        ("uring.send_zc", "tcp", M),
+        &[("spliced", 4 * MIB), ("deferred", MIB)],
+        Verdict::Fail,
+        "send-zc-copied",
+    ),
+    example(
+        ("splice", "pipe->file:ext4", M),
+        &[("copied_in_kernel", 4 * MIB)],
+        Verdict::Fail,
+        "splice-into-file",
+    ),
+    example(
+        ("sendfile", "file:proc->tcp", M),
+        &[("copied_in_kernel", 4 * MIB)],
+        Verdict::Fail,
+        "splice-read-copied",
+    ),
+    example(
+        ("splice", "tcp->pipe", M),
+        &[("copied_in_kernel", MIB), ("spliced", 3 * MIB)],
+        Verdict::Fail,
+        "splice-tcp-linear",
+    ),
+    example(
+        ("copy_file_range", "file:ext4->file:ext4", M),
+        &[("copied_in_kernel", 4 * MIB)],
+        Verdict::Fail,
+        "copy-file-range-copied",
+    ),
+    example(
+        ("clone", "file:xfs->file:xfs", M),
+        &[("cloned", 4 * MIB)],
+        Verdict::Pass,
+        "reflinked",
+    ),
+    example(
+        ("read", "file:fuse.sshfs", M),
+        &[("copied_to_user", 4 * MIB)],
+        Verdict::Fail,
+        "fuse-copied",
+    ),
+    example(
+        ("write", "file:overlay", M),
+        &[("copied_from_user", 4 * MIB), ("recopied", 4 * MIB)],
+        Verdict::Fail,
+        "overlay-copy-up",
+    ),
+    example(
+        ("read", "file:tmpfs", M),
+        &[("copied_to_user", 4 * MIB)],
+        Verdict::Fail,
+        "direct-on-tmpfs",
+    )
+    .asked(&[Asked::Direct]),
+    example(
+        ("write", "file:btrfs", M),
+        &[("copied_from_user", 4 * MIB)],
+        Verdict::Fail,
+        "direct-fell-back",
+    )
+    .asked(&[Asked::Direct]),
+    example(
+        ("read", "block", "inferred"),
+        &[("direct", 4 * MIB)],
+        Verdict::Inconclusive,
+        "direct-device-unknown",
+    )
+    .asked(&[Asked::Direct]),
+    example(
+        ("fault.cow", "anon", M),
+        &[("cow", 4 * MIB)],
+        Verdict::Fail,
+        "copy-on-write",
+    ),
+    example(
+        ("recv.zerocopy", "tcp", M),
+        &[("mapped", 4 * MIB), ("copied_to_user", MIB)],
+        Verdict::Fail,
+        "receive-unaligned",
+    ),
+    example(
+        ("recv", "socket:xdp", M),
+        &[("copied_to_user", 4 * MIB)],
+        Verdict::Fail,
+        "xdp-copy-mode",
+    ),
+    example(
+        ("sendfile", "file:ext4->tcp", M),
+        &[("spliced", 4 * MIB), ("encrypted", 4 * MIB)],
+        Verdict::Fail,
+        "ktls-software",
+    )
+    .asked(&[Asked::Tls]),
+];
+
+#[test]
+fn every_rule_about_rows_sees_its_example() {
+    let mut seen = BTreeSet::from(["gift-ignored"]);
+    for example in EXAMPLES {
+        let (op, object, evidence) = example.row;
+        let row = path(op, object, evidence, example.numbers);
+        let judgement = judged(
+            &claim(),
+            vec![process(vec![row], example.asked, example.device)],
+        );
+        let codes: Vec<_> = judgement.reasons.iter().map(|r| r.code.as_str()).collect();
+        assert!(codes.contains(&example.code), "{op} {object}: {codes:?}");
+        assert_eq!(
+            judgement.verdict, example.verdict,
+            "{op} {object}: {codes:?}"
+        );
+        // What a rule explains is not left over as unexplained copies.
+        assert!(
+            !codes.contains(&"above-limit") || example.code == "overlay-copy-up",
+            "{codes:?}"
+        );
+        if let Some(device) = example.device.filter(|device| *device != "lo") {
+            let named = judgement
+                .reasons
+                .iter()
+                .any(|r| r.evidence.contains(device));
+            assert!(named, "{:?}", judgement.reasons);
+        }
+        seen.insert(example.code);
+    }
+    for rule in all() {
+        if matches!(rule.look, Look::Copies(_) | Look::Notes(_)) {
+            assert!(seen.contains(rule.code), "{} has no example", rule.code);
+        }
+    }
+}
+
+#[test]
+fn reading_a_pipe_that_got_gifts_copies() {
+    let judgement = judged(
+        &claim(),
+        vec![
+            process(
+                vec![path("vmsplice", "pipe", M, &[("spliced", 4 * MIB)])],
+                &[Asked::Gift],
+                None,
+            ),
+            process(
+                vec![path("read", "pipe", M, &[("copied_to_user", 4 * MIB)])],
+                &[],
+                None,
+            ),
+        ],
+    );
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    assert_eq!(judgement.reasons[0].code, "gift-ignored");
+}
+
+#[test]
+fn a_pass_of_the_cipher_can_be_allowed() {
+    let row = || {
+        let numbers = [("spliced", 4 * MIB), ("encrypted", 4 * MIB)];
+        let row = path("sendfile", "file:ext4->tcp", M, &numbers);
+        vec![process(vec![row], &[], None)]
+    };
+    assert_eq!(judged(&claim(), row()).verdict, Verdict::Fail);
+    let allowed = Claim {
+        allow_encryption: true,
+        ..claim()
+    };
+    assert_eq!(judged(&allowed, row()).verdict, Verdict::Pass);
+}
+
+#[test]
+fn a_device_that_may_copy_is_never_accepted() {
+    let accepting = Claim {
+        accept_inferred: true,
+        ..claim()
+    };
+    let row = path("read", "file:ext4", "inferred", &[("direct", 64 * MIB)]);
+    let judgement = judged(&accepting, vec![process(vec![row], &[], None)]);
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    let row = path(
+        "sendfile",
+        "file:ext4->tcp",
+        "inferred",
+        &[("spliced", 64 * MIB)],
+    );
+    let judgement = judged(&accepting, vec![process(vec![row], &[], None)]);
+    assert_eq!(judgement.verdict, Verdict::Pass);
+    assert!(judgement.rests_on_inferred);
+}
+
+/// Sixty processes, of which each alone would be too small, and two of which copy.
+#[test]
+fn small_rows_do_not_hide_behind_each_other() {
+    let mut processes = Vec::new();
+    for index in 0..60 {
+        let row = if index < 2 {
+            path("write", "tcp", M, &[("copied_from_user", MIB - 1)])
+        } else {
+            path("sendfile", "file:ext4->tcp", M, &[("spliced", MIB - 1)])
+        };
+        processes.push(process(vec![row], &[], None));
+    }
+    let judgement = judged(
+        &Claim {
+            max_copies_per_byte: Some(0.1),
+            ..claim()
+        },
+        processes,
+    );
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    let diluted = judgement.reasons.iter().find(|r| r.code == "diluted");
+    assert_eq!(diluted.map(|r| r.effect), Some(Effect::Explains));
+}
+
+/// Ten gigabytes by sendfile do not excuse sixteen megabytes by read and write.
+#[test]
+fn what_was_sent_by_reference_excuses_no_copies() {
+    let sent = Claim {
+        max_copies_per_byte: None,
+        max_copies_per_sent_byte: Some(1.05),
+        ..claim()
+    };
+    let by_reference = || path("sendfile", "file:ext4->tcp", M, &[("spliced", 10 << 30)]);
+    let paths = vec![
+        by_reference(),
+        path("read", "file:ext4", M, &[("copied_to_user", 16 * MIB)]),
+        path("write", "tcp", M, &[("copied_from_user", 16 * MIB)]),
+    ];
+    let judgement = judged(&sent, vec![process(paths, &[], None)]);
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    assert_eq!(
+        judged(&sent, vec![process(vec![by_reference()], &[], None)]).verdict,
+        Verdict::Pass
+    );
+}
+
+/// A pipe between two processes does not either.
+#[test]
+fn a_process_that_copies_for_another_is_not_left_out() {
+    let sent = Claim {
+        max_copies_per_byte: None,
+        max_copies_per_sent_byte: Some(0.02),
+        ..claim()
+    };
+    let reader = process(
+        vec![
+            path("read", "file:ext4", M, &[("copied_to_user", 64 * MIB)]),
+            path("write", "pipe", M, &[("copied_from_user", 64 * MIB)]),
+        ],
+        &[],
+        None,
+    );
+    let sender = process(
+        vec![path("splice", "pipe->tcp", M, &[("spliced", 64 * MIB)])],
+        &[],
+        None,
+    );
+    let judgement = judged(&sent, vec![reader, sender]);
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    let codes: Vec<_> = judgement.reasons.iter().map(|r| r.code.as_str()).collect();
+    assert!(codes.contains(&"copies-without-moves"), "{codes:?}");
+}
+
+/// Not in one row, and not among rows too small to be judged alone.
+#[test]
+fn what_nothing_carried_is_nothing_to_count_copies_over() {
+    for (op, object, class) in [
+        ("copy_file_range", "file:btrfs->file:btrfs", "cloned"),
+        ("read", "file:tmpfs", "synthetic"),
+    ] {
+        let numbers = [(class, 10 << 30), ("copied_in_kernel", 16 * MIB)];
+        let row = path(op, object, M, &numbers);
+        let judgement = judged(&claim(), vec![process(vec![row], &[], None)]);
+        assert_eq!(judgement.verdict, Verdict::Fail, "{class}");
+    }
+    for (op, class) in [
+        ("clone", "cloned"),
+        ("fault.map", "mapped"),
+        ("read", "synthetic"),
+    ] {
+        // Each of another object, so that they are not judged with their like.
+        let mut rows: Vec<_> = (0..100)
+            .map(|index| path(op, &format!("file:fs{index}"), M, &[(class, MIB - 1)]))
+            .collect();
+        for object in ["tcp", "udp"] {
+            rows.push(path("write", object, M, &[("copied_from_user", MIB - 1)]));
+        }
+        let judgement = judged(&claim(), vec![process(rows, &[], None)]);
+        assert_eq!(judgement.verdict, Verdict::Fail, "{class}");
+    }
+}

@@ -1,0 +1,227 @@
+//! The rules: one small object each, with a stable code, what it looks for and what helps.
+//!
+//! A row's rules explain its bytes; they are asked only after the numbers have been judged. The
+//! state's rules stand against a PASS. The others are what the numbers themselves say.
+
+mod direct;
+mod file;
+mod memory;
+mod number;
+mod receive;
+mod send;
+mod splice;
+mod state;
+mod transform;
+
+pub(crate) use number::{
+    ABOVE_LIMIT, COPIES_WITHOUT_MOVES, DILUTED, INFERRED, TOO_FEW_BYTES, UNEXPLAINED,
+};
+
+use zctrace_common::Claim as Claimed;
+
+pub(crate) use direct::DEVICE_UNKNOWN;
+pub(crate) use state::{PROBES_MISSING, unattributed};
+pub(crate) use transform::KTLS;
+
+use super::{
+    Circumstances, Claim,
+    portion::Row,
+    reason::{Effect, Reason, RowName},
+};
+use crate::{
+    ledger::{self, Snapshot, Totals},
+    output::escape::printable,
+};
+
+/// A rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// Its name, for ever.
+    pub code: &'static str,
+    /// What happens, in a sentence.
+    pub says: &'static str,
+    /// What it looks for.
+    pub evidence: &'static str,
+    /// What to change.
+    pub remedy: &'static str,
+    /// How it looks.
+    pub(crate) look: Look,
+}
+
+/// Where a rule looks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Look {
+    /// At a row: it says how bytes were copied.
+    Copies(fn(&Sight<'_>) -> Option<Seen>),
+    /// At a row: it says how bytes went without a copy, or what is easily misunderstood.
+    Notes(fn(&Sight<'_>) -> Option<Seen>),
+    /// At the measurement: it stands against a PASS.
+    State(fn(&State<'_>) -> Option<Seen>),
+    /// It is what the judging itself finds.
+    Numbers,
+}
+
+/// A row, and what is around it.
+pub(crate) struct Sight<'a> {
+    pub(crate) row: &'a Row<'a>,
+    pub(crate) snapshot: &'a Snapshot,
+}
+
+impl Sight<'_> {
+    /// The parts of the row for which this was asked, or seen.
+    fn claimed(&self, claim: Claimed) -> impl Iterator<Item = &ledger::Claimed> {
+        let path = self.row.path;
+        self.row.process.claims.iter().filter(move |part| {
+            part.op == path.op
+                && part.object == path.object
+                && part.claims.iter().any(|name| name == claim.name())
+        })
+    }
+
+    /// The sum of a number over those parts.
+    fn sum(&self, claim: Claimed, number: impl Fn(&Totals) -> u64) -> u64 {
+        self.claimed(claim)
+            .fold(0, |sum, part| sum.saturating_add(number(&part.totals)))
+    }
+
+    /// The device that they met.
+    fn device(&self, claim: Claimed) -> Option<String> {
+        self.claimed(claim)
+            .find_map(|part| part.device.as_deref().map(printable))
+    }
+}
+
+/// A measurement.
+pub(crate) struct State<'a> {
+    pub(crate) claim: &'a Claim,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) circumstances: Circumstances,
+}
+
+/// What a rule saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) bytes: u64,
+    pub(crate) text: String,
+}
+
+impl Seen {
+    /// `bytes` of them, if there are any.
+    fn some(bytes: u64, text: impl FnOnce() -> String) -> Option<Self> {
+        (bytes > 0).then(|| Self {
+            bytes,
+            text: text(),
+        })
+    }
+}
+
+impl Rule {
+    /// What it has to say.
+    pub(crate) fn reason(
+        &self,
+        claim: &Claim,
+        effect: Effect,
+        row: Option<&Row<'_>>,
+        seen: Seen,
+    ) -> Reason {
+        Reason {
+            code: self.code.to_owned(),
+            claim: claim.name.clone(),
+            effect,
+            row: row.map(RowName::from),
+            bytes: seen.bytes,
+            evidence: seen.text,
+            remedy: self.remedy.to_owned(),
+        }
+    }
+}
+
+/// Every rule.
+pub fn all() -> impl Iterator<Item = &'static Rule> {
+    [
+        send::RULES,
+        splice::RULES,
+        file::RULES,
+        direct::RULES,
+        memory::RULES,
+        receive::RULES,
+        transform::RULES,
+        number::RULES,
+        state::RULES,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The rule with this code.
+#[must_use]
+pub fn find(code: &str) -> Option<&'static Rule> {
+    all().find(|rule| rule.code == code)
+}
+
+/// What the rules say about how bytes of this row were copied.
+pub(crate) fn copies(sight: &Sight<'_>) -> Vec<(&'static Rule, Seen)> {
+    all()
+        .filter_map(|rule| match rule.look {
+            Look::Copies(look) => Some((rule, look(sight)?)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// What else they say about it.
+pub(crate) fn notes(sight: &Sight<'_>) -> Vec<(&'static Rule, Seen)> {
+    all()
+        .filter_map(|rule| match rule.look {
+            Look::Notes(look) => Some((rule, look(sight)?)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The rules about the measurement.
+pub(crate) fn of_state() -> impl Iterator<Item = (&'static Rule, fn(&State<'_>) -> Option<Seen>)> {
+    all().filter_map(|rule| match rule.look {
+        Look::State(look) => Some((rule, look)),
+        _ => None,
+    })
+}
+
+/// The two ends of an object such as `file:ext4->tcp`.
+fn ends(object: &str) -> Option<(&str, &str)> {
+    object.split_once("->")
+}
+
+/// Whether bytes of it are on a filesystem or a block device.
+fn is_stored(end: &str) -> bool {
+    end.starts_with("file:") || end == "block"
+}
+
+#[cfg(test)]
+mod made_up;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_every_rule_says_what_helps() {
+        let mut codes = BTreeSet::new();
+        for rule in all() {
+            assert!(codes.insert(rule.code), "{} twice", rule.code);
+            assert!(
+                rule.code
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
+                "{}",
+                rule.code
+            );
+            for text in [rule.says, rule.evidence, rule.remedy] {
+                assert!(text.len() > 10, "{}: {text}", rule.code);
+                assert!(!text.ends_with('.'), "{}: {text}", rule.code);
+            }
+        }
+    }
+}

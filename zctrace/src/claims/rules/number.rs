@@ -1,0 +1,60 @@
+//! What the numbers themselves say.
+
+use super::{Look, Rule};
+
+pub(crate) const ABOVE_LIMIT: Rule = Rule {
+    code: "above-limit",
+    says: "A CPU copied more of these bytes than the limit allows",
+    evidence: "copies over moved bytes of a row, where no other rule knows how they came about",
+    remedy: "`zctrace explain` of the operation tells which other one copies less",
+    look: Look::Numbers,
+};
+
+pub(crate) const COPIES_WITHOUT_MOVES: Rule = Rule {
+    code: "copies-without-moves",
+    says: "Bytes were copied and nothing was moved that they could be counted over",
+    evidence: "copies in rows that moved, sent or received nothing",
+    remedy: "what was copied is in the row; --path judges another path alone",
+    look: Look::Numbers,
+};
+
+pub(crate) const DILUTED: Rule = Rule {
+    code: "diluted",
+    says: "The total looks fine only because rows without copies hide those with copies",
+    evidence: "the total is within the limit and a row is not",
+    remedy: "judge rows, not totals, as is done here; --path judges one path alone",
+    look: Look::Numbers,
+};
+
+pub(crate) const UNEXPLAINED: Rule = Rule {
+    code: "too-much-unexplained",
+    says: "Too many bytes were moved in a way that no probe saw: they may have been copied",
+    evidence: "copies are within the limit, copies and `unexplained` together are not",
+    remedy: "`zctrace doctor` tells which probe is missing and how to get it",
+    look: Look::Numbers,
+};
+
+pub(crate) const INFERRED: Rule = Rule {
+    code: "only-inferred",
+    says: "That these bytes were not copied was concluded from the call, not seen",
+    evidence: "rows with the evidence `inferred` hold only if the conclusion is right",
+    remedy: "use a kernel that lets functions be traced (`zctrace doctor`), or accept conclusions with --accept-inferred",
+    look: Look::Numbers,
+};
+
+pub(crate) const TOO_FEW_BYTES: Rule = Rule {
+    code: "too-few-bytes",
+    says: "Too few bytes were carried to say anything",
+    evidence: "no row, and not all of them together, has --min-bytes; shared extents count, mapped libraries and made-up bytes do not",
+    remedy: "measure longer or under load, name the target and --path that move the bytes, or lower --min-bytes",
+    look: Look::Numbers,
+};
+
+pub(super) const RULES: &[Rule] = &[
+    ABOVE_LIMIT,
+    COPIES_WITHOUT_MOVES,
+    DILUTED,
+    UNEXPLAINED,
+    INFERRED,
+    TOO_FEW_BYTES,
+];

@@ -1,0 +1,96 @@
+//! sendfile and splice.
+
+use super::{Look, Rule, Seen, Sight, ends, is_stored};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        code: "splice-into-file",
+        says: "sendfile or splice into a file copies every byte into its page cache",
+        evidence: "`copied_in_kernel` in a splice or sendfile row whose sink is a file",
+        remedy: "copy_file_range on a filesystem that shares extents (xfs, btrfs), or O_DIRECT",
+        look: Look::Copies(into_file),
+    },
+    Rule {
+        code: "splice-read-copied",
+        says: "The source cannot give references, so its bytes are first read into fresh pages",
+        evidence: "`copied_in_kernel` or `recopied` in a splice or sendfile row whose source is a file or device",
+        remedy: "keep the data on a filesystem whose splice_read passes its page cache on (ext4, xfs, btrfs, tmpfs)",
+        look: Look::Copies(splice_read),
+    },
+    Rule {
+        code: "splice-tcp-linear",
+        says: "splice from TCP copies the linear part of each packet; small packets have nothing else",
+        evidence: "`copied_in_kernel` in a splice row from tcp",
+        remedy: "larger packets (jumbo frames, GRO) and a device that splits header and data",
+        look: Look::Copies(from_tcp),
+    },
+    Rule {
+        code: "gift-ignored",
+        says: "SPLICE_F_GIFT and SPLICE_F_MOVE change nothing: whoever reads the pipe copies",
+        evidence: "`copied_to_user` in reads of a pipe while pages were vmspliced into one",
+        remedy: "splice the pipe on to a socket or another pipe instead of reading it, or share memory",
+        look: Look::Copies(gift),
+    },
+];
+
+fn is_splice(op: &str) -> bool {
+    matches!(op, "sendfile" | "splice" | "uring.splice")
+}
+
+fn into_file(sight: &Sight<'_>) -> Option<Seen> {
+    let path = sight.row.path;
+    let (_, sink) = ends(&path.object)?;
+    if !is_splice(&path.op) || !is_stored(sink) {
+        return None;
+    }
+    Seen::some(path.totals.copied_in_kernel, || {
+        format!("copied into the page cache of {sink}")
+    })
+}
+
+fn splice_read(sight: &Sight<'_>) -> Option<Seen> {
+    let path = sight.row.path;
+    let (source, sink) = ends(&path.object)?;
+    if !is_splice(&path.op) || !(is_stored(source) || source.starts_with("char:")) {
+        return None;
+    }
+    // Into a file, the copy that every such splice makes is another rule's.
+    let bytes = if is_stored(sink) {
+        path.totals.recopied
+    } else {
+        path.totals
+            .copied_in_kernel
+            .saturating_add(path.totals.recopied)
+    };
+    Seen::some(bytes, || format!("{source} was read into fresh pages"))
+}
+
+fn from_tcp(sight: &Sight<'_>) -> Option<Seen> {
+    let path = sight.row.path;
+    let (source, _) = ends(&path.object)?;
+    if !is_splice(&path.op) || source != "tcp" {
+        return None;
+    }
+    Seen::some(path.totals.copied_in_kernel, || {
+        "in the linear parts of packets".to_owned()
+    })
+}
+
+fn gift(sight: &Sight<'_>) -> Option<Seen> {
+    let path = sight.row.path;
+    if path.object != "pipe" || path.totals.copied_to_user == 0 {
+        return None;
+    }
+    let gave = sight.snapshot.processes.iter().find(|process| {
+        process
+            .paths
+            .iter()
+            .any(|path| path.op == "vmsplice" && path.totals.spliced > 0)
+    })?;
+    Seen::some(path.totals.copied_to_user, || {
+        format!(
+            "read from a pipe; {} had vmspliced pages into one",
+            gave.comm
+        )
+    })
+}

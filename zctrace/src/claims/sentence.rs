@@ -1,0 +1,114 @@
+//! The verdict in one sentence, for somebody else's report.
+
+use super::{Judged, Judgement, Outcome, Verdict, reason::Effect};
+use crate::{
+    ledger::{Snapshot, Target, TargetKind},
+    output::{bytes::bytes, escape::printable},
+};
+
+impl Judgement {
+    /// A sentence that says what was claimed, what was seen, where and how.
+    #[must_use]
+    pub fn sentence(&self, stat: &Snapshot) -> String {
+        let limits: Vec<_> = self
+            .claim
+            .limits()
+            .map(|(measure, limit)| format!("at most {limit} {}", measure.words()))
+            .collect();
+        let path = match &self.claim.path {
+            Some(path) => format!(" of {path}"),
+            None => String::new(),
+        };
+        let what = format!("{}{path}", limits.join(" and "));
+        format!(
+            "{}: {}: {what}: {} (zctrace {}, Linux {}, {} backend, {}, {:.1} s from {}).",
+            self.verdict.word(),
+            printable(&self.claim.name),
+            self.finding(),
+            env!("CARGO_PKG_VERSION"),
+            printable(&stat.kernel),
+            printable(&stat.backend),
+            target(&stat.target),
+            seconds(stat.duration_ns),
+            printable(&stat.started_at),
+        )
+    }
+
+    fn finding(&self) -> String {
+        let worst = self.judged.first();
+        match (self.verdict, worst) {
+            (Verdict::Fail, Some(judged)) if judged.outcome == Outcome::Broken => {
+                let ratio = match judged.ratio {
+                    Some(_) => format!("{:.2} {}", copies(judged), judged.measure.words()),
+                    None => "and nothing to count them over".into(),
+                };
+                format!(
+                    "{} copied {} for {}, {ratio}",
+                    judged.what,
+                    bytes(judged.copied),
+                    bytes(judged.bytes),
+                ) + if judged.inferred {
+                    ", as far as it was concluded from the calls"
+                } else {
+                    ", measured"
+                }
+            }
+            (Verdict::Pass, Some(judged)) => {
+                let how = if self.rests_on_inferred {
+                    "as far as it was concluded from the calls"
+                } else {
+                    "measured"
+                };
+                let closest = self
+                    .judged
+                    .iter()
+                    .filter_map(|judged| judged.ratio)
+                    .fold(0.0, f64::max);
+                let bytes = bytes(
+                    self.judged
+                        .iter()
+                        .map(|judged| judged.bytes)
+                        .max()
+                        .unwrap_or(judged.bytes),
+                );
+                format!(
+                    "{closest:.4} at most in anything judged, over {bytes} in the largest, {how}"
+                )
+            }
+            _ => {
+                let why = self
+                    .reasons
+                    .iter()
+                    .filter(|reason| reason.effect == Effect::Forbids)
+                    .min_by_key(|reason| reason.code != "command-failed")
+                    .map(|reason| format!("{} ({})", reason.code, printable(&reason.evidence)));
+                why.unwrap_or_else(|| "nothing was judged".into())
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a ratio for people; 2^53 bytes are exact"
+)]
+fn copies(judged: &Judged) -> f64 {
+    judged.copied as f64 / judged.bytes as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a tenth of a second for people")]
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}
+
+fn target(target: &Target) -> String {
+    let value = printable(&target.value);
+    match target.kind {
+        TargetKind::Command => format!("command `{value}`"),
+        TargetKind::Pid => format!("process {value}"),
+        TargetKind::Comm => format!("processes called {value}"),
+        TargetKind::Cgroup => format!("cgroup {value}"),
+        TargetKind::Port => format!("port {value}"),
+        TargetKind::System => "the whole machine".to_owned(),
+    }
+}

@@ -1,0 +1,53 @@
+//! What stands against a PASS whatever the rows say.
+
+use super::{
+    Claim,
+    reason::{Effect, Reason},
+    rules::{self, State},
+};
+use crate::ledger::Snapshot;
+
+/// How the measurement went, beyond what the ledger says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Circumstances {
+    /// The command was ended because the time was up, so how it ended does not count.
+    pub cut_short: bool,
+    /// The wait for the command was given up while it still ran.
+    pub abandoned: bool,
+    /// Of the operations in flight, those that only wait for input: they have copied nothing.
+    pub waiting: u64,
+    /// How the command ended does not matter.
+    pub ignore_command_status: bool,
+}
+
+impl Circumstances {
+    /// Whether a command failed, or was not seen to end.
+    pub(crate) fn command_failed(self, snapshot: &Snapshot) -> bool {
+        if self.abandoned {
+            return true;
+        }
+        let failed = snapshot
+            .exit_status
+            .is_some_and(|status| status.code != Some(0));
+        failed && !self.cut_short && !self.ignore_command_status
+    }
+}
+
+/// Every reason that there cannot be a PASS.
+pub(crate) fn against(
+    claim: &Claim,
+    snapshot: &Snapshot,
+    circumstances: Circumstances,
+) -> Vec<Reason> {
+    let state = State {
+        claim,
+        snapshot,
+        circumstances,
+    };
+    rules::of_state()
+        .filter_map(|(rule, look)| {
+            let seen = look(&state)?;
+            Some(rule.reason(claim, Effect::Forbids, None, seen))
+        })
+        .collect()
+}

@@ -1,0 +1,467 @@
+//! Every known way in which "zero-copy" is not: what is claimed, what a measurement of it must say,
+//! and the traffic that shows it. The documentation's table and the tests are made of this.
+
+use super::{Claim, MIN_BYTES, Verdict};
+
+/// A claim that people make, and the truth.
+#[derive(Clone, Copy, Debug)]
+pub struct Line {
+    /// What is claimed or done.
+    pub claim: &'static str,
+    /// What really happens.
+    pub truth: &'static str,
+    /// The rules that say so.
+    pub codes: &'static [&'static str],
+    /// Measurements that show it; none where the rules are tested on made-up ledgers only.
+    pub cases: &'static [Case],
+}
+
+/// Traffic and what must be said about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// A family of `zctrace traffic`.
+    pub traffic: &'static str,
+    /// Whose rows are judged: empty for the main process, else its role.
+    pub process: &'static str,
+    /// The claim's `path`.
+    pub path: Option<&'static str>,
+    /// The claim's limit of copies per byte.
+    pub limit: f64,
+    /// The claim's `min_bytes`.
+    pub min_bytes: u64,
+    /// On Linux 6.1, functions.
+    pub linux_6_1: Expected,
+    /// On Linux 6.12, functions.
+    pub linux_6_12: Expected,
+    /// On Linux 7.2, functions.
+    pub linux_7_2: Expected,
+    /// On any kernel that allows tracepoints only.
+    pub tracepoints: Expected,
+}
+
+/// What must be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// This verdict, with a reason of this code.
+    Says(Verdict, &'static str),
+    /// The kernel cannot do it, so the traffic is skipped.
+    Refuses,
+}
+
+use Expected::{Refuses, Says};
+use Verdict::{Fail, Inconclusive, Pass};
+
+impl Case {
+    const fn of(traffic: &'static str, functions: Expected, tracepoints: Expected) -> Self {
+        Self {
+            traffic,
+            process: "",
+            path: None,
+            limit: 0.02,
+            min_bytes: MIN_BYTES,
+            linux_6_1: functions,
+            linux_6_12: functions,
+            linux_7_2: functions,
+            tracepoints,
+        }
+    }
+
+    const fn path(mut self, path: &'static str) -> Self {
+        self.path = Some(path);
+        self
+    }
+
+    const fn limit(mut self, limit: f64) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    const fn min_bytes(mut self, min_bytes: u64) -> Self {
+        self.min_bytes = min_bytes;
+        self
+    }
+
+    const fn on_6_1(mut self, expected: Expected) -> Self {
+        self.linux_6_1 = expected;
+        self
+    }
+
+    /// The claim that is judged.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        Claim {
+            name: self.traffic.into(),
+            max_copies_per_byte: Some(self.limit),
+            max_copies_per_sent_byte: None,
+            max_copies_per_received_byte: None,
+            min_bytes: self.min_bytes,
+            path: self.path.map(str::to_owned),
+            accept_inferred: false,
+            allow_encryption: false,
+        }
+    }
+
+    /// What must be said on this kernel by this backend; `None` where the table does not tell.
+    #[must_use]
+    pub fn expected(&self, kernel: &str, backend: &str) -> Option<Expected> {
+        if backend == "tracepoints" {
+            return Some(self.tracepoints);
+        }
+        let mut numbers = kernel.split(['.', '-', '+']);
+        match (numbers.next()?, numbers.next()?) {
+            ("6", "1") => Some(self.linux_6_1),
+            ("6", "12") => Some(self.linux_6_12),
+            ("7", "2") => Some(self.linux_7_2),
+            _ => None,
+        }
+    }
+}
+
+/// A send with MSG_ZEROCOPY.
+const SEND_ZEROCOPY: &str = "send.zerocopy";
+/// Small enough for what procfs has to give.
+const SMALL: u64 = 1000;
+
+/// The table.
+pub const LINES: &[Line] = &[
+    Line {
+        claim: "read and write are what everybody compares with",
+        truth: "a copy each",
+        codes: &["above-limit"],
+        cases: &[
+            Case::of(
+                "demo-read-write",
+                Says(Fail, "above-limit"),
+                Says(Fail, "above-limit"),
+            ),
+            Case::of("tcp", Says(Fail, "above-limit"), Says(Fail, "above-limit")),
+        ],
+    },
+    Line {
+        claim: "sendfile to a socket",
+        truth: "by reference to the page cache",
+        codes: &["only-inferred"],
+        cases: &[Case::of(
+            "sendfile-tcp",
+            // Nothing needs to be said about it.
+            Says(Pass, ""),
+            Says(Inconclusive, "only-inferred"),
+        )
+        .path("sendfile")],
+    },
+    Line {
+        claim: "MSG_ZEROCOPY over loopback",
+        truth: "every byte is copied later, the notification says COPIED",
+        codes: &["zerocopy-loopback", "zerocopy-copied-later"],
+        cases: &[
+            Case::of(
+                "zc-tcp",
+                Says(Fail, "zerocopy-loopback"),
+                Says(Fail, "zerocopy-copied-later"),
+            )
+            .path(SEND_ZEROCOPY),
+            Case::of(
+                "zc-udp",
+                Says(Fail, "zerocopy-loopback"),
+                Says(Fail, "zerocopy-copied-later"),
+            )
+            .path(SEND_ZEROCOPY),
+        ],
+    },
+    Line {
+        claim: "MSG_ZEROCOPY without SO_ZEROCOPY",
+        truth: "the flag is ignored, copied, no notification",
+        codes: &["zerocopy-flag-ignored"],
+        cases: &[Case::of(
+            "zc-tcp-off",
+            Says(Fail, "zerocopy-flag-ignored"),
+            Says(Fail, "zerocopy-flag-ignored"),
+        )
+        .path(SEND_ZEROCOPY)],
+    },
+    Line {
+        claim: "MSG_ZEROCOPY, UDP over veth to a destination outside the host",
+        truth: "truly zero-copy",
+        codes: &["zerocopy-confirmed"],
+        cases: &[Case::of(
+            "zc-udp-out",
+            Says(Pass, "zerocopy-confirmed"),
+            Says(Inconclusive, "too-much-unexplained"),
+        )
+        .path(SEND_ZEROCOPY)],
+    },
+    Line {
+        claim: "the same with scatter-gather off",
+        truth: "copied; the reason names the device",
+        codes: &["zerocopy-no-scatter-gather"],
+        cases: &[Case::of(
+            "zc-udp-nosg",
+            Says(Fail, "zerocopy-no-scatter-gather"),
+            Says(Fail, "zerocopy-no-scatter-gather"),
+        )
+        .path(SEND_ZEROCOPY)],
+    },
+    Line {
+        claim: "MSG_ZEROCOPY made the benchmark faster",
+        truth: "proves nothing: on loopback it is often faster and fully copied",
+        codes: &["speed-proves-nothing"],
+        cases: &[Case::of(
+            "zc-tcp",
+            Says(Fail, "speed-proves-nothing"),
+            Says(Fail, "speed-proves-nothing"),
+        )
+        .path(SEND_ZEROCOPY)],
+    },
+    Line {
+        claim: "TCP_ZEROCOPY_RECEIVE",
+        truth: "unaligned tails are copied",
+        codes: &["receive-unaligned"],
+        cases: &[Case::of(
+            "zc-receive",
+            Says(Fail, "receive-unaligned"),
+            Says(Fail, "receive-unaligned"),
+        )
+        .path("recv.zerocopy")
+        .limit(0.0)],
+    },
+    Line {
+        claim: "sendfile or splice, file to file",
+        truth: "copied once in the kernel",
+        codes: &["splice-into-file"],
+        cases: &[
+            Case::of(
+                "sendfile-file",
+                Says(Fail, "splice-into-file"),
+                Says(Fail, "splice-into-file"),
+            )
+            .path("sendfile"),
+            Case::of(
+                "splice-pipe-ext4",
+                Says(Fail, "splice-into-file"),
+                Says(Fail, "splice-into-file"),
+            )
+            .path("splice"),
+        ],
+    },
+    Line {
+        claim: "copy_file_range on ext4, tmpfs",
+        truth: "copied through the page cache",
+        codes: &["copy-file-range-copied"],
+        cases: &[
+            Case::of(
+                "copy-ext4",
+                Says(Fail, "copy-file-range-copied"),
+                Says(Fail, "copy-file-range-copied"),
+            )
+            .path("copy_file_range"),
+            Case::of(
+                "copy-tmpfs",
+                Says(Fail, "copy-file-range-copied"),
+                Says(Fail, "copy-file-range-copied"),
+            )
+            .path("copy_file_range"),
+        ],
+    },
+    Line {
+        claim: "copy_file_range on btrfs, xfs",
+        truth: "extents are shared, nothing is moved",
+        codes: &["reflinked"],
+        cases: &[
+            Case::of(
+                "copy-xfs",
+                Says(Pass, "reflinked"),
+                Says(Inconclusive, "too-much-unexplained"),
+            )
+            .path("copy_file_range"),
+            Case::of(
+                "copy-btrfs",
+                Says(Pass, "reflinked"),
+                Says(Inconclusive, "too-much-unexplained"),
+            )
+            .path("copy_file_range"),
+        ],
+    },
+    Line {
+        claim: "splice from a source without splice_read",
+        truth: "read into fresh pages",
+        codes: &["splice-read-copied"],
+        cases: &[Case::of(
+            "sendfile-proc-tcp",
+            Says(Fail, "splice-read-copied"),
+            Says(Inconclusive, "too-much-unexplained"),
+        )
+        .path("sendfile")
+        .min_bytes(SMALL)],
+    },
+    Line {
+        claim: "O_DIRECT on tmpfs",
+        truth: "refused before 6.6, accepted and always copied since",
+        codes: &["direct-on-tmpfs"],
+        cases: &[Case::of(
+            "direct-tmpfs",
+            Says(Fail, "direct-on-tmpfs"),
+            Says(Fail, "direct-on-tmpfs"),
+        )
+        .on_6_1(Refuses)],
+    },
+    Line {
+        claim: "O_DIRECT on loop, brd, zram, dm-crypt",
+        truth: "the page cache is bypassed, and a CPU copies below",
+        codes: &["direct-device-unknown"],
+        cases: &[Case::of(
+            "direct-ext4",
+            Says(Inconclusive, "direct-device-unknown"),
+            Says(Inconclusive, "direct-device-unknown"),
+        )
+        .path("read")],
+    },
+    Line {
+        claim: "vmsplice with SPLICE_F_GIFT, splice with SPLICE_F_MOVE",
+        truth: "reading the pipe copies",
+        codes: &["gift-ignored"],
+        cases: &[Case::of(
+            "vmsplice-gift",
+            Says(Fail, "gift-ignored"),
+            Says(Fail, "gift-ignored"),
+        )],
+    },
+    Line {
+        claim: "mmap with MAP_PRIVATE, fork",
+        truth: "copied at the first write, 4 KiB a page",
+        codes: &["copy-on-write"],
+        cases: &[
+            Case::of(
+                "fault-cow-ext4",
+                Says(Fail, "copy-on-write"),
+                Says(Inconclusive, "probes-missing"),
+            )
+            .path("fault.cow"),
+            Case::of(
+                "fault-fork-parent",
+                Says(Fail, "copy-on-write"),
+                Says(Inconclusive, "probes-missing"),
+            )
+            .path("fault.cow"),
+        ],
+    },
+    Line {
+        claim: "a process whose copies per byte are few",
+        truth: "diluted by reflinks, mapped libraries and pipe hops: rows are judged, not totals",
+        codes: &["diluted"],
+        cases: &[Case::of(
+            // As many bytes by reference as by copies.
+            "sendfile-tcp",
+            Says(Fail, "diluted"),
+            Says(Fail, "diluted"),
+        )
+        .limit(0.9)],
+    },
+    Line {
+        claim: "MSG_ZEROCOPY with a packet capture, tun or TX time stamps on the path",
+        truth: "copied when the packet is handed to them",
+        codes: &["zerocopy-copied-later"],
+        cases: &[],
+    },
+    Line {
+        claim: "queued zero-copy sends when tracing stops",
+        truth: "may still be copied",
+        codes: &["zerocopy-pending"],
+        cases: &[],
+    },
+    Line {
+        claim: "io_uring's SEND_ZC",
+        truth: "copied like MSG_ZEROCOPY; the application is told only if it asks",
+        codes: &["send-zc-copied"],
+        cases: &[],
+    },
+    Line {
+        claim: "splice from TCP",
+        truth: "linear parts of packets are copied",
+        codes: &["splice-tcp-linear"],
+        cases: &[],
+    },
+    Line {
+        claim: "O_DIRECT writes on btrfs with checksums, misaligned and compressed parts",
+        truth: "buffered (on older kernels only the latter two)",
+        codes: &["direct-fell-back"],
+        cases: &[Case::of(
+            "direct-btrfs-write",
+            Says(Fail, "direct-fell-back"),
+            Says(Inconclusive, "too-much-unexplained"),
+        )
+        .path("write")
+        // Direct after all, on a loop device.
+        .on_6_1(Says(Inconclusive, "direct-device-unknown"))],
+    },
+    Line {
+        claim: "kTLS in software",
+        truth: "no copy of the plaintext, but a pass of the cipher over every byte",
+        codes: &["ktls-software"],
+        cases: &[],
+    },
+    Line {
+        claim: "overlayfs, copy-up",
+        truth: "copied between the layers",
+        codes: &["overlay-copy-up"],
+        cases: &[],
+    },
+    Line {
+        claim: "AF_XDP in copy mode",
+        truth: "every packet copied",
+        codes: &["xdp-copy-mode"],
+        cases: &[],
+    },
+    Line {
+        claim: "FUSE",
+        truth: "copied between the kernel and its server",
+        codes: &["fuse-copied"],
+        cases: &[Case::of(
+            "file-fuse",
+            Says(Fail, "fuse-copied"),
+            Says(Inconclusive, "too-much-unexplained"),
+        )],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{claims::rules, workload};
+
+    #[test]
+    fn every_rule_of_the_table_and_every_family_exists() {
+        for line in LINES {
+            assert!(!line.codes.is_empty(), "{}", line.claim);
+            for code in line.codes {
+                assert!(rules::find(code).is_some(), "{code}");
+            }
+            for case in line.cases {
+                assert!(!workload::find(case.traffic).is_empty(), "{}", case.traffic);
+                assert_eq!(case.claim().check(), Ok(()), "{}", case.traffic);
+                for expected in [
+                    case.linux_6_1,
+                    case.linux_6_12,
+                    case.linux_7_2,
+                    case.tracepoints,
+                ] {
+                    if let Says(_, code) = expected {
+                        assert!(code.is_empty() || rules::find(code).is_some(), "{code}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn kernels_are_told_apart() {
+        let case = Case::of("tcp", Says(Fail, "a"), Says(Inconclusive, "b")).on_6_1(Refuses);
+        let at = |kernel| case.expected(kernel, "functions");
+        assert_eq!(at("6.1.192-cloud"), Some(Refuses));
+        assert_eq!(at("6.12.95+deb13"), Some(Says(Fail, "a")));
+        assert_eq!(at("6.18.1"), None);
+        assert_eq!(
+            case.expected("6.18.1", "tracepoints"),
+            Some(Says(Inconclusive, "b"))
+        );
+    }
+}

@@ -1,0 +1,294 @@
+//! `zctrace check`: the verdict.
+
+use std::{
+    fs,
+    io::{self, Read as _},
+    os::fd::RawFd,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+use zctrace_common::By;
+
+use super::{
+    duration,
+    failure::{Failure, NOT_MEASURED},
+    limit, size,
+    stat::inherited,
+    target_args::TargetArgs,
+};
+use crate::{
+    claims::{Circumstances, Claim, Document, MIN_BYTES, Policy, Verdict, judge},
+    ledger::Snapshot,
+    output::{json, junit, sink::Sink, verdict},
+    recording::Recording,
+    run::{self, Plan},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  zctrace check --max-copies-per-byte 0.02 --path sendfile --port 80 --duration 30s
+  zctrace check --max-copies-per-sent-byte 1 -- ./benchmark --zerocopy
+  zctrace check --policy zero-copy.toml --junit report.xml --json -o report.json -p 1234
+
+Every path of at least --min-bytes is judged by itself, smaller ones together: a total would hide
+copies behind other bytes. Copies and unexplained bytes count; so do passes of a cipher, unless
+--allow-encryption. Reports go to standard output, with a command to standard error.
+Exit status: 0 pass, 1 fail, 2 usage error, 3 inconclusive or could not measure.";
+
+/// How long bytes that are on their way get to arrive.
+const SETTLE: Duration = Duration::from_secs(2);
+/// No policy is longer.
+const MAX_POLICY: u64 = 1 << 20;
+/// The exit code of a claim that does not hold.
+const FAILED: u8 = 1;
+
+/// Arguments of `check`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+
+    /// Judge what a recording holds instead of measuring
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "duration"])]
+    from: Option<PathBuf>,
+
+    #[command(flatten)]
+    claim: ClaimArgs,
+
+    #[command(flatten)]
+    measure: MeasureArgs,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// What is claimed.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Claim")]
+struct ClaimArgs {
+    /// Most copies per byte moved; 0.02 means zero-copy
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = limit::limit)]
+    max_copies_per_byte: Option<f64>,
+
+    /// Most copies, of all that a process does, per byte that it sends to the network
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = limit::limit)]
+    max_copies_per_sent_byte: Option<f64>,
+
+    /// The same per byte that it receives from the network
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = limit::limit)]
+    max_copies_per_received_byte: Option<f64>,
+
+    /// Bytes that are enough to judge a path by itself [default: 1MiB]
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = size::positive)]
+    min_bytes: Option<u64>,
+
+    /// Judge only this operation, such as sendfile, or uring.* for a family
+    #[arg(long, value_name = "OP")]
+    path: Option<String>,
+
+    /// Let paths pass whose copies were concluded from the calls, not seen
+    #[arg(long)]
+    accept_inferred: bool,
+
+    /// Do not count the pass of a cipher over the data (kernel TLS)
+    #[arg(long)]
+    allow_encryption: bool,
+
+    /// Read several claims from a TOML file ('-' for standard input)
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "max_copies_per_byte", "max_copies_per_sent_byte", "max_copies_per_received_byte",
+        "min_bytes", "path", "accept_inferred", "allow_encryption"])]
+    policy: Option<PathBuf>,
+}
+
+/// How it is measured.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Measurement")]
+struct MeasureArgs {
+    /// How long, counted from when every probe is attached; a command is then ended with SIGTERM
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true,
+          value_parser = duration::duration)]
+    duration: Option<Duration>,
+
+    /// Judge what a command did even if it failed
+    #[arg(long)]
+    ignore_command_status: bool,
+
+    /// Leave a probe out; its bytes become unexplained. May be given again
+    #[arg(long, value_name = "NAME", hide = true)]
+    without_probe: Vec<String>,
+
+    /// Told when every probe is attached, by a line on this file descriptor
+    #[arg(long, value_name = "FD", hide = true, value_parser = clap::value_parser!(RawFd).range(0..))]
+    ready_fd: Option<RawFd>,
+}
+
+/// Where the verdict goes.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+struct OutputArgs {
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Write to a file instead
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Write a test report for CI too
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+}
+
+/// Runs `check`; the result is the exit code.
+pub(crate) fn run(args: CheckArgs) -> Result<u8, Failure> {
+    let claims = args.claim.claims()?;
+    if args.measure.ignore_command_status && !args.target.is_command() {
+        return Err(Failure::usage(
+            "--ignore-command-status is about a command, and there is none",
+            "give a command after --",
+        ));
+    }
+    // Opened before anything runs: a verdict that cannot be written is worth nothing.
+    let mut sink = match &args.output.output {
+        Some(path) => Sink::file(path, false)?,
+        None if args.target.is_command() => Sink::stderr(),
+        None => Sink::stdout(),
+    };
+    let junit = match &args.output.junit {
+        Some(path) => Some(Sink::file(path, false)?),
+        None => None,
+    };
+    let (snapshot, circumstances, key_pressed) = match &args.from {
+        Some(path) => (recorded(path)?, Circumstances::default(), false),
+        None => measured(args.target, args.measure)?,
+    };
+    let judgements = claims
+        .iter()
+        .map(|claim| judge(claim, &snapshot, circumstances))
+        .collect();
+    let document = Document::new(judgements, snapshot);
+    if let Some(mut junit) = junit {
+        let text = junit::report(&document);
+        junit.write(|out| out.write_all(text.as_bytes()))?;
+        junit.finish()?;
+    }
+    if args.output.json {
+        sink.write(|out| json::document(&document, out))?;
+    } else {
+        let mut text = verdict::report(&document, sink.surface());
+        if key_pressed && sink.is_terminal() {
+            text.insert(0, '\n');
+        }
+        sink.write(|out| out.write_all(text.as_bytes()))?;
+    }
+    sink.finish()?;
+    Ok(match document.verdict {
+        Verdict::Pass => 0,
+        Verdict::Fail => FAILED,
+        Verdict::Inconclusive => NOT_MEASURED,
+    })
+}
+
+/// What a recording holds. One that is not whole proves nothing.
+fn recorded(path: &Path) -> Result<Snapshot, Failure> {
+    let mut recording = Recording::open(path)?;
+    let snapshot = recording.whole()?.snapshot();
+    match recording.damage() {
+        None => Ok(snapshot),
+        Some(damage) => Err(Failure::not_measured(
+            format!("{} is not whole: {damage}", path.display()),
+            "see what is left with `zctrace report`, or record again",
+        )),
+    }
+}
+
+/// What is measured now.
+fn measured(
+    target: TargetArgs,
+    measure: MeasureArgs,
+) -> Result<(Snapshot, Circumstances, bool), Failure> {
+    let plan = Plan {
+        subject: target.subject()?,
+        follow: !target.no_follow,
+        faults: true,
+        by: By::Nothing,
+        without: measure.without_probe,
+        own_cost: false,
+        audit: None,
+        stack_bytes: 0,
+        forget_ended: false,
+        duration: measure.duration,
+        interval: None,
+        settle: SETTLE,
+        ready: measure.ready_fd.map(inherited).transpose()?,
+    };
+    let outcome = run::observe(plan, run::attach, &mut |_, _| Ok(()))?;
+    let circumstances = Circumstances {
+        cut_short: outcome.cut_short,
+        waiting: outcome.waiting,
+        abandoned: outcome.abandoned_by.is_some(),
+        ignore_command_status: measure.ignore_command_status,
+    };
+    Ok((outcome.snapshot, circumstances, outcome.key_pressed))
+}
+
+impl ClaimArgs {
+    fn claims(&self) -> Result<Vec<Claim>, Failure> {
+        if let Some(path) = &self.policy {
+            return policy(path);
+        }
+        let claim = Claim {
+            name: "check".into(),
+            max_copies_per_byte: self.max_copies_per_byte,
+            max_copies_per_sent_byte: self.max_copies_per_sent_byte,
+            max_copies_per_received_byte: self.max_copies_per_received_byte,
+            min_bytes: self.min_bytes.unwrap_or(MIN_BYTES),
+            path: self.path.clone(),
+            accept_inferred: self.accept_inferred,
+            allow_encryption: self.allow_encryption,
+        };
+        claim
+            .check()
+            .map_err(|flaw| Failure::usage(flaw.to_string(), flaw.remedy()))?;
+        Ok(vec![claim])
+    }
+}
+
+fn policy(path: &Path) -> Result<Vec<Claim>, Failure> {
+    let shown = path.display();
+    let text = read(path).map_err(|error| {
+        Failure::usage(
+            format!("cannot read the policy {shown}: {error}"),
+            "--policy takes a TOML file of at most 1 MiB",
+        )
+    })?;
+    let policy = Policy::parse(&text).map_err(|error| {
+        Failure::usage(
+            format!("policy {shown}: {error}"),
+            "a policy has [[claim]] tables; docs/check.md shows one with every key",
+        )
+    })?;
+    Ok(policy.claims)
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    if path == Path::new("-") {
+        io::stdin()
+            .lock()
+            .take(MAX_POLICY + 1)
+            .read_to_string(&mut text)?;
+    } else {
+        fs::File::open(path)?
+            .take(MAX_POLICY + 1)
+            .read_to_string(&mut text)?;
+    }
+    if text.len() as u64 > MAX_POLICY {
+        return Err(io::Error::other("it is too long"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,35 @@
+//! Limits of copies per byte on the command line.
+
+/// Parses a limit of copies per byte.
+pub(crate) fn limit(text: &str) -> Result<f64, String> {
+    let limit: f64 = text
+        .trim()
+        .parse()
+        .map_err(|_| String::from("write a number: 0.02 means zero-copy, 1 one copy"))?;
+    if limit.is_nan() || limit.is_infinite() {
+        return Err("it must be a number that something can be compared with".into());
+    }
+    if limit.is_sign_negative() {
+        return Err("it must not be negative: 0 is no copy at all".into());
+    }
+    Ok(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usual_spellings() {
+        for (text, wanted) in [("0", 0.0), ("0.02", 0.02), ("2", 2.0), ("1e-3", 0.001)] {
+            assert_eq!(limit(text), Ok(wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        for text in ["", "nan", "NaN", "inf", "-inf", "-0.1", "-0", "two", "0,02"] {
+            assert!(limit(text).is_err(), "{text}");
+        }
+    }
+}

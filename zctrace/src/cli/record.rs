@@ -1,0 +1,159 @@
+//! `zctrace record`: intervals and stacks into a file.
+
+use std::{os::fd::RawFd, path::PathBuf, time::Duration};
+
+use clap::Args;
+use zctrace_common::By;
+
+use super::{
+    duration,
+    failure::Failure,
+    size,
+    stat::{self, Dimension},
+    target_args::TargetArgs,
+};
+use crate::{
+    output::{bytes, sink},
+    recording::{Error, Rotation, Writer},
+    run::{self, Plan},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  zctrace record -o cp.zct -- cp a b              a command from start to end
+  zctrace record --port 8080 --duration 1h        the server on a port, for an hour
+  zctrace record --rotate-time 1h --keep 24       the last day of the whole machine, by the hour
+  zctrace report cp.zct                           look at it
+
+A crash, a full disk or kill -9 loses at most the last interval. Exit status: 0 done, 2 usage error,
+3 could not measure; with a command the command's own, or 128 + the number of the signal that ended
+it.";
+
+/// Arguments of `record`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct RecordArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+
+    /// Where to
+    #[arg(short, long, value_name = "FILE", default_value = "zctrace.zct")]
+    output: PathBuf,
+
+    /// How long, counted from when every probe is attached; a command is then ended with SIGTERM
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = duration::duration)]
+    duration: Option<Duration>,
+
+    /// Length of the intervals
+    #[arg(long, value_name = "TIME", default_value = "1s", allow_hyphen_values = true,
+          value_parser = duration::interval)]
+    interval: Duration,
+
+    /// Split rows by thread, file, mount, connection or cgroup
+    #[arg(long, value_name = "WHAT", hide_possible_values = true)]
+    by: Option<Dimension>,
+
+    /// Leave the page fault probes out: no mapped files, no copy-on-write, less cost
+    #[arg(long)]
+    no_faults: bool,
+
+    /// Leave a probe out; its bytes become unexplained. May be given again
+    #[arg(long, value_name = "NAME")]
+    without_probe: Vec<String>,
+
+    /// Take a stack whenever this many bytes were copied on a processor
+    #[arg(long, value_name = "SIZE", default_value = "256K", value_parser = size::at_least_a_page)]
+    stack_every: u64,
+
+    /// Take no stacks
+    #[arg(long, conflicts_with = "stack_every")]
+    no_stacks: bool,
+
+    /// Go on in another file, FILE.1, FILE.2 and so on, at this size
+    #[arg(long, value_name = "SIZE", value_parser = size::positive)]
+    rotate_size: Option<u64>,
+
+    /// Go on in another file after this time
+    #[arg(long, value_name = "TIME", value_parser = duration::duration)]
+    rotate_time: Option<Duration>,
+
+    /// Keep this many files and remove the oldest
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    keep: Option<u16>,
+
+    /// Told when every probe is attached, by a line on this file descriptor
+    #[arg(long, value_name = "FD", hide = true, value_parser = clap::value_parser!(RawFd).range(0..))]
+    ready_fd: Option<RawFd>,
+}
+
+/// Runs `record`; the result is the exit code.
+pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
+    if args.keep.is_some() && args.rotate_size.is_none() && args.rotate_time.is_none() {
+        return Err(Failure::usage(
+            "--keep needs several files",
+            "say when to begin another one with --rotate-size or --rotate-time",
+        ));
+    }
+    let ready = args.ready_fd.map(stat::inherited).transpose()?;
+    let stack_bytes = if args.no_stacks { 0 } else { args.stack_every };
+    let plan = Plan {
+        subject: args.target.subject()?,
+        follow: !args.target.no_follow,
+        faults: !args.no_faults,
+        by: args.by.map_or(By::Nothing, Into::into),
+        without: args.without_probe,
+        own_cost: false,
+        audit: None,
+        stack_bytes,
+        forget_ended: false,
+        duration: args.duration,
+        interval: Some(args.interval),
+        settle: Duration::ZERO,
+        ready,
+    };
+    let rotation = Rotation {
+        size: args.rotate_size,
+        time: args.rotate_time,
+        keep: args.keep.map(usize::from),
+    };
+    let mut writer = Writer::create(&args.output, rotation, stack_bytes)?;
+    let mut intervals = 0_u64;
+    let outcome = run::observe(plan, run::attach, &mut |snapshot, _| {
+        intervals += 1;
+        writer.append(snapshot).map_err(written)
+    })?;
+    let length: u64 = writer
+        .files()
+        .filter_map(|file| Some(file.metadata().ok()?.len()))
+        .sum();
+    let files = writer.files().count();
+    eprintln!(
+        "recorded {intervals} interval{}, {} in {}{}",
+        if intervals == 1 { "" } else { "s" },
+        bytes::bytes(length),
+        args.output.display(),
+        if files > 1 {
+            format!(" and {} more", files - 1)
+        } else {
+            String::new()
+        },
+    );
+    if let Some(signal) = outcome.abandoned_by {
+        return Ok(stat::code_of_signal(signal));
+    }
+    Ok(outcome.snapshot.exit_status.map_or(0, stat::code_of))
+}
+
+/// A file that cannot be written, as other outputs say it.
+fn written(error: Error) -> sink::Error {
+    match error {
+        Error::Write { path, source } => sink::Error::Write {
+            name: path.display().to_string(),
+            source,
+        },
+        other => sink::Error::Write {
+            name: "the recording".into(),
+            source: std::io::Error::other(other),
+        },
+    }
+}

@@ -1,0 +1,144 @@
+//! `zctrace report`: recordings for people and programs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::failure::Failure;
+use crate::{
+    output::{
+        csv, flame, html, json,
+        recorded::{self, Comparison, Document},
+        sink::{self, Sink},
+        table,
+    },
+    recording::Recording,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  zctrace report zctrace.zct                       totals, data paths, stacks
+  zctrace report before.zct after.zct              what a change has changed
+  zctrace report zctrace.zct --html page.html      a page that needs nothing else
+  zctrace report zctrace.zct --folded              for flame graph tools";
+
+/// Arguments of `report`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ReportArgs {
+    /// A recording
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Another one, to compare with
+    #[arg(value_name = "OTHER", conflicts_with_all = ["csv", "folded", "flame", "html"])]
+    other: Option<PathBuf>,
+
+    /// Write JSON
+    #[arg(long, group = "format")]
+    json: bool,
+
+    /// Write CSV, a line for each data path
+    #[arg(long, group = "format")]
+    csv: bool,
+
+    /// Write the stacks with their bytes, one a line, for flame graph tools
+    #[arg(long, group = "format")]
+    folded: bool,
+
+    /// Draw the stacks as a flame graph
+    #[arg(long, value_name = "SVG", group = "format")]
+    flame: Option<PathBuf>,
+
+    /// Write a page with everything, which needs no other file
+    #[arg(long, value_name = "HTML", group = "format")]
+    html: Option<PathBuf>,
+
+    /// Write to a file instead of standard output
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["flame", "html"])]
+    output: Option<PathBuf>,
+
+    /// Show every process and data path in the table, not only the largest
+    #[arg(long, conflicts_with = "format")]
+    all: bool,
+}
+
+/// Runs `report`; the result is the exit code.
+pub(crate) fn run(args: &ReportArgs) -> Result<u8, Failure> {
+    let document = load(&args.file)?;
+    let path = args
+        .output
+        .as_ref()
+        .or(args.flame.as_ref())
+        .or(args.html.as_ref());
+    let mut sink = match path {
+        Some(path) => Sink::file(path, false)?,
+        None => Sink::stdout(),
+    };
+    let surface = sink.surface();
+    if let Some(other) = &args.other {
+        let comparison = Comparison::new(document, load(other)?);
+        if args.json {
+            sink.write(|out| json::document(&comparison, out))?;
+        } else {
+            let text = recorded::compare(&comparison, surface);
+            sink.write(|out| out.write_all(text.as_bytes()))?;
+        }
+    } else if args.json {
+        sink.write(|out| json::document(&document, out))?;
+    } else if args.csv {
+        sink.write(|out| {
+            csv::header(&mut *out)?;
+            csv::rows(&document.stat, out)
+        })?;
+    } else if args.folded {
+        let text = document.stacks().folded();
+        sink.write(|out| out.write_all(text.as_bytes()))?;
+    } else if args.flame.is_some() {
+        let svg = flame::svg(document.stacks(), true).map_err(no_stacks)?;
+        sink.write(|out| out.write_all(svg.as_bytes()))?;
+    } else if args.html.is_some() {
+        let page = html::page(&document);
+        sink.write(|out| out.write_all(page.as_bytes()))?;
+    } else {
+        let options = table::Options {
+            surface,
+            all: args.all,
+        };
+        let mut text = table::report(&document.stat, options);
+        text.push_str(&recorded::stacks(&document));
+        sink.write(|out| out.write_all(text.as_bytes()))?;
+    }
+    sink.finish()?;
+    Ok(0)
+}
+
+fn load(path: &std::path::Path) -> Result<Document, Failure> {
+    let mut recording = Recording::open(path)?;
+    let document = Document::read(&mut recording)?;
+    warn_of(&recording);
+    Ok(document)
+}
+
+/// Says that a recording is not whole.
+pub(super) fn warn_of(recording: &Recording) {
+    if let Some(damage) = recording.damage() {
+        eprintln!(
+            "warning: {}: {damage}; this is what was recorded before it",
+            recording.path().display()
+        );
+    }
+}
+
+fn no_stacks(error: flame::Error) -> Failure {
+    match error {
+        flame::Error::Nothing => Failure::usage(
+            "the recording has no stacks",
+            "nothing was copied, or it was made with --no-stacks; record longer, or with a smaller --stack-every",
+        ),
+        flame::Error::Drawing(error) => Failure::from(sink::Error::Write {
+            name: "the flame graph".into(),
+            source: error,
+        }),
+    }
+}

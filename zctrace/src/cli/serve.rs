@@ -1,0 +1,152 @@
+//! `zctrace serve`: metrics for Prometheus and OpenTelemetry.
+
+use std::{
+    cell::OnceCell,
+    net::SocketAddr,
+    os::fd::RawFd,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use caps::CapSet;
+use clap::Args;
+use zctrace_common::By;
+
+use super::{duration, failure::Failure, stat, target_args::TargetArgs};
+use crate::{
+    run::{self, Plan},
+    serve::{Pusher, Series, Server},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  zctrace serve                                        the whole machine, on 127.0.0.1:9464
+  zctrace serve --cgroup system.slice/nginx.service --listen 0.0.0.0:9464
+  zctrace serve --otlp http://127.0.0.1:4318           push to an OpenTelemetry collector too
+
+/metrics is OpenMetrics text, /readyz answers 200 after the first reading, /healthz while readings
+come. Once everything is attached, zctrace gives up all its capabilities.";
+
+/// Arguments of `serve`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+
+    /// Address and port to answer on; there is no password, so choose who can reach it
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
+    listen: SocketAddr,
+
+    /// Push to the OpenTelemetry collector at this URL too (OTLP over HTTP, JSON, no TLS)
+    #[arg(long, value_name = "URL", value_parser = http_url)]
+    otlp: Option<String>,
+
+    /// How often the kernel's counters are read
+    #[arg(long, value_name = "TIME", default_value = "5s", allow_hyphen_values = true,
+          value_parser = duration::interval)]
+    interval: Duration,
+
+    /// Data paths (command, operation, object, evidence) with series of their own, of at most 16
+    /// each; the others share one
+    #[arg(long, value_name = "COUNT", default_value_t = 500,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_paths: u32,
+
+    /// Leave the page fault probes out: no mapped files, no copy-on-write, less cost
+    #[arg(long)]
+    no_faults: bool,
+
+    /// Told when every probe is attached, by a line on this file descriptor
+    #[arg(long, value_name = "FD", hide = true, value_parser = clap::value_parser!(RawFd).range(0..))]
+    ready_fd: Option<RawFd>,
+}
+
+fn http_url(text: &str) -> Result<String, String> {
+    match text.strip_prefix("http://") {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(text.into()),
+        _ => Err("write http://HOST:PORT; for TLS run a collector on this machine".into()),
+    }
+}
+
+/// Runs `serve`; the result is the exit code.
+pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
+    if args.target.is_command() {
+        return Err(Failure::usage(
+            "serve traces what runs already",
+            "use `zctrace stat` or `zctrace record` for a command",
+        ));
+    }
+    let server = Server::listen(args.listen).map_err(|error| {
+        Failure::usage(
+            format!("cannot listen on {}: {error}", args.listen),
+            "choose another address with --listen",
+        )
+    })?;
+    let address = server.address();
+    let plan = Plan {
+        subject: args.target.subject()?,
+        follow: !args.target.no_follow,
+        faults: !args.no_faults,
+        by: By::Nothing,
+        without: Vec::new(),
+        own_cost: false,
+        audit: None,
+        stack_bytes: 0,
+        forget_ended: true,
+        duration: None,
+        interval: Some(args.interval),
+        settle: Duration::ZERO,
+        ready: args.ready_fd.map(stat::inherited).transpose()?,
+    };
+    let most = usize::try_from(args.max_paths).unwrap_or(usize::MAX);
+    let shared = Arc::new(Mutex::new(Series::new(most, args.interval)));
+    // Made while attaching, used by the intervals after it.
+    let pusher: OnceCell<Pusher> = OnceCell::new();
+    let attach = |config: &_| {
+        let session = run::attach(config)?;
+        // Reading the maps needs none, and whoever takes this process over gets none. Threads have
+        // capabilities of their own: before the first one is made.
+        drop_capabilities();
+        // After signals are held back, so that these threads get none either.
+        let system = |source| run::Error::System {
+            what: "make a thread",
+            source,
+        };
+        server.start(shared.clone()).map_err(system)?;
+        if let Some(url) = &args.otlp {
+            let _ = pusher.set(Pusher::start(url, shared.clone()).map_err(system)?);
+        }
+        eprintln!("serving http://{address}/metrics");
+        Ok(session)
+    };
+    run::observe(plan, attach, &mut |snapshot, _| {
+        shared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .add(snapshot);
+        if let Some(pusher) = pusher.get() {
+            pusher.push();
+        }
+        Ok(())
+    })?;
+    Ok(0)
+}
+
+/// From every set. What is refused stays, which a container may want to know.
+fn drop_capabilities() {
+    for set in [
+        CapSet::Ambient,
+        CapSet::Bounding,
+        CapSet::Inheritable,
+        CapSet::Effective,
+        CapSet::Permitted,
+    ] {
+        if let Err(error) = caps::clear(None, set) {
+            // The bounding set needs cap_setpcap, which a service may not have been given.
+            if !matches!(set, CapSet::Bounding) {
+                eprintln!("warning: capabilities stay ({set:?}): {error}");
+            }
+        }
+    }
+}

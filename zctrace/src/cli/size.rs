@@ -1,0 +1,102 @@
+//! Numbers of bytes on the command line.
+
+/// Parses `4096`, `64K`, `64KiB`, `1M`, `2G`: the units are powers of 1024.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim().to_ascii_lowercase();
+    let shift = match unit
+        .strip_suffix("ib")
+        .or(unit.strip_suffix('b'))
+        .unwrap_or(&unit)
+    {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        _ => return Err("write a number and a unit, as in 4096, 64K or 1M".to_owned()),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "write a number and a unit, as in 4096, 64K or 1M".to_owned())?;
+    number
+        .checked_mul(1 << shift)
+        .filter(|bytes| *bytes <= 1 << 40)
+        .ok_or_else(|| "it must not be more than 1024G".to_owned())
+}
+
+/// The same, but more than nothing.
+pub(crate) fn positive(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        0 => Err("it must be more than zero".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
+/// Parses the bytes between two stack samples: closer ones would cost more than they tell.
+pub(crate) fn at_least_a_page(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        bytes @ 4096.. => Ok(bytes),
+        _ => Err("the least is 4KiB".to_owned()),
+    }
+}
+
+/// Parses the size of a buffer.
+pub(crate) fn buffer(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        0 => Err("it must be more than zero".to_owned()),
+        bytes if bytes > 1 << 30 => Err("it must not be more than 1G".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
+/// Parses a part of a whole: `0.25` or `25%`.
+pub(crate) fn fraction(text: &str) -> Result<f64, String> {
+    let text = text.trim();
+    let (number, whole) = match text.strip_suffix('%') {
+        Some(percent) => (percent, 100.0),
+        None => (text, 1.0),
+    };
+    number
+        .trim()
+        .parse::<f64>()
+        .ok()
+        .map(|number| number / whole)
+        .filter(|fraction| (0.0..=1.0).contains(fraction))
+        .ok_or_else(|| "write a part from 0 to 1, as in 0.25 or 25%".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usual_spellings() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("64K", 64 << 10),
+            ("64 KiB", 64 << 10),
+            ("1m", 1 << 20),
+            ("2GB", 2 << 30),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        assert_eq!(fraction("0.25"), Ok(0.25));
+        assert_eq!(fraction("25%"), Ok(0.25));
+        assert_eq!(buffer("1"), Ok(1));
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        for text in ["", "K", "1X", "-1", "1.5M", "99999999999G"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+        assert!(positive("0").is_err() && at_least_a_page("4095").is_err());
+        assert!(buffer("0").is_err() && buffer("2G").is_err());
+        for text in ["", "1.1", "-0.1", "101%", "NaN", "x"] {
+            assert!(fraction(text).is_err(), "{text}");
+        }
+    }
+}

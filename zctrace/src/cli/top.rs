@@ -1,0 +1,149 @@
+//! `zctrace top`: the dashboard, or, where there is no terminal, a table for each interval.
+
+use std::{
+    env,
+    io::{IsTerminal as _, stdin, stdout},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::Args;
+use zctrace_common::By;
+
+use super::{duration, failure::Failure, stat, target_args::TargetArgs};
+use crate::{
+    config,
+    output::{sink::Sink, table},
+    run::{self, Plan},
+    tui::{self, keys::Keymap, theme},
+};
+
+/// Time between two moments.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// Arguments of `top`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The keys are shown with ?. Without a terminal, a table is printed for each interval.\n\
+A command's output is shown when the dashboard ends, and its status is passed on."
+)]
+pub(crate) struct TopArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+
+    /// Time between two moments [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = duration::interval)]
+    refresh: Option<Duration>,
+
+    /// End after this time
+    #[arg(long, value_name = "TIME", value_parser = duration::duration)]
+    duration: Option<Duration>,
+
+    /// Leave the page fault probes out
+    #[arg(long)]
+    no_faults: bool,
+
+    /// Do not let the kernel time the probes
+    #[arg(long)]
+    no_own_cost: bool,
+
+    /// Colours
+    #[arg(long, value_enum)]
+    theme: Option<theme::Name>,
+
+    /// Only ASCII characters
+    #[arg(long)]
+    ascii: bool,
+
+    /// Another settings file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Runs `top`; the result is the exit code.
+pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
+    let config = config::load(args.config.as_deref())?;
+    let chosen = config
+        .top
+        .refresh
+        .as_deref()
+        .map(duration::interval)
+        .transpose();
+    let chosen = chosen.map_err(|error| {
+        Failure::usage(
+            format!("top.refresh: {error}"),
+            "`zctrace config` prints every setting",
+        )
+    })?;
+    let keymap = Keymap::new(&config.keys)
+        .map_err(|error| Failure::usage(error.to_string(), "`zctrace config` prints every key"))?;
+    let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let theme = match (args.theme, no_colour) {
+        (Some(theme), _) => theme,
+        (None, true) => theme::Name::Mono,
+        (None, false) => config.top.theme.unwrap_or_default(),
+    };
+    let is_command = args.target.is_command();
+    let plan = Plan {
+        stack_bytes: 0,
+        forget_ended: false,
+        subject: args.target.subject()?,
+        follow: !args.target.no_follow,
+        faults: !args.no_faults,
+        by: By::Nothing,
+        without: Vec::new(),
+        own_cost: !args.no_own_cost,
+        audit: None,
+        duration: args.duration,
+        interval: Some(args.refresh.or(chosen).unwrap_or(REFRESH)),
+        settle: Duration::ZERO,
+        ready: None,
+    };
+    if !stdout().is_terminal() || !stdin().is_terminal() {
+        return plain(plan, is_command);
+    }
+    let theme = theme::Theme::new(theme, args.ascii || config.top.ascii);
+    let end = tui::run(plan, theme, keymap)?;
+    Ok(match (end.signal, end.exit_status) {
+        (Some(signal), _) => stat::code_of_signal(signal),
+        (None, Some(status)) => stat::code_of(status),
+        (None, None) => 0,
+    })
+}
+
+/// As `stat --interval` prints it.
+fn plain(plan: Plan, is_command: bool) -> Result<u8, Failure> {
+    let mut sink = if is_command {
+        Sink::stderr()
+    } else {
+        Sink::stdout()
+    };
+    let options = table::Options {
+        surface: sink.surface(),
+        all: false,
+    };
+    let outcome = run::observe(plan, run::attach, &mut |snapshot, elapsed| {
+        let text = table::interval(snapshot, elapsed, options);
+        sink.write(|out| out.write_all(text.as_bytes()))
+    })?;
+    let text = table::report(&outcome.snapshot, options);
+    sink.write(|out| out.write_all(text.as_bytes()))?;
+    sink.finish()?;
+    Ok(match (outcome.abandoned_by, outcome.snapshot.exit_status) {
+        (Some(signal), _) => stat::code_of_signal(signal),
+        (None, Some(status)) => stat::code_of(status),
+        (None, None) => 0,
+    })
+}
+
+impl From<tui::Error> for Failure {
+    fn from(error: tui::Error) -> Self {
+        match error {
+            tui::Error::Run(error) => error.into(),
+            tui::Error::Terminal { .. } | tui::Error::Panicked => Self::not_measured(
+                error.to_string(),
+                "without a terminal, `zctrace stat --interval 1s` shows the same",
+            ),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The settings file: `$XDG_CONFIG_HOME/zctrace/config.toml`.
+
+use std::{
+    collections::BTreeMap,
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::tui::{keys, theme};
+
+/// The settings. What the file does not have stays as it is.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The dashboard.
+    pub top: Top,
+    /// Keys, by the names of the key table.
+    pub keys: BTreeMap<String, Vec<String>>,
+}
+
+/// Settings of the dashboard.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Top {
+    /// Colours.
+    pub theme: Option<theme::Name>,
+    /// ASCII characters only.
+    pub ascii: bool,
+    /// Time between two moments, as on the command line.
+    pub refresh: Option<String>,
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its content.
+    #[error("{}: {text}", path.display())]
+    Wrong {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong, on one line.
+        text: String,
+    },
+}
+
+/// Where the file is looked for.
+#[must_use]
+pub fn path() -> Option<PathBuf> {
+    let directory = |name| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let base = directory("XDG_CONFIG_HOME").or_else(|| Some(directory("HOME")?.join(".config")));
+    Some(base?.join("zctrace/config.toml"))
+}
+
+/// The settings in a file, or, without one, those of the usual file if it is there.
+///
+/// # Errors
+///
+/// When a file that was named is not there, or something in it is not known.
+pub fn load(named: Option<&Path>) -> Result<Config, Error> {
+    let (path, must) = match (named, path()) {
+        (Some(path), _) => (path.to_owned(), true),
+        (None, Some(path)) => (path, false),
+        (None, None) => return Ok(Config::default()),
+    };
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !must => {
+            return Ok(Config::default());
+        }
+        Err(source) => return Err(Error::Read { path, source }),
+    };
+    parse(&text).map_err(|text| Error::Wrong { path, text })
+}
+
+/// The settings in a text.
+///
+/// # Errors
+///
+/// Says what is not known.
+pub fn parse(text: &str) -> Result<Config, String> {
+    let config: Config = toml::from_str(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.unwrap_or_default().matches('\n').count() + 1;
+        format!("line {line}: {}", error.message())
+    })?;
+    keys::Keymap::new(&config.keys).map_err(|error| error.to_string())?;
+    Ok(config)
+}
+
+/// The file with every setting as it is without one, commented out.
+#[must_use]
+pub fn commented() -> String {
+    use std::fmt::Write as _;
+    let mut text = String::from(
+        "# Settings of zctrace. Remove the # before a setting to change it.\n\n[top]\n\
+         # Colours: \"terminal\", \"dark\", \"light\" or \"mono\". NO_COLOR and --theme go before.\n# theme = \"terminal\"\n\
+         # Only ASCII characters.\n# ascii = false\n\
+         # Time between two moments.\n# refresh = \"1s\"\n\n\
+         # Keys: a list for each function.\n[keys]\n",
+    );
+    for binding in keys::TABLE {
+        let _ = writeln!(
+            text,
+            "# {}\n# {} = {:?}",
+            binding.help, binding.name, binding.keys
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_printed_file_is_the_one_that_is_read() {
+        let text: String = commented()
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(setting) if setting.contains(" = ") => format!("{setting}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        let config = parse(&text).unwrap();
+        assert_eq!(config.keys.len(), keys::TABLE.len());
+        assert_eq!(config.top.refresh.as_deref(), Some("1s"));
+        assert_eq!(config.top.theme, Some(theme::Name::Terminal));
+        parse(&commented()).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        assert!(parse("[top]\ncolour = 1\n").unwrap_err().contains("line 2"));
+        assert!(
+            parse("[keys]\nfly = [\"x\"]\n")
+                .unwrap_err()
+                .contains("fly")
+        );
+        assert!(parse("[top]\ntheme = \"pink\"\n").is_err());
+    }
+}

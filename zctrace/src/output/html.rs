@@ -1,0 +1,256 @@
+//! A recording as one page that needs nothing else: no script, no font, no request.
+
+use std::fmt::Write as _;
+
+use super::{
+    bytes, flame,
+    recorded::{Document, fields},
+};
+use crate::ledger::Totals;
+
+const STYLE: &str = include_str!("html.css");
+
+/// The page. Every number stands in a `data-value` as JSON has it, beside what people read.
+#[must_use]
+pub fn page(document: &Document) -> String {
+    let stat = &document.stat;
+    let mut out = String::new();
+    let title = format!("zctrace: {}", text(&stat.target.value));
+    let _ = write!(
+        out,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
+         <link rel=\"icon\" href=\"data:,\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
+    );
+    let _ = writeln!(
+        out,
+        "<p>{} from {}, on Linux {} ({}), {} backend.</p>",
+        seconds(stat.duration_ns),
+        text(&stat.started_at),
+        text(&stat.kernel),
+        text(&stat.arch),
+        text(&stat.backend)
+    );
+    if let Some(damage) = &document.damage {
+        let _ = writeln!(
+            out,
+            "<p class=\"warning\">The recording is damaged: {}. This is what was recorded before it.</p>",
+            text(damage)
+        );
+    }
+    let lost = &stat.loss;
+    if lost.map_full + lost.ring_dropped + lost.missed_runs > 0 {
+        let _ = writeln!(
+            out,
+            "<p class=\"warning\">Not everything was counted: {} did not fit, {} records dropped, {} runs missed.</p>",
+            lost.map_full, lost.ring_dropped, lost.missed_runs
+        );
+    }
+    totals(&mut out, &stat.total);
+    chart(&mut out, document);
+    paths(&mut out, document);
+    graph(&mut out, document);
+    out.push_str(
+        "<footer><p>Copies by the kernel on behalf of I/O. Not seen: memcpy in user space and in TLS \
+         libraries, DMA between devices and the page cache, migration and compaction.</p></footer>\n\
+         </body>\n</html>\n",
+    );
+    out
+}
+
+fn totals(out: &mut String, total: &Totals) {
+    out.push_str("<h2>Totals</h2>\n<table id=\"totals\">\n");
+    let ratio = total.copies_per_byte.map_or_else(
+        || ("null".into(), "-".into()),
+        |r| (r.to_string(), format!("{r:.3}")),
+    );
+    let (value, shown): (String, String) = ratio;
+    let _ = writeln!(
+        out,
+        "<tr><th>copies per byte</th><td data-field=\"copies_per_byte\" data-value=\"{value}\">{shown}</td></tr>"
+    );
+    for (name, value) in [("ops", total.ops), ("errors", total.errors)] {
+        let _ = writeln!(
+            out,
+            "<tr><th>{name}</th><td data-field=\"{name}\" data-value=\"{value}\">{value}</td></tr>"
+        );
+    }
+    for (name, value) in fields(total) {
+        let _ = writeln!(
+            out,
+            "<tr><th>{}</th><td data-field=\"{name}\" data-value=\"{value}\">{}</td></tr>",
+            name.replace('_', " "),
+            bytes::bytes(value)
+        );
+    }
+    out.push_str("</table>\n");
+}
+
+/// Bytes moved and copied a second, as stacked bars.
+fn chart(out: &mut String, document: &Document) {
+    const WIDTH: f64 = 600.0;
+    const HEIGHT: f64 = 160.0;
+    if document.intervals.is_empty() {
+        return;
+    }
+    let rate = |bytes: u64, ns: u64| bytes as f64 / (ns.max(1) as f64 / 1e9);
+    let most = document
+        .intervals
+        .iter()
+        .map(|i| rate(i.total.moved.max(i.total.copies()), i.duration_ns))
+        .fold(1.0, f64::max);
+    out.push_str("<h2>Over time</h2>\n<figure>\n");
+    let _ = writeln!(
+        out,
+        "<svg id=\"chart\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"bytes moved and copied over time\">"
+    );
+    let step = WIDTH / document.intervals.len() as f64;
+    for (index, interval) in document.intervals.iter().enumerate() {
+        let (moved, copied) = (interval.total.moved, interval.total.copies());
+        let x = index as f64 * step;
+        for (class, value, width, shift) in [
+            ("moved", moved, step * 0.9, 0.0),
+            ("copied", copied, step * 0.5, step * 0.2),
+        ] {
+            let height = rate(value, interval.duration_ns) / most * HEIGHT;
+            let _ = writeln!(
+                out,
+                "<rect class=\"{class}\" data-value=\"{value}\" x=\"{:.2}\" y=\"{:.2}\" width=\"{width:.2}\" height=\"{height:.2}\"><title>{}: {class} {}</title></rect>",
+                x + shift,
+                HEIGHT - height,
+                text(&interval.started_at),
+                bytes::bytes(value)
+            );
+        }
+    }
+    let _ = writeln!(
+        out,
+        "</svg>\n<figcaption>Bytes <span class=\"moved\">moved</span> and <span class=\"copied\">copied</span>; the highest bar is {} a second.</figcaption>\n</figure>",
+        bytes::bytes(most as u64)
+    );
+}
+
+fn paths(out: &mut String, document: &Document) {
+    out.push_str("<h2>Data paths</h2>\n");
+    if document.stat.processes.is_empty() {
+        out.push_str("<p>Nothing was moved.</p>\n");
+        return;
+    }
+    out.push_str(
+        "<div class=\"wide\"><table id=\"paths\">\n<thead><tr><th>process</th><th>operation</th><th>object</th><th>evidence</th><th>ops</th><th>moved</th><th>copies per byte</th><th>how</th></tr></thead>\n<tbody>\n",
+    );
+    for process in &document.stat.processes {
+        for path in &process.paths {
+            let how: Vec<_> = fields(&path.totals)
+                .into_iter()
+                .skip(1)
+                .filter(|(_, value)| *value != 0)
+                .map(|(name, value)| {
+                    format!(
+                        "<span data-field=\"{name}\" data-value=\"{value}\">{} {}</span>",
+                        name.replace('_', " "),
+                        bytes::bytes(value)
+                    )
+                })
+                .collect();
+            let ratio = path.totals.copies_per_byte;
+            let _ = writeln!(
+                out,
+                "<tr data-pid=\"{pid}\"><td>{} [{pid}]</td><td>{}{}</td><td>{}</td><td>{}</td><td data-field=\"ops\" data-value=\"{ops}\">{ops}</td><td data-field=\"moved\" data-value=\"{}\">{}</td><td>{}</td><td>{}</td></tr>",
+                text(&process.comm),
+                text(&path.op),
+                path.by
+                    .as_ref()
+                    .map_or_else(String::new, |by| format!(" ({})", text(by))),
+                text(&path.object),
+                text(&path.evidence),
+                path.totals.moved,
+                bytes::bytes(path.totals.moved),
+                ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.3}")),
+                how.join(", "),
+                pid = process.pid,
+                ops = path.totals.ops,
+            );
+        }
+    }
+    out.push_str("</tbody>\n</table></div>\n");
+}
+
+fn graph(out: &mut String, document: &Document) {
+    out.push_str("<h2>Stacks that copied</h2>\n");
+    match flame::svg(document.stacks(), false) {
+        Ok(svg) => {
+            // Within a page an SVG has no document head.
+            let svg = svg.find("<svg").map_or("", |start| &svg[start..]);
+            let _ = writeln!(
+                out,
+                "<figure class=\"flame\">\n{svg}\n<figcaption>Bytes copied by stack, a sample every {}; <span data-field=\"stack_bytes_lost\" data-value=\"{}\">{} lost</span>.</figcaption>\n</figure>",
+                bytes::bytes(document.stack_bytes),
+                document.stack_bytes_lost,
+                bytes::bytes(document.stack_bytes_lost)
+            );
+        }
+        Err(_) => out.push_str("<p>No stacks were sampled.</p>\n"),
+    }
+}
+
+fn seconds(ns: u64) -> String {
+    format!("{:.1} s", ns as f64 / 1e9)
+}
+
+/// Text of the outside, in HTML.
+fn text(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            char if char.is_control() => escaped.push('\u{fffd}'),
+            char => escaped.push(char),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::samples;
+
+    fn document() -> Document {
+        let mut stat = samples::normal();
+        stat.processes[0].comm = "<script>alert(1)</script>".into();
+        Document {
+            schema: crate::output::recorded::SCHEMA.into(),
+            stat,
+            intervals: Vec::new(),
+            stacks: Vec::new(),
+            stack_bytes: 0,
+            stack_bytes_lost: 0,
+            damage: Some("a wrong checksum at byte 7".into()),
+        }
+    }
+
+    #[test]
+    fn names_cannot_become_markup() {
+        let page = page(&document());
+        assert!(!page.contains("<script"));
+        assert!(page.contains("&lt;script&gt;"));
+    }
+
+    #[test]
+    fn every_total_is_there_as_json_has_it() {
+        let document = document();
+        let page = page(&document);
+        for (name, value) in fields(&document.stat.total) {
+            let cell = format!("data-field=\"{name}\" data-value=\"{value}\"");
+            assert!(page.contains(&cell), "{cell}");
+        }
+        assert!(page.contains("a wrong checksum at byte 7"));
+    }
+}

@@ -1,0 +1,128 @@
+//! A verdict as `JUnit` XML, which CI systems show: a test case for each claim.
+
+use std::fmt::Write as _;
+
+use super::escape::printable;
+use crate::{
+    claims::{Document, Effect, Judgement, Verdict},
+    ledger::Snapshot,
+};
+
+/// The report. An inconclusive claim is an error, as a test that could not run is.
+#[must_use]
+pub fn report(document: &Document) -> String {
+    let count = |verdict: Verdict| {
+        document
+            .claims
+            .iter()
+            .filter(|judgement| judgement.verdict == verdict)
+            .count()
+    };
+    let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    let _ = writeln!(
+        text,
+        "<testsuite name=\"zctrace check\" tests=\"{}\" failures=\"{}\" errors=\"{}\" \
+         skipped=\"0\" time=\"{}\" timestamp=\"{}\">",
+        document.claims.len(),
+        count(Verdict::Fail),
+        count(Verdict::Inconclusive),
+        seconds(&document.stat),
+        escaped(document.stat.started_at.trim_end_matches('Z')),
+    );
+    for (judgement, summary) in document.claims.iter().zip(&document.summary) {
+        case(&mut text, judgement, summary, &document.stat);
+    }
+    text.push_str("</testsuite>\n");
+    text
+}
+
+fn case(text: &mut String, judgement: &Judgement, summary: &str, stat: &Snapshot) {
+    let _ = writeln!(
+        text,
+        "  <testcase classname=\"zctrace.check\" name=\"{}\" time=\"{}\">",
+        escaped(&judgement.claim.name),
+        seconds(stat),
+    );
+    let tag = match judgement.verdict {
+        Verdict::Pass => None,
+        Verdict::Fail => Some("failure"),
+        Verdict::Inconclusive => Some("error"),
+    };
+    if let Some(tag) = tag {
+        let weighty = || {
+            judgement
+                .reasons
+                .iter()
+                .filter(|reason| match judgement.verdict {
+                    // What stands against a PASS does not matter to a FAIL.
+                    Verdict::Fail => reason.effect == Effect::Refutes,
+                    _ => reason.effect != Effect::Explains,
+                })
+        };
+        let kind = weighty().next().map_or("", |reason| reason.code.as_str());
+        let _ = write!(
+            text,
+            "    <{tag} type=\"{}\" message=\"{}\">",
+            escaped(kind),
+            escaped(summary)
+        );
+        for reason in weighty() {
+            let row = reason.row.as_ref().map_or_else(String::new, |row| {
+                format!("{} {} of {} ({}): ", row.op, row.object, row.comm, row.pid)
+            });
+            let _ = write!(
+                text,
+                "{}",
+                escaped(&format!(
+                    "{}: {row}{} bytes: {}. {}.",
+                    reason.code, reason.bytes, reason.evidence, reason.remedy
+                ))
+            );
+            text.push('\n');
+        }
+        let _ = writeln!(text, "</{tag}>");
+    }
+    let _ = writeln!(
+        text,
+        "    <system-out>{}</system-out>\n  </testcase>",
+        escaped(&format!("{summary} {}", crate::claims::SCOPE))
+    );
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds for people")]
+fn seconds(stat: &Snapshot) -> String {
+    format!("{:.3}", stat.duration_ns as f64 / 1e9)
+}
+
+/// Nothing that a process is called can end an attribute or an element.
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for char in printable(text).chars() {
+        match char {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&apos;"),
+            // Not allowed in XML at all, even escaped.
+            '\u{fffe}' | '\u{ffff}' => safe.push('\u{fffd}'),
+            char if char.is_control() => safe.push('\u{fffd}'),
+            char => safe.push(char),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_break_out() {
+        assert_eq!(
+            escaped("a<b>&\"'\u{ffff}"),
+            "a&lt;b&gt;&amp;&quot;&apos;\u{fffd}"
+        );
+        assert!(!escaped("\u{1b}[31m\0").contains(['\u{1b}', '\0']));
+    }
+}

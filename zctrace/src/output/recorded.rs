@@ -1,0 +1,265 @@
+//! Recordings as documents.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use super::{bytes, escape, style::Surface};
+use crate::{
+    ledger::{Snapshot, Stacks, Totals},
+    recording::{Error, Recording},
+};
+
+/// The `schema` of a [`Document`].
+pub const SCHEMA: &str = "zctrace.report/1";
+
+/// The `schema` of a [`Comparison`].
+pub const COMPARISON_SCHEMA: &str = "zctrace.comparison/1";
+
+/// Points that a chart can show; more intervals are added up.
+const MOST_POINTS: usize = 600;
+
+/// A whole recording.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The document of the whole time.
+    pub stat: Snapshot,
+    /// What happened when; neighbours are added up where there are many.
+    pub intervals: Vec<Interval>,
+    /// The sampled stacks, most bytes first.
+    pub stacks: Vec<Sampled>,
+    /// A stack was sampled whenever this many bytes were copied; 0: never.
+    pub stack_bytes: u64,
+    /// Bytes whose stack was lost.
+    pub stack_bytes_lost: u64,
+    /// Where the recording stops being readable; `None` where all of it is sound.
+    pub damage: Option<String>,
+}
+
+/// A time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Start in UTC, RFC 3339.
+    pub started_at: String,
+    /// Length in nanoseconds.
+    pub duration_ns: u64,
+    /// The sum of the processes.
+    pub total: Totals,
+}
+
+/// A sampled stack.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sampled {
+    /// Process id.
+    pub pid: u32,
+    /// Its command name.
+    pub comm: String,
+    /// What kind of copy.
+    pub class: String,
+    /// The frames, outermost first; those of the kernel end in `_[k]`.
+    pub frames: Vec<String>,
+    /// Bytes copied there.
+    pub bytes: u64,
+}
+
+impl Document {
+    /// Reads a recording to its end.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn read(recording: &mut Recording) -> Result<Self, Error> {
+        recording.seek(0)?;
+        let mut intervals: Vec<Interval> = Vec::new();
+        let mut together = 1;
+        let mut count = 0;
+        for snapshot in recording.by_ref() {
+            let snapshot = snapshot?;
+            match intervals.last_mut() {
+                Some(last) if count % together != 0 => {
+                    last.duration_ns = last.duration_ns.saturating_add(snapshot.duration_ns);
+                    last.total.add(&snapshot.total);
+                }
+                _ => intervals.push(Interval {
+                    started_at: snapshot.started_at,
+                    duration_ns: snapshot.duration_ns,
+                    total: snapshot.total,
+                }),
+            }
+            count += 1;
+            if intervals.len() > MOST_POINTS && count % (together * 2) == 0 {
+                together *= 2;
+                intervals = intervals.chunks(2).map(added_up).collect();
+            }
+        }
+        recording.seek(0)?;
+        let stat = recording.whole()?.snapshot();
+        let mut stacks: Vec<_> = stat
+            .stacks
+            .bytes
+            .iter()
+            .map(|(stack, &bytes)| Sampled {
+                pid: stack.pid,
+                comm: stack.comm.to_string(),
+                class: stack.class.to_string(),
+                frames: stack.frames.iter().map(ToString::to_string).collect(),
+                bytes,
+            })
+            .collect();
+        stacks.sort_by_key(|stack| std::cmp::Reverse(stack.bytes));
+        Ok(Self {
+            schema: SCHEMA.into(),
+            intervals,
+            stacks,
+            stack_bytes: recording.header().stack_bytes,
+            stack_bytes_lost: stat.stacks.lost,
+            damage: recording.damage().map(|damage| damage.to_string()),
+            stat,
+        })
+    }
+
+    /// The stacks as the ledger has them.
+    #[must_use]
+    pub const fn stacks(&self) -> &Stacks {
+        &self.stat.stacks
+    }
+}
+
+fn added_up(intervals: &[Interval]) -> Interval {
+    let mut sum = intervals[0].clone();
+    for interval in &intervals[1..] {
+        sum.duration_ns = sum.duration_ns.saturating_add(interval.duration_ns);
+        sum.total.add(&interval.total);
+    }
+    sum
+}
+
+/// The largest stacks, for people; empty without any.
+#[must_use]
+pub fn stacks(document: &Document) -> String {
+    const SHOWN: usize = 5;
+    let mut text = String::new();
+    if document.stacks.is_empty() {
+        return text;
+    }
+    let _ = writeln!(
+        text,
+        "\nStacks that copied most (sampled every {}):",
+        bytes::bytes(document.stack_bytes)
+    );
+    for stack in document.stacks.iter().take(SHOWN) {
+        let _ = writeln!(
+            text,
+            "\n  {} {} by {} [{}]",
+            bytes::bytes(stack.bytes),
+            escape::printable(&stack.class),
+            escape::printable(&stack.comm),
+            stack.pid
+        );
+        for frame in stack.frames.iter().rev() {
+            let _ = writeln!(text, "      {}", escape::printable(frame));
+        }
+    }
+    let more = document.stacks.len().saturating_sub(SHOWN);
+    if more > 0 {
+        let _ = writeln!(
+            text,
+            "\n  and {more} more: --folded, --flame FILE, --html FILE"
+        );
+    }
+    if document.stack_bytes_lost > 0 {
+        let lost = bytes::bytes(document.stack_bytes_lost);
+        let _ = writeln!(text, "\n  of {lost} the stack was lost");
+    }
+    text
+}
+
+/// Two recordings side by side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// [`COMPARISON_SCHEMA`].
+    pub schema: String,
+    /// The first.
+    pub before: Document,
+    /// The second.
+    pub after: Document,
+}
+
+impl Comparison {
+    /// Two recordings.
+    #[must_use]
+    pub fn new(before: Document, after: Document) -> Self {
+        Self {
+            schema: COMPARISON_SCHEMA.into(),
+            before,
+            after,
+        }
+    }
+}
+
+/// The bytes of a total by name, in the order of the ledger.
+pub(crate) fn fields(totals: &Totals) -> [(&'static str, u64); 15] {
+    [
+        ("moved", totals.moved),
+        ("copied_to_user", totals.copied_to_user),
+        ("copied_from_user", totals.copied_from_user),
+        ("copied_in_kernel", totals.copied_in_kernel),
+        ("spliced", totals.spliced),
+        ("direct", totals.direct),
+        ("cloned", totals.cloned),
+        ("mapped", totals.mapped),
+        ("synthetic", totals.synthetic),
+        ("unexplained", totals.unexplained),
+        ("deferred", totals.deferred),
+        ("recopied", totals.recopied),
+        ("wasted", totals.wasted),
+        ("cow", totals.cow),
+        ("encrypted", totals.encrypted),
+    ]
+}
+
+/// A comparison for people. Recordings differ in length, so what counts are the shares of what was
+/// moved.
+#[must_use]
+pub fn compare(comparison: &Comparison, _surface: Surface) -> String {
+    let (before, after) = (&comparison.before.stat, &comparison.after.stat);
+    let mut text = String::new();
+    let ratio = |totals: &Totals| {
+        totals
+            .copies_per_byte
+            .map_or_else(|| "-".into(), |ratio| format!("{ratio:.3}"))
+    };
+    let _ = writeln!(
+        text,
+        "{:<18} {:>12} {:>7} {:>12} {:>7}",
+        "", "BEFORE", "SHARE", "AFTER", "SHARE"
+    );
+    let _ = writeln!(
+        text,
+        "{:<18} {:>12} {:>7} {:>12}",
+        "copies per byte",
+        ratio(&before.total),
+        "",
+        ratio(&after.total)
+    );
+    let share = |part: u64, whole: u64| {
+        crate::ledger::ratio(part, whole)
+            .map_or_else(|| "-".into(), |r| format!("{:.1}%", r * 100.0))
+    };
+    for ((name, a), (_, b)) in fields(&before.total).into_iter().zip(fields(&after.total)) {
+        if a != 0 || b != 0 {
+            let _ = writeln!(
+                text,
+                "{:<18} {:>12} {:>7} {:>12} {:>7}",
+                name.replace('_', " "),
+                bytes::bytes(a),
+                share(a, before.total.moved),
+                bytes::bytes(b),
+                share(b, after.total.moved)
+            );
+        }
+    }
+    text
+}

@@ -1,0 +1,148 @@
+//! The verdict for people.
+
+use anstyle::Style;
+
+use super::{
+    bytes::bytes,
+    columns::{Cell, Columns},
+    escape::printable,
+    style::{Surface, paint},
+};
+use crate::claims::{Document, Effect, Judged, Judgement, Outcome, Reason, SCOPE, Verdict, rules};
+
+/// Most judged paths and reasons of one claim that are shown; the document has them all.
+const MOST: usize = 8;
+
+/// The report.
+#[must_use]
+pub fn report(document: &Document, surface: Surface) -> String {
+    let mut text = String::new();
+    for judgement in &document.claims {
+        claim(&mut text, judgement, surface);
+        text.push('\n');
+    }
+    let mut lines = Columns::new(Vec::new());
+    text.push_str(&paint(surface.palette.strong, "For a report:"));
+    text.push('\n');
+    for summary in &document.summary {
+        lines.text(Cell::new(summary, Style::new()), 2);
+    }
+    lines.text(Cell::new(SCOPE, surface.palette.faint), 0);
+    text.push_str(&lines.render(surface));
+    text
+}
+
+fn claim(text: &mut String, judgement: &Judgement, surface: Surface) {
+    let palette = surface.palette;
+    let style = match judgement.verdict {
+        Verdict::Pass => palette.good,
+        Verdict::Inconclusive => palette.warning,
+        Verdict::Fail => palette.alarm,
+    };
+    let limits: Vec<_> = judgement
+        .claim
+        .limits()
+        .map(|(measure, limit)| format!("at most {limit} {}", measure.words()))
+        .collect();
+    let path = judgement
+        .claim
+        .path
+        .as_ref()
+        .map_or_else(String::new, |path| format!(" of {path}"));
+    let name = printable(&judgement.claim.name);
+    text.push_str(&paint(style, judgement.verdict.word()));
+    text.push_str(&format!("  {name}: {}{path}\n", limits.join(" and ")));
+    let mut lines = Columns::new(Vec::new());
+    for judged in judgement.judged.iter().take(MOST) {
+        let style = match judged.outcome {
+            Outcome::Holds => palette.good,
+            Outcome::Open => palette.warning,
+            Outcome::Broken => palette.alarm,
+        };
+        lines.text(Cell::new(&line(judged), style), 2);
+    }
+    more(&mut lines, judgement.judged.len(), "paths were judged");
+    if judgement.rests_on_inferred {
+        let note = "It passes only because conclusions were accepted (--accept-inferred).";
+        lines.text(Cell::new(note, palette.warning), 2);
+    }
+    // What a code says, and what to change, is told once for each code.
+    let mut codes: Vec<&str> = Vec::new();
+    // What stands against a PASS does not matter to a FAIL.
+    let matters =
+        |reason: &&Reason| judgement.verdict != Verdict::Fail || reason.effect != Effect::Forbids;
+    for reason in judgement.reasons.iter().filter(matters) {
+        if !codes.contains(&reason.code.as_str()) {
+            codes.push(&reason.code);
+        }
+    }
+    for code in codes {
+        let all: Vec<_> = judgement
+            .reasons
+            .iter()
+            .filter(|reason| reason.code == code)
+            .filter(matters)
+            .collect();
+        reasons(&mut lines, &all, surface);
+    }
+    text.push_str(&lines.render(surface));
+}
+
+fn reasons(lines: &mut Columns, all: &[&Reason], surface: Surface) {
+    let palette = surface.palette;
+    let Some(first) = all.first() else {
+        return;
+    };
+    let says = rules::find(&first.code).map_or("", |rule| rule.says);
+    let mut cell = Cell::new(&format!("{}:", first.code), palette.strong);
+    for word in says.split_whitespace() {
+        cell.push(word, Style::new());
+    }
+    lines.text(cell, 2);
+    for reason in all.iter().take(MOST) {
+        let row = reason.row.as_ref().map_or_else(String::new, |row| {
+            let comm = printable(&row.comm);
+            format!("{} {} of {comm} ({}): ", row.op, row.object, row.pid)
+        });
+        let count = match reason.bytes {
+            0 => String::new(),
+            count => format!("{}, ", bytes(count)),
+        };
+        let line = format!("{row}{count}{}", printable(&reason.evidence));
+        lines.text(Cell::new(&line, Style::new()), 4);
+    }
+    more(lines, all.len(), "such rows");
+    if first.effect != Effect::Explains || !first.remedy.starts_with("nothing") {
+        let remedy = format!("What helps: {}.", first.remedy);
+        lines.text(Cell::new(&remedy, palette.faint), 4);
+    }
+}
+
+fn more(lines: &mut Columns, count: usize, what: &str) {
+    if count > MOST {
+        let text = format!("{} more {what}; --json has them all.", count - MOST);
+        lines.text(Cell::new(&text, Style::new()), 4);
+    }
+}
+
+fn line(judged: &Judged) -> String {
+    let verdict = match judged.outcome {
+        Outcome::Holds => "holds",
+        Outcome::Open => "open",
+        Outcome::Broken => "broken",
+    };
+    let ratio = judged.ratio.map_or_else(String::new, |ratio| {
+        format!(": {ratio:.4} {}", judged.measure.words())
+    });
+    let open = match judged.unexplained {
+        0 => String::new(),
+        unexplained => format!(", {} unexplained", bytes(unexplained)),
+    };
+    let inferred = if judged.inferred { ", inferred" } else { "" };
+    format!(
+        "{verdict}: {}: {} copied{open} for {}{ratio}{inferred}",
+        printable(&judged.what),
+        bytes(judged.copied),
+        bytes(judged.bytes),
+    )
+}

@@ -1,0 +1,117 @@
+//! Frames: a length, a checksum, a kind and a compressed payload.
+
+use std::io::{self, Read};
+
+use super::error::Damage;
+
+/// What a recording starts with; then its version.
+pub(super) const MAGIC: [u8; 8] = *b"zctrace\n";
+
+/// The version of the format that is written, and read.
+pub const VERSION: u16 = 1;
+
+/// Length of magic and version.
+pub(super) const PREAMBLE: usize = MAGIC.len() + 2;
+
+/// Length of what stands before a payload.
+const HEAD: usize = 13;
+
+/// More than any frame has: a length beyond it is damage, and no reason to ask for memory.
+const LARGEST: u32 = 64 << 20;
+
+/// Fast, and good enough for frames that hold differences.
+const LEVEL: i32 = 3;
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// What was recorded, and where.
+    Header = 1,
+    /// What happened in an interval.
+    Interval = 2,
+}
+
+/// The bytes that a file starts with.
+pub(super) fn preamble() -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(VERSION.to_le_bytes());
+    bytes
+}
+
+/// A whole frame.
+pub(super) fn encode(kind: Kind, payload: &[u8]) -> io::Result<Vec<u8>> {
+    let packed = zstd::bulk::compress(payload, LEVEL)?;
+    let too_long = || io::Error::new(io::ErrorKind::InvalidData, "an interval of 64 MiB");
+    let length = |bytes: &[u8]| {
+        u32::try_from(bytes.len())
+            .ok()
+            .filter(|&length| length <= LARGEST)
+            .ok_or_else(too_long)
+    };
+    let (packed_length, length) = (length(&packed)?, length(payload)?);
+    let mut frame = Vec::with_capacity(HEAD + packed.len());
+    frame.extend(packed_length.to_le_bytes());
+    frame.extend([0; 4]);
+    frame.push(kind as u8);
+    frame.extend(length.to_le_bytes());
+    frame.extend(packed);
+    let sum = checksum(&frame);
+    frame[4..8].copy_from_slice(&sum.to_le_bytes());
+    Ok(frame)
+}
+
+/// Over the frame without the checksum itself.
+fn checksum(frame: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&frame[..4]);
+    hasher.update(&frame[8..]);
+    hasher.finalize()
+}
+
+/// Why there is no further frame.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The file ends here, as it should.
+    Clean,
+    /// What is here is no frame.
+    Damaged(Damage),
+    /// The file cannot be read.
+    Failed(io::Error),
+}
+
+/// Reads the frame at offset `at`; returns its kind, its payload and the offset of the next one.
+pub(super) fn decode(from: &mut impl Read, at: u64) -> Result<(Kind, Vec<u8>, u64), End> {
+    let damaged = |what| End::Damaged(Damage { at, what });
+    let mut head = Vec::with_capacity(HEAD);
+    let read = from.take(HEAD as u64).read_to_end(&mut head);
+    match read.map_err(End::Failed)? {
+        0 => return Err(End::Clean),
+        HEAD => {}
+        _ => return Err(damaged("a frame that was cut off")),
+    }
+    let field =
+        |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let (packed_length, sum, length) = (field(0), field(4), field(9));
+    if packed_length > LARGEST || length > LARGEST {
+        return Err(damaged("an impossible length"));
+    }
+    let kind = head[8];
+    let mut frame = head;
+    let read = from.take(packed_length.into()).read_to_end(&mut frame);
+    if read.map_err(End::Failed)? != packed_length as usize {
+        return Err(damaged("a frame that was cut off"));
+    }
+    if checksum(&frame) != sum {
+        return Err(damaged("a wrong checksum"));
+    }
+    let kind = match kind {
+        1 => Kind::Header,
+        2 => Kind::Interval,
+        _ => return Err(damaged("a frame of an unknown kind")),
+    };
+    let payload = zstd::bulk::decompress(&frame[HEAD..], length as usize)
+        .ok()
+        .filter(|payload| payload.len() == length as usize)
+        .ok_or_else(|| damaged("a frame that cannot be unpacked"))?;
+    Ok((kind, payload, at + HEAD as u64 + u64::from(packed_length)))
+}

@@ -1,0 +1,21 @@
+//! Recordings: intervals of the ledger in a file, for later and elsewhere.
+//!
+//! The format is described in docs/recording.md. A file is a header and frames that are only
+//! appended, each with a checksum: a crash, a full disk or `kill -9` loses at most the last one, and
+//! whatever else happens to the file, it is read up to the last sound frame or refused.
+
+mod error;
+mod frame;
+mod part;
+mod read;
+mod wire;
+mod write;
+
+pub use error::{Damage, Error};
+pub use frame::VERSION;
+pub use read::{Recording, Whole};
+pub use wire::Header;
+pub use write::{Rotation, Writer};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,542 @@
+//! Reading recordings.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, BufReader, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+
+use super::{
+    error::{Damage, Error},
+    frame::{self, End, Kind, MAGIC, PREAMBLE, VERSION},
+    wire::{Header, Interval, PathKey, ProcessKey, Sparse, StackKey, WireCoverage},
+};
+use crate::ledger::{
+    self, Claimed, Coverage, ExitStatus, Loss, Overhead, Process, Refused, Snapshot, Stack, Stacks,
+    Target, Totals, Unattributed,
+};
+
+/// A recording that is being read: an iterator over its intervals.
+///
+/// It ends at the end of the file or at the first frame that is not sound; [`Recording::damage`]
+/// tells which.
+#[derive(Debug)]
+pub struct Recording<R = BufReader<File>> {
+    path: PathBuf,
+    from: R,
+    header: Header,
+    target: Target,
+    /// Offset of the first interval, and of the next one.
+    first: u64,
+    at: u64,
+    /// Number of the next interval.
+    index: usize,
+    tables: Tables,
+    damage: Option<Damage>,
+}
+
+/// What numbers stand for.
+#[derive(Debug, Default)]
+struct Tables {
+    names: Vec<Arc<str>>,
+    processes: Vec<ProcessKey>,
+    paths: Vec<PathKey>,
+    stacks: Vec<StackKey>,
+    coverage: Coverage,
+}
+
+impl Recording {
+    /// Opens a recording.
+    ///
+    /// # Errors
+    ///
+    /// When there is nothing sound to read.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let fail = |source| Error::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let file = File::open(path).map_err(fail)?;
+        if !file.metadata().map_err(fail)?.is_file() {
+            // A pipe could not be read twice, a directory not at all.
+            return Err(fail(io::Error::other("not a regular file")));
+        }
+        Self::read(BufReader::new(file), path)
+    }
+}
+
+impl<R: Read + Seek> Recording<R> {
+    /// Reads a recording; `path` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// As [`Recording::open`].
+    pub fn read(mut from: R, path: &Path) -> Result<Self, Error> {
+        let path = path.to_owned();
+        let mut preamble = Vec::new();
+        let read = from
+            .by_ref()
+            .take(PREAMBLE as u64)
+            .read_to_end(&mut preamble);
+        if let Err(source) = read {
+            return Err(Error::Read { path, source });
+        }
+        let Some((magic, version)) = preamble.split_at_checked(MAGIC.len()) else {
+            return Err(Error::NotOne(path));
+        };
+        let &[low, high] = version else {
+            return Err(Error::NotOne(path));
+        };
+        if magic != MAGIC {
+            return Err(Error::NotOne(path));
+        }
+        let found = u16::from_le_bytes([low, high]);
+        if found != VERSION {
+            return Err(Error::Version { path, found });
+        }
+        let at = PREAMBLE as u64;
+        let bad = |what| Damage { at, what };
+        let (header, first) = match frame::decode(&mut from, at) {
+            Ok((Kind::Header, payload, next)) => match postcard::from_bytes::<Header>(&payload) {
+                Ok(header) => (header, next),
+                Err(_) => {
+                    let damage = bad("an unreadable header");
+                    return Err(Error::Damaged { path, damage });
+                }
+            },
+            Ok(_) => {
+                let damage = bad("no header");
+                return Err(Error::Damaged { path, damage });
+            }
+            Err(End::Clean) => {
+                let damage = bad("nothing");
+                return Err(Error::Damaged { path, damage });
+            }
+            Err(End::Damaged(damage)) => return Err(Error::Damaged { path, damage }),
+            Err(End::Failed(source)) => return Err(Error::Read { path, source }),
+        };
+        let Some(target) = header.target() else {
+            let damage = bad("an unknown kind of target");
+            return Err(Error::Damaged { path, damage });
+        };
+        Ok(Self {
+            path,
+            from,
+            header,
+            target,
+            first,
+            at: first,
+            index: 0,
+            tables: Tables::default(),
+            damage: None,
+        })
+    }
+
+    /// What was recorded, and where.
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Where reading had to stop, once it has.
+    pub const fn damage(&self) -> Option<Damage> {
+        self.damage
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Number of the next interval, from 0.
+    pub const fn position(&self) -> usize {
+        self.index
+    }
+
+    /// Makes interval `index` the next one; beyond the last it is the end. Returns the number of
+    /// the next interval.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn seek(&mut self, index: usize) -> Result<usize, Error> {
+        if index < self.index {
+            let sought = self.from.seek(SeekFrom::Start(self.first));
+            sought.map_err(|source| Error::Read {
+                path: self.path.clone(),
+                source,
+            })?;
+            self.at = self.first;
+            self.index = 0;
+            self.tables = Tables::default();
+            self.damage = None;
+        }
+        while self.index < index {
+            match self.next() {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error),
+                None => break,
+            }
+        }
+        Ok(self.index)
+    }
+
+    /// Everything from the next interval on as one document.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn whole(&mut self) -> Result<Whole, Error> {
+        let mut whole = Whole::new(&self.header, &self.target);
+        for snapshot in self.by_ref() {
+            whole.add(&snapshot?);
+        }
+        Ok(whole)
+    }
+}
+
+impl<R: Read + Seek> Iterator for Recording<R> {
+    type Item = Result<Snapshot, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.damage.is_some() {
+            return None;
+        }
+        let damage = match frame::decode(&mut self.from, self.at) {
+            Ok((Kind::Interval, payload, next)) => {
+                let interval = postcard::from_bytes::<Interval>(&payload).ok();
+                let snapshot =
+                    interval.and_then(|i| self.tables.snapshot(i, &self.header, &self.target));
+                if let Some(snapshot) = snapshot {
+                    self.at = next;
+                    self.index += 1;
+                    return Some(Ok(snapshot));
+                }
+                Damage {
+                    at: self.at,
+                    what: "an unreadable interval",
+                }
+            }
+            Ok((Kind::Header, ..)) => Damage {
+                at: self.at,
+                what: "a second header",
+            },
+            Err(End::Clean) => return None,
+            Err(End::Damaged(damage)) => damage,
+            Err(End::Failed(source)) => {
+                let path = self.path.clone();
+                return Some(Err(Error::Read { path, source }));
+            }
+        };
+        self.damage = Some(damage);
+        None
+    }
+}
+
+impl Tables {
+    /// The document that an interval stands for; `None` where it makes no sense.
+    fn snapshot(
+        &mut self,
+        interval: Interval,
+        header: &Header,
+        target: &Target,
+    ) -> Option<Snapshot> {
+        let Interval {
+            reset,
+            seq,
+            started_us,
+            duration_ns,
+            coverage,
+            exit,
+            new_names,
+            new_processes,
+            new_paths,
+            processes,
+            unattributed,
+            loss,
+            bpf_runs,
+            bpf_ns,
+            new_stacks,
+            stacks,
+            stacks_lost,
+        } = interval;
+        if reset {
+            *self = Self {
+                coverage: std::mem::take(&mut self.coverage),
+                ..Self::default()
+            };
+        }
+        if let Some(WireCoverage { attached, refused }) = coverage {
+            let refused = refused.into_iter();
+            self.coverage = Coverage {
+                attached,
+                refused: refused
+                    .map(|(probe, reason, lost, absent)| Refused {
+                        probe,
+                        reason,
+                        lost,
+                        absent,
+                    })
+                    .collect(),
+            };
+        }
+        self.names.extend(new_names.into_iter().map(Arc::from));
+        self.processes.extend(new_processes);
+        self.paths.extend(new_paths);
+        self.stacks.extend(new_stacks);
+
+        let mut total = Totals::default();
+        let mut documents = Vec::with_capacity(processes.len());
+        for rows in processes {
+            let key = *self.processes.get(rows.process as usize)?;
+            let mut paths = Vec::with_capacity(rows.rows.len());
+            for (number, counters) in rows.rows {
+                let path = *self.paths.get(number as usize)?;
+                paths.push(ledger::Path {
+                    op: self.name(path.op)?.to_string(),
+                    object: self.name(path.object)?.to_string(),
+                    evidence: self.name(path.evidence)?.to_string(),
+                    by: match path.by {
+                        Some(by) => Some(self.name(by)?.to_string()),
+                        None => None,
+                    },
+                    totals: counters.totals()?,
+                });
+            }
+            let mut process = Process::from_paths(
+                key.pid,
+                key.start_time,
+                self.name(key.comm)?.to_string(),
+                self.name(key.cgroup)?.to_string(),
+                paths,
+            );
+            process.pending = rows.pending;
+            process.in_flight = rows.in_flight;
+            process.copy_cpu_seconds = rows.copy_cpu_seconds;
+            for row in rows.claims {
+                let path = *self.paths.get(row.path as usize)?;
+                let claims: Option<Vec<_>> = row
+                    .claims
+                    .iter()
+                    .map(|&name| Some(self.name(name)?.to_string()))
+                    .collect();
+                process.claims.push(Claimed {
+                    op: self.name(path.op)?.to_string(),
+                    object: self.name(path.object)?.to_string(),
+                    evidence: self.name(path.evidence)?.to_string(),
+                    claims: claims?,
+                    device: match row.device {
+                        Some(device) => Some(self.name(device)?.to_string()),
+                        None => None,
+                    },
+                    notifications: row.notifications,
+                    totals: row.counters.totals()?,
+                });
+            }
+            total.add(&process.total);
+            documents.push(process);
+        }
+        let unattributed: Option<Vec<_>> = unattributed
+            .iter()
+            .map(|(name, counters): &(u32, Sparse)| {
+                Some(Unattributed {
+                    thread: self.name(*name)?.to_string(),
+                    totals: counters.totals()?,
+                })
+            })
+            .collect();
+        let mut sampled = Stacks {
+            lost: stacks_lost,
+            ..Stacks::default()
+        };
+        for (number, bytes) in stacks {
+            let key = self.stacks.get(number as usize)?;
+            let frames: Option<Vec<_>> = key.frames.iter().map(|&frame| self.name(frame)).collect();
+            let stack = Stack {
+                pid: key.pid,
+                start_time: key.start_time,
+                comm: self.name(key.comm)?,
+                class: self.name(key.class)?,
+                frames: frames?,
+            };
+            let sum = sampled.bytes.entry(stack).or_default();
+            *sum = sum.saturating_add(bytes);
+        }
+        Some(Snapshot {
+            schema: header.schema.clone(),
+            seq: Some(seq),
+            kernel: header.kernel.clone(),
+            arch: header.arch.clone(),
+            backend: header.backend.clone(),
+            target: target.clone(),
+            exit_status: exit.map(|(code, signal)| ExitStatus { code, signal }),
+            started_at: format!("{:.6}", Timestamp::from_microsecond(started_us).ok()?),
+            duration_ns,
+            total,
+            processes: documents,
+            unattributed: unattributed?,
+            coverage: self.coverage.clone(),
+            loss: Loss {
+                map_full: loss[0],
+                ring_dropped: loss[1],
+                missed_runs: loss[2],
+            },
+            overhead: Overhead { bpf_runs, bpf_ns },
+            stacks: sampled,
+        })
+    }
+
+    fn name(&self, number: u32) -> Option<Arc<str>> {
+        self.names.get(number as usize).cloned()
+    }
+}
+
+/// Intervals added up to one document.
+#[derive(Clone, Debug)]
+pub struct Whole {
+    document: Snapshot,
+    processes: BTreeMap<(u32, u64), Process>,
+    unattributed: BTreeMap<String, Totals>,
+    intervals: usize,
+}
+
+impl Whole {
+    fn new(header: &Header, target: &Target) -> Self {
+        Self {
+            document: Snapshot {
+                schema: header.schema.clone(),
+                seq: None,
+                kernel: header.kernel.clone(),
+                arch: header.arch.clone(),
+                backend: header.backend.clone(),
+                target: target.clone(),
+                exit_status: None,
+                started_at: String::new(),
+                duration_ns: 0,
+                total: Totals::default(),
+                processes: Vec::new(),
+                unattributed: Vec::new(),
+                coverage: Coverage::default(),
+                loss: Loss::default(),
+                overhead: Overhead::default(),
+                stacks: Stacks::default(),
+            },
+            processes: BTreeMap::new(),
+            unattributed: BTreeMap::new(),
+            intervals: 0,
+        }
+    }
+
+    /// How many intervals there were.
+    #[must_use]
+    pub const fn intervals(&self) -> usize {
+        self.intervals
+    }
+
+    fn add(&mut self, interval: &Snapshot) {
+        let whole = &mut self.document;
+        if self.intervals == 0 {
+            whole.started_at.clone_from(&interval.started_at);
+        }
+        self.intervals += 1;
+        whole.duration_ns = whole.duration_ns.saturating_add(interval.duration_ns);
+        whole.exit_status = interval.exit_status.or(whole.exit_status);
+        whole.coverage.clone_from(&interval.coverage);
+        whole.stacks.add(&interval.stacks);
+        let (loss, more) = (&mut whole.loss, &interval.loss);
+        loss.map_full = loss.map_full.saturating_add(more.map_full);
+        loss.ring_dropped = loss.ring_dropped.saturating_add(more.ring_dropped);
+        loss.missed_runs = loss.missed_runs.saturating_add(more.missed_runs);
+        let (cost, more) = (&mut whole.overhead, &interval.overhead);
+        cost.bpf_runs = cost.bpf_runs.saturating_add(more.bpf_runs);
+        if let Some(ns) = more.bpf_ns {
+            cost.bpf_ns = Some(cost.bpf_ns.unwrap_or(0).saturating_add(ns));
+        }
+        // States: those of a process that an interval does not mention are over.
+        for process in self.processes.values_mut() {
+            process.pending = 0;
+            process.in_flight = 0;
+        }
+        for process in &interval.processes {
+            let id = (process.pid, process.start_time);
+            let Some(known) = self.processes.get_mut(&id) else {
+                self.processes.insert(id, process.clone());
+                continue;
+            };
+            known.comm.clone_from(&process.comm);
+            known.cgroup.clone_from(&process.cgroup);
+            known.pending = process.pending;
+            known.in_flight = process.in_flight;
+            if let Some(seconds) = process.copy_cpu_seconds {
+                *known.copy_cpu_seconds.get_or_insert(0.0) += seconds;
+            }
+            for claimed in &process.claims {
+                match known.claims.iter_mut().find(|c| c.has_key_of(claimed)) {
+                    Some(known) => {
+                        known.totals.add(&claimed.totals);
+                        known.notifications =
+                            known.notifications.saturating_add(claimed.notifications);
+                        known.device = known.device.take().or_else(|| claimed.device.clone());
+                    }
+                    None => known.claims.push(claimed.clone()),
+                }
+            }
+            for path in &process.paths {
+                let same = |other: &&mut ledger::Path| {
+                    (&other.op, &other.object, &other.evidence, &other.by)
+                        == (&path.op, &path.object, &path.evidence, &path.by)
+                };
+                match known.paths.iter_mut().find(same) {
+                    Some(known) => known.totals.add(&path.totals),
+                    None => known.paths.push(path.clone()),
+                }
+            }
+        }
+        for work in &interval.unattributed {
+            let sum = self.unattributed.entry(work.thread.clone()).or_default();
+            sum.add(&work.totals);
+        }
+    }
+
+    /// The document.
+    #[must_use]
+    pub fn snapshot(self) -> Snapshot {
+        let mut document = self.document;
+        for process in self.processes.into_values() {
+            let Process {
+                pid,
+                start_time,
+                comm,
+                cgroup,
+                pending,
+                in_flight,
+                copy_cpu_seconds,
+                paths,
+                claims,
+                total: _,
+                sent: _,
+                received: _,
+                copies_per_sent_byte: _,
+                copies_per_received_byte: _,
+            } = process;
+            let mut process = Process::from_paths(pid, start_time, comm, cgroup, paths);
+            process.pending = pending;
+            process.in_flight = in_flight;
+            process.copy_cpu_seconds = copy_cpu_seconds;
+            process.claims = claims;
+            document.total.add(&process.total);
+            document.processes.push(process);
+        }
+        document
+            .processes
+            .sort_by(|a, b| b.total.moved.cmp(&a.total.moved).then(a.pid.cmp(&b.pid)));
+        let unattributed = self.unattributed.into_iter();
+        document.unattributed = unattributed
+            .map(|(thread, totals)| Unattributed { thread, totals })
+            .collect();
+        document
+    }
+}

@@ -1,0 +1,319 @@
+//! Recordings that are whole, cut, changed or something else.
+
+use std::{fs, io::Cursor, path::Path};
+
+use super::*;
+use crate::{
+    ledger::{Snapshot, Stack},
+    output::samples,
+};
+
+fn intervals() -> Vec<Snapshot> {
+    (0..4_u64)
+        .map(|seq| {
+            let mut snapshot = samples::normal();
+            snapshot.seq = Some(seq);
+            snapshot.started_at = format!("2026-11-22T15:00:0{seq}.000000Z");
+            snapshot.exit_status = None;
+            // As documents of a run are: sums of their rows.
+            let mut total = crate::ledger::Totals::default();
+            for process in &mut snapshot.processes {
+                let (pending, in_flight) = (process.pending, process.in_flight);
+                let claimed = crate::ledger::Claimed {
+                    op: "send".into(),
+                    object: "tcp".into(),
+                    evidence: "measured".into(),
+                    claims: vec!["zerocopy".into()],
+                    device: Some("lo".into()),
+                    notifications: seq,
+                    totals: process.total,
+                };
+                *process = crate::ledger::Process::from_paths(
+                    process.pid,
+                    process.start_time,
+                    process.comm.clone(),
+                    process.cgroup.clone(),
+                    process.paths.clone(),
+                );
+                process.pending = pending;
+                process.in_flight = in_flight;
+                process.copy_cpu_seconds = Some(0.25);
+                process.claims = vec![claimed];
+                total.add(&process.total);
+            }
+            snapshot.total = total;
+            let stack = Stack {
+                pid: 1,
+                start_time: 2,
+                comm: "cat".into(),
+                class: "copied_to_user".into(),
+                frames: vec!["main".into(), format!("read{seq}_[k]").as_str().into()],
+            };
+            snapshot.stacks.bytes.insert(stack, 4096 + seq);
+            snapshot
+        })
+        .collect()
+}
+
+fn written(rotation: Rotation) -> (tempfile::TempDir, Writer) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(&dir.path().join("rec"), rotation, 4096).unwrap();
+    for interval in intervals() {
+        writer.append(&interval).unwrap();
+    }
+    (dir, writer)
+}
+
+fn bytes() -> Vec<u8> {
+    let (dir, _) = written(Rotation::default());
+    fs::read(dir.path().join("rec")).unwrap()
+}
+
+/// What can be read of it, and whether more was there.
+fn read(bytes: &[u8]) -> Result<(Vec<Snapshot>, Option<Damage>), Error> {
+    let mut recording = Recording::read(Cursor::new(bytes), Path::new("x"))?;
+    let snapshots = recording.by_ref().collect::<Result<_, _>>()?;
+    Ok((snapshots, recording.damage()))
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let (read, damage) = read(&bytes()).unwrap();
+    assert_eq!(damage, None);
+    assert_eq!(read, intervals());
+}
+
+#[test]
+fn cut_anywhere_it_is_read_up_to_the_last_sound_frame() {
+    let bytes = bytes();
+    let whole = intervals();
+    let mut lengths = std::collections::BTreeSet::new();
+    for cut in 0..bytes.len() {
+        match read(&bytes[..cut]) {
+            Ok((part, damage)) => {
+                assert!(part.len() < whole.len());
+                assert_eq!(part, whole[..part.len()], "cut at {cut}");
+                // Only between frames nothing is missing.
+                if damage.is_none() {
+                    lengths.insert(part.len());
+                }
+            }
+            Err(error) => assert_eq!(error.to_string().lines().count(), 1),
+        }
+    }
+    assert_eq!(lengths.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
+}
+
+#[test]
+fn no_flipped_bit_makes_another_number() {
+    let bytes = bytes();
+    let whole = intervals();
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 1 << bit;
+            match read(&bytes) {
+                Ok((part, damage)) => {
+                    assert!(damage.is_some(), "byte {at}, bit {bit}: unnoticed");
+                    assert_eq!(part, whole[..part.len()], "byte {at}, bit {bit}");
+                }
+                Err(error) => assert_eq!(error.to_string().lines().count(), 1),
+            }
+        }
+    }
+}
+
+/// Frames whose checksum is right and whose content is not: nothing panics, nothing is huge.
+#[test]
+fn payloads_are_not_trusted() {
+    let good = bytes();
+    let header = Recording::read(Cursor::new(&good), Path::new("x")).unwrap();
+    let mut prefix = frame::preamble();
+    let payload = postcard::to_stdvec(header.header()).unwrap();
+    prefix.extend(frame::encode(frame::Kind::Header, &payload).unwrap());
+    let mut seed = 1_u64;
+    let mut random = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    // The first interval's payload, with bytes changed.
+    let (_, sound, _) = frame::decode(&mut &good[prefix.len()..], 0).unwrap();
+    for round in 0..3000 {
+        let mut payload = sound.clone();
+        for _ in 0..=round % 4 {
+            let at = random() as usize % payload.len();
+            payload[at] = random() as u8;
+        }
+        let mut bytes = prefix.clone();
+        bytes.extend(frame::encode(frame::Kind::Interval, &payload).unwrap());
+        let mut recording = Recording::read(Cursor::new(&bytes), Path::new("x")).unwrap();
+        let whole = recording.whole().unwrap();
+        let _ = whole.snapshot().stacks.folded();
+    }
+}
+
+#[test]
+fn other_files_and_versions_are_refused() {
+    let message = |bytes: &[u8]| read(bytes).unwrap_err().to_string();
+    assert_eq!(message(b""), "x is not a recording of zctrace");
+    assert_eq!(
+        message(b"\x7fELF and so on"),
+        "x is not a recording of zctrace"
+    );
+    let mut other = bytes();
+    other[8] = 9;
+    let text = "x has version 9 of the format; this zctrace reads version 1";
+    assert_eq!(message(&other), text);
+    assert!(Recording::open(Path::new("/")).is_err());
+    assert!(Recording::open(Path::new("/no/such/file")).is_err());
+}
+
+/// Files that older versions wrote stay readable: the corpus only grows.
+#[test]
+fn the_corpus_is_read() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let result = read(&fs::read(&path).unwrap());
+        match name.split('-').next().unwrap() {
+            "sound" => assert!(matches!(result, Ok((s, None)) if s.len() == 4), "{name}"),
+            "damaged" => assert!(matches!(result, Ok((_, Some(_)))), "{name}"),
+            "refused" => assert!(result.is_err(), "{name}"),
+            _ => panic!("{name}: neither sound, damaged nor refused"),
+        }
+        names.push(name);
+    }
+    assert!(names.len() >= 6, "{names:?}");
+}
+
+#[test]
+fn rotation_loses_nothing_and_each_file_stands_alone() {
+    let rotation = Rotation {
+        size: Some(1),
+        ..Rotation::default()
+    };
+    let (dir, writer) = written(rotation);
+    let files: Vec<_> = writer.files().map(Path::to_owned).collect();
+    assert_eq!(files.len(), 4);
+    assert_eq!(files[3], dir.path().join("rec.3"));
+    let mut all = Vec::new();
+    for file in &files {
+        all.extend(read(&fs::read(file).unwrap()).unwrap().0);
+    }
+    assert_eq!(all, intervals());
+    let (dir, _) = written(Rotation {
+        time: Some(std::time::Duration::from_nanos(1)),
+        keep: Some(2),
+        ..Rotation::default()
+    });
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn it_can_be_read_from_any_interval() {
+    let bytes = bytes();
+    let mut recording = Recording::read(Cursor::new(&bytes), Path::new("x")).unwrap();
+    for index in [3, 0, 2, 1] {
+        assert_eq!(recording.seek(index).unwrap(), index);
+        assert_eq!(recording.next().unwrap().unwrap(), intervals()[index]);
+    }
+    assert_eq!(recording.seek(100).unwrap(), 4);
+    assert!(recording.next().is_none());
+}
+
+#[test]
+fn the_whole_is_the_sum() {
+    let bytes = bytes();
+    let mut recording = Recording::read(Cursor::new(&bytes), Path::new("x")).unwrap();
+    let whole = recording.whole().unwrap();
+    assert_eq!(whole.intervals(), 4);
+    let whole = whole.snapshot();
+    let one = &intervals()[0];
+    assert_eq!(whole.total.moved, 4 * one.total.moved);
+    assert_eq!(whole.total.copies_per_byte, one.total.copies_per_byte);
+    assert_eq!(whole.duration_ns, 4 * one.duration_ns);
+    assert_eq!(whole.processes.len(), one.processes.len());
+    assert_eq!(whole.processes[0].pending, one.processes[0].pending);
+    assert_eq!(whole.processes[0].claims[0].notifications, 6);
+    assert_eq!(whole.processes[0].copy_cpu_seconds, Some(1.0));
+    assert_eq!(whole.stacks.bytes.values().sum::<u64>(), 4 * 4096 + 6);
+}
+
+#[test]
+fn a_full_disk_is_named() {
+    let mut writer = Writer::create(Path::new("/dev/full"), Rotation::default(), 0).unwrap();
+    let error = writer.append(&intervals()[0]).unwrap_err();
+    assert!(
+        error.to_string().starts_with("cannot write /dev/full"),
+        "{error}"
+    );
+}
+
+/// What the format is for: an hour of a machine that does little, and of a busy one.
+#[test]
+fn an_hour_is_small() {
+    let hour = |processes: u32| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rec");
+        let mut writer = Writer::create(&path, Rotation::default(), 0).unwrap();
+        let template = intervals().remove(0);
+        let mut seed = 1_u64;
+        for second in 0..3600_i64 {
+            let mut snapshot = template.clone();
+            let start = jiff::Timestamp::from_second(1_800_000_000 + second).unwrap();
+            snapshot.started_at = format!("{start:.6}");
+            snapshot.processes = (0..processes)
+                .map(|pid| {
+                    let mut process =
+                        template.processes[pid as usize % template.processes.len()].clone();
+                    process.pid = pid;
+                    for path in &mut process.paths {
+                        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        path.totals.ops = seed >> 48;
+                        path.totals.moved = seed >> 28;
+                        path.totals.copied_to_user = seed >> 28;
+                    }
+                    process
+                })
+                .collect();
+            writer.append(&snapshot).unwrap();
+        }
+        fs::metadata(&path).unwrap().len()
+    };
+    let (idle, busy) = (hour(3), hour(100));
+    println!("idle: {idle} bytes an hour, busy: {busy}");
+    assert!(idle < 1 << 20, "{idle}");
+    assert!(busy < 50 << 20, "{busy}");
+}
+
+/// Writes the corpus: `cargo test -p zctrace --lib write_the_corpus -- --ignored`.
+#[test]
+#[ignore = "changes the tree"]
+fn write_the_corpus() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
+    fs::create_dir_all(&directory).unwrap();
+    let bytes = bytes();
+    let half = bytes.len() * 3 / 4;
+    let mut flipped = bytes.clone();
+    flipped[half] ^= 0x10;
+    let mut long = bytes[..half].to_vec();
+    long.extend([0xff; 64]);
+    let mut later = bytes.clone();
+    later[8] = 2;
+    let files: [(&str, &[u8]); 7] = [
+        ("sound-version-1", &bytes),
+        ("damaged-cut", &bytes[..half]),
+        ("damaged-flipped", &flipped),
+        ("damaged-impossible-length", &long),
+        ("refused-later-version", &later),
+        ("refused-only-magic", &bytes[..10]),
+        ("refused-text", b"not a recording\n"),
+    ];
+    for (name, content) in files {
+        fs::write(directory.join(name), content).unwrap();
+    }
+}

@@ -1,0 +1,335 @@
+//! Writing recordings.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fs::{self, File, OpenOptions},
+    hash::Hash,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use super::{
+    error::Error,
+    frame::{self, Kind},
+    part,
+    wire::{
+        self, ClaimedRow, Header, Interval, PathKey, ProcessKey, ProcessRows, Sparse, StackKey,
+        WireCoverage,
+    },
+};
+use crate::ledger::{Coverage, Snapshot};
+
+/// Numbers are given out again from 0 beyond this many: it bounds what writer and reader remember.
+const MOST_NUMBERS: usize = 1 << 16;
+
+/// When to go on in another file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// At this size in bytes.
+    pub size: Option<u64>,
+    /// After this time.
+    pub time: Option<Duration>,
+    /// How many files to keep; the oldest are removed.
+    pub keep: Option<usize>,
+}
+
+/// Appends intervals to a recording.
+#[derive(Debug)]
+pub struct Writer {
+    path: PathBuf,
+    rotation: Rotation,
+    stack_bytes: u64,
+    parts: VecDeque<PathBuf>,
+    next_part: u32,
+    seq: u64,
+    file: Option<Part>,
+    /// Made at the start, so that a mistake shows before the trace.
+    fresh: Option<File>,
+}
+
+/// The file that is being written.
+#[derive(Debug)]
+struct Part {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    time: Duration,
+    numbers: Numbers,
+}
+
+impl Writer {
+    /// A recording at `path`; a file there is replaced.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn create(path: &Path, rotation: Rotation, stack_bytes: u64) -> Result<Self, Error> {
+        Ok(Self {
+            path: path.to_owned(),
+            rotation,
+            stack_bytes,
+            parts: VecDeque::new(),
+            next_part: 0,
+            seq: 0,
+            file: None,
+            fresh: Some(create(path)?),
+        })
+    }
+
+    /// Appends an interval. After an error the file ends with the last interval that fitted.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn append(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+        if self.file.as_ref().is_some_and(|part| self.is_full(part)) {
+            self.file = None;
+        }
+        if self.file.is_none() {
+            self.file = Some(self.open(snapshot)?);
+        }
+        if let Some(part) = &mut self.file {
+            let interval = part.numbers.interval(snapshot, self.seq);
+            let payload = postcard::to_stdvec(&interval).map_err(io::Error::other);
+            let frame = payload.and_then(|payload| frame::encode(Kind::Interval, &payload));
+            part.append(frame)?;
+            part.time += Duration::from_nanos(snapshot.duration_ns);
+            self.seq += 1;
+        }
+        Ok(())
+    }
+
+    /// The files that there are, oldest first.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.parts.iter().map(PathBuf::as_path)
+    }
+
+    fn is_full(&self, part: &Part) -> bool {
+        self.rotation.size.is_some_and(|size| part.length >= size)
+            || self.rotation.time.is_some_and(|time| part.time >= time)
+    }
+
+    fn open(&mut self, snapshot: &Snapshot) -> Result<Part, Error> {
+        let path = part::name(&self.path, self.next_part);
+        let file = match self.fresh.take() {
+            Some(file) => file,
+            None => create(&path)?,
+        };
+        let header = Header {
+            writer: env!("CARGO_PKG_VERSION").into(),
+            schema: snapshot.schema.clone(),
+            kernel: snapshot.kernel.clone(),
+            arch: snapshot.arch.clone(),
+            backend: snapshot.backend.clone(),
+            target_kind: wire::kind_name(snapshot.target.kind).into(),
+            target: snapshot.target.value.clone(),
+            stack_bytes: self.stack_bytes,
+            part: self.next_part,
+        };
+        self.next_part += 1;
+        self.parts.push_back(path.clone());
+        while self
+            .rotation
+            .keep
+            .is_some_and(|keep| self.parts.len() > keep.max(1))
+        {
+            if let Some(oldest) = self.parts.pop_front() {
+                // Somebody else may have removed it.
+                let _ = fs::remove_file(oldest);
+            }
+        }
+        let mut part = Part {
+            path,
+            file,
+            length: 0,
+            time: Duration::ZERO,
+            numbers: Numbers::default(),
+        };
+        part.append(Ok(frame::preamble()))?;
+        let payload = postcard::to_stdvec(&header).map_err(io::Error::other);
+        part.append(payload.and_then(|payload| frame::encode(Kind::Header, &payload)))?;
+        Ok(part)
+    }
+}
+
+fn create(path: &Path) -> Result<File, Error> {
+    let mut options = OpenOptions::new();
+    // What processes are called and do is nobody else's business.
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path).map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+impl Part {
+    /// In one write; what was written of a frame that did not fit is taken back.
+    fn append(&mut self, frame: io::Result<Vec<u8>>) -> Result<(), Error> {
+        let result = frame.and_then(|frame| {
+            self.file.write_all(&frame)?;
+            Ok(frame.len() as u64)
+        });
+        match result {
+            Ok(length) => {
+                self.length += length;
+                Ok(())
+            }
+            Err(source) => {
+                // A reader copes with the half frame too.
+                let _ = self.file.set_len(self.length);
+                Err(Error::Write {
+                    path: self.path.clone(),
+                    source,
+                })
+            }
+        }
+    }
+}
+
+/// Numbers for what recurs.
+#[derive(Debug)]
+struct Table<K>(HashMap<K, u32>);
+
+impl<K> Default for Table<K> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: Eq + Hash + Clone> Table<K> {
+    fn number(&mut self, key: K, new: &mut Vec<K>) -> u32 {
+        if let Some(&number) = self.0.get(&key) {
+            return number;
+        }
+        let number = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        self.0.insert(key.clone(), number);
+        new.push(key);
+        number
+    }
+}
+
+#[derive(Debug, Default)]
+struct Numbers {
+    names: Table<String>,
+    processes: Table<ProcessKey>,
+    paths: Table<PathKey>,
+    stacks: Table<StackKey>,
+    coverage: Option<Coverage>,
+}
+
+impl Numbers {
+    fn interval(&mut self, snapshot: &Snapshot, seq: u64) -> Interval {
+        let mut interval = Interval {
+            seq,
+            started_us: snapshot
+                .started_at
+                .parse::<Timestamp>()
+                .map_or(0, Timestamp::as_microsecond),
+            duration_ns: snapshot.duration_ns,
+            exit: snapshot.exit_status.map(wire::exit),
+            loss: [
+                snapshot.loss.map_full,
+                snapshot.loss.ring_dropped,
+                snapshot.loss.missed_runs,
+            ],
+            bpf_runs: snapshot.overhead.bpf_runs,
+            bpf_ns: snapshot.overhead.bpf_ns,
+            stacks_lost: snapshot.stacks.lost,
+            ..Interval::default()
+        };
+        let most = [
+            self.names.0.len(),
+            self.processes.0.len(),
+            self.paths.0.len(),
+            self.stacks.0.len(),
+        ];
+        if most.into_iter().any(|count| count > MOST_NUMBERS) {
+            let coverage = self.coverage.take();
+            *self = Self {
+                coverage,
+                ..Self::default()
+            };
+            interval.reset = true;
+        }
+        if self.coverage.as_ref() != Some(&snapshot.coverage) {
+            interval.coverage = Some(WireCoverage::from(&snapshot.coverage));
+            self.coverage = Some(snapshot.coverage.clone());
+        }
+        let new_names = &mut interval.new_names;
+        for process in &snapshot.processes {
+            let key = ProcessKey {
+                pid: process.pid,
+                start_time: process.start_time,
+                comm: self.names.number(process.comm.clone(), new_names),
+                cgroup: self.names.number(process.cgroup.clone(), new_names),
+            };
+            let mut rows = Vec::with_capacity(process.paths.len());
+            for path in &process.paths {
+                let key = PathKey {
+                    op: self.names.number(path.op.clone(), new_names),
+                    object: self.names.number(path.object.clone(), new_names),
+                    evidence: self.names.number(path.evidence.clone(), new_names),
+                    by: path.by.clone().map(|by| self.names.number(by, new_names)),
+                };
+                let number = self.paths.number(key, &mut interval.new_paths);
+                rows.push((number, Sparse::from(&path.totals)));
+            }
+            let mut claims = Vec::with_capacity(process.claims.len());
+            for claimed in &process.claims {
+                let key = PathKey {
+                    op: self.names.number(claimed.op.clone(), new_names),
+                    object: self.names.number(claimed.object.clone(), new_names),
+                    evidence: self.names.number(claimed.evidence.clone(), new_names),
+                    by: None,
+                };
+                claims.push(ClaimedRow {
+                    path: self.paths.number(key, &mut interval.new_paths),
+                    claims: claimed
+                        .claims
+                        .iter()
+                        .map(|name| self.names.number(name.clone(), new_names))
+                        .collect(),
+                    device: claimed
+                        .device
+                        .clone()
+                        .map(|device| self.names.number(device, new_names)),
+                    notifications: claimed.notifications,
+                    counters: Sparse::from(&claimed.totals),
+                });
+            }
+            interval.processes.push(ProcessRows {
+                process: self.processes.number(key, &mut interval.new_processes),
+                pending: process.pending,
+                in_flight: process.in_flight,
+                copy_cpu_seconds: process.copy_cpu_seconds,
+                rows,
+                claims,
+            });
+        }
+        for work in &snapshot.unattributed {
+            let name = self.names.number(work.thread.clone(), new_names);
+            let counters = Sparse::from(&work.totals);
+            interval.unattributed.push((name, counters));
+        }
+        for (stack, bytes) in &snapshot.stacks.bytes {
+            let key = StackKey {
+                pid: stack.pid,
+                start_time: stack.start_time,
+                comm: self.names.number(stack.comm.to_string(), new_names),
+                class: self.names.number(stack.class.to_string(), new_names),
+                frames: stack
+                    .frames
+                    .iter()
+                    .map(|frame| self.names.number(frame.to_string(), new_names))
+                    .collect(),
+            };
+            let number = self.stacks.number(key, &mut interval.new_stacks);
+            interval.stacks.push((number, *bytes));
+        }
+        interval
+    }
+}

@@ -1,0 +1,209 @@
+//! The series as OpenMetrics text.
+
+use std::fmt;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
+};
+
+use super::series::Series;
+use crate::{ledger::Totals, output::recorded::fields};
+
+/// Media type of what [`text`] returns.
+pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The fields of a total that are classes of moved bytes: after `moved` itself.
+const CLASSES: std::ops::Range<usize> = 1..10;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PathLabels {
+    comm: String,
+    op: String,
+    object: String,
+    evidence: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ClassLabels {
+    comm: String,
+    op: String,
+    object: String,
+    evidence: String,
+    class: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KindLabels {
+    kind: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct BuildLabels {
+    version: String,
+    kernel: String,
+    backend: String,
+}
+
+/// Everything, in the format of OpenMetrics.
+pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("zctrace");
+    let info = Family::<BuildLabels, Gauge>::default();
+    info.get_or_create(&BuildLabels {
+        version: env!("CARGO_PKG_VERSION").into(),
+        kernel: series.kernel.clone(),
+        backend: series.backend.clone(),
+    })
+    .set(1);
+    registry.register(
+        "build_info",
+        "zctrace, the kernel and how it is traced",
+        info,
+    );
+
+    let operations = Family::<PathLabels, Counter>::default();
+    let errors = Family::<PathLabels, Counter>::default();
+    let moved = Family::<ClassLabels, Counter>::default();
+    let copied = Family::<ClassLabels, Counter>::default();
+    for (key, totals) in &series.paths {
+        let labels = PathLabels {
+            comm: key.comm.clone(),
+            op: key.op.clone(),
+            object: key.object.clone(),
+            evidence: key.evidence.clone(),
+        };
+        operations.get_or_create(&labels).inc_by(totals.ops);
+        if totals.errors != 0 {
+            errors.get_or_create(&labels).inc_by(totals.errors);
+        }
+        for (index, (class, bytes)) in fields(totals).into_iter().enumerate() {
+            let family = match index {
+                0 => continue,
+                index if CLASSES.contains(&index) => &moved,
+                _ => &copied,
+            };
+            if bytes != 0 {
+                let labels = ClassLabels {
+                    comm: key.comm.clone(),
+                    op: key.op.clone(),
+                    object: key.object.clone(),
+                    evidence: key.evidence.clone(),
+                    class: class.into(),
+                };
+                family.get_or_create(&labels).inc_by(bytes);
+            }
+        }
+    }
+    registry.register("operations", "Completed I/O operations", operations);
+    registry.register(
+        "operation_errors",
+        "Operations that ended in an error, EAGAIN included",
+        errors,
+    );
+    registry.register_with_unit(
+        "moved",
+        "What operations reported as done, by how it moved",
+        Unit::Bytes,
+        moved,
+    );
+    registry.register_with_unit(
+        "further",
+        "Copies, and passes of a cipher, that no moved byte is explained by",
+        Unit::Bytes,
+        copied,
+    );
+    registry.register_with_unit(
+        "unattributed_copied",
+        "Bytes that kernel threads copied, for no operation that is known",
+        Unit::Bytes,
+        counter(Totals::copies(&series.unattributed)),
+    );
+
+    let lost = Family::<KindLabels, Counter>::default();
+    for (kind, count) in [
+        ("map_full", series.loss.map_full),
+        ("ring_dropped", series.loss.ring_dropped),
+        ("missed_runs", series.loss.missed_runs),
+    ] {
+        lost.get_or_create(&KindLabels { kind: kind.into() })
+            .inc_by(count);
+    }
+    registry.register(
+        "lost_events",
+        "What zctrace could not count: other numbers are too low",
+        lost,
+    );
+    registry.register(
+        "folded_rows",
+        "Rows counted in the series whose labels are all other, for want of series",
+        counter(series.folded),
+    );
+    registry.register(
+        "readings",
+        "Readings of the kernel's counters",
+        counter(series.readings),
+    );
+    let probes = Family::<KindLabels, Gauge>::default();
+    for (kind, count) in [("attached", series.attached), ("refused", series.refused)] {
+        probes
+            .get_or_create(&KindLabels { kind: kind.into() })
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+    registry.register("probes", "Probes by what the kernel made of them", probes);
+    let pushes = Family::<KindLabels, Counter>::default();
+    for (kind, count) in [
+        ("accepted", series.pushed),
+        ("failed", series.push_failures),
+        ("dropped", series.push_dropped),
+    ] {
+        pushes
+            .get_or_create(&KindLabels { kind: kind.into() })
+            .inc_by(count);
+    }
+    registry.register("otlp_pushes", "Pushes to --otlp", pushes);
+
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+fn counter(value: u64) -> Counter {
+    let counter = Counter::default();
+    counter.inc_by(value);
+    counter
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::output::samples;
+
+    #[test]
+    fn classes_add_up_to_what_was_moved() {
+        let mut series = Series::new(100, Duration::from_secs(1));
+        let snapshot = samples::normal();
+        series.add(&snapshot);
+        let text = text(&series).unwrap();
+        let sum: u64 = text
+            .lines()
+            .filter(|line| line.starts_with("zctrace_moved_bytes_total{"))
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum();
+        let moved: u64 = snapshot.processes.iter().map(|p| p.total.moved).sum();
+        assert_eq!(sum, moved);
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn names_cannot_end_a_label() {
+        let mut series = Series::new(100, Duration::from_secs(1));
+        let mut snapshot = samples::normal();
+        snapshot.processes[0].comm = "a\"} 1\nx{\\".into();
+        series.add(&snapshot);
+        let text = text(&series).unwrap();
+        assert!(text.contains(r#"comm="a\"} 1\nx{\\""#), "{text}");
+    }
+}

@@ -1,0 +1,11 @@
+//! `zctrace serve`: the ledger for what fleets have — Prometheus, Grafana, an OpenTelemetry
+//! collector.
+
+mod http;
+mod metrics;
+mod otlp;
+mod series;
+
+pub use http::Server;
+pub use otlp::Pusher;
+pub use series::{Key, OTHER, Series, Shared};

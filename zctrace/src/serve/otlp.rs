@@ -1,0 +1,152 @@
+//! Pushing to an OpenTelemetry collector: OTLP over HTTP with JSON.
+//!
+//! The tracer hands over a document and goes on: where the one before is still on its way, the new
+//! one is dropped and counted. Nothing is lost by that, because sums are cumulative.
+
+use std::{
+    io,
+    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use serde_json::{Value, json};
+
+use super::series::{Series, Shared, lock, since_epoch};
+use crate::output::recorded::fields;
+
+/// Waits between tries: doubled from the first to the last.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Tries for one document.
+const TRIES: u32 = 5;
+/// For everything, from the name's lookup to the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where documents are handed over.
+pub struct Pusher {
+    to: SyncSender<Vec<u8>>,
+    shared: Shared,
+}
+
+impl Pusher {
+    /// Begins a thread that pushes to the collector at `url`, such as `http://127.0.0.1:4318`.
+    ///
+    /// # Errors
+    ///
+    /// When there can be no thread.
+    pub fn start(url: &str, shared: Shared) -> io::Result<Self> {
+        let (to, from) = sync_channel(1);
+        let url = format!("{}/v1/metrics", url.trim_end_matches('/'));
+        let theirs = shared.clone();
+        thread::Builder::new()
+            .name("zctrace-otlp".into())
+            .spawn(move || push(&url, &from, &theirs))?;
+        Ok(Self { to, shared })
+    }
+
+    /// Pushes the sums as they are now. Never waits.
+    pub fn push(&self) {
+        let document = {
+            let series = lock(&self.shared);
+            document(&series, since_epoch(SystemTime::now()))
+        };
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
+            self.to.try_send(document.to_string().into_bytes())
+        {
+            lock(&self.shared).push_dropped += 1;
+        }
+    }
+}
+
+fn push(url: &str, from: &Receiver<Vec<u8>>, shared: &Shared) {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(PATIENCE))
+        .build()
+        .into();
+    while let Ok(document) = from.recv() {
+        let mut wait = FIRST_WAIT;
+        for attempt in 1..=TRIES {
+            let sent = agent
+                .post(url)
+                .header("Content-Type", "application/json")
+                .send(&document[..]);
+            match sent {
+                Ok(_) => {
+                    lock(shared).pushed += 1;
+                    break;
+                }
+                // The collector will not like it better the next time.
+                Err(ureq::Error::StatusCode(400..=428 | 430..=499)) => {
+                    lock(shared).push_failures += 1;
+                    break;
+                }
+                Err(_) => {
+                    lock(shared).push_failures += 1;
+                    if attempt < TRIES {
+                        thread::sleep(wait);
+                        wait = (wait * 2).min(LONGEST_WAIT);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// An `ExportMetricsServiceRequest`.
+fn document(series: &Series, now_ns: u64) -> Value {
+    let attribute = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let point = |attributes: Vec<Value>, value: u64| {
+        json!({
+            "attributes": attributes,
+            "startTimeUnixNano": series.started_ns().to_string(),
+            "timeUnixNano": now_ns.to_string(),
+            "asInt": value.to_string(),
+        })
+    };
+    let (mut operations, mut moved, mut further) = (Vec::new(), Vec::new(), Vec::new());
+    for (key, totals) in &series.paths {
+        let attributes = || {
+            vec![
+                attribute("comm", &key.comm),
+                attribute("op", &key.op),
+                attribute("object", &key.object),
+                attribute("evidence", &key.evidence),
+            ]
+        };
+        operations.push(point(attributes(), totals.ops));
+        for (index, (class, bytes)) in fields(totals).into_iter().enumerate().skip(1) {
+            if bytes != 0 {
+                let mut attributes = attributes();
+                attributes.push(attribute("class", class));
+                let points = if index < 10 { &mut moved } else { &mut further };
+                points.push(point(attributes, bytes));
+            }
+        }
+    }
+    let sum = |name: &str, unit: &str, points: Vec<Value>| {
+        json!({
+            "name": name,
+            "unit": unit,
+            // Cumulative.
+            "sum": {"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": points},
+        })
+    };
+    json!({
+        "resourceMetrics": [{
+            "resource": {"attributes": [
+                attribute("service.name", "zctrace"),
+                attribute("host.name", &nix::unistd::gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())),
+            ]},
+            "scopeMetrics": [{
+                "scope": {"name": "zctrace", "version": env!("CARGO_PKG_VERSION")},
+                "metrics": [
+                    sum("zctrace.operations", "{operation}", operations),
+                    sum("zctrace.moved", "By", moved),
+                    sum("zctrace.further", "By", further),
+                    sum("zctrace.lost", "{event}", vec![point(Vec::new(), series.loss.total())]),
+                ],
+            }],
+        }],
+    })
+}

@@ -1,0 +1,182 @@
+//! What is exported: sums since the start, in a bounded number of series.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use crate::ledger::{Loss, Snapshot, Totals};
+
+/// The labels of a data path. Neither ids nor names of files: those have no bound.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Command name.
+    pub comm: String,
+    /// Operation.
+    pub op: String,
+    /// Object.
+    pub object: String,
+    /// `measured` or `inferred`.
+    pub evidence: String,
+}
+
+/// The value of every label of the series that takes what has no series of its own.
+pub const OTHER: &str = "other";
+
+/// Sums since the start.
+#[derive(Debug)]
+pub struct Series {
+    most: usize,
+    started: SystemTime,
+    read_at: Option<Instant>,
+    interval: Duration,
+    pub(super) kernel: String,
+    pub(super) backend: String,
+    pub(super) attached: u64,
+    pub(super) refused: u64,
+    pub(super) readings: u64,
+    pub(super) paths: BTreeMap<Key, Totals>,
+    /// Kernel threads together.
+    pub(super) unattributed: Totals,
+    pub(super) loss: Loss,
+    /// Rows that went to the series `other`.
+    pub(super) folded: u64,
+    pub(super) pushed: u64,
+    pub(super) push_failures: u64,
+    pub(super) push_dropped: u64,
+}
+
+/// Shared by the tracer, the server and the pusher. Nobody holds it while waiting for the network.
+pub type Shared = Arc<Mutex<Series>>;
+
+/// The series, whatever became of a thread that had them.
+pub(super) fn lock(shared: &Shared) -> MutexGuard<'_, Series> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Series {
+    /// No sums yet; at most `most` data paths get series of their own.
+    #[must_use]
+    pub fn new(most: usize, interval: Duration) -> Self {
+        Self {
+            most,
+            started: SystemTime::now(),
+            read_at: None,
+            interval,
+            kernel: String::new(),
+            backend: String::new(),
+            attached: 0,
+            refused: 0,
+            readings: 0,
+            paths: BTreeMap::new(),
+            unattributed: Totals::default(),
+            loss: Loss::default(),
+            folded: 0,
+            pushed: 0,
+            push_failures: 0,
+            push_dropped: 0,
+        }
+    }
+
+    /// Adds what happened in an interval.
+    pub fn add(&mut self, snapshot: &Snapshot) {
+        self.readings += 1;
+        self.read_at = Some(Instant::now());
+        self.kernel.clone_from(&snapshot.kernel);
+        self.backend.clone_from(&snapshot.backend);
+        self.attached = snapshot.coverage.attached.len() as u64;
+        self.refused = snapshot.coverage.refused.len() as u64;
+        for process in &snapshot.processes {
+            for path in &process.paths {
+                let key = Key {
+                    comm: process.comm.clone(),
+                    op: path.op.clone(),
+                    object: path.object.clone(),
+                    evidence: path.evidence.clone(),
+                };
+                self.path(key).add(&path.totals);
+            }
+        }
+        for work in &snapshot.unattributed {
+            self.unattributed.add(&work.totals);
+        }
+        let (loss, more) = (&mut self.loss, snapshot.loss);
+        loss.map_full = loss.map_full.saturating_add(more.map_full);
+        loss.ring_dropped = loss.ring_dropped.saturating_add(more.ring_dropped);
+        loss.missed_runs = loss.missed_runs.saturating_add(more.missed_runs);
+    }
+
+    fn path(&mut self, key: Key) -> &mut Totals {
+        let key = if self.paths.len() < self.most || self.paths.contains_key(&key) {
+            key
+        } else {
+            self.folded += 1;
+            Key {
+                comm: OTHER.into(),
+                op: OTHER.into(),
+                object: OTHER.into(),
+                evidence: OTHER.into(),
+            }
+        };
+        self.paths.entry(key).or_default()
+    }
+
+    /// Whether something was read at all.
+    #[must_use]
+    pub const fn is_ready(&self) -> bool {
+        self.read_at.is_some()
+    }
+
+    /// Whether readings come as they should. By the monotonic clock: the other one can jump.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        const GRACE: Duration = Duration::from_secs(10);
+        self.read_at
+            .is_none_or(|at| at.elapsed() < self.interval * 3 + GRACE)
+    }
+
+    /// When counting began, in nanoseconds since the epoch.
+    pub(super) fn started_ns(&self) -> u64 {
+        since_epoch(self.started)
+    }
+}
+
+pub(super) fn since_epoch(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| {
+            u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::samples;
+
+    #[test]
+    fn names_without_bound_make_no_series_without_bound() {
+        let mut series = Series::new(10, Duration::from_secs(1));
+        let mut moved = 0;
+        for number in 0..10_000 {
+            let mut snapshot = samples::normal();
+            for process in &mut snapshot.processes {
+                process.comm = format!("worker-{number}");
+                moved += process.total.moved;
+            }
+            series.add(&snapshot);
+        }
+        assert_eq!(series.paths.len(), 11, "ten, and the others");
+        let sum: u64 = series.paths.values().map(|totals| totals.moved).sum();
+        assert_eq!(sum, moved, "nothing is lost by that");
+        assert!(series.folded > 0);
+    }
+
+    #[test]
+    fn ready_after_the_first_reading() {
+        let mut series = Series::new(10, Duration::from_secs(1));
+        assert!(!series.is_ready());
+        series.add(&samples::normal());
+        assert!(series.is_ready() && series.is_healthy());
+    }
+}

@@ -1,0 +1,125 @@
+//! What was asked for, beside the rows: the key of a row has it, the contract's key does not.
+
+use zctrace_common::{Claim, Counters, Evidence, Object, ObjectKind, Op, RowKey};
+
+use crate::ledger::Claimed;
+
+/// Whether a row only counts notifications: no operation is behind it.
+pub(super) const fn is_notification(key: &RowKey) -> bool {
+    key.claim & Claim::Copied as u8 != 0
+}
+
+/// The portion of a path that a row with claims is; `None` of a row without.
+pub(super) fn claimed(
+    key: &RowKey,
+    object: String,
+    device: Option<&String>,
+    counters: &Counters,
+) -> Option<Claimed> {
+    let (op, evidence) = (Op::from_raw(key.op)?, Evidence::from_raw(key.evidence)?);
+    let mut mask = key.claim;
+    // `O_DIRECT` on a pipe means packets.
+    if !on_disk(key.source) && !on_disk(key.sink) {
+        mask &= !(Claim::Direct as u8);
+    }
+    if counters.encrypted != 0 {
+        mask |= Claim::Tls as u8;
+    }
+    // The row for notifications is there before the first of them.
+    if mask == 0 || (is_notification(key) && counters.ops == 0) {
+        return None;
+    }
+    let mut claimed = Claimed {
+        op: op.name().to_owned(),
+        object,
+        evidence: evidence.name().to_owned(),
+        claims: Claim::of(mask)
+            .map(|claim| claim.name().to_owned())
+            .collect(),
+        device: device.cloned(),
+        notifications: 0,
+        totals: counters.into(),
+    };
+    if is_notification(key) {
+        claimed.notifications = claimed.totals.ops;
+        claimed.totals.ops = 0;
+    }
+    Some(claimed)
+}
+
+fn on_disk(packed: u64) -> bool {
+    Object::unpack(packed)
+        .is_some_and(|object| matches!(object.kind, ObjectKind::File | ObjectKind::Block))
+}
+
+/// One entry for each key: two rows can have one name, or differ by their dimension.
+pub(super) fn merged(claims: Vec<Claimed>) -> Vec<Claimed> {
+    let mut merged: Vec<Claimed> = Vec::with_capacity(claims.len());
+    for claimed in claims {
+        match merged.iter_mut().find(|other| other.has_key_of(&claimed)) {
+            Some(other) => {
+                other.totals.add(&claimed.totals);
+                other.notifications += claimed.notifications;
+                other.device = claimed.device.or(other.device.take());
+            }
+            None => merged.push(claimed),
+        }
+    }
+    merged.sort_by(|a, b| {
+        let key = |claimed: &Claimed| {
+            let Claimed {
+                op,
+                object,
+                evidence,
+                claims,
+                ..
+            } = claimed.clone();
+            (op, object, evidence, claims)
+        };
+        key(a).cmp(&key(b))
+    });
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(op: Op, kind: ObjectKind, claim: u8) -> RowKey {
+        RowKey {
+            op: op as u16,
+            claim,
+            source: Object::pack(kind, 0),
+            ..RowKey::default()
+        }
+    }
+
+    #[test]
+    fn a_pipe_of_packets_claims_nothing() {
+        let direct = Claim::Direct as u8;
+        let of = |kind| {
+            claimed(
+                &row(Op::Read, kind, direct),
+                "x".into(),
+                None,
+                &Counters::ZERO,
+            )
+        };
+        assert!(of(ObjectKind::Pipe).is_none());
+        assert_eq!(
+            of(ObjectKind::File).map(|c| c.claims),
+            Some(vec!["o_direct".to_owned()])
+        );
+    }
+
+    #[test]
+    fn notifications_are_no_operations() {
+        let key = row(Op::SendZerocopy, ObjectKind::Tcp, Claim::Copied as u8);
+        let counters = Counters {
+            ops: 3,
+            ..Counters::ZERO
+        };
+        let claimed = claimed(&key, "tcp".into(), None, &counters).expect("a claim");
+        assert_eq!((claimed.notifications, claimed.totals.ops), (3, 0));
+    }
+}

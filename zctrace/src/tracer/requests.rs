@@ -1,0 +1,91 @@
+//! Requests to io_uring and Linux AIO: how many each process has submitted, and how they were issued.
+
+use aya::{Ebpf, maps::Array};
+use zctrace_common::{Op, RequestCounts};
+
+use super::{Error, map};
+
+/// Requests of one process for one operation, since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// The process.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot.
+    pub start_time: u64,
+    /// Its command name.
+    pub comm: String,
+    /// Name of the operation, for example `uring.read`.
+    pub op: &'static str,
+    /// Requests that were issued at least once.
+    pub submitted: u64,
+    /// Completed ones that the submitting thread issued while it submitted them.
+    pub inline: u64,
+    /// Completed ones that a worker thread issued.
+    pub worker: u64,
+    /// Completed ones that the thread that polls the submission queue issued.
+    pub sq_poll: u64,
+    /// Completed ones that task work issued again, after they had to wait.
+    pub task_work: u64,
+}
+
+impl Requests {
+    /// Completed requests. One that completes more than once counts when it ends.
+    #[must_use]
+    pub const fn completed(&self) -> u64 {
+        self.inline + self.worker + self.sq_poll + self.task_work
+    }
+
+    /// Requests that have not completed yet.
+    #[must_use]
+    pub const fn in_flight(&self) -> u64 {
+        // Read while they change.
+        self.submitted.saturating_sub(self.completed())
+    }
+}
+
+/// The requests of the process in a slot, but for who it is.
+pub(super) fn of_slot(ebpf: &mut Ebpf, slot: u32) -> Result<Vec<Requests>, Error> {
+    let counts: Array<_, RequestCounts> = Array::try_from(map(ebpf, "REQUEST_COUNTS"))?;
+    let counts = counts.get(&slot, 0)?;
+    let ops = Op::ALL.iter().filter_map(|&op| {
+        let index = RequestCounts::index(op as u32);
+        let submitted = *counts.submitted.get(index)?;
+        let [inline, worker, sq_poll, task_work] = *counts.completed.get(index)?;
+        (submitted != 0).then(|| Requests {
+            op: op.name(),
+            submitted,
+            inline,
+            worker,
+            sq_poll,
+            task_work,
+            ..Requests::default()
+        })
+    });
+    Ok(ops.collect())
+}
+
+/// Makes a slot one of a process without requests.
+pub(super) fn forget(ebpf: &mut Ebpf, slot: u32) -> Result<(), Error> {
+    let mut counts: Array<_, RequestCounts> = Array::try_from(map(ebpf, "REQUEST_COUNTS"))?;
+    counts.set(slot, RequestCounts::ZERO, 0)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_is_in_flight_or_completed() {
+        let requests = Requests {
+            submitted: 10,
+            inline: 1,
+            worker: 2,
+            sq_poll: 3,
+            task_work: 1,
+            ..Requests::default()
+        };
+        assert_eq!(requests.completed(), 7);
+        assert_eq!(requests.in_flight(), 3);
+    }
+}

@@ -1,0 +1,256 @@
+//! Reading sampled stacks and naming their frames.
+//!
+//! Frames of a process are named while it lives: once it has ended nobody can tell what its
+//! addresses meant. What could not be named says so.
+
+use std::{
+    collections::{BTreeMap, HashMap as StdHashMap, HashSet},
+    sync::Arc,
+};
+
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap, MapData, StackTraceMap},
+};
+use blazesym::{
+    MaybeDefault, Pid,
+    symbolize::{
+        Input, Symbolized, Symbolizer,
+        source::{Kernel, Process, Source},
+    },
+};
+use zctrace_common::{StackKey, StackKind};
+
+use super::{Error, map};
+use crate::{
+    ledger::{self, Stack, Stacks},
+    target::View,
+};
+
+/// Room for different stacks, and for stacks of processes.
+pub(super) const ROOM: u32 = 16_384;
+
+/// Clock ticks a second in `/proc/PID/stat`: `USER_HZ`, fixed by the kernel's interface.
+const TICK_NS: u64 = 1_000_000_000 / 100;
+
+/// What the kernel answers where another stack has the same slot.
+const EEXIST: i32 = -libc::EEXIST;
+
+type Frames = Arc<[Arc<str>]>;
+
+/// A process: its id in the initial PID namespace and its start in nanoseconds.
+type Id = (u32, u64);
+
+pub(super) struct Sampler {
+    symbolizer: Symbolizer,
+    view: Option<View>,
+    kernel: StdHashMap<i32, Frames>,
+    user: StdHashMap<(Id, i32), Frames>,
+    comms: StdHashMap<Id, Arc<str>>,
+    names: Names,
+}
+
+/// Names, each kept once.
+#[derive(Default)]
+struct Names(HashSet<Arc<str>>);
+
+impl Names {
+    fn keep(&mut self, name: &str) -> Arc<str> {
+        if let Some(name) = self.0.get(name) {
+            return name.clone();
+        }
+        let name: Arc<str> = name.into();
+        self.0.insert(name.clone());
+        name
+    }
+}
+
+impl Sampler {
+    pub(super) fn new() -> Self {
+        Self {
+            symbolizer: Symbolizer::builder()
+                .enable_code_info(false)
+                .enable_inlined_fns(false)
+                .build(),
+            // Names are those of the processes that /proc shows.
+            view: View::detect()
+                .ok()
+                .filter(|view| view.root() == std::path::Path::new("/proc")),
+            kernel: StdHashMap::new(),
+            user: StdHashMap::new(),
+            comms: StdHashMap::new(),
+            names: Names::default(),
+        }
+    }
+
+    /// Everything sampled since the start.
+    pub(super) fn read(
+        &mut self,
+        ebpf: &mut Ebpf,
+        processes: &[ledger::Process],
+    ) -> Result<Stacks, Error> {
+        let comms: StdHashMap<_, _> = processes
+            .iter()
+            .map(|process| ((process.pid, process.start_time), process.comm.as_str()))
+            .collect();
+        let lost: Array<_, u64> = Array::try_from(map(ebpf, "STACK_LOST"))?;
+        let lost = lost.get(&0, 0)?;
+        let sampled: HashMap<&mut MapData, StackKey, u64> =
+            HashMap::try_from(map(ebpf, "STACK_BYTES"))?;
+        let sampled: Vec<_> = sampled.iter().flatten().collect();
+        let traces = StackTraceMap::try_from(map(ebpf, "STACKS"))?;
+        let addresses = |id: i32| -> Vec<u64> {
+            let Ok(id) = u32::try_from(id) else {
+                return Vec::new();
+            };
+            traces.get(&id, 0).map_or_else(
+                |_| Vec::new(),
+                |trace| trace.frames().iter().map(|frame| frame.ip).collect(),
+            )
+        };
+        let mut unnamed: BTreeMap<Id, Vec<i32>> = BTreeMap::new();
+        for (key, _) in &sampled {
+            if key.kernel >= 0 && !self.kernel.contains_key(&key.kernel) {
+                let frames = self.name_kernel(&addresses(key.kernel));
+                self.kernel.insert(key.kernel, frames);
+            }
+            let id = (key.tgid, key.start_ns);
+            if key.user >= 0 && !self.user.contains_key(&(id, key.user)) {
+                unnamed.entry(id).or_default().push(key.user);
+            }
+        }
+        for (id, mut stacks) in unnamed {
+            stacks.sort_unstable();
+            stacks.dedup();
+            let addresses: Vec<_> = stacks.iter().map(|&stack| addresses(stack)).collect();
+            let frames = self.name_user(id, &addresses);
+            for (stack, frames) in stacks.into_iter().zip(frames) {
+                self.user.insert((id, stack), frames);
+            }
+        }
+        let mut stacks = Stacks {
+            bytes: BTreeMap::new(),
+            lost,
+        };
+        for (key, bytes) in sampled {
+            let Some(kind) = StackKind::from_raw(key.kind) else {
+                continue;
+            };
+            let id = (key.tgid, key.start_ns);
+            let mut frames = Vec::new();
+            match self.user.get(&(id, key.user)) {
+                Some(named) => frames.extend(named.iter().cloned()),
+                None if key.user == EEXIST => frames.push(self.names.keep("[user stack lost]")),
+                None if key.user != StackKey::NONE => {
+                    frames.push(self.names.keep("[no user stack]"));
+                }
+                None => {}
+            }
+            match self.kernel.get(&key.kernel) {
+                Some(named) => frames.extend(named.iter().cloned()),
+                None if key.kernel == EEXIST => frames.push(self.names.keep("[kernel stack lost]")),
+                None if key.kernel != StackKey::NONE => {
+                    frames.push(self.names.keep("[no kernel stack]"));
+                }
+                None => {}
+            }
+            let stack = Stack {
+                pid: key.tgid,
+                start_time: key.start_ns / TICK_NS,
+                comm: self.comm(id, &comms),
+                class: self.names.keep(kind.name()),
+                frames,
+            };
+            *stacks.bytes.entry(stack).or_default() += bytes;
+        }
+        Ok(stacks)
+    }
+
+    /// The process as `/proc` shows it, if it is still that one.
+    fn alive(&self, (tgid, start_ns): Id) -> Option<procfs::process::Stat> {
+        let view = self.view.as_ref()?;
+        let stat = view.process(view.to_user(tgid)).ok()?.stat().ok()?;
+        (stat.starttime == start_ns / TICK_NS).then_some(stat)
+    }
+
+    /// The first name that was seen: a stack must not change its identity between two readings.
+    fn comm(&mut self, id: Id, comms: &StdHashMap<(u32, u64), &str>) -> Arc<str> {
+        if let Some(comm) = self.comms.get(&id) {
+            return comm.clone();
+        }
+        let comm = match comms.get(&(id.0, id.1 / TICK_NS)) {
+            Some(comm) => self.names.keep(comm),
+            // A kernel thread, or a process without a row.
+            None => match self.alive(id) {
+                Some(stat) => self.names.keep(&stat.comm),
+                None => self.names.keep("[ended]"),
+            },
+        };
+        self.comms.insert(id, comm.clone());
+        comm
+    }
+
+    fn name_kernel(&mut self, addresses: &[u64]) -> Frames {
+        let source = Source::Kernel(Kernel {
+            vmlinux: MaybeDefault::None,
+            ..Kernel::default()
+        });
+        let named = self
+            .symbolizer
+            .symbolize(&source, Input::AbsAddr(addresses));
+        let mut frames: Vec<Arc<str>> = Vec::with_capacity(addresses.len());
+        for index in 0..addresses.len() {
+            let symbol = match named.as_ref().map(|named| named.get(index)) {
+                Ok(Some(Symbolized::Sym(symbol))) => symbol.name.to_string(),
+                _ => "[kernel]".into(),
+            };
+            // zctrace's own programs and what the kernel built around them.
+            let own = ["bpf_prog_", "bpf_trampoline_", "bpf_get_stackid", "__bpf_"];
+            if !own.iter().any(|prefix| symbol.starts_with(prefix)) {
+                frames.push(self.names.keep(&format!("{symbol}_[k]")));
+            }
+        }
+        frames.reverse();
+        frames.into()
+    }
+
+    fn name_user(&mut self, id: Id, stacks: &[Vec<u64>]) -> Vec<Frames> {
+        let all: Vec<u64> = stacks.iter().flatten().copied().collect();
+        let pid = self.view.as_ref().map(|view| view.to_user(id.0));
+        let named = match pid {
+            Some(pid) if self.alive(id).is_some() => {
+                let source = Source::Process(Process {
+                    // No files that the process, or anybody in /tmp, could have put there.
+                    perf_map: false,
+                    debug_syms: false,
+                    ..Process::new(Pid::from(pid))
+                });
+                let named = self.symbolizer.symbolize(&source, Input::AbsAddr(&all));
+                // The id may have gone to another process meanwhile.
+                named.ok().filter(|_| self.alive(id).is_some())
+            }
+            _ => None,
+        };
+        let Some(named) = named else {
+            let frames: Frames = [self.names.keep("[ended before it was read]")].into();
+            return stacks.iter().map(|_| frames.clone()).collect();
+        };
+        let mut named = named.iter();
+        let names = &mut self.names;
+        stacks
+            .iter()
+            .map(|stack| {
+                let mut frames: Vec<_> = named
+                    .by_ref()
+                    .take(stack.len())
+                    .map(|symbolized| match symbolized {
+                        Symbolized::Sym(symbol) => names.keep(&symbol.name),
+                        Symbolized::Unknown(_) => names.keep("[unknown]"),
+                    })
+                    .collect();
+                frames.reverse();
+                frames.into()
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,424 @@
+//! From the documents of the ledger to what the dashboard shows.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    moment::{
+        About, HISTORY, KernelRow, Moment, Names, PathRow, ProcessId, ProcessRow, SPARK, Sample,
+        Step, Sym, per_second,
+    },
+    sides::Sides,
+};
+use crate::ledger::{Overhead, Path, Process, Snapshot, Totals};
+
+type PathKey = (Sym, Sym, Sym, bool);
+
+/// What had been counted when the user set the counters to zero.
+#[derive(Debug, Default)]
+struct Base {
+    at: Duration,
+    total: Totals,
+    processes: HashMap<ProcessId, BaseProcess>,
+    kernel_threads: HashMap<Sym, Totals>,
+}
+
+#[derive(Debug, Default)]
+struct BaseProcess {
+    sent: u64,
+    received: u64,
+    copy_cpu: f64,
+    paths: Vec<(PathKey, Totals)>,
+}
+
+impl BaseProcess {
+    fn path(&self, key: PathKey) -> Option<&Totals> {
+        let found = self.paths.iter().find(|(other, _)| *other == key);
+        found.map(|(_, totals)| totals)
+    }
+}
+
+/// Strings by their number.
+#[derive(Debug)]
+struct Interner {
+    known: HashMap<Arc<str>, Sym>,
+    names: Arc<Names>,
+}
+
+impl Interner {
+    fn new() -> Self {
+        let empty: Arc<str> = "".into();
+        Self {
+            known: HashMap::from([(empty.clone(), Sym(0))]),
+            names: Arc::new(Names(vec![empty])),
+        }
+    }
+
+    fn sym(&mut self, name: &str) -> Sym {
+        if let Some(sym) = self.known.get(name) {
+            return *sym;
+        }
+        let name: Arc<str> = name.into();
+        let names = Arc::make_mut(&mut self.names);
+        let sym = Sym(u32::try_from(names.0.len()).unwrap_or(0));
+        names.0.push(name.clone());
+        self.known.insert(name, sym);
+        sym
+    }
+}
+
+/// Makes a [`Moment`] of each document. The documents are of the whole time since the start, each
+/// later than the one before.
+#[derive(Debug)]
+pub struct Builder {
+    interner: Interner,
+    base: Base,
+    last: Option<Arc<Moment>>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            interner: Interner::new(),
+            base: Base::default(),
+            last: None,
+        }
+    }
+}
+
+impl Builder {
+    /// What to show of `whole`, the document of the time until `at`.
+    pub fn build(&mut self, whole: &Snapshot, at: Duration, sides: Sides) -> Arc<Moment> {
+        let last = self.last.take();
+        let step = at.saturating_sub(last.as_ref().map_or(Duration::ZERO, |last| last.at));
+        let mut rows = Rows::new(last.as_deref(), step);
+        for process in &whole.processes {
+            rows.add(process, &mut self.interner, &self.base);
+        }
+        let mut total = whole.total;
+        total.subtract(&self.base.total);
+        let mut gained = total;
+        if let Some(last) = &last {
+            gained.subtract(&last.total);
+        }
+        let sample = Sample {
+            totals: gained,
+            ..rows.sample
+        };
+        let mut history = last
+            .as_ref()
+            .map_or_else(|| Arc::new(VecDeque::new()), |last| last.history.clone());
+        let samples = Arc::make_mut(&mut history);
+        if samples.len() == HISTORY {
+            samples.pop_front();
+        }
+        samples.push_back(sample);
+        let overhead_before = last.as_ref().map(|last| last.overhead).unwrap_or_default();
+        let merged = merge(&rows.paths);
+        let moment = Arc::new(Moment {
+            about: about(whole, last.as_deref()),
+            at,
+            base_at: self.base.at,
+            step,
+            total,
+            last: sample,
+            processes: rows.processes,
+            paths: rows.paths,
+            merged,
+            kernel_threads: self.kernel_threads(whole),
+            loss: whole.loss,
+            overhead: whole.overhead,
+            overhead_step: Overhead {
+                bpf_runs: whole
+                    .overhead
+                    .bpf_runs
+                    .saturating_sub(overhead_before.bpf_runs),
+                bpf_ns: whole
+                    .overhead
+                    .bpf_ns
+                    .map(|ns| ns.saturating_sub(overhead_before.bpf_ns.unwrap_or(0))),
+            },
+            history,
+            names: self.interner.names.clone(),
+            sides,
+        });
+        self.last = Some(moment.clone());
+        moment
+    }
+
+    /// Counts from now on, and what to show until there is something.
+    pub fn rebase(&mut self) -> Option<Arc<Moment>> {
+        let last = self.last.take()?;
+        self.base.at = last.at;
+        self.base.total.add(&last.total);
+        for process in &last.processes {
+            let base = self.base.processes.entry(process.id).or_default();
+            base.sent = base.sent.saturating_add(process.sent);
+            base.copy_cpu += process.copy_cpu.unwrap_or(0.0);
+            base.received = base.received.saturating_add(process.received);
+            for path in last.paths_of(process) {
+                let known = base.paths.iter_mut().find(|(key, _)| *key == path.key());
+                match known {
+                    Some((_, totals)) => totals.add(&path.totals),
+                    None => base.paths.push((path.key(), path.totals)),
+                }
+            }
+        }
+        for row in &last.kernel_threads {
+            let base = self.base.kernel_threads.entry(row.thread).or_default();
+            base.add(&row.totals);
+        }
+        let moment = Arc::new(Moment {
+            base_at: last.at,
+            total: Totals::default(),
+            processes: Vec::new(),
+            paths: Vec::new(),
+            merged: Vec::new(),
+            kernel_threads: Vec::new(),
+            ..Moment::clone(&last)
+        });
+        self.last = Some(moment.clone());
+        Some(moment)
+    }
+
+    fn kernel_threads(&mut self, whole: &Snapshot) -> Vec<KernelRow> {
+        let mut rows = Vec::new();
+        for work in &whole.unattributed {
+            let thread = self.interner.sym(&work.thread);
+            let mut totals = work.totals;
+            if let Some(base) = self.base.kernel_threads.get(&thread) {
+                totals.subtract(base);
+            }
+            if !totals.is_empty() {
+                rows.push(KernelRow { thread, totals });
+            }
+        }
+        rows
+    }
+}
+
+fn about(whole: &Snapshot, last: Option<&Moment>) -> Arc<About> {
+    if let Some(last) = last
+        && last.about.target == whole.target
+        && last.about.coverage == whole.coverage
+        && last.about.exit_status == whole.exit_status
+        && last.about.backend == whole.backend
+    {
+        return last.about.clone();
+    }
+    Arc::new(About {
+        target: whole.target.clone(),
+        kernel: whole.kernel.clone(),
+        backend: whole.backend.clone(),
+        coverage: whole.coverage.clone(),
+        exit_status: whole.exit_status,
+    })
+}
+
+/// The rows as they are put together.
+struct Rows<'a> {
+    last: Option<&'a Moment>,
+    before: HashMap<ProcessId, &'a ProcessRow>,
+    step: Duration,
+    processes: Vec<ProcessRow>,
+    paths: Vec<PathRow>,
+    sample: Sample,
+}
+
+impl<'a> Rows<'a> {
+    fn new(last: Option<&'a Moment>, step: Duration) -> Self {
+        let before = last.map_or_else(HashMap::new, |last| {
+            last.processes
+                .iter()
+                .map(|process| (process.id, process))
+                .collect()
+        });
+        Self {
+            processes: Vec::with_capacity(before.len()),
+            paths: Vec::with_capacity(last.map_or(0, |last| last.paths.len())),
+            sample: Sample {
+                step,
+                ..Sample::default()
+            },
+            last,
+            before,
+            step,
+        }
+    }
+
+    fn add(&mut self, process: &Process, interner: &mut Interner, base: &Base) {
+        let id = ProcessId {
+            pid: process.pid,
+            start_time: process.start_time,
+        };
+        let (index, first) = (index(self.processes.len()), index(self.paths.len()));
+        let earlier = self.before.get(&id).copied();
+        let earlier_paths = match (self.last, earlier) {
+            (Some(last), Some(earlier)) => last.paths_of(earlier),
+            _ => &[],
+        };
+        let base = base.processes.get(&id);
+        let mut row = ProcessRow {
+            id,
+            comm: interner.sym(&process.comm),
+            cgroup: interner.sym(&process.cgroup),
+            sent: process
+                .sent
+                .saturating_sub(base.map_or(0, |base| base.sent)),
+            received: process
+                .received
+                .saturating_sub(base.map_or(0, |base| base.received)),
+            copy_cpu: process
+                .copy_cpu_seconds
+                .map(|seconds| (seconds - base.map_or(0.0, |base| base.copy_cpu)).max(0.0)),
+            pending: process.pending,
+            in_flight: process.in_flight,
+            spark: earlier.map_or([0; SPARK], |earlier| earlier.spark),
+            ..ProcessRow::default()
+        };
+        let mut most = 0;
+        for (position, path) in process.paths.iter().enumerate() {
+            let mut path = PathRow {
+                process: index,
+                op: interner.sym(&path.op),
+                object: interner.sym(&path.object),
+                by: interner.sym(path.by.as_deref().unwrap_or_default()),
+                asked: interner.sym(&asked(process, path)),
+                inferred: path.evidence == "inferred",
+                totals: path.totals,
+                step: Step::default(),
+            };
+            if let Some(base) = base.and_then(|base| base.path(path.key())) {
+                path.totals.subtract(base);
+            }
+            if path.totals.is_empty() {
+                continue;
+            }
+            let mut gained = path.totals;
+            // Usually in the same place as before.
+            let same = |other: &&PathRow| other.key() == path.key();
+            let earlier = earlier_paths
+                .get(position)
+                .filter(same)
+                .or_else(|| earlier_paths.iter().find(same))
+                .or_else(|| reclassified(&path, process, earlier_paths, interner));
+            if let Some(earlier) = earlier {
+                gained.subtract(&earlier.totals);
+            }
+            path.step = Step::of(&gained);
+            row.totals.add(&path.totals);
+            row.step.ops = row.step.ops.saturating_add(path.step.ops);
+            row.step.moved = row.step.moved.saturating_add(path.step.moved);
+            row.step.copied = row.step.copied.saturating_add(path.step.copied);
+            row.step.cow = row.step.cow.saturating_add(path.step.cow);
+            if row.busiest.is_none() || path.step.moved > most {
+                most = path.step.moved;
+                row.busiest = Some(self.paths.len().try_into().unwrap_or(u32::MAX));
+            }
+            self.sample(interner.names.get(path.op), &path.step);
+            self.paths.push(path);
+        }
+        row.paths = (first, self::index(self.paths.len()) - first);
+        row.spark.rotate_left(1);
+        let rate = per_second(row.step.moved, self.step);
+        row.spark[SPARK - 1] = saturating(rate / 1024.0);
+        if !row.totals.is_empty() || row.pending != 0 || row.in_flight != 0 {
+            self.processes.push(row);
+        }
+    }
+
+    fn sample(&mut self, op: &str, step: &Step) {
+        match op {
+            "fork.cow" => self.sample.cow_forked = self.sample.cow_forked.saturating_add(step.cow),
+            "fault.cow" | "fault.map" => {
+                self.sample.faults = self.sample.faults.saturating_add(step.ops);
+                self.sample.cow_written = self.sample.cow_written.saturating_add(step.cow);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The same row under its other evidence, if that is gone: loss turns a measured row into an
+/// inferred one, bytes and all.
+fn reclassified<'a>(
+    path: &PathRow,
+    process: &Process,
+    earlier: &'a [PathRow],
+    interner: &Interner,
+) -> Option<&'a PathRow> {
+    let (op, object) = (interner.names.get(path.op), interner.names.get(path.object));
+    let by = interner.names.get(path.by);
+    let both = process.paths.iter().filter(|other| {
+        other.op == op && other.object == object && other.by.as_deref().unwrap_or_default() == by
+    });
+    if both.count() != 1 {
+        return None;
+    }
+    let key = (path.op, path.object, path.by, !path.inferred);
+    earlier.iter().find(|other| other.key() == key)
+}
+
+/// What the application asked for at a path, and what was seen of it.
+fn asked(process: &Process, path: &Path) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    let portions = process.claims.iter().filter(|claimed| {
+        claimed.op == path.op && claimed.object == path.object && claimed.evidence == path.evidence
+    });
+    for claimed in portions {
+        let all = claimed.claims.iter().map(String::as_str);
+        for name in all.chain(claimed.device.as_deref()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    names.join(", ")
+}
+
+fn index(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// A rate as an integer; `as` keeps to the bounds.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast from a float keeps to the bounds"
+)]
+fn saturating(rate: f64) -> u32 {
+    rate.ceil() as u32
+}
+
+/// The rows of all processes by what they are.
+fn merge(paths: &[PathRow]) -> Vec<PathRow> {
+    let mut places: HashMap<PathKey, usize> = HashMap::new();
+    let mut merged: Vec<PathRow> = Vec::new();
+    for path in paths {
+        let place = *places.entry(path.key()).or_insert_with(|| {
+            merged.push(PathRow {
+                process: u32::MAX,
+                totals: Totals::default(),
+                step: Step::default(),
+                ..*path
+            });
+            merged.len() - 1
+        });
+        let row = &mut merged[place];
+        row.totals.add(&path.totals);
+        let Step {
+            ops,
+            moved,
+            copied,
+            cow,
+        } = path.step;
+        row.step.ops = row.step.ops.saturating_add(ops);
+        row.step.moved = row.step.moved.saturating_add(moved);
+        row.step.copied = row.step.copied.saturating_add(copied);
+        row.step.cow = row.step.cow.saturating_add(cow);
+    }
+    merged
+}

@@ -1,0 +1,258 @@
+//! The running kernel as the source of moments: an observation in a thread of its own.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use nix::{
+    sys::resource::{UsageWho, getrusage},
+    unistd::gettid,
+};
+
+use super::{
+    Error, Incoming,
+    builder::Builder,
+    moment::Moment,
+    sides::{Part, ProbeRow, ProbeState, Sides},
+};
+use crate::{
+    ledger::{Coverage, ExitStatus},
+    run::{self, Meter, Plan, Subject},
+    target::Spec,
+    tracer::{self, Outcome, Reading, Session},
+};
+
+/// Observations, one at a time.
+pub(super) struct Live {
+    template: Plan,
+    number: u64,
+    builder: Arc<Mutex<Builder>>,
+    sender: mpsc::Sender<Incoming>,
+    thread: Option<(JoinHandle<Option<ExitStatus>>, i32)>,
+}
+
+impl Live {
+    /// Starts the first.
+    pub(super) fn new(plan: Plan, sender: mpsc::Sender<Incoming>) -> Self {
+        let template = Plan {
+            subject: Subject::Target(Spec::System),
+            ready: None,
+            ..copy(&plan)
+        };
+        let mut live = Self {
+            template,
+            number: 0,
+            builder: Arc::default(),
+            sender,
+            thread: None,
+        };
+        live.start(plan);
+        live
+    }
+
+    fn start(&mut self, plan: Plan) {
+        self.number += 1;
+        self.builder = Arc::default();
+        let (number, builder, sender) = (self.number, self.builder.clone(), self.sender.clone());
+        let (tids, tid) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let _ = tids.send(gettid().as_raw());
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                observe(plan, number, &builder, &sender)
+            }));
+            let result = result.unwrap_or(Err(Error::Panicked));
+            let status = result
+                .as_ref()
+                .ok()
+                .and_then(|outcome| outcome.snapshot.exit_status);
+            let _ = sender.send(Incoming::Over(number, result.map(Box::new)));
+            status
+        });
+        self.thread = tid.recv().ok().map(|tid| (thread, tid));
+    }
+
+    /// Whether a message is of the observation that goes on.
+    pub(super) const fn is_current(&self, number: u64) -> bool {
+        self.number == number
+    }
+
+    pub(super) fn sender(&self) -> mpsc::Sender<Incoming> {
+        self.sender.clone()
+    }
+
+    /// Counts from zero.
+    pub(super) fn rebase(&self) -> Option<Arc<Moment>> {
+        self.builder
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .rebase()
+    }
+
+    /// Ends the observation and starts another.
+    pub(super) fn switch(&mut self, spec: Spec) {
+        self.stop();
+        self.start(Plan {
+            subject: Subject::Target(spec),
+            ..copy(&self.template)
+        });
+    }
+
+    /// Ends the observation: a command is asked to end, and abandoned if it does not.
+    pub(super) fn stop(&mut self) -> Option<ExitStatus> {
+        const PATIENCE: [Duration; 2] = [Duration::from_millis(1500), Duration::from_secs(10)];
+        let (thread, tid) = self.thread.take()?;
+        let own = std::process::id();
+        for patience in PATIENCE {
+            if !thread.is_finished() {
+                // SAFETY: tgkill takes three integers.
+                unsafe { libc::syscall(libc::SYS_tgkill, own, tid, libc::SIGTERM) };
+            }
+            let step = Duration::from_millis(5);
+            let mut waited = Duration::ZERO;
+            while !thread.is_finished() && waited < patience {
+                thread::sleep(step);
+                waited += step;
+            }
+        }
+        if thread.is_finished() {
+            thread.join().ok().flatten()
+        } else {
+            None
+        }
+    }
+}
+
+/// A plan of the same kind.
+fn copy(plan: &Plan) -> Plan {
+    Plan {
+        stack_bytes: 0,
+        forget_ended: false,
+        subject: Subject::Target(Spec::System),
+        follow: plan.follow,
+        faults: plan.faults,
+        by: plan.by,
+        without: plan.without.clone(),
+        own_cost: plan.own_cost,
+        audit: None,
+        duration: plan.duration,
+        interval: plan.interval,
+        settle: plan.settle,
+        ready: None,
+    }
+}
+
+fn observe(
+    plan: Plan,
+    number: u64,
+    builder: &Mutex<Builder>,
+    sender: &mpsc::Sender<Incoming>,
+) -> Result<run::Outcome, Error> {
+    let probes: Arc<Mutex<Arc<Vec<ProbeRow>>>> = Arc::default();
+    let tap = probes.clone();
+    let mut cpu = own_cpu();
+    let outcome = run::follow(
+        plan,
+        |config| {
+            Ok(Tap {
+                session: run::attach(config)?,
+                probes: tap,
+            })
+        },
+        &mut |snapshot, elapsed| {
+            let rows = probes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
+            let now = own_cpu();
+            let spent = now.saturating_sub(cpu);
+            cpu = now;
+            let sides = Sides {
+                probes: Part::Here(rows),
+                own_cpu: spent,
+            };
+            let moment = builder
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .build(snapshot, elapsed, sides);
+            let _ = sender.send(Incoming::Moment(number, moment));
+            Ok(())
+        },
+    )?;
+    Ok(outcome)
+}
+
+/// Processor time of this process so far.
+fn own_cpu() -> Duration {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else {
+        return Duration::ZERO;
+    };
+    let time = usage.user_time() + usage.system_time();
+    let micros = time.tv_sec() * 1_000_000 + time.tv_usec();
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+/// A session whose probes are looked at with every reading.
+struct Tap {
+    session: Session,
+    probes: Arc<Mutex<Arc<Vec<ProbeRow>>>>,
+}
+
+impl Meter for Tap {
+    fn add_task(&mut self, tid: u32) -> Result<(), tracer::Error> {
+        self.session.add_task(tid)
+    }
+
+    fn coverage(&self) -> &Coverage {
+        self.session.coverage()
+    }
+
+    fn backend(&self) -> &str {
+        self.session.backend()
+    }
+
+    fn read(&mut self) -> Result<Reading, tracer::Error> {
+        let reading = self.session.read()?;
+        let mut last = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = self
+            .session
+            .attempts()
+            .iter()
+            .zip(self.session.activity())
+            .map(|(attempt, activity)| {
+                let before = last.iter().find(|row| row.name == attempt.probe.name);
+                let (state, kind, reason) = match &attempt.outcome {
+                    Outcome::Attached(way) => {
+                        (ProbeState::Attached, way.kind.name(), String::new())
+                    }
+                    Outcome::Refused(refusal) => (ProbeState::Refused, "", refusal.cause.clone()),
+                    Outcome::Silent(way) => (
+                        ProbeState::Silent,
+                        way.kind.name(),
+                        "known bytes went by unseen".into(),
+                    ),
+                    Outcome::NotNeeded => (ProbeState::NotNeeded, "", String::new()),
+                };
+                let runs_before = before.and_then(|row| row.runs).unwrap_or(0);
+                ProbeRow {
+                    name: attempt.probe.name,
+                    family: attempt.probe.family.name(),
+                    kind,
+                    state,
+                    runs: activity.runs,
+                    ns: activity.ns,
+                    runs_step: activity
+                        .runs
+                        .map_or(0, |runs| runs.saturating_sub(runs_before)),
+                    missed: activity.missed,
+                    reason,
+                    lost: attempt.probe.lost,
+                }
+            });
+        let rows = rows.collect();
+        *last = Arc::new(rows);
+        Ok(reading)
+    }
+}

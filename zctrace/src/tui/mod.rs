@@ -1,0 +1,286 @@
+//! The dashboard, `zctrace top`.
+//!
+//! Data flows one way: the observation runs in a thread of its own and sends each moment; keys,
+//! signals and moments are messages to [`state::update`], which is pure; what it wants done
+//! outside comes back as effects; [`screen::draw`] draws the state.
+
+mod builder;
+mod chart;
+pub mod export;
+pub mod filter;
+pub mod keys;
+mod live;
+pub mod moment;
+pub mod rows;
+pub mod screen;
+pub mod sides;
+pub mod state;
+mod terminal;
+#[cfg(test)]
+mod tests;
+pub mod theme;
+pub mod views;
+mod workload;
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Write as _},
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use crossterm::event::{self, Event, KeyEventKind};
+use jiff::Zoned;
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
+
+pub use builder::Builder;
+
+use self::{
+    keys::Keymap,
+    live::Live,
+    moment::Moment,
+    state::{Effect, Message, State, update},
+    terminal::Screen,
+    theme::Theme,
+    workload::Runner,
+};
+use crate::{
+    ledger::ExitStatus,
+    run::{self, Plan},
+    target::Spec,
+};
+
+/// Why the dashboard ended without being asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The observation.
+    #[error(transparent)]
+    Run(#[from] run::Error),
+    /// The terminal.
+    #[error("cannot {what}: {source}")]
+    Terminal {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A defect.
+    #[error("the observation ended unexpectedly")]
+    Panicked,
+}
+
+fn terminal(what: &'static str) -> impl Fn(io::Error) -> Error {
+    move |source| Error::Terminal { what, source }
+}
+
+/// How the dashboard ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct End {
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// How the traced command ended.
+    pub exit_status: Option<ExitStatus>,
+}
+
+/// What reaches the loop.
+enum Incoming {
+    Message(Message),
+    /// New numbers of the observation with this number.
+    Moment(u64, Arc<Moment>),
+    Signal(i32),
+    /// The terminal is gone.
+    Gone(io::Error),
+    /// The observation with this number is over.
+    Over(u64, Result<Box<run::Outcome>, Error>),
+}
+
+/// Shows the dashboard until the user, or a signal, ends it.
+///
+/// # Errors
+///
+/// When nothing can be measured or the terminal fails; it is restored in any case.
+pub fn run(plan: Plan, theme: Theme, keymap: Keymap) -> Result<End, Error> {
+    let (sender, incoming) = mpsc::channel();
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(terminal("catch signals"))?;
+    let is_command = matches!(plan.subject, run::Subject::Command(_));
+    let mut screen = Screen::open(is_command).map_err(terminal("set up the terminal"))?;
+    let to_loop = sender.clone();
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            let _ = to_loop.send(Incoming::Signal(signal));
+        }
+    });
+    let to_loop = sender.clone();
+    thread::spawn(move || read_keys(&to_loop));
+    let mut state = State::new(
+        theme,
+        keymap,
+        screen.size().map_err(terminal("ask for its size"))?,
+    );
+    let mut live = Live::new(plan, sender);
+    let mut runner = Runner::default();
+    let end = turn(&mut state, &mut screen, &incoming, &mut live, &mut runner);
+    runner.stop();
+    let last = live.stop();
+    drop(screen);
+    let mut end = end?;
+    end.exit_status = end.exit_status.or(last);
+    Ok(end)
+}
+
+fn read_keys(to_loop: &mpsc::Sender<Incoming>) {
+    loop {
+        let message = match event::read() {
+            Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => Message::Key(key),
+            Ok(Event::Resize(width, height)) => Message::Resize(width, height),
+            Ok(_) => continue,
+            Err(error) => {
+                let _ = to_loop.send(Incoming::Gone(error));
+                return;
+            }
+        };
+        if to_loop.send(Incoming::Message(message)).is_err() {
+            return;
+        }
+    }
+}
+
+/// The loop: everything that has come, then one drawing.
+fn turn(
+    state: &mut State,
+    screen: &mut Screen,
+    incoming: &mpsc::Receiver<Incoming>,
+    live: &mut Live,
+    runner: &mut Runner,
+) -> Result<End, Error> {
+    let mut end = End::default();
+    loop {
+        // A change of size can come without its event.
+        if let Ok((width, height)) = screen.size()
+            && (width, height) != state.size
+        {
+            update(state, Message::Resize(width, height));
+        }
+        screen.draw(state).map_err(terminal("draw"))?;
+        let Ok(first) = incoming.recv() else {
+            return Ok(end);
+        };
+        let mut next = Some(first);
+        while let Some(message) = next {
+            let message = match message {
+                Incoming::Message(message) => message,
+                Incoming::Signal(signal) => {
+                    end.signal = Some(signal);
+                    return Ok(end);
+                }
+                Incoming::Gone(source) => {
+                    return Err(Error::Terminal {
+                        what: "read keys",
+                        source,
+                    });
+                }
+                Incoming::Over(number, result) if live.is_current(number) => {
+                    let outcome = result?;
+                    end.exit_status = outcome.snapshot.exit_status;
+                    if let Some(signal) = outcome.asked {
+                        end.signal = Some(signal);
+                        return Ok(end);
+                    }
+                    Message::Ended(match outcome.snapshot.exit_status {
+                        Some(ExitStatus {
+                            code: Some(code), ..
+                        }) => format!("the command ended with status {code}"),
+                        Some(_) => "the command was ended by a signal".into(),
+                        None => "the target has ended".into(),
+                    })
+                }
+                Incoming::Moment(number, moment) if live.is_current(number) => {
+                    Message::Moment(moment)
+                }
+                Incoming::Moment(..) | Incoming::Over(..) => {
+                    next = incoming.try_recv().ok();
+                    continue;
+                }
+            };
+            for effect in update(state, message) {
+                match effect {
+                    Effect::Quit => return Ok(end),
+                    Effect::Rebase => {
+                        if let Some(moment) = live.rebase() {
+                            update(state, Message::Moment(moment));
+                        }
+                    }
+                    Effect::Switch(text) => {
+                        let notice = match spec(&text) {
+                            Ok(spec) => {
+                                live.switch(spec);
+                                state.shown = None;
+                                state.ended = None;
+                                state.process = None;
+                                state.frozen = false;
+                                format!("tracing {text}")
+                            }
+                            Err(error) => error,
+                        };
+                        update(state, Message::Notice(notice));
+                    }
+                    Effect::Save(ending, content) => {
+                        let text = match save(state.view.titles().0, ending, &content) {
+                            Ok(name) => format!("written: {name}"),
+                            Err(error) => format!("cannot write here: {error}"),
+                        };
+                        update(state, Message::Notice(text));
+                    }
+                    Effect::Start(name) => {
+                        let text = runner.start(&name, live.sender());
+                        update(state, Message::Notice(text));
+                    }
+                    Effect::Stop => {
+                        let text = if runner.stop() {
+                            "stopped"
+                        } else {
+                            "no workload runs"
+                        };
+                        update(state, Message::Notice(text.into()));
+                    }
+                }
+            }
+            next = incoming.try_recv().ok();
+        }
+    }
+}
+
+/// What the user typed as another target.
+fn spec(text: &str) -> Result<Spec, String> {
+    let (kind, value) = text.split_once(' ').unwrap_or((text, ""));
+    let value = value.trim();
+    let wrong = || format!("{text}: write pid 1234, comm NAME, port 8080, cgroup /path or system");
+    match (kind, value) {
+        ("system", "") => Ok(Spec::System),
+        (_, "") => Err(wrong()),
+        ("pid", pid) => pid
+            .parse()
+            .map(|pid| Spec::Pids(vec![pid]))
+            .map_err(|_| wrong()),
+        ("comm", name) => Ok(Spec::Comm(name.into())),
+        ("port", port) => port.parse().map(Spec::Port).map_err(|_| wrong()),
+        ("cgroup", path) => Ok(Spec::Cgroup(path.into())),
+        _ => Err(wrong()),
+    }
+}
+
+/// Writes a new file here; one that is there already is left alone.
+fn save(view: &str, ending: &str, content: &str) -> io::Result<String> {
+    let time = Zoned::now().strftime("%Y%m%d-%H%M%S%.3f").to_string();
+    let view = view.to_lowercase().replace(' ', "-");
+    let name = format!("zctrace-{view}-{time}.{ending}");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&name)?;
+    file.write_all(content.as_bytes())?;
+    Ok(name)
+}

@@ -1,0 +1,92 @@
+//! What the dashboard shows beside the ledger. Each view takes one narrow part of it, and says so
+//! where that part is not there.
+
+use std::{sync::Arc, time::Duration};
+
+/// A part that may not be there, and why.
+#[derive(Clone, Debug)]
+pub enum Part<T> {
+    /// What there is.
+    Here(T),
+    /// Why there is none.
+    Missing(&'static str),
+}
+
+impl<T> Part<T> {
+    /// What there is.
+    pub const fn here(&self) -> Option<&T> {
+        match self {
+            Self::Here(part) => Some(part),
+            Self::Missing(_) => None,
+        }
+    }
+}
+
+/// What became of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeState {
+    /// It takes part.
+    Attached,
+    /// The kernel, or the user, refused it.
+    Refused,
+    /// Attached, but known bytes went by unseen.
+    Silent,
+    /// Others see what it would see.
+    NotNeeded,
+}
+
+impl ProbeState {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Attached => "attached",
+            Self::Refused => "refused",
+            Self::Silent => "silent",
+            Self::NotNeeded => "not needed",
+        }
+    }
+}
+
+/// A probe of the catalog.
+#[derive(Clone, Debug)]
+pub struct ProbeRow {
+    /// Its name.
+    pub name: &'static str,
+    /// Its family.
+    pub family: &'static str,
+    /// How it is attached; empty where it is not.
+    pub kind: &'static str,
+    /// What became of it.
+    pub state: ProbeState,
+    /// Runs since it was attached; `None` unless the kernel counts them.
+    pub runs: Option<u64>,
+    /// Nanoseconds in it since then.
+    pub ns: Option<u64>,
+    /// Runs in the last step.
+    pub runs_step: u64,
+    /// Runs that the kernel skipped.
+    pub missed: u64,
+    /// Why it does not take part.
+    pub reason: String,
+    /// What cannot be told without it.
+    pub lost: &'static str,
+}
+
+/// Everything beside the ledger.
+#[derive(Clone, Debug)]
+pub struct Sides {
+    /// The catalog.
+    pub probes: Part<Arc<Vec<ProbeRow>>>,
+    /// Processor time of zctrace itself in the last step.
+    pub own_cpu: Duration,
+}
+
+impl Default for Sides {
+    fn default() -> Self {
+        Self {
+            probes: Part::Missing("the source of these numbers does not tell"),
+            own_cpu: Duration::ZERO,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The terminal: taken over at the start, given back whatever happens.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _, Write as _},
+    os::fd::OwnedFd,
+    panic,
+    sync::Once,
+};
+
+use crossterm::{
+    cursor::Show,
+    execute,
+    terminal::{
+        self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+        enable_raw_mode,
+    },
+};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
+use ratatui::{Terminal, TerminalOptions, Viewport, backend::CrosstermBackend, layout::Rect};
+
+use super::{screen, state::State};
+
+static HOOK: Once = Once::new();
+
+/// The terminal while the dashboard has it. Dropping it gives it back.
+pub(super) struct Screen {
+    terminal: Terminal<CrosstermBackend<File>>,
+    own: File,
+    size: (u16, u16),
+    aside: Option<Aside>,
+}
+
+/// The standard streams while a command, which inherits them, writes elsewhere.
+struct Aside {
+    stdin: OwnedFd,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    written: File,
+}
+
+impl Screen {
+    /// Takes the terminal over; `aside` keeps what is written to the standard streams for later.
+    pub(super) fn open(aside: bool) -> io::Result<Self> {
+        HOOK.call_once(|| {
+            let before = panic::take_hook();
+            panic::set_hook(Box::new(move |info| {
+                // The message is to be read.
+                let _ = give_back(&mut io::stdout());
+                before(info);
+            }));
+        });
+        let own = File::from(duplicate(&io::stdout())?);
+        let mut screen = Self {
+            size: terminal::size()?,
+            terminal: fixed(own.try_clone()?, terminal::size()?)?,
+            own,
+            aside: None,
+        };
+        enable_raw_mode()?;
+        execute!(screen.terminal.backend_mut(), EnterAlternateScreen)?;
+        if aside {
+            let kept = Aside {
+                stdin: duplicate(&io::stdin())?,
+                stdout: duplicate(&io::stdout())?,
+                stderr: duplicate(&io::stderr())?,
+                written: tempfile::tempfile()?,
+            };
+            dup2_stdin(File::open("/dev/null")?)?;
+            dup2_stdout(&kept.written)?;
+            dup2_stderr(&kept.written)?;
+            screen.aside = Some(kept);
+        }
+        Ok(screen)
+    }
+
+    /// Its width and height.
+    pub(super) fn size(&self) -> io::Result<(u16, u16)> {
+        terminal::size()
+    }
+
+    /// Shows the state.
+    pub(super) fn draw(&mut self, state: &State) -> io::Result<()> {
+        if state.size != self.size {
+            self.size = state.size;
+            let own = self.own.try_clone()?;
+            self.terminal = fixed(own, self.size)?;
+            execute!(self.terminal.backend_mut(), Clear(ClearType::All))?;
+        }
+        self.terminal.draw(|frame| {
+            let area = frame.area();
+            screen::draw(state, area, frame.buffer_mut());
+        })?;
+        Ok(())
+    }
+}
+
+/// A terminal whose size is told by the state. Of a size of its own accord ratatui would ask the
+/// terminal where the cursor is, and the thread that reads keys would take the answer for keys.
+fn fixed(own: File, (width, height): (u16, u16)) -> io::Result<Terminal<CrosstermBackend<File>>> {
+    let viewport = Viewport::Fixed(Rect::new(0, 0, width, height));
+    Terminal::with_options(CrosstermBackend::new(own), TerminalOptions { viewport })
+}
+
+fn duplicate(fd: &impl std::os::fd::AsFd) -> io::Result<OwnedFd> {
+    fd.as_fd().try_clone_to_owned()
+}
+
+fn give_back(out: &mut impl io::Write) -> io::Result<()> {
+    disable_raw_mode()?;
+    execute!(out, LeaveAlternateScreen, Show)
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // Nothing is left to do where the terminal is gone.
+        let _ = give_back(self.terminal.backend_mut());
+        if let Some(mut aside) = self.aside.take() {
+            let _ = dup2_stdin(&aside.stdin);
+            let _ = dup2_stdout(&aside.stdout);
+            let _ = dup2_stderr(&aside.stderr);
+            let mut text = Vec::new();
+            if aside.written.rewind().is_ok() && aside.written.read_to_end(&mut text).is_ok() {
+                let _ = io::stdout().write_all(&text);
+            }
+        }
+    }
+}

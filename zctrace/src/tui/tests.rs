@@ -1,0 +1,403 @@
+//! Screens of every view at four sizes, and what no sequence of messages may do.
+
+use std::{sync::Arc, time::Duration};
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use proptest::prelude::*;
+use ratatui::{buffer::Buffer, layout::Rect};
+
+use super::{
+    builder::Builder,
+    export::{self, Format},
+    keys::Keymap,
+    moment::Moment,
+    screen,
+    sides::{Part, ProbeRow, ProbeState, Sides},
+    state::{Effect, Message, State, update},
+    theme::{Name, Theme},
+    views::View,
+};
+use crate::{
+    ledger::{Path, Process, Snapshot, Totals},
+    output::samples,
+};
+
+const SIZES: [(u16, u16); 4] = [(60, 16), (80, 24), (120, 40), (400, 100)];
+
+fn sides() -> Sides {
+    let probe = |name, state, reason: &str| ProbeRow {
+        name,
+        family: "socket",
+        kind: "fexit",
+        state,
+        runs: Some(1234),
+        ns: Some(567_890),
+        runs_step: 100,
+        missed: 0,
+        reason: reason.into(),
+        lost: "copies of sockets",
+    };
+    let probes = vec![
+        probe("tcp_sendmsg_locked", ProbeState::Attached, ""),
+        probe("udp_sendmsg", ProbeState::Refused, "not permitted"),
+        probe(
+            "unix_stream_read",
+            ProbeState::Silent,
+            "known bytes went by unseen",
+        ),
+    ];
+    Sides {
+        probes: Part::Here(Arc::new(probes)),
+        own_cpu: Duration::from_millis(3),
+    }
+}
+
+fn path(op: &str, object: &str, totals: Totals) -> Path {
+    let mut sum = Totals::default();
+    sum.add(&totals);
+    Path {
+        op: op.into(),
+        object: object.into(),
+        evidence: "measured".into(),
+        by: None,
+        totals: sum,
+    }
+}
+
+/// The usual document, with faults and asynchronous operations.
+fn normal() -> Snapshot {
+    let mut snapshot = samples::normal();
+    let page = 4096;
+    let paths = vec![
+        path(
+            "fault.map",
+            "file:ext4",
+            Totals {
+                ops: 10,
+                moved: 100 * page,
+                mapped: 100 * page,
+                ..Totals::default()
+            },
+        ),
+        path(
+            "fault.cow",
+            "anon",
+            Totals {
+                ops: 5,
+                cow: 5 * page,
+                ..Totals::default()
+            },
+        ),
+        path(
+            "fork.cow",
+            "anon",
+            Totals {
+                ops: 50,
+                cow: 50 * page,
+                ..Totals::default()
+            },
+        ),
+        path(
+            "uring.read",
+            "file:ext4",
+            Totals {
+                ops: 7,
+                moved: 7 * page,
+                direct: 7 * page,
+                ..Totals::default()
+            },
+        ),
+        path(
+            "splice",
+            "tcp->pipe",
+            Totals {
+                ops: 1,
+                moved: page,
+                copied_in_kernel: page,
+                ..Totals::default()
+            },
+        ),
+    ];
+    let process = Process::from_paths(7, 1, "日本語 db\u{1b}[31m".into(), "/".into(), paths);
+    snapshot.total.add(&process.total);
+    snapshot.processes.push(process);
+    snapshot
+}
+
+/// The third of three moments: half, two thirds and all of a document.
+fn moments(snapshot: &Snapshot) -> Vec<Arc<Moment>> {
+    let mut builder = Builder::default();
+    [samples::empty(), part(snapshot), snapshot.clone()]
+        .iter()
+        .zip(1..)
+        .map(|(snapshot, second)| builder.build(snapshot, Duration::from_secs(second), sides()))
+        .collect()
+}
+
+/// The first process of a document alone.
+fn part(snapshot: &Snapshot) -> Snapshot {
+    let mut part = snapshot.clone();
+    part.processes.truncate(1);
+    part.total = part
+        .processes
+        .first()
+        .map(|process| process.total)
+        .unwrap_or_default();
+    part
+}
+
+fn state(snapshot: &Snapshot, theme: Theme, size: (u16, u16)) -> State {
+    let mut state = State::new(theme, Keymap::default(), size);
+    for moment in moments(snapshot) {
+        update(&mut state, Message::Moment(moment));
+    }
+    state
+}
+
+fn press(state: &mut State, code: KeyCode) -> Vec<Effect> {
+    update(state, Message::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+}
+
+fn drawn(state: &State) -> Buffer {
+    let area = Rect::new(0, 0, state.size.0, state.size.1);
+    let mut buffer = Buffer::empty(area);
+    screen::draw(state, area, &mut buffer);
+    buffer
+}
+
+/// Every view in one of its states at every size. The largest is shown without its empty lines.
+fn screens(view: View) -> String {
+    let terminal = Theme::new(Name::Terminal, false);
+    let cases = [
+        ("empty", samples::empty(), terminal, false),
+        ("normal", normal(), terminal, false),
+        ("overflowing", samples::overflow(), terminal, false),
+        ("loss", samples::loss(), terminal, false),
+        ("paused", normal(), terminal, true),
+        (
+            "no colour, ASCII",
+            normal(),
+            Theme::new(Name::Mono, true),
+            false,
+        ),
+    ];
+    let mut all = String::new();
+    for (name, snapshot, theme, paused) in cases {
+        for size in SIZES {
+            let mut state = state(&snapshot, theme, size);
+            press(&mut state, KeyCode::Char(char::from(b'0' + view.number())));
+            if paused {
+                press(&mut state, KeyCode::Char(' '));
+            }
+            let text = export::text(&drawn(&state));
+            assert!(!text.contains('\x1b'), "a name speaks to the terminal");
+            assert!(!theme.ascii || text.is_ascii(), "{text}");
+            all.push_str(&format!("--- {name}, {} x {}\n", size.0, size.1));
+            let lines: Vec<_> = text.lines().collect();
+            let mut last = "";
+            for line in lines {
+                if !(line.is_empty() && last.is_empty()) {
+                    all.push_str(line);
+                    all.push('\n');
+                }
+                last = line;
+            }
+        }
+    }
+    all
+}
+
+macro_rules! screens {
+    ($($name:ident: $view:ident),+) => {
+        $(#[test] fn $name() { insta::assert_snapshot!(screens(View::$view)); })+
+    };
+}
+
+screens!(
+    overview: Overview, data_paths: Paths, memory: Memory, asynchronous: Asynchronous,
+    claims: Claims, stacks: Stacks, workloads: Workloads, probes: Probes
+);
+
+#[test]
+fn overlays() {
+    let mut all = String::new();
+    for key in ['?', '/', 's', 'c', 'e', 't'] {
+        let mut state = state(&normal(), Theme::new(Name::Terminal, false), (80, 24));
+        press(&mut state, KeyCode::Char(key));
+        all.push_str(&format!("--- {key}\n{}", export::text(&drawn(&state))));
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn the_numbers_are_those_of_the_document() {
+    let snapshot = normal();
+    let moment = moments(&snapshot).pop().unwrap();
+    assert_eq!(moment.total, snapshot.total);
+    for process in &snapshot.processes {
+        let row = moment
+            .processes
+            .iter()
+            .find(|row| row.id.pid == process.pid)
+            .unwrap();
+        assert_eq!(row.totals, process.total);
+        assert_eq!((row.sent, row.received), (process.sent, process.received));
+        assert_eq!(
+            (row.pending, row.in_flight),
+            (process.pending, process.in_flight)
+        );
+        for (row, path) in moment.paths_of(row).iter().zip(&process.paths) {
+            assert_eq!(row.totals, path.totals);
+            assert_eq!(moment.name(row.op), path.op);
+        }
+    }
+    let state = state(&snapshot, Theme::new(Name::Mono, false), (400, 100));
+    let json: serde_json::Value =
+        serde_json::from_str(&export::content(&state, Format::Json)).unwrap();
+    assert_eq!(json["total"], serde_json::to_value(snapshot.total).unwrap());
+    for row in json["rows"].as_array().unwrap() {
+        let process = snapshot
+            .processes
+            .iter()
+            .find(|process| row["pid"] == process.pid)
+            .unwrap();
+        assert_eq!(row["moved"], process.total.moved);
+        assert_eq!(row["copied"], process.total.copies());
+    }
+}
+
+#[test]
+fn counting_starts_anew_at_the_base() {
+    let snapshot = normal();
+    let mut builder = Builder::default();
+    builder.build(&part(&snapshot), Duration::from_secs(1), sides());
+    let zero = builder.rebase().unwrap();
+    assert_eq!(zero.total, Totals::default());
+    let moment = builder.build(&snapshot, Duration::from_secs(2), sides());
+    let mut expected = snapshot.total;
+    expected.subtract(&snapshot.processes[0].total);
+    assert_eq!(moment.total, expected);
+    assert_eq!(moment.last.totals, expected);
+    let first = snapshot.processes[0].pid;
+    let left = moment.processes.iter().find(|row| row.id.pid == first);
+    assert!(left.is_none_or(|row| row.totals.is_empty()));
+}
+
+#[test]
+fn loss_that_changes_the_evidence_of_a_row_moves_no_byte() {
+    let snapshot = samples::normal();
+    let mut weaker = snapshot.clone();
+    weaker.processes[0].paths[0].evidence = "inferred".into();
+    let mut builder = Builder::default();
+    builder.build(&snapshot, Duration::from_secs(1), sides());
+    let moment = builder.build(&weaker, Duration::from_secs(2), sides());
+    assert!(moment.paths.iter().all(|path| path.step.moved == 0));
+}
+
+#[test]
+fn a_person_walks_through() {
+    let mut state = state(&normal(), Theme::new(Name::Terminal, false), (100, 30));
+    press(&mut state, KeyCode::Down);
+    let chosen = state.pane().chosen;
+    press(&mut state, KeyCode::Enter);
+    assert_eq!(state.view, View::Paths);
+    assert!(state.process.is_some());
+    press(&mut state, KeyCode::Esc);
+    assert_eq!(
+        (state.view, state.process, state.pane().chosen),
+        (View::Overview, None, chosen)
+    );
+
+    press(&mut state, KeyCode::Char('/'));
+    for char in "moved > 1M and comm ~ NGINX".chars() {
+        press(&mut state, KeyCode::Char(char));
+    }
+    press(&mut state, KeyCode::Enter);
+    assert_eq!(state.order.len(), 1);
+    press(&mut state, KeyCode::Esc);
+    assert_eq!(state.order.len(), 3);
+
+    press(&mut state, KeyCode::Char(' '));
+    let before = export::text(&drawn(&state));
+    assert!(before.contains("Frozen"));
+    let mut builder = Builder::default();
+    let newer = builder.build(&samples::overflow(), Duration::from_secs(9), sides());
+    update(&mut state, Message::Moment(newer));
+    assert_eq!(export::text(&drawn(&state)), before);
+    press(&mut state, KeyCode::Char(' '));
+    assert_ne!(export::text(&drawn(&state)), before);
+    assert_eq!(press(&mut state, KeyCode::Char('r')), [Effect::Rebase]);
+    press(&mut state, KeyCode::Char('?'));
+    press(&mut state, KeyCode::Esc);
+    assert!(state.overlays.is_empty());
+    assert_eq!(press(&mut state, KeyCode::Char('q')), [Effect::Quit]);
+}
+
+#[test]
+fn exports_are_whole() {
+    let mut state = state(&normal(), Theme::new(Name::Dark, false), (100, 30));
+    press(&mut state, KeyCode::Char('e'));
+    let effects = press(&mut state, KeyCode::Char('c'));
+    let [Effect::Save("csv", text)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(text.lines().count(), 4);
+    let svg = export::content(&state, Format::Svg);
+    assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n") && svg.contains("zctrace"));
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    let key = prop_oneof![
+        8 => proptest::char::range(' ', '~').prop_map(KeyCode::Char),
+        1 => any::<char>().prop_map(KeyCode::Char),
+        6 => proptest::sample::select(vec![
+            KeyCode::Enter, KeyCode::Esc, KeyCode::Tab, KeyCode::BackTab, KeyCode::Up,
+            KeyCode::Down, KeyCode::PageUp, KeyCode::PageDown, KeyCode::Home, KeyCode::End,
+            KeyCode::Backspace, KeyCode::Left, KeyCode::Right,
+        ]),
+    ];
+    let all: Vec<_> = [
+        samples::empty(),
+        normal(),
+        samples::overflow(),
+        samples::loss(),
+        samples::by_file(),
+    ]
+    .iter()
+    .flat_map(moments)
+    .collect();
+    prop_oneof![
+        8 => key.prop_map(|code| Message::Key(KeyEvent::new(code, KeyModifiers::NONE))),
+        2 => (0u16..410, 0u16..110).prop_map(|(width, height)| Message::Resize(width, height)),
+        2 => proptest::sample::select(all).prop_map(Message::Moment),
+        1 => any::<String>().prop_map(Message::Notice),
+        1 => any::<String>().prop_map(Message::Ended),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens, it neither panics nor draws outside its part of the screen.
+    #[test]
+    fn nothing_upsets_the_screen(messages in proptest::collection::vec(message(), 1..40), ascii: bool) {
+        let theme = Theme::new(if ascii { Name::Mono } else { Name::Terminal }, ascii);
+        let mut state = State::new(theme, Keymap::default(), (80, 24));
+        for message in messages {
+            update(&mut state, message);
+            let (width, height) = state.size;
+            // A frame around the screen that must stay as it is.
+            let mut buffer = Buffer::filled(Rect::new(0, 0, width + 4, height + 4), ratatui::buffer::Cell::new("@"));
+            screen::draw(&state, Rect::new(2, 2, width, height), &mut buffer);
+            for position in buffer.area.positions() {
+                let inside = Rect::new(2, 2, width, height).contains(position);
+                prop_assert!(inside || buffer[position].symbol() == "@", "{position}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_upsets_the_filter(text: String) {
+        let _ = super::filter::Filter::parse(&text, View::Paths.columns());
+    }
+}

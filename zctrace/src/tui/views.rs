@@ -1,0 +1,533 @@
+//! The eight views: the columns of each, and where its rows come from.
+
+use std::{borrow::Cow, time::Duration};
+
+use super::{
+    moment::{Moment, PathRow, ProcessId, ProcessRow, without_copy, zero_copy_share},
+    rows::{Column, NoRows, RowId, Rows, Sort, Value, id_of},
+    sides::{Part, ProbeRow, ProbeState},
+};
+use crate::{
+    ledger::ratio,
+    workload::{self, Traffic},
+};
+
+/// A view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the titles say it")]
+pub enum View {
+    Overview,
+    Paths,
+    Memory,
+    Asynchronous,
+    Claims,
+    Stacks,
+    Workloads,
+    Probes,
+}
+
+impl View {
+    /// Every view, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Overview,
+        Self::Paths,
+        Self::Memory,
+        Self::Asynchronous,
+        Self::Claims,
+        Self::Stacks,
+        Self::Workloads,
+        Self::Probes,
+    ];
+
+    /// Its number, from 1.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8 + 1
+    }
+
+    /// Its name, and a short one for narrow terminals.
+    #[must_use]
+    pub const fn titles(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Overview => ("Overview", "Over"),
+            Self::Paths => ("Data paths", "Path"),
+            Self::Memory => ("Memory", "Mem"),
+            Self::Asynchronous => ("Async", "Asyn"),
+            Self::Claims => ("Claims", "Clai"),
+            Self::Stacks => ("Stacks", "Stac"),
+            Self::Workloads => ("Workloads", "Work"),
+            Self::Probes => ("Probes", "Prob"),
+        }
+    }
+
+    /// Its columns.
+    #[must_use]
+    pub const fn columns(self) -> &'static [Column] {
+        match self {
+            Self::Overview => PROCESSES,
+            Self::Paths | Self::Memory | Self::Asynchronous | Self::Claims | Self::Stacks => PATHS,
+            Self::Workloads => WORKLOADS,
+            Self::Probes => PROBES,
+        }
+    }
+
+    /// How it is sorted at first.
+    #[must_use]
+    pub fn sort(self) -> Sort {
+        let name = match self {
+            Self::Overview => "copied/s",
+            Self::Probes => "runs/s",
+            Self::Workloads | Self::Stacks => "",
+            Self::Memory => "cow",
+            _ => "moved",
+        };
+        Sort {
+            column: self.columns().iter().position(|column| column.name == name),
+            descending: true,
+        }
+    }
+
+    /// Whether a column is shown at first: the views of paths each show what matters there.
+    #[must_use]
+    pub fn shows(self, column: &Column) -> bool {
+        let only: &[&str] = match self {
+            Self::Memory => &[
+                "evidence", "process", "op", "object", "ops/s", "ops", "moved/s", "mapped", "cow",
+            ],
+            Self::Asynchronous => &[
+                "evidence",
+                "process",
+                "op",
+                "object",
+                "ops/s",
+                "ops",
+                "errors",
+                "moved",
+                "copies/byte",
+                "how",
+            ],
+            Self::Claims => &[
+                "evidence",
+                "process",
+                "op",
+                "object",
+                "asked",
+                "moved",
+                "zero-copy",
+                "copied",
+                "verdict",
+            ],
+            _ => return column.shown,
+        };
+        only.contains(&column.name)
+    }
+
+    /// What to say where there are no rows.
+    #[must_use]
+    pub const fn empty(self) -> &'static str {
+        match self {
+            Self::Overview | Self::Paths => "No I/O of the target has completed yet.",
+            Self::Memory => "No fault has brought in file data or copied a page.",
+            Self::Asynchronous => {
+                "No io_uring or AIO operation has completed, or this build has no probes for them."
+            }
+            Self::Claims => {
+                "Nothing that claims to be zero-copy was used: no sendfile, splice, MSG_ZEROCOPY, O_DIRECT, reflink."
+            }
+            Self::Stacks => "Stack samples are not taken in this session.",
+            Self::Workloads => "No workload.",
+            Self::Probes => "This source does not say what became of the probes.",
+        }
+    }
+
+    /// Its rows: of one process where `process` says so.
+    #[must_use]
+    pub fn rows(self, moment: &Moment, process: Option<ProcessId>) -> Box<dyn Rows + '_> {
+        let paths = |keep: fn(&str, &PathRow) -> bool| -> Box<dyn Rows + '_> {
+            let all = match process {
+                None => moment.paths.as_slice(),
+                Some(id) => moment
+                    .process(id)
+                    .map_or(&[][..], |process| moment.paths_of(process)),
+            };
+            let rows = all.iter().filter(|path| keep(moment.name(path.op), path));
+            Box::new(Paths {
+                moment,
+                rows: rows.collect(),
+            })
+        };
+        match self {
+            Self::Overview => Box::new(Processes(moment)),
+            Self::Paths if process.is_none() => Box::new(Paths {
+                moment,
+                rows: moment.merged.iter().collect(),
+            }),
+            Self::Paths => paths(|_, _| true),
+            Self::Memory => paths(|op, _| op.starts_with("fault.") || op == "fork.cow"),
+            Self::Asynchronous => paths(|op, _| op.starts_with("uring.") || op.starts_with("aio.")),
+            Self::Claims => paths(claims),
+            Self::Stacks => Box::new(NoRows),
+            Self::Workloads => Box::new(Workloads(workload::all().collect())),
+            Self::Probes => match &moment.sides.probes {
+                Part::Here(probes) => Box::new(Probes { moment, probes }),
+                Part::Missing(_) => Box::new(NoRows),
+            },
+        }
+    }
+}
+
+/// Whether a row is of a technique that promises to do without copies.
+fn claims(op: &str, path: &PathRow) -> bool {
+    matches!(
+        op,
+        "sendfile"
+            | "splice"
+            | "vmsplice"
+            | "tee"
+            | "copy_file_range"
+            | "clone"
+            | "send.zerocopy"
+            | "recv.zerocopy"
+    ) || path.asked.0 != 0
+        || op.ends_with("send_zc")
+        || op.ends_with("sendmsg_zc")
+        || path.totals.direct != 0
+        || path.totals.spliced != 0
+        || path.totals.deferred != 0
+}
+
+const PROCESSES: &[Column] = &[
+    Column::number("pid", "PID", 7, "process id"),
+    Column::text("comm", "COMMAND", 9, 15, "command name"),
+    Column::bytes("moved/s", "MOVED/s", "bytes moved per second"),
+    Column::bytes(
+        "copied/s",
+        "COPIED/s",
+        "bytes that a CPU copied, per second",
+    ),
+    Column::number(
+        "copies/byte",
+        "COPY/B",
+        6,
+        "copies per moved byte since the base",
+    ),
+    Column::number(
+        "zero-copy",
+        "ZC%",
+        5,
+        "share of the moved bytes that went without a copy",
+    ),
+    Column::text(
+        "path",
+        "BUSIEST PATH",
+        14,
+        40,
+        "the data path that moves most",
+    ),
+    Column::drawing(
+        "activity",
+        "ACTIVITY",
+        16,
+        16,
+        "bytes moved in the last steps",
+    ),
+    Column::bytes("moved", "MOVED", "bytes moved since the base"),
+    Column::bytes("copied", "COPIED", "bytes that a CPU copied since the base"),
+    Column::number("ops/s", "OPS/s", 7, "operations per second").on_demand(),
+    Column::number("errors", "ERRORS", 7, "failed operations").on_demand(),
+    Column::bytes("sent", "SENT", "bytes moved to the network").on_demand(),
+    Column::bytes("received", "RECEIVED", "bytes moved from the network").on_demand(),
+    Column::number(
+        "copy-cpu",
+        "COPY CPU",
+        8,
+        "processor time in the kernel's copy routines, from samples",
+    ),
+    Column::bytes("pending", "PENDING", "sent by reference and not released").on_demand(),
+    Column::number("in-flight", "OPEN", 5, "operations under way").on_demand(),
+    Column::bytes("unexplained", "UNEXPL", "bytes that no probe saw").on_demand(),
+    Column::bytes("cow", "COW", "copied by copy-on-write").on_demand(),
+    Column::text("cgroup", "CGROUP", 10, 40, "control group").on_demand(),
+];
+
+struct Processes<'a>(&'a Moment);
+
+impl Rows for Processes<'_> {
+    fn len(&self) -> usize {
+        self.0.processes.len()
+    }
+
+    fn id(&self, row: usize) -> RowId {
+        id_of(self.0.processes[row].id)
+    }
+
+    fn is_alarming(&self, row: usize) -> bool {
+        self.0.processes[row].totals.unexplained != 0
+    }
+
+    fn value(&self, row: usize, column: usize) -> Value<'_> {
+        let moment = self.0;
+        let process: &ProcessRow = &moment.processes[row];
+        let totals = &process.totals;
+        match PROCESSES[column].name {
+            "pid" => Value::Count(process.id.pid.into()),
+            "comm" => Value::text(moment.name(process.comm)),
+            "moved/s" => Value::BytesPerSecond(moment.per_second(process.step.moved)),
+            "copied/s" => Value::BytesPerSecond(moment.per_second(process.step.copied)),
+            "copies/byte" => Value::Ratio(ratio(totals.copies(), totals.moved)),
+            "zero-copy" => Value::Percent(zero_copy_share(totals)),
+            "path" => process
+                .busiest
+                .and_then(|path| moment.paths.get(path as usize))
+                .map_or(Value::None, |path| {
+                    Value::Text(Cow::Owned(format!(
+                        "{} {}",
+                        moment.name(path.op),
+                        moment.name(path.object)
+                    )))
+                }),
+            "activity" => Value::Spark(&process.spark),
+            "moved" => Value::Bytes(totals.moved),
+            "copied" => Value::Bytes(totals.copies()),
+            "ops/s" => Value::PerSecond(moment.per_second(process.step.ops)),
+            "errors" => Value::Count(totals.errors),
+            "sent" => Value::Bytes(process.sent),
+            "received" => Value::Bytes(process.received),
+            "copy-cpu" => process.copy_cpu.map_or(Value::None, |seconds| {
+                Duration::try_from_secs_f64(seconds).map_or(Value::None, Value::Time)
+            }),
+            "pending" => Value::Bytes(process.pending),
+            "in-flight" => Value::Count(process.in_flight),
+            "unexplained" => Value::Bytes(totals.unexplained),
+            "cow" => Value::Bytes(totals.cow),
+            "cgroup" => Value::text(moment.name(process.cgroup)),
+            _ => Value::None,
+        }
+    }
+}
+
+const PATHS: &[Column] = &[
+    Column::text(
+        "evidence",
+        "E",
+        1,
+        1,
+        "~ inferred from the call, blank where measured",
+    ),
+    Column::text("process", "PROCESS", 10, 24, "command name and process id").on_demand(),
+    Column::text("op", "OPERATION", 10, 18, "the operation"),
+    Column::text("object", "OBJECT", 9, 40, "what it worked on"),
+    Column::text(
+        "asked",
+        "ASKED FOR",
+        9,
+        24,
+        "what the application asked for, and what was seen of it",
+    )
+    .on_demand(),
+    Column::bytes("moved/s", "MOVED/s", "bytes moved per second"),
+    Column::bytes("moved", "MOVED", "bytes moved since the base"),
+    Column::number("copies/byte", "COPY/B", 6, "copies per moved byte"),
+    Column::drawing("how", "HOW", 12, 60, "how the bytes moved, class by class"),
+    Column::number("ops/s", "OPS/s", 7, "operations per second"),
+    Column::number("ops", "OPS", 7, "operations since the base"),
+    Column::number("errors", "ERRORS", 7, "failed operations").on_demand(),
+    Column::bytes("zero-copy", "ZERO-COPY", "bytes that went without a copy").on_demand(),
+    Column::bytes("copied", "COPIED", "bytes that a CPU copied").on_demand(),
+    Column::text(
+        "verdict",
+        "WHAT CAME OF THE CLAIM",
+        18,
+        44,
+        "whether the technique did without copies",
+    )
+    .on_demand(),
+    Column::text("by", "BY", 8, 30, "the dimension of --by").on_demand(),
+    Column::bytes("copied_to_user", "TO USER", "copied to user memory").on_demand(),
+    Column::bytes("copied_from_user", "FROM USER", "copied from user memory").on_demand(),
+    Column::bytes("copied_in_kernel", "IN KERNEL", "copied within the kernel").on_demand(),
+    Column::bytes("spliced", "SPLICED", "passed by reference").on_demand(),
+    Column::bytes("direct", "DIRECT", "past the page cache").on_demand(),
+    Column::bytes("cloned", "CLONED", "extents shared").on_demand(),
+    Column::bytes("mapped", "MAPPED", "made visible through a page table").on_demand(),
+    Column::bytes("synthetic", "SYNTHETIC", "generated or dropped").on_demand(),
+    Column::bytes("unexplained", "UNEXPL", "no probe saw how").on_demand(),
+    Column::bytes("deferred", "DEFERRED", "copied later").on_demand(),
+    Column::bytes("recopied", "RECOPIED", "copied again").on_demand(),
+    Column::bytes("wasted", "WASTED", "copied and not delivered").on_demand(),
+    Column::bytes("cow", "COW", "copied by copy-on-write").on_demand(),
+    Column::bytes("encrypted", "ENCRYPTED", "rewritten by a transform").on_demand(),
+];
+
+struct Paths<'a> {
+    moment: &'a Moment,
+    rows: Vec<&'a PathRow>,
+}
+
+impl Rows for Paths<'_> {
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn id(&self, row: usize) -> RowId {
+        let path = self.rows[row];
+        let process = self.moment.processes.get(path.process as usize);
+        id_of((process.map(|process| process.id), path.key()))
+    }
+
+    fn is_alarming(&self, row: usize) -> bool {
+        self.rows[row].totals.unexplained != 0
+    }
+
+    fn value(&self, row: usize, column: usize) -> Value<'_> {
+        let (moment, path) = (self.moment, self.rows[row]);
+        let totals = &path.totals;
+        let name = PATHS[column].name;
+        match name {
+            "evidence" => Value::text(if path.inferred { "~" } else { "" }),
+            "process" => match moment.processes.get(path.process as usize) {
+                Some(process) => Value::Text(Cow::Owned(format!(
+                    "{} [{}]",
+                    moment.name(process.comm),
+                    process.id.pid
+                ))),
+                None => Value::text("all"),
+            },
+            "op" => Value::text(moment.name(path.op)),
+            "object" => Value::text(moment.name(path.object)),
+            "asked" => Value::text(moment.name(path.asked)),
+            "by" => Value::text(moment.name(path.by)),
+            "moved/s" => Value::BytesPerSecond(moment.per_second(path.step.moved)),
+            "moved" => Value::Bytes(totals.moved),
+            "copies/byte" => Value::Ratio(ratio(totals.copies(), totals.moved)),
+            "how" => Value::Ways(totals),
+            "ops/s" => Value::PerSecond(moment.per_second(path.step.ops)),
+            "ops" => Value::Count(totals.ops),
+            "errors" => Value::Count(totals.errors),
+            "zero-copy" => Value::Bytes(without_copy(totals)),
+            "copied" => Value::Bytes(totals.copies()),
+            "verdict" => Value::text(verdict(path)),
+            _ => totals
+                .classes()
+                .into_iter()
+                .chain(totals.extras())
+                .find(|(class, _)| *class == name)
+                .map_or(Value::None, |(_, bytes)| Value::Bytes(bytes)),
+        }
+    }
+}
+
+fn verdict(path: &PathRow) -> &'static str {
+    let totals = &path.totals;
+    match (totals.moved, totals.copies(), totals.unexplained) {
+        (0, 0, _) => "nothing moved",
+        (_, 0, 0) if path.inferred => "no copy known (inferred)",
+        (_, 0, 0) => "kept: no copy",
+        (_, 0, _) => "unknown: unexplained bytes",
+        (_, _, _) if totals.deferred != 0 => "broken: copied later, after the send",
+        (_, copies, _) if copies >= totals.moved => "broken: every byte was copied",
+        _ => "partly: some bytes were copied",
+    }
+}
+
+const WORKLOADS: &[Column] = &[
+    Column::text(
+        "name",
+        "WORKLOAD",
+        18,
+        26,
+        "its name, as `zctrace traffic NAME` takes it",
+    ),
+    Column::text("summary", "WHAT IT DOES", 20, 90, "what it does"),
+];
+
+struct Workloads(Vec<&'static Traffic>);
+
+impl Rows for Workloads {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn id(&self, row: usize) -> RowId {
+        id_of(self.0[row].name())
+    }
+
+    fn value(&self, row: usize, column: usize) -> Value<'_> {
+        Value::text(match WORKLOADS[column].name {
+            "name" => self.0[row].name(),
+            _ => self.0[row].summary(),
+        })
+    }
+}
+
+const PROBES: &[Column] = &[
+    Column::text("probe", "PROBE", 14, 28, "its name in the catalog"),
+    Column::text("family", "FAMILY", 9, 9, "the paths it serves"),
+    Column::text(
+        "state",
+        "STATE",
+        10,
+        10,
+        "attached, refused, silent, or not needed",
+    ),
+    Column::text("kind", "KIND", 9, 9, "how it is attached"),
+    Column::number(
+        "runs/s",
+        "RUNS/s",
+        7,
+        "runs per second, where the kernel counts them",
+    ),
+    Column::number("time", "TIME", 8, "time in it since it was attached"),
+    Column::number("missed", "MISSED", 6, "runs that the kernel skipped"),
+    Column::text("reason", "WHY NOT", 10, 60, "why it does not take part"),
+    Column::number("runs", "RUNS", 7, "runs since it was attached").on_demand(),
+    Column::text(
+        "lost",
+        "LOST WITHOUT IT",
+        12,
+        60,
+        "what cannot be told without it",
+    )
+    .on_demand(),
+];
+
+struct Probes<'a> {
+    moment: &'a Moment,
+    probes: &'a [ProbeRow],
+}
+
+impl Rows for Probes<'_> {
+    fn len(&self) -> usize {
+        self.probes.len()
+    }
+
+    fn id(&self, row: usize) -> RowId {
+        id_of(self.probes[row].name)
+    }
+
+    fn is_alarming(&self, row: usize) -> bool {
+        matches!(self.probes[row].state, ProbeState::Silent) || self.probes[row].missed != 0
+    }
+
+    fn value(&self, row: usize, column: usize) -> Value<'_> {
+        let probe = &self.probes[row];
+        match PROBES[column].name {
+            "probe" => Value::text(probe.name),
+            "family" => Value::text(probe.family),
+            "state" => Value::text(probe.state.name()),
+            "kind" => Value::text(probe.kind),
+            "runs/s" if probe.runs.is_some() => {
+                Value::PerSecond(self.moment.per_second(probe.runs_step))
+            }
+            "runs" => probe.runs.map_or(Value::None, Value::Count),
+            "time" => probe
+                .ns
+                .filter(|ns| *ns != 0)
+                .map_or(Value::None, |ns| Value::Time(Duration::from_nanos(ns))),
+            "missed" => Value::Count(probe.missed),
+            "reason" => Value::text(&probe.reason),
+            "lost" => Value::text(probe.lost),
+            _ => Value::None,
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Linux AIO, by its own system calls.
+
+use std::{fs::File, os::fd::AsRawFd as _};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::{errno::Errno, libc};
+use zctrace_common::{Class, Op};
+
+use super::{
+    Arena, Expected, ExpectedRow, Prepared, Skip, Traffic, arena::evict, buffer::Buffer,
+    exact::calls, loop_device::opened_direct, mounts::Fs,
+};
+
+pub(super) const TRAFFIC: &[Traffic] = &[
+    Traffic::request(
+        "aio-file",
+        "Linux AIO without O_DIRECT on ext4: copied while it is submitted",
+        |arena| buffered(arena, Fs::Ext4),
+    ),
+    Traffic::request("aio-tmpfs", "Linux AIO on tmpfs", |arena| {
+        buffered(arena, Fs::Tmpfs)
+    }),
+    Traffic::request("aio-direct", "Linux AIO with O_DIRECT on ext4", |arena| {
+        direct(arena, Fs::Ext4)
+    }),
+    Traffic::request(
+        "aio-direct-xfs",
+        "Linux AIO with O_DIRECT on xfs",
+        |arena| direct(arena, Fs::Xfs),
+    )
+    .tag("aio-dir-xfs"),
+    Traffic::request(
+        "aio-block",
+        "Linux AIO with O_DIRECT on a block device",
+        block_device,
+    ),
+];
+
+const IOCB_CMD_PREAD: u16 = 0;
+const IOCB_CMD_PWRITE: u16 = 1;
+const IOCB_CMD_PREADV: u16 = 7;
+const IOCB_CMD_PWRITEV: u16 = 8;
+
+/// `struct iocb` of include/uapi/linux/aio_abi.h, little-endian.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Iocb {
+    data: u64,
+    key: u32,
+    rw_flags: u32,
+    opcode: u16,
+    reqprio: i16,
+    fd: u32,
+    buffer: u64,
+    bytes: u64,
+    offset: i64,
+    reserved: u64,
+    flags: u32,
+    resfd: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct IoEvent {
+    data: u64,
+    object: u64,
+    result: i64,
+    result2: i64,
+}
+
+/// Requests under way at once.
+const DEPTH: usize = 8;
+
+/// A context of AIO.
+struct Context(libc::c_ulong);
+
+impl Context {
+    /// A context for [`DEPTH`] requests.
+    fn new() -> Result<Self> {
+        let mut id = 0;
+        // SAFETY: the kernel writes an id.
+        let result = unsafe { libc::syscall(libc::SYS_io_setup, DEPTH, &raw mut id) };
+        match Errno::result(result) {
+            Ok(_) => Ok(Self(id)),
+            Err(Errno::ENOSYS) => bail!(Skip("this kernel has no Linux AIO".to_owned())),
+            Err(errno) => Err(errno).context("io_setup"),
+        }
+    }
+
+    /// Moves `total` bytes of a file in requests of `chunk`, several at once.
+    fn each(&self, file: &File, opcode: u16, total: u64, chunk: usize) -> Result<()> {
+        let stride = chunk.next_multiple_of(4096);
+        let mut buffers = Buffer::filled(stride * DEPTH)?;
+        let mut requests = [Iocb::default(); DEPTH];
+        let mut vectors = [(0_u64, 0_u64); DEPTH];
+        let mut offset = 0;
+        while offset < total {
+            let mut submitted = Vec::with_capacity(DEPTH);
+            for slot in 0..DEPTH {
+                let length = (total - offset).min(chunk as u64);
+                if length == 0 {
+                    break;
+                }
+                let address = buffers[slot * stride..].as_mut_ptr() as u64;
+                vectors[slot] = (address, length);
+                let vector = (&raw const vectors[slot]) as u64;
+                let (buffer, bytes) = match opcode {
+                    IOCB_CMD_PREADV | IOCB_CMD_PWRITEV => (vector, 1),
+                    _ => (address, length),
+                };
+                requests[slot] = Iocb {
+                    data: length,
+                    opcode,
+                    fd: file.as_raw_fd().cast_unsigned(),
+                    buffer,
+                    bytes,
+                    offset: offset.cast_signed(),
+                    ..Iocb::default()
+                };
+                submitted.push(&raw mut requests[slot]);
+                offset += length;
+            }
+            let count = submitted.len();
+            // SAFETY: the requests, the vectors and the buffers live until `reap` has seen their
+            // ends.
+            let result = unsafe {
+                libc::syscall(libc::SYS_io_submit, self.0, count, submitted.as_mut_ptr())
+            };
+            ensure!(
+                Errno::result(result)? as usize == count,
+                "io_submit took less"
+            );
+            self.reap(count)?;
+        }
+        Ok(())
+    }
+
+    fn reap(&self, count: usize) -> Result<()> {
+        let mut events = [IoEvent::default(); DEPTH];
+        let mut left = count;
+        while left > 0 {
+            let none = std::ptr::null::<libc::timespec>();
+            // SAFETY: there is room for the events.
+            let result = unsafe {
+                libc::syscall(
+                    libc::SYS_io_getevents,
+                    self.0,
+                    left,
+                    left,
+                    &raw mut events,
+                    none,
+                )
+            };
+            let some = Errno::result(result).context("io_getevents")? as usize;
+            for event in &events[..some] {
+                ensure!(
+                    event.result == event.data.cast_signed(),
+                    "{} of {} bytes",
+                    event.result,
+                    event.data
+                );
+            }
+            left -= some;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: a context of ours, with nothing under way.
+        unsafe { libc::syscall(libc::SYS_io_destroy, self.0) };
+    }
+}
+
+fn all(from: &File, to: &File, bytes: u64, chunk: usize) -> Result<()> {
+    let context = Context::new()?;
+    context.each(from, IOCB_CMD_PREAD, bytes, chunk)?;
+    context.each(from, IOCB_CMD_PREADV, bytes, chunk)?;
+    context.each(to, IOCB_CMD_PWRITE, bytes, chunk)?;
+    context.each(to, IOCB_CMD_PWRITEV, bytes, chunk)
+}
+
+/// AIO has no tracepoints: without functions nothing is seen of it.
+fn row(op: Op, object: &str, class: Class, calls: u64, bytes: u64) -> ExpectedRow {
+    ExpectedRow::new(op, object)
+        .ops(2 * calls)
+        .class(class, 2 * bytes)
+        .needs_functions()
+}
+
+fn buffered(arena: &Arena, fs: Fs) -> Result<Prepared> {
+    drop(Context::new()?);
+    let (bytes, chunk) = (arena.sizes.bytes, arena.sizes.chunk);
+    let from = arena.file(fs, bytes)?;
+    let to = arena.empty_file(fs)?;
+    evict(&from)?;
+    let calls = calls(bytes, chunk);
+    let expected = Expected::new()
+        .row(row(
+            Op::AioRead,
+            fs.object(),
+            Class::CopiedToUser,
+            calls,
+            bytes,
+        ))
+        .row(row(
+            Op::AioWrite,
+            fs.object(),
+            Class::CopiedFromUser,
+            calls,
+            bytes,
+        ));
+    Ok(Prepared::new(expected, move || {
+        all(&from, &to, bytes, chunk)
+    }))
+}
+
+fn direct(arena: &Arena, fs: Fs) -> Result<Prepared> {
+    let bytes = (arena.sizes.bytes / 4096 * 4096).max(4096);
+    let from = arena.file_with(fs, bytes, libc::O_DIRECT)?;
+    let to = arena.file_with(fs, bytes, libc::O_DIRECT)?;
+    evict(&from)?;
+    Ok(past_the_cache(
+        from,
+        to,
+        bytes,
+        fs.object(),
+        arena.direct_evidence(fs),
+    ))
+}
+
+fn block_device(arena: &Arena) -> Result<Prepared> {
+    let bytes = (arena.sizes.bytes / 4096 * 4096).max(4096);
+    let (device, from, to) = opened_direct(arena, bytes)?;
+    let mut prepared = past_the_cache(from, to, bytes, "block", Some("inferred"));
+    prepared.keep.push(Box::new(device));
+    Ok(prepared)
+}
+
+fn past_the_cache(
+    from: File,
+    to: File,
+    bytes: u64,
+    object: &str,
+    evidence: Option<&str>,
+) -> Prepared {
+    const CHUNK: usize = 64 * 1024;
+    let calls = calls(bytes, CHUNK);
+    let row = |op| row(op, object, Class::Direct, calls, bytes).evidence(evidence);
+    let expected = Expected::new().row(row(Op::AioRead)).row(row(Op::AioWrite));
+    Prepared::new(expected, move || all(&from, &to, bytes, CHUNK))
+}

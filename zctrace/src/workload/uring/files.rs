@@ -1,0 +1,264 @@
+//! Files and block devices.
+
+use std::{fs::File, os::fd::AsRawFd as _};
+
+use anyhow::{Result, ensure};
+use io_uring::{opcode, squeue, types::Fd};
+use nix::libc;
+use zctrace_common::{Class, Op};
+
+use super::{
+    super::{
+        Arena, Expected, ExpectedRow, Prepared, arena::evict, buffer::Buffer, exact::calls,
+        loop_device::opened_direct, mounts::Fs,
+    },
+    ring::{DEPTH, Issue, Ring},
+};
+
+/// A buffer for each request that is under way.
+struct Buffers {
+    bytes: Buffer,
+    chunk: usize,
+}
+
+impl Buffers {
+    fn new(chunk: usize) -> Result<Self> {
+        // Page-aligned each, for O_DIRECT.
+        let bytes = Buffer::filled(chunk.next_multiple_of(4096) * DEPTH as usize)?;
+        Ok(Self { bytes, chunk })
+    }
+
+    fn of(&mut self, slot: u32) -> *mut u8 {
+        let start = self.chunk.next_multiple_of(4096) * slot as usize;
+        self.bytes[start..start + self.chunk].as_mut_ptr()
+    }
+
+    /// All of it as one buffer, to register.
+    fn whole(&mut self) -> libc::iovec {
+        libc::iovec {
+            iov_base: self.bytes.as_mut_ptr().cast(),
+            iov_len: self.bytes.len(),
+        }
+    }
+}
+
+/// Buffered I/O: each byte is copied once, whatever the buffers are.
+pub(super) fn buffered(arena: &Arena, issue: Issue, fs: Fs) -> Result<Prepared> {
+    let (bytes, chunk) = (arena.sizes.bytes, arena.sizes.chunk);
+    let from = arena.file(fs, bytes)?;
+    let to = arena.empty_file(fs)?;
+    evict(&from)?;
+    let mut expected = Expected::new();
+    let calls = calls(bytes, chunk);
+    for op in [Op::UringRead, Op::UringReadv, Op::UringReadFixed] {
+        expected = expected.moves(op, fs.object(), Class::CopiedToUser, calls, bytes);
+    }
+    for op in [Op::UringWrite, Op::UringWritev, Op::UringWriteFixed] {
+        expected = expected.moves(op, fs.object(), Class::CopiedFromUser, calls, bytes);
+    }
+    Ok(Prepared::new(expected, move || {
+        let mut ring = Ring::new(issue)?;
+        all_reads(&mut ring, &from, bytes, chunk)?;
+        all_writes(&mut ring, &to, bytes, chunk)
+    }))
+}
+
+/// `O_DIRECT`: the page cache is bypassed.
+pub(super) fn direct(arena: &Arena, issue: Issue, fs: Fs) -> Result<Prepared> {
+    let bytes = (arena.sizes.bytes / 4096 * 4096).max(4096);
+    let from = arena.file_with(fs, bytes, libc::O_DIRECT)?;
+    let to = arena.file_with(fs, bytes, libc::O_DIRECT)?;
+    evict(&from)?;
+    Ok(past_the_cache(
+        issue,
+        from,
+        to,
+        bytes,
+        fs.object(),
+        arena.direct_evidence(fs),
+    ))
+}
+
+pub(super) fn block_device(arena: &Arena, issue: Issue) -> Result<Prepared> {
+    let bytes = (arena.sizes.bytes / 4096 * 4096).max(4096);
+    let (device, from, to) = opened_direct(arena, bytes)?;
+    let mut prepared = past_the_cache(issue, from, to, bytes, "block", Some("inferred"));
+    prepared.keep.push(Box::new(device));
+    Ok(prepared)
+}
+
+fn past_the_cache(
+    issue: Issue,
+    from: File,
+    to: File,
+    bytes: u64,
+    object: &str,
+    evidence: Option<&str>,
+) -> Prepared {
+    const CHUNK: usize = 64 * 1024;
+    let mut expected = Expected::new();
+    for op in [
+        Op::UringRead,
+        Op::UringReadv,
+        Op::UringReadFixed,
+        Op::UringWrite,
+        Op::UringWritev,
+        Op::UringWriteFixed,
+    ] {
+        expected.add(
+            ExpectedRow::new(op, object)
+                .ops(calls(bytes, CHUNK))
+                .class(Class::Direct, bytes)
+                .evidence(evidence),
+        );
+    }
+    Prepared::new(expected, move || {
+        let mut ring = Ring::new(issue)?;
+        all_reads(&mut ring, &from, bytes, CHUNK)?;
+        all_writes(&mut ring, &to, bytes, CHUNK)
+    })
+}
+
+pub(super) fn all_reads(ring: &mut Ring, file: &File, bytes: u64, chunk: usize) -> Result<()> {
+    let fd = Fd(file.as_raw_fd());
+    let mut buffers = Buffers::new(chunk)?;
+    let mut vectors = vec![no_vector(); DEPTH as usize];
+    // SAFETY: the buffers and the vectors outlive the requests, which end before `each` returns,
+    // and the registration, which ends with the ring or here.
+    unsafe {
+        ring.each(bytes, chunk, |slot, offset, length| {
+            let to = buffers.of(slot);
+            opcode::Read::new(fd, to, length as u32)
+                .offset(offset)
+                .build()
+        })?;
+        ring.each(bytes, chunk, |slot, offset, length| {
+            vectors[slot as usize] = vector(buffers.of(slot), length);
+            let vector = &raw const vectors[slot as usize];
+            opcode::Readv::new(fd, vector, 1).offset(offset).build()
+        })?;
+        ring.inner()
+            .submitter()
+            .register_buffers(&[buffers.whole()])?;
+        ring.each(bytes, chunk, |slot, offset, length| {
+            let to = buffers.of(slot);
+            opcode::ReadFixed::new(fd, to, length as u32, 0)
+                .offset(offset)
+                .build()
+        })?;
+    }
+    ring.inner().submitter().unregister_buffers()?;
+    Ok(())
+}
+
+pub(super) fn all_writes(ring: &mut Ring, file: &File, bytes: u64, chunk: usize) -> Result<()> {
+    let fd = Fd(file.as_raw_fd());
+    let mut buffers = Buffers::new(chunk)?;
+    let mut vectors = vec![no_vector(); DEPTH as usize];
+    // SAFETY: as in `all_reads`.
+    unsafe {
+        ring.each(bytes, chunk, |slot, offset, length| {
+            let from = buffers.of(slot);
+            opcode::Write::new(fd, from, length as u32)
+                .offset(offset)
+                .build()
+        })?;
+        ring.each(bytes, chunk, |slot, offset, length| {
+            vectors[slot as usize] = vector(buffers.of(slot), length);
+            let vector = &raw const vectors[slot as usize];
+            opcode::Writev::new(fd, vector, 1).offset(offset).build()
+        })?;
+        ring.inner()
+            .submitter()
+            .register_buffers(&[buffers.whole()])?;
+        ring.each(bytes, chunk, |slot, offset, length| {
+            let from = buffers.of(slot);
+            opcode::WriteFixed::new(fd, from, length as u32, 0)
+                .offset(offset)
+                .build()
+        })?;
+    }
+    ring.inner().submitter().unregister_buffers()?;
+    Ok(())
+}
+
+const fn no_vector() -> libc::iovec {
+    vector(std::ptr::null_mut(), 0)
+}
+
+const fn vector(base: *mut u8, length: usize) -> libc::iovec {
+    libc::iovec {
+        iov_base: base.cast(),
+        iov_len: length,
+    }
+}
+
+/// Each read that says nothing is followed by a request that does: links run in order.
+pub(super) fn silent(arena: &Arena, issue: Issue) -> Result<Prepared> {
+    const CHUNK: usize = 8192;
+    let bytes = (arena.sizes.bytes / CHUNK as u64).clamp(1, 64) * CHUNK as u64;
+    let file = arena.file(Fs::Ext4, bytes)?;
+    evict(&file)?;
+    // Without functions, the end of a request that reports nothing cannot be seen.
+    let expected = Expected::new().row(
+        ExpectedRow::new(Op::UringRead, Fs::Ext4.object())
+            .ops(calls(bytes, CHUNK))
+            .class(Class::CopiedToUser, bytes)
+            .needs_functions(),
+    );
+    Ok(Prepared::new(expected, move || {
+        let mut ring = Ring::new(issue)?;
+        let mut to = Buffer::zeroed(CHUNK)?;
+        let fd = Fd(file.as_raw_fd());
+        let mut offset = 0;
+        while offset < bytes {
+            let read = opcode::Read::new(fd, to.as_mut_ptr(), CHUNK as u32)
+                .offset(offset)
+                .build();
+            // SAFETY: the buffer outlives both requests.
+            unsafe {
+                let flags = squeue::Flags::SKIP_SUCCESS | squeue::Flags::IO_LINK;
+                ring.push(read, 1, flags)?;
+                ring.submit(opcode::Nop::new().build(), 2)?;
+            }
+            ensure!(ring.complete(0)? == 2, "the read was not silent");
+            offset += CHUNK as u64;
+        }
+        Ok(())
+    }))
+}
+
+/// Requests that fail, that find the end of the file, and that get less than they ask for.
+pub(super) fn errors(arena: &Arena, issue: Issue) -> Result<Prepared> {
+    const SIZE: usize = 10_000;
+    const TIMES: u64 = 5;
+    let file = arena.file(Fs::Ext4, SIZE as u64)?;
+    let readonly = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    let expected = Expected::new()
+        .row(
+            ExpectedRow::new(Op::UringRead, Fs::Ext4.object())
+                // The last one starts at the end.
+                .ops(2 * TIMES)
+                .class(Class::CopiedToUser, TIMES * SIZE as u64),
+        )
+        .row(ExpectedRow::new(Op::UringWrite, Fs::Ext4.object()).errors(TIMES));
+    Ok(Prepared::new(expected, move || {
+        let mut ring = Ring::new(issue)?;
+        let mut to = Buffer::zeroed(2 * SIZE)?;
+        let fd = Fd(readonly.as_raw_fd());
+        for _ in 0..TIMES {
+            for (offset, length) in [(0, SIZE), (SIZE as u64, 0)] {
+                let read = opcode::Read::new(fd, to.as_mut_ptr(), to.len() as u32);
+                // SAFETY: the buffer outlives the request.
+                unsafe { ring.submit(read.offset(offset).build(), 1) }?;
+                ring.complete(length)?;
+            }
+            let write = opcode::Write::new(fd, to.as_ptr(), 100).offset(0).build();
+            // SAFETY: as above.
+            unsafe { ring.submit(write, 1) }?;
+            let done = ring.completion()?;
+            ensure!(done.result() == -libc::EBADF, "write: {}", done.result());
+        }
+        Ok(())
+    }))
+}

@@ -1,0 +1,168 @@
+//! Sends and receives.
+
+use std::os::fd::{AsRawFd as _, RawFd};
+
+use anyhow::{Result, ensure};
+use io_uring::{opcode, squeue, types::Fd};
+use nix::{
+    libc,
+    sys::socket::{MsgFlags, recv},
+};
+use zctrace_common::{Class, Op};
+
+use super::{
+    super::{
+        Arena, Expected, ExpectedRow, Prepared,
+        buffer::Buffer,
+        exact::{calls, exactly},
+        sockets::{tcp_pair, udp_pair},
+    },
+    ring::{Issue, Ring, needs},
+};
+
+/// The receive comes first and has to wait, so it is tried again by task work, or blocks a worker.
+pub(super) fn tcp(arena: &Arena, issue: Issue) -> Result<Prepared> {
+    let (bytes, chunk) = (arena.sizes.bytes, arena.sizes.chunk);
+    let (near, far) = tcp_pair()?;
+    let expected = both_ways("tcp", calls(bytes, chunk), bytes);
+    Ok(Prepared::new(expected, move || {
+        exchange(issue, near.as_raw_fd(), far.as_raw_fd(), bytes, chunk)
+    }))
+}
+
+pub(super) fn udp(arena: &Arena, issue: Issue) -> Result<Prepared> {
+    let (bytes, chunk) = (arena.sizes.bytes.min(400_000), 7001);
+    let (near, far) = udp_pair()?;
+    let expected = both_ways("udp", calls(bytes, chunk), bytes);
+    Ok(Prepared::new(expected, move || {
+        exchange(issue, near.as_raw_fd(), far.as_raw_fd(), bytes, chunk)
+    }))
+}
+
+/// Pages of the application go into packets, and on loopback they are copied later after all.
+pub(super) fn zerocopy(arena: &Arena, issue: Issue) -> Result<Prepared> {
+    needs(&[opcode::SendZc::CODE, opcode::SendMsgZc::CODE])?;
+    let (bytes, chunk) = (arena.sizes.bytes, arena.sizes.chunk);
+    let (near, far) = tcp_pair()?;
+    let calls = calls(bytes, chunk);
+    let mut expected =
+        Expected::new().moves(Op::Recv, "tcp", Class::CopiedToUser, 2 * calls, 2 * bytes);
+    for op in [Op::UringSendZc, Op::UringSendmsgZc] {
+        expected.add(
+            ExpectedRow::new(op, "tcp")
+                .ops(calls)
+                .class(Class::Spliced, bytes)
+                .deferred(bytes),
+        );
+    }
+    Ok(Prepared::new(expected, move || {
+        let mut ring = Ring::new(issue)?;
+        let from = Buffer::filled(chunk)?;
+        let mut to = Buffer::zeroed(chunk)?;
+        let (fd, far) = (Fd(near.as_raw_fd()), far.as_raw_fd());
+        exactly(bytes, chunk, |_, length| {
+            let send = opcode::SendZc::new(fd, from.as_ptr(), length as u32).build();
+            // SAFETY: the buffer outlives the request and its notification.
+            let sent = unsafe { lend(&mut ring, send, length) };
+            sent.and_then(|()| receive(far, &mut to[..length]))
+        })?;
+        exactly(bytes, chunk, |_, length| {
+            let mut pieces = [piece(&from[..length / 2]), piece(&from[length / 2..length])];
+            let message = header(&mut pieces);
+            let send = opcode::SendMsgZc::new(fd, &raw const message).build();
+            // SAFETY: as above, and so do the vector and the header.
+            let sent = unsafe { lend(&mut ring, send, length) };
+            sent.and_then(|()| receive(far, &mut to[..length]))
+        })
+    }))
+}
+
+/// A zero-copy send and its notification. On loopback that comes without a receiver: the pages are
+/// copied on the way.
+///
+/// # Safety
+/// What the entry points to outlives this call.
+unsafe fn lend(ring: &mut Ring, send: squeue::Entry, length: usize) -> nix::Result<()> {
+    // SAFETY: the caller's promise.
+    let sent = unsafe { ring.submit(send, 1) };
+    sent.and_then(|()| ring.complete(length))
+        .and_then(|_| ring.notifications(1))
+        .map_err(|_| nix::errno::Errno::EIO)
+}
+
+fn receive(from: RawFd, to: &mut [u8]) -> nix::Result<usize> {
+    recv(from, to, MsgFlags::MSG_WAITALL)
+}
+
+fn both_ways(object: &str, calls: u64, bytes: u64) -> Expected {
+    let mut expected = Expected::new();
+    for op in [Op::UringSend, Op::UringSendmsg] {
+        expected = expected.moves(op, object, Class::CopiedFromUser, calls, bytes);
+    }
+    for op in [Op::UringRecv, Op::UringRecvmsg] {
+        expected = expected.moves(op, object, Class::CopiedToUser, calls, bytes);
+    }
+    expected
+}
+
+fn exchange(issue: Issue, near: RawFd, far: RawFd, bytes: u64, chunk: usize) -> Result<()> {
+    let mut ring = Ring::new(issue)?;
+    let from = Buffer::filled(chunk)?;
+    let mut to = Buffer::zeroed(chunk)?;
+    let (near, far) = (Fd(near), Fd(far));
+    let mut rest = bytes;
+    while rest > 0 {
+        let length = rest.min(chunk as u64) as usize;
+        let recv = opcode::Recv::new(far, to.as_mut_ptr(), length as u32).flags(libc::MSG_WAITALL);
+        let send = opcode::Send::new(near, from.as_ptr(), length as u32);
+        // SAFETY: the buffers outlive the requests.
+        unsafe { pair(&mut ring, recv.build(), send.build(), length) }?;
+
+        let mut pieces = [
+            [piece(&to[..length / 3]), piece(&to[length / 3..length])],
+            [piece(&from[..length / 2]), piece(&from[length / 2..length])],
+        ];
+        let [mut into, out] = pieces.each_mut().map(header);
+        let recv = opcode::RecvMsg::new(far, &raw mut into).flags(libc::MSG_WAITALL as u32);
+        let send = opcode::SendMsg::new(near, &raw const out);
+        // SAFETY: the headers, the vectors and the buffers outlive the requests.
+        unsafe { pair(&mut ring, recv.build(), send.build(), length) }?;
+        rest -= length as u64;
+    }
+    Ok(())
+}
+
+fn piece(bytes: &[u8]) -> libc::iovec {
+    libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    }
+}
+
+fn header(pieces: &mut [libc::iovec; 2]) -> libc::msghdr {
+    // SAFETY: integers and pointers, for which zero is fine.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = pieces.as_mut_ptr();
+    header.msg_iovlen = pieces.len() as _;
+    header
+}
+
+/// A receive, and the send that it waits for.
+///
+/// # Safety
+/// What they point to outlives this call.
+unsafe fn pair(
+    ring: &mut Ring,
+    recv: squeue::Entry,
+    send: squeue::Entry,
+    length: usize,
+) -> Result<()> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        ring.submit(recv, 1)?;
+        ring.submit(send, 2)?;
+    }
+    let done = ring.complete(length)? + ring.complete(length)?;
+    ensure!(done == 3, "not one of each");
+    Ok(())
+}

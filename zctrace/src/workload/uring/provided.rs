@@ -1,0 +1,352 @@
+//! Provided buffers: the kernel takes them when it has something to put there. Requests that use
+//! them can complete many times.
+
+use std::{
+    os::fd::AsRawFd as _,
+    sync::atomic::{AtomicU16, Ordering::Release},
+};
+
+use anyhow::{Result, ensure};
+use io_uring::{
+    cqueue, opcode, squeue,
+    types::{BufRingEntry, Fd},
+};
+use nix::{
+    libc,
+    sys::socket::{MsgFlags, send},
+    unistd::write,
+};
+use zctrace_common::{Class, Op};
+
+use super::{
+    super::{
+        Arena, Expected, ExpectedRow, Prepared,
+        buffer::Buffer,
+        pipe::roomy_pipe,
+        sockets::{tcp_pair, udp_pair},
+    },
+    ring::{Issue, Ring, needs, result},
+};
+
+/// Buffers in the ring, and the size of each.
+const COUNT: u16 = 16;
+const SIZE: usize = 4096;
+const GROUP: u16 = 7;
+
+/// A ring of buffers that is registered with an io_uring.
+struct Pool {
+    entries: Buffer,
+    bytes: Buffer,
+    tail: u16,
+}
+
+impl Pool {
+    fn new(ring: &Ring) -> Result<Self> {
+        let mut pool = Self {
+            entries: Buffer::zeroed(4096)?,
+            bytes: Buffer::filled(SIZE * usize::from(COUNT))?,
+            tail: 0,
+        };
+        let address = pool.entries.as_ptr() as u64;
+        // SAFETY: callers drop the pool after the requests that use it have ended.
+        unsafe {
+            ring.inner()
+                .submitter()
+                .register_buf_ring_with_flags(address, COUNT, GROUP, 0)
+        }?;
+        for id in 0..COUNT {
+            pool.give(id);
+        }
+        Ok(pool)
+    }
+
+    /// Gives a buffer to the kernel.
+    fn give(&mut self, id: u16) {
+        let entries: *mut BufRingEntry = self.entries.as_mut_ptr().cast();
+        let address = self.bytes[SIZE * usize::from(id)..].as_ptr() as u64;
+        // SAFETY: the page holds COUNT entries, and the kernel does not look beyond the tail.
+        unsafe {
+            let entry = &mut *entries.add(usize::from(self.tail % COUNT));
+            entry.set_addr(address);
+            entry.set_len(SIZE as u32);
+            entry.set_bid(id);
+            self.tail = self.tail.wrapping_add(1);
+            let tail = BufRingEntry::tail(entries).cast_mut();
+            AtomicU16::from_ptr(tail).store(self.tail, Release);
+        }
+    }
+
+    /// Gives back the buffers that a completion has used.
+    fn give_back(&mut self, done: &cqueue::Entry, moved: usize) {
+        if let Some(first) = cqueue::buffer_select(done.flags()) {
+            // Those of a bundle follow one another in the ring, which is kept in order.
+            for i in 0..moved.div_ceil(SIZE).max(1) as u16 {
+                self.give((first + i) % COUNT);
+            }
+        }
+    }
+}
+
+/// A request that completes until `bytes` have come; it is submitted again when it ends.
+fn take_all(
+    ring: &mut Ring,
+    pool: &mut Pool,
+    bytes: u64,
+    entry: impl Fn() -> squeue::Entry,
+    mut feed: impl FnMut(u64) -> Result<u64>,
+    header: usize,
+) -> Result<Taken> {
+    let (mut come, mut fed) = (0, 0);
+    let mut taken = Taken::default();
+    let mut armed = false;
+    while come < bytes {
+        if !armed {
+            // SAFETY: the pool outlives the request: see the end.
+            unsafe { ring.submit(entry(), 1) }?;
+        }
+        while fed < bytes && fed - come < (SIZE * usize::from(COUNT) / 2) as u64 {
+            fed += feed(fed)?;
+        }
+        let done = ring.completion()?;
+        if done.result() == -libc::ENOBUFS {
+            taken.errors += 1;
+            armed = false;
+            continue;
+        }
+        let moved = result(&done)?;
+        ensure!(moved > header, "nothing came");
+        pool.give_back(&done, moved);
+        come += (moved - header) as u64;
+        taken.ops += 1;
+        armed = cqueue::more(done.flags());
+    }
+    if armed {
+        let cancel = opcode::AsyncCancel::new(1).build();
+        // SAFETY: it points to nothing.
+        unsafe { ring.submit(cancel, 2) }?;
+        // The cancellation and the end of the request.
+        ring.completion()?;
+        ring.completion()?;
+        taken.errors += 1;
+    }
+    Ok(taken)
+}
+
+/// Completions of a request.
+#[derive(Default)]
+struct Taken {
+    /// That brought something.
+    ops: u64,
+    /// That ended it: there was no buffer left, or it was still waiting when all had come.
+    errors: u64,
+}
+
+/// A family with two rows of which only the run tells the number of operations.
+fn counted(
+    arena: &Arena,
+    op: Op,
+    object: &'static str,
+    bytes: u64,
+    sends: Expected,
+    run: impl FnOnce() -> Result<Taken> + 'static,
+) -> Prepared {
+    let shared = arena.shared;
+    Prepared::new(sends, move || {
+        let Taken { ops, errors } = run()?;
+        shared.count(0, ops);
+        shared.count(1, errors);
+        Ok(())
+    })
+    .finish(move |expected| {
+        expected.add(
+            ExpectedRow::new(op, object)
+                .ops(shared.counted(0))
+                .errors(shared.counted(1))
+                .class(Class::CopiedToUser, bytes),
+        );
+        Ok(())
+    })
+}
+
+fn some(arena: &Arena) -> u64 {
+    arena.sizes.bytes.min(400_000)
+}
+
+pub(super) fn multishot(arena: &Arena, issue: Issue) -> Result<Prepared> {
+    const PIECE: u64 = 3001;
+    let bytes = some(arena);
+    let (near, far) = tcp_pair()?;
+    let sends = Expected::new().moves(
+        Op::Send,
+        "tcp",
+        Class::CopiedFromUser,
+        bytes.div_ceil(PIECE),
+        bytes,
+    );
+    let run = move || {
+        let mut ring = Ring::new(issue)?;
+        let mut pool = Pool::new(&ring)?;
+        let from = Buffer::filled(PIECE as usize)?;
+        let fd = Fd(far.as_raw_fd());
+        take_all(
+            &mut ring,
+            &mut pool,
+            bytes,
+            || opcode::RecvMulti::new(fd, GROUP).build(),
+            |fed| {
+                let piece = PIECE.min(bytes - fed) as usize;
+                Ok(send(near.as_raw_fd(), &from[..piece], MsgFlags::empty())? as u64)
+            },
+            0,
+        )
+    };
+    Ok(counted(arena, Op::UringRecv, "tcp", bytes, sends, run))
+}
+
+/// Each completion has a header before the message, which is not of the socket.
+pub(super) fn multishot_messages(arena: &Arena, issue: Issue) -> Result<Prepared> {
+    const PIECE: u64 = 1999;
+    /// Size of `struct io_uring_recvmsg_out`.
+    const HEADER: usize = 16;
+    let bytes = some(arena);
+    let (near, far) = udp_pair()?;
+    let messages = bytes.div_ceil(PIECE);
+    let sends = Expected::new().moves(Op::Send, "udp", Class::CopiedFromUser, messages, bytes);
+    let run = move || {
+        let mut ring = Ring::new(issue)?;
+        let mut pool = Pool::new(&ring)?;
+        let from = Buffer::filled(PIECE as usize)?;
+        let fd = Fd(far.as_raw_fd());
+        // SAFETY: integers and pointers, for which zero is fine.
+        let message: libc::msghdr = unsafe { std::mem::zeroed() };
+        take_all(
+            &mut ring,
+            &mut pool,
+            bytes,
+            || opcode::RecvMsgMulti::new(fd, &raw const message, GROUP).build(),
+            |fed| {
+                let piece = PIECE.min(bytes - fed) as usize;
+                Ok(send(near.as_raw_fd(), &from[..piece], MsgFlags::empty())? as u64)
+            },
+            HEADER,
+        )
+    };
+    let with_headers = bytes + messages * HEADER as u64;
+    let prepared = counted(arena, Op::UringRecvmsg, "udp", with_headers, sends, run);
+    Ok(prepared)
+}
+
+pub(super) fn multishot_reads(arena: &Arena, issue: Issue) -> Result<Prepared> {
+    const PIECE: u64 = 3001;
+    needs(&[opcode::ReadMulti::CODE])?;
+    let bytes = some(arena);
+    let (from_pipe, to_pipe) = roomy_pipe()?;
+    let writes = Expected::new().moves(
+        Op::Write,
+        "pipe",
+        Class::CopiedFromUser,
+        bytes.div_ceil(PIECE),
+        bytes,
+    );
+    let run = move || {
+        let mut ring = Ring::new(issue)?;
+        let mut pool = Pool::new(&ring)?;
+        let from = Buffer::filled(PIECE as usize)?;
+        let fd = Fd(from_pipe.as_raw_fd());
+        take_all(
+            &mut ring,
+            &mut pool,
+            bytes,
+            || opcode::ReadMulti::new(fd, 0, GROUP).build(),
+            |fed| {
+                let piece = PIECE.min(bytes - fed) as usize;
+                Ok(write(&to_pipe, &from[..piece])? as u64)
+            },
+            0,
+        )
+    };
+    Ok(counted(
+        arena,
+        Op::UringReadMultishot,
+        "pipe",
+        bytes,
+        writes,
+        run,
+    ))
+}
+
+/// Several buffers for one completion: sent from one pool, received into another one.
+pub(super) fn bundles(arena: &Arena, issue: Issue) -> Result<Prepared> {
+    const ROUNDS: u64 = 20;
+    if !Ring::new(Issue::Inline)?
+        .inner()
+        .params()
+        .is_feature_recvsend_bundle()
+    {
+        let reason = "this kernel's io_uring has no bundles".to_owned();
+        return Err(super::super::Skip(reason).into());
+    }
+    let (near, far) = tcp_pair()?;
+    let per_round = (SIZE * usize::from(COUNT)) as u64;
+    let bytes = ROUNDS * per_round;
+    let shared = arena.shared;
+    let run = move || {
+        let mut ring = Ring::new(issue)?;
+        // The kernel refuses to leave a bundle to a worker if it could be sent at once.
+        let mut sender = Ring::new(match issue {
+            Issue::Worker => Issue::Inline,
+            issue => issue,
+        })?;
+        let mut pool = Pool::new(&ring)?;
+        let mut full = Pool::new(&sender)?;
+        let (near, far) = (Fd(near.as_raw_fd()), Fd(far.as_raw_fd()));
+        let mut received = Taken::default();
+        for _ in 0..ROUNDS {
+            let mut sent = 0;
+            while sent < per_round {
+                let send = opcode::SendBundle::new(near, GROUP).build();
+                // SAFETY: the pool outlives the request.
+                unsafe { sender.submit(send, 1) }?;
+                loop {
+                    let done = sender.completion()?;
+                    let moved = result(&done)?;
+                    sent += moved as u64;
+                    shared.count(2, 1);
+                    if !cqueue::more(done.flags()) {
+                        break;
+                    }
+                }
+            }
+            for id in 0..COUNT {
+                full.give(id);
+            }
+            let mut come = 0;
+            while come < per_round {
+                let recv = opcode::RecvBundle::new(far, GROUP).build();
+                // SAFETY: as above.
+                unsafe { ring.submit(recv, 1) }?;
+                loop {
+                    let done = ring.completion()?;
+                    let moved = result(&done)?;
+                    pool.give_back(&done, moved);
+                    come += moved as u64;
+                    received.ops += 1;
+                    if !cqueue::more(done.flags()) {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(received)
+    };
+    let mut prepared = counted(arena, Op::UringRecv, "tcp", bytes, Expected::new(), run);
+    let receives = prepared.finish.take();
+    Ok(prepared.finish(move |expected| {
+        expected.add(
+            ExpectedRow::new(Op::UringSend, "tcp")
+                .ops(shared.counted(2))
+                .class(Class::CopiedFromUser, bytes),
+        );
+        receives.map_or(Ok(()), |receives| receives(expected))
+    }))
+}

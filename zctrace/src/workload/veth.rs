@@ -1,0 +1,191 @@
+//! A pair of virtual network devices whose far end throws away what it gets, like a network does:
+//! what is sent there leaves the machine as far as the sender can tell.
+
+use std::{ffi::CStr, os::fd::AsRawFd as _};
+
+use anyhow::{Context as _, Result};
+use nix::{
+    errno::Errno,
+    libc,
+    sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket},
+};
+
+use super::Skip;
+
+/// The near end.
+pub const NEAR: &CStr = c"zctnear";
+/// The far end.
+const FAR: &CStr = c"zctfar";
+/// The address of the near end.
+const ADDRESS: [u8; 4] = [198, 51, 100, 1];
+/// An address beyond the far end.
+pub const BEYOND: &str = "198.51.100.2:9";
+/// Packets that the near end sends.
+const MTU: libc::c_int = 20_000;
+/// Packets that the far end takes: none of a test's.
+const SMALL_MTU: libc::c_int = 68;
+
+/// The pair; it goes with the network namespace, or when this is dropped.
+#[derive(Debug)]
+pub struct Veth(());
+
+impl Veth {
+    /// Makes the pair in the network namespace of the caller. The near end passes pages on if
+    /// `gathers`.
+    pub fn new(gathers: bool) -> Result<Self> {
+        create()?;
+        let veth = Self(());
+        let control = socket(
+            AddressFamily::Inet,
+            SockType::Datagram,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )?;
+        let set = |name, number, fill: &dyn Fn(&mut libc::ifreq)| {
+            let mut request = request(name);
+            fill(&mut request);
+            // SAFETY: the request is an `ifreq`, which outlives the call, like what it points to.
+            let result = unsafe { libc::ioctl(control.as_raw_fd(), number, &raw mut request) };
+            Errno::result(result).map(drop)
+        };
+        set(NEAR, libc::SIOCSIFMTU, &|r| r.ifr_ifru.ifru_mtu = MTU).context("SIOCSIFMTU")?;
+        set(FAR, libc::SIOCSIFMTU, &|r| r.ifr_ifru.ifru_mtu = SMALL_MTU).context("SIOCSIFMTU")?;
+        set(NEAR, libc::SIOCSIFADDR, &|r| {
+            r.ifr_ifru.ifru_addr = inet(ADDRESS);
+        })
+        .context("SIOCSIFADDR")?;
+        set(NEAR, libc::SIOCSIFNETMASK, &|r| {
+            r.ifr_ifru.ifru_netmask = inet([255, 255, 255, 0]);
+        })
+        .context("SIOCSIFNETMASK")?;
+        // Without ARP nobody has to answer.
+        let up = libc::IFF_UP | libc::IFF_RUNNING | libc::IFF_NOARP;
+        for name in [NEAR, FAR] {
+            set(name, libc::SIOCSIFFLAGS, &|r| {
+                r.ifr_ifru.ifru_flags = up as libc::c_short;
+            })
+            .context("SIOCSIFFLAGS")?;
+        }
+        if !gathers {
+            let mut value = EthtoolValue {
+                command: ETHTOOL_SSG,
+                data: 0,
+            };
+            let data = (&raw mut value).cast::<libc::c_char>();
+            set(NEAR, SIOCETHTOOL, &|r| r.ifr_ifru.ifru_data = data).context("ETHTOOL_SSG")?;
+        }
+        Ok(veth)
+    }
+}
+
+impl Drop for Veth {
+    fn drop(&mut self) {
+        // A failure leaves it to the end of the namespace.
+        let _ = link(
+            libc::RTM_DELLINK,
+            0,
+            &attribute(libc::IFLA_IFNAME, NEAR.to_bytes_with_nul()),
+        );
+    }
+}
+
+const SIOCETHTOOL: libc::Ioctl = 0x8946;
+const ETHTOOL_SSG: u32 = 0x19;
+
+#[repr(C)]
+struct EthtoolValue {
+    command: u32,
+    data: u32,
+}
+
+fn request(name: &CStr) -> libc::ifreq {
+    // SAFETY: an `ifreq` is integers and unions of integers and pointers, for which zero is fine.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.to_bytes()) {
+        *to = *from as libc::c_char;
+    }
+    request
+}
+
+fn inet(address: [u8; 4]) -> libc::sockaddr {
+    let mut data = [0; 14];
+    for (to, from) in data[2..6].iter_mut().zip(address) {
+        *to = from as libc::c_char;
+    }
+    libc::sockaddr {
+        sa_family: libc::AF_INET as libc::sa_family_t,
+        sa_data: data,
+    }
+}
+
+fn create() -> Result<()> {
+    const VETH_INFO_PEER: u16 = 1;
+    let far = [
+        vec![0; IFINFOMSG],
+        attribute(libc::IFLA_IFNAME, FAR.to_bytes_with_nul()),
+    ]
+    .concat();
+    let info = [
+        attribute(libc::IFLA_INFO_KIND, b"veth"),
+        attribute(libc::IFLA_INFO_DATA, &attribute(VETH_INFO_PEER, &far)),
+    ]
+    .concat();
+    let attributes = [
+        attribute(libc::IFLA_IFNAME, NEAR.to_bytes_with_nul()),
+        attribute(libc::IFLA_LINKINFO, &info),
+    ]
+    .concat();
+    let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+    match link(libc::RTM_NEWLINK, flags as u16, &attributes)? {
+        Ok(()) => Ok(()),
+        Err(Errno::EOPNOTSUPP) => Err(Skip("this kernel has no veth devices".into()).into()),
+        Err(Errno::EPERM) => Err(Skip("making a network device needs root".into()).into()),
+        Err(errno) => Err(errno).context("making a veth pair"),
+    }
+}
+
+/// Size of `struct ifinfomsg`.
+const IFINFOMSG: usize = 16;
+
+/// A netlink attribute, padded.
+fn attribute(kind: u16, payload: &[u8]) -> Vec<u8> {
+    let length = (4 + payload.len()) as u16;
+    let mut bytes = Vec::with_capacity(usize::from(length) + 3);
+    bytes.extend(length.to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(payload);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// Sends one request about a device and returns the kernel's answer to it.
+fn link(kind: u16, flags: u16, attributes: &[u8]) -> Result<nix::Result<()>> {
+    const HEADER: usize = 16;
+    let netlink = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkRoute,
+    )?;
+    let flags = flags | (libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
+    let length = (HEADER + IFINFOMSG + attributes.len()) as u32;
+    let mut message = Vec::new();
+    message.extend(length.to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
+    message.extend([0; 8]);
+    message.extend([0; IFINFOMSG]);
+    message.extend(attributes);
+    send(netlink.as_raw_fd(), &message, MsgFlags::empty()).context("netlink")?;
+    let mut answer = [0; 1024];
+    let length = recv(netlink.as_raw_fd(), &mut answer, MsgFlags::empty()).context("netlink")?;
+    let code = answer[..length]
+        .get(HEADER..HEADER + 4)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(i32::from_ne_bytes)
+        .context("an answer that is too short")?;
+    Ok(match code {
+        0 => Ok(()),
+        code => Err(Errno::from_raw(-code)),
+    })
+}

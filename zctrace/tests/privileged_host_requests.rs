@@ -1,0 +1,22 @@
+//! The ledger of io_uring and Linux AIO equals the truth.
+
+mod common;
+
+use common::{assert_conservation, differences, ran, strictness, trace_traffic};
+use zctrace::ledger::Loss;
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn every_request_is_accounted_for_to_the_byte() {
+    let (snapshot, report) = trace_traffic(&[], &["requests", "--bytes", "262368"]);
+    assert_eq!(snapshot.loss, Loss::default());
+    assert_conservation(&snapshot);
+    let strictness = strictness(&snapshot);
+    let ran: Vec<_> = report.traffic.iter().filter(|one| ran(one)).collect();
+    assert!(!ran.is_empty(), "nothing ran");
+    let wrong: Vec<_> = ran
+        .iter()
+        .flat_map(|outcome| differences(outcome, &snapshot.processes, strictness))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,360 @@
+//! The dashboard in a real pseudo-terminal, on the running kernel.
+
+mod common;
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    num::NonZero,
+    path::Path,
+    process::{Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use portable_pty::{CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+/// Nothing takes this long; only a broken dashboard makes a test wait for it.
+const HANGS: Duration = Duration::from_secs(60);
+
+fn cells(number: u16) -> NonZero<u16> {
+    NonZero::new(number).expect("a size")
+}
+
+/// `zctrace top` with a person's view of it.
+struct Top {
+    master: Box<dyn MasterPty + Send>,
+    keys: Box<dyn std::io::Write + Send>,
+    child: Box<dyn portable_pty::Child + Send + Sync>,
+    screen: Arc<Mutex<vt100::Parser>>,
+}
+
+impl Top {
+    fn start(arguments: &[&str], directory: &Path) -> Self {
+        let size = PtySize {
+            rows: 30,
+            cols: 110,
+            pixel_width: 0,
+            pixel_height: 0,
+        };
+        let pair = native_pty_system()
+            .openpty(size)
+            .expect("a pseudo-terminal");
+        let mut command = CommandBuilder::new(common::zctrace());
+        command.arg("top");
+        command.args(arguments);
+        command.cwd(directory);
+        command.env("TERM", "xterm-256color");
+        command.env("XDG_CONFIG_HOME", directory);
+        let child = pair.slave.spawn_command(command).expect("it starts");
+        drop(pair.slave);
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(cells(30), cells(110), 0)));
+        let (mut reader, shown) = (
+            pair.master.try_clone_reader().expect("a reader"),
+            screen.clone(),
+        );
+        thread::spawn(move || {
+            let mut bytes = [0; 65536];
+            while let Ok(length @ 1..) = reader.read(&mut bytes) {
+                shown.lock().expect("no panic").process(&bytes[..length]);
+            }
+        });
+        let keys = pair.master.take_writer().expect("a writer");
+        Self {
+            master: pair.master,
+            keys,
+            child,
+            screen,
+        }
+    }
+
+    fn text(&self) -> String {
+        self.screen.lock().expect("no panic").screen().contents()
+    }
+
+    /// Waits until the screen is as it should be.
+    fn until(&self, what: &str, is: impl Fn(&str) -> bool) -> String {
+        let start = Instant::now();
+        loop {
+            let text = self.text();
+            if is(&text) {
+                return text;
+            }
+            assert!(start.elapsed() < HANGS, "never: {what}\n{text}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn shows(&self, wanted: &str) -> String {
+        self.until(wanted, |text| text.contains(wanted))
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("it reads keys");
+    }
+
+    fn resize(&mut self, rows: u16, cols: u16) {
+        self.screen
+            .lock()
+            .expect("no panic")
+            .screen_mut()
+            .set_size(cells(rows), cells(cols));
+        self.master
+            .resize(PtySize {
+                rows,
+                cols,
+                pixel_width: 0,
+                pixel_height: 0,
+            })
+            .expect("a size");
+    }
+
+    fn pid(&self) -> i32 {
+        let pid = self.child.process_id().expect("a process");
+        i32::try_from(pid).expect("a process id")
+    }
+
+    /// Waits for the end; the terminal must be as it was before.
+    fn ends(mut self) -> u32 {
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break status;
+            }
+            assert!(start.elapsed() < HANGS, "it does not end\n{}", self.text());
+            thread::sleep(Duration::from_millis(20));
+        };
+        self.until("the terminal is given back", |_| {
+            let parser = self.screen.lock().expect("no panic");
+            !parser.screen().alternate_screen() && !parser.screen().hide_cursor()
+        });
+        let modes = self.master.get_termios().expect("modes of the terminal");
+        let cooked = nix::sys::termios::LocalFlags::ICANON | nix::sys::termios::LocalFlags::ECHO;
+        assert!(
+            modes.local_flags.bits() & cooked.bits() == cooked.bits(),
+            "still raw"
+        );
+        status.exit_code()
+    }
+}
+
+/// A process that moves bytes until it is dropped, by reads that copy each byte once.
+struct Load(std::process::Child);
+
+impl Load {
+    fn start(name: &str, directory: &Path) -> Self {
+        // A program of its own name, so that no other test takes it for its own.
+        let program = directory.join(name);
+        fs::copy("/bin/sh", &program).expect("a copy of the shell");
+        let script =
+            "while :; do read -r line < /proc/self/stat; echo x > /dev/null; sleep 0.01; done";
+        let child = Command::new(program)
+            .args(["-c", script])
+            .stdin(Stdio::null())
+            .spawn();
+        Self(child.expect("it starts"))
+    }
+
+    fn pid(&self) -> String {
+        self.0.id().to_string()
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn a_person_walks_through_all_views() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let load = Load::start("zct-top-walk", directory.path());
+    let mut top = Top::start(
+        &["-p", &load.pid(), "--no-follow", "--refresh", "100ms"],
+        directory.path(),
+    );
+    top.shows("zct-top-walk");
+    top.shows("nothing lost");
+    for (key, wanted) in [
+        ("2", "OPERATION"),
+        ("3", "Page faults"),
+        ("4", "all processes"),
+        ("5", "all processes"),
+        ("6", "Stack samples"),
+        ("7", "WORKLOAD"),
+        ("8", "attached"),
+        ("1", "BUSIEST PATH"),
+    ] {
+        top.press(key);
+        top.shows(wanted);
+    }
+    top.press("/comm = nobody\r");
+    top.shows("No row passes the filter");
+    top.press("/\u{15}comm ~ TOP-WALK\r");
+    top.until("the filter keeps the row", |text| {
+        text.contains("[") || text.matches("zct-top-walk").count() >= 1
+    });
+    top.press(" ");
+    top.shows("FROZEN");
+    // The rest of that drawing.
+    thread::sleep(Duration::from_millis(300));
+    let frozen = top.text();
+    thread::sleep(Duration::from_millis(500));
+    assert_eq!(top.text(), frozen, "a frozen screen changed");
+    top.press(" ");
+    top.until("it goes on", |text| !text.contains("FROZEN"));
+    top.press("\r");
+    top.shows("zct-top-walk [");
+    top.press("\u{1b}");
+    top.shows("BUSIEST PATH");
+    top.resize(16, 60);
+    top.until("it fits the small terminal", |text| {
+        text.contains("8 Prob") && text.lines().count() <= 16
+    });
+    top.resize(50, 200);
+    top.shows("8 Probes");
+    top.press("ej");
+    top.shows("written: zctrace-overview-");
+    let written = fs::read_dir(directory.path())
+        .expect("a directory")
+        .flatten()
+        .find(|entry| {
+            entry
+                .path()
+                .extension()
+                .is_some_and(|ending| ending == "json")
+        })
+        .expect("the export");
+    let json: serde_json::Value =
+        serde_json::from_slice(&fs::read(written.path()).expect("it reads")).expect("JSON");
+    assert!(json["total"]["moved"].as_u64().expect("a number") > 0);
+    top.press("q");
+    assert_eq!(top.ends(), 0);
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn signals_give_the_terminal_back() {
+    use nix::sys::signal::{Signal, kill};
+    let directory = tempfile::tempdir().expect("a directory");
+    let load = Load::start("zct-top-sig", directory.path());
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let top = Top::start(
+            &["-p", &load.pid(), "--no-follow", "--refresh", "100ms"],
+            directory.path(),
+        );
+        top.shows("zct-top-sig");
+        kill(nix::unistd::Pid::from_raw(top.pid()), signal).expect("it runs");
+        assert_eq!(top.ends(), 128 + signal as u32, "{signal}");
+    }
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn an_error_gives_the_terminal_back_and_fails() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let top = Top::start(&["-p", "2147483647"], directory.path());
+    assert_eq!(top.ends(), 3);
+    // It fails while the dashboard is up.
+    let top = Top::start(&["--", "/no/such/program"], directory.path());
+    assert_eq!(top.ends(), 127);
+}
+
+/// The same commands, once under `stat` and once on the screen: equal to the byte.
+#[test]
+#[ignore = "needs root and BPF"]
+fn the_numbers_are_those_of_stat() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("data");
+    fs::write(&file, vec![1; 3 << 20]).expect("a file");
+    let file = file.to_str().expect("UTF-8");
+    // Both watch the same process, which starts when both are ready.
+    let go = directory.path().join("go");
+    let script = format!(
+        "while [ ! -e {} ]; do sleep 0.05; done; exec dd if={file} of=/dev/null bs=64k status=none",
+        go.display()
+    );
+    let mut load = Command::new("/bin/sh")
+        .args(["-c", &script])
+        .spawn()
+        .expect("it starts");
+    let pid = load.id().to_string();
+    let mut stat = Command::new(common::zctrace())
+        .args([
+            "stat",
+            "--ready-fd",
+            "2",
+            "--json",
+            "--no-follow",
+            "-p",
+            &pid,
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut top = Top::start(
+        &["-p", &pid, "--no-follow", "--refresh", "100ms"],
+        directory.path(),
+    );
+    top.shows("nothing lost");
+    let mut ready = [0; 6];
+    let stderr = stat.stderr.as_mut().expect("a pipe");
+    stderr.read_exact(&mut ready).expect("it gets ready");
+    assert_eq!(&ready, b"ready\n");
+    fs::write(&go, "").expect("a file");
+    load.wait().expect("a child");
+    top.shows("ENDED");
+    let stat = stat.wait_with_output().expect("a child");
+    let stat: zctrace::ledger::Snapshot =
+        serde_json::from_slice(&stat.stdout).expect("a stat document");
+    let dd = stat.processes[0]
+        .paths
+        .iter()
+        .find(|path| path.op == "read" && path.totals.moved >= 3 << 20);
+    let dd = dd.unwrap_or_else(|| panic!("stat saw no read of the file: {stat:?}"));
+    top.press("2");
+    top.shows("OPERATION");
+    top.press("ej");
+    top.shows("written: ");
+    let written = fs::read_dir(directory.path())
+        .expect("a directory")
+        .flatten()
+        .find(|entry| {
+            entry
+                .path()
+                .extension()
+                .is_some_and(|ending| ending == "json")
+        })
+        .expect("the export");
+    let json: serde_json::Value =
+        serde_json::from_slice(&fs::read(written.path()).expect("it reads")).expect("JSON");
+    let rows = json["rows"].as_array().expect("rows");
+    let row = rows
+        .iter()
+        .find(|row| row["op"] == "read" && row["object"] == dd.object.as_str());
+    let row = row.unwrap_or_else(|| panic!("the screen has no such row: {json}"));
+    assert_eq!(row["moved"], dd.totals.moved);
+    assert_eq!(row["ops"], dd.totals.ops);
+    for (name, bytes) in dd.totals.classes() {
+        assert_eq!(row[name], bytes, "{name}");
+    }
+    top.press("q");
+    assert_eq!(top.ends(), 0);
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn without_a_terminal_it_prints_tables() {
+    let output = common::run(&["top", "--refresh", "50ms", "--", "cat", "/etc/passwd"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && text.contains("COPIES/B"),
+        "{text}"
+    );
+    assert!(!text.contains('\u{1b}'), "{text}");
+}
