@@ -210,6 +210,23 @@ pub struct Loss {
 /// Slots of the table of tasks; a power of two. See `zctrace-ebpf/src/target.rs`.
 pub const TASK_SLOTS: u32 = 4096;
 
+/// How many numbers [`twin_slot`] gives, 0 included, which it does not.
+pub const TWIN_SLOTS: u32 = 4096;
+
+/// A number for a program that is attached in a pair, by its name (FNV-1a); never 0. See
+/// `zctrace-ebpf/src/twin.rs`.
+#[must_use]
+pub const fn twin_slot(program: &str) -> u32 {
+    let bytes = program.as_bytes();
+    let mut hash = 0x811c_9dc5_u32;
+    let mut i = 0;
+    while i < bytes.len() {
+        hash = (hash ^ bytes[i] as u32).wrapping_mul(0x0100_0193);
+        i += 1;
+    }
+    1 + hash % (TWIN_SLOTS - 1)
+}
+
 /// The operation that a thread is in, as its site probes see it.
 ///
 /// Only the thread's own programs touch it and they do not nest, so plain adds are enough here.

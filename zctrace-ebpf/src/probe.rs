@@ -17,13 +17,13 @@ macro_rules! fexit {
             fn $name(ctx: aya_ebpf::programs::FExitContext) -> i32 {
                 [<$name _body>](&ctx);
                 $crate::stacks::take(&ctx);
-                $crate::twin::done($crate::twin::id(stringify!($name)));
+                $crate::twin::done($crate::twin::slot(stringify!($name)));
                 0
             }
 
             #[aya_ebpf::macros::fexit]
             fn [<$name _twin>](ctx: aya_ebpf::programs::FExitContext) -> i32 {
-                if $crate::twin::is_needed($crate::twin::id(stringify!($name))) {
+                if $crate::twin::is_needed($crate::twin::slot(stringify!($name))) {
                     [<$name _body>](&ctx);
                     $crate::stacks::take(&ctx);
                 }
@@ -49,13 +49,13 @@ macro_rules! fentry {
             fn $name(ctx: aya_ebpf::programs::FEntryContext) -> i32 {
                 [<$name _body>](&ctx);
                 $crate::stacks::take(&ctx);
-                $crate::twin::done($crate::twin::id(stringify!($name)));
+                $crate::twin::done($crate::twin::slot(stringify!($name)));
                 0
             }
 
             #[aya_ebpf::macros::fentry]
             fn [<$name _twin>](ctx: aya_ebpf::programs::FEntryContext) -> i32 {
-                if $crate::twin::is_needed($crate::twin::id(stringify!($name))) {
+                if $crate::twin::is_needed($crate::twin::slot(stringify!($name))) {
                     [<$name _body>](&ctx);
                     $crate::stacks::take(&ctx);
                 }
@@ -88,46 +88,70 @@ macro_rules! idempotent_fentry {
     };
 }
 pub(crate) use idempotent_fentry;
-/// Declares `fentry` programs for work that is not the current task's, such as that of interrupts.
-/// They have no twin: that marks its events in the task. Where the kernel skips one of them, it is
-/// counted as missed.
-macro_rules! fentry_anywhere {
+
+/// The same at the return of a function.
+macro_rules! idempotent_fexit {
     ($(#[$meta:meta])* $name:ident($ctx:ident) { $($body:tt)* }) => {
-        $(#[$meta])*
-        #[aya_ebpf::macros::fentry]
-        fn $name($ctx: aya_ebpf::programs::FEntryContext) -> i32 {
-            $($body)*
-            0
+        pastey::paste! {
+            $(#[$meta])*
+            #[aya_ebpf::macros::fexit]
+            fn $name($ctx: aya_ebpf::programs::FExitContext) -> i32 {
+                $($body)*
+                0
+            }
+
+            #[aya_ebpf::macros::fexit]
+            fn [<$name _twin>]($ctx: aya_ebpf::programs::FExitContext) -> i32 {
+                $($body)*
+                0
+            }
         }
+    };
+}
+pub(crate) use idempotent_fexit;
+
+/// Declares an `fentry` program for work that is not the current task's, such as that of interrupts.
+/// Its body says when to go on: `twin::is_to_handle` with the given number and flag.
+macro_rules! fentry_anywhere {
+    ($(#[$meta:meta])* $name:ident($ctx:ident, $id:ident, $second:ident) { $($body:tt)* }) => {
+        $crate::probe::anywhere! { fentry FEntryContext $(#[$meta])* $name($ctx, $id, $second) { $($body)* } }
     };
 }
 pub(crate) use fentry_anywhere;
 
-/// The same at the return of a function.
-macro_rules! fexit_anywhere {
-    ($(#[$meta:meta])* $name:ident($ctx:ident) { $($body:tt)* }) => {
-        $(#[$meta])*
-        #[aya_ebpf::macros::fexit]
-        fn $name($ctx: aya_ebpf::programs::FExitContext) -> i32 {
-            $($body)*
-            0
-        }
-    };
-}
-pub(crate) use fexit_anywhere;
-
 /// The same at a tracepoint.
 macro_rules! tp_btf_anywhere {
-    ($(#[$meta:meta])* $name:ident($ctx:ident) { $($body:tt)* }) => {
-        $(#[$meta])*
-        #[aya_ebpf::macros::btf_tracepoint]
-        fn $name($ctx: aya_ebpf::programs::BtfTracePointContext) -> i32 {
-            $($body)*
-            0
+    ($(#[$meta:meta])* $name:ident($ctx:ident, $id:ident, $second:ident) { $($body:tt)* }) => {
+        $crate::probe::anywhere! {
+            btf_tracepoint BtfTracePointContext $(#[$meta])* $name($ctx, $id, $second) { $($body)* }
         }
     };
 }
 pub(crate) use tp_btf_anywhere;
+
+macro_rules! anywhere {
+    ($kind:ident $context:ident $(#[$meta:meta])* $name:ident($ctx:ident, $id:ident, $second:ident) { $($body:tt)* }) => {
+        pastey::paste! {
+            #[inline(always)]
+            fn [<$name _body>]($ctx: &aya_ebpf::programs::$context, $id: u32, $second: bool) -> i32 {
+                $($body)*
+                0
+            }
+
+            $(#[$meta])*
+            #[aya_ebpf::macros::$kind]
+            fn $name(ctx: aya_ebpf::programs::$context) -> i32 {
+                [<$name _body>](&ctx, $crate::twin::slot(stringify!($name)), false)
+            }
+
+            #[aya_ebpf::macros::$kind]
+            fn [<$name _twin>](ctx: aya_ebpf::programs::$context) -> i32 {
+                [<$name _body>](&ctx, $crate::twin::slot(stringify!($name)), true)
+            }
+        }
+    };
+}
+pub(crate) use anywhere;
 
 /// Declares a `kretprobe` program, for functions of modules and those with more than six arguments.
 macro_rules! kretprobe {
@@ -166,13 +190,13 @@ macro_rules! tp_btf {
             fn $name(ctx: aya_ebpf::programs::BtfTracePointContext) -> i32 {
                 [<$name _body>](&ctx);
                 $crate::stacks::take(&ctx);
-                $crate::twin::done($crate::twin::id(stringify!($name)));
+                $crate::twin::done($crate::twin::slot(stringify!($name)));
                 0
             }
 
             #[aya_ebpf::macros::btf_tracepoint]
             fn [<$name _twin>](ctx: aya_ebpf::programs::BtfTracePointContext) -> i32 {
-                if $crate::twin::is_needed($crate::twin::id(stringify!($name))) {
+                if $crate::twin::is_needed($crate::twin::slot(stringify!($name))) {
                     [<$name _body>](&ctx);
                     $crate::stacks::take(&ctx);
                 }

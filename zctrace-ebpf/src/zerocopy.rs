@@ -12,8 +12,8 @@ use crate::{
     kernel::{self, Access as _, Probed, Typed},
     maps::{LENT, PENDING, PROCS, ROWS, SENDERS, offset},
     object::{self, Ends},
-    probe::{fentry_anywhere, fexit, fexit_anywhere, returned, returned_int, tp_btf_anywhere},
-    target,
+    probe::{fentry_anywhere, fexit, idempotent_fexit, returned, returned_int, tp_btf_anywhere},
+    target, twin,
 };
 
 /// `SKBFL_ZEROCOPY_ENABLE`: the packet borrows pages.
@@ -128,7 +128,7 @@ fn release(ubuf: u64) {
     }
 }
 
-fexit_anywhere! {
+idempotent_fexit! {
     /// A new `ubuf_info`: what was known of its address is over.
     msg_zerocopy_realloc(ctx) {
         let ubuf = returned(&ctx) as u64;
@@ -150,20 +150,20 @@ fn released(ubuf: *const u8) {
 /// A program for a function `f(skb, ubuf, …)` that gives a reference back.
 macro_rules! releaser {
     ($($name:ident)+) => {
-        $(fexit_anywhere! { $name(ctx) { released(ctx.arg(1)); } })+
+        $(idempotent_fexit! { $name(ctx) { released(ctx.arg(1)); } })+
     };
 }
 
 releaser! { msg_zerocopy_complete io_tx_ubuf_complete }
 
-fexit_anywhere! {
+idempotent_fexit! {
     /// The send has failed.
     msg_zerocopy_put_abort(ctx) { released(ctx.arg(0)); }
 }
 
 /// The kernel copies `bytes` of the pages that a packet (typed pointer) borrows.
 #[inline(always)]
-fn copied(skb: *const u8, bytes: u32) {
+fn copied(skb: *const u8, bytes: u32, id: u32, second: bool) {
     let ubuf = borrowed(skb);
     if ubuf == 0 {
         return;
@@ -171,6 +171,9 @@ fn copied(skb: *const u8, bytes: u32) {
     let Some(lent) = LENT.get_ptr(ubuf) else {
         return;
     };
+    if !twin::is_to_handle(id, second, skb as u64) {
+        return;
+    }
     // SAFETY: a map value.
     let row_slot = unsafe { (*lent).row_slot };
     if let Some(row) = ROWS.get_ptr_mut(row_slot) {
@@ -185,9 +188,9 @@ macro_rules! copier {
     ($($(#[$meta:meta])* $name:ident)+) => {
         $(fentry_anywhere! {
             $(#[$meta])*
-            $name(ctx) {
+            $name(ctx, id, second) {
                 let skb: *const u8 = ctx.arg(0);
-                copied(skb, Typed::load(skb, offset!(skb_data_len)));
+                copied(skb, Typed::load(skb, offset!(skb_data_len)), id, second);
             }
         })+
     };
@@ -203,11 +206,11 @@ copier! {
 
 fentry_anywhere! {
     /// Part of a packet's pages, or all for a device without scatter-gather, into its linear buffer.
-    pskb_pull_tail(ctx) {
+    pskb_pull_tail(ctx, id, second) {
         let skb: *const u8 = ctx.arg(0);
         let wanted: u32 = ctx.arg(1);
         let there: u32 = Typed::load(skb, offset!(skb_data_len));
-        copied(skb, if wanted < there { wanted } else { there });
+        copied(skb, if wanted < there { wanted } else { there }, id, second);
     }
 }
 
@@ -249,7 +252,7 @@ fn inode_number(sock: u64) -> u64 {
 
 tp_btf_anywhere! {
     /// A message came into the error queue of a socket, such as that a zero-copy send was copied.
-    inet_sk_error_report(ctx) {
+    inet_sk_error_report(ctx, id, second) {
         const SO_EE_ORIGIN_ZEROCOPY: u8 = 5;
         const SO_EE_CODE_ZEROCOPY_COPIED: u8 = 1;
         let sock: u64 = ctx.arg(0);
@@ -262,6 +265,9 @@ tp_btf_anywhere! {
             || Probed::load::<u8>(message, offset!(serr_code)) & SO_EE_CODE_ZEROCOPY_COPIED == 0
             || ino != inode_number(sock)
         {
+            return 0;
+        }
+        if !twin::is_to_handle(id, second, sock) {
             return 0;
         }
         let Some(process) = PROCS.get_ptr(proc_slot) else { return 0 };

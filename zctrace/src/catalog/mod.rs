@@ -247,6 +247,21 @@ mod tests {
     }
 
     #[test]
+    fn every_program_has_a_number_of_its_own() {
+        let mut seen = BTreeSet::new();
+        for program in probes().flat_map(|probe| probe.ways).map(|way| way.program) {
+            seen.insert(program);
+        }
+        let numbers: BTreeSet<_> = seen
+            .iter()
+            .map(|program| zctrace_common::twin_slot(program))
+            .collect();
+        assert_eq!(numbers.len(), seen.len(), "two programs share a number");
+        assert!(!numbers.contains(&0));
+        assert!(numbers.iter().all(|&n| n < zctrace_common::TWIN_SLOTS));
+    }
+
+    #[test]
     fn the_loss_of_every_probe_is_told() {
         for probe in probes() {
             assert!(

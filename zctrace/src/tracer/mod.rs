@@ -30,6 +30,8 @@ pub use error::Error;
 pub use requests::Requests;
 pub use survey::survey;
 
+use missed::ProgramCounters;
+
 use crate::{
     catalog,
     kernel::btf::Types,
@@ -314,15 +316,34 @@ impl Session {
             let Some(first) = counters(way.program) else {
                 return Activity::default();
             };
-            // Of a pair, one runs for each event: an event is missed only if both were skipped.
             let second = counters(&format!("{}{}", way.program, attach::TWIN));
             Activity {
                 runs: timed.then(|| first.runs + second.map_or(0, |second| second.runs)),
                 ns: timed.then(|| first.ns + second.map_or(0, |second| second.ns)),
-                missed: second.map_or(first.missed, |second| second.missed.min(first.missed)),
+                missed: self.lost_events(way.program, first, second),
             }
         };
         self.attempts.iter().map(activity).collect()
+    }
+
+    /// The events that a program has lost, or a pair of them: those that both were skipped for. A
+    /// bound, because the kernel counts the runs it skipped for other tasks as well; exact where
+    /// every task is a target.
+    fn lost_events(
+        &self,
+        program: &str,
+        first: ProgramCounters,
+        second: Option<ProgramCounters>,
+    ) -> u64 {
+        let Some(second) = second else {
+            return first.missed;
+        };
+        let rescued: Result<Array<_, u64>, _> =
+            Array::try_from(self.ebpf.map("RESCUED").expect("twin.rs has this map"));
+        let rescued = rescued
+            .and_then(|rescued| rescued.get(&zctrace_common::twin_slot(program), 0))
+            .unwrap_or(0);
+        second.missed.min(first.missed.saturating_sub(rescued))
     }
 
     /// `functions`, `tracepoints` or `mixed`.
@@ -349,24 +370,23 @@ impl Session {
         if let Some(sampler) = &mut self.sampler {
             reading.stacks = sampler.read(&mut self.ebpf, &reading.processes)?;
         }
-        let mut missed: std::collections::HashMap<&str, u64> = std::collections::HashMap::new();
+        let mut counters: std::collections::HashMap<&str, ProgramCounters> =
+            std::collections::HashMap::new();
         for (name, program) in self.ebpf.programs() {
             let Ok(info) = program.info() else { continue };
-            let Some(counters) = missed::counters(&info) else {
+            let Some(program) = missed::counters(&info) else {
                 continue;
             };
-            missed.insert(name, counters.missed);
+            counters.insert(name, program);
             if self.statistics.is_some() {
-                *reading.overhead.bpf_ns.get_or_insert(0) += counters.ns;
+                *reading.overhead.bpf_ns.get_or_insert(0) += program.ns;
             }
         }
-        for (name, first) in &missed {
-            if name.ends_with(attach::TWIN) {
-                continue;
+        for (name, &first) in &counters {
+            if !name.ends_with(attach::TWIN) {
+                let second = counters.get(format!("{name}{}", attach::TWIN).as_str());
+                reading.loss.missed_runs += self.lost_events(name, first, second.copied());
             }
-            // Of a pair, an event is lost only if both were skipped.
-            let second = missed.get(format!("{name}{}", attach::TWIN).as_str());
-            reading.loss.missed_runs += second.map_or(*first, |second| *first.min(second));
         }
         evidence::weaken(&mut reading, &evidence::gaps(&self.attempts));
         Ok(reading)
