@@ -30,6 +30,12 @@ pub(super) const TRAFFIC: &[Traffic] = &[
     )
     .tag("aio-dir-xfs"),
     Traffic::request(
+        "aio-direct-btrfs",
+        "Linux AIO reads with O_DIRECT on btrfs",
+        direct_btrfs,
+    )
+    .tag("aio-dir-bt"),
+    Traffic::request(
         "aio-block",
         "Linux AIO with O_DIRECT on a block device",
         block_device,
@@ -68,6 +74,8 @@ struct IoEvent {
     result2: i64,
 }
 
+/// Bytes of a request with `O_DIRECT`.
+const DIRECT_CHUNK: usize = 64 * 1024;
 /// Requests under way at once.
 const DEPTH: usize = 8;
 
@@ -230,6 +238,27 @@ fn direct(arena: &Arena, fs: Fs) -> Result<Prepared> {
     ))
 }
 
+/// Reads only: writes are copied after all where btrfs has checksums (`direct-btrfs-write`).
+fn direct_btrfs(arena: &Arena) -> Result<Prepared> {
+    let fs = Fs::Btrfs;
+    let bytes = (arena.sizes.bytes / 4096 * 4096).max(4096);
+    let from = arena.file_with(fs, bytes, libc::O_DIRECT)?;
+    evict(&from)?;
+    let row = row(
+        Op::AioRead,
+        fs.object(),
+        Class::Direct,
+        calls(bytes, DIRECT_CHUNK),
+        bytes,
+    );
+    let expected = Expected::new().row(row.evidence(arena.direct_evidence(fs)));
+    Ok(Prepared::new(expected, move || {
+        let context = Context::new()?;
+        context.each(&from, IOCB_CMD_PREAD, bytes, DIRECT_CHUNK)?;
+        context.each(&from, IOCB_CMD_PREADV, bytes, DIRECT_CHUNK)
+    }))
+}
+
 fn block_device(arena: &Arena) -> Result<Prepared> {
     let bytes = (arena.sizes.bytes / 4096 * 4096).max(4096);
     let (device, from, to) = opened_direct(arena, bytes)?;
@@ -245,9 +274,8 @@ fn past_the_cache(
     object: &str,
     evidence: Option<&str>,
 ) -> Prepared {
-    const CHUNK: usize = 64 * 1024;
-    let calls = calls(bytes, CHUNK);
+    let calls = calls(bytes, DIRECT_CHUNK);
     let row = |op| row(op, object, Class::Direct, calls, bytes).evidence(evidence);
     let expected = Expected::new().row(row(Op::AioRead)).row(row(Op::AioWrite));
-    Prepared::new(expected, move || all(&from, &to, bytes, CHUNK))
+    Prepared::new(expected, move || all(&from, &to, bytes, DIRECT_CHUNK))
 }

@@ -1,9 +1,15 @@
 //! Devices and files that have no data: what is read is made up, what is written is dropped.
 
-use std::fs::{File, OpenOptions};
+use std::{
+    fs::{File, OpenOptions},
+    io::{IoSlice, IoSliceMut},
+};
 
 use anyhow::{Context as _, Result};
-use nix::unistd::{read, write};
+use nix::{
+    sys::uio::{pread, readv, writev},
+    unistd::{read, write},
+};
 use zctrace_common::{Class, Op};
 
 use super::{
@@ -20,8 +26,22 @@ pub(super) const TRAFFIC: &[Traffic] = &[
         made_up(arena, "/dev/urandom")
     })
     .tag("urandom"),
+    Traffic::new("char-random", "reads of /dev/random", |arena| {
+        made_up(arena, "/dev/random")
+    }),
     Traffic::new("char-null", "writes to /dev/null", dropped),
+    Traffic::new(
+        "char-vectors",
+        "readv of /dev/zero, writev to /dev/null",
+        vectors,
+    ),
     Traffic::new("file-proc", "reads of procfs, until its end", proc_fs),
+    Traffic::new(
+        "file-proc-small",
+        "reads of a file of procfs that is a few bytes long",
+        small_proc_fs,
+    )
+    .tag("proc-small"),
 ];
 
 fn made_up(arena: &Arena, path: &str) -> Result<Prepared> {
@@ -55,6 +75,41 @@ fn dropped(arena: &Arena) -> Result<Prepared> {
     Ok(Prepared::new(expected, move || {
         let buffer = Buffer::filled(chunk)?;
         exactly(bytes, chunk, |_, length| write(&device, &buffer[..length]))
+    }))
+}
+
+/// The calls with vectors take other ways through these devices.
+fn vectors(arena: &Arena) -> Result<Prepared> {
+    let (bytes, chunk) = (arena.sizes.bytes, arena.sizes.chunk);
+    let zero = File::open("/dev/zero")?;
+    let null = OpenOptions::new().write(true).open("/dev/null")?;
+    let calls = calls(bytes, chunk);
+    let expected = Expected::new()
+        .moves(Op::Read, "char:mem", Class::Synthetic, calls, bytes)
+        .moves(Op::Write, "char:mem", Class::Synthetic, calls, bytes);
+    Ok(Prepared::new(expected, move || {
+        let mut buffer = Buffer::zeroed(chunk)?;
+        exactly(bytes, chunk, |_, length| {
+            let (one, two) = buffer[..length].split_at_mut(length / 2);
+            let some = readv(&zero, &mut [IoSliceMut::new(one), IoSliceMut::new(two)])?;
+            let (one, two) = buffer[..some].split_at(some / 2);
+            writev(&null, &[IoSlice::new(one), IoSlice::new(two)])
+        })
+    }))
+}
+
+/// `simple_read_from_buffer` serves these.
+fn small_proc_fs(_: &Arena) -> Result<Prepared> {
+    const TIMES: u64 = 100;
+    let file = File::open("/proc/self/oom_score_adj")?;
+    let length = pread(&file, &mut [0; 16], 0)?;
+    let bytes = TIMES * length as u64;
+    let expected = Expected::new().moves(Op::Read, "file:proc", Class::CopiedToUser, TIMES, bytes);
+    Ok(Prepared::new(expected, move || {
+        let mut buffer = [0; 16];
+        exactly(bytes, length, |_, length| {
+            pread(&file, &mut buffer[..length], 0)
+        })
     }))
 }
 

@@ -44,6 +44,7 @@ mod splice;
 mod splice_unix;
 mod tcp;
 mod tee;
+mod terminal;
 mod udp;
 mod unix;
 mod unspliceable;
@@ -65,6 +66,7 @@ pub use expected::{Expected, ExpectedRow};
 const TECHNIQUES: &[&[Traffic]] = &[
     file::TRAFFIC,
     chars::TRAFFIC,
+    terminal::TRAFFIC,
     pipe::TRAFFIC,
     unix::TRAFFIC,
     tcp::TRAFFIC,

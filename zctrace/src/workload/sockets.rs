@@ -35,8 +35,13 @@ pub fn tcp_pair() -> Result<(TcpStream, TcpStream)> {
 
 /// Two UDP sockets over the loopback device that are connected to each other.
 pub fn udp_pair() -> Result<(UdpSocket, UdpSocket)> {
-    let near = UdpSocket::bind("127.0.0.1:0").context("binding a UDP socket")?;
-    let far = UdpSocket::bind("127.0.0.1:0")?;
+    udp_pair_on("127.0.0.1:0")
+}
+
+/// The same on an address of one's own choice.
+pub fn udp_pair_on(address: &str) -> Result<(UdpSocket, UdpSocket)> {
+    let near = UdpSocket::bind(address).context("binding a UDP socket")?;
+    let far = UdpSocket::bind(address)?;
     near.connect(far.local_addr()?)?;
     far.connect(near.local_addr()?)?;
     enlarge(&near);

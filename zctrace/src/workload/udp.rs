@@ -12,21 +12,24 @@ use nix::{
 use zctrace_common::{Class, Op};
 
 use super::{
-    Arena, Expected, Prepared, Traffic,
+    Arena, Expected, Prepared, Skip, Traffic,
     buffer::Buffer,
     exact::{calls, exactly},
-    sockets::{recvmmsg, recvmsg, sendmmsg, sendmsg, udp_pair},
+    sockets::{recvmmsg, recvmsg, sendmmsg, sendmsg, udp_pair, udp_pair_on},
 };
 
 pub(super) const TRAFFIC: &[Traffic] = &[
     Traffic::new("udp-small", "UDP datagrams of 200 bytes", |arena| {
-        of_size(arena, 200)
+        of_size(arena, 200, udp_pair()?)
+    }),
+    Traffic::new("udp6", "UDP datagrams of 200 bytes over IPv6", |arena| {
+        of_size(arena, 200, udp_pair_on("[::1]:0").map_err(no_ipv6)?)
     }),
     Traffic::new("udp-1400", "UDP datagrams of 1400 bytes", |arena| {
-        of_size(arena, 1400)
+        of_size(arena, 1400, udp_pair()?)
     }),
     Traffic::new("udp-large", "UDP datagrams of 40000 bytes", |arena| {
-        of_size(arena, 40_000)
+        of_size(arena, 40_000, udp_pair()?)
     }),
     Traffic::new(
         "udp-corked",
@@ -45,16 +48,24 @@ pub(super) const TRAFFIC: &[Traffic] = &[
     ),
 ];
 
+fn no_ipv6(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<std::io::Error>() {
+        Some(cause) if cause.kind() == std::io::ErrorKind::AddrNotAvailable => {
+            Skip("no address of IPv6".to_owned()).into()
+        }
+        _ => error,
+    }
+}
+
 /// Messages per `sendmmsg` and `recvmmsg`.
 const BATCH: usize = 8;
 /// Datagrams of the families that test a special case.
 const FEW: u64 = 16;
 
 /// One pass each by write and read, send and recv, sendmsg and recvmsg; then a batch and a peek.
-fn of_size(arena: &Arena, size: usize) -> Result<Prepared> {
+fn of_size(arena: &Arena, size: usize, (near, far): (UdpSocket, UdpSocket)) -> Result<Prepared> {
     // Small datagrams are many: a tenth of the bytes will do.
     let bytes = arena.sizes.bytes / if size < 10_000 { 10 } else { 1 };
-    let (near, far) = udp_pair()?;
     let calls = calls(bytes, size);
     let batch = (BATCH * size) as u64;
     let one = size as u64;
