@@ -168,6 +168,21 @@ impl Drop for Load {
     }
 }
 
+/// What the dashboard wrote.
+fn exported(directory: &Path) -> serde_json::Value {
+    let written = fs::read_dir(directory)
+        .expect("a directory")
+        .flatten()
+        .find(|entry| {
+            entry
+                .path()
+                .extension()
+                .is_some_and(|ending| ending == "json")
+        })
+        .expect("the export");
+    serde_json::from_slice(&fs::read(written.path()).expect("it reads")).expect("JSON")
+}
+
 #[test]
 #[ignore = "needs root and BPF"]
 fn a_person_walks_through_all_views() {
@@ -184,7 +199,7 @@ fn a_person_walks_through_all_views() {
         ("3", "Page faults"),
         ("4", "all processes"),
         ("5", "all processes"),
-        ("6", "Stack samples"),
+        ("6", "a stack every"),
         ("7", "WORKLOAD"),
         ("8", "attached"),
         ("1", "BUSIEST PATH"),
@@ -219,19 +234,94 @@ fn a_person_walks_through_all_views() {
     top.shows("8 Probes");
     top.press("ej");
     top.shows("written: zctrace-overview-");
-    let written = fs::read_dir(directory.path())
-        .expect("a directory")
-        .flatten()
-        .find(|entry| {
-            entry
-                .path()
-                .extension()
-                .is_some_and(|ending| ending == "json")
-        })
-        .expect("the export");
-    let json: serde_json::Value =
-        serde_json::from_slice(&fs::read(written.path()).expect("it reads")).expect("JSON");
+    let json = exported(directory.path());
     assert!(json["total"]["moved"].as_u64().expect("a number") > 0);
+    top.press("q");
+    assert_eq!(top.ends(), 0);
+}
+
+/// Who copies, by name: a program of a known name whose reads copy what nobody else copies.
+#[test]
+#[ignore = "needs root and BPF"]
+fn the_stacks_name_who_copies() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let big = directory.path().join("big");
+    fs::write(&big, vec![b'x'; 8 << 20]).expect("a file");
+    let python = "import sys,os\nf=os.open(sys.argv[1],os.O_RDONLY)\n\
+                  while True:\n os.lseek(f,0,0)\n while os.read(f,1<<20): pass";
+    let mut load = Command::new("python3")
+        .args(["-c", python])
+        .arg(&big)
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let pid = load.id().to_string();
+    let mut top = Top::start(&["-p", &pid, "--refresh", "100ms"], directory.path());
+    top.shows("nothing lost");
+    top.press("6");
+    // The function of the C library that reads, and what the bytes are.
+    top.until("a stack", |text| {
+        text.contains("python3") && text.contains("copied_to_user") && text.contains("100%")
+    });
+    top.press("z");
+    top.until("a user's function", |text| text.contains("read"));
+    top.press("f");
+    top.shows("▏python3");
+    top.press("q");
+    assert_eq!(top.ends(), 0);
+    load.kill().expect("it runs");
+    load.wait().expect("a child");
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn a_recording_is_replayed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("run.zct");
+    let file = file.to_str().expect("UTF-8");
+    let load = Load::start("zct-top-rep", directory.path());
+    let arguments = [
+        "record",
+        "--interval",
+        "100ms",
+        "--duration",
+        "2s",
+        "--no-follow",
+        "-o",
+        file,
+        "-p",
+    ];
+    let pid = load.pid();
+    let recorded = common::run(&[&arguments[..], &[&pid]].concat());
+    assert!(recorded.status.success(), "{recorded:?}");
+    let whole = common::run(&["report", "--json", file]);
+    let whole: serde_json::Value = serde_json::from_slice(&whole.stdout).expect("JSON");
+    let moved = whole["stat"]["total"]["moved"]
+        .as_u64()
+        .or_else(|| whole["total"]["moved"].as_u64())
+        .unwrap_or_else(|| panic!("no total: {whole}"));
+    let mut top = Top::start(&["--replay", file], directory.path());
+    top.shows("zct-top-rep");
+    top.press(" ");
+    top.shows("interval ");
+    top.press(":100%\r");
+    top.until("the last interval", |text| {
+        let line = text.lines().find(|line| line.contains("interval "));
+        let words: Vec<_> = line.unwrap_or_default().split([' ', ',']).collect();
+        let place = words.iter().position(|word| *word == "interval");
+        place.is_some_and(|place| words[place + 1] == words[place + 3])
+    });
+    top.press("[");
+    top.press("]");
+    // The numbers at the end are those of the whole recording.
+    top.press("ej");
+    top.shows("written: ");
+    let json = exported(directory.path());
+    assert_eq!(json["total"]["moved"], moved);
+    for key in ["2", "3", "4", "5", "6", "7", "8", "1"] {
+        top.press(key);
+    }
+    top.shows("BUSIEST PATH");
     top.press("q");
     assert_eq!(top.ends(), 0);
 }
@@ -321,18 +411,7 @@ fn the_numbers_are_those_of_stat() {
     top.shows("OPERATION");
     top.press("ej");
     top.shows("written: ");
-    let written = fs::read_dir(directory.path())
-        .expect("a directory")
-        .flatten()
-        .find(|entry| {
-            entry
-                .path()
-                .extension()
-                .is_some_and(|ending| ending == "json")
-        })
-        .expect("the export");
-    let json: serde_json::Value =
-        serde_json::from_slice(&fs::read(written.path()).expect("it reads")).expect("JSON");
+    let json = exported(directory.path());
     let rows = json["rows"].as_array().expect("rows");
     let row = rows
         .iter()

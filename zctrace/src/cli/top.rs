@@ -10,12 +10,13 @@ use std::{
 use clap::Args;
 use zctrace_common::By;
 
-use super::{duration, failure::Failure, stat, target_args::TargetArgs};
+use super::{duration, failure::Failure, size, stat, stat::Dimension, target_args::TargetArgs};
 use crate::{
     config,
     output::{sink::Sink, table},
+    recording::Recording,
     run::{self, Plan},
-    tui::{self, keys::Keymap, theme},
+    tui::{self, Input, keys::Keymap, theme},
 };
 
 /// Time between two moments.
@@ -31,6 +32,12 @@ pub(crate) struct TopArgs {
     #[command(flatten)]
     target: TargetArgs,
 
+    /// Show a recording of `zctrace record` instead
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "pid", "comm", "cgroup", "port", "command", "no_follow", "refresh", "duration", "by",
+        "no_faults", "no_own_cost", "stack_every", "no_stacks"])]
+    replay: Option<PathBuf>,
+
     /// Time between two moments [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = duration::interval)]
     refresh: Option<Duration>,
@@ -39,9 +46,21 @@ pub(crate) struct TopArgs {
     #[arg(long, value_name = "TIME", value_parser = duration::duration)]
     duration: Option<Duration>,
 
+    /// Split rows by thread, file, mount, connection or cgroup
+    #[arg(long, value_name = "WHAT", hide_possible_values = true)]
+    by: Option<Dimension>,
+
     /// Leave the page fault probes out
     #[arg(long)]
     no_faults: bool,
+
+    /// Take a stack whenever this many bytes were copied on a processor
+    #[arg(long, value_name = "SIZE", default_value = "256K", value_parser = size::at_least_a_page)]
+    stack_every: u64,
+
+    /// Take no stacks
+    #[arg(long, conflicts_with = "stack_every")]
+    no_stacks: bool,
 
     /// Do not let the kernel time the probes
     #[arg(long)]
@@ -83,14 +102,32 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
         (None, true) => theme::Name::Mono,
         (None, false) => config.top.theme.unwrap_or_default(),
     };
+    let is_terminal = stdout().is_terminal() && stdin().is_terminal();
+    let theme = theme::Theme::new(theme, args.ascii || config.top.ascii);
+    if let Some(path) = &args.replay {
+        let recording = Recording::open(path)?;
+        if !is_terminal {
+            return Err(Failure::usage(
+                "--replay needs a terminal",
+                format!("`zctrace report {}` prints it", path.display()),
+            ));
+        }
+        let end = tui::run(Input::Replay(Box::new(recording)), theme, keymap)?;
+        return Ok(end.signal.map_or(0, stat::code_of_signal));
+    }
     let is_command = args.target.is_command();
     let plan = Plan {
-        stack_bytes: 0,
+        // Without a terminal nobody sees them.
+        stack_bytes: if args.no_stacks || !is_terminal {
+            0
+        } else {
+            args.stack_every
+        },
         forget_ended: false,
         subject: args.target.subject()?,
         follow: !args.target.no_follow,
         faults: !args.no_faults,
-        by: By::Nothing,
+        by: args.by.map_or(By::Nothing, Into::into),
         without: Vec::new(),
         own_cost: !args.no_own_cost,
         audit: None,
@@ -99,11 +136,10 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
         settle: Duration::ZERO,
         ready: None,
     };
-    if !stdout().is_terminal() || !stdin().is_terminal() {
+    if !is_terminal {
         return plain(plan, is_command);
     }
-    let theme = theme::Theme::new(theme, args.ascii || config.top.ascii);
-    let end = tui::run(plan, theme, keymap)?;
+    let end = tui::run(Input::Live(plan), theme, keymap)?;
     Ok(match (end.signal, end.exit_status) {
         (Some(signal), _) => stat::code_of_signal(signal),
         (None, Some(status)) => stat::code_of(status),
@@ -140,6 +176,11 @@ impl From<tui::Error> for Failure {
     fn from(error: tui::Error) -> Self {
         match error {
             tui::Error::Run(error) => error.into(),
+            tui::Error::Recording(error) => error.into(),
+            tui::Error::Nothing => Self::not_measured(
+                error.to_string(),
+                "`zctrace report FILE` says what is in it",
+            ),
             tui::Error::Terminal { .. } | tui::Error::Panicked => Self::not_measured(
                 error.to_string(),
                 "without a terminal, `zctrace stat --interval 1s` shows the same",

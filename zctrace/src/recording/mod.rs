@@ -13,7 +13,7 @@ mod write;
 
 pub use error::{Damage, Error};
 pub use frame::VERSION;
-pub use read::{Recording, Whole};
+pub use read::{Mark, Recording, Whole};
 pub use wire::Header;
 pub use write::{Rotation, Writer};
 

@@ -40,13 +40,21 @@ pub struct Recording<R = BufReader<File>> {
 }
 
 /// What numbers stand for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Tables {
     names: Vec<Arc<str>>,
     processes: Vec<ProcessKey>,
     paths: Vec<PathKey>,
     stacks: Vec<StackKey>,
     coverage: Coverage,
+}
+
+/// A place in a recording to come back to, see [`Recording::mark`].
+#[derive(Clone, Debug)]
+pub struct Mark {
+    at: u64,
+    index: usize,
+    tables: Tables,
 }
 
 impl Recording {
@@ -184,13 +192,45 @@ impl<R: Read + Seek> Recording<R> {
         Ok(self.index)
     }
 
+    /// The place of the next interval, to come back to without reading what is before it.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            at: self.at,
+            index: self.index,
+            tables: self.tables.clone(),
+        }
+    }
+
+    /// Makes the interval at a mark of this recording the next one.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn back_to(&mut self, mark: &Mark) -> Result<(), Error> {
+        let sought = self.from.seek(SeekFrom::Start(mark.at));
+        sought.map_err(|source| Error::Read {
+            path: self.path.clone(),
+            source,
+        })?;
+        self.at = mark.at;
+        self.index = mark.index;
+        self.tables = mark.tables.clone();
+        self.damage = None;
+        Ok(())
+    }
+
+    /// The document of no interval, to add those to that are read one by one.
+    pub fn begin(&self) -> Whole {
+        Whole::new(&self.header, &self.target)
+    }
+
     /// Everything from the next interval on as one document.
     ///
     /// # Errors
     ///
     /// When the file cannot be read.
     pub fn whole(&mut self) -> Result<Whole, Error> {
-        let mut whole = Whole::new(&self.header, &self.target);
+        let mut whole = self.begin();
         for snapshot in self.by_ref() {
             whole.add(&snapshot?);
         }
@@ -436,7 +476,8 @@ impl Whole {
         self.intervals
     }
 
-    fn add(&mut self, interval: &Snapshot) {
+    /// Adds the next interval.
+    pub fn add(&mut self, interval: &Snapshot) {
         let whole = &mut self.document;
         if self.intervals == 0 {
             whole.started_at.clone_from(&interval.started_at);

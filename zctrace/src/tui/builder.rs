@@ -8,12 +8,18 @@ use std::{
 
 use super::{
     moment::{
-        About, HISTORY, KernelRow, Moment, Names, PathRow, ProcessId, ProcessRow, SPARK, Sample,
-        Step, Sym, per_second,
+        About, AsyncRow, HISTORY, KernelRow, Moment, Names, PathRow, ProcessId, ProcessRow, SPARK,
+        Sample, Step, Sym, Ways, per_second,
     },
     sides::Sides,
+    tree::Sampled,
+    verdicts::{Bench, RowVerdict},
+    views,
 };
-use crate::ledger::{Overhead, Path, Process, Snapshot, Totals};
+use crate::{
+    ledger::{Overhead, Path, Process, Snapshot, Stacks, Totals},
+    tracer::Requests,
+};
 
 type PathKey = (Sym, Sym, Sym, bool);
 
@@ -24,6 +30,8 @@ struct Base {
     total: Totals,
     processes: HashMap<ProcessId, BaseProcess>,
     kernel_threads: HashMap<Sym, Totals>,
+    requests: HashMap<(ProcessId, Sym), Ways>,
+    stacks: Stacks,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +85,7 @@ pub struct Builder {
     interner: Interner,
     base: Base,
     last: Option<Arc<Moment>>,
+    past: Option<VecDeque<Sample>>,
 }
 
 impl Default for Builder {
@@ -85,19 +94,41 @@ impl Default for Builder {
             interner: Interner::new(),
             base: Base::default(),
             last: None,
+            past: None,
         }
     }
 }
 
 impl Builder {
+    /// Goes on at another time of the same run: what is known of the moment before is forgotten,
+    /// and counting is from the start again unless the base is `at` that time or earlier.
+    pub fn jump(&mut self, at: Duration) {
+        self.last = None;
+        if self.base.at > at {
+            self.base = Base::default();
+        }
+    }
+
+    /// The last moment.
+    #[must_use]
+    pub fn last(&self) -> Option<Arc<Moment>> {
+        self.last.clone()
+    }
+
+    /// What the charts show of the time before the next moment.
+    pub fn remember(&mut self, past: VecDeque<Sample>) {
+        self.past = Some(past);
+    }
+
     /// What to show of `whole`, the document of the time until `at`.
     pub fn build(&mut self, whole: &Snapshot, at: Duration, sides: Sides) -> Arc<Moment> {
         let last = self.last.take();
         let step = at.saturating_sub(last.as_ref().map_or(Duration::ZERO, |last| last.at));
-        let mut rows = Rows::new(last.as_deref(), step);
+        let mut rows = Rows::new(last.as_deref(), step, whole);
         for process in &whole.processes {
             rows.add(process, &mut self.interner, &self.base);
         }
+        let requests = self.requests(&rows, &sides);
         let mut total = whole.total;
         total.subtract(&self.base.total);
         let mut gained = total;
@@ -108,11 +139,13 @@ impl Builder {
             totals: gained,
             ..rows.sample
         };
-        let mut history = last
-            .as_ref()
-            .map_or_else(|| Arc::new(VecDeque::new()), |last| last.history.clone());
+        let mut history = match (self.past.take(), &last) {
+            (Some(past), _) => Arc::new(past),
+            (None, Some(last)) => last.history.clone(),
+            (None, None) => Arc::new(VecDeque::new()),
+        };
         let samples = Arc::make_mut(&mut history);
-        if samples.len() == HISTORY {
+        while samples.len() >= HISTORY {
             samples.pop_front();
         }
         samples.push_back(sample);
@@ -128,6 +161,9 @@ impl Builder {
             processes: rows.processes,
             paths: rows.paths,
             merged,
+            requests,
+            verdicts: rows.verdicts,
+            stacks: self.stacks(whole, last.as_deref()),
             kernel_threads: self.kernel_threads(whole),
             loss: whole.loss,
             overhead: whole.overhead,
@@ -171,17 +207,101 @@ impl Builder {
             let base = self.base.kernel_threads.entry(row.thread).or_default();
             base.add(&row.totals);
         }
+        for row in &last.requests {
+            if let Some(ways) = row.ways {
+                let base = self.base.requests.entry((row.id, row.op)).or_default();
+                base.submitted += ways.submitted;
+                base.inline += ways.inline;
+                base.worker += ways.worker;
+                base.sq_poll += ways.sq_poll;
+                base.task_work += ways.task_work;
+            }
+        }
+        self.base.stacks.add(&last.stacks.stacks);
         let moment = Arc::new(Moment {
             base_at: last.at,
             total: Totals::default(),
             processes: Vec::new(),
             paths: Vec::new(),
             merged: Vec::new(),
+            requests: Vec::new(),
+            verdicts: Vec::new(),
+            stacks: Arc::default(),
             kernel_threads: Vec::new(),
             ..Moment::clone(&last)
         });
         self.last = Some(moment.clone());
         Some(moment)
+    }
+
+    /// The stacks since the base; the same ones as before where nothing was added.
+    fn stacks(&self, whole: &Snapshot, last: Option<&Moment>) -> Arc<Sampled> {
+        let stacks = whole.stacks.since(&self.base.stacks);
+        match last {
+            Some(last) if last.stacks.stacks == stacks => last.stacks.clone(),
+            _ => Arc::new(Sampled::new(stacks)),
+        }
+    }
+
+    /// Requests by process and operation: what the completions moved, beside how they were issued.
+    fn requests(&mut self, rows: &Rows<'_>, sides: &Sides) -> Vec<AsyncRow> {
+        let mut requests: Vec<AsyncRow> = Vec::new();
+        let mut places: HashMap<(ProcessId, Sym), usize> = HashMap::new();
+        for process in &rows.processes {
+            let (first, length) = (process.paths.0 as usize, process.paths.1 as usize);
+            for path in rows.paths.get(first..first + length).unwrap_or_default() {
+                if !views::is_asynchronous(self.interner.names.get(path.op)) {
+                    continue;
+                }
+                let place = *places.entry((process.id, path.op)).or_insert_with(|| {
+                    requests.push(AsyncRow {
+                        id: process.id,
+                        comm: process.comm,
+                        op: path.op,
+                        objects: path.object,
+                        ..AsyncRow::default()
+                    });
+                    requests.len() - 1
+                });
+                let row = &mut requests[place];
+                row.inferred |= path.inferred;
+                row.totals.add(&path.totals);
+                row.step.add(&path.step);
+                let objects = self.interner.names.get(row.objects);
+                let object = self.interner.names.get(path.object);
+                if !objects.split(", ").any(|known| known == object) {
+                    let objects = format!("{objects}, {object}");
+                    row.objects = self.interner.sym(&objects);
+                }
+            }
+        }
+        let Some(counts) = sides.requests.here() else {
+            return requests;
+        };
+        for counts in counts.iter() {
+            let id = ProcessId {
+                pid: counts.pid,
+                start_time: counts.start_time,
+            };
+            let op = self.interner.sym(counts.op);
+            let base = self.base.requests.get(&(id, op)).copied();
+            let ways = ways(counts, base.unwrap_or_default());
+            let place = *places.entry((id, op)).or_insert_with(|| {
+                requests.push(AsyncRow {
+                    id,
+                    comm: self.interner.sym(&counts.comm),
+                    op,
+                    ..AsyncRow::default()
+                });
+                requests.len() - 1
+            });
+            requests[place].ways = Some(ways);
+        }
+        // Requests that were neither submitted nor completed since the base, nor are under way.
+        requests.retain(|row| {
+            !row.totals.is_empty() || row.ways.is_some_and(|ways| ways != Ways::default())
+        });
+        requests
     }
 
     fn kernel_threads(&mut self, whole: &Snapshot) -> Vec<KernelRow> {
@@ -197,6 +317,43 @@ impl Builder {
             }
         }
         rows
+    }
+}
+
+/// How requests were issued since the base; those under way are those of now.
+fn ways(counts: &Requests, base: Ways) -> Ways {
+    Ways {
+        submitted: counts.submitted.saturating_sub(base.submitted),
+        inline: counts.inline.saturating_sub(base.inline),
+        worker: counts.worker.saturating_sub(base.worker),
+        sq_poll: counts.sq_poll.saturating_sub(base.sq_poll),
+        task_work: counts.task_work.saturating_sub(base.task_work),
+        in_flight: counts.in_flight(),
+    }
+}
+
+/// What an interval's document adds to the charts.
+#[must_use]
+pub(super) fn sample_of(interval: &Snapshot) -> Sample {
+    let mut sample = Sample {
+        step: Duration::from_nanos(interval.duration_ns),
+        totals: interval.total,
+        ..Sample::default()
+    };
+    for path in interval.processes.iter().flat_map(|process| &process.paths) {
+        add_to_sample(&mut sample, &path.op, &Step::of(&path.totals));
+    }
+    sample
+}
+
+fn add_to_sample(sample: &mut Sample, op: &str, step: &Step) {
+    match op {
+        "fork.cow" => sample.cow_forked = sample.cow_forked.saturating_add(step.cow),
+        "fault.cow" | "fault.map" => {
+            sample.faults = sample.faults.saturating_add(step.ops);
+            sample.cow_written = sample.cow_written.saturating_add(step.cow);
+        }
+        _ => {}
     }
 }
 
@@ -226,10 +383,13 @@ struct Rows<'a> {
     processes: Vec<ProcessRow>,
     paths: Vec<PathRow>,
     sample: Sample,
+    whole: &'a Snapshot,
+    bench: Bench<'a>,
+    verdicts: Vec<Arc<RowVerdict>>,
 }
 
 impl<'a> Rows<'a> {
-    fn new(last: Option<&'a Moment>, step: Duration) -> Self {
+    fn new(last: Option<&'a Moment>, step: Duration, whole: &'a Snapshot) -> Self {
         let before = last.map_or_else(HashMap::new, |last| {
             last.processes
                 .iter()
@@ -243,6 +403,9 @@ impl<'a> Rows<'a> {
                 step,
                 ..Sample::default()
             },
+            whole,
+            bench: Bench::new(whole, last),
+            verdicts: Vec::new(),
             last,
             before,
             step,
@@ -280,7 +443,8 @@ impl<'a> Rows<'a> {
             ..ProcessRow::default()
         };
         let mut most = 0;
-        for (position, path) in process.paths.iter().enumerate() {
+        for (position, document) in process.paths.iter().enumerate() {
+            let path = document;
             let mut path = PathRow {
                 process: index,
                 op: interner.sym(&path.op),
@@ -288,6 +452,7 @@ impl<'a> Rows<'a> {
                 by: interner.sym(path.by.as_deref().unwrap_or_default()),
                 asked: interner.sym(&asked(process, path)),
                 inferred: path.evidence == "inferred",
+                verdict: 0,
                 totals: path.totals,
                 step: Step::default(),
             };
@@ -310,15 +475,18 @@ impl<'a> Rows<'a> {
             }
             path.step = Step::of(&gained);
             row.totals.add(&path.totals);
-            row.step.ops = row.step.ops.saturating_add(path.step.ops);
-            row.step.moved = row.step.moved.saturating_add(path.step.moved);
-            row.step.copied = row.step.copied.saturating_add(path.step.copied);
-            row.step.cow = row.step.cow.saturating_add(path.step.cow);
+            row.step.add(&path.step);
             if row.busiest.is_none() || path.step.moved > most {
                 most = path.step.moved;
                 row.busiest = Some(self.paths.len().try_into().unwrap_or(u32::MAX));
             }
-            self.sample(interner.names.get(path.op), &path.step);
+            let op = interner.names.get(path.op);
+            add_to_sample(&mut self.sample, op, &path.step);
+            if views::promises(op, &path) {
+                let verdict = self.bench.judge(self.whole, process, document, &path);
+                self.verdicts.push(verdict);
+                path.verdict = self::index(self.verdicts.len());
+            }
             self.paths.push(path);
         }
         row.paths = (first, self::index(self.paths.len()) - first);
@@ -327,17 +495,6 @@ impl<'a> Rows<'a> {
         row.spark[SPARK - 1] = saturating(rate / 1024.0);
         if !row.totals.is_empty() || row.pending != 0 || row.in_flight != 0 {
             self.processes.push(row);
-        }
-    }
-
-    fn sample(&mut self, op: &str, step: &Step) {
-        match op {
-            "fork.cow" => self.sample.cow_forked = self.sample.cow_forked.saturating_add(step.cow),
-            "fault.cow" | "fault.map" => {
-                self.sample.faults = self.sample.faults.saturating_add(step.ops);
-                self.sample.cow_written = self.sample.cow_written.saturating_add(step.cow);
-            }
-            _ => {}
         }
     }
 }
@@ -401,6 +558,7 @@ fn merge(paths: &[PathRow]) -> Vec<PathRow> {
         let place = *places.entry(path.key()).or_insert_with(|| {
             merged.push(PathRow {
                 process: u32::MAX,
+                verdict: 0,
                 totals: Totals::default(),
                 step: Step::default(),
                 ..*path
@@ -409,16 +567,7 @@ fn merge(paths: &[PathRow]) -> Vec<PathRow> {
         });
         let row = &mut merged[place];
         row.totals.add(&path.totals);
-        let Step {
-            ops,
-            moved,
-            copied,
-            cow,
-        } = path.step;
-        row.step.ops = row.step.ops.saturating_add(ops);
-        row.step.moved = row.step.moved.saturating_add(moved);
-        row.step.copied = row.step.copied.saturating_add(copied);
-        row.step.cow = row.step.cow.saturating_add(cow);
+        row.step.add(&path.step);
     }
     merged
 }

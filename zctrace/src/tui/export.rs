@@ -78,7 +78,7 @@ fn fields(state: &State) -> (Vec<&'static str>, Vec<Vec<serde_json::Value>>) {
     let Some(moment) = &state.shown else {
         return (names, Vec::new());
     };
-    let rows = state.view.rows(moment, state.process);
+    let rows = state.view.rows(moment, &state.scope());
     let values = |row: &u32| {
         (0..columns.len())
             .map(|column| rows.value(*row as usize, column).exported())

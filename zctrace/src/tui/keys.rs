@@ -36,6 +36,15 @@ pub enum Action {
     Export,
     Start,
     Stop,
+    Flames,
+    Unfold,
+    StepBack,
+    StepOn,
+    LeapBack,
+    LeapOn,
+    Slower,
+    Faster,
+    Seek,
 }
 
 /// Where a key means something.
@@ -45,6 +54,17 @@ pub enum Where {
     Everywhere,
     /// In the view with this number.
     View(u8),
+    /// While a recording is replayed.
+    Replay,
+}
+
+/// Where a key is pressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The number of the view.
+    pub view: u8,
+    /// A recording is replayed.
+    pub replay: bool,
 }
 
 /// A line of the table.
@@ -253,6 +273,72 @@ pub const TABLE: &[Binding] = &[
             "stop the running workload",
         ),
     ),
+    only(
+        Where::View(6),
+        binding(
+            Action::Flames,
+            "flames",
+            &["f"],
+            "flames",
+            "the tree of stacks, or flames; enter opens a node or zooms in",
+        ),
+    ),
+    only(
+        Where::View(6),
+        binding(
+            Action::Unfold,
+            "unfold",
+            &["z"],
+            "unfold",
+            "open every node of the tree, or only the weighty ones",
+        ),
+    ),
+    only(
+        Where::Replay,
+        binding(
+            Action::StepBack,
+            "step-back",
+            &["["],
+            "back",
+            "an interval back",
+        ),
+    ),
+    only(
+        Where::Replay,
+        binding(Action::StepOn, "step-on", &["]"], "on", "an interval on"),
+    ),
+    only(
+        Where::Replay,
+        binding(
+            Action::LeapBack,
+            "leap-back",
+            &["{"],
+            "",
+            "ten intervals back",
+        ),
+    ),
+    only(
+        Where::Replay,
+        binding(Action::LeapOn, "leap-on", &["}"], "", "ten intervals on"),
+    ),
+    only(
+        Where::Replay,
+        binding(Action::Slower, "slower", &["<"], "slower", "play slower"),
+    ),
+    only(
+        Where::Replay,
+        binding(Action::Faster, "faster", &[">"], "faster", "play faster"),
+    ),
+    only(
+        Where::Replay,
+        binding(
+            Action::Seek,
+            "seek",
+            &[":"],
+            "seek",
+            "go to a time, as in: 90s, 1m30s, 50%, #12",
+        ),
+    ),
 ];
 
 /// Which key does what.
@@ -371,23 +457,23 @@ impl Keymap {
         Ok(Self { keys })
     }
 
-    /// What a key asks for in a view.
+    /// What a key asks for in a place.
     #[must_use]
-    pub fn action(&self, key: KeyCombination, view: u8) -> Option<Action> {
+    pub fn action(&self, key: KeyCombination, place: Place) -> Option<Action> {
         let key = normal(key);
         TABLE
             .iter()
             .zip(&self.keys)
-            .find(|(binding, keys)| applies(binding.place, view) && keys.contains(&key))
+            .find(|(binding, keys)| applies(binding.place, place) && keys.contains(&key))
             .map(|(binding, _)| binding.action)
     }
 
-    /// The lines that mean something in a view, with their keys.
-    pub fn lines(&self, view: u8) -> impl Iterator<Item = (&'static Binding, String)> {
+    /// The lines that mean something in a place, with their keys.
+    pub fn lines(&self, place: Place) -> impl Iterator<Item = (&'static Binding, String)> {
         TABLE
             .iter()
             .zip(&self.keys)
-            .filter(move |(binding, _)| applies(binding.place, view))
+            .filter(move |(binding, _)| applies(binding.place, place))
             .map(|(binding, keys)| (binding, shown(keys)))
     }
 
@@ -400,10 +486,11 @@ impl Keymap {
     }
 }
 
-fn applies(place: Where, view: u8) -> bool {
-    match place {
+fn applies(needed: Where, place: Place) -> bool {
+    match needed {
         Where::Everywhere => true,
-        Where::View(only) => only == view,
+        Where::View(only) => only == place.view,
+        Where::Replay => place.replay,
     }
 }
 
@@ -449,6 +536,7 @@ pub fn documentation() -> String {
         let place = match binding.place {
             Where::Everywhere => String::new(),
             Where::View(view) => format!(" (view {view})"),
+            Where::Replay => " (replay)".into(),
         };
         let _ = writeln!(
             text,
@@ -466,6 +554,11 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    const WORKLOADS: Place = Place {
+        view: 7,
+        replay: true,
+    };
 
     #[test]
     fn no_key_has_two_meanings() {
@@ -487,8 +580,8 @@ mod tests {
     fn keys_are_named_as_they_are_written() {
         let keymap = Keymap::default();
         for ((binding, shown), keys) in keymap
-            .lines(7)
-            .zip(TABLE.iter().filter(|b| applies(b.place, 7)))
+            .lines(WORKLOADS)
+            .zip(TABLE.iter().filter(|b| applies(b.place, WORKLOADS)))
         {
             assert_eq!(
                 shown.to_lowercase(),
@@ -502,7 +595,8 @@ mod tests {
     #[test]
     fn a_terminal_s_keys_are_found() {
         let keymap = Keymap::default();
-        let action = |code, modifiers| keymap.action(KeyCombination::new(code, modifiers), 1);
+        let action =
+            |code, modifiers| keymap.action(KeyCombination::new(code, modifiers), WORKLOADS);
         assert_eq!(
             action(KeyCode::Char('q'), KeyModifiers::NONE),
             Some(Action::Quit)
@@ -551,9 +645,9 @@ mod tests {
             |name: &str, key: &str| BTreeMap::from([(name.to_owned(), vec![key.to_owned()])]);
         let keymap = Keymap::new(&chosen("quit", "ctrl-q")).unwrap();
         let key = KeyCombination::new(KeyCode::Char('q'), KeyModifiers::CONTROL);
-        assert_eq!(keymap.action(key, 1), Some(Action::Quit));
+        assert_eq!(keymap.action(key, WORKLOADS), Some(Action::Quit));
         let old = KeyCombination::new(KeyCode::Char('q'), KeyModifiers::NONE);
-        assert_eq!(keymap.action(old, 1), None);
+        assert_eq!(keymap.action(old, WORKLOADS), None);
         assert_eq!(
             Keymap::new(&chosen("fly", "x")).unwrap_err(),
             Error::NoSuchAction("fly".into())

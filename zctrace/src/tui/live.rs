@@ -21,8 +21,8 @@ use super::{
 use crate::{
     ledger::{Coverage, ExitStatus},
     run::{self, Meter, Plan, Subject},
-    target::Spec,
-    tracer::{self, Outcome, Reading, Session},
+    target::{Spec, View},
+    tracer::{self, Outcome, Reading, Requests, Session},
 };
 
 /// Observations, one at a time.
@@ -79,10 +79,6 @@ impl Live {
         self.number == number
     }
 
-    pub(super) fn sender(&self) -> mpsc::Sender<Incoming> {
-        self.sender.clone()
-    }
-
     /// Counts from zero.
     pub(super) fn rebase(&self) -> Option<Arc<Moment>> {
         self.builder
@@ -128,7 +124,7 @@ impl Live {
 /// A plan of the same kind.
 fn copy(plan: &Plan) -> Plan {
     Plan {
-        stack_bytes: 0,
+        stack_bytes: plan.stack_bytes,
         forget_ended: false,
         subject: Subject::Target(Spec::System),
         follow: plan.follow,
@@ -150,19 +146,24 @@ fn observe(
     builder: &Mutex<Builder>,
     sender: &mpsc::Sender<Incoming>,
 ) -> Result<run::Outcome, Error> {
-    let probes: Arc<Mutex<Arc<Vec<ProbeRow>>>> = Arc::default();
-    let tap = probes.clone();
+    let beside: Arc<Mutex<Beside>> = Arc::default();
+    let tap = beside.clone();
+    let stacks = match plan.stack_bytes {
+        0 => Part::Missing("stacks are not sampled: --no-stacks"),
+        every => Part::Here(every),
+    };
     let mut cpu = own_cpu();
     let outcome = run::follow(
         plan,
         |config| {
             Ok(Tap {
                 session: run::attach(config)?,
-                probes: tap,
+                view: View::detect().ok(),
+                beside: tap,
             })
         },
         &mut |snapshot, elapsed| {
-            let rows = probes
+            let beside = beside
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone();
@@ -170,8 +171,10 @@ fn observe(
             let spent = now.saturating_sub(cpu);
             cpu = now;
             let sides = Sides {
-                probes: Part::Here(rows),
-                own_cpu: spent,
+                probes: Part::Here(beside.probes),
+                requests: Part::Here(beside.requests),
+                stacks: stacks.clone(),
+                own_cpu: Some(spent),
             };
             let moment = builder
                 .lock()
@@ -194,10 +197,18 @@ fn own_cpu() -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
+/// What a reading says that is no part of the ledger's document.
+#[derive(Clone, Default)]
+struct Beside {
+    probes: Arc<Vec<ProbeRow>>,
+    requests: Arc<Vec<Requests>>,
+}
+
 /// A session whose probes are looked at with every reading.
 struct Tap {
     session: Session,
-    probes: Arc<Mutex<Arc<Vec<ProbeRow>>>>,
+    view: Option<View>,
+    beside: Arc<Mutex<Beside>>,
 }
 
 impl Meter for Tap {
@@ -214,8 +225,15 @@ impl Meter for Tap {
     }
 
     fn read(&mut self) -> Result<Reading, tracer::Error> {
-        let reading = self.session.read()?;
-        let mut last = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reading = self.session.read()?;
+        let mut requests = std::mem::take(&mut reading.requests);
+        if let Some(view) = &self.view {
+            for requests in &mut requests {
+                requests.pid = view.to_user(requests.pid);
+            }
+        }
+        let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = &beside.probes;
         let rows = self
             .session
             .attempts()
@@ -237,7 +255,7 @@ impl Meter for Tap {
                 };
                 let runs_before = before.and_then(|row| row.runs).unwrap_or(0);
                 ProbeRow {
-                    name: attempt.probe.name,
+                    name: attempt.probe.name.into(),
                     family: attempt.probe.family.name(),
                     kind,
                     state,
@@ -248,11 +266,14 @@ impl Meter for Tap {
                         .map_or(0, |runs| runs.saturating_sub(runs_before)),
                     missed: activity.missed,
                     reason,
-                    lost: attempt.probe.lost,
+                    lost: attempt.probe.lost.into(),
                 }
             });
         let rows = rows.collect();
-        *last = Arc::new(rows);
+        *beside = Beside {
+            probes: Arc::new(rows),
+            requests: Arc::new(requests),
+        };
         Ok(reading)
     }
 }

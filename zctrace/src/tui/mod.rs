@@ -8,9 +8,11 @@ mod builder;
 mod chart;
 pub mod export;
 pub mod filter;
+mod flame;
 pub mod keys;
 mod live;
 pub mod moment;
+pub mod replay;
 pub mod rows;
 pub mod screen;
 pub mod sides;
@@ -19,6 +21,8 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod theme;
+pub mod tree;
+pub mod verdicts;
 pub mod views;
 mod workload;
 
@@ -42,6 +46,7 @@ use self::{
     keys::Keymap,
     live::Live,
     moment::Moment,
+    replay::Replay,
     state::{Effect, Message, State, update},
     terminal::Screen,
     theme::Theme,
@@ -49,6 +54,7 @@ use self::{
 };
 use crate::{
     ledger::ExitStatus,
+    recording::{self, Recording},
     run::{self, Plan},
     target::Spec,
 };
@@ -67,6 +73,12 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// The recording.
+    #[error(transparent)]
+    Recording(#[from] recording::Error),
+    /// A recording without an interval, or one that became shorter.
+    #[error("the recording has no interval to show")]
+    Nothing,
     /// A defect.
     #[error("the observation ended unexpectedly")]
     Panicked,
@@ -97,15 +109,66 @@ enum Incoming {
     Over(u64, Result<Box<run::Outcome>, Error>),
 }
 
+/// Where the numbers come from.
+#[derive(Debug)]
+pub enum Input {
+    /// The running kernel.
+    Live(Plan),
+    /// A recording.
+    Replay(Box<Recording>),
+}
+
+enum Source {
+    Live(Live),
+    Replay(Replay),
+}
+
+impl Source {
+    /// Whether a message is of what goes on.
+    fn is_current(&self, number: u64) -> bool {
+        match self {
+            Self::Live(live) => live.is_current(number),
+            Self::Replay(_) => number == Replay::NUMBER,
+        }
+    }
+
+    /// Counts from zero.
+    fn rebase(&self) -> Option<Arc<Moment>> {
+        match self {
+            Self::Live(live) => live.rebase(),
+            Self::Replay(replay) => {
+                replay.control(replay::Control::Rebase);
+                None
+            }
+        }
+    }
+
+    fn stop(&mut self) -> Option<ExitStatus> {
+        match self {
+            Self::Live(live) => live.stop(),
+            Self::Replay(replay) => {
+                replay.stop();
+                None
+            }
+        }
+    }
+}
+
 /// Shows the dashboard until the user, or a signal, ends it.
 ///
 /// # Errors
 ///
 /// When nothing can be measured or the terminal fails; it is restored in any case.
-pub fn run(plan: Plan, theme: Theme, keymap: Keymap) -> Result<End, Error> {
+pub fn run(input: Input, theme: Theme, keymap: Keymap) -> Result<End, Error> {
     let (sender, incoming) = mpsc::channel();
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(terminal("catch signals"))?;
-    let is_command = matches!(plan.subject, run::Subject::Command(_));
+    let is_command = matches!(
+        &input,
+        Input::Live(Plan {
+            subject: run::Subject::Command(_),
+            ..
+        })
+    );
     let mut screen = Screen::open(is_command).map_err(terminal("set up the terminal"))?;
     let to_loop = sender.clone();
     thread::spawn(move || {
@@ -120,11 +183,18 @@ pub fn run(plan: Plan, theme: Theme, keymap: Keymap) -> Result<End, Error> {
         keymap,
         screen.size().map_err(terminal("ask for its size"))?,
     );
-    let mut live = Live::new(plan, sender);
-    let mut runner = Runner::default();
-    let end = turn(&mut state, &mut screen, &incoming, &mut live, &mut runner);
+    let mut runner = Runner::new(sender.clone());
+    let mut source = match input {
+        Input::Live(plan) => Source::Live(Live::new(plan, sender)),
+        Input::Replay(recording) => {
+            // The keys of the replay mean something from the start.
+            state.replay = Some(replay::Status::default());
+            Source::Replay(Replay::new(*recording, sender))
+        }
+    };
+    let end = turn(&mut state, &mut screen, &incoming, &mut source, &mut runner);
     runner.stop();
-    let last = live.stop();
+    let last = source.stop();
     drop(screen);
     let mut end = end?;
     end.exit_status = end.exit_status.or(last);
@@ -153,7 +223,7 @@ fn turn(
     state: &mut State,
     screen: &mut Screen,
     incoming: &mpsc::Receiver<Incoming>,
-    live: &mut Live,
+    source: &mut Source,
     runner: &mut Runner,
 ) -> Result<End, Error> {
     let mut end = End::default();
@@ -182,7 +252,7 @@ fn turn(
                         source,
                     });
                 }
-                Incoming::Over(number, result) if live.is_current(number) => {
+                Incoming::Over(number, result) if source.is_current(number) => {
                     let outcome = result?;
                     end.exit_status = outcome.snapshot.exit_status;
                     if let Some(signal) = outcome.asked {
@@ -197,7 +267,7 @@ fn turn(
                         None => "the target has ended".into(),
                     })
                 }
-                Incoming::Moment(number, moment) if live.is_current(number) => {
+                Incoming::Moment(number, moment) if source.is_current(number) => {
                     Message::Moment(moment)
                 }
                 Incoming::Moment(..) | Incoming::Over(..) => {
@@ -209,13 +279,13 @@ fn turn(
                 match effect {
                     Effect::Quit => return Ok(end),
                     Effect::Rebase => {
-                        if let Some(moment) = live.rebase() {
+                        if let Some(moment) = source.rebase() {
                             update(state, Message::Moment(moment));
                         }
                     }
                     Effect::Switch(text) => {
-                        let notice = match spec(&text) {
-                            Ok(spec) => {
+                        let notice = match (spec(&text), &mut *source) {
+                            (Ok(spec), Source::Live(live)) => {
                                 live.switch(spec);
                                 state.shown = None;
                                 state.ended = None;
@@ -223,7 +293,8 @@ fn turn(
                                 state.frozen = false;
                                 format!("tracing {text}")
                             }
-                            Err(error) => error,
+                            (Ok(_), Source::Replay(_)) => "a recording has one target".into(),
+                            (Err(error), _) => error,
                         };
                         update(state, Message::Notice(notice));
                     }
@@ -235,8 +306,13 @@ fn turn(
                         update(state, Message::Notice(text));
                     }
                     Effect::Start(name) => {
-                        let text = runner.start(&name, live.sender());
+                        let text = runner.start(&name);
                         update(state, Message::Notice(text));
+                    }
+                    Effect::Replay(control) => {
+                        if let Source::Replay(replay) = source {
+                            replay.control(control);
+                        }
                     }
                     Effect::Stop => {
                         let text = if runner.stop() {

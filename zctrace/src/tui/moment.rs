@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use super::sides::Sides;
+use super::{sides::Sides, tree::Sampled, verdicts::RowVerdict};
 use crate::ledger::{Coverage, ExitStatus, Loss, Overhead, Target, Totals, ratio};
 
 /// Samples that charts can go back to.
@@ -41,6 +41,20 @@ pub struct Step {
 }
 
 impl Step {
+    /// Adds what another row gained.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            ops,
+            moved,
+            copied,
+            cow,
+        } = other;
+        self.ops = self.ops.saturating_add(*ops);
+        self.moved = self.moved.saturating_add(*moved);
+        self.copied = self.copied.saturating_add(*copied);
+        self.cow = self.cow.saturating_add(*cow);
+    }
+
     /// What `totals` has.
     #[must_use]
     pub fn of(totals: &Totals) -> Self {
@@ -77,6 +91,8 @@ pub struct PathRow {
     pub asked: Sym,
     /// Concluded, not measured.
     pub inferred: bool,
+    /// Its verdict in [`Moment::verdicts`], from 1; 0 for a row that promises nothing.
+    pub verdict: u32,
     /// Since the base.
     pub totals: Totals,
     /// In the last step.
@@ -120,6 +136,52 @@ pub struct ProcessRow {
     pub busiest: Option<u32>,
     /// Bytes moved per second in the last steps, oldest first.
     pub spark: [u32; SPARK],
+}
+
+/// How requests to io_uring or Linux AIO were issued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ways {
+    /// Issued at least once since the base.
+    pub submitted: u64,
+    /// Completed, issued while they were submitted.
+    pub inline: u64,
+    /// Completed, issued by a worker thread.
+    pub worker: u64,
+    /// Completed, issued by the thread that polls the submission queue.
+    pub sq_poll: u64,
+    /// Completed, issued again by task work.
+    pub task_work: u64,
+    /// Not completed yet.
+    pub in_flight: u64,
+}
+
+impl Ways {
+    /// Completed since the base.
+    #[must_use]
+    pub const fn completed(&self) -> u64 {
+        self.inline + self.worker + self.sq_poll + self.task_work
+    }
+}
+
+/// Requests of one process for one operation.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsyncRow {
+    /// Whose.
+    pub id: ProcessId,
+    /// Command name.
+    pub comm: Sym,
+    /// The operation.
+    pub op: Sym,
+    /// What they worked on, with commas.
+    pub objects: Sym,
+    /// Some of it is concluded, not measured.
+    pub inferred: bool,
+    /// What the completions moved since the base.
+    pub totals: Totals,
+    /// In the last step.
+    pub step: Step,
+    /// How they were issued; `None` where the source does not tell.
+    pub ways: Option<Ways>,
 }
 
 /// Work of a kernel thread.
@@ -184,6 +246,12 @@ pub struct Moment {
     pub paths: Vec<PathRow>,
     /// The rows of all processes taken together.
     pub merged: Vec<PathRow>,
+    /// Requests, by process and operation.
+    pub requests: Vec<AsyncRow>,
+    /// Verdicts on the rows that promise to do without copies.
+    pub verdicts: Vec<Arc<RowVerdict>>,
+    /// Stacks since the base.
+    pub stacks: Arc<Sampled>,
     /// Kernel threads.
     pub kernel_threads: Vec<KernelRow>,
     /// What was lost since the start.
@@ -210,6 +278,13 @@ impl Moment {
     #[must_use]
     pub fn process(&self, id: ProcessId) -> Option<&ProcessRow> {
         self.processes.iter().find(|process| process.id == id)
+    }
+
+    /// The verdict on a row.
+    #[must_use]
+    pub fn verdict(&self, path: &PathRow) -> Option<&RowVerdict> {
+        let index = (path.verdict as usize).checked_sub(1)?;
+        self.verdicts.get(index).map(AsRef::as_ref)
     }
 
     /// A string.

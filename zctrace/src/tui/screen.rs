@@ -12,12 +12,15 @@ use ratatui::{
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{
-    chart,
-    keys::Action,
+    chart, flame,
+    keys::{Action, Where},
     moment::Moment,
+    replay::Status,
     rows::{Column, Holds, Value},
+    sides::Part,
     state::{Overlay, State},
     theme::{LETTERS, Theme},
+    verdicts::LIMIT,
     views::View,
 };
 use crate::{
@@ -43,7 +46,9 @@ struct Regions {
 }
 
 fn regions(state: &State, area: Rect) -> Regions {
-    let banner = u16::from(state.frozen || state.ended.is_some() || state.notice.is_some());
+    let banner = u16::from(
+        state.frozen || state.ended.is_some() || state.notice.is_some() || state.replay.is_some(),
+    );
     let body = area.height.saturating_sub(4 + banner);
     let top = match state.view {
         View::Overview | View::Memory if body >= 24 => (body * 2 / 5).min(16),
@@ -91,7 +96,11 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     banner(state, regions.banner, buffer);
     match &state.shown {
         None => {
-            let text = "Attaching probes ...";
+            let text = if state.replay.is_some() {
+                "Reading the recording ..."
+            } else {
+                "Attaching probes ..."
+            };
             Line::styled(text, state.theme.faint)
                 .centered()
                 .render(regions.table, buffer);
@@ -101,7 +110,11 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
                 View::Overview | View::Memory => chart::panel(state, moment, regions.top, buffer),
                 _ => caption(state, moment, regions.top, buffer),
             }
-            table(state, moment, regions.table, buffer);
+            if state.view == View::Stacks && state.flames && !state.order.is_empty() {
+                flame::draw(state, moment, regions.table, buffer);
+            } else {
+                table(state, moment, regions.table, buffer);
+            }
         }
     }
     footer(state, regions.footer, buffer);
@@ -162,6 +175,7 @@ fn header(state: &State, area: Rect, buffer: &mut Buffer) {
         )
     };
     let mark = match (state.frozen, &state.ended) {
+        _ if state.replay.is_some() => Span::styled("REPLAY ", theme.warning),
         (true, _) => Span::styled("FROZEN ", theme.warning),
         (_, Some(_)) => Span::styled("ENDED ", theme.warning),
         _ => Span::styled(theme.glyph("● ", "* "), theme.good),
@@ -217,10 +231,10 @@ fn cost<'a>(state: &State, moment: &Moment) -> Span<'a> {
         .map(|ns| share(Duration::from_nanos(ns)));
     let probes = probes.map_or_else(|| "not timed".into(), |share| format!("{share:.1}% cpu"));
     let text = if state.size.0 >= 90 {
-        format!(
-            "cost: probes {probes} {runs} runs/s, screen {:.1}% cpu ",
-            share(moment.sides.own_cpu)
-        )
+        let screen = moment.sides.own_cpu.map_or_else(String::new, |time| {
+            format!(", screen {:.1}% cpu", share(time))
+        });
+        format!("cost: probes {probes} {runs} runs/s{screen} ")
     } else {
         format!("cost {probes} {runs}/s ")
     };
@@ -263,6 +277,8 @@ fn banner(state: &State, area: Rect, buffer: &mut Buffer) {
             printable(ended),
             state.keymap.hint(Action::Quit)
         )
+    } else if let Some(replay) = &state.replay {
+        replayed(state, replay)
     } else {
         format!(
             "Frozen; counting goes on. {} goes on showing",
@@ -274,6 +290,30 @@ fn banner(state: &State, area: Rect, buffer: &mut Buffer) {
         buffer.set_style(area, style);
         Line::styled(format!(" {text}"), style).render(area, buffer);
     }
+}
+
+/// Where the replay is.
+fn replayed(state: &State, replay: &Status) -> String {
+    let mark = if replay.paused {
+        state.theme.glyph("⏸", "||")
+    } else {
+        state.theme.glyph("▶", ">")
+    };
+    let mut text = format!(
+        "{mark} {}  interval {} of {}, {} of {}",
+        replay.speed(),
+        replay.position + 1,
+        replay.intervals,
+        duration(replay.at),
+        duration(replay.length),
+    );
+    if let Some(damage) = &replay.damage {
+        text.push_str(&format!("; damaged after that: {damage}"));
+    }
+    if state.size.0 >= 100 && !replay.started_at.is_empty() {
+        text.push_str(&format!("; recorded {}", printable(&replay.started_at)));
+    }
+    text
 }
 
 /// Whose rows these are, and how many.
@@ -296,6 +336,13 @@ fn caption(state: &State, moment: &Moment, area: Rect, buffer: &mut Buffer) {
         },
         theme.strong,
     )];
+    if state.view == View::Stacks {
+        left.push(Span::styled(sampled(moment), theme.faint));
+    }
+    if state.view == View::Claims {
+        let text = format!("  judged as by zctrace check: at most {LIMIT} copies per byte");
+        left.push(Span::styled(text, theme.faint));
+    }
     if let Some((_, filter)) = &state.pane().filter {
         left.push(Span::styled(
             format!("  filter: {}", printable(filter)),
@@ -304,6 +351,20 @@ fn caption(state: &State, moment: &Moment, area: Rect, buffer: &mut Buffer) {
     }
     let right = Line::styled(format!("{} rows ", state.order.len()), theme.faint);
     both_ends(Line::from(left), &right, area, buffer);
+}
+
+/// How stacks are sampled, and what of it was lost.
+fn sampled(moment: &Moment) -> String {
+    let stacks = &moment.stacks.stacks;
+    let mut text = match &moment.sides.stacks {
+        Part::Here(0) => "  sampled by copied bytes".to_owned(),
+        Part::Here(every) => format!("  a stack every {} copied", bytes(*every)),
+        Part::Missing(why) => format!("  {why}"),
+    };
+    if stacks.lost != 0 {
+        text.push_str(&format!(", LOST {}", bytes(stacks.lost)));
+    }
+    text
 }
 
 /// The widths of the columns that fit; those that come last are left out first.
@@ -340,14 +401,17 @@ fn fitting(columns: &[Column], shown: &[bool], width: u16) -> Vec<(usize, u16)> 
 
 fn table(state: &State, moment: &Moment, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
-    let rows = state.view.rows(moment, state.process);
+    let rows = state.view.rows(moment, &state.scope());
     let (columns, pane) = (state.view.columns(), state.pane());
     if state.order.is_empty() {
         let text = match &pane.filter {
             Some((_, filter)) if !rows.is_empty() => {
                 format!("No row passes the filter: {}", printable(filter))
             }
-            _ => state.view.empty().into(),
+            _ => match (state.view, &moment.sides.stacks) {
+                (View::Stacks, Part::Missing(why)) => (*why).to_owned(),
+                _ => state.view.empty().to_owned(),
+            },
         };
         let area = Rect {
             y: area.y + area.height.min(2),
@@ -404,7 +468,7 @@ fn table(state: &State, moment: &Moment, area: Rect, buffer: &mut Buffer) {
 }
 
 /// Cuts a text to a width in columns of the terminal.
-fn cut(text: &str, width: usize) -> String {
+pub(super) fn cut(text: &str, width: usize) -> String {
     crate::output::columns::cut(text, width)
 }
 
@@ -429,11 +493,9 @@ fn cell_of(value: &Value<'_>, column: &Column, theme: &Theme, area: Rect, buffer
         _ => {
             let style = match value {
                 Value::Ratio(Some(0.0)) => theme.good,
-                Value::Text(text) if text.starts_with("kept") || text == "attached" => theme.good,
-                Value::Text(text) if text.starts_with("broken") || text == "silent" => theme.alarm,
-                Value::Text(text)
-                    if text.starts_with("partly") || text == "~" || text == "refused" =>
-                {
+                Value::Text(text) if text == "PASS" || text == "attached" => theme.good,
+                Value::Text(text) if text == "FAIL" || text == "silent" => theme.alarm,
+                Value::Text(text) if text == "INCONCLUSIVE" || text == "~" || text == "refused" => {
                     theme.warning
                 }
                 Value::BytesPerSecond(0.0) | Value::PerSecond(0.0) | Value::Bytes(0) => theme.faint,
@@ -441,6 +503,7 @@ fn cell_of(value: &Value<'_>, column: &Column, theme: &Theme, area: Rect, buffer
             };
             let text = match value {
                 Value::Bytes(0) => "-".into(),
+                Value::Time(time) if time.is_zero() => "-".into(),
                 value => value.shown(),
             };
             let text = if theme.ascii { ascii(&text) } else { text };
@@ -449,7 +512,7 @@ fn cell_of(value: &Value<'_>, column: &Column, theme: &Theme, area: Rect, buffer
     }
 }
 
-fn ascii(text: &str) -> String {
+pub(super) fn ascii(text: &str) -> String {
     text.chars()
         .map(|char| if char.is_ascii() { char } else { '?' })
         .collect()
@@ -506,7 +569,12 @@ fn footer(state: &State, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let mut spans = vec![Span::raw(" ")];
     let mut used = 1;
-    for (binding, keys) in state.keymap.lines(state.view.number()) {
+    // Those of this view first: a narrow screen has no room for all.
+    let (everywhere, own): (Vec<_>, Vec<_>) = state
+        .keymap
+        .lines(state.place())
+        .partition(|(binding, _)| binding.place == Where::Everywhere);
+    for (binding, keys) in own.into_iter().chain(everywhere) {
         let key = keys.split(' ').next().unwrap_or_default().to_owned();
         if binding.short.is_empty() || key.is_empty() {
             continue;
@@ -549,7 +617,7 @@ fn over(state: &State, overlay: &Overlay, area: Rect, buffer: &mut Buffer) {
         Overlay::Help(line) => {
             let lines: Vec<_> = state
                 .keymap
-                .lines(state.view.number())
+                .lines(state.place())
                 .map(|(binding, keys)| key(&keys, binding.help))
                 .collect();
             let first = usize::from(*line).min(lines.len().saturating_sub(1));
@@ -577,6 +645,13 @@ fn over(state: &State, overlay: &Overlay, area: Rect, buffer: &mut Buffer) {
                 theme.faint,
             );
             ("Target", vec![typed(input.value()), help], None)
+        }
+        Overlay::Seek(input, error) => {
+            let help = match error {
+                Some(error) => Line::styled(printable(error), theme.alarm),
+                None => Line::styled("90s | 1m30s | 50% | #12", theme.faint),
+            };
+            ("Go to", vec![typed(input.value()), help], None)
         }
         Overlay::Sort(at) => ("Sort by", list(&|_| ""), Some(*at)),
         Overlay::Columns(at) => {
@@ -653,7 +728,7 @@ fn detail(state: &State) -> Vec<Line<'static>> {
     let Some(moment) = &state.shown else {
         return Vec::new();
     };
-    let rows = state.view.rows(moment, state.process);
+    let rows = state.view.rows(moment, &state.scope());
     let Some(row) = state.order.get(state.pane().at) else {
         return Vec::new();
     };

@@ -1,7 +1,9 @@
 //! What the dashboard shows beside the ledger. Each view takes one narrow part of it, and says so
 //! where that part is not there.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use crate::tracer::Requests;
 
 /// A part that may not be there, and why.
 #[derive(Clone, Debug)]
@@ -52,7 +54,7 @@ impl ProbeState {
 #[derive(Clone, Debug)]
 pub struct ProbeRow {
     /// Its name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its family.
     pub family: &'static str,
     /// How it is attached; empty where it is not.
@@ -70,7 +72,7 @@ pub struct ProbeRow {
     /// Why it does not take part.
     pub reason: String,
     /// What cannot be told without it.
-    pub lost: &'static str,
+    pub lost: Cow<'static, str>,
 }
 
 /// Everything beside the ledger.
@@ -78,15 +80,21 @@ pub struct ProbeRow {
 pub struct Sides {
     /// The catalog.
     pub probes: Part<Arc<Vec<ProbeRow>>>,
-    /// Processor time of zctrace itself in the last step.
-    pub own_cpu: Duration,
+    /// Requests to io_uring and Linux AIO, since the start.
+    pub requests: Part<Arc<Vec<Requests>>>,
+    /// A stack is sampled whenever this many bytes were copied; missing where none is.
+    pub stacks: Part<u64>,
+    /// Processor time of zctrace itself in the last step; `None` where it is not of this run.
+    pub own_cpu: Option<Duration>,
 }
 
 impl Default for Sides {
     fn default() -> Self {
         Self {
             probes: Part::Missing("the source of these numbers does not tell"),
-            own_cpu: Duration::ZERO,
+            requests: Part::Missing("the source of these numbers does not tell"),
+            stacks: Part::Missing("the source of these numbers has no stacks"),
+            own_cpu: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the dashboard is in, and how messages change it. Pure: whatever reaches outside is an
 //! [`Effect`] that the caller carries out.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use crokey::KeyCombination;
 use crossterm::event::{Event, KeyCode, KeyEvent};
@@ -10,12 +10,13 @@ use tui_input::{Input, backend::crossterm::EventHandler as _};
 use super::{
     export::{self, Format},
     filter::Filter,
-    keys::{Action, Keymap},
+    keys::{self, Action, Keymap},
     moment::{Moment, ProcessId},
+    replay::{Control, Status, When},
     rows::{RowId, Sort, id_of, order},
     screen,
     theme::Theme,
-    views::View,
+    views::{Scope, View},
 };
 
 /// Something that happened.
@@ -31,6 +32,8 @@ pub enum Message {
     Ended(String),
     /// Something to tell the user.
     Notice(String),
+    /// Where the replay of a recording is.
+    Replay(Status),
 }
 
 /// Something to do outside.
@@ -48,6 +51,8 @@ pub enum Effect {
     Start(String),
     /// Stop it.
     Stop,
+    /// Move in the recording.
+    Replay(Control),
 }
 
 /// What lies over the view, the last one on top.
@@ -59,6 +64,8 @@ pub enum Overlay {
     Filter(Input, Option<String>),
     /// A name for another target.
     Target(Input),
+    /// A place in the recording; why it is none.
+    Seek(Input, Option<String>),
     /// A column to sort by.
     Sort(usize),
     /// Columns to show.
@@ -123,6 +130,16 @@ pub struct State {
     pub overlays: Vec<Overlay>,
     /// The rows of the view, sorted and filtered.
     pub order: Vec<u32>,
+    /// Nodes of the tree of stacks that the user has opened or closed.
+    pub folds: HashMap<RowId, bool>,
+    /// Every node of the tree is open.
+    pub unfolded: bool,
+    /// The stacks are drawn as flames.
+    pub flames: bool,
+    /// The node that the flames are of; all without one.
+    pub zoom: Option<RowId>,
+    /// Where the replay is; `None` where nothing is replayed.
+    pub replay: Option<Status>,
     back: Vec<Place>,
 }
 
@@ -156,6 +173,11 @@ impl State {
             notice: None,
             overlays: Vec::new(),
             order: Vec::new(),
+            folds: HashMap::new(),
+            unfolded: false,
+            flames: false,
+            zoom: None,
+            replay: None,
             back: Vec::new(),
         }
     }
@@ -164,6 +186,16 @@ impl State {
     #[must_use]
     pub fn pane(&self) -> &Pane {
         &self.panes[self.view as usize]
+    }
+
+    /// What the rows of the view depend on beside the numbers.
+    #[must_use]
+    pub fn scope(&self) -> Scope<'_> {
+        Scope {
+            process: self.process,
+            folds: &self.folds,
+            unfolded: self.unfolded || self.flames || self.pane().filter.is_some(),
+        }
     }
 
     fn pane_mut(&mut self) -> &mut Pane {
@@ -175,7 +207,7 @@ impl State {
         let Some(moment) = self.shown.clone() else {
             return;
         };
-        let rows = self.view.rows(&moment, self.process);
+        let rows = self.view.rows(&moment, &self.scope());
         let columns = self.view.columns();
         let pane = &mut self.panes[self.view as usize];
         let filter = pane.filter.as_ref().map(|(filter, _)| filter);
@@ -199,6 +231,15 @@ impl State {
         self.scroll();
     }
 
+    /// Which keys mean something now.
+    #[must_use]
+    pub fn place(&self) -> keys::Place {
+        keys::Place {
+            view: self.view.number(),
+            replay: self.replay.is_some(),
+        }
+    }
+
     fn scroll(&mut self) {
         let height = screen::page(self).max(1);
         let length = self.order.len();
@@ -213,7 +254,7 @@ impl State {
     fn choose(&mut self, at: usize) {
         let at = at.min(self.order.len().saturating_sub(1));
         let id = self.shown.as_ref().and_then(|moment| {
-            let rows = self.view.rows(moment, self.process);
+            let rows = self.view.rows(moment, &self.scope());
             self.order.get(at).map(|row| rows.id(*row as usize))
         });
         let pane = self.pane_mut();
@@ -228,6 +269,32 @@ impl State {
 
     fn open(&mut self) {
         let Some(moment) = &self.shown else { return };
+        if self.view == View::Stacks {
+            let rows = self.view.rows(moment, &self.scope());
+            let row = self.order.get(self.pane().at);
+            let Some(id) = row.map(|row| rows.id(*row as usize)) else {
+                return;
+            };
+            drop(rows);
+            if self.flames {
+                self.zoom = if self.zoom == Some(id) {
+                    None
+                } else {
+                    Some(id)
+                };
+            } else {
+                let tree = moment.stacks.tree(self.process);
+                if let Some(node) = tree.find(id).and_then(|place| tree.nodes.get(place)) {
+                    let open = self.folds.get(&id).copied();
+                    let open = open.unwrap_or_else(|| tree.is_weighty(node));
+                    self.folds.insert(id, !open);
+                }
+            }
+            // The cursor stays where it is, even on the first row.
+            self.pane_mut().chosen = Some(id);
+            self.arrange();
+            return;
+        }
         if self.view != View::Overview {
             if !self.order.is_empty() {
                 self.overlays.push(Overlay::Detail(0));
@@ -251,6 +318,9 @@ impl State {
     }
 
     fn close(&mut self) {
+        if self.view == View::Stacks && self.flames && self.zoom.take().is_some() {
+            return;
+        }
         if let Some(place) = self.back.pop() {
             self.process = place.process;
             self.panes[place.view as usize].chosen = place.chosen;
@@ -279,6 +349,7 @@ pub fn update(state: &mut State, message: Message) -> Vec<Effect> {
         }
         Message::Ended(why) => state.ended = Some(why),
         Message::Notice(text) => state.notice = Some(text),
+        Message::Replay(status) => state.replay = Some(status),
         Message::Key(key) => return pressed(state, key),
     }
     Vec::new()
@@ -287,7 +358,7 @@ pub fn update(state: &mut State, message: Message) -> Vec<Effect> {
 fn pressed(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     let action = state
         .keymap
-        .action(KeyCombination::from(key), state.view.number());
+        .action(KeyCombination::from(key), state.place());
     match state.overlays.pop() {
         None => action.map_or_else(Vec::new, |action| act(state, action)),
         Some(overlay) => over(state, overlay, key, action),
@@ -296,7 +367,10 @@ fn pressed(state: &mut State, key: KeyEvent) -> Vec<Effect> {
 
 /// A key while something lies over the view. What stays open is pushed again.
 fn over(state: &mut State, overlay: Overlay, key: KeyEvent, action: Option<Action>) -> Vec<Effect> {
-    let typing = matches!(overlay, Overlay::Filter(..) | Overlay::Target(_));
+    let typing = matches!(
+        overlay,
+        Overlay::Filter(..) | Overlay::Target(_) | Overlay::Seek(..)
+    );
     let ends = key.code == KeyCode::Char('c') && !key.modifiers.is_empty();
     if ends || (action == Some(Action::Quit) && !typing) {
         return vec![Effect::Quit];
@@ -350,6 +424,17 @@ fn over(state: &mut State, overlay: Overlay, key: KeyEvent, action: Option<Actio
             }
             input.handle_event(&Event::Key(key));
             state.overlays.push(Overlay::Target(input));
+        }
+        Overlay::Seek(mut input, _) => {
+            if key.code == KeyCode::Enter {
+                match When::parse(input.value()) {
+                    Ok(when) => return vec![Effect::Replay(Control::Seek(when))],
+                    Err(error) => state.overlays.push(Overlay::Seek(input, Some(error))),
+                }
+            } else {
+                input.handle_event(&Event::Key(key));
+                state.overlays.push(Overlay::Seek(input, None));
+            }
         }
         Overlay::Sort(at) => {
             if key.code == KeyCode::Enter {
@@ -431,15 +516,20 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
                 .map_or_else(String::new, |(_, text)| text.clone());
             state.overlays.push(Overlay::Filter(Input::new(text), None));
         }
+        Action::Sort if state.view == View::Stacks => {
+            state.notice = Some("the tree is sorted by bytes".into());
+        }
         Action::Sort => state
             .overlays
             .push(Overlay::Sort(state.pane().sort.column.unwrap_or(0))),
+        Action::Invert if state.view == View::Stacks => {}
         Action::Invert => {
             let sort = &mut state.pane_mut().sort;
             sort.descending = !sort.descending;
             state.arrange();
         }
         Action::Columns => state.overlays.push(Overlay::Columns(0)),
+        Action::Freeze if state.replay.is_some() => return vec![Effect::Replay(Control::Pause)],
         Action::Freeze => {
             state.frozen = !state.frozen;
             if !state.frozen {
@@ -451,19 +541,38 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
             state.notice = Some("counting from zero".into());
             return vec![Effect::Rebase];
         }
+        Action::Target if state.replay.is_some() => {
+            state.notice = Some("a recording has one target; narrow it with a filter".into());
+        }
         Action::Target => state.overlays.push(Overlay::Target(Input::default())),
         Action::Export => state.overlays.push(Overlay::Export),
         Action::Start => {
             let rows = state
                 .shown
                 .as_ref()
-                .map(|moment| state.view.rows(moment, state.process));
+                .map(|moment| state.view.rows(moment, &state.scope()));
             let row = state.order.get(at).copied();
             if let (Some(rows), Some(row)) = (rows, row) {
                 return vec![Effect::Start(rows.value(row as usize, 0).shown())];
             }
         }
         Action::Stop => return vec![Effect::Stop],
+        Action::Flames => {
+            state.flames = !state.flames;
+            state.arrange();
+        }
+        Action::Unfold => {
+            state.unfolded = !state.unfolded;
+            state.folds.clear();
+            state.arrange();
+        }
+        Action::StepBack => return vec![Effect::Replay(Control::Step(-1))],
+        Action::StepOn => return vec![Effect::Replay(Control::Step(1))],
+        Action::LeapBack => return vec![Effect::Replay(Control::Step(-10))],
+        Action::LeapOn => return vec![Effect::Replay(Control::Step(10))],
+        Action::Slower => return vec![Effect::Replay(Control::Slower)],
+        Action::Faster => return vec![Effect::Replay(Control::Faster)],
+        Action::Seek => state.overlays.push(Overlay::Seek(Input::default(), None)),
     }
     Vec::new()
 }

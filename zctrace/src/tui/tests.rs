@@ -1,6 +1,6 @@
 //! Screens of every view at four sizes, and what no sequence of messages may do.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, path::Path as FilePath, sync::Arc, time::Duration};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use proptest::prelude::*;
@@ -11,6 +11,7 @@ use super::{
     export::{self, Format},
     keys::Keymap,
     moment::Moment,
+    replay::{Control, Player, Status, When},
     screen,
     sides::{Part, ProbeRow, ProbeState, Sides},
     state::{Effect, Message, State, update},
@@ -18,15 +19,17 @@ use super::{
     views::View,
 };
 use crate::{
-    ledger::{Path, Process, Snapshot, Totals},
+    ledger::{Path, Process, Snapshot, Stack, Totals},
     output::samples,
+    recording::{Recording, Rotation, Writer},
+    tracer::Requests,
 };
 
 const SIZES: [(u16, u16); 4] = [(60, 16), (80, 24), (120, 40), (400, 100)];
 
 fn sides() -> Sides {
     let probe = |name, state, reason: &str| ProbeRow {
-        name,
+        name: Cow::Borrowed(name),
         family: "socket",
         kind: "fexit",
         state,
@@ -35,7 +38,7 @@ fn sides() -> Sides {
         runs_step: 100,
         missed: 0,
         reason: reason.into(),
-        lost: "copies of sockets",
+        lost: "copies of sockets".into(),
     };
     let probes = vec![
         probe("tcp_sendmsg_locked", ProbeState::Attached, ""),
@@ -48,11 +51,23 @@ fn sides() -> Sides {
     ];
     Sides {
         probes: Part::Here(Arc::new(probes)),
-        own_cpu: Duration::from_millis(3),
+        requests: Part::Here(Arc::new(vec![Requests {
+            pid: 7,
+            start_time: 1,
+            comm: "db".into(),
+            op: "uring.read",
+            submitted: 12,
+            inline: 3,
+            worker: 2,
+            sq_poll: 1,
+            task_work: 1,
+        }])),
+        stacks: Part::Here(256 << 10),
+        own_cpu: Some(Duration::from_millis(3)),
     }
 }
 
-fn path(op: &str, object: &str, totals: Totals) -> Path {
+fn path_of(op: &str, object: &str, totals: Totals) -> Path {
     let mut sum = Totals::default();
     sum.add(&totals);
     Path {
@@ -69,7 +84,7 @@ fn normal() -> Snapshot {
     let mut snapshot = samples::normal();
     let page = 4096;
     let paths = vec![
-        path(
+        path_of(
             "fault.map",
             "file:ext4",
             Totals {
@@ -79,7 +94,7 @@ fn normal() -> Snapshot {
                 ..Totals::default()
             },
         ),
-        path(
+        path_of(
             "fault.cow",
             "anon",
             Totals {
@@ -88,7 +103,7 @@ fn normal() -> Snapshot {
                 ..Totals::default()
             },
         ),
-        path(
+        path_of(
             "fork.cow",
             "anon",
             Totals {
@@ -97,7 +112,7 @@ fn normal() -> Snapshot {
                 ..Totals::default()
             },
         ),
-        path(
+        path_of(
             "uring.read",
             "file:ext4",
             Totals {
@@ -107,7 +122,7 @@ fn normal() -> Snapshot {
                 ..Totals::default()
             },
         ),
-        path(
+        path_of(
             "splice",
             "tcp->pipe",
             Totals {
@@ -121,6 +136,33 @@ fn normal() -> Snapshot {
     let process = Process::from_paths(7, 1, "日本語 db\u{1b}[31m".into(), "/".into(), paths);
     snapshot.total.add(&process.total);
     snapshot.processes.push(process);
+    let server = &snapshot.processes[0];
+    for (frames, class, megabytes) in [
+        (
+            &["main", "serve", "read", "copy_to_iter_[k]"][..],
+            "copied_to_user",
+            60,
+        ),
+        (
+            &["main", "serve", "send", "tcp_sendmsg_[k]"],
+            "copied_from_user",
+            30,
+        ),
+        (
+            &["main", "log", "[unknown]", "generic_perform_write_[k]"],
+            "copied_from_user",
+            6,
+        ),
+    ] {
+        let stack = Stack {
+            pid: server.pid,
+            start_time: server.start_time,
+            comm: server.comm.as_str().into(),
+            class: class.into(),
+            frames: frames.iter().map(|&frame| frame.into()).collect(),
+        };
+        snapshot.stacks.bytes.insert(stack, megabytes << 20);
+    }
     snapshot
 }
 
@@ -130,7 +172,13 @@ fn moments(snapshot: &Snapshot) -> Vec<Arc<Moment>> {
     [samples::empty(), part(snapshot), snapshot.clone()]
         .iter()
         .zip(1..)
-        .map(|(snapshot, second)| builder.build(snapshot, Duration::from_secs(second), sides()))
+        .map(|(document, second)| {
+            let mut sides = sides();
+            if snapshot.processes.is_empty() {
+                sides.requests = Part::Here(Arc::default());
+            }
+            builder.build(document, Duration::from_secs(second), sides)
+        })
         .collect()
 }
 
@@ -166,7 +214,7 @@ fn drawn(state: &State) -> Buffer {
 }
 
 /// Every view in one of its states at every size. The largest is shown without its empty lines.
-fn screens(view: View) -> String {
+fn screens(view: View, flames: bool) -> String {
     let terminal = Theme::new(Name::Terminal, false);
     let cases = [
         ("empty", samples::empty(), terminal, false),
@@ -189,6 +237,9 @@ fn screens(view: View) -> String {
             if paused {
                 press(&mut state, KeyCode::Char(' '));
             }
+            if flames {
+                press(&mut state, KeyCode::Char('f'));
+            }
             let text = export::text(&drawn(&state));
             assert!(!text.contains('\x1b'), "a name speaks to the terminal");
             assert!(!theme.ascii || text.is_ascii(), "{text}");
@@ -209,7 +260,7 @@ fn screens(view: View) -> String {
 
 macro_rules! screens {
     ($($name:ident: $view:ident),+) => {
-        $(#[test] fn $name() { insta::assert_snapshot!(screens(View::$view)); })+
+        $(#[test] fn $name() { insta::assert_snapshot!(screens(View::$view, false)); })+
     };
 }
 
@@ -217,6 +268,11 @@ screens!(
     overview: Overview, data_paths: Paths, memory: Memory, asynchronous: Asynchronous,
     claims: Claims, stacks: Stacks, workloads: Workloads, probes: Probes
 );
+
+#[test]
+fn flames() {
+    insta::assert_snapshot!(screens(View::Stacks, true));
+}
 
 #[test]
 fn overlays() {
@@ -333,6 +389,127 @@ fn a_person_walks_through() {
     assert_eq!(press(&mut state, KeyCode::Char('q')), [Effect::Quit]);
 }
 
+/// Intervals of a server that gets busier, as a recording.
+fn recorded(directory: &FilePath, intervals: u64) -> Recording {
+    let path = directory.join("recording");
+    let mut writer = Writer::create(&path, Rotation::default(), 4096).unwrap();
+    for seq in 0..intervals {
+        let bytes = (seq + 1) << 20;
+        let totals = Totals {
+            ops: seq + 1,
+            moved: bytes,
+            copied_to_user: bytes,
+            ..Totals::default()
+        };
+        let paths = vec![path_of("read", "file:ext4", totals)];
+        let process = Process::from_paths(7, 1, "server".into(), "/".into(), paths);
+        let mut interval = samples::empty();
+        interval.seq = Some(seq);
+        interval.started_at = format!("2026-11-22T15:00:{seq:02}.000000Z");
+        interval.duration_ns = 1_000_000_000;
+        interval.total = process.total;
+        interval.processes = vec![process];
+        let stack = Stack {
+            pid: 7,
+            start_time: 1,
+            comm: "server".into(),
+            class: "copied_to_user".into(),
+            frames: vec!["main".into()],
+        };
+        interval.stacks.bytes.insert(stack, bytes);
+        writer.append(&interval).unwrap();
+    }
+    Recording::open(&path).unwrap()
+}
+
+/// However one comes to an interval, the same numbers are on screen there.
+#[test]
+fn a_replay_shows_the_same_from_wherever_one_comes() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut player = Player::new(recorded(directory.path(), 50)).unwrap();
+    assert_eq!(player.intervals(), 50);
+    let mut straight = Vec::new();
+    for index in 0..50 {
+        player.go_to(index).unwrap();
+        let moment = player.moment().unwrap();
+        // The sum of the megabytes until now, and those of the interval alone.
+        let sum: u64 = (0..=index as u64).map(|seq| (seq + 1) << 20).sum();
+        assert_eq!(moment.total.moved, sum, "interval {index}");
+        assert_eq!(moment.last.totals.moved, (index as u64 + 1) << 20);
+        assert_eq!(moment.stacks.tree(None).total, sum);
+        assert_eq!(moment.at, Duration::from_secs(index as u64 + 1));
+        straight.push(moment);
+    }
+    for index in [49, 0, 31, 30, 17, 48, 3, 2, 1, 40, 49] {
+        player.go_to(index).unwrap();
+        let moment = player.moment().unwrap();
+        let expected = &straight[index];
+        assert_eq!(moment.total, expected.total, "interval {index}");
+        assert_eq!(moment.last, expected.last, "interval {index}");
+        assert_eq!(moment.history, expected.history, "interval {index}");
+        assert_eq!(moment.processes[0].step, expected.processes[0].step);
+        assert_eq!(moment.processes[0].spark, expected.processes[0].spark);
+        assert_eq!(player.status().position, index);
+        assert_eq!(
+            player.status().started_at,
+            format!("2026-11-22T15:00:{index:02}.000000Z")
+        );
+    }
+    player.go_to(1000).unwrap();
+    assert_eq!(player.status().position, 49);
+}
+
+#[test]
+fn a_replay_is_steered_by_keys() {
+    let mut state = state(&normal(), Theme::new(Name::Terminal, false), (100, 30));
+    // Without a recording these keys mean nothing.
+    assert_eq!(press(&mut state, KeyCode::Char(']')), []);
+    update(&mut state, Message::Replay(Status::default()));
+    let control = |state: &mut State, key: char| {
+        let effects = press(state, KeyCode::Char(key));
+        match effects.as_slice() {
+            [Effect::Replay(control)] => *control,
+            _ => panic!("{key}: {effects:?}"),
+        }
+    };
+    assert_eq!(control(&mut state, ' '), Control::Pause);
+    assert!(!state.frozen);
+    assert_eq!(control(&mut state, '['), Control::Step(-1));
+    assert_eq!(control(&mut state, ']'), Control::Step(1));
+    assert_eq!(control(&mut state, '{'), Control::Step(-10));
+    assert_eq!(control(&mut state, '}'), Control::Step(10));
+    assert_eq!(control(&mut state, '<'), Control::Slower);
+    assert_eq!(control(&mut state, '>'), Control::Faster);
+    for char in ":50%".chars() {
+        press(&mut state, KeyCode::Char(char));
+    }
+    let wanted = Control::Seek(When::Percent(50));
+    assert_eq!(press(&mut state, KeyCode::Enter), [Effect::Replay(wanted)]);
+}
+
+#[test]
+fn the_tree_of_stacks_folds() {
+    let mut state = state(&normal(), Theme::new(Name::Terminal, false), (100, 30));
+    press(&mut state, KeyCode::Char('6'));
+    let open = state.order.len();
+    let before = export::text(&drawn(&state));
+    assert!(before.contains("copy_to_iter_[k]"), "{before}");
+    press(&mut state, KeyCode::Enter);
+    assert_eq!(state.order.len(), 1, "the root is closed");
+    press(&mut state, KeyCode::Enter);
+    assert_eq!(state.order.len(), open);
+    press(&mut state, KeyCode::Char('z'));
+    assert!(state.order.len() > open, "the light nodes are open too");
+    press(&mut state, KeyCode::Char('f'));
+    let flames = export::text(&drawn(&state));
+    assert!(flames.contains("▏serve"), "{flames}");
+    press(&mut state, KeyCode::Char('j'));
+    press(&mut state, KeyCode::Enter);
+    assert!(state.zoom.is_some());
+    press(&mut state, KeyCode::Esc);
+    assert!(state.zoom.is_none());
+}
+
 #[test]
 fn exports_are_whole() {
     let mut state = state(&normal(), Theme::new(Name::Dark, false), (100, 30));
@@ -372,6 +549,16 @@ fn message() -> impl Strategy<Value = Message> {
         2 => proptest::sample::select(all).prop_map(Message::Moment),
         1 => any::<String>().prop_map(Message::Notice),
         1 => any::<String>().prop_map(Message::Ended),
+        1 => (any::<u16>(), any::<u16>(), -3_i8..11, any::<String>()).prop_map(|(position, intervals, speed, text)| {
+            Message::Replay(Status {
+                position: position.into(),
+                intervals: intervals.into(),
+                speed,
+                started_at: text.clone(),
+                damage: Some(text),
+                ..Status::default()
+            })
+        }),
     ]
 }
 

@@ -1,13 +1,15 @@
 //! The eight views: the columns of each, and where its rows come from.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    moment::{Moment, PathRow, ProcessId, ProcessRow, without_copy, zero_copy_share},
+    moment::{AsyncRow, Moment, PathRow, ProcessId, ProcessRow, without_copy, zero_copy_share},
     rows::{Column, NoRows, RowId, Rows, Sort, Value, id_of},
     sides::{Part, ProbeRow, ProbeState},
+    tree::{Kind, Tree},
 };
 use crate::{
+    claims::Verdict,
     ledger::ratio,
     workload::{self, Traffic},
 };
@@ -65,7 +67,9 @@ impl View {
     pub const fn columns(self) -> &'static [Column] {
         match self {
             Self::Overview => PROCESSES,
-            Self::Paths | Self::Memory | Self::Asynchronous | Self::Claims | Self::Stacks => PATHS,
+            Self::Paths | Self::Memory | Self::Claims => PATHS,
+            Self::Asynchronous => REQUESTS,
+            Self::Stacks => STACKS,
             Self::Workloads => WORKLOADS,
             Self::Probes => PROBES,
         }
@@ -94,18 +98,6 @@ impl View {
             Self::Memory => &[
                 "evidence", "process", "op", "object", "ops/s", "ops", "moved/s", "mapped", "cow",
             ],
-            Self::Asynchronous => &[
-                "evidence",
-                "process",
-                "op",
-                "object",
-                "ops/s",
-                "ops",
-                "errors",
-                "moved",
-                "copies/byte",
-                "how",
-            ],
             Self::Claims => &[
                 "evidence",
                 "process",
@@ -116,6 +108,7 @@ impl View {
                 "zero-copy",
                 "copied",
                 "verdict",
+                "reason",
             ],
             _ => return column.shown,
         };
@@ -128,22 +121,21 @@ impl View {
         match self {
             Self::Overview | Self::Paths => "No I/O of the target has completed yet.",
             Self::Memory => "No fault has brought in file data or copied a page.",
-            Self::Asynchronous => {
-                "No io_uring or AIO operation has completed, or this build has no probes for them."
-            }
+            Self::Asynchronous => "No io_uring or AIO request was submitted.",
             Self::Claims => {
                 "Nothing that claims to be zero-copy was used: no sendfile, splice, MSG_ZEROCOPY, O_DIRECT, reflink."
             }
-            Self::Stacks => "Stack samples are not taken in this session.",
+            Self::Stacks => "No sample yet: nothing of the target has copied enough.",
             Self::Workloads => "No workload.",
             Self::Probes => "This source does not say what became of the probes.",
         }
     }
 
-    /// Its rows: of one process where `process` says so.
+    /// Its rows.
     #[must_use]
-    pub fn rows(self, moment: &Moment, process: Option<ProcessId>) -> Box<dyn Rows + '_> {
-        let paths = |keep: fn(&str, &PathRow) -> bool| -> Box<dyn Rows + '_> {
+    pub fn rows<'a>(self, moment: &'a Moment, scope: &Scope<'_>) -> Box<dyn Rows + 'a> {
+        let process = scope.process;
+        let paths = |keep: fn(&str, &PathRow) -> bool| -> Box<dyn Rows + 'a> {
             let all = match process {
                 None => moment.paths.as_slice(),
                 Some(id) => moment
@@ -164,9 +156,15 @@ impl View {
             }),
             Self::Paths => paths(|_, _| true),
             Self::Memory => paths(|op, _| op.starts_with("fault.") || op == "fork.cow"),
-            Self::Asynchronous => paths(|op, _| op.starts_with("uring.") || op.starts_with("aio.")),
-            Self::Claims => paths(claims),
-            Self::Stacks => Box::new(NoRows),
+            Self::Asynchronous => {
+                let wanted = |row: &&AsyncRow| process.is_none_or(|process| row.id == process);
+                Box::new(Requests {
+                    moment,
+                    rows: moment.requests.iter().filter(wanted).collect(),
+                })
+            }
+            Self::Claims => paths(promises),
+            Self::Stacks => Box::new(Stacks::new(moment, scope)),
             Self::Workloads => Box::new(Workloads(workload::all().collect())),
             Self::Probes => match &moment.sides.probes {
                 Part::Here(probes) => Box::new(Probes { moment, probes }),
@@ -176,8 +174,26 @@ impl View {
     }
 }
 
+/// What the rows of a view depend on beside the numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// Only of this process.
+    pub process: Option<ProcessId>,
+    /// Nodes of the tree that the user has opened or closed.
+    pub folds: &'a HashMap<RowId, bool>,
+    /// Every node is open.
+    pub unfolded: bool,
+}
+
+/// Whether an operation is of io_uring or Linux AIO.
+#[must_use]
+pub fn is_asynchronous(op: &str) -> bool {
+    op.starts_with("uring.") || op.starts_with("aio.")
+}
+
 /// Whether a row is of a technique that promises to do without copies.
-fn claims(op: &str, path: &PathRow) -> bool {
+#[must_use]
+pub fn promises(op: &str, path: &PathRow) -> bool {
     matches!(
         op,
         "sendfile"
@@ -318,6 +334,14 @@ const PATHS: &[Column] = &[
     Column::text("op", "OPERATION", 10, 18, "the operation"),
     Column::text("object", "OBJECT", 9, 40, "what it worked on"),
     Column::text(
+        "verdict",
+        "VERDICT",
+        12,
+        12,
+        "what `zctrace check --max-copies-per-byte 0.02` says of the row so far",
+    )
+    .on_demand(),
+    Column::text(
         "asked",
         "ASKED FOR",
         9,
@@ -335,13 +359,14 @@ const PATHS: &[Column] = &[
     Column::bytes("zero-copy", "ZERO-COPY", "bytes that went without a copy").on_demand(),
     Column::bytes("copied", "COPIED", "bytes that a CPU copied").on_demand(),
     Column::text(
-        "verdict",
-        "WHAT CAME OF THE CLAIM",
+        "reason",
+        "WHY",
         18,
-        44,
-        "whether the technique did without copies",
+        90,
+        "the weightiest reason of the verdict",
     )
     .on_demand(),
+    Column::text("code", "CODE", 12, 24, "its name, for `zctrace explain`").on_demand(),
     Column::text("by", "BY", 8, 30, "the dimension of --by").on_demand(),
     Column::bytes("copied_to_user", "TO USER", "copied to user memory").on_demand(),
     Column::bytes("copied_from_user", "FROM USER", "copied from user memory").on_demand(),
@@ -376,7 +401,12 @@ impl Rows for Paths<'_> {
     }
 
     fn is_alarming(&self, row: usize) -> bool {
-        self.rows[row].totals.unexplained != 0
+        let path = self.rows[row];
+        path.totals.unexplained != 0
+            || self
+                .moment
+                .verdict(path)
+                .is_some_and(|verdict| verdict.verdict == Verdict::Fail)
     }
 
     fn value(&self, row: usize, column: usize) -> Value<'_> {
@@ -406,7 +436,15 @@ impl Rows for Paths<'_> {
             "errors" => Value::Count(totals.errors),
             "zero-copy" => Value::Bytes(without_copy(totals)),
             "copied" => Value::Bytes(totals.copies()),
-            "verdict" => Value::text(verdict(path)),
+            "verdict" => moment
+                .verdict(path)
+                .map_or(Value::None, |verdict| Value::text(verdict.verdict.word())),
+            "reason" => moment
+                .verdict(path)
+                .map_or(Value::None, |verdict| Value::text(&verdict.reason)),
+            "code" => moment
+                .verdict(path)
+                .map_or(Value::None, |verdict| Value::text(&verdict.code)),
             _ => totals
                 .classes()
                 .into_iter()
@@ -417,16 +455,175 @@ impl Rows for Paths<'_> {
     }
 }
 
-fn verdict(path: &PathRow) -> &'static str {
-    let totals = &path.totals;
-    match (totals.moved, totals.copies(), totals.unexplained) {
-        (0, 0, _) => "nothing moved",
-        (_, 0, 0) if path.inferred => "no copy known (inferred)",
-        (_, 0, 0) => "kept: no copy",
-        (_, 0, _) => "unknown: unexplained bytes",
-        (_, _, _) if totals.deferred != 0 => "broken: copied later, after the send",
-        (_, copies, _) if copies >= totals.moved => "broken: every byte was copied",
-        _ => "partly: some bytes were copied",
+const REQUESTS: &[Column] = &[
+    Column::text(
+        "evidence",
+        "E",
+        1,
+        1,
+        "~ some bytes are inferred from the call, blank where all are measured",
+    ),
+    Column::text("process", "PROCESS", 10, 24, "command name and process id"),
+    Column::text("op", "OPCODE", 12, 20, "the operation"),
+    Column::number("submitted", "SUBMIT", 7, "requests issued since the base"),
+    Column::number("completed", "DONE", 7, "requests completed since the base"),
+    Column::number("in-flight", "OPEN", 6, "requests that have not completed"),
+    Column::number("inline", "INLINE", 7, "completed, issued while submitting"),
+    Column::number(
+        "worker",
+        "WORKER",
+        7,
+        "completed, issued by a worker thread",
+    ),
+    Column::number(
+        "sqpoll",
+        "SQPOLL",
+        7,
+        "completed, issued by the thread that polls the submission queue",
+    ),
+    Column::number(
+        "task-work",
+        "TASKWORK",
+        8,
+        "completed, issued again by task work after a wait",
+    ),
+    Column::bytes("moved/s", "MOVED/s", "bytes moved per second"),
+    Column::number("copies/byte", "COPY/B", 6, "copies per moved byte"),
+    Column::drawing("how", "HOW", 12, 40, "how the bytes moved, class by class"),
+    Column::text("object", "OBJECT", 9, 30, "what they worked on"),
+    Column::bytes("moved", "MOVED", "bytes moved since the base"),
+    Column::number("ops/s", "CQE/s", 7, "completions per second").on_demand(),
+    Column::number("ops", "CQES", 7, "completions since the base").on_demand(),
+    Column::number("errors", "ERRORS", 7, "failed ones").on_demand(),
+    Column::bytes("copied", "COPIED", "bytes that a CPU copied").on_demand(),
+    Column::bytes("unexplained", "UNEXPL", "no probe saw how").on_demand(),
+];
+
+struct Requests<'a> {
+    moment: &'a Moment,
+    rows: Vec<&'a AsyncRow>,
+}
+
+impl Rows for Requests<'_> {
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn id(&self, row: usize) -> RowId {
+        id_of((self.rows[row].id, self.rows[row].op))
+    }
+
+    fn is_alarming(&self, row: usize) -> bool {
+        self.rows[row].totals.unexplained != 0
+    }
+
+    fn value(&self, row: usize, column: usize) -> Value<'_> {
+        let (moment, row) = (self.moment, self.rows[row]);
+        let totals = &row.totals;
+        let ways = row.ways.as_ref();
+        match REQUESTS[column].name {
+            "evidence" => Value::text(if row.inferred { "~" } else { "" }),
+            "process" => Value::Text(Cow::Owned(format!(
+                "{} [{}]",
+                moment.name(row.comm),
+                row.id.pid
+            ))),
+            "op" => Value::text(moment.name(row.op)),
+            "submitted" => ways.map_or(Value::None, |ways| Value::Count(ways.submitted)),
+            "completed" => ways.map_or(Value::None, |ways| Value::Count(ways.completed())),
+            "in-flight" => ways.map_or(Value::None, |ways| Value::Count(ways.in_flight)),
+            "inline" => ways.map_or(Value::None, |ways| Value::Count(ways.inline)),
+            "worker" => ways.map_or(Value::None, |ways| Value::Count(ways.worker)),
+            "sqpoll" => ways.map_or(Value::None, |ways| Value::Count(ways.sq_poll)),
+            "task-work" => ways.map_or(Value::None, |ways| Value::Count(ways.task_work)),
+            "moved/s" => Value::BytesPerSecond(moment.per_second(row.step.moved)),
+            "copies/byte" => Value::Ratio(ratio(totals.copies(), totals.moved)),
+            "how" => Value::Ways(totals),
+            "object" => Value::text(moment.name(row.objects)),
+            "moved" => Value::Bytes(totals.moved),
+            "ops/s" => Value::PerSecond(moment.per_second(row.step.ops)),
+            "ops" => Value::Count(totals.ops),
+            "errors" => Value::Count(totals.errors),
+            "copied" => Value::Bytes(totals.copies()),
+            "unexplained" => Value::Bytes(totals.unexplained),
+            _ => Value::None,
+        }
+    }
+}
+
+const STACKS: &[Column] = &[
+    Column::bytes("bytes", "BYTES", "sampled bytes, copied here and below"),
+    Column::number("share", "SHARE", 6, "of all sampled bytes"),
+    Column::text(
+        "function",
+        "FUNCTION",
+        20,
+        400,
+        "the function, further in than its caller",
+    ),
+    Column::text("kind", "KIND", 7, 7, "process, user, kernel, class or note").on_demand(),
+    Column::number("depth", "DEPTH", 5, "how many callers it has").on_demand(),
+];
+
+struct Stacks {
+    tree: Arc<Tree>,
+    /// The nodes on screen, and what their mark says: open, closed, or nothing below.
+    shown: Vec<(usize, Option<bool>)>,
+}
+
+impl Stacks {
+    fn new(moment: &Moment, scope: &Scope<'_>) -> Self {
+        let tree = moment.stacks.tree(scope.process);
+        let mut shown = Vec::new();
+        let mut index = 0;
+        while let Some(node) = tree.nodes.get(index) {
+            let open = scope.unfolded
+                || scope
+                    .folds
+                    .get(&node.id)
+                    .copied()
+                    .unwrap_or_else(|| tree.is_weighty(node));
+            shown.push((index, (node.size > 1).then_some(open)));
+            index += if open { 1 } else { node.size };
+        }
+        Self { tree, shown }
+    }
+}
+
+impl Rows for Stacks {
+    fn len(&self) -> usize {
+        self.shown.len()
+    }
+
+    fn id(&self, row: usize) -> RowId {
+        self.tree.nodes[self.shown[row].0].id
+    }
+
+    fn value(&self, row: usize, column: usize) -> Value<'_> {
+        let (node, open) = self.shown[row];
+        let node = &self.tree.nodes[node];
+        match STACKS[column].name {
+            "bytes" => Value::Bytes(node.bytes),
+            "share" => Value::Percent(ratio(node.bytes, self.tree.total).map(|part| part * 100.0)),
+            "function" => {
+                let mark = match open {
+                    Some(true) => "- ",
+                    Some(false) => "+ ",
+                    None => "  ",
+                };
+                let inward = usize::from(node.indent) * 2;
+                Value::Text(Cow::Owned(format!("{:inward$}{mark}{}", "", node.name)))
+            }
+            "kind" => Value::text(match node.kind {
+                Kind::Process => "process",
+                Kind::User => "user",
+                Kind::Kernel => "kernel",
+                Kind::Class => "class",
+                Kind::Note => "note",
+            }),
+            "depth" => Value::Count(node.depth.into()),
+            _ => Value::None,
+        }
     }
 }
 
@@ -502,7 +699,7 @@ impl Rows for Probes<'_> {
     }
 
     fn id(&self, row: usize) -> RowId {
-        id_of(self.probes[row].name)
+        id_of(&self.probes[row].name)
     }
 
     fn is_alarming(&self, row: usize) -> bool {
@@ -512,7 +709,7 @@ impl Rows for Probes<'_> {
     fn value(&self, row: usize, column: usize) -> Value<'_> {
         let probe = &self.probes[row];
         match PROBES[column].name {
-            "probe" => Value::text(probe.name),
+            "probe" => Value::text(&probe.name),
             "family" => Value::text(probe.family),
             "state" => Value::text(probe.state.name()),
             "kind" => Value::text(probe.kind),
@@ -526,7 +723,7 @@ impl Rows for Probes<'_> {
                 .map_or(Value::None, |ns| Value::Time(Duration::from_nanos(ns))),
             "missed" => Value::Count(probe.missed),
             "reason" => Value::text(&probe.reason),
-            "lost" => Value::text(probe.lost),
+            "lost" => Value::text(&probe.lost),
             _ => Value::None,
         }
     }

@@ -15,13 +15,22 @@ use nix::{
 use super::{Incoming, state::Message};
 
 /// The workload that runs, if one does.
-#[derive(Default)]
-pub(super) struct Runner(Arc<Mutex<Option<u32>>>);
+pub(super) struct Runner {
+    running: Arc<Mutex<Option<u32>>>,
+    to_loop: mpsc::Sender<Incoming>,
+}
 
 impl Runner {
+    pub(super) fn new(to_loop: mpsc::Sender<Incoming>) -> Self {
+        Self {
+            running: Arc::default(),
+            to_loop,
+        }
+    }
+
     /// Starts one; the text says what became of it.
-    pub(super) fn start(&self, name: &str, to_loop: mpsc::Sender<Incoming>) -> String {
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn start(&self, name: &str) -> String {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if running.is_some() {
             return "a workload runs already".into();
         }
@@ -38,7 +47,8 @@ impl Runner {
             Err(error) => return format!("{name}: {error}"),
         };
         *running = Some(child.id());
-        let (slot, name) = (self.0.clone(), name.to_owned());
+        let (slot, name) = (self.running.clone(), name.to_owned());
+        let to_loop = self.to_loop.clone();
         let started = format!("{name} runs as process {}", child.id());
         thread::spawn(move || {
             let text = wait(child, &name);
@@ -50,7 +60,7 @@ impl Runner {
 
     /// Asks it to end; whether there was one.
     pub(super) fn stop(&self) -> bool {
-        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(pid) = running.and_then(|pid| i32::try_from(pid).ok()) else {
             return false;
         };

@@ -1,0 +1,467 @@
+//! A recording as the source of moments: it plays, pauses, steps and seeks in a thread of its own.
+//!
+//! The documents of a recording are differences. A first pass over the file notes where each
+//! interval ends, what the charts show of it, and here and there a mark with the sums so far, from
+//! which any interval is a short way.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use super::{
+    Error, Incoming,
+    builder::{Builder, sample_of},
+    moment::{HISTORY, SPARK, Sample},
+    sides::{Part, ProbeRow, ProbeState, Sides},
+    state::Message,
+};
+use crate::{
+    catalog,
+    ledger::Snapshot,
+    recording::{Mark, Recording, Whole},
+};
+
+/// Most marks; beyond them every other one is dropped.
+const MARKS: usize = 64;
+/// The least and the greatest speed, as powers of two.
+const SPEEDS: (i8, i8) = (-3, 10);
+/// Intervals that follow each other faster than this are not all shown.
+const QUICKEST: Duration = Duration::from_millis(33);
+
+/// What the user wants of the replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Pause, or go on.
+    Pause,
+    /// So many intervals on, or back; it pauses there.
+    Step(i64),
+    /// Somewhere.
+    Seek(When),
+    /// Half as fast.
+    Slower,
+    /// Twice as fast.
+    Faster,
+    /// Count from zero.
+    Rebase,
+}
+
+/// A place in a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// The interval in which this much time has passed.
+    Time(Duration),
+    /// This part of the whole time, in percent.
+    Percent(u8),
+    /// The interval with this number, from 1.
+    Number(usize),
+}
+
+impl When {
+    /// Reads `90s`, `1m30s`, `50%` or `#12`.
+    ///
+    /// # Errors
+    ///
+    /// Says how to write it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let wrong = || format!("{text}: write 90s, 1m30s, 50% or #12");
+        if let Some(number) = text.strip_prefix('#') {
+            let number = number.parse().map_err(|_| wrong())?;
+            return if number == 0 {
+                Err(wrong())
+            } else {
+                Ok(Self::Number(number))
+            };
+        }
+        if let Some(part) = text.strip_suffix('%') {
+            let part: u8 = part.trim().parse().map_err(|_| wrong())?;
+            return if part > 100 {
+                Err(wrong())
+            } else {
+                Ok(Self::Percent(part))
+            };
+        }
+        let seconds = text.parse().ok().map(Duration::from_secs);
+        let time = seconds.or_else(|| {
+            let time: jiff::SignedDuration = text.parse().ok()?;
+            Duration::try_from(time).ok()
+        });
+        time.map(Self::Time).ok_or_else(wrong)
+    }
+}
+
+/// Where the replay is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Status {
+    /// The interval on screen, from 0.
+    pub position: usize,
+    /// How many there are.
+    pub intervals: usize,
+    /// The recorded time until the end of the interval on screen.
+    pub at: Duration,
+    /// All recorded time.
+    pub length: Duration,
+    /// When the interval began, as it was recorded.
+    pub started_at: String,
+    /// It stands still.
+    pub paused: bool,
+    /// Power of two of the speed.
+    pub speed: i8,
+    /// Where the recording stops being readable.
+    pub damage: Option<String>,
+}
+
+impl Status {
+    /// The speed for people.
+    #[must_use]
+    pub fn speed(&self) -> String {
+        match self.speed {
+            0.. => format!("{}x", 1_u32 << self.speed),
+            slower => format!("1/{}x", 1_u32 << -slower),
+        }
+    }
+}
+
+/// The replay of a recording, in a thread of its own.
+pub(super) struct Replay {
+    controls: Option<mpsc::Sender<Control>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Replay {
+    /// The number of the only source.
+    pub(super) const NUMBER: u64 = 1;
+
+    /// Starts it.
+    pub(super) fn new(recording: Recording, sender: mpsc::Sender<Incoming>) -> Self {
+        let (controls, wanted) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let result = Player::new(recording).and_then(|player| player.play(&wanted, &sender));
+            if let Err(error) = result {
+                let _ = sender.send(Incoming::Over(Self::NUMBER, Err(error)));
+            }
+        });
+        Self {
+            controls: Some(controls),
+            thread: Some(thread),
+        }
+    }
+
+    /// Moves in it.
+    pub(super) fn control(&self, control: Control) {
+        if let Some(controls) = &self.controls {
+            let _ = controls.send(control);
+        }
+    }
+
+    /// Ends it.
+    pub(super) fn stop(&mut self) {
+        self.controls = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A recording with what the first pass found in it.
+pub struct Player {
+    recording: Recording,
+    /// When each interval ends, as recorded time since the start.
+    ends: Vec<Duration>,
+    samples: Vec<Sample>,
+    marks: Vec<(Mark, Whole, usize)>,
+    builder: Builder,
+    whole: Whole,
+    /// The last interval that is in `whole`.
+    position: usize,
+    started_at: String,
+    damage: Option<String>,
+    paused: bool,
+    speed: i8,
+}
+
+impl Player {
+    /// Reads a recording once.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or has no interval.
+    pub fn new(mut recording: Recording) -> Result<Self, Error> {
+        let mut ends = Vec::new();
+        let mut samples = Vec::new();
+        let mut marks = Vec::new();
+        let mut whole = recording.begin();
+        let mut spacing = 16;
+        let mut at = Duration::ZERO;
+        loop {
+            if ends.len() % spacing == 0 {
+                marks.push((recording.mark(), whole.clone(), ends.len()));
+                if marks.len() > MARKS {
+                    spacing *= 2;
+                    marks.retain(|(.., index)| index % spacing == 0);
+                }
+            }
+            let Some(interval) = recording.next().transpose()? else {
+                break;
+            };
+            at += Duration::from_nanos(interval.duration_ns);
+            ends.push(at);
+            samples.push(sample_of(&interval));
+            whole.add(&interval);
+        }
+        if ends.is_empty() {
+            return Err(Error::Nothing);
+        }
+        let damage = recording.damage().map(|damage| damage.to_string());
+        let mut player = Self {
+            whole: recording.begin(),
+            recording,
+            ends,
+            samples,
+            marks,
+            builder: Builder::default(),
+            position: 0,
+            started_at: String::new(),
+            damage,
+            paused: false,
+            speed: 0,
+        };
+        player.go_to(0)?;
+        Ok(player)
+    }
+
+    /// How many intervals there are.
+    #[must_use]
+    pub const fn intervals(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status {
+            position: self.position,
+            intervals: self.ends.len(),
+            at: self.ends[self.position],
+            length: self.ends.last().copied().unwrap_or_default(),
+            started_at: self.started_at.clone(),
+            paused: self.paused,
+            speed: self.speed,
+            damage: self.damage.clone(),
+        }
+    }
+
+    /// The moment at the end of the interval that [`Player::go_to`] went to.
+    #[must_use]
+    pub fn moment(&self) -> Option<Arc<super::moment::Moment>> {
+        self.builder.last()
+    }
+
+    /// Goes to an interval; beyond the last one to that.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn go_to(&mut self, wanted: usize) -> Result<(), Error> {
+        let wanted = wanted.min(self.ends.len() - 1);
+        let is_next = self.builder.last().is_some() && wanted == self.position + 1;
+        if !is_next {
+            // What rows show of the last steps needs these.
+            let first_shown = wanted.saturating_sub(SPARK);
+            let mark = self.marks.iter().rfind(|(.., index)| *index <= first_shown);
+            let Some((mark, whole, index)) = mark else {
+                return Err(Error::Nothing);
+            };
+            self.recording.back_to(mark)?;
+            self.whole = whole.clone();
+            let first = first_shown.max(*index);
+            self.builder.jump(self.ends[first]);
+            for index in *index..wanted {
+                self.read(index, index >= first)?;
+                if index == first {
+                    // To the builder this was everything until now; from here on it knows better.
+                    let begin = (first + 1).saturating_sub(HISTORY);
+                    let past = self.samples[begin..=first].to_vec();
+                    self.builder.remember(VecDeque::from(past));
+                }
+            }
+        }
+        self.read(wanted, true)
+    }
+
+    /// Adds the next interval, which has this number.
+    fn read(&mut self, index: usize, show: bool) -> Result<(), Error> {
+        let Some(interval) = self.recording.next().transpose()? else {
+            // The file has become shorter since the first pass.
+            return Err(Error::Nothing);
+        };
+        self.whole.add(&interval);
+        self.position = index;
+        if show {
+            let whole = self.whole.clone().snapshot();
+            let sides = sides(&whole);
+            self.builder.build(&whole, self.ends[index], sides);
+            self.started_at = interval.started_at;
+        }
+        Ok(())
+    }
+
+    fn seek(&mut self, when: When) -> Result<(), Error> {
+        let length = self.ends.last().copied().unwrap_or_default();
+        let time = match when {
+            When::Number(number) => return self.go_to(number - 1),
+            When::Time(time) => time,
+            When::Percent(part) => length * u32::from(part) / 100,
+        };
+        let index = self.ends.partition_point(|end| *end < time);
+        self.go_to(index)
+    }
+
+    /// How long the interval after the one on screen lasts at this speed.
+    fn pace(&self) -> Duration {
+        let next = self.ends.get(self.position + 1).copied();
+        let length = next.map_or(Duration::ZERO, |next| {
+            next.saturating_sub(self.ends[self.position])
+        });
+        match self.speed {
+            0.. => length / (1 << self.speed),
+            slower => length * (1 << -slower),
+        }
+    }
+
+    fn play(
+        mut self,
+        wanted: &mpsc::Receiver<Control>,
+        sender: &mpsc::Sender<Incoming>,
+    ) -> Result<(), Error> {
+        self.show(sender);
+        let mut due = Instant::now() + self.pace();
+        loop {
+            let control = if self.paused {
+                match wanted.recv() {
+                    Ok(control) => Some(control),
+                    Err(_) => return Ok(()),
+                }
+            } else {
+                match wanted.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                    Ok(control) => Some(control),
+                    Err(mpsc::RecvTimeoutError::Timeout) => None,
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
+                }
+            };
+            let last = self.ends.len() - 1;
+            match control {
+                None if self.position == last => self.paused = true,
+                None => {
+                    // Where time runs faster than a screen can follow, intervals are skipped.
+                    let mut next = self.position + 1;
+                    let mut passed = self.pace();
+                    while passed < QUICKEST && next < last {
+                        self.go_to(next)?;
+                        passed += self.pace();
+                        next += 1;
+                    }
+                    self.go_to(next)?;
+                    due += self.pace().max(QUICKEST);
+                    due = due.max(Instant::now());
+                }
+                Some(Control::Pause) => {
+                    self.paused = !self.paused;
+                    if !self.paused && self.position == last {
+                        self.go_to(0)?;
+                    }
+                    due = Instant::now() + self.pace();
+                }
+                Some(Control::Step(step)) => {
+                    self.paused = true;
+                    let step = isize::try_from(step).unwrap_or_default();
+                    self.go_to(self.position.saturating_add_signed(step))?;
+                }
+                Some(Control::Seek(when)) => {
+                    self.seek(when)?;
+                    due = Instant::now() + self.pace();
+                }
+                Some(Control::Slower) => {
+                    self.speed = (self.speed - 1).max(SPEEDS.0);
+                    due = Instant::now() + self.pace();
+                }
+                Some(Control::Faster) => {
+                    self.speed = (self.speed + 1).min(SPEEDS.1);
+                    due = Instant::now() + self.pace();
+                }
+                Some(Control::Rebase) => {
+                    self.builder.rebase();
+                }
+            }
+            self.show(sender);
+        }
+    }
+
+    fn show(&self, sender: &mpsc::Sender<Incoming>) {
+        if let Some(moment) = self.builder.last() {
+            let _ = sender.send(Incoming::Moment(Replay::NUMBER, moment));
+        }
+        let _ = sender.send(Incoming::Message(Message::Replay(self.status())));
+    }
+}
+
+/// What a recording tells beside the ledger: which probes took part.
+fn sides(whole: &Snapshot) -> Sides {
+    let row = |name: &str, state, reason: &str, lost: &str| {
+        let known = catalog::find(name);
+        ProbeRow {
+            name: name.to_owned().into(),
+            family: known.map_or("", |probe| probe.family.name()),
+            kind: "",
+            state,
+            runs: None,
+            ns: None,
+            runs_step: 0,
+            missed: 0,
+            reason: reason.to_owned(),
+            lost: lost.to_owned().into(),
+        }
+    };
+    let attached = whole.coverage.attached.iter().map(|name| {
+        let lost = catalog::find(name).map_or("", |probe| probe.lost);
+        row(name, ProbeState::Attached, "", lost)
+    });
+    let refused = whole.coverage.refused.iter().map(|refused| {
+        row(
+            &refused.probe,
+            ProbeState::Refused,
+            &refused.reason,
+            &refused.lost,
+        )
+    });
+    Sides {
+        probes: Part::Here(Arc::new(attached.chain(refused).collect())),
+        requests: Part::Missing("recordings do not hold how requests were issued"),
+        stacks: if whole.stacks.bytes.is_empty() {
+            Part::Missing("no stack was recorded until now")
+        } else {
+            Part::Here(0)
+        },
+        own_cpu: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_in_a_recording() {
+        let seconds = |seconds| Ok(When::Time(Duration::from_secs(seconds)));
+        assert_eq!(When::parse("90"), seconds(90));
+        assert_eq!(When::parse(" 1m30s "), seconds(90));
+        assert_eq!(When::parse("50%"), Ok(When::Percent(50)));
+        assert_eq!(When::parse("#12"), Ok(When::Number(12)));
+        for wrong in ["", "#0", "#x", "101%", "-5", "soon"] {
+            assert!(When::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
