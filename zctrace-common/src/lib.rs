@@ -211,7 +211,7 @@ pub struct Loss {
 pub const TASK_SLOTS: u32 = 4096;
 
 /// How many numbers [`twin_slot`] gives, 0 included, which it does not.
-pub const TWIN_SLOTS: u32 = 4096;
+pub const TWIN_SLOTS: u32 = 32768;
 
 /// A number for a program that is attached in a pair, by its name (FNV-1a); never 0. See
 /// `zctrace-ebpf/src/twin.rs`.
@@ -256,7 +256,8 @@ pub struct Task {
     pub cached_op: u32,
     /// See [`Task::cached_source`].
     pub cached_slot: u32,
-    /// Scratch of the fault family: see `zctrace-ebpf/src/fault.rs`.
+    /// Scratch of the fault family: see `zctrace-ebpf/src/fault.rs`. The last one is that of
+    /// `zctrace-ebpf/src/xdp.rs`.
     pub fault: [u64; 4],
     /// What was read at the entry of the system call (tracepoint backend only): see
     /// `zctrace-ebpf/src/syscall.rs`.

@@ -301,6 +301,24 @@ offsets! {
     cqe_user_data: "io_uring_cqe.user_data";
     /// `IORING_CQE_F_*`.
     cqe_flags: "io_uring_cqe.flags";
+    /// Packets to send of an AF_XDP socket.
+    xsk_tx: "xdp_sock.tx";
+    /// How far the kernel has read that ring.
+    xsk_queue_cached_cons: "xsk_queue.cached_cons";
+    /// What makes a position an index.
+    xsk_queue_mask: "xsk_queue.ring_mask";
+    /// The memory shared with the application.
+    xsk_queue_ring: "xsk_queue.ring";
+    /// The descriptors there.
+    xdp_ring_desc: "xdp_rxtx_ring.desc";
+    /// Length of a packet.
+    xdp_desc_len: "xdp_desc.len";
+    /// Start of a received packet.
+    xdp_data: "xdp_buff.data";
+    /// Its end.
+    xdp_data_end: "xdp_buff.data_end";
+    /// Position of its length among the arguments (6.6 and later: it can have several parts).
+    arg_xsk_rcv_len: "arg:__xsk_rcv.len";
     /// What a page belongs to.
     page_mapping: "page.mapping" | "folio.mapping";
     /// The first page of a large page, with bit 0 set.

@@ -11,7 +11,7 @@ use crate::{
     object::{self, Ends},
     probe::{fexit, returned_int},
     settle::Shape,
-    target,
+    target, xdp,
 };
 
 pub(crate) const MSG_PEEK: u32 = 0x02;
@@ -45,6 +45,9 @@ fexit! {
 /// A send ended.
 #[inline(always)]
 fn sent(task: &mut Task, mut ends: Ends, flags: u32, file: *const u8, result: i64) {
+    if xdp::is(ends.source) {
+        return;
+    }
     if flags & MSG_ZEROCOPY == 0 {
         account::finish(task, Op::Send, Shape::FromUser, &ends, result);
         return;
@@ -93,6 +96,9 @@ fn of_socket(task: &mut Task, socket: *const u8) -> Ends {
 /// `offered` bytes: a datagram's rest is not moved, a stream's bytes are dropped.
 #[inline(always)]
 fn received(task: &mut Task, ends: &Ends, result: i64, flags: u32, offered: u64) {
+    if xdp::is(ends.source) {
+        return;
+    }
     let op = if flags & MSG_PEEK != 0 {
         Op::RecvPeek
     } else {

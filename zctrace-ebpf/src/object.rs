@@ -19,6 +19,7 @@ pub(crate) const AF_UNIX: u16 = 1;
 pub(crate) const AF_INET: u16 = 2;
 pub(crate) const AF_INET6: u16 = 10;
 pub(crate) const AF_VSOCK: u16 = 40;
+const AF_XDP: u16 = 44;
 pub(crate) const IPPROTO_TCP: u16 = 6;
 pub(crate) const IPPROTO_UDP: u16 = 17;
 const IPPROTO_UDPLITE: u16 = 136;
@@ -27,6 +28,8 @@ const IPPROTO_UDPLITE: u16 = 136;
 pub(crate) const UNKNOWN: u64 = Object::pack(ObjectKind::Unknown, 0);
 /// A pipe.
 pub(crate) const PIPE: u64 = Object::pack(ObjectKind::Pipe, 0);
+/// An AF_XDP socket.
+pub(crate) const XDP: u64 = Object::pack(ObjectKind::Socket, AF_XDP as u64);
 /// Anonymous memory.
 pub(crate) const ANON: u64 = Object::pack(ObjectKind::Anon, 0);
 

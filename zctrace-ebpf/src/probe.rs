@@ -119,6 +119,14 @@ macro_rules! fentry_anywhere {
 }
 pub(crate) use fentry_anywhere;
 
+/// The same at the return of a function.
+macro_rules! fexit_anywhere {
+    ($(#[$meta:meta])* $name:ident($ctx:ident, $id:ident, $second:ident) { $($body:tt)* }) => {
+        $crate::probe::anywhere! { fexit FExitContext $(#[$meta])* $name($ctx, $id, $second) { $($body)* } }
+    };
+}
+pub(crate) use fexit_anywhere;
+
 /// The same at a tracepoint.
 macro_rules! tp_btf_anywhere {
     ($(#[$meta:meta])* $name:ident($ctx:ident, $id:ident, $second:ident) { $($body:tt)* }) => {

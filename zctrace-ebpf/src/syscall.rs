@@ -18,7 +18,7 @@ use crate::{
     maps::{BY_SYSCALL, offset},
     object::{self, ANON, Ends, PIPE},
     probe::tp_btf,
-    target, zerocopy,
+    target, xdp, zerocopy,
 };
 
 const FICLONE: u64 = 0x4004_9409;
@@ -134,6 +134,9 @@ fn one_file(regs: *const u8, op: Op, copied: Class, flags: u64) {
         return;
     }
     let mut ends = Ends::file::<Probed>(task, file);
+    if xdp::is(ends.source) {
+        return;
+    }
     let habit = infer::habit(ends.source, file as u64);
     if object::is(ends.source, ObjectKind::Tcp) {
         ends.claim |= claim::of_ulp(file as u64) as u8;

@@ -4,7 +4,7 @@
 //! `struct ubuf_info`, which every packet with such pages points to, wherever it goes. So a copy
 //! that the kernel makes later, in whatever context, is the sender's: [`LENT`] tells whose.
 
-use zctrace_common::{Acc, Claim, Evidence, Lent, ObjectKind, Op, Proc, Sender, Task};
+use zctrace_common::{Acc, Claim, Counters, Evidence, Lent, ObjectKind, Op, Proc, Sender, Task};
 
 use crate::{
     account::{self, add},
@@ -222,7 +222,15 @@ pub(crate) fn remember_sender(task: &mut Task, sock: u64, evidence: Evidence, en
     ends.claim = Claim::Zerocopy as u8 | Claim::Copied as u8;
     let row_slot = account::row_slot(task, Op::SendZerocopy as u16, evidence, ends);
     ends.claim = claim;
-    let (Some(row_slot), Some(process)) = (row_slot, PROCS.get_ptr(task.proc_slot)) else {
+    if let Some(row_slot) = row_slot {
+        remember(task, sock, row_slot);
+    }
+}
+
+/// Notes whose row counts what is learned of a socket (any pointer) in whatever context.
+#[inline(always)]
+pub(crate) fn remember(task: &mut Task, sock: u64, row_slot: u32) {
+    let Some(process) = PROCS.get_ptr(task.proc_slot) else {
         return;
     };
     let sender = Sender {
@@ -237,9 +245,32 @@ pub(crate) fn remember_sender(task: &mut Task, sock: u64, evidence: Evidence, en
     }
 }
 
+/// The row that counts what is learned of a socket (any pointer), as long as its process lives.
+#[inline(always)]
+pub(crate) fn row_of(sock: u64) -> Option<*mut Counters> {
+    // SAFETY: a map value.
+    let Sender {
+        ino,
+        start_ns,
+        row_slot,
+        proc_slot,
+    } = unsafe { *SENDERS.get_ptr(sock)? };
+    if ino != inode_number(sock) {
+        return None;
+    }
+    let process = PROCS.get_ptr(proc_slot)?;
+    // SAFETY: a map value.
+    let alive = unsafe { (*process).start_ns == start_ns && (*process).flags & Proc::EXITED == 0 };
+    if alive {
+        ROWS.get_ptr_mut(row_slot)
+    } else {
+        None
+    }
+}
+
 /// The inode number of a `struct sock`'s socket (any pointer), 0 when it has none any more.
 #[inline(always)]
-fn inode_number(sock: u64) -> u64 {
+pub(crate) fn inode_number(sock: u64) -> u64 {
     let socket = kernel::pointer::<Probed>(sock as *const u8, offset!(sock_socket));
     if socket.is_null() {
         return 0;
@@ -256,24 +287,15 @@ tp_btf_anywhere! {
         const SO_EE_ORIGIN_ZEROCOPY: u8 = 5;
         const SO_EE_CODE_ZEROCOPY_COPIED: u8 = 1;
         let sock: u64 = ctx.arg(0);
-        let Some(sender) = SENDERS.get_ptr(sock) else { return 0 };
-        // SAFETY: a map value.
-        let Sender { ino, start_ns, row_slot, proc_slot } = unsafe { *sender };
+        let Some(row) = row_of(sock) else { return 0 };
         let last = kernel::pointer::<Probed>(sock as *const u8, offset!(sock_error_queue_last));
         let message = last.wrapping_add(offset!(skb_cb) as usize);
         if Probed::load::<u8>(message, offset!(serr_origin)) != SO_EE_ORIGIN_ZEROCOPY
             || Probed::load::<u8>(message, offset!(serr_code)) & SO_EE_CODE_ZEROCOPY_COPIED == 0
-            || ino != inode_number(sock)
         {
             return 0;
         }
-        if !twin::is_to_handle(id, second, sock) {
-            return 0;
-        }
-        let Some(process) = PROCS.get_ptr(proc_slot) else { return 0 };
-        // SAFETY: a map value.
-        let alive = unsafe { (*process).start_ns == start_ns && (*process).flags & Proc::EXITED == 0 };
-        if alive && let Some(row) = ROWS.get_ptr_mut(row_slot) {
+        if twin::is_to_handle(id, second, sock) {
             // SAFETY: a map value.
             add(unsafe { &raw mut (*row).ops }, 1);
         }

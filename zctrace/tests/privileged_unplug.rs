@@ -59,6 +59,7 @@ const SITES: &[(&str, &str, &[&str])] = &[
     ("xfs_file_remap_range", "clone-xfs", &["clone"]),
     ("process_vm_rw", "process-vm", &["process_vm"]),
     ("fuse_perform_write", "file-fuse", &["write"]),
+    ("skb_store_bits", "xdp", &["send"]),
     ("simple_read_from_buffer", "file-proc-small", &["read"]),
     ("tty_read", "tty", &["read"]),
     ("tty_write", "tty", &["write"]),
@@ -106,6 +107,8 @@ const OTHERWISE: &[(&str, &str)] = &[
         "pskb_pull_tail",
         "copies what no traffic makes the kernel copy",
     ),
+    // A packet for AF_XDP is its own report, too.
+    ("xsk_rcv", "packets in a ring report nothing"),
     // Kernel TLS: what is encrypted is no explanation of what moved.
     ("tls_sw_sendmsg", "encrypts, and explains no byte"),
     ("tls_sw_recvmsg", "encrypts, and explains no byte"),

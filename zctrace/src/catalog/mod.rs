@@ -20,6 +20,7 @@ mod target;
 mod tls;
 mod uring;
 mod vm;
+mod xdp;
 mod zerocopy;
 
 use zctrace_common::Op;
@@ -66,6 +67,8 @@ pub enum Family {
     Socket,
     /// Zero-copy sends and receives.
     Zerocopy,
+    /// AF_XDP.
+    Xdp,
     /// Kernel TLS.
     Tls,
     /// Where processors spend their time.
@@ -96,6 +99,7 @@ impl Family {
             Self::Pipe => "pipe",
             Self::Socket => "socket",
             Self::Zerocopy => "zerocopy",
+            Self::Xdp => "xdp",
             Self::Tls => "tls",
             Self::Sample => "sample",
             Self::Splice => "splice",
@@ -199,6 +203,7 @@ pub fn probes() -> impl Iterator<Item = &'static Probe> {
         pipe::PROBES,
         socket::PROBES,
         zerocopy::PROBES,
+        xdp::PROBES,
         tls::PROBES,
         sample::PROBES,
         splice::PROBES,

@@ -61,6 +61,7 @@ fn families(op: &str, object: &str) -> impl Iterator<Item = Family> {
         (has("file") || has("block") || has("char"), Family::File),
         (has("pipe"), Family::Pipe),
         (sockets.iter().any(|socket| has(socket)), Family::Socket),
+        (object == "socket:xdp", Family::Xdp),
         (lends, Family::Zerocopy),
     ]
     .into_iter()

@@ -141,7 +141,9 @@ impl Mapping {
         unsafe { madvise(self.address, self.length(), MmapAdvise::MADV_DONTNEED) }
     }
 
-    fn page(&self, index: usize) -> NonNull<u8> {
+    /// The start of a page.
+    #[must_use]
+    pub fn page(&self, index: usize) -> NonNull<u8> {
         assert!(index < self.length() / PAGE);
         // SAFETY: within the mapping.
         unsafe { self.address.cast::<u8>().add(index * PAGE) }

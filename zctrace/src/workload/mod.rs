@@ -50,6 +50,8 @@ mod unix;
 mod unspliceable;
 pub mod uring;
 mod vmsplice;
+mod xdp;
+mod xdp_program;
 mod zerocopy_receive;
 
 use std::{any::Any, fmt};
@@ -73,6 +75,7 @@ const TECHNIQUES: &[&[Traffic]] = &[
     udp::TRAFFIC,
     zerocopy::TRAFFIC,
     zerocopy_receive::TRAFFIC,
+    xdp::TRAFFIC,
     sendfile::TRAFFIC,
     splice::TRAFFIC,
     splice_unix::TRAFFIC,

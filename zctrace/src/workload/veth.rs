@@ -15,7 +15,7 @@ use super::Skip;
 /// The near end.
 pub const NEAR: &CStr = c"zctnear";
 /// The far end.
-const FAR: &CStr = c"zctfar";
+pub const FAR: &CStr = c"zctfar";
 /// The address of the near end.
 const ADDRESS: [u8; 4] = [198, 51, 100, 1];
 /// An address beyond the far end.
@@ -33,6 +33,15 @@ impl Veth {
     /// Makes the pair in the network namespace of the caller. The near end passes pages on if
     /// `gathers`.
     pub fn new(gathers: bool) -> Result<Self> {
+        Self::make(gathers, SMALL_MTU)
+    }
+
+    /// Makes a pair whose far end takes what it gets.
+    pub fn between_sockets() -> Result<Self> {
+        Self::make(true, MTU)
+    }
+
+    fn make(gathers: bool, far_mtu: libc::c_int) -> Result<Self> {
         create()?;
         let veth = Self(());
         let control = socket(
@@ -49,7 +58,7 @@ impl Veth {
             Errno::result(result).map(drop)
         };
         set(NEAR, libc::SIOCSIFMTU, &|r| r.ifr_ifru.ifru_mtu = MTU).context("SIOCSIFMTU")?;
-        set(FAR, libc::SIOCSIFMTU, &|r| r.ifr_ifru.ifru_mtu = SMALL_MTU).context("SIOCSIFMTU")?;
+        set(FAR, libc::SIOCSIFMTU, &|r| r.ifr_ifru.ifru_mtu = far_mtu).context("SIOCSIFMTU")?;
         set(NEAR, libc::SIOCSIFADDR, &|r| {
             r.ifr_ifru.ifru_addr = inet(ADDRESS);
         })

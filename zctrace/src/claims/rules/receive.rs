@@ -32,8 +32,7 @@ fn unaligned(sight: &Sight<'_>) -> Option<Seen> {
 
 fn xdp(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
-    // The name of the family, or its number.
-    if !matches!(path.object.as_str(), "socket:xdp" | "socket:44") {
+    if path.object != "socket:xdp" {
         return None;
     }
     Seen::some(path.totals.copies(), || "copied by the kernel".to_owned())

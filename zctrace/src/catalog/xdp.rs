@@ -1,0 +1,62 @@
+//! AF_XDP in copy mode.
+
+use super::{Family, Probe, Role, fentry, fexit};
+
+pub(super) const PROBES: &[Probe] = &[
+    Probe {
+        name: "xsk_rcv",
+        family: Family::Xdp,
+        role: Role::CopySite,
+        ways: &[fexit("xsk_rcv", "__xsk_rcv")],
+        sees: "packet into the memory of an AF_XDP socket",
+        lost: "what AF_XDP sockets receive",
+    },
+    Probe {
+        name: "skb_store_bits",
+        family: Family::Xdp,
+        role: Role::CopySite,
+        ways: &[fexit("skb_store_bits", "skb_store_bits")],
+        sees: "packet out of the memory of an AF_XDP socket",
+        lost: "how sends of AF_XDP sockets are copied",
+    },
+    Probe {
+        name: "xsk_xmit_enter",
+        family: Family::Xdp,
+        role: Role::Evidence,
+        ways: &[fentry("xsk_xmit_enter", "__xsk_generic_xmit")],
+        sees: "where a send of an AF_XDP socket begins",
+        lost: "sends of AF_XDP sockets",
+    },
+    Probe {
+        name: "xsk_xmit_exit",
+        family: Family::Xdp,
+        role: Role::Evidence,
+        ways: &[fexit("xsk_xmit_exit", "__xsk_generic_xmit")],
+        sees: "descriptors that a send of an AF_XDP socket has taken",
+        lost: "sends of AF_XDP sockets",
+    },
+    Probe {
+        name: "xsk_bind",
+        family: Family::Xdp,
+        role: Role::Evidence,
+        ways: &[fexit("xsk_bind", "xsk_bind")],
+        sees: "whose a new AF_XDP socket is",
+        lost: "receives of AF_XDP sockets that nobody waits at",
+    },
+    Probe {
+        name: "xsk_poll",
+        family: Family::Xdp,
+        role: Role::Evidence,
+        ways: &[fentry("xsk_poll", "xsk_poll")],
+        sees: "who waits at an AF_XDP socket",
+        lost: "receives of AF_XDP sockets that were there before zctrace",
+    },
+    Probe {
+        name: "xsk_recvmsg",
+        family: Family::Xdp,
+        role: Role::Evidence,
+        ways: &[fentry("xsk_recvmsg", "xsk_recvmsg")],
+        sees: "who asks an AF_XDP socket for packets",
+        lost: "receives of AF_XDP sockets that were there before zctrace",
+    },
+];
