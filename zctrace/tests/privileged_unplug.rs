@@ -181,7 +181,7 @@ fn served(session: &mut Session, op: &str) -> Option<Totals> {
         .paths
         .iter()
         .find(|row| row.op == op && row.object == "char:fuse");
-    Some(row.expect("a row of the device").totals.clone())
+    Some(row.expect("a row of the device").totals)
 }
 
 fn servers(session: &mut Session) -> Vec<Process> {

@@ -34,7 +34,8 @@ pub(super) const TRAFFIC: &[Traffic] = &[
         "char-vectors",
         "readv of /dev/zero, writev to /dev/null",
         vectors,
-    ),
+    )
+    .tag("char-vec"),
     Traffic::new("file-proc", "reads of procfs, until its end", proc_fs),
     Traffic::new(
         "file-proc-small",
