@@ -11,8 +11,12 @@ pub(crate) enum Purpose {
     Build,
     /// The demonstration, which leaves out what it has no filesystem for.
     Demo,
+    /// Tests of what is shown, which need no root.
+    Show,
     /// Tests on the running kernel.
     Test,
+    /// The packages for users, made and installed.
+    Package,
     /// Virtual machines.
     Vm,
     /// Benchmarks.
@@ -30,7 +34,7 @@ pub(super) struct Tool {
     pub(super) optional: bool,
 }
 
-use Purpose::{Bench, Build, Demo, Test, Vm};
+use Purpose::{Bench, Build, Demo, Package, Show, Test, Vm};
 
 const fn required(
     program: &'static str,
@@ -59,7 +63,7 @@ const fn optional(
 }
 
 /// `qemu-system-x86_64` is not here: which one will do is a matter of its version.
-pub(super) const TOOLS: [Tool; 22] = [
+pub(super) const TOOLS: [Tool; 26] = [
     required("cc", "gcc", &[Build]),
     required("c++", "g++", &[Build]),
     required("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev", &[Build]),
@@ -82,6 +86,10 @@ pub(super) const TOOLS: [Tool; 22] = [
     optional("bpftrace", "bpftrace", &[Bench]),
     optional("dmsetup", "dmsetup", &[Test, Vm]),
     optional("curl", "curl", &[Test, Vm]),
+    optional("chromium", "chromium", &[Show]),
+    optional("prometheus", "prometheus", &[Test]),
+    optional("promtool", "prometheus", &[Test]),
+    optional("debootstrap", "debootstrap", &[Package]),
 ];
 
 impl Tool {

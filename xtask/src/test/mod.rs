@@ -67,7 +67,8 @@ const LAYERS: [Layer; 5] = [
 impl Layer {
     fn needs(self) -> &'static [Purpose] {
         match self {
-            Self::Lint | Self::Unit | Self::Cli => &[Purpose::Build],
+            Self::Lint | Self::Unit => &[Purpose::Build],
+            Self::Cli => &[Purpose::Build, Purpose::Show],
             Self::Running => &[Purpose::Build, Purpose::Test],
             Self::Vm => &[Purpose::Build, Purpose::Test, Purpose::Vm],
         }

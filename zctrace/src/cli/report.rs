@@ -106,6 +106,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<u8, Failure> {
             all: args.all,
         };
         let mut text = table::report(&document.stat, options);
+        text.push_str(&recorded::verdicts(&document));
         text.push_str(&recorded::stacks(&document));
         sink.write(|out| out.write_all(text.as_bytes()))?;
     }

@@ -4,9 +4,13 @@ use std::fmt::Write as _;
 
 use super::{
     bytes, flame,
-    recorded::{Document, fields},
+    recorded::{Document, Finding, ZERO_COPY, fields},
+    table::named,
 };
-use crate::ledger::Totals;
+use crate::{
+    claims::{MIN_BYTES, Outcome, Verdict, rules},
+    ledger::Totals,
+};
 
 const STYLE: &str = include_str!("html.css");
 
@@ -15,7 +19,7 @@ const STYLE: &str = include_str!("html.css");
 pub fn page(document: &Document) -> String {
     let stat = &document.stat;
     let mut out = String::new();
-    let title = format!("zctrace: {}", text(&stat.target.value));
+    let title = format!("zctrace: {}", text(&named(&stat.target)));
     let _ = write!(
         out,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -51,6 +55,7 @@ pub fn page(document: &Document) -> String {
     totals(&mut out, &stat.total);
     chart(&mut out, document);
     paths(&mut out, document);
+    verdicts(&mut out, document);
     graph(&mut out, document);
     out.push_str(
         "<footer><p>Copies by the kernel on behalf of I/O. Not seen: memcpy in user space and in TLS \
@@ -127,7 +132,9 @@ fn chart(out: &mut String, document: &Document) {
     }
     let _ = writeln!(
         out,
-        "</svg>\n<figcaption>Bytes <span class=\"moved\">moved</span> and <span class=\"copied\">copied</span>; the highest bar is {} a second.</figcaption>\n</figure>",
+        "</svg>\n<figcaption>Bytes <span class=\"moved\">moved</span> and <span class=\"copied\">copied</span>, {} from {}; the highest bar is {} a second.</figcaption>\n</figure>",
+        seconds(document.stat.duration_ns),
+        text(&document.stat.started_at),
         bytes::bytes(most as u64)
     );
 }
@@ -158,7 +165,7 @@ fn paths(out: &mut String, document: &Document) {
             let ratio = path.totals.copies_per_byte;
             let _ = writeln!(
                 out,
-                "<tr data-pid=\"{pid}\"><td>{} [{pid}]</td><td>{}{}</td><td>{}</td><td>{}</td><td data-field=\"ops\" data-value=\"{ops}\">{ops}</td><td data-field=\"moved\" data-value=\"{}\">{}</td><td>{}</td><td>{}</td></tr>",
+                "<tr data-pid=\"{pid}\"><td data-label=\"process\">{} [{pid}]</td><td data-label=\"operation\">{}{}</td><td data-label=\"object\">{}</td><td data-label=\"evidence\">{}</td><td data-label=\"ops\" data-field=\"ops\" data-value=\"{ops}\">{ops}</td><td data-label=\"moved\" data-field=\"moved\" data-value=\"{}\">{}</td><td data-label=\"copies per byte\">{}</td><td data-label=\"how\"><span>{}</span></td></tr>",
                 text(&process.comm),
                 text(&path.op),
                 path.by
@@ -176,6 +183,80 @@ fn paths(out: &mut String, document: &Document) {
         }
     }
     out.push_str("</tbody>\n</table></div>\n");
+}
+
+/// Which operations are zero-copy, and why not.
+fn verdicts(out: &mut String, document: &Document) {
+    out.push_str("<h2>Verdicts</h2>\n");
+    if document.damage.is_some() {
+        out.push_str("<p>None: a recording that is not whole proves nothing.</p>\n");
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "<p>Zero-copy is at most {ZERO_COPY} copies per byte. Operations that moved less than {} are not judged.</p>",
+        bytes::bytes(MIN_BYTES)
+    );
+    for finding in &document.findings {
+        verdict(out, finding);
+    }
+}
+
+fn verdict(out: &mut String, finding: &Finding) {
+    let class = match finding.verdict {
+        Verdict::Pass => "pass",
+        Verdict::Inconclusive => "inconclusive",
+        Verdict::Fail => "fail",
+    };
+    let _ = writeln!(
+        out,
+        "<section class=\"verdict {class}\" data-op=\"{op}\"><h3><span>{}</span> {op}</h3>\n<ul>",
+        finding.verdict.word(),
+        op = text(&finding.op),
+    );
+    for judged in &finding.judged {
+        let outcome = match judged.outcome {
+            Outcome::Holds => "holds",
+            Outcome::Open => "open",
+            Outcome::Broken => "broken",
+        };
+        let ratio = judged
+            .ratio
+            .map_or_else(String::new, |ratio| format!(", {ratio:.3} copies per byte"));
+        let _ = writeln!(
+            out,
+            "<li>{outcome}: {}: <span data-field=\"judged_copied\" data-value=\"{}\">{}</span> copied for <span data-field=\"judged_bytes\" data-value=\"{}\">{}</span>{ratio}</li>",
+            text(&judged.what),
+            judged.copied,
+            bytes::bytes(judged.copied),
+            judged.bytes,
+            bytes::bytes(judged.bytes),
+        );
+    }
+    out.push_str("</ul>\n<dl>\n");
+    for reason in finding.deciding() {
+        let says = rules::find(&reason.code).map_or("", |rule| rule.says);
+        let of = reason.row.as_ref().map_or_else(String::new, |row| {
+            format!("{} {} of {} [{}]: ", row.op, row.object, row.comm, row.pid)
+        });
+        let amount = match reason.bytes {
+            0 => String::new(),
+            count => format!(
+                "<span data-field=\"reason_bytes\" data-value=\"{count}\">{}</span>, ",
+                bytes::bytes(count)
+            ),
+        };
+        let _ = writeln!(
+            out,
+            "<dt data-code=\"{code}\"><code>{code}</code> {}</dt><dd>{}{amount}{}. <em>What helps: {}.</em></dd>",
+            text(says),
+            text(&of),
+            text(&reason.evidence),
+            text(&reason.remedy),
+            code = text(&reason.code),
+        );
+    }
+    out.push_str("</dl>\n</section>\n");
 }
 
 fn graph(out: &mut String, document: &Document) {
@@ -229,6 +310,7 @@ mod tests {
             schema: crate::output::recorded::SCHEMA.into(),
             stat,
             intervals: Vec::new(),
+            findings: Vec::new(),
             stacks: Vec::new(),
             stack_bytes: 0,
             stack_bytes_lost: 0,

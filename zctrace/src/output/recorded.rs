@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{bytes, escape, style::Surface};
 use crate::{
+    claims::{Circumstances, Claim, Effect, Judged, MIN_BYTES, Reason, Verdict, judge},
     ledger::{Snapshot, Stacks, Totals},
     recording::{Error, Recording},
 };
@@ -15,6 +16,9 @@ pub const SCHEMA: &str = "zctrace.report/1";
 
 /// The `schema` of a [`Comparison`].
 pub const COMPARISON_SCHEMA: &str = "zctrace.comparison/1";
+
+/// Copies per byte that are still zero-copy: what docs/check.md uses.
+pub const ZERO_COPY: f64 = 0.02;
 
 /// Points that a chart can show; more intervals are added up.
 const MOST_POINTS: usize = 600;
@@ -28,6 +32,9 @@ pub struct Document {
     pub stat: Snapshot,
     /// What happened when; neighbours are added up where there are many.
     pub intervals: Vec<Interval>,
+    /// Which operations were zero-copy, and why not; none of a damaged recording, which proves
+    /// nothing.
+    pub findings: Vec<Finding>,
     /// The sampled stacks, most bytes first.
     pub stacks: Vec<Sampled>,
     /// A stack was sampled whenever this many bytes were copied; 0: never.
@@ -47,6 +54,96 @@ pub struct Interval {
     pub duration_ns: u64,
     /// The sum of the processes.
     pub total: Totals,
+}
+
+/// What `check` says of the claim that an operation is zero-copy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The operation.
+    pub op: String,
+    /// [`ZERO_COPY`].
+    pub max_copies_per_byte: f64,
+    /// The answer.
+    pub verdict: Verdict,
+    /// What was judged, the worst first.
+    pub judged: Vec<Judged>,
+    /// Why, the weightiest first.
+    pub reasons: Vec<Reason>,
+}
+
+/// One for each operation with enough bytes to be judged, those with most bytes first.
+fn findings(stat: &Snapshot) -> Vec<Finding> {
+    let mut ops: Vec<(&str, u64)> = Vec::new();
+    for path in stat.processes.iter().flat_map(|process| &process.paths) {
+        let bytes = path.totals.moved.max(path.totals.copies());
+        match ops.iter_mut().find(|(op, _)| *op == path.op) {
+            Some((_, sum)) => *sum = sum.saturating_add(bytes),
+            None => ops.push((&path.op, bytes)),
+        }
+    }
+    ops.retain(|(_, bytes)| *bytes >= MIN_BYTES);
+    ops.sort_by_key(|(op, bytes)| (std::cmp::Reverse(*bytes), *op));
+    ops.into_iter()
+        .map(|(op, _)| {
+            let claim = Claim {
+                name: "zero-copy".into(),
+                max_copies_per_byte: Some(ZERO_COPY),
+                max_copies_per_sent_byte: None,
+                max_copies_per_received_byte: None,
+                min_bytes: MIN_BYTES,
+                path: Some(op.to_owned()),
+                accept_inferred: false,
+                allow_encryption: false,
+            };
+            let judgement = judge(&claim, stat, Circumstances::default());
+            Finding {
+                op: op.to_owned(),
+                max_copies_per_byte: ZERO_COPY,
+                verdict: judgement.verdict,
+                judged: judgement.judged,
+                reasons: judgement.reasons,
+            }
+        })
+        .collect()
+}
+
+impl Finding {
+    /// What decided: what stands against a PASS does not matter to a FAIL.
+    pub(crate) fn deciding(&self) -> impl Iterator<Item = &Reason> {
+        let failed = self.verdict == Verdict::Fail;
+        self.reasons
+            .iter()
+            .filter(move |reason| !failed || reason.effect != Effect::Forbids)
+    }
+}
+
+/// The findings, for people, a line each; empty without any.
+#[must_use]
+pub fn verdicts(document: &Document) -> String {
+    let mut text = String::new();
+    if document.findings.is_empty() {
+        return text;
+    }
+    let _ = writeln!(
+        text,
+        "\nZero-copy (at most {ZERO_COPY} copies per byte), by operation:"
+    );
+    for finding in &document.findings {
+        let why = finding
+            .deciding()
+            .next()
+            .map_or_else(String::new, |reason| {
+                format!("  {}: {}", reason.code, escape::printable(&reason.evidence))
+            });
+        let _ = writeln!(
+            text,
+            "  {:<12} {}{why}",
+            finding.verdict.word(),
+            escape::printable(&finding.op)
+        );
+    }
+    text.push_str("  zctrace explain NAME tells what a reason means; `zctrace check --from` judges other claims.\n");
+    text
 }
 
 /// A sampled stack.
@@ -109,9 +206,15 @@ impl Document {
             })
             .collect();
         stacks.sort_by_key(|stack| std::cmp::Reverse(stack.bytes));
+        let findings = if recording.damage().is_none() {
+            findings(&stat)
+        } else {
+            Vec::new()
+        };
         Ok(Self {
             schema: SCHEMA.into(),
             intervals,
+            findings,
             stacks,
             stack_bytes: recording.header().stack_bytes,
             stack_bytes_lost: stat.stacks.lost,

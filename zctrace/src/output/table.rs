@@ -90,7 +90,8 @@ fn heading(snapshot: &Snapshot, surface: Surface) -> String {
     lines.render(surface)
 }
 
-fn named(target: &Target) -> String {
+/// What was traced, for people.
+pub(super) fn named(target: &Target) -> String {
     let value = cut(&printable(&target.value), MAX_NAME);
     match target.kind {
         TargetKind::Command => format!("`{value}`"),
