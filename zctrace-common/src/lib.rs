@@ -14,6 +14,7 @@ mod op;
 mod request;
 mod sample;
 mod settings;
+mod sizes;
 mod stacks;
 
 pub use audit::{AUDIT_SLOTS, AuditCount, AuditKey, AuditRoutine, AuditRoutines};
@@ -23,6 +24,7 @@ pub use op::{Evidence, Op};
 pub use request::{OPCODES, REQUEST_SLOTS, Request, RequestCounts, Way};
 pub use sample::{COPY_ROUTINES, CodeRange, CopyRoutines, SAMPLE_PERIOD};
 pub use settings::{ABSENT, By, Offsets, Scope, Settings};
+pub use sizes::Sizes;
 pub use stacks::{StackKey, StackKind};
 
 /// Length of a network device's name, `IFNAMSIZ`.
@@ -386,6 +388,8 @@ mod pod {
     // SAFETY: `repr(C)` structs of integers without padding (their sizes are asserted above and in
     // `settings`), valid for every bit pattern.
     unsafe impl aya::Pod for crate::Counters {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::Sizes {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::RowKey {}
     // SAFETY: as above.

@@ -378,8 +378,8 @@ pub struct Settings {
     pub counts_ptes: u32,
     /// Not 0: programs are attached in pairs, because the kernel can preempt them.
     pub twins: u32,
-    /// Always 0.
-    pub pad: u32,
+    /// Not 0: operations are counted by their size too.
+    pub sizes: u32,
     /// Depth of [`Settings::cgroup`] below the root.
     pub cgroup_level: u32,
     /// The name of [`Scope::Comm`], padded with zeros.
@@ -398,7 +398,7 @@ impl Settings {
         counts_ptes: 0,
         cgroup_level: 0,
         twins: 0,
-        pad: 0,
+        sizes: 0,
         comm: [0; crate::COMM_LEN],
     };
 }

@@ -1,10 +1,10 @@
 //! From accumulators to rows.
 
-use zctrace_common::{Acc, Class, Counters, Evidence, Op, RowKey, StackKind, Task};
+use zctrace_common::{Acc, Class, Counters, Evidence, Op, RowKey, Sizes, StackKind, Task};
 
 use crate::{
     kernel,
-    maps::{FREE_ROWS, LOSS, ROW_SLOTS, ROWS},
+    maps::{FREE_ROWS, LOSS, ROW_SLOTS, ROWS, SIZES, setting},
     object::{self, Ends},
     request,
     settle::{self, Shape},
@@ -162,7 +162,7 @@ pub(crate) fn conclude(task: &mut Task, op: Op, shape: Shape, ends: &Ends, resul
     {
         task.filled = 0;
         task.acc[only as usize] = 0;
-        if let Some(row) = row(task, op as u16, Evidence::Measured, ends) {
+        if let Some(row) = sized_row(task, op as u16, Evidence::Measured, ends, 1, result as u64) {
             // SAFETY: a map value.
             unsafe {
                 add(&raw mut (*row).ops, 1);
@@ -191,7 +191,8 @@ pub(crate) fn record(task: &mut Task, op: u16, ends: &Ends) {
     if unproven == 0 || unproven != moved {
         task.delta.moved = moved - unproven;
         task.delta.class[Class::Direct as usize] = direct - unproven;
-        if let Some(row) = row(task, op, Evidence::Measured, ends) {
+        let (ops, bytes) = (task.delta.ops, task.delta.moved);
+        if let Some(row) = sized_row(task, op, Evidence::Measured, ends, ops, bytes) {
             merge(row, &task.delta);
         }
         task.delta = Counters::ZERO;
@@ -199,7 +200,8 @@ pub(crate) fn record(task: &mut Task, op: u16, ends: &Ends) {
     if unproven != 0 {
         task.delta.moved = unproven;
         task.delta.class[Class::Direct as usize] = unproven;
-        if let Some(row) = row(task, op, Evidence::Inferred, ends) {
+        let (ops, bytes) = (task.delta.ops, task.delta.moved);
+        if let Some(row) = sized_row(task, op, Evidence::Inferred, ends, ops, bytes) {
             merge(row, &task.delta);
         }
     }
@@ -223,7 +225,8 @@ pub(crate) fn record_inferred(task: &mut Task, op: u16) {
     let [source, sink, plan, dimension] = task.entry;
     let mut ends = Ends::stored(source, sink, dimension);
     ends.claim = (plan >> CLAIM_SHIFT) as u8;
-    if let Some(row) = row(task, op, Evidence::Inferred, &ends) {
+    let (ops, bytes) = (task.delta.ops, task.delta.moved);
+    if let Some(row) = sized_row(task, op, Evidence::Inferred, &ends, ops, bytes) {
         merge(row, &task.delta);
     }
 }
@@ -257,6 +260,39 @@ pub(crate) fn row(
     ends: &Ends,
 ) -> Option<*mut Counters> {
     row_slot(task, op, evidence, ends).and_then(|slot| ROWS.get_ptr_mut(slot))
+}
+
+/// The counters of a row to which an operation is added that moved `bytes`. More than one at a
+/// time, of which only the sum is known, have no size.
+#[inline(always)]
+pub(crate) fn sized_row(
+    task: &mut Task,
+    op: u16,
+    evidence: Evidence,
+    ends: &Ends,
+    ops: u64,
+    bytes: u64,
+) -> Option<*mut Counters> {
+    let slot = row_slot(task, op, evidence, ends)?;
+    // A constant to the verifier.
+    if setting!(sizes) != 0 && ops == 1 {
+        count_size(slot, bytes);
+    }
+    ROWS.get_ptr_mut(slot)
+}
+
+#[inline(never)]
+fn count_size(slot: u32, bytes: u64) {
+    if let Some(sizes) = SIZES.get_ptr_mut(slot)
+        && let place = Sizes::place(bytes)
+        && place < Sizes::COUNT
+    {
+        // SAFETY: a map value, and within it.
+        add(
+            unsafe { (&raw mut (*sizes).counts).cast::<u64>().add(place) },
+            1,
+        );
+    }
 }
 
 /// The slot of a row.

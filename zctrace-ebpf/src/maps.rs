@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use zctrace_common::{
     Counters, DEVICE_LEN, Label, Lent, Loss, Offsets, Proc, REQUEST_SLOTS, Request, RequestCounts,
-    RowKey, Sender, Settings, TASK_SLOTS, Task,
+    RowKey, Sender, Settings, Sizes, TASK_SLOTS, Task,
 };
 
 /// Threads of the target, by the low bits of their ids: see `target.rs`.
@@ -37,6 +37,10 @@ pub(crate) static ROW_SLOTS: HashMap<RowKey, u32> = HashMap::with_max_entries(40
 /// The counters of the rows, a copy for each CPU.
 #[map]
 pub(crate) static ROWS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(4096, 0);
+
+/// How large the operations of a row are, by slot in [`ROWS`]; room for one where that is not asked for.
+#[map]
+pub(crate) static SIZES: Array<Sizes> = Array::with_max_entries(1, 0);
 
 /// A network device that the sends of a row met, by slot in [`ROWS`].
 #[map]

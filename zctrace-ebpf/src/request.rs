@@ -335,9 +335,9 @@ pub(crate) fn complete(request: &mut Request, result: i64, completer: Completer)
         let op = request.op as u16;
         let row = match target::current_quietly() {
             Some(task) if task.proc_slot == request.proc_slot => {
-                account::row(task, op, Evidence::Measured, &ends)
+                account::sized_row(task, op, Evidence::Measured, &ends, 1, result as u64)
             }
-            _ => account::row(scratch, op, Evidence::Measured, &ends),
+            _ => account::sized_row(scratch, op, Evidence::Measured, &ends, 1, result as u64),
         };
         if let Some(row) = row {
             // SAFETY: a map value.

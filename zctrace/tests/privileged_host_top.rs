@@ -273,6 +273,32 @@ fn the_stacks_name_who_copies() {
     load.wait().expect("a child");
 }
 
+/// A workload from the list, with parameters: expected beside measured.
+#[test]
+#[ignore = "needs root and BPF"]
+fn a_workload_runs_as_expected() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let load = Load::start("zct-top-work", directory.path());
+    // Not the whole machine: the workload becomes part of what is traced.
+    let mut top = Top::start(&["-p", &load.pid(), "--refresh", "100ms"], directory.path());
+    top.shows("nothing lost");
+    top.press("7");
+    top.shows("WORKLOAD");
+    top.press("/name = sendfile-tcp\r");
+    top.press("p\u{15}bytes 1M rounds 3\r");
+    top.shows("next run: bytes 1M rounds 3");
+    top.press("w");
+    top.shows("3 of 3 rounds of 1.00 MiB: as expected");
+    let text = top.text();
+    let sendfile = text
+        .lines()
+        .find(|line| line.trim_start().starts_with("sendfile "));
+    let sendfile = sendfile.unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(sendfile.matches("3.00 MiB").count(), 2, "{text}");
+    top.press("q");
+    assert_eq!(top.ends(), 0);
+}
+
 #[test]
 #[ignore = "needs root and BPF"]
 fn a_recording_is_replayed() {
@@ -422,6 +448,8 @@ fn the_numbers_are_those_of_stat() {
     for (name, bytes) in dd.totals.classes() {
         assert_eq!(row[name], bytes, "{name}");
     }
+    // 3 MiB in calls of 64 KiB.
+    assert_eq!(row["sizes"]["65536"], 48, "{row}");
     top.press("q");
     assert_eq!(top.ends(), 0);
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 mod attach;
 mod cost;
+mod tui;
 mod workloads;
 
 /// Measure what tracing costs, and how good the generators are.
@@ -21,6 +22,7 @@ pub(crate) struct Options {
 enum What {
     Cost(cost::Options),
     Attach(attach::Options),
+    Tui(tui::Options),
     Workloads(workloads::Options),
 }
 
@@ -28,6 +30,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     match &options.what {
         What::Cost(options) => cost::run(options),
         What::Attach(options) => attach::run(options),
+        What::Tui(options) => tui::run(options),
         What::Workloads(options) => workloads::run(options),
     }
 }

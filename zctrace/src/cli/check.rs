@@ -220,6 +220,7 @@ fn measured(
         own_cost: false,
         audit: None,
         stack_bytes: 0,
+        sizes: false,
         forget_ended: false,
         duration: measure.duration,
         interval: None,

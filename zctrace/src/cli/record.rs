@@ -105,6 +105,7 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
         own_cost: false,
         audit: None,
         stack_bytes,
+        sizes: false,
         forget_ended: false,
         duration: args.duration,
         interval: Some(args.interval),

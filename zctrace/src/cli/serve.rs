@@ -93,6 +93,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
         own_cost: false,
         audit: None,
         stack_bytes: 0,
+        sizes: false,
         forget_ended: true,
         duration: None,
         interval: Some(args.interval),

@@ -172,6 +172,7 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
         own_cost: args.measure.own_cost,
         audit,
         stack_bytes: 0,
+        sizes: false,
         forget_ended: false,
         duration: args.measure.duration,
         interval: args.measure.interval,

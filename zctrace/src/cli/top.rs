@@ -13,10 +13,10 @@ use zctrace_common::By;
 use super::{duration, failure::Failure, size, stat, stat::Dimension, target_args::TargetArgs};
 use crate::{
     config,
-    output::{sink::Sink, table},
+    output::{json, sink::Sink, table},
     recording::Recording,
     run::{self, Plan},
-    tui::{self, Input, keys::Keymap, theme},
+    tui::{self, Input, keys::Keymap, synthetic, theme},
 };
 
 /// Time between two moments.
@@ -74,6 +74,11 @@ pub(crate) struct TopArgs {
     #[arg(long)]
     ascii: bool,
 
+    /// Made-up processes and rows, to measure the dashboard itself; timings go to standard error
+    #[arg(long, value_names = ["PROCESSES", "ROWS"], num_args = 2, hide = true,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    synthetic: Vec<u32>,
+
     /// Another settings file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -115,6 +120,20 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
         let end = tui::run(Input::Replay(Box::new(recording)), theme, keymap)?;
         return Ok(end.signal.map_or(0, stat::code_of_signal));
     }
+    if let [processes, rows] = args.synthetic[..] {
+        let size = synthetic::Size {
+            processes,
+            rows,
+            refresh: args.refresh.unwrap_or(REFRESH),
+        };
+        let end = tui::run(Input::Synthetic(size), theme, keymap)?;
+        if let Some(timings) = end.timings {
+            let mut sink = Sink::stderr();
+            sink.write(|out| json::document(&timings, out))?;
+            sink.finish()?;
+        }
+        return Ok(0);
+    }
     let is_command = args.target.is_command();
     let plan = Plan {
         // Without a terminal nobody sees them.
@@ -123,6 +142,7 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
         } else {
             args.stack_every
         },
+        sizes: is_terminal,
         forget_ended: false,
         subject: args.target.subject()?,
         follow: !args.target.no_follow,

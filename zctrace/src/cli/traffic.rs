@@ -2,7 +2,7 @@
 //! demonstration.
 
 use std::{
-    io::{Write as _, stdout},
+    io::{Write as _, stdin, stdout},
     process::ExitCode,
 };
 
@@ -46,6 +46,14 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = Sizes::default().ops, value_parser = clap::value_parser!(u64).range(1..))]
     ops: u64,
 
+    /// Wait for a line on standard input, then print an outcome a line.
+    #[arg(long, hide = true)]
+    lines: bool,
+
+    /// How often to do it, with --lines.
+    #[arg(long, value_name = "N", default_value_t = 1, hide = true)]
+    rounds: u64,
+
     /// Be the second program of `awkward-exec`.
     #[arg(long, value_name = "DESCRIPTOR", hide = true)]
     resume: Option<i32>,
@@ -62,11 +70,17 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let chosen = chosen(args)?;
     runner::catch_interrupts()?;
+    if args.lines {
+        stdin().read_line(&mut String::new())?;
+    }
     let arena = Arena::new(Sizes {
         bytes: args.bytes,
         ops: args.ops,
         ..Sizes::default()
     })?;
+    if args.lines {
+        return lines(args, &chosen, &arena);
+    }
     let mut outcomes = Vec::new();
     for traffic in chosen {
         if runner::is_interrupted() {
@@ -89,6 +103,23 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Round after round, for the dashboard. The first that goes wrong is the last.
+fn lines(args: &Args, chosen: &[&'static Traffic], arena: &Arena) -> Result<ExitCode> {
+    for traffic in (0..args.rounds).flat_map(|_| chosen) {
+        if runner::is_interrupted() {
+            return Ok(ExitCode::FAILURE);
+        }
+        let outcome = runner::run(traffic, arena);
+        let mut out = stdout().lock();
+        writeln!(out, "{}", serde_json::to_string(&outcome)?)?;
+        out.flush()?;
+        if outcome.status != Status::Ok {
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn chosen(args: &Args) -> Result<Vec<&'static Traffic>> {

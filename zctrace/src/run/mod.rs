@@ -80,6 +80,8 @@ pub struct Plan {
     pub audit: Option<Vec<String>>,
     /// A stack is sampled whenever this many bytes were copied; 0: never.
     pub stack_bytes: u64,
+    /// Operations are counted by their size too.
+    pub sizes: bool,
     /// Leave out of the whole what has ended before: for traces that last, of which only the
     /// intervals matter.
     pub forget_ended: bool,
@@ -170,6 +172,7 @@ impl From<Reading> for Counted {
             stacks,
             // For the dashboard, which reads the session itself.
             requests: _,
+            sizes: _,
         } = reading;
         Self {
             processes,
@@ -310,6 +313,7 @@ fn config(plan: &Plan, resolved: &Resolved) -> Config {
         own_cost: plan.own_cost,
         audit: plan.audit.clone(),
         stack_bytes: plan.stack_bytes,
+        sizes: plan.sizes,
         forget_ended: plan.forget_ended,
         ..Config::default()
     }
@@ -646,6 +650,7 @@ mod tests {
             own_cost: false,
             audit: None,
             stack_bytes: 0,
+            sizes: false,
             forget_ended: false,
             duration: None,
             interval: None,

@@ -2,7 +2,7 @@
 
 use std::{mem, os::fd::AsRawFd as _};
 
-use aya::programs::ProgramInfo;
+use aya::programs::ProgramFd;
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info};
 
 /// Counters of a program, since it was loaded.
@@ -17,11 +17,10 @@ pub(super) struct ProgramCounters {
 }
 
 /// The counters of a program; `None` when the kernel does not tell.
-pub(super) fn counters(info: &ProgramInfo) -> Option<ProgramCounters> {
-    let fd = info.fd().ok()?;
+pub(super) fn counters(fd: &ProgramFd) -> Option<ProgramCounters> {
     // SAFETY: both are plain C structs for which all zeros are a value.
     let (mut answer, mut attr): (bpf_prog_info, bpf_attr) = unsafe { mem::zeroed() };
-    attr.info.bpf_fd = std::os::fd::AsFd::as_fd(&fd).as_raw_fd().cast_unsigned();
+    attr.info.bpf_fd = std::os::fd::AsFd::as_fd(fd).as_raw_fd().cast_unsigned();
     attr.info.info = (&raw mut answer) as u64;
     attr.info.info_len = size_of::<bpf_prog_info>() as u32;
     // SAFETY: `attr` says where the answer goes and how much room there is.

@@ -2,6 +2,7 @@
 
 mod attach;
 mod audit;
+mod batch;
 mod claims;
 mod error;
 mod evidence;
@@ -28,6 +29,7 @@ use zctrace_common::{
 pub use attach::{Attempt, Outcome, Refusal};
 pub use error::Error;
 pub use requests::Requests;
+pub use rows::RowSizes;
 pub use survey::survey;
 
 use missed::ProgramCounters;
@@ -70,6 +72,8 @@ pub struct Config {
     pub audit: Option<Vec<String>>,
     /// A stack is sampled whenever this many bytes were copied; 0: never.
     pub stack_bytes: u64,
+    /// Operations are counted by their size too.
+    pub sizes: bool,
     /// Processes that have ended are in one reading only, so that a session can last.
     pub forget_ended: bool,
     /// Bound on the number of rows at a time, and of processes.
@@ -90,6 +94,7 @@ impl Default for Config {
             own_cost: false,
             audit: None,
             stack_bytes: 0,
+            sizes: false,
             forget_ended: false,
             max_rows: 4096,
         }
@@ -105,6 +110,8 @@ pub struct Reading {
     pub processes: Vec<Process>,
     /// Requests to io_uring and Linux AIO, by process and operation.
     pub requests: Vec<Requests>,
+    /// How large operations are, by row; empty unless that is asked for.
+    pub sizes: Vec<RowSizes>,
     /// Work of kernel threads.
     pub unattributed: Vec<Unattributed>,
     /// What was lost.
@@ -192,6 +199,7 @@ impl Session {
             .map_max_entries("ROW_SLOTS", rows)
             .map_max_entries("ROWS", rows)
             .map_max_entries("FREE_ROWS", rows)
+            .map_max_entries("SIZES", if config.sizes { rows } else { 1 })
             .map_max_entries("DEVICES", rows)
             .map_max_entries("PENDING", rows)
             .map_max_entries("LABELS", rows)
@@ -237,7 +245,7 @@ impl Session {
             sampler: samples.then(stacks::Sampler::new),
             coverage: attach::coverage(&attempts),
             backend: attach::backend(&attempts),
-            collector: rows::Collector::new(config.by, is_sampled(&attempts), config.forget_ended),
+            collector: rows::Collector::new(config, is_sampled(&attempts)),
             ebpf,
             btf,
             twins,
@@ -306,7 +314,7 @@ impl Session {
     pub fn activity(&self) -> Vec<Activity> {
         let counters = |program: &str| {
             let program = self.ebpf.program(program)?;
-            missed::counters(&program.info().ok()?)
+            missed::counters(program.fd().ok()?)
         };
         let timed = self.statistics.is_some();
         let activity = |attempt: &Attempt| {
@@ -373,8 +381,9 @@ impl Session {
         let mut counters: std::collections::HashMap<&str, ProgramCounters> =
             std::collections::HashMap::new();
         for (name, program) in self.ebpf.programs() {
-            let Ok(info) = program.info() else { continue };
-            let Some(program) = missed::counters(&info) else {
+            // One that was not loaded has none.
+            let Ok(fd) = program.fd() else { continue };
+            let Some(program) = missed::counters(fd) else {
                 continue;
             };
             counters.insert(name, program);
@@ -417,7 +426,7 @@ fn find_silent(ebpf: &mut Ebpf, attempts: &mut [Attempt]) {
         };
         let runs = ebpf
             .program(way.program)
-            .and_then(|program| missed::counters(&program.info().ok()?))
+            .and_then(|program| missed::counters(program.fd().ok()?))
             .map(|counters| counters.runs);
         if runs == Some(0) {
             attach::detach(ebpf, &way);
@@ -502,7 +511,7 @@ fn settings(config: &Config, types: &Types, twins: bool) -> Settings {
         ),
         cgroup_level: config.cgroup.map_or(0, |cgroup| cgroup.level),
         twins: twins.into(),
-        pad: 0,
+        sizes: config.sizes.into(),
         comm,
     }
 }

@@ -6,10 +6,10 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, Queue},
 };
-use zctrace_common::{By, Counters, DEVICE_LEN, Evidence, Label, Op, Proc, RowKey, Task};
+use zctrace_common::{By, Counters, DEVICE_LEN, Evidence, Label, Op, Proc, RowKey, Sizes, Task};
 
 use super::{
-    Error, Reading, Requests, claims, map,
+    Config, Error, Reading, Requests, batch, claims, map,
     names::{Names, text},
     requests, sample,
 };
@@ -25,20 +25,24 @@ pub(super) struct Collector {
     names: Names,
     /// Processes that have ended are in one reading only.
     forget: bool,
+    sized: bool,
     ended: Vec<Process>,
+    ended_sizes: Vec<RowSizes>,
     ended_requests: Vec<Requests>,
     ended_kernel: BTreeMap<String, Totals>,
     ended_runs: u64,
 }
 
 impl Collector {
-    pub(super) fn new(by: By, sampled: bool, forget: bool) -> Self {
+    pub(super) fn new(config: &Config, sampled: bool) -> Self {
         Self {
-            by,
+            by: config.by,
             sampled,
-            forget,
+            forget: config.forget_ended,
+            sized: config.sizes,
             names: Names::new(),
             ended: Vec::new(),
+            ended_sizes: Vec::new(),
             ended_requests: Vec::new(),
             ended_kernel: BTreeMap::new(),
             ended_runs: 0,
@@ -60,6 +64,11 @@ impl Collector {
         };
         let rows = rows(ebpf)?;
         let devices = devices(ebpf, &rows)?;
+        let sizes: Vec<Sizes> = if self.sized {
+            batch::values(map(ebpf, "SIZES"))?
+        } else {
+            Vec::new()
+        };
 
         let mut by_process: BTreeMap<u32, Vec<&(RowKey, u32, Counters)>> = BTreeMap::new();
         for row in &rows {
@@ -92,6 +101,7 @@ impl Collector {
                 continue;
             }
             let mut document = self.process(process, rows, &labels, &devices);
+            let mut row_sizes = self.sizes(&document, rows, &labels, &sizes);
             document.pending = pending.get(slot).copied().unwrap_or(0);
             document.copy_cpu_seconds = self
                 .sampled
@@ -110,15 +120,22 @@ impl Collector {
                 self.ended_runs += process.runs;
                 self.ended.push(document);
                 self.ended_requests.append(&mut theirs);
+                self.ended_sizes.append(&mut row_sizes);
                 ended_slots.push(*slot);
             } else {
                 reading.overhead.bpf_runs += process.runs;
                 reading.processes.push(document);
                 reading.requests.append(&mut theirs);
+                reading.sizes.append(&mut row_sizes);
             }
         }
         reading.requests.extend(self.ended_requests.iter().cloned());
-        recycle(ebpf, &rows, &ended_slots)?;
+        if self.forget {
+            reading.sizes.append(&mut self.ended_sizes);
+        } else {
+            reading.sizes.extend(self.ended_sizes.iter().cloned());
+        }
+        recycle(ebpf, &rows, &ended_slots, self.sized)?;
 
         if self.forget {
             reading.processes.append(&mut self.ended);
@@ -155,6 +172,31 @@ impl Collector {
             self.names.add_filesystem(object, &name);
         }
         Ok(())
+    }
+
+    /// How large the operations of a process are. Rows of one name can come twice.
+    fn sizes(
+        &mut self,
+        process: &Process,
+        rows: &[&(RowKey, u32, Counters)],
+        labels: &StdHashMap<u64, Label>,
+        sizes: &[Sizes],
+    ) -> Vec<RowSizes> {
+        let sized = rows.iter().filter_map(|(key, slot, _)| {
+            let sizes = *sizes.get(*slot as usize)?;
+            let (op, evidence) = (Op::from_raw(key.op)?, Evidence::from_raw(key.evidence)?);
+            let label = labels.get(&key.dimension);
+            (sizes != Sizes::ZERO).then(|| RowSizes {
+                pid: process.pid,
+                start_time: process.start_time,
+                op: op.name(),
+                object: self.names.objects(key.source, key.sink),
+                evidence: evidence.name(),
+                by: self.names.dimension(self.by, key.dimension, label),
+                sizes,
+            })
+        });
+        sized.collect()
     }
 
     fn process(
@@ -200,6 +242,25 @@ impl Collector {
     }
 }
 
+/// How large the operations of one row are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowSizes {
+    /// The process.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot.
+    pub start_time: u64,
+    /// The row's names, as in its [`Path`].
+    pub op: &'static str,
+    /// What it worked on.
+    pub object: String,
+    /// `measured` or `inferred`.
+    pub evidence: &'static str,
+    /// The value of the `--by` dimension.
+    pub by: Option<String>,
+    /// Operations by the bytes they moved.
+    pub sizes: Sizes,
+}
+
 /// Two keys can have one name: two minor numbers of a driver, say.
 fn merge_equal(paths: &mut Vec<Path>) {
     let mut merged: Vec<Path> = Vec::with_capacity(paths.len());
@@ -217,15 +278,9 @@ fn merge_equal(paths: &mut Vec<Path>) {
 }
 
 fn processes(ebpf: &mut Ebpf) -> Result<BTreeMap<u32, Proc>, Error> {
-    let procs: Array<_, Proc> = Array::try_from(map(ebpf, "PROCS"))?;
-    let mut found = BTreeMap::new();
-    for slot in 0..procs.len() {
-        let process = procs.get(&slot, 0)?;
-        if process.tgid != 0 {
-            found.insert(slot, process);
-        }
-    }
-    Ok(found)
+    let procs: Vec<Proc> = batch::values(map(ebpf, "PROCS"))?;
+    let used = (0..).zip(procs).filter(|(_, process)| process.tgid != 0);
+    Ok(used.collect())
 }
 
 fn rows(ebpf: &mut Ebpf) -> Result<Vec<(RowKey, u32, Counters)>, Error> {
@@ -306,11 +361,8 @@ fn devices(
 
 /// Runs of the threads that are alive.
 fn live_runs(ebpf: &mut Ebpf) -> Result<u64, Error> {
-    let table: Array<_, Task> = Array::try_from(map(ebpf, "TASK_TABLE"))?;
-    let mut runs = 0;
-    for slot in 0..table.len() {
-        runs += table.get(&slot, 0)?.runs;
-    }
+    let table: Vec<Task> = batch::values(map(ebpf, "TASK_TABLE"))?;
+    let mut runs: u64 = table.iter().map(|task| task.runs).sum();
     let tasks: HashMap<&mut MapData, u32, Task> = HashMap::try_from(map(ebpf, "TASKS"))?;
     runs += tasks
         .iter()
@@ -321,7 +373,12 @@ fn live_runs(ebpf: &mut Ebpf) -> Result<u64, Error> {
 }
 
 /// Returns the slots of processes that have ended.
-fn recycle(ebpf: &mut Ebpf, rows: &[(RowKey, u32, Counters)], ended: &[u32]) -> Result<(), Error> {
+fn recycle(
+    ebpf: &mut Ebpf,
+    rows: &[(RowKey, u32, Counters)],
+    ended: &[u32],
+    sized: bool,
+) -> Result<(), Error> {
     if ended.is_empty() {
         return Ok(());
     }
@@ -343,6 +400,12 @@ fn recycle(ebpf: &mut Ebpf, rows: &[(RowKey, u32, Counters)], ended: &[u32]) -> 
     let mut devices: Array<_, [u8; DEVICE_LEN]> = Array::try_from(map(ebpf, "DEVICES"))?;
     for (_, slot, _) in gone() {
         devices.set(*slot, [0; DEVICE_LEN], 0)?;
+    }
+    if sized {
+        let mut sizes: Array<_, Sizes> = Array::try_from(map(ebpf, "SIZES"))?;
+        for (_, slot, _) in gone() {
+            sizes.set(*slot, Sizes::ZERO, 0)?;
+        }
     }
     let mut free: Queue<_, u32> = Queue::try_from(map(ebpf, "FREE_ROWS"))?;
     for (_, slot, _) in gone() {

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use zctrace_common::Sizes;
+
 use super::{
     moment::{
         About, AsyncRow, HISTORY, KernelRow, Moment, Names, PathRow, ProcessId, ProcessRow, SPARK,
@@ -31,6 +33,7 @@ struct Base {
     processes: HashMap<ProcessId, BaseProcess>,
     kernel_threads: HashMap<Sym, Totals>,
     requests: HashMap<(ProcessId, Sym), Ways>,
+    sizes: HashMap<(ProcessId, PathKey), Sizes>,
     stacks: Stacks,
 }
 
@@ -150,7 +153,8 @@ impl Builder {
         }
         samples.push_back(sample);
         let overhead_before = last.as_ref().map(|last| last.overhead).unwrap_or_default();
-        let merged = merge(&rows.paths);
+        let mut sizes = self.sizes(&mut rows, &sides);
+        let merged = merge(&rows.paths, &mut sizes);
         let moment = Arc::new(Moment {
             about: about(whole, last.as_deref()),
             at,
@@ -162,6 +166,7 @@ impl Builder {
             paths: rows.paths,
             merged,
             requests,
+            sizes,
             verdicts: rows.verdicts,
             stacks: self.stacks(whole, last.as_deref()),
             kernel_threads: self.kernel_threads(whole),
@@ -217,6 +222,14 @@ impl Builder {
                 base.task_work += ways.task_work;
             }
         }
+        for process in &last.processes {
+            for path in last.paths_of(process) {
+                if let Some(sizes) = last.sizes(path) {
+                    let base = self.base.sizes.entry((process.id, path.key())).or_default();
+                    add_sizes(base, sizes);
+                }
+            }
+        }
         self.base.stacks.add(&last.stacks.stacks);
         let moment = Arc::new(Moment {
             base_at: last.at,
@@ -225,6 +238,7 @@ impl Builder {
             paths: Vec::new(),
             merged: Vec::new(),
             requests: Vec::new(),
+            sizes: Vec::new(),
             verdicts: Vec::new(),
             stacks: Arc::default(),
             kernel_threads: Vec::new(),
@@ -232,6 +246,48 @@ impl Builder {
         });
         self.last = Some(moment.clone());
         Some(moment)
+    }
+
+    /// How large operations are since the base; the rows are told where theirs are.
+    fn sizes(&mut self, rows: &mut Rows<'_>, sides: &Sides) -> Vec<Sizes> {
+        let mut sizes: Vec<Sizes> = Vec::new();
+        let Some(all) = sides.sizes.here() else {
+            return sizes;
+        };
+        let mut places: HashMap<(ProcessId, PathKey), usize> = HashMap::new();
+        for row in all.iter() {
+            let id = ProcessId {
+                pid: row.pid,
+                start_time: row.start_time,
+            };
+            let key = (
+                self.interner.sym(row.op),
+                self.interner.sym(&row.object),
+                self.interner.sym(row.by.as_deref().unwrap_or_default()),
+                row.evidence == "inferred",
+            );
+            let place = *places.entry((id, key)).or_insert_with(|| {
+                sizes.push(Sizes::ZERO);
+                sizes.len() - 1
+            });
+            add_sizes(&mut sizes[place], &row.sizes);
+        }
+        for (key, place) in &places {
+            if let Some(base) = self.base.sizes.get(key) {
+                let counts = sizes[*place].counts.iter_mut().zip(base.counts);
+                counts.for_each(|(count, base)| *count = count.saturating_sub(base));
+            }
+        }
+        for process in &rows.processes {
+            let (first, length) = (process.paths.0 as usize, process.paths.1 as usize);
+            let paths = rows.paths.get_mut(first..first + length);
+            for path in paths.unwrap_or_default() {
+                if let Some(place) = places.get(&(process.id, path.key())) {
+                    path.sizes = index(place + 1);
+                }
+            }
+        }
+        sizes
     }
 
     /// The stacks since the base; the same ones as before where nothing was added.
@@ -453,6 +509,7 @@ impl<'a> Rows<'a> {
                 asked: interner.sym(&asked(process, path)),
                 inferred: path.evidence == "inferred",
                 verdict: 0,
+                sizes: 0,
                 totals: path.totals,
                 step: Step::default(),
             };
@@ -550,8 +607,14 @@ fn saturating(rate: f64) -> u32 {
     rate.ceil() as u32
 }
 
+fn add_sizes(sum: &mut Sizes, more: &Sizes) {
+    for (sum, more) in sum.counts.iter_mut().zip(more.counts) {
+        *sum = sum.saturating_add(more);
+    }
+}
+
 /// The rows of all processes by what they are.
-fn merge(paths: &[PathRow]) -> Vec<PathRow> {
+fn merge(paths: &[PathRow], sizes: &mut Vec<Sizes>) -> Vec<PathRow> {
     let mut places: HashMap<PathKey, usize> = HashMap::new();
     let mut merged: Vec<PathRow> = Vec::new();
     for path in paths {
@@ -559,6 +622,7 @@ fn merge(paths: &[PathRow]) -> Vec<PathRow> {
             merged.push(PathRow {
                 process: u32::MAX,
                 verdict: 0,
+                sizes: 0,
                 totals: Totals::default(),
                 step: Step::default(),
                 ..*path
@@ -566,6 +630,16 @@ fn merge(paths: &[PathRow]) -> Vec<PathRow> {
             merged.len() - 1
         });
         let row = &mut merged[place];
+        if let Some(own) = (path.sizes as usize)
+            .checked_sub(1)
+            .map(|place| sizes[place])
+        {
+            if row.sizes == 0 {
+                sizes.push(Sizes::ZERO);
+                row.sizes = index(sizes.len());
+            }
+            add_sizes(&mut sizes[row.sizes as usize - 1], &own);
+        }
         row.totals.add(&path.totals);
         row.step.add(&path.step);
     }

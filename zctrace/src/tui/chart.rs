@@ -297,7 +297,8 @@ pub(super) fn spark(values: &[u32], theme: &Theme, area: Rect, buffer: &mut Buff
     }
     let shown = values.iter().rev().take(area.width.into()).rev();
     for (x, value) in (area.x..area.right()).zip(shown) {
-        let level = u64::from(*value) * 8 / u64::from(most);
+        // Not the whole height, or the lines of neighbouring rows would be one block.
+        let level = u64::from(*value) * 7 / u64::from(most);
         let level = if *value > 0 { level.max(1) } else { 0 };
         let level = usize::try_from(level).unwrap_or(8);
         let text = if theme.ascii {

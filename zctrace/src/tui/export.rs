@@ -160,14 +160,23 @@ fn stretch(cells: &[&Cell], x: usize, y: u16, svg: &mut String) {
             "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"17\" fill=\"{bg}\"/>"
         );
     }
-    let text: String = cells.iter().map(|cell| cell.symbol()).collect();
-    if text.trim().is_empty() {
-        return;
+    // Blocks are drawn: fonts leave gaps between them.
+    for (place, cell) in cells.iter().enumerate() {
+        if let Some((left, top, width, height)) = block(cell.symbol()) {
+            let (x, y) = (
+                f64::from(u32::try_from(x + place * 8).unwrap_or(0)),
+                f64::from(y),
+            );
+            let _ = writeln!(
+                svg,
+                "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{fg}\"/>",
+                x + left * 8.0,
+                y + top * 17.0,
+                width * 8.0,
+                height * 17.0
+            );
+        }
     }
-    let text = text
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;");
     let weight = if look.modifier.contains(Modifier::BOLD) {
         " font-weight=\"bold\""
     } else {
@@ -178,11 +187,50 @@ fn stretch(cells: &[&Cell], x: usize, y: u16, svg: &mut String) {
     } else {
         ""
     };
-    let _ = writeln!(
-        svg,
-        "<text x=\"{x}\" y=\"{}\" textLength=\"{width}\" fill=\"{fg}\"{weight}{dim}>{text}</text>",
-        y + 13
-    );
+    // A word for each element: its place is that of its first cell, whatever the font.
+    let is_word = |cell: &&Cell| !cell.symbol().trim().is_empty() && block(cell.symbol()).is_none();
+    let mut start = 0;
+    while start < cells.len() {
+        let length = cells[start..]
+            .iter()
+            .take_while(|cell| is_word(cell))
+            .count();
+        if length == 0 {
+            start += 1;
+            continue;
+        }
+        let word: String = cells[start..start + length]
+            .iter()
+            .map(|cell| cell.symbol())
+            .collect();
+        let word = word
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;");
+        let _ = writeln!(
+            svg,
+            "<text x=\"{}\" y=\"{}\" textLength=\"{}\" fill=\"{fg}\"{weight}{dim}>{word}</text>",
+            x + start * 8,
+            y + 13,
+            length * 8
+        );
+        start += length;
+    }
+}
+
+/// Where a block character is filled, in parts of its cell: left, top, width, height.
+fn block(symbol: &str) -> Option<(f64, f64, f64, f64)> {
+    const LOWER: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+    const PARTS: [f64; 8] = [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0];
+    match symbol {
+        "▀" => Some((0.0, 0.0, 1.0, 0.5)),
+        "▌" => Some((0.0, 0.0, 0.5, 1.0)),
+        "▏" => Some((0.0, 0.0, 0.125, 1.0)),
+        _ => {
+            let index = LOWER.iter().position(|block| *block == symbol)?;
+            Some((0.0, 1.0 - PARTS[index], 1.0, PARTS[index]))
+        }
+    }
 }
 
 fn hex(colour: Color, default: &str) -> String {

@@ -36,6 +36,7 @@ pub enum Action {
     Export,
     Start,
     Stop,
+    Parameters,
     Flames,
     Unfold,
     StepBack,
@@ -271,6 +272,16 @@ pub const TABLE: &[Binding] = &[
             &["x"],
             "stop",
             "stop the running workload",
+        ),
+    ),
+    only(
+        Where::View(7),
+        binding(
+            Action::Parameters,
+            "parameters",
+            &["p"],
+            "parameters",
+            "set how many bytes a workload moves in a round, and how many rounds it does",
         ),
     ),
     only(

@@ -2,6 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    process::ChildStdin,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
@@ -17,13 +18,17 @@ use super::{
     builder::Builder,
     moment::Moment,
     sides::{Part, ProbeRow, ProbeState, Sides},
+    workload,
 };
 use crate::{
     ledger::{Coverage, ExitStatus},
     run::{self, Meter, Plan, Subject},
     target::{Spec, View},
-    tracer::{self, Outcome, Reading, Requests, Session},
+    tracer::{self, Outcome, Reading, Requests, RowSizes, Session},
 };
+
+/// Processes that are to be traced as well, each with where it is told to begin.
+type Adopted = Arc<Mutex<Vec<(u32, ChildStdin)>>>;
 
 /// Observations, one at a time.
 pub(super) struct Live {
@@ -31,6 +36,7 @@ pub(super) struct Live {
     number: u64,
     builder: Arc<Mutex<Builder>>,
     sender: mpsc::Sender<Incoming>,
+    adopted: Adopted,
     thread: Option<(JoinHandle<Option<ExitStatus>>, i32)>,
 }
 
@@ -47,6 +53,7 @@ impl Live {
             number: 0,
             builder: Arc::default(),
             sender,
+            adopted: Arc::default(),
             thread: None,
         };
         live.start(plan);
@@ -57,11 +64,12 @@ impl Live {
         self.number += 1;
         self.builder = Arc::default();
         let (number, builder, sender) = (self.number, self.builder.clone(), self.sender.clone());
+        let adopted = self.adopted.clone();
         let (tids, tid) = mpsc::channel();
         let thread = thread::spawn(move || {
             let _ = tids.send(gettid().as_raw());
             let result = catch_unwind(AssertUnwindSafe(|| {
-                observe(plan, number, &builder, &sender)
+                observe(plan, number, &builder, adopted, &sender)
             }));
             let result = result.unwrap_or(Err(Error::Panicked));
             let status = result
@@ -77,6 +85,17 @@ impl Live {
     /// Whether a message is of the observation that goes on.
     pub(super) const fn is_current(&self, number: u64) -> bool {
         self.number == number
+    }
+
+    /// Traces a process as well, from the next reading on; it then begins.
+    pub(super) fn adopt(&self, pid: u32, stdin: ChildStdin) {
+        let mut adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);
+        adopted.push((pid, stdin));
+    }
+
+    /// Whether children of what is traced are traced.
+    pub(super) const fn follows(&self) -> bool {
+        self.template.follow
     }
 
     /// Counts from zero.
@@ -125,6 +144,7 @@ impl Live {
 fn copy(plan: &Plan) -> Plan {
     Plan {
         stack_bytes: plan.stack_bytes,
+        sizes: plan.sizes,
         forget_ended: false,
         subject: Subject::Target(Spec::System),
         follow: plan.follow,
@@ -144,6 +164,7 @@ fn observe(
     plan: Plan,
     number: u64,
     builder: &Mutex<Builder>,
+    adopted: Adopted,
     sender: &mpsc::Sender<Incoming>,
 ) -> Result<run::Outcome, Error> {
     let beside: Arc<Mutex<Beside>> = Arc::default();
@@ -159,6 +180,7 @@ fn observe(
             Ok(Tap {
                 session: run::attach(config)?,
                 view: View::detect().ok(),
+                adopted,
                 beside: tap,
             })
         },
@@ -173,6 +195,7 @@ fn observe(
             let sides = Sides {
                 probes: Part::Here(beside.probes),
                 requests: Part::Here(beside.requests),
+                sizes: Part::Here(beside.sizes),
                 stacks: stacks.clone(),
                 own_cpu: Some(spent),
             };
@@ -202,12 +225,14 @@ fn own_cpu() -> Duration {
 struct Beside {
     probes: Arc<Vec<ProbeRow>>,
     requests: Arc<Vec<Requests>>,
+    sizes: Arc<Vec<RowSizes>>,
 }
 
 /// A session whose probes are looked at with every reading.
 struct Tap {
     session: Session,
     view: Option<View>,
+    adopted: Adopted,
     beside: Arc<Mutex<Beside>>,
 }
 
@@ -226,10 +251,21 @@ impl Meter for Tap {
 
     fn read(&mut self) -> Result<Reading, tracer::Error> {
         let mut reading = self.session.read()?;
+        let adopted =
+            std::mem::take(&mut *self.adopted.lock().unwrap_or_else(PoisonError::into_inner));
+        for (pid, stdin) in adopted {
+            let tid = self.view.as_ref().and_then(|view| view.from_user(pid).ok());
+            self.session.add_task(tid.unwrap_or(pid))?;
+            workload::go(stdin);
+        }
         let mut requests = std::mem::take(&mut reading.requests);
+        let mut sizes = std::mem::take(&mut reading.sizes);
         if let Some(view) = &self.view {
             for requests in &mut requests {
                 requests.pid = view.to_user(requests.pid);
+            }
+            for sizes in &mut sizes {
+                sizes.pid = view.to_user(sizes.pid);
             }
         }
         let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
@@ -273,6 +309,7 @@ impl Meter for Tap {
         *beside = Beside {
             probes: Arc::new(rows),
             requests: Arc::new(requests),
+            sizes: Arc::new(sizes),
         };
         Ok(reading)
     }

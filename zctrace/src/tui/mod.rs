@@ -17,6 +17,7 @@ pub mod rows;
 pub mod screen;
 pub mod sides;
 pub mod state;
+pub mod synthetic;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -24,16 +25,17 @@ pub mod theme;
 pub mod tree;
 pub mod verdicts;
 pub mod views;
-mod workload;
+pub mod workload;
 
 use std::{
     fs::OpenOptions,
     io::{self, Write as _},
     sync::{Arc, mpsc},
     thread,
+    time::{Duration, Instant},
 };
 
-use crossterm::event::{self, Event, KeyEventKind};
+use crossterm::event::{self, Event, KeyEvent, KeyEventKind};
 use jiff::Zoned;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
@@ -48,9 +50,10 @@ use self::{
     moment::Moment,
     replay::Replay,
     state::{Effect, Message, State, update},
+    synthetic::Synthetic,
     terminal::Screen,
     theme::Theme,
-    workload::Runner,
+    workload::{Parameters, Run, Runner},
 };
 use crate::{
     ledger::ExitStatus,
@@ -88,9 +91,22 @@ fn terminal(what: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::Terminal { what, source }
 }
 
+/// How long the dashboard took, in microseconds.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Timings {
+    /// To draw, frame by frame.
+    pub frames: Vec<u64>,
+    /// From a key to the frame that shows what it did.
+    pub keys: Vec<u64>,
+    /// Resident memory, in KiB, when there was only what is to be shown.
+    pub source_kib: u64,
+}
+
 /// How the dashboard ended.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct End {
+    /// How long everything took; of made-up numbers only.
+    pub timings: Option<Timings>,
     /// The signal that ended it.
     pub signal: Option<i32>,
     /// How the traced command ended.
@@ -100,6 +116,8 @@ pub struct End {
 /// What reaches the loop.
 enum Incoming {
     Message(Message),
+    /// A key, and when it came.
+    Key(KeyEvent, Instant),
     /// New numbers of the observation with this number.
     Moment(u64, Arc<Moment>),
     Signal(i32),
@@ -116,11 +134,14 @@ pub enum Input {
     Live(Plan),
     /// A recording.
     Replay(Box<Recording>),
+    /// Made up.
+    Synthetic(synthetic::Size),
 }
 
 enum Source {
     Live(Live),
     Replay(Replay),
+    Synthetic(Synthetic),
 }
 
 impl Source {
@@ -129,6 +150,7 @@ impl Source {
         match self {
             Self::Live(live) => live.is_current(number),
             Self::Replay(_) => number == Replay::NUMBER,
+            Self::Synthetic(_) => number == Synthetic::NUMBER,
         }
     }
 
@@ -140,6 +162,7 @@ impl Source {
                 replay.control(replay::Control::Rebase);
                 None
             }
+            Self::Synthetic(_) => None,
         }
     }
 
@@ -148,6 +171,10 @@ impl Source {
             Self::Live(live) => live.stop(),
             Self::Replay(replay) => {
                 replay.stop();
+                None
+            }
+            Self::Synthetic(synthetic) => {
+                synthetic.stop();
                 None
             }
         }
@@ -191,6 +218,7 @@ pub fn run(input: Input, theme: Theme, keymap: Keymap) -> Result<End, Error> {
             state.replay = Some(replay::Status::default());
             Source::Replay(Replay::new(*recording, sender))
         }
+        Input::Synthetic(size) => Source::Synthetic(Synthetic::new(size, sender)),
     };
     let end = turn(&mut state, &mut screen, &incoming, &mut source, &mut runner);
     runner.stop();
@@ -204,15 +232,17 @@ pub fn run(input: Input, theme: Theme, keymap: Keymap) -> Result<End, Error> {
 fn read_keys(to_loop: &mpsc::Sender<Incoming>) {
     loop {
         let message = match event::read() {
-            Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => Message::Key(key),
-            Ok(Event::Resize(width, height)) => Message::Resize(width, height),
+            Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => {
+                Incoming::Key(key, Instant::now())
+            }
+            Ok(Event::Resize(width, height)) => Incoming::Message(Message::Resize(width, height)),
             Ok(_) => continue,
             Err(error) => {
                 let _ = to_loop.send(Incoming::Gone(error));
                 return;
             }
         };
-        if to_loop.send(Incoming::Message(message)).is_err() {
+        if to_loop.send(message).is_err() {
             return;
         }
     }
@@ -226,7 +256,18 @@ fn turn(
     source: &mut Source,
     runner: &mut Runner,
 ) -> Result<End, Error> {
-    let mut end = End::default();
+    let mut end = End {
+        timings: match source {
+            Source::Synthetic(synthetic) => Some(Timings {
+                source_kib: synthetic.source_kib(),
+                ..Timings::default()
+            }),
+            Source::Live(_) | Source::Replay(_) => None,
+        },
+        ..End::default()
+    };
+    // When the keys came that the next frame answers.
+    let mut pressed: Vec<Instant> = Vec::new();
     loop {
         // A change of size can come without its event.
         if let Ok((width, height)) = screen.size()
@@ -234,7 +275,15 @@ fn turn(
         {
             update(state, Message::Resize(width, height));
         }
+        let start = Instant::now();
         screen.draw(state).map_err(terminal("draw"))?;
+        if let Some(timings) = &mut end.timings {
+            let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            timings.frames.push(micros(start.elapsed()));
+            let keys = pressed.iter().map(|pressed| micros(pressed.elapsed()));
+            timings.keys.extend(keys);
+        }
+        pressed.clear();
         let Ok(first) = incoming.recv() else {
             return Ok(end);
         };
@@ -242,6 +291,10 @@ fn turn(
         while let Some(message) = next {
             let message = match message {
                 Incoming::Message(message) => message,
+                Incoming::Key(key, at) => {
+                    pressed.push(at);
+                    Message::Key(key)
+                }
                 Incoming::Signal(signal) => {
                     end.signal = Some(signal);
                     return Ok(end);
@@ -293,7 +346,7 @@ fn turn(
                                 state.frozen = false;
                                 format!("tracing {text}")
                             }
-                            (Ok(_), Source::Replay(_)) => "a recording has one target".into(),
+                            (Ok(_), _) => "this has one target".into(),
                             (Err(error), _) => error,
                         };
                         update(state, Message::Notice(notice));
@@ -305,8 +358,15 @@ fn turn(
                         };
                         update(state, Message::Notice(text));
                     }
-                    Effect::Start(name) => {
-                        let text = runner.start(&name);
+                    Effect::Start(name, parameters) => {
+                        let text = match start_workload(&name, parameters, source, runner) {
+                            Ok(()) => {
+                                let text = format!("{name}: {}", parameters.shown());
+                                state.run = Some(Run::new(name, parameters));
+                                text
+                            }
+                            Err(error) => error,
+                        };
                         update(state, Message::Notice(text));
                     }
                     Effect::Replay(control) => {
@@ -327,6 +387,22 @@ fn turn(
             next = incoming.try_recv().ok();
         }
     }
+}
+
+/// Starts a workload as part of what is traced.
+fn start_workload(
+    name: &str,
+    parameters: Parameters,
+    source: &Source,
+    runner: &Runner,
+) -> Result<(), String> {
+    let Source::Live(live) = source else {
+        return Err("nothing is measured here: workloads run only in a live dashboard".into());
+    };
+    if !live.follows() {
+        return Err("its processes would not be traced: --no-follow".into());
+    }
+    runner.start(name, parameters, |pid, stdin| live.adopt(pid, stdin))
 }
 
 /// What the user typed as another target.

@@ -3,6 +3,8 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use zctrace_common::Sizes;
+
 use super::{sides::Sides, tree::Sampled, verdicts::RowVerdict};
 use crate::ledger::{Coverage, ExitStatus, Loss, Overhead, Target, Totals, ratio};
 
@@ -91,6 +93,8 @@ pub struct PathRow {
     pub asked: Sym,
     /// Concluded, not measured.
     pub inferred: bool,
+    /// How large its operations are: a place in [`Moment::sizes`], from 1; 0 where that is not known.
+    pub sizes: u32,
     /// Its verdict in [`Moment::verdicts`], from 1; 0 for a row that promises nothing.
     pub verdict: u32,
     /// Since the base.
@@ -248,6 +252,8 @@ pub struct Moment {
     pub merged: Vec<PathRow>,
     /// Requests, by process and operation.
     pub requests: Vec<AsyncRow>,
+    /// How large operations are.
+    pub sizes: Vec<Sizes>,
     /// Verdicts on the rows that promise to do without copies.
     pub verdicts: Vec<Arc<RowVerdict>>,
     /// Stacks since the base.
@@ -278,6 +284,12 @@ impl Moment {
     #[must_use]
     pub fn process(&self, id: ProcessId) -> Option<&ProcessRow> {
         self.processes.iter().find(|process| process.id == id)
+    }
+
+    /// How large the operations of a row are.
+    #[must_use]
+    pub fn sizes(&self, path: &PathRow) -> Option<&Sizes> {
+        self.sizes.get((path.sizes as usize).checked_sub(1)?)
     }
 
     /// The verdict on a row.

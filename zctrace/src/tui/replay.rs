@@ -440,6 +440,7 @@ fn sides(whole: &Snapshot) -> Sides {
     Sides {
         probes: Part::Here(Arc::new(attached.chain(refused).collect())),
         requests: Part::Missing("recordings do not hold how requests were issued"),
+        sizes: Part::Missing("recordings do not hold how large operations were"),
         stacks: if whole.stacks.bytes.is_empty() {
             Part::Missing("no stack was recorded until now")
         } else {

@@ -3,6 +3,8 @@
 
 use std::{borrow::Cow, cmp::Ordering, time::Duration};
 
+use zctrace_common::Sizes;
+
 use super::moment::SPARK;
 use crate::{
     ledger::Totals,
@@ -38,6 +40,8 @@ pub enum Value<'a> {
     Time(Duration),
     /// How bytes moved.
     Ways(&'a Totals),
+    /// How many operations there are of each size.
+    Sizes(&'a Sizes),
     /// The last steps.
     Spark(&'a [u32; SPARK]),
 }
@@ -53,7 +57,7 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn shown(&self) -> String {
         match self {
-            Self::None | Self::Spark(_) | Self::Ways(_) => String::new(),
+            Self::None | Self::Spark(_) | Self::Ways(_) | Self::Sizes(_) => String::new(),
             Self::Text(text) => printable(text),
             Self::Count(value) => count(*value),
             Self::Bytes(value) => bytes(*value),
@@ -85,6 +89,12 @@ impl<'a> Value<'a> {
                     .collect::<serde_json::Map<_, _>>()
                     .into()
             }
+            Self::Sizes(sizes) => (0..)
+                .zip(sizes.counts)
+                .filter(|(_, count)| *count != 0)
+                .map(|(place, count)| (Sizes::least(place).to_string(), count.into()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
             Self::Spark(values) => values.as_slice().into(),
         }
     }
@@ -100,7 +110,7 @@ impl<'a> Value<'a> {
             Self::Time(time) => Some(time.as_secs_f64()),
             Self::Ways(totals) => Some(totals.moved as f64),
             Self::Spark(values) => values.last().map(|last| f64::from(*last)),
-            Self::None | Self::Text(_) => None,
+            Self::None | Self::Text(_) | Self::Sizes(_) => None,
         }
     }
 

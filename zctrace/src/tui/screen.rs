@@ -22,6 +22,7 @@ use super::{
     theme::{LETTERS, Theme},
     verdicts::LIMIT,
     views::View,
+    workload::Run,
 };
 use crate::{
     ledger::{TargetKind, Totals, ratio},
@@ -54,6 +55,10 @@ fn regions(state: &State, area: Rect) -> Regions {
         View::Overview | View::Memory if body >= 24 => (body * 2 / 5).min(16),
         View::Overview | View::Memory if body >= 14 => 7,
         View::Overview | View::Memory => 3,
+        View::Workloads => state
+            .run
+            .as_ref()
+            .map_or(1, |run| (4 + run.rows.len().min(20) as u16).min(body / 2)),
         _ => 1,
     };
     let parts = [2, 1, banner, top.min(body.saturating_sub(3))].map(Constraint::Length);
@@ -108,6 +113,21 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         Some(moment) => {
             match state.view {
                 View::Overview | View::Memory => chart::panel(state, moment, regions.top, buffer),
+                View::Workloads => {
+                    let line = Rect {
+                        height: regions.top.height.min(1),
+                        ..regions.top
+                    };
+                    caption(state, moment, line, buffer);
+                    if let Some(run) = &state.run {
+                        let rest = Rect {
+                            y: regions.top.y + line.height,
+                            height: regions.top.height - line.height,
+                            ..regions.top
+                        };
+                        beside(run, &state.theme, rest, buffer);
+                    }
+                }
                 _ => caption(state, moment, regions.top, buffer),
             }
             if state.view == View::Stacks && state.flames && !state.order.is_empty() {
@@ -292,6 +312,59 @@ fn banner(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
+/// What a workload was to do beside what was measured.
+fn beside(run: &Run, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    let state = match &run.ended {
+        None => "running",
+        Some(how) => how,
+    };
+    let verdict = match &run.differences {
+        _ if run.settled == 0 => Span::styled("nothing to compare yet", theme.faint),
+        (0, _) => Span::styled("as expected", theme.good),
+        (count, Some(first)) => {
+            Span::styled(format!("{count} differ: {}", printable(first)), theme.alarm)
+        }
+        (count, None) => Span::styled(format!("{count} differ"), theme.alarm),
+    };
+    let mut lines = vec![
+        Line::from(vec![
+            Span::styled(format!(" {} ", run.name), theme.strong),
+            format!(
+                "{}, {} of {} rounds of {}: ",
+                printable(state),
+                run.settled,
+                run.parameters.rounds,
+                bytes(run.parameters.bytes)
+            )
+            .into(),
+            verdict,
+        ]),
+        Line::styled(
+            format!(
+                " {:<18} {:<24} {:>21} {:>21}",
+                "OPERATION", "OBJECT", "MOVED: EXPECTED/SEEN", "COPIED: EXPECTED/SEEN"
+            ),
+            theme.accent,
+        ),
+    ];
+    for ((op, object), beside) in &run.rows {
+        let pair = |expected: u64, measured: u64| {
+            format!("{:>10} {:>10}", bytes(expected), bytes(measured))
+        };
+        let (expected, measured) = (&beside.expected, &beside.measured);
+        lines.push(Line::from(format!(
+            " {:<18} {:<24} {} {}",
+            cut(op, 18),
+            cut(object, 24),
+            pair(expected.moved, measured.moved),
+            pair(expected.copies(), measured.copies()),
+        )));
+    }
+    for (y, line) in (area.y..area.bottom()).zip(lines) {
+        line.render(Rect::new(area.x, y, area.width, 1), buffer);
+    }
+}
+
 /// Where the replay is.
 fn replayed(state: &State, replay: &Status) -> String {
     let mark = if replay.paused {
@@ -338,6 +411,10 @@ fn caption(state: &State, moment: &Moment, area: Rect, buffer: &mut Buffer) {
     )];
     if state.view == View::Stacks {
         left.push(Span::styled(sampled(moment), theme.faint));
+    }
+    if state.view == View::Workloads {
+        let text = format!(" next run: {}", state.parameters.shown());
+        left.push(Span::styled(text, theme.faint));
     }
     if state.view == View::Claims {
         let text = format!("  judged as by zctrace check: at most {LIMIT} copies per byte");
@@ -489,6 +566,12 @@ fn aligned(text: &str, holds: Holds, style: Style, area: Rect, buffer: &mut Buff
 fn cell_of(value: &Value<'_>, column: &Column, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     match value {
         Value::Ways(totals) => bar(totals, theme, area, buffer),
+        Value::Sizes(sizes) => {
+            let counts = sizes
+                .counts
+                .map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+            chart::spark(&counts, theme, area, buffer);
+        }
         Value::Spark(values) => chart::spark(values.as_slice(), theme, area, buffer),
         _ => {
             let style = match value {
@@ -652,6 +735,13 @@ fn over(state: &State, overlay: &Overlay, area: Rect, buffer: &mut Buffer) {
                 None => Line::styled("90s | 1m30s | 50% | #12", theme.faint),
             };
             ("Go to", vec![typed(input.value()), help], None)
+        }
+        Overlay::Parameters(input, error) => {
+            let help = match error {
+                Some(error) => Line::styled(printable(error), theme.alarm),
+                None => Line::styled("bytes of a round, and how many rounds", theme.faint),
+            };
+            ("Parameters", vec![typed(input.value()), help], None)
         }
         Overlay::Sort(at) => ("Sort by", list(&|_| ""), Some(*at)),
         Overlay::Columns(at) => {

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use crate::tracer::Requests;
+use crate::tracer::{Requests, RowSizes};
 
 /// A part that may not be there, and why.
 #[derive(Clone, Debug)]
@@ -82,6 +82,8 @@ pub struct Sides {
     pub probes: Part<Arc<Vec<ProbeRow>>>,
     /// Requests to io_uring and Linux AIO, since the start.
     pub requests: Part<Arc<Vec<Requests>>>,
+    /// How large operations are, since the start.
+    pub sizes: Part<Arc<Vec<RowSizes>>>,
     /// A stack is sampled whenever this many bytes were copied; missing where none is.
     pub stacks: Part<u64>,
     /// Processor time of zctrace itself in the last step; `None` where it is not of this run.
@@ -93,6 +95,7 @@ impl Default for Sides {
         Self {
             probes: Part::Missing("the source of these numbers does not tell"),
             requests: Part::Missing("the source of these numbers does not tell"),
+            sizes: Part::Missing("the source of these numbers does not tell"),
             stacks: Part::Missing("the source of these numbers has no stacks"),
             own_cpu: None,
         }

@@ -17,7 +17,9 @@ use super::{
     screen,
     theme::Theme,
     views::{Scope, View},
+    workload::{Parameters, Run},
 };
+use crate::workload::report::Outcome;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -34,6 +36,10 @@ pub enum Message {
     Notice(String),
     /// Where the replay of a recording is.
     Replay(Status),
+    /// A round of the running workload has ended.
+    Round(Box<Outcome>),
+    /// The workload has ended, and how.
+    RunEnded(String),
 }
 
 /// Something to do outside.
@@ -48,7 +54,7 @@ pub enum Effect {
     /// Write a file with this ending.
     Save(&'static str, String),
     /// Start the workload of this name.
-    Start(String),
+    Start(String, Parameters),
     /// Stop it.
     Stop,
     /// Move in the recording.
@@ -66,6 +72,8 @@ pub enum Overlay {
     Target(Input),
     /// A place in the recording; why it is none.
     Seek(Input, Option<String>),
+    /// Parameters of workloads; why they cannot be so.
+    Parameters(Input, Option<String>),
     /// A column to sort by.
     Sort(usize),
     /// Columns to show.
@@ -138,6 +146,10 @@ pub struct State {
     pub flames: bool,
     /// The node that the flames are of; all without one.
     pub zoom: Option<RowId>,
+    /// Parameters of the next workload.
+    pub parameters: Parameters,
+    /// The workload that runs, or the last one.
+    pub run: Option<Run>,
     /// Where the replay is; `None` where nothing is replayed.
     pub replay: Option<Status>,
     back: Vec<Place>,
@@ -177,6 +189,8 @@ impl State {
             unfolded: false,
             flames: false,
             zoom: None,
+            parameters: Parameters::default(),
+            run: None,
             replay: None,
             back: Vec::new(),
         }
@@ -342,6 +356,9 @@ pub fn update(state: &mut State, message: Message) -> Vec<Effect> {
         }
         Message::Moment(moment) => {
             state.latest = Some(moment.clone());
+            if let Some(run) = &mut state.run {
+                run.settle(&moment);
+            }
             if !state.frozen {
                 state.shown = Some(moment);
                 state.arrange();
@@ -349,6 +366,16 @@ pub fn update(state: &mut State, message: Message) -> Vec<Effect> {
         }
         Message::Ended(why) => state.ended = Some(why),
         Message::Notice(text) => state.notice = Some(text),
+        Message::Round(outcome) => {
+            if let Some(run) = &mut state.run {
+                run.round(*outcome);
+            }
+        }
+        Message::RunEnded(how) => {
+            if let Some(run) = &mut state.run {
+                run.ended.get_or_insert(how);
+            }
+        }
         Message::Replay(status) => state.replay = Some(status),
         Message::Key(key) => return pressed(state, key),
     }
@@ -356,6 +383,8 @@ pub fn update(state: &mut State, message: Message) -> Vec<Effect> {
 }
 
 fn pressed(state: &mut State, key: KeyEvent) -> Vec<Effect> {
+    // It has been read.
+    state.notice = None;
     let action = state
         .keymap
         .action(KeyCombination::from(key), state.place());
@@ -369,7 +398,7 @@ fn pressed(state: &mut State, key: KeyEvent) -> Vec<Effect> {
 fn over(state: &mut State, overlay: Overlay, key: KeyEvent, action: Option<Action>) -> Vec<Effect> {
     let typing = matches!(
         overlay,
-        Overlay::Filter(..) | Overlay::Target(_) | Overlay::Seek(..)
+        Overlay::Filter(..) | Overlay::Target(_) | Overlay::Seek(..) | Overlay::Parameters(..)
     );
     let ends = key.code == KeyCode::Char('c') && !key.modifiers.is_empty();
     if ends || (action == Some(Action::Quit) && !typing) {
@@ -434,6 +463,17 @@ fn over(state: &mut State, overlay: Overlay, key: KeyEvent, action: Option<Actio
             } else {
                 input.handle_event(&Event::Key(key));
                 state.overlays.push(Overlay::Seek(input, None));
+            }
+        }
+        Overlay::Parameters(mut input, _) => {
+            if key.code == KeyCode::Enter {
+                match state.parameters.parse(input.value()) {
+                    Ok(parameters) => state.parameters = parameters,
+                    Err(error) => state.overlays.push(Overlay::Parameters(input, Some(error))),
+                }
+            } else {
+                input.handle_event(&Event::Key(key));
+                state.overlays.push(Overlay::Parameters(input, None));
             }
         }
         Overlay::Sort(at) => {
@@ -537,6 +577,9 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
                 state.arrange();
             }
         }
+        Action::Reset if state.run.as_ref().is_some_and(|run| run.ended.is_none()) => {
+            state.notice = Some("a workload is being measured: stop it first".into());
+        }
         Action::Reset => {
             state.notice = Some("counting from zero".into());
             return vec![Effect::Rebase];
@@ -553,10 +596,16 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
                 .map(|moment| state.view.rows(moment, &state.scope()));
             let row = state.order.get(at).copied();
             if let (Some(rows), Some(row)) = (rows, row) {
-                return vec![Effect::Start(rows.value(row as usize, 0).shown())];
+                let name = rows.value(row as usize, 0).shown();
+                return vec![Effect::Start(name, state.parameters)];
             }
         }
         Action::Stop => return vec![Effect::Stop],
+        Action::Parameters => {
+            let text = state.parameters.shown();
+            let overlay = Overlay::Parameters(Input::new(text), None);
+            state.overlays.push(overlay);
+        }
         Action::Flames => {
             state.flames = !state.flames;
             state.arrange();

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _, Seek as _, Write as _},
+    io::{self, BufWriter, Read as _, Seek as _, Write as _},
     os::fd::OwnedFd,
     panic,
     sync::Once,
@@ -23,9 +23,12 @@ use super::{screen, state::State};
 
 static HOOK: Once = Once::new();
 
+/// Buffered: a frame is thousands of short sequences, and each would be a system call.
+type Output = BufWriter<File>;
+
 /// The terminal while the dashboard has it. Dropping it gives it back.
 pub(super) struct Screen {
-    terminal: Terminal<CrosstermBackend<File>>,
+    terminal: Terminal<CrosstermBackend<Output>>,
     own: File,
     size: (u16, u16),
     aside: Option<Aside>,
@@ -97,9 +100,12 @@ impl Screen {
 
 /// A terminal whose size is told by the state. Of a size of its own accord ratatui would ask the
 /// terminal where the cursor is, and the thread that reads keys would take the answer for keys.
-fn fixed(own: File, (width, height): (u16, u16)) -> io::Result<Terminal<CrosstermBackend<File>>> {
+fn fixed(own: File, (width, height): (u16, u16)) -> io::Result<Terminal<CrosstermBackend<Output>>> {
     let viewport = Viewport::Fixed(Rect::new(0, 0, width, height));
-    Terminal::with_options(CrosstermBackend::new(own), TerminalOptions { viewport })
+    Terminal::with_options(
+        CrosstermBackend::new(BufWriter::with_capacity(1 << 16, own)),
+        TerminalOptions { viewport },
+    )
 }
 
 fn duplicate(fd: &impl std::os::fd::AsFd) -> io::Result<OwnedFd> {

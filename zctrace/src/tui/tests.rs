@@ -5,6 +5,7 @@ use std::{borrow::Cow, path::Path as FilePath, sync::Arc, time::Duration};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use proptest::prelude::*;
 use ratatui::{buffer::Buffer, layout::Rect};
+use zctrace_common::Sizes;
 
 use super::{
     builder::Builder,
@@ -22,7 +23,7 @@ use crate::{
     ledger::{Path, Process, Snapshot, Stack, Totals},
     output::samples,
     recording::{Recording, Rotation, Writer},
-    tracer::Requests,
+    tracer::{Requests, RowSizes},
 };
 
 const SIZES: [(u16, u16); 4] = [(60, 16), (80, 24), (120, 40), (400, 100)];
@@ -62,8 +63,26 @@ fn sides() -> Sides {
             sq_poll: 1,
             task_work: 1,
         }])),
+        sizes: Part::Here(Arc::new(vec![row_sizes()])),
         stacks: Part::Here(256 << 10),
         own_cpu: Some(Duration::from_millis(3)),
+    }
+}
+
+/// Of a read of the first sample process.
+fn row_sizes() -> RowSizes {
+    let mut sizes = Sizes::ZERO;
+    for (bytes, count) in [(0, 1), (100, 2), (4096, 30), (65_536, 9), (1 << 30, 1)] {
+        sizes.counts[Sizes::place(bytes)] = count;
+    }
+    RowSizes {
+        pid: 7,
+        start_time: 1,
+        op: "uring.read",
+        object: "file:ext4".into(),
+        evidence: "measured",
+        by: None,
+        sizes,
     }
 }
 

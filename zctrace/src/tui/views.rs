@@ -355,6 +355,13 @@ const PATHS: &[Column] = &[
     Column::drawing("how", "HOW", 12, 60, "how the bytes moved, class by class"),
     Column::number("ops/s", "OPS/s", 7, "operations per second"),
     Column::number("ops", "OPS", 7, "operations since the base"),
+    Column::drawing(
+        "sizes",
+        "0 SIZES >16M",
+        13,
+        13,
+        "operations that moved nothing, less than 16 bytes, 64, 256, 1K and so on, 16M or more",
+    ),
     Column::number("errors", "ERRORS", 7, "failed operations").on_demand(),
     Column::bytes("zero-copy", "ZERO-COPY", "bytes that went without a copy").on_demand(),
     Column::bytes("copied", "COPIED", "bytes that a CPU copied").on_demand(),
@@ -434,6 +441,7 @@ impl Rows for Paths<'_> {
             "ops/s" => Value::PerSecond(moment.per_second(path.step.ops)),
             "ops" => Value::Count(totals.ops),
             "errors" => Value::Count(totals.errors),
+            "sizes" => moment.sizes(path).map_or(Value::None, Value::Sizes),
             "zero-copy" => Value::Bytes(without_copy(totals)),
             "copied" => Value::Bytes(totals.copies()),
             "verdict" => moment
