@@ -380,6 +380,16 @@ fn an_error_gives_the_terminal_back_and_fails() {
     assert_eq!(top.ends(), 127);
 }
 
+#[test]
+#[ignore = "needs root and BPF"]
+fn a_panic_gives_the_terminal_back_and_fails() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let top = Top::start(&["--synthetic", "3", "9", "--panic"], directory.path());
+    // Its message is to be read, on the screen that was there before.
+    top.shows("as it was asked to");
+    assert_eq!(top.ends(), 101);
+}
+
 /// The same commands, once under `stat` and once on the screen: equal to the byte.
 #[test]
 #[ignore = "needs root and BPF"]

@@ -79,6 +79,10 @@ pub(crate) struct TopArgs {
           value_parser = clap::value_parser!(u32).range(1..))]
     synthetic: Vec<u32>,
 
+    /// Panic after the first frame, to test that the terminal is given back
+    #[arg(long, requires = "synthetic", hide = true)]
+    panic: bool,
+
     /// Another settings file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -125,6 +129,7 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
             processes,
             rows,
             refresh: args.refresh.unwrap_or(REFRESH),
+            panics: args.panic,
         };
         let end = tui::run(Input::Synthetic(size), theme, keymap)?;
         if let Some(timings) = end.timings {

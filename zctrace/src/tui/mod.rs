@@ -277,6 +277,11 @@ fn turn(
         }
         let start = Instant::now();
         screen.draw(state).map_err(terminal("draw"))?;
+        if let Source::Synthetic(synthetic) = source
+            && state.shown.is_some()
+        {
+            synthetic.panic();
+        }
         if let Some(timings) = &mut end.timings {
             let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
             timings.frames.push(micros(start.elapsed()));

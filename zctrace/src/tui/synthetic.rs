@@ -24,6 +24,8 @@ pub struct Size {
     pub rows: u32,
     /// Time between two moments.
     pub refresh: Duration,
+    /// Panic while the screen is drawn: for the test that the terminal is given back.
+    pub panics: bool,
 }
 
 /// A source of made-up numbers.
@@ -31,6 +33,7 @@ pub(super) struct Synthetic {
     ends: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     source_kib: u64,
+    panics: bool,
 }
 
 impl Synthetic {
@@ -58,12 +61,18 @@ impl Synthetic {
             ends,
             thread: Some(thread),
             source_kib,
+            panics: size.panics,
         }
     }
 
     /// Resident memory when there was only the document.
     pub(super) const fn source_kib(&self) -> u64 {
         self.source_kib
+    }
+
+    /// Panics if it is to.
+    pub(super) fn panic(&self) {
+        assert!(!self.panics, "as it was asked to");
     }
 
     pub(super) fn stop(&mut self) {
