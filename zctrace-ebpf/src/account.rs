@@ -3,7 +3,7 @@
 use zctrace_common::{Acc, Class, Counters, Evidence, Op, RowKey, Sizes, StackKind, Task};
 
 use crate::{
-    kernel,
+    kernel::{self, nr::copies_up},
     maps::{FREE_ROWS, LOSS, ROW_SLOTS, ROWS, SIZES, setting},
     object::{self, Ends},
     request,
@@ -106,8 +106,31 @@ pub(crate) fn forget(task: &mut Task, acc: Acc) {
 #[inline(always)]
 pub(crate) fn enter(task: &mut Task, nr: i32) {
     if task.nr != nr {
+        left_behind(task);
         task.nr = nr;
         clear(task);
+    }
+}
+
+/// Copies into a file by a call that is no I/O operation: overlayfs copies a file of a lower layer
+/// up when it is opened for writing, or changed. They are copies with nothing moved.
+#[inline(always)]
+pub(crate) fn left_behind(task: &mut Task) {
+    if task.filled & 1 << Acc::SinkCopy as u32 != 0 && copies_up(task.nr) {
+        copied_up(task);
+    }
+}
+
+#[inline(never)]
+fn copied_up(task: &mut Task) {
+    let bytes = task.acc[Acc::SinkCopy as usize];
+    let ends = Ends::of(object::UNKNOWN);
+    if let Some(row) = row(task, Op::Kernel as u16, Evidence::Measured, &ends) {
+        // SAFETY: a map value.
+        unsafe {
+            add(&raw mut (*row).ops, 1);
+            add(&raw mut (*row).recopied, bytes);
+        }
     }
 }
 

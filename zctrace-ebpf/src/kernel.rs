@@ -179,4 +179,47 @@ pub(crate) mod nr {
     }
 
     pub(crate) use arch::*;
+
+    /// Whether it is a call that makes overlayfs copy a file up: it opens a file or changes its
+    /// length, owner, permissions, times, attributes or name.
+    #[cfg(not(bpf_target_arch = "aarch64"))]
+    #[inline(always)]
+    pub(crate) fn copies_up(nr: i32) -> bool {
+        matches!(
+            nr,
+            2 | 76
+                | 82
+                | 85
+                | 86
+                | 90
+                | 92
+                | 94
+                | 132
+                | 188
+                | 189
+                | 197
+                | 198
+                | 235
+                | 257
+                | 260
+                | 261
+                | 264
+                | 265
+                | 268
+                | 280
+                | 316
+                | 437
+                | 452
+        )
+    }
+
+    /// The same.
+    #[cfg(bpf_target_arch = "aarch64")]
+    #[inline(always)]
+    pub(crate) fn copies_up(nr: i32) -> bool {
+        matches!(
+            nr,
+            5 | 6 | 14 | 15 | 37 | 38 | 45 | 53 | 54 | 56 | 88 | 276 | 437 | 452
+        )
+    }
 }

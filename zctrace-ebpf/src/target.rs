@@ -378,6 +378,7 @@ tp_btf! {
         let task: *const u8 = ctx.arg(0);
         let tid: u32 = Typed::load(task, offset!(task_pid));
         let Some(record) = find(tid) else { return 0 };
+        account::left_behind(record);
         let (slot, runs) = (record.proc_slot, record.runs);
         remove(tid);
         if slot == Task::NO_PROC {

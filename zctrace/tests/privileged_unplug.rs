@@ -114,8 +114,8 @@ const OTHERWISE: &[(&str, &str)] = &[
     ("tls_sw_recvmsg", "encrypts, and explains no byte"),
     ("tls_sw_sendpage", "encrypts, and explains no byte"),
     ("tls_sw_splice_read", "encrypts, and explains no byte"),
-    ("sk_msg_memcopy_from_iter", "privileged_host_ktls"),
-    ("sk_msg_zerocopy_from_iter", "privileged_host_ktls"),
+    ("sk_msg_memcopy_from_iter", "privileged_ktls"),
+    ("sk_msg_zerocopy_from_iter", "privileged_ktls"),
 ];
 
 /// Sites of copies that are made later, and traffic that rests on them: without one, its copies go

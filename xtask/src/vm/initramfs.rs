@@ -35,7 +35,7 @@ const HOST_PROGRAMS: [&str; 13] = [
 ];
 
 /// Modules the guest loads at boot, as far as this kernel has them as modules.
-const MODULES: [&str; 21] = [
+const MODULES: [&str; 24] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
@@ -53,6 +53,10 @@ const MODULES: [&str; 21] = [
     "veth",
     "tun",
     "tls",
+    // The cipher that kernel TLS is tested with.
+    "ctr",
+    "ghash_generic",
+    "gcm",
     "af_packet",
     "vsock",
     "vsock_loopback",

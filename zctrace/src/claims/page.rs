@@ -22,10 +22,14 @@ pub fn generated() -> String {
     );
     for line in LINES {
         if line.cases.is_empty() {
+            let shown = match line.test {
+                "" => "a made-up ledger".to_owned(),
+                test => format!("`{test}`"),
+            };
             let codes: Vec<_> = line.codes.iter().map(|code| format!("`{code}`")).collect();
             let _ = writeln!(
                 text,
-                "| {} | {} | a made-up ledger | at most 0.02 | {} | | | |",
+                "| {} | {} | {shown} | at most 0.02 | {} | | | |",
                 line.claim,
                 line.truth,
                 codes.join(", ")

@@ -12,8 +12,11 @@ pub struct Line {
     pub truth: &'static str,
     /// The rules that say so.
     pub codes: &'static [&'static str],
-    /// Measurements that show it; none where the rules are tested on made-up ledgers only.
+    /// Measurements that show it.
     pub cases: &'static [Case],
+    /// The test that shows it where no such traffic can: what it needs to do is not over when it
+    /// is judged.
+    pub test: &'static str,
 }
 
 /// Traffic and what must be said about it.
@@ -119,7 +122,7 @@ impl Case {
 
 /// A send with MSG_ZEROCOPY.
 const SEND_ZEROCOPY: &str = "send.zerocopy";
-/// Small enough for what procfs has to give.
+/// Small enough for what procfs has to give, and a few hundred pages.
 const SMALL: u64 = 1000;
 
 /// The table.
@@ -136,6 +139,7 @@ pub const LINES: &[Line] = &[
             ),
             Case::of("tcp", Says(Fail, "above-limit"), Says(Fail, "above-limit")),
         ],
+        test: "",
     },
     Line {
         claim: "sendfile to a socket",
@@ -148,6 +152,7 @@ pub const LINES: &[Line] = &[
             Says(Inconclusive, "only-inferred"),
         )
         .path("sendfile")],
+        test: "",
     },
     Line {
         claim: "MSG_ZEROCOPY over loopback",
@@ -167,6 +172,7 @@ pub const LINES: &[Line] = &[
             )
             .path(SEND_ZEROCOPY),
         ],
+        test: "",
     },
     Line {
         claim: "MSG_ZEROCOPY without SO_ZEROCOPY",
@@ -178,6 +184,7 @@ pub const LINES: &[Line] = &[
             Says(Fail, "zerocopy-flag-ignored"),
         )
         .path(SEND_ZEROCOPY)],
+        test: "",
     },
     Line {
         claim: "MSG_ZEROCOPY, UDP over veth to a destination outside the host",
@@ -189,6 +196,7 @@ pub const LINES: &[Line] = &[
             Says(Inconclusive, "too-much-unexplained"),
         )
         .path(SEND_ZEROCOPY)],
+        test: "",
     },
     Line {
         claim: "the same with scatter-gather off",
@@ -200,6 +208,7 @@ pub const LINES: &[Line] = &[
             Says(Fail, "zerocopy-no-scatter-gather"),
         )
         .path(SEND_ZEROCOPY)],
+        test: "",
     },
     Line {
         claim: "MSG_ZEROCOPY made the benchmark faster",
@@ -211,6 +220,7 @@ pub const LINES: &[Line] = &[
             Says(Fail, "speed-proves-nothing"),
         )
         .path(SEND_ZEROCOPY)],
+        test: "",
     },
     Line {
         claim: "TCP_ZEROCOPY_RECEIVE",
@@ -223,6 +233,7 @@ pub const LINES: &[Line] = &[
         )
         .path("recv.zerocopy")
         .limit(0.0)],
+        test: "",
     },
     Line {
         claim: "sendfile or splice, file to file",
@@ -242,6 +253,7 @@ pub const LINES: &[Line] = &[
             )
             .path("splice"),
         ],
+        test: "",
     },
     Line {
         claim: "copy_file_range on ext4, tmpfs",
@@ -261,6 +273,7 @@ pub const LINES: &[Line] = &[
             )
             .path("copy_file_range"),
         ],
+        test: "",
     },
     Line {
         claim: "copy_file_range on btrfs, xfs",
@@ -280,6 +293,7 @@ pub const LINES: &[Line] = &[
             )
             .path("copy_file_range"),
         ],
+        test: "",
     },
     Line {
         claim: "splice from a source without splice_read",
@@ -292,6 +306,7 @@ pub const LINES: &[Line] = &[
         )
         .path("sendfile")
         .min_bytes(SMALL)],
+        test: "",
     },
     Line {
         claim: "O_DIRECT on tmpfs",
@@ -303,6 +318,7 @@ pub const LINES: &[Line] = &[
             Says(Fail, "direct-on-tmpfs"),
         )
         .on_6_1(Refuses)],
+        test: "",
     },
     Line {
         claim: "O_DIRECT on loop, brd, zram, dm-crypt",
@@ -314,6 +330,7 @@ pub const LINES: &[Line] = &[
             Says(Inconclusive, "direct-device-unknown"),
         )
         .path("read")],
+        test: "",
     },
     Line {
         claim: "vmsplice with SPLICE_F_GIFT, splice with SPLICE_F_MOVE",
@@ -324,6 +341,7 @@ pub const LINES: &[Line] = &[
             Says(Fail, "gift-ignored"),
             Says(Fail, "gift-ignored"),
         )],
+        test: "",
     },
     Line {
         claim: "mmap with MAP_PRIVATE, fork",
@@ -335,7 +353,8 @@ pub const LINES: &[Line] = &[
                 Says(Fail, "copy-on-write"),
                 Says(Inconclusive, "probes-missing"),
             )
-            .path("fault.cow"),
+            .path("fault.cow")
+            .min_bytes(SMALL),
             Case::of(
                 "fault-fork-parent",
                 Says(Fail, "copy-on-write"),
@@ -343,6 +362,7 @@ pub const LINES: &[Line] = &[
             )
             .path("fault.cow"),
         ],
+        test: "",
     },
     Line {
         claim: "a process whose copies per byte are few",
@@ -355,30 +375,58 @@ pub const LINES: &[Line] = &[
             Says(Fail, "diluted"),
         )
         .limit(0.9)],
+        test: "",
     },
     Line {
         claim: "MSG_ZEROCOPY with a packet capture, tun or TX time stamps on the path",
         truth: "copied when the packet is handed to them",
         codes: &["zerocopy-copied-later"],
-        cases: &[],
+        cases: &[
+            Case::of(
+                "zc-captured",
+                Says(Fail, "zerocopy-copied-later"),
+                Says(Fail, "zerocopy-copied-later"),
+            )
+            .path(SEND_ZEROCOPY),
+            Case::of(
+                "zc-stamped",
+                Says(Fail, "zerocopy-copied-later"),
+                Says(Fail, "zerocopy-copied-later"),
+            )
+            .path(SEND_ZEROCOPY),
+        ],
+        test: "",
     },
     Line {
         claim: "queued zero-copy sends when tracing stops",
         truth: "may still be copied",
         codes: &["zerocopy-pending"],
         cases: &[],
+        test: "privileged_verdicts::sends_that_are_still_queued_are_no_pass",
     },
     Line {
         claim: "io_uring's SEND_ZC",
         truth: "copied like MSG_ZEROCOPY; the application is told only if it asks",
         codes: &["send-zc-copied"],
-        cases: &[],
+        cases: &[Case::of(
+            "uring-send-zc",
+            Says(Fail, "send-zc-copied"),
+            Says(Inconclusive, "too-much-unexplained"),
+        )
+        .path("uring.send_zc")],
+        test: "",
     },
     Line {
         claim: "splice from TCP",
         truth: "linear parts of packets are copied",
         codes: &["splice-tcp-linear"],
-        cases: &[],
+        cases: &[Case::of(
+            "splice-tcp-linear",
+            Says(Fail, "splice-tcp-linear"),
+            Says(Inconclusive, "too-much-unexplained"),
+        )
+        .path("splice")],
+        test: "",
     },
     Line {
         claim: "O_DIRECT writes on btrfs with checksums, misaligned and compressed parts",
@@ -392,18 +440,31 @@ pub const LINES: &[Line] = &[
         .path("write")
         // Direct after all, on a loop device.
         .on_6_1(Says(Inconclusive, "direct-device-unknown"))],
+        test: "",
     },
     Line {
         claim: "kTLS in software",
         truth: "no copy of the plaintext, but a pass of the cipher over every byte",
         codes: &["ktls-software"],
-        cases: &[],
+        cases: &[Case::of(
+            "ktls",
+            Says(Fail, "ktls-software"),
+            Says(Inconclusive, "too-much-unexplained"),
+        )
+        .path("sendfile")],
+        test: "",
     },
     Line {
         claim: "overlayfs, copy-up",
         truth: "copied between the layers",
         codes: &["overlay-copy-up"],
-        cases: &[],
+        cases: &[Case::of(
+            "overlay-copy-up",
+            Says(Fail, "overlay-copy-up"),
+            // Opening a file is no operation, and a byte is too few.
+            Says(Inconclusive, "too-few-bytes"),
+        )],
+        test: "",
     },
     Line {
         claim: "AF_XDP in copy mode",
@@ -415,6 +476,7 @@ pub const LINES: &[Line] = &[
             // Packets come and go without system calls.
             Says(Inconclusive, "too-few-bytes"),
         )],
+        test: "",
     },
     Line {
         claim: "FUSE",
@@ -425,6 +487,7 @@ pub const LINES: &[Line] = &[
             Says(Fail, "fuse-copied"),
             Says(Inconclusive, "too-much-unexplained"),
         )],
+        test: "",
     },
 ];
 

@@ -12,6 +12,7 @@ pub mod exact;
 pub mod expected;
 pub mod fuse;
 pub mod isolation;
+pub mod ktls;
 pub mod loop_device;
 pub mod mapping;
 pub mod mounts;
@@ -37,6 +38,7 @@ mod fault_huge;
 mod file;
 mod fork_pinned;
 mod many_ops;
+mod overlay;
 mod pipe;
 mod process_vm;
 mod sendfile;
@@ -76,6 +78,8 @@ const TECHNIQUES: &[&[Traffic]] = &[
     zerocopy::TRAFFIC,
     zerocopy_receive::TRAFFIC,
     xdp::TRAFFIC,
+    ktls::TRAFFIC,
+    overlay::TRAFFIC,
     sendfile::TRAFFIC,
     splice::TRAFFIC,
     splice_unix::TRAFFIC,

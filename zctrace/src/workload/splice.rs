@@ -9,6 +9,7 @@ use std::{
 use anyhow::Result;
 use nix::{
     fcntl::{SpliceFFlags, splice},
+    net::if_::if_nametoindex,
     sys::socket::{MsgFlags, recv, send},
 };
 use zctrace_common::{Class, Op};
@@ -21,6 +22,7 @@ use super::{
     pipe::{roomy_pipe, take},
     sockets::tcp_pair,
     unspliceable::spliceable_zero,
+    xdp_program::Program,
 };
 
 pub(super) const TRAFFIC: &[Traffic] = &[
@@ -66,6 +68,12 @@ pub(super) const TRAFFIC: &[Traffic] = &[
         tcp_to_pipe,
     )
     .tag("sp-tcp"),
+    Traffic::new(
+        "splice-tcp-linear",
+        "splice from a TCP socket whose packets are linear: copied in the kernel",
+        linear_tcp_to_pipe,
+    )
+    .tag("sp-tcp-lin"),
     Traffic::new(
         "splice-proxy",
         "splice from one TCP socket through a pipe to another: by reference",
@@ -198,13 +206,26 @@ fn drain(from: &TcpStream, to: &OwnedFd, length: usize) -> Result<u64> {
 }
 
 fn tcp_to_pipe(arena: &Arena) -> Result<Prepared> {
-    let (bytes, chunk) = (arena.sizes.bytes, arena.sizes.chunk);
+    out_of_tcp(arena, arena.sizes.chunk, Class::Spliced)
+}
+
+/// In pieces that need no large buffer.
+fn linear_tcp_to_pipe(arena: &Arena) -> Result<Prepared> {
+    const PIECE: usize = 1000;
+    let program = Program::linear(if_nametoindex("lo")?)?;
+    let mut prepared = out_of_tcp(arena, PIECE, Class::CopiedInKernel)?;
+    prepared.keep.push(Box::new(program));
+    Ok(prepared)
+}
+
+fn out_of_tcp(arena: &Arena, chunk: usize, class: Class) -> Result<Prepared> {
+    let bytes = arena.sizes.bytes;
     let (near, far) = tcp_pair()?;
     let (out_of, into) = roomy_pipe()?;
     let calls = calls(bytes, chunk);
     let expected = Expected::new()
         .moves(Op::Send, "tcp", Class::CopiedFromUser, calls, bytes)
-        .moves(Op::Splice, "tcp->pipe", Class::Spliced, 0, bytes)
+        .moves(Op::Splice, "tcp->pipe", class, 0, bytes)
         .moves(Op::Read, "pipe", Class::CopiedToUser, calls, bytes);
     let shared = arena.shared;
     let prepared = Prepared::new(expected, move || {

@@ -69,7 +69,9 @@ impl Veth {
         .context("SIOCSIFNETMASK")?;
         // Without ARP nobody has to answer.
         let up = libc::IFF_UP | libc::IFF_RUNNING | libc::IFF_NOARP;
-        for name in [NEAR, FAR] {
+        // The near one last: when it is opened both are up, so its queue is activated at once and not
+        // some time later (`linkwatch_event`). Until then it throws packets away.
+        for name in [FAR, NEAR] {
             set(name, libc::SIOCSIFFLAGS, &|r| {
                 r.ifr_ifru.ifru_flags = up as libc::c_short;
             })

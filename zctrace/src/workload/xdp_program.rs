@@ -18,6 +18,18 @@ pub(super) struct Program {
 }
 
 impl Program {
+    /// Puts one on a device that lets every frame pass. For it, the kernel puts each frame into one
+    /// linear buffer, as simple network cards do.
+    pub(super) fn linear(device: u32) -> Result<OwnedFd> {
+        put(
+            &[
+                instruction(0xb7, 0, 0, 0, XDP_PASS),
+                instruction(0x95, 0, 0, 0, 0),
+            ],
+            device,
+        )
+    }
+
     /// Puts the program on a device, before the kernel's own stack.
     pub(super) fn on(device: u32) -> Result<Self> {
         let map = bpf(
@@ -31,30 +43,7 @@ impl Program {
         )
         .map_err(refused)
         .context("a map of AF_XDP sockets")?;
-        let code = code(map.as_raw_fd());
-        let license = c"Dual MIT/GPL";
-        let program = bpf(
-            PROG_LOAD,
-            &mut ProgLoad {
-                kind: XDP,
-                count: code.len() as u32,
-                code: code.as_ptr() as u64,
-                license: license.as_ptr() as u64,
-            },
-        )
-        .map_err(refused)
-        .context("an XDP program")?;
-        let link = bpf(
-            LINK_CREATE,
-            &mut LinkCreate {
-                program: program.as_raw_fd() as u32,
-                device,
-                point: POINT_XDP,
-                flags: GENERIC,
-            },
-        )
-        .map_err(refused)
-        .context("putting an XDP program on a device")?;
+        let link = put(&code(map.as_raw_fd()), device)?;
         Ok(Self { map, link })
     }
 
@@ -82,6 +71,33 @@ impl Program {
     }
 }
 
+/// Puts instructions on a device; they go with the descriptor.
+fn put(code: &[u64], device: u32) -> Result<OwnedFd> {
+    let license = c"Dual MIT/GPL";
+    let program = bpf(
+        PROG_LOAD,
+        &mut ProgLoad {
+            kind: XDP,
+            count: code.len() as u32,
+            code: code.as_ptr() as u64,
+            license: license.as_ptr() as u64,
+        },
+    )
+    .map_err(refused)
+    .context("an XDP program")?;
+    bpf(
+        LINK_CREATE,
+        &mut LinkCreate {
+            program: program.as_raw_fd() as u32,
+            device,
+            point: POINT_XDP,
+            flags: GENERIC,
+        },
+    )
+    .map_err(refused)
+    .context("putting an XDP program on a device")
+}
+
 fn refused(errno: Errno) -> anyhow::Error {
     match errno {
         Errno::EPERM | Errno::EINVAL | Errno::EOPNOTSUPP => {
@@ -100,6 +116,7 @@ const XDP: u32 = 6;
 const POINT_XDP: u32 = 37;
 /// `XDP_FLAGS_SKB_MODE`: any device can.
 const GENERIC: u32 = 1 << 1;
+const XDP_PASS: i32 = 2;
 
 #[repr(C)]
 struct MapCreate {
@@ -156,7 +173,6 @@ fn bpf<T>(command: u32, attributes: &mut T) -> nix::Result<OwnedFd> {
 
 /// `if (type == ETHER_TYPE) return bpf_redirect_map(map, 0, XDP_PASS); return XDP_PASS;`
 fn code(map: i32) -> [u64; 14] {
-    const XDP_PASS: i32 = 2;
     const REDIRECT_MAP: i32 = 51;
     let kind = i32::from(ETHER_TYPE.to_be());
     [

@@ -3,7 +3,7 @@
 
 use std::{
     net::UdpSocket,
-    os::fd::{AsFd, AsRawFd as _},
+    os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -16,7 +16,7 @@ use nix::{
 use zctrace_common::{Class, Op};
 
 use super::{
-    Arena, Expected, ExpectedRow, Prepared, Traffic,
+    Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
     buffer::Buffer,
     exact::{calls, exactly},
     shared::Shared,
@@ -43,12 +43,23 @@ pub(super) const TRAFFIC: &[Traffic] = &[
     Traffic::new(
         "zc-udp-out",
         "MSG_ZEROCOPY over UDP to another machine: by reference",
-        |arena| out(arena, true),
+        |arena| out(arena, Path::Open),
+    ),
+    Traffic::new(
+        "zc-captured",
+        "MSG_ZEROCOPY over UDP to another machine, with a packet capture: copied for it",
+        |arena| out(arena, Path::Captured),
+    )
+    .tag("zc-capt"),
+    Traffic::new(
+        "zc-stamped",
+        "MSG_ZEROCOPY over UDP to another machine, with TX time stamps: copied for them",
+        |arena| out(arena, Path::Stamped),
     ),
     Traffic::new(
         "zc-udp-nosg",
         "MSG_ZEROCOPY over UDP to another machine, device without scatter-gather: copied at once",
-        |arena| out(arena, false),
+        |arena| out(arena, Path::NotGathering),
     )
     .tag("zc-nosg"),
 ];
@@ -95,8 +106,38 @@ pub(super) fn and_notifications(
             .ops(shared.counted(TAKEN))
             .errors(shared.counted(EMPTY));
         expected.add(row);
+        let again = shared.counted(AGAIN);
+        if again > 0 {
+            expected.add(ExpectedRow::new(Op::SendZerocopy, object).deferred(again));
+        }
         Ok(())
     })
+}
+
+/// Counter of bytes that were sent again: the kernel copies them again.
+const AGAIN: usize = 2;
+
+/// Bytes that the kernel has sent again so far: on a busy machine an acknowledgement can be late.
+pub(super) fn sent_again(socket: &impl AsFd) -> Result<u64> {
+    /// Offset of `tcpi_bytes_retrans` in `struct tcp_info`, part of the interface.
+    const BYTES_RETRANS: usize = 208;
+    let mut info = [0_u8; 256];
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    };
+    Errno::result(result).context("TCP_INFO")?;
+    let (bytes, _) = info[BYTES_RETRANS..]
+        .split_first_chunk()
+        .context("a short tcp_info")?;
+    Ok(u64::from_ne_bytes(*bytes))
 }
 
 /// Reads notifications until `sends` of them have come; returns how many sends were copied.
@@ -140,6 +181,9 @@ fn notification(socket: &impl AsFd) -> Result<Option<(u32, bool)>> {
         Err(Errno::EAGAIN) => return Ok(None),
         Err(errno) => return Err(errno).context("MSG_ERRQUEUE"),
     }
+    if control.header.cmsg_type == libc::SO_TIMESTAMPING {
+        return Ok(Some((0, false)));
+    }
     let error = control.error;
     ensure!(
         error.ee_origin == SO_EE_ORIGIN_ZEROCOPY,
@@ -179,6 +223,7 @@ fn tcp_loopback(arena: &Arena) -> Result<Prepared> {
         })?;
         let copied = notified(&near, 2 * sends as u32, shared)?;
         ensure!(u64::from(copied) == 2 * sends, "{copied} of {sends} copied");
+        shared.count(AGAIN, sent_again(&near)?);
         Ok(())
     });
     Ok(and_notifications(prepared, "tcp", shared))
@@ -219,31 +264,90 @@ fn udp_loopback(arena: &Arena) -> Result<Prepared> {
     }))
 }
 
-fn out(arena: &Arena, gathers: bool) -> Result<Prepared> {
+/// What is on the way out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Path {
+    Open,
+    Captured,
+    Stamped,
+    NotGathering,
+}
+
+/// A packet capture of everything in this network namespace.
+fn capture() -> Result<OwnedFd> {
+    const ETH_P_ALL: u16 = 3;
+    // SAFETY: no memory is passed.
+    let result = unsafe {
+        libc::socket(
+            libc::AF_PACKET,
+            libc::SOCK_RAW | libc::SOCK_CLOEXEC,
+            ETH_P_ALL.to_be().into(),
+        )
+    };
+    match Errno::result(result) {
+        // SAFETY: a descriptor that nobody else has.
+        Ok(fd) => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        Err(Errno::EAFNOSUPPORT) => {
+            Err(Skip("this kernel has no packet sockets (CONFIG_PACKET)".into()).into())
+        }
+        Err(errno) => Err(errno).context("a packet socket"),
+    }
+}
+
+/// Asks for a time stamp of each packet when it leaves.
+fn stamp(socket: &impl AsFd) -> Result<()> {
+    let flags = libc::SOF_TIMESTAMPING_TX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
+    // SAFETY: the option is an int, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_TIMESTAMPING,
+            (&raw const flags).cast(),
+            size_of_val(&flags) as libc::socklen_t,
+        )
+    };
+    Errno::result(result).map(drop).context("SO_TIMESTAMPING")
+}
+
+fn out(arena: &Arena, path: Path) -> Result<Prepared> {
     let bytes = arena.sizes.bytes;
-    let veth = Veth::new(gathers)?;
+    let veth = Veth::new(path != Path::NotGathering)?;
     let near = UdpSocket::bind("0.0.0.0:0")?;
     near.connect(BEYOND)?;
     enlarge(&near);
     allow(&near)?;
     let sends = calls(bytes, DATAGRAM);
-    let expected = if gathers {
-        Expected::new().row(by_reference("udp", sends, bytes))
-    } else {
-        let copied = Class::CopiedFromUser;
-        Expected::new().moves(Op::SendZerocopy, "udp", copied, sends, bytes)
+    let copied = Class::CopiedFromUser;
+    let expected = Expected::new();
+    let expected = match path {
+        Path::Open => expected.row(by_reference("udp", sends, bytes)),
+        Path::NotGathering => expected.moves(Op::SendZerocopy, "udp", copied, sends, bytes),
+        Path::Captured | Path::Stamped => {
+            expected.row(by_reference("udp", sends, bytes).deferred(bytes))
+        }
+    };
+    let other = match path {
+        Path::Captured => Some(capture()?),
+        Path::Stamped => stamp(&near).map(|()| None)?,
+        _ => None,
     };
     let shared = arena.shared;
     let mut prepared = Prepared::new(expected, move || {
         let from = Buffer::filled(DATAGRAM)?;
-        exactly(bytes, DATAGRAM, |_, length| {
-            send(near.as_raw_fd(), &from[..length], ZEROCOPY)
-        })?;
-        let copied = notified(&near, sends as u32, shared)?;
-        let wanted = if gathers { 0 } else { sends };
+        let (mut left, mut copied) = (bytes as usize, 0);
+        while left > 0 {
+            let length = left.min(DATAGRAM);
+            let sent = send(near.as_raw_fd(), &from[..length], ZEROCOPY)?;
+            ensure!(sent == length, "{sent} of {length} bytes");
+            left -= length;
+            // Each by itself: two notifications that the kernel makes one can lose that it copied.
+            copied += notified(&near, 1, shared)?;
+        }
+        let wanted = if path == Path::Open { 0 } else { sends };
         ensure!(u64::from(copied) == wanted, "{copied} of {sends} copied");
         Ok(())
     });
-    prepared.keep.push(Box::new(veth));
+    prepared.keep.push(Box::new((veth, other)));
     Ok(and_notifications(prepared, "udp", shared))
 }

@@ -1,5 +1,7 @@
 //! Files: copy_file_range and the filesystems that copy by nature.
 
+use zctrace_common::Op;
+
 use super::{Look, Rule, Seen, Sight};
 
 pub(super) const RULES: &[Rule] = &[
@@ -27,7 +29,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "overlay-copy-up",
         says: "overlayfs copies a lower file as a whole when it is first opened for writing",
-        evidence: "`copied_in_kernel`, `recopied` or unattributed copies in rows of overlay",
+        evidence: "`recopied` in the row `kernel` of a process, whose copies no operation reports, or `copied_in_kernel` and `recopied` in rows of overlay",
         remedy: "put files that are written on a volume, or let the layers be on a filesystem with reflinks",
         look: Look::Copies(overlay),
     },
@@ -70,6 +72,10 @@ fn fuse(sight: &Sight<'_>) -> Option<Seen> {
 
 fn overlay(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
+    if path.op == Op::Kernel.name() {
+        let text = "copied by calls that open or change files and are no I/O themselves";
+        return Seen::some(path.totals.recopied, || text.to_owned());
+    }
     if !is_on(&path.object, "overlay") {
         return None;
     }

@@ -1,6 +1,6 @@
 //! The first write to a file of a lower layer of overlayfs: all of it is copied to the upper layer
-//! first. That happens when the file is opened, which is no I/O operation, so the ledger has only
-//! the write that follows; the time it takes is reported.
+//! first. That happens when the file is opened, which is no I/O operation, so the copies stand in the
+//! row of those that no operation reports; the time it takes is told as well.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use nix::unistd::write;
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{Expected, Prepared, mounts::Fs, shared::now},
+    super::{Expected, ExpectedRow, Prepared, mounts::Fs, shared::now},
     Figure, Job, Ready, Setting, Technique, Variant,
 };
 
@@ -29,7 +29,10 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
     setting.arena.fill_file(&lower, length)?;
     let path = mount.path().join("file");
     let shared = setting.shared;
-    let expected = Expected::new().moves(Op::Write, "file:overlay", Class::CopiedFromUser, 1, 1);
+    let copied = ExpectedRow::new(Op::Kernel, "unknown");
+    let expected = Expected::new()
+        .moves(Op::Write, "file:overlay", Class::CopiedFromUser, 1, 1)
+        .row(copied.ops(1).recopied(length).needs_functions());
     let mut prepared = Prepared::new(expected, move || {
         let begin = now();
         let file = fs::File::options().write(true).open(&path)?;

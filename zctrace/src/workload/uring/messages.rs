@@ -16,9 +16,13 @@ use super::{
         buffer::Buffer,
         exact::{calls, exactly},
         sockets::{tcp_pair, udp_pair},
+        zerocopy::sent_again,
     },
     ring::{Issue, Ring, needs},
 };
+
+/// Counters of what zero-copy sends the kernel has sent again, and so copied again.
+const AGAIN: [usize; 2] = [0, 1];
 
 /// The receive comes first and has to wait, so it is tried again by task work, or blocks a worker.
 pub(super) fn tcp(arena: &Arena, issue: Issue) -> Result<Prepared> {
@@ -55,7 +59,8 @@ pub(super) fn zerocopy(arena: &Arena, issue: Issue) -> Result<Prepared> {
                 .deferred(bytes),
         );
     }
-    Ok(Prepared::new(expected, move || {
+    let shared = arena.shared;
+    let prepared = Prepared::new(expected, move || {
         let mut ring = Ring::new(issue)?;
         let from = Buffer::filled(chunk)?;
         let mut to = Buffer::zeroed(chunk)?;
@@ -66,6 +71,8 @@ pub(super) fn zerocopy(arena: &Arena, issue: Issue) -> Result<Prepared> {
             let sent = unsafe { lend(&mut ring, send, length) };
             sent.and_then(|()| receive(far, &mut to[..length]))
         })?;
+        let first = sent_again(&near)?;
+        shared.count(AGAIN[0], first);
         exactly(bytes, chunk, |_, length| {
             let mut pieces = [piece(&from[..length / 2]), piece(&from[length / 2..length])];
             let message = header(&mut pieces);
@@ -73,7 +80,15 @@ pub(super) fn zerocopy(arena: &Arena, issue: Issue) -> Result<Prepared> {
             // SAFETY: as above, and so do the vector and the header.
             let sent = unsafe { lend(&mut ring, send, length) };
             sent.and_then(|()| receive(far, &mut to[..length]))
-        })
+        })?;
+        shared.count(AGAIN[1], sent_again(&near)? - first);
+        Ok(())
+    });
+    Ok(prepared.finish(move |expected| {
+        for (op, counter) in [Op::UringSendZc, Op::UringSendmsgZc].into_iter().zip(AGAIN) {
+            expected.add(ExpectedRow::new(op, "tcp").deferred(shared.counted(counter)));
+        }
+        Ok(())
     }))
 }
 
