@@ -7,8 +7,12 @@ use nix::{errno::Errno, libc};
 use zctrace_common::{Class, Op};
 
 use super::{
-    Arena, Expected, ExpectedRow, Prepared, Skip, Traffic, arena::evict, buffer::Buffer,
-    exact::calls, loop_device::opened_direct, mounts::Fs,
+    Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
+    arena::evict,
+    exact::{calls, cut},
+    loop_device::opened_direct,
+    mounts::Fs,
+    slots::Slots,
 };
 
 pub(super) const TRAFFIC: &[Traffic] = &[
@@ -42,8 +46,8 @@ pub(super) const TRAFFIC: &[Traffic] = &[
     ),
 ];
 
-const IOCB_CMD_PREAD: u16 = 0;
-const IOCB_CMD_PWRITE: u16 = 1;
+pub(super) const IOCB_CMD_PREAD: u16 = 0;
+pub(super) const IOCB_CMD_PWRITE: u16 = 1;
 const IOCB_CMD_PREADV: u16 = 7;
 const IOCB_CMD_PWRITEV: u16 = 8;
 
@@ -77,14 +81,14 @@ struct IoEvent {
 /// Bytes of a request with `O_DIRECT`.
 const DIRECT_CHUNK: usize = 64 * 1024;
 /// Requests under way at once.
-const DEPTH: usize = 8;
+pub(super) const DEPTH: usize = 8;
 
 /// A context of AIO.
-struct Context(libc::c_ulong);
+pub(super) struct Context(libc::c_ulong);
 
 impl Context {
     /// A context for [`DEPTH`] requests.
-    fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
         let mut id = 0;
         // SAFETY: the kernel writes an id.
         let result = unsafe { libc::syscall(libc::SYS_io_setup, DEPTH, &raw mut id) };
@@ -95,29 +99,38 @@ impl Context {
         }
     }
 
-    /// Moves `total` bytes of a file in requests of `chunk`, several at once.
-    fn each(&self, file: &File, opcode: u16, total: u64, chunk: usize) -> Result<()> {
-        let stride = chunk.next_multiple_of(4096);
-        let mut buffers = Buffer::filled(stride * DEPTH)?;
+    /// Makes a request for each of `pieces`, an offset and a length, up to [`DEPTH`] at once; each
+    /// must move all of its bytes. It asks for `asked` of them.
+    pub(super) fn each(
+        &self,
+        file: &File,
+        opcode: u16,
+        pieces: impl Iterator<Item = (u64, usize)>,
+        asked: fn(usize) -> usize,
+        buffers: &mut Slots,
+    ) -> Result<()> {
+        let mut pieces = pieces.fuse();
         let mut requests = [Iocb::default(); DEPTH];
+        let mut lengths = [0; DEPTH];
         let mut vectors = [(0_u64, 0_u64); DEPTH];
-        let mut offset = 0;
-        while offset < total {
+        let mut free: Vec<usize> = (0..DEPTH).collect();
+        loop {
             let mut submitted = Vec::with_capacity(DEPTH);
-            for slot in 0..DEPTH {
-                let length = (total - offset).min(chunk as u64);
-                if length == 0 {
+            while let Some(slot) = free.pop() {
+                let Some((offset, length)) = pieces.next() else {
+                    free.push(slot);
                     break;
-                }
-                let address = buffers[slot * stride..].as_mut_ptr() as u64;
-                vectors[slot] = (address, length);
+                };
+                lengths[slot] = length;
+                let address = buffers.of(slot) as u64;
+                vectors[slot] = (address, asked(length) as u64);
                 let vector = (&raw const vectors[slot]) as u64;
                 let (buffer, bytes) = match opcode {
                     IOCB_CMD_PREADV | IOCB_CMD_PWRITEV => (vector, 1),
-                    _ => (address, length),
+                    _ => vectors[slot],
                 };
                 requests[slot] = Iocb {
-                    data: length,
+                    data: slot as u64,
                     opcode,
                     fd: file.as_raw_fd().cast_unsigned(),
                     buffer,
@@ -126,7 +139,9 @@ impl Context {
                     ..Iocb::default()
                 };
                 submitted.push(&raw mut requests[slot]);
-                offset += length;
+            }
+            if free.len() == DEPTH {
+                return Ok(());
             }
             let count = submitted.len();
             // SAFETY: the requests, the vectors and the buffers live until `reap` has seen their
@@ -138,37 +153,38 @@ impl Context {
                 Errno::result(result)? as usize == count,
                 "io_submit took less"
             );
-            self.reap(count)?;
+            self.reap(&lengths, &mut free)?;
         }
-        Ok(())
     }
 
-    fn reap(&self, count: usize) -> Result<()> {
+    /// Waits for the end of a request, and takes what else has ended.
+    fn reap(&self, lengths: &[usize; DEPTH], free: &mut Vec<usize>) -> Result<()> {
         let mut events = [IoEvent::default(); DEPTH];
-        let mut left = count;
-        while left > 0 {
-            let none = std::ptr::null::<libc::timespec>();
-            // SAFETY: there is room for the events.
-            let result = unsafe {
-                libc::syscall(
-                    libc::SYS_io_getevents,
-                    self.0,
-                    left,
-                    left,
-                    &raw mut events,
-                    none,
-                )
-            };
-            let some = Errno::result(result).context("io_getevents")? as usize;
-            for event in &events[..some] {
-                ensure!(
-                    event.result == event.data.cast_signed(),
-                    "{} of {} bytes",
-                    event.result,
-                    event.data
-                );
+        let none = std::ptr::null::<libc::timespec>();
+        // SAFETY: there is room for the events.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_io_getevents,
+                self.0,
+                1_usize,
+                DEPTH,
+                &raw mut events,
+                none,
+            )
+        };
+        let some = Errno::result(result).context("io_getevents")? as usize;
+        for event in &events[..some] {
+            let slot = event.data as usize;
+            if let Ok(error @ ..0) = i32::try_from(event.result) {
+                return Err(Errno::from_raw(-error).into());
             }
-            left -= some;
+            ensure!(
+                event.result as usize == lengths[slot],
+                "{} of {} bytes",
+                event.result,
+                lengths[slot]
+            );
+            free.push(slot);
         }
         Ok(())
     }
@@ -183,10 +199,22 @@ impl Drop for Context {
 
 fn all(from: &File, to: &File, bytes: u64, chunk: usize) -> Result<()> {
     let context = Context::new()?;
-    context.each(from, IOCB_CMD_PREAD, bytes, chunk)?;
-    context.each(from, IOCB_CMD_PREADV, bytes, chunk)?;
-    context.each(to, IOCB_CMD_PWRITE, bytes, chunk)?;
-    context.each(to, IOCB_CMD_PWRITEV, bytes, chunk)
+    let mut buffers = Slots::new(DEPTH, chunk)?;
+    for (file, opcode) in [
+        (from, IOCB_CMD_PREAD),
+        (from, IOCB_CMD_PREADV),
+        (to, IOCB_CMD_PWRITE),
+        (to, IOCB_CMD_PWRITEV),
+    ] {
+        context.each(
+            file,
+            opcode,
+            cut(bytes, chunk),
+            |length| length,
+            &mut buffers,
+        )?;
+    }
+    Ok(())
 }
 
 /// AIO has no tracepoints: without functions nothing is seen of it.

@@ -8,6 +8,14 @@ pub const fn calls(total: u64, chunk: usize) -> u64 {
     total.div_ceil(chunk as u64)
 }
 
+/// The offsets and lengths of these calls.
+pub fn cut(total: u64, chunk: usize) -> impl Iterator<Item = (u64, usize)> {
+    (0..total).step_by(chunk).map(move |offset| {
+        let length = (total - offset).min(chunk as u64);
+        (offset, length as usize)
+    })
+}
+
 /// Moves `total` bytes in calls of `chunk`, the last one of what is left.
 ///
 /// `call` is given the offset and the length, and must move the whole length: the number of
@@ -17,16 +25,13 @@ pub fn exactly(
     chunk: usize,
     mut call: impl FnMut(u64, usize) -> nix::Result<usize>,
 ) -> Result<()> {
-    let mut offset = 0;
-    while offset < total {
-        let length = (total - offset).min(chunk as u64);
-        let moved = call(offset, length as usize)
-            .with_context(|| format!("{length} bytes at offset {offset}"))?;
+    for (offset, length) in cut(total, chunk) {
+        let moved =
+            call(offset, length).with_context(|| format!("{length} bytes at offset {offset}"))?;
         ensure!(
-            moved as u64 == length,
+            moved == length,
             "{moved} of {length} bytes at offset {offset}"
         );
-        offset += length;
     }
     Ok(())
 }

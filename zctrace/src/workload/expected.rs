@@ -159,6 +159,15 @@ impl ExpectedRow {
         })
     }
 
+    /// Adds bytes read and rewritten on the way.
+    #[must_use]
+    pub fn encrypted(self, encrypted: u64) -> Self {
+        self.counting(Counters {
+            encrypted,
+            ..Counters::default()
+        })
+    }
+
     /// Adds bytes copied a second time within the operation.
     #[must_use]
     pub fn recopied(self, recopied: u64) -> Self {

@@ -19,6 +19,7 @@ pub mod mounts;
 pub mod report;
 pub mod runner;
 pub mod shared;
+pub mod slots;
 pub mod sockets;
 pub mod technique;
 pub mod verify;

@@ -1,6 +1,8 @@
 //! The workloads of `zctrace bench`: techniques to move bytes, each with its truth known before it
 //! runs. One file holds one technique; a new one is added to [`ALL`].
 
+mod af_xdp;
+mod aio;
 mod copy_file_range;
 mod cow;
 mod cow_send;
@@ -12,9 +14,9 @@ mod fork_snapshot;
 mod fuse;
 mod hugetlb_cow;
 mod hybrid;
+mod ktls_sendfile;
 mod mmap_read;
 mod mmap_write;
-mod not_observed;
 mod overlay_copyup;
 mod pieces;
 mod pipe_ipc;
@@ -28,6 +30,7 @@ mod splice;
 mod splice_proxy;
 mod tee;
 mod unix_ipc;
+mod uring;
 mod vmsplice;
 mod zerocopy_receive;
 mod zerocopy_send;
@@ -63,24 +66,24 @@ pub const ALL: &[&Technique] = &[
     &echo::EPOLL,
     &echo::POLL,
     &echo::SELECT,
-    &not_observed::AIO_READ,
-    &not_observed::AIO_WRITE,
-    &not_observed::URING_READ,
-    &not_observed::URING_WRITE,
-    &not_observed::URING_READ_FIXED,
-    &not_observed::URING_DIRECT,
-    &not_observed::URING_MMAP,
-    &not_observed::URING_SEND,
-    &not_observed::URING_SEND_ZC,
-    &not_observed::URING_RECV_RING,
-    &not_observed::URING_RECV_ZC,
-    &not_observed::URING_SPLICE,
-    &not_observed::URING_SQPOLL,
+    &aio::READ,
+    &aio::WRITE,
+    &uring::read::TECHNIQUE,
+    &uring::write::TECHNIQUE,
+    &uring::read_fixed::TECHNIQUE,
+    &uring::direct::TECHNIQUE,
+    &uring::mmap::TECHNIQUE,
+    &uring::send::TECHNIQUE,
+    &uring::send_zc::TECHNIQUE,
+    &uring::recv_ring::TECHNIQUE,
+    &uring::recv_zc::TECHNIQUE,
+    &uring::splice::TECHNIQUE,
+    &uring::sqpoll::TECHNIQUE,
     &hugetlb_cow::TECHNIQUE,
     &fuse::TECHNIQUE,
     &overlay_copyup::TECHNIQUE,
-    &not_observed::KTLS_SENDFILE,
-    &not_observed::AF_XDP,
+    &ktls_sendfile::TECHNIQUE,
+    &af_xdp::TECHNIQUE,
     &process_vm::TECHNIQUE,
     &unix_ipc::TECHNIQUE,
     &pipe_ipc::TECHNIQUE,

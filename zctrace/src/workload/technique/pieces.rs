@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::super::exact::exactly;
+use super::super::exact::{cut, exactly};
 
 /// The calls that move a number of bytes, going through a file again and again.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +43,12 @@ impl Pieces {
         passes * self.file.div_ceil(chunk) + rest.div_ceil(chunk)
     }
 
+    /// The offsets and lengths of the calls, for several at once.
+    pub fn iter(self) -> impl Iterator<Item = (u64, usize)> {
+        let passes = (0..self.total).step_by((self.file as usize).max(1));
+        passes.flat_map(move |done| cut((self.total - done).min(self.file), self.chunk))
+    }
+
     /// Makes the calls with offset and length; each must move all of its length.
     pub fn each(&self, mut call: impl FnMut(u64, usize) -> nix::Result<usize>) -> Result<()> {
         let mut left = self.total;
@@ -81,6 +87,10 @@ mod tests {
                 })
                 .expect("all of it");
             assert_eq!((calls, moved), (pieces.calls(), total), "{pieces:?}");
+            let at_once = pieces
+                .iter()
+                .fold((0, 0), |(n, sum), (_, length)| (n + 1, sum + length as u64));
+            assert_eq!(at_once, (calls, moved), "{pieces:?}");
         }
     }
 }

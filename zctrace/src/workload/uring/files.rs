@@ -9,38 +9,16 @@ use zctrace_common::{Class, Op};
 
 use super::{
     super::{
-        Arena, Expected, ExpectedRow, Prepared, arena::evict, buffer::Buffer, exact::calls,
-        loop_device::opened_direct, mounts::Fs,
+        Arena, Expected, ExpectedRow, Prepared,
+        arena::evict,
+        buffer::Buffer,
+        exact::{calls, cut},
+        loop_device::opened_direct,
+        mounts::Fs,
+        slots::Slots,
     },
     ring::{DEPTH, Issue, Ring},
 };
-
-/// A buffer for each request that is under way.
-struct Buffers {
-    bytes: Buffer,
-    chunk: usize,
-}
-
-impl Buffers {
-    fn new(chunk: usize) -> Result<Self> {
-        // Page-aligned each, for O_DIRECT.
-        let bytes = Buffer::filled(chunk.next_multiple_of(4096) * DEPTH as usize)?;
-        Ok(Self { bytes, chunk })
-    }
-
-    fn of(&mut self, slot: u32) -> *mut u8 {
-        let start = self.chunk.next_multiple_of(4096) * slot as usize;
-        self.bytes[start..start + self.chunk].as_mut_ptr()
-    }
-
-    /// All of it as one buffer, to register.
-    fn whole(&mut self) -> libc::iovec {
-        libc::iovec {
-            iov_base: self.bytes.as_mut_ptr().cast(),
-            iov_len: self.bytes.len(),
-        }
-    }
-}
 
 /// Buffered I/O: each byte is copied once, whatever the buffers are.
 pub(super) fn buffered(arena: &Arena, issue: Issue, fs: Fs) -> Result<Prepared> {
@@ -121,27 +99,27 @@ fn past_the_cache(
 
 pub(super) fn all_reads(ring: &mut Ring, file: &File, bytes: u64, chunk: usize) -> Result<()> {
     let fd = Fd(file.as_raw_fd());
-    let mut buffers = Buffers::new(chunk)?;
+    let mut buffers = Slots::new(DEPTH as usize, chunk)?;
     let mut vectors = vec![no_vector(); DEPTH as usize];
     // SAFETY: the buffers and the vectors outlive the requests, which end before `each` returns,
     // and the registration, which ends with the ring or here.
     unsafe {
-        ring.each(bytes, chunk, |slot, offset, length| {
-            let to = buffers.of(slot);
+        ring.each(cut(bytes, chunk), |slot, offset, length| {
+            let to = buffers.of(slot as usize);
             opcode::Read::new(fd, to, length as u32)
                 .offset(offset)
                 .build()
         })?;
-        ring.each(bytes, chunk, |slot, offset, length| {
-            vectors[slot as usize] = vector(buffers.of(slot), length);
+        ring.each(cut(bytes, chunk), |slot, offset, length| {
+            vectors[slot as usize] = vector(buffers.of(slot as usize), length);
             let vector = &raw const vectors[slot as usize];
             opcode::Readv::new(fd, vector, 1).offset(offset).build()
         })?;
         ring.inner()
             .submitter()
             .register_buffers(&[buffers.whole()])?;
-        ring.each(bytes, chunk, |slot, offset, length| {
-            let to = buffers.of(slot);
+        ring.each(cut(bytes, chunk), |slot, offset, length| {
+            let to = buffers.of(slot as usize);
             opcode::ReadFixed::new(fd, to, length as u32, 0)
                 .offset(offset)
                 .build()
@@ -153,26 +131,26 @@ pub(super) fn all_reads(ring: &mut Ring, file: &File, bytes: u64, chunk: usize) 
 
 pub(super) fn all_writes(ring: &mut Ring, file: &File, bytes: u64, chunk: usize) -> Result<()> {
     let fd = Fd(file.as_raw_fd());
-    let mut buffers = Buffers::new(chunk)?;
+    let mut buffers = Slots::new(DEPTH as usize, chunk)?;
     let mut vectors = vec![no_vector(); DEPTH as usize];
     // SAFETY: as in `all_reads`.
     unsafe {
-        ring.each(bytes, chunk, |slot, offset, length| {
-            let from = buffers.of(slot);
+        ring.each(cut(bytes, chunk), |slot, offset, length| {
+            let from = buffers.of(slot as usize);
             opcode::Write::new(fd, from, length as u32)
                 .offset(offset)
                 .build()
         })?;
-        ring.each(bytes, chunk, |slot, offset, length| {
-            vectors[slot as usize] = vector(buffers.of(slot), length);
+        ring.each(cut(bytes, chunk), |slot, offset, length| {
+            vectors[slot as usize] = vector(buffers.of(slot as usize), length);
             let vector = &raw const vectors[slot as usize];
             opcode::Writev::new(fd, vector, 1).offset(offset).build()
         })?;
         ring.inner()
             .submitter()
             .register_buffers(&[buffers.whole()])?;
-        ring.each(bytes, chunk, |slot, offset, length| {
-            let from = buffers.of(slot);
+        ring.each(cut(bytes, chunk), |slot, offset, length| {
+            let from = buffers.of(slot as usize);
             opcode::WriteFixed::new(fd, from, length as u32, 0)
                 .offset(offset)
                 .build()

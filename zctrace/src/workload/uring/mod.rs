@@ -3,7 +3,7 @@
 mod busy;
 mod files;
 mod messages;
-mod provided;
+pub mod provided;
 pub mod ring;
 mod splices;
 

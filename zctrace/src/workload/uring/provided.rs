@@ -2,7 +2,7 @@
 //! them can complete many times.
 
 use std::{
-    os::fd::AsRawFd as _,
+    os::fd::AsRawFd,
     sync::atomic::{AtomicU16, Ordering::Release},
 };
 
@@ -37,14 +37,16 @@ const GROUP: u16 = 7;
 struct Pool {
     entries: Buffer,
     bytes: Buffer,
+    size: usize,
     tail: u16,
 }
 
 impl Pool {
-    fn new(ring: &Ring) -> Result<Self> {
+    fn new(ring: &Ring, size: usize) -> Result<Self> {
         let mut pool = Self {
             entries: Buffer::zeroed(4096)?,
-            bytes: Buffer::filled(SIZE * usize::from(COUNT))?,
+            bytes: Buffer::filled(size * usize::from(COUNT))?,
+            size,
             tail: 0,
         };
         let address = pool.entries.as_ptr() as u64;
@@ -63,12 +65,12 @@ impl Pool {
     /// Gives a buffer to the kernel.
     fn give(&mut self, id: u16) {
         let entries: *mut BufRingEntry = self.entries.as_mut_ptr().cast();
-        let address = self.bytes[SIZE * usize::from(id)..].as_ptr() as u64;
+        let address = self.bytes[self.size * usize::from(id)..].as_ptr() as u64;
         // SAFETY: the page holds COUNT entries, and the kernel does not look beyond the tail.
         unsafe {
             let entry = &mut *entries.add(usize::from(self.tail % COUNT));
             entry.set_addr(address);
-            entry.set_len(SIZE as u32);
+            entry.set_len(self.size as u32);
             entry.set_bid(id);
             self.tail = self.tail.wrapping_add(1);
             let tail = BufRingEntry::tail(entries).cast_mut();
@@ -80,7 +82,7 @@ impl Pool {
     fn give_back(&mut self, done: &cqueue::Entry, moved: usize) {
         if let Some(first) = cqueue::buffer_select(done.flags()) {
             // Those of a bundle follow one another in the ring, which is kept in order.
-            for i in 0..moved.div_ceil(SIZE).max(1) as u16 {
+            for i in 0..moved.div_ceil(self.size).max(1) as u16 {
                 self.give((first + i) % COUNT);
             }
         }
@@ -104,7 +106,7 @@ fn take_all(
             // SAFETY: the pool outlives the request: see the end.
             unsafe { ring.submit(entry(), 1) }?;
         }
-        while fed < bytes && fed - come < (SIZE * usize::from(COUNT) / 2) as u64 {
+        while fed < bytes && fed - come < (pool.size * usize::from(COUNT) / 2) as u64 {
             fed += feed(fed)?;
         }
         let done = ring.completion()?;
@@ -132,13 +134,23 @@ fn take_all(
     Ok(taken)
 }
 
+/// Receives what another process sends, `bytes` in all, into buffers of `size`.
+pub fn received(from: &impl AsRawFd, issue: Issue, bytes: u64, size: usize) -> Result<Taken> {
+    let mut ring = Ring::new(issue)?;
+    let mut pool = Pool::new(&ring, size)?;
+    let fd = Fd(from.as_raw_fd());
+    let entry = || opcode::RecvMulti::new(fd, GROUP).build();
+    let all = |fed| Ok(bytes - fed);
+    take_all(&mut ring, &mut pool, bytes, entry, all, 0)
+}
+
 /// Completions of a request.
-#[derive(Default)]
-struct Taken {
+#[derive(Debug, Default)]
+pub struct Taken {
     /// That brought something.
-    ops: u64,
+    pub ops: u64,
     /// That ended it: there was no buffer left, or it was still waiting when all had come.
-    errors: u64,
+    pub errors: u64,
 }
 
 /// A family with two rows of which only the run tells the number of operations.
@@ -185,7 +197,7 @@ pub(super) fn multishot(arena: &Arena, issue: Issue) -> Result<Prepared> {
     );
     let run = move || {
         let mut ring = Ring::new(issue)?;
-        let mut pool = Pool::new(&ring)?;
+        let mut pool = Pool::new(&ring, SIZE)?;
         let from = Buffer::filled(PIECE as usize)?;
         let fd = Fd(far.as_raw_fd());
         take_all(
@@ -214,7 +226,7 @@ pub(super) fn multishot_messages(arena: &Arena, issue: Issue) -> Result<Prepared
     let sends = Expected::new().moves(Op::Send, "udp", Class::CopiedFromUser, messages, bytes);
     let run = move || {
         let mut ring = Ring::new(issue)?;
-        let mut pool = Pool::new(&ring)?;
+        let mut pool = Pool::new(&ring, SIZE)?;
         let from = Buffer::filled(PIECE as usize)?;
         let fd = Fd(far.as_raw_fd());
         // SAFETY: integers and pointers, for which zero is fine.
@@ -250,7 +262,7 @@ pub(super) fn multishot_reads(arena: &Arena, issue: Issue) -> Result<Prepared> {
     );
     let run = move || {
         let mut ring = Ring::new(issue)?;
-        let mut pool = Pool::new(&ring)?;
+        let mut pool = Pool::new(&ring, SIZE)?;
         let from = Buffer::filled(PIECE as usize)?;
         let fd = Fd(from_pipe.as_raw_fd());
         take_all(
@@ -297,8 +309,8 @@ pub(super) fn bundles(arena: &Arena, issue: Issue) -> Result<Prepared> {
             Issue::Worker => Issue::Inline,
             issue => issue,
         })?;
-        let mut pool = Pool::new(&ring)?;
-        let mut full = Pool::new(&sender)?;
+        let mut pool = Pool::new(&ring, SIZE)?;
+        let mut full = Pool::new(&sender, SIZE)?;
         let (near, far) = (Fd(near.as_raw_fd()), Fd(far.as_raw_fd()));
         let mut received = Taken::default();
         for _ in 0..ROUNDS {

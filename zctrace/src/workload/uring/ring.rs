@@ -86,11 +86,7 @@ impl Ring {
             if let Some(entry) = self.ring.completion().next() {
                 return Ok(entry);
             }
-            match self.ring.submit_and_wait(1) {
-                Ok(_) => {}
-                Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
-                Err(error) => return Err(error).context("io_uring_enter"),
-            }
+            self.submit_and_wait(1)?;
         }
     }
 
@@ -117,40 +113,93 @@ impl Ring {
         Ok(())
     }
 
-    /// Moves `total` bytes in requests of `chunk`, up to [`DEPTH`] at once, each of which must move
-    /// all of its bytes. `entry` is given a number below [`DEPTH`] that is the request's own while
-    /// it is under way, its offset and its length.
+    /// Makes a request for each of `pieces`, an offset and a length, up to [`DEPTH`] at once; each
+    /// must move all of its bytes. `entry` is given a number below [`DEPTH`] that is the request's
+    /// own while it is under way, and the piece.
     ///
     /// # Safety
     /// What the entries point to stays valid until this returns.
     pub unsafe fn each(
         &mut self,
-        total: u64,
-        chunk: usize,
+        pieces: impl Iterator<Item = (u64, usize)>,
         mut entry: impl FnMut(u32, u64, usize) -> squeue::Entry,
     ) -> Result<()> {
+        let mut pieces = pieces.fuse();
         let mut free: Vec<u32> = (0..DEPTH).collect();
         let mut lengths = [0_usize; DEPTH as usize];
-        let mut offset = 0;
-        while offset < total || free.len() < DEPTH as usize {
-            while offset < total
-                && let Some(slot) = free.pop()
-            {
-                let length = (total - offset).min(chunk as u64) as usize;
+        loop {
+            while let Some(slot) = free.pop() {
+                let Some((offset, length)) = pieces.next() else {
+                    free.push(slot);
+                    break;
+                };
                 lengths[slot as usize] = length;
                 let entry = entry(slot, offset, length);
                 // SAFETY: the caller's promise.
                 unsafe { self.push(entry, slot.into(), squeue::Flags::empty()) }?;
-                offset += length as u64;
+            }
+            if free.len() == DEPTH as usize {
+                return Ok(());
             }
             self.ring.submit().context("io_uring_enter")?;
-            let done = self.completion()?;
-            let slot = done.user_data() as usize;
-            let (moved, length) = (result(&done)?, lengths[slot]);
-            ensure!(moved == length, "{moved} of {length} bytes");
-            free.push(slot as u32);
+            // All that are there: each then makes room for another one.
+            let mut done = Some(self.completion()?);
+            while let Some(entry) = done {
+                let slot = entry.user_data() as usize;
+                let (moved, length) = (result(&entry)?, lengths[slot]);
+                ensure!(moved == length, "{moved} of {length} bytes");
+                free.push(slot as u32);
+                done = self.ring.completion().next();
+            }
+        }
+    }
+
+    /// Submits up to [`DEPTH`] requests that run one after the other, and waits for all of them;
+    /// each must move all of its bytes. Those that name memory of their own say so by a
+    /// notification afterwards, which is waited for too.
+    ///
+    /// # Safety
+    /// What the entries point to stays valid until this returns.
+    pub unsafe fn in_order(&mut self, requests: &[(squeue::Entry, usize)]) -> Result<()> {
+        let last = requests.len().saturating_sub(1);
+        let entries: Vec<_> = (0_u64..)
+            .zip(requests)
+            .map(|(index, (entry, _))| {
+                let link = if index == last as u64 {
+                    squeue::Flags::empty()
+                } else {
+                    squeue::Flags::IO_LINK
+                };
+                entry.clone().flags(self.flags | link).user_data(index)
+            })
+            .collect();
+        // At once: a thread of the kernel that polls the queue must not see half a chain.
+        // SAFETY: the caller's promise.
+        unsafe { self.ring.submission().push_multiple(&entries) }
+            .context("the submission queue is full")?;
+        let mut left = requests.len();
+        while left > 0 {
+            self.submit_and_wait(left)?;
+            while let Some(entry) = self.ring.completion().next() {
+                left -= 1;
+                if cqueue::notif(entry.flags()) {
+                    continue;
+                }
+                let (moved, length) = (result(&entry)?, requests[entry.user_data() as usize].1);
+                ensure!(moved == length, "{moved} of {length} bytes");
+                // A notification is to follow.
+                left += usize::from(cqueue::more(entry.flags()));
+            }
         }
         Ok(())
+    }
+
+    fn submit_and_wait(&self, completions: usize) -> Result<()> {
+        match self.ring.submit_and_wait(completions) {
+            Ok(_) => Ok(()),
+            Err(error) if error.raw_os_error() == Some(libc::EINTR) => Ok(()),
+            Err(error) => Err(error).context("io_uring_enter"),
+        }
     }
 }
 

@@ -1,0 +1,16 @@
+//! A thread of the kernel takes the requests out of the queue: sends without a system call, and with
+//! the same copy.
+
+use super::{
+    super::{super::uring::ring::Issue, Job, Technique, Variant},
+    send::prepare,
+};
+
+pub(in super::super) const TECHNIQUE: Technique = Technique::new(
+    "uring-sqpoll",
+    "send memory with io_uring polled by the kernel",
+    Job::SendMemory,
+    &[Variant::only("ur-sqpoll", |setting| {
+        prepare(setting, Issue::SqPoll)
+    })],
+);
