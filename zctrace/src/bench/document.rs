@@ -119,8 +119,8 @@ pub struct Entry {
     pub cpu_seconds_per_gib: Option<f64>,
     /// Expected copies for every byte carried; null when nothing was.
     pub expected_copies_per_carried_byte: Option<f64>,
-    /// Measured copies for every byte carried; null when nothing was, and where copies on write are
-    /// expected and none is seen.
+    /// Measured copies for every byte carried; null when nothing was, and where operations or copies
+    /// on write are expected and none is seen.
     pub measured_copies_per_carried_byte: Option<f64>,
     /// Numbers that only this workload has.
     pub figures: BTreeMap<String, f64>,
@@ -157,8 +157,10 @@ impl Entry {
         self.cpu_seconds_per_gib =
             some.then(|| self.cpu_seconds / (bytes / f64::from(1_u32 << 30)));
         self.expected_copies_per_carried_byte = per_byte(&self.expected, self.bytes);
-        // Where no probe sees page faults, no number is better than one that lacks their copies.
-        let unseen = self.expected.cow > 0 && self.measured.cow == 0;
+        // Where no probe sees page faults, or any of the operations, no number is better than one that
+        // lacks their copies.
+        let unseen = self.expected.cow > 0 && self.measured.cow == 0
+            || self.expected.moved > 0 && self.measured.moved == 0;
         self.measured_copies_per_carried_byte =
             per_byte(&self.measured, self.bytes).filter(|_| !unseen);
     }
@@ -304,10 +306,14 @@ mod tests {
         assert_eq!(both.bytes, 2 << 30);
         assert_eq!(both.bytes_per_second, Some(f64::from(1_u32 << 29)));
         assert_eq!(both.cpu_seconds_per_gib, Some(1.0));
-        let mut unseen = both;
-        unseen.expected.cow = 4096;
-        unseen.compute();
-        assert_eq!(unseen.measured_copies_per_carried_byte, None);
+        assert_eq!(both.measured_copies_per_carried_byte, Some(0.0));
+        for (cow, moved) in [(4096, 0), (0, 4096)] {
+            let mut unseen = both.clone();
+            unseen.expected.cow = cow;
+            unseen.expected.moved = moved;
+            unseen.compute();
+            assert_eq!(unseen.measured_copies_per_carried_byte, None);
+        }
         let mut nothing = Entry::new("y".into());
         nothing.seconds = 1.0;
         nothing.compute();

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     bytes,
-    columns::{Align, Cell, Column, Columns, Narrow},
+    columns::{Align, Cell, Column, Columns},
     style::{Palette, Surface},
 };
 use crate::bench::{
@@ -59,14 +59,7 @@ fn workloads(entries: &[Entry], surface: Surface) -> String {
         right("CPU s/GiB"),
         right("EXPECTED"),
         right("COPIES/B"),
-        Column {
-            header: "STATUS",
-            align: Align::Left,
-            narrow: Some(Narrow {
-                comfortable: 24,
-                least: 10,
-            }),
-        },
+        left("STATUS"),
     ]);
     for entry in entries {
         let plain = |text: &str| Cell::unbroken(text, palette.faint);
@@ -89,6 +82,9 @@ fn workloads(entries: &[Entry], surface: Surface) -> String {
             measured(entry, skipped, palette),
             status(entry, palette),
         ]);
+        if let Some(reason) = &entry.reason {
+            table.text(Cell::new(reason, palette.faint), 4);
+        }
         let figures: Vec<_> = entry.figures.iter().map(figure).collect();
         if !figures.is_empty() {
             table.text(Cell::new(&figures.join(", "), palette.faint), 4);
@@ -106,7 +102,7 @@ fn measured(entry: &Entry, skipped: bool, palette: Palette) -> Cell {
     }
     let copies = entry.measured_copies_per_carried_byte;
     if copies.is_none() && entry.bytes > 0 {
-        // Copies on write that no probe sees here.
+        // Operations, or copies on write, that no probe sees here.
         return Cell::unbroken("?", palette.warning);
     }
     let mut text = bytes::copies_per_byte(copies);
@@ -128,11 +124,7 @@ fn status(entry: &Entry, palette: Palette) -> Cell {
         Status::Differs => ("DIFFERS", palette.alarm),
         Status::Skipped => ("skipped", palette.faint),
     };
-    let mut cell = Cell::new(word, style);
-    if let Some(reason) = &entry.reason {
-        cell = Cell::new(&format!("{word}: {reason}"), style);
-    }
-    cell
+    Cell::unbroken(word, style)
 }
 
 /// `fault_ns 512` as `fault 512 ns`.

@@ -198,21 +198,17 @@ impl Drop for Context {
 }
 
 fn all(from: &File, to: &File, bytes: u64, chunk: usize) -> Result<()> {
+    some(from, &[IOCB_CMD_PREAD, IOCB_CMD_PREADV], bytes, chunk)?;
+    some(to, &[IOCB_CMD_PWRITE, IOCB_CMD_PWRITEV], bytes, chunk)
+}
+
+/// All of a file by each of these commands.
+fn some(file: &File, opcodes: &[u16], bytes: u64, chunk: usize) -> Result<()> {
     let context = Context::new()?;
     let mut buffers = Slots::new(DEPTH, chunk)?;
-    for (file, opcode) in [
-        (from, IOCB_CMD_PREAD),
-        (from, IOCB_CMD_PREADV),
-        (to, IOCB_CMD_PWRITE),
-        (to, IOCB_CMD_PWRITEV),
-    ] {
-        context.each(
-            file,
-            opcode,
-            cut(bytes, chunk),
-            |length| length,
-            &mut buffers,
-        )?;
+    for &opcode in opcodes {
+        let pieces = cut(bytes, chunk);
+        context.each(file, opcode, pieces, |length| length, &mut buffers)?;
     }
     Ok(())
 }
@@ -281,9 +277,8 @@ fn direct_btrfs(arena: &Arena) -> Result<Prepared> {
     );
     let expected = Expected::new().row(row.evidence(arena.direct_evidence(fs)));
     Ok(Prepared::new(expected, move || {
-        let context = Context::new()?;
-        context.each(&from, IOCB_CMD_PREAD, bytes, DIRECT_CHUNK)?;
-        context.each(&from, IOCB_CMD_PREADV, bytes, DIRECT_CHUNK)
+        let opcodes = [IOCB_CMD_PREAD, IOCB_CMD_PREADV];
+        some(&from, &opcodes, bytes, DIRECT_CHUNK)
     }))
 }
 

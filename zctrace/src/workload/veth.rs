@@ -1,7 +1,12 @@
 //! A pair of virtual network devices whose far end throws away what it gets, like a network does:
 //! what is sent there leaves the machine as far as the sender can tell.
 
-use std::{ffi::CStr, os::fd::AsRawFd as _};
+use std::{
+    cell::RefCell,
+    ffi::CStr,
+    os::fd::AsRawFd as _,
+    rc::{Rc, Weak},
+};
 
 use anyhow::{Context as _, Result};
 use nix::{
@@ -30,6 +35,21 @@ const SMALL_MTU: libc::c_int = 68;
 pub struct Veth(());
 
 impl Veth {
+    /// The pair that exists, or a new one: for several at once that send beyond it.
+    pub fn common() -> Result<Rc<Self>> {
+        thread_local! {
+            static COMMON: RefCell<Weak<Veth>> = const { RefCell::new(Weak::new()) };
+        }
+        COMMON.with_borrow_mut(|common| {
+            if let Some(veth) = common.upgrade() {
+                return Ok(veth);
+            }
+            let veth = Rc::new(Self::new(true)?);
+            *common = Rc::downgrade(&veth);
+            Ok(veth)
+        })
+    }
+
     /// Makes the pair in the network namespace of the caller. The near end passes pages on if
     /// `gathers`.
     pub fn new(gathers: bool) -> Result<Self> {

@@ -33,7 +33,7 @@ pub(super) const FRAME: usize = 3000;
 /// Parts of a socket's memory, and entries of each ring.
 const PARTS: u32 = 32;
 /// Frames under way.
-const BATCH: u32 = 16;
+pub(super) const BATCH: u32 = 16;
 
 fn prepare(arena: &Arena) -> Result<Prepared> {
     let wire = Wire::new()?;
@@ -55,8 +55,8 @@ fn prepare(arena: &Arena) -> Result<Prepared> {
         let mut left = frames;
         while left > 0 {
             let batch = left.min(BATCH.into()) as u32;
-            near.send(batch)?;
-            far.receive(batch)?;
+            near.send(batch, FRAME)?;
+            far.receive(batch, FRAME)?;
             left -= u64::from(batch);
         }
         Ok(())
@@ -239,18 +239,18 @@ impl Socket {
             .push((0..PARTS).map(|part| u64::from(part) * PAGE as u64));
     }
 
-    /// Sends frames, at most as many as there are parts.
-    pub(super) fn send(&mut self, frames: u32) -> Result<()> {
+    /// Sends frames of `length` bytes, at most [`FRAME`], and at most as many as there are parts.
+    pub(super) fn send(&mut self, frames: u32, length: usize) -> Result<()> {
         let part = |part: u32| u64::from(part) * PAGE as u64;
         for frame in 0..frames {
             // SAFETY: the part is longer than the frame, and ours until it is sent.
-            let bytes = unsafe { std::slice::from_raw_parts_mut(self.part(part(frame)), FRAME) };
+            let bytes = unsafe { std::slice::from_raw_parts_mut(self.part(part(frame)), length) };
             bytes.fill(frame as u8);
             bytes[..HEADER.len()].copy_from_slice(&HEADER);
         }
         self.sent.push((0..frames).map(|frame| libc::xdp_desc {
             addr: part(frame),
-            len: FRAME as u32,
+            len: length as u32,
             options: 0,
         }));
         let mut left = frames as usize;
@@ -277,8 +277,8 @@ impl Socket {
         Ok(())
     }
 
-    /// Receives frames, and gives their memory back.
-    pub(super) fn receive(&mut self, frames: u32) -> Result<()> {
+    /// Receives frames of `length` bytes, and gives their memory back.
+    pub(super) fn receive(&mut self, frames: u32, length: usize) -> Result<()> {
         let patience = PollTimeout::from(20_000_u16);
         let mut left = frames as usize;
         while left > 0 {
@@ -288,12 +288,12 @@ impl Socket {
             ensure!(received.len() <= left, "more frames than were sent");
             left -= received.len();
             for descriptor in &received {
-                ensure!(descriptor.len == FRAME as u32, "{} bytes", descriptor.len);
+                ensure!(descriptor.len == length as u32, "{} bytes", descriptor.len);
                 let start = self.part(descriptor.addr);
                 // SAFETY: the frame is in this part, which is ours until it is offered again.
                 let last = unsafe {
                     start
-                        .add(descriptor.addr as usize % PAGE + FRAME - 1)
+                        .add(descriptor.addr as usize % PAGE + length - 1)
                         .read()
                 };
                 ensure!(u32::from(last) < BATCH, "another frame");

@@ -150,7 +150,7 @@ fn loopback(setting: &Setting<'_>) -> Result<Ready> {
 
 fn out(setting: &Setting<'_>) -> Result<Ready> {
     let plan = Plan::new(setting, DATAGRAM / PAGE);
-    let veth = Veth::new(true)?;
+    let veth = Veth::common()?;
     let near = UdpSocket::bind("0.0.0.0:0")?;
     near.connect(BEYOND)?;
     enlarge(&near);

@@ -120,7 +120,7 @@ fn off(setting: &Setting<'_>) -> Result<Ready> {
 fn out(setting: &Setting<'_>) -> Result<Ready> {
     let pieces = setting.parameters.pieces(DATAGRAM);
     let (calls, bytes) = (pieces.calls(), pieces.total());
-    let veth = Veth::new(true)?;
+    let veth = Veth::common()?;
     let near = UdpSocket::bind("0.0.0.0:0")?;
     near.connect(BEYOND)?;
     enlarge(&near);
