@@ -1,7 +1,12 @@
 //! Builds the BPF programs with whichever toolchain is there, or an empty object where none is, so
-//! that `cargo check`, clippy, the documentation and the unit tests need no BPF toolchain.
+//! that `cargo check`, clippy, the documentation and the unit tests need no BPF toolchain. A released
+//! crate carries them, built, and no sources of them.
 
-use std::{env, fs, path::PathBuf, process::Command};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result};
 use aya_build::{Package, Toolchain};
@@ -14,6 +19,11 @@ fn main() -> Result<()> {
     println!("cargo:rerun-if-env-changed=PATH");
     println!("cargo:rerun-if-env-changed=ZCTRACE_BPF_TOOLCHAIN");
     println!("cargo:rustc-check-cfg=cfg(zctrace_without_bpf)");
+
+    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../zctrace-ebpf/Cargo.toml");
+    if !Path::new(sources).exists() {
+        return released();
+    }
 
     let chosen = env::var("ZCTRACE_BPF_TOOLCHAIN").ok();
     let toolchain = match &chosen {
@@ -47,6 +57,17 @@ fn main() -> Result<()> {
         }],
         Toolchain::Custom(toolchain),
     )
+}
+
+/// Takes the BPF programs that came with the crate.
+fn released() -> Result<()> {
+    let architecture = env::var("CARGO_CFG_TARGET_ARCH")?;
+    let object = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("bpf/{architecture}.o"));
+    println!("cargo:rerun-if-changed={}", object.display());
+    let to = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR")?).join("zctrace");
+    fs::copy(&object, to)
+        .with_context(|| format!("this crate has no BPF programs for {architecture}"))?;
+    Ok(())
 }
 
 /// Whether rustup's toolchain `name` can compile for BPF: it has `core` prebuilt, or is a nightly

@@ -4,11 +4,11 @@ use crate::workload::technique;
 
 /// The pages, in the order in which they are listed.
 const PAGES: [&str; 5] = [
-    include_str!("../../docs/ledger.md"),
-    include_str!("../../docs/operations.md"),
-    include_str!("../../docs/techniques.md"),
-    include_str!("../../docs/probes.md"),
-    include_str!("../../docs/claims.md"),
+    include_str!("../docs/ledger.md"),
+    include_str!("../docs/operations.md"),
+    include_str!("../docs/techniques.md"),
+    include_str!("../docs/probes.md"),
+    include_str!("../docs/claims.md"),
 ];
 
 /// How unlike a name may be to be suggested, from 0 to 1.

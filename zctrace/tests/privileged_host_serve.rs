@@ -10,12 +10,17 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use common::zctrace;
+use opentelemetry_proto::tonic::{
+    collector::metrics::v1::ExportMetricsServiceRequest,
+    common::v1::{KeyValue, any_value},
+    metrics::v1::{AggregationTemporality, metric, number_data_point},
+};
 use serde_json::Value;
-use zctrace::ledger::Snapshot;
+use zctrace::{ledger::Snapshot, output::recorded::Document};
 
 /// A program that is ended with the test.
 struct Running(Child);
@@ -163,7 +168,9 @@ fn prometheus_scrapes_what_stat_counts() {
         });
     }
     let Ok(prometheus) = which("prometheus") else {
-        println!("SKIP: no prometheus here (apt-get install prometheus)");
+        println!(
+            "SKIP: prometheus_scrapes_what_stat_counts: no prometheus here (apt-get install prometheus)"
+        );
         return;
     };
     let targets: Vec<_> = instances
@@ -215,7 +222,9 @@ fn prometheus_scrapes_what_stat_counts() {
 #[ignore = "needs root and BPF"]
 fn promtool_accepts_rules_and_metrics() {
     let Ok(promtool) = which("promtool") else {
-        println!("SKIP: no promtool here (apt-get install prometheus)");
+        println!(
+            "SKIP: promtool_accepts_rules_and_metrics: no promtool here (apt-get install prometheus)"
+        );
         return;
     };
     let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/alerts.yaml");
@@ -389,28 +398,7 @@ fn a_collector_gets_the_same_numbers_after_it_was_away() {
         if answers <= 2 {
             continue;
         }
-        let document: Value = serde_json::from_slice(&body).expect("JSON");
-        let metrics = document["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
-            .as_array()
-            .expect("metrics");
-        let moved = metrics
-            .iter()
-            .find(|metric| metric["name"] == "zctrace.moved")
-            .expect("moved");
-        let has = |point: &Value, key: &str, value: &str| {
-            point["attributes"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .any(|a| a["key"] == key && a["value"]["stringValue"] == value)
-        };
-        let sum: u64 = moved["sum"]["dataPoints"]
-            .as_array()
-            .expect("points")
-            .iter()
-            .filter(|point| has(point, "op", "write") && has(point, "object", "file:tmpfs"))
-            .map(|point| point["asInt"].as_str().unwrap().parse::<u64>().unwrap())
-            .sum();
+        let sum = moved(&body);
         if sum == 200 << 16 {
             break;
         }
@@ -420,6 +408,169 @@ fn a_collector_gets_the_same_numbers_after_it_was_away() {
     assert!(
         sum(&text, "zctrace_otlp_pushes_total", &["failed"]) >= 1,
         "{text}"
+    );
+}
+
+/// What OpenTelemetry's own types make of a push: the bytes that were written to tmpfs.
+fn moved(body: &[u8]) -> u64 {
+    let request: ExportMetricsServiceRequest = serde_json::from_slice(body).expect("a request");
+    let resource = &request.resource_metrics[0];
+    let attributes = &resource.resource.as_ref().expect("a resource").attributes;
+    assert!(has(attributes, "service.name", "zctrace"), "{attributes:?}");
+    let metrics = &resource.scope_metrics[0].metrics;
+    let moved = metrics.iter().find(|metric| metric.name == "zctrace.moved");
+    let Some(metric::Data::Sum(sum)) = moved.and_then(|metric| metric.data.as_ref()) else {
+        panic!("no sum of what was moved in {metrics:?}");
+    };
+    assert!(sum.is_monotonic);
+    assert_eq!(
+        sum.aggregation_temporality(),
+        AggregationTemporality::Cumulative
+    );
+    sum.data_points
+        .iter()
+        .inspect(|point| assert!(point.start_time_unix_nano <= point.time_unix_nano))
+        .filter(|point| {
+            has(&point.attributes, "op", "write") && has(&point.attributes, "object", "file:tmpfs")
+        })
+        .map(|point| match point.value {
+            Some(number_data_point::Value::AsInt(value)) => u64::try_from(value).expect("bytes"),
+            ref other => panic!("{other:?} is no whole number"),
+        })
+        .sum()
+}
+
+fn has(attributes: &[KeyValue], key: &str, value: &str) -> bool {
+    attributes.iter().any(|attribute| {
+        let text = attribute.value.as_ref().and_then(|v| v.value.as_ref());
+        attribute.key == key && matches!(text, Some(any_value::Value::StringValue(v)) if v == value)
+    })
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn no_thread_keeps_a_capability() {
+    // With a pusher: every kind of thread there is.
+    let (instance, _) = serve("zcserve-caps", &["--otlp", "http://127.0.0.1:1"]);
+    let tasks = fs::read_dir(format!("/proc/{}/task", instance.0.id())).expect("threads");
+    let mut count = 0;
+    for task in tasks {
+        let status = fs::read_to_string(task.expect("a thread").path().join("status"));
+        let status = status.expect("a status");
+        let sets: Vec<_> = status.lines().filter(|l| l.starts_with("Cap")).collect();
+        assert_eq!(sets.len(), 5, "{status}");
+        for set in sets {
+            let value = set.split_whitespace().nth(1).expect("a value");
+            assert_eq!(u64::from_str_radix(value, 16), Ok(0), "{status}");
+        }
+        count += 1;
+    }
+    assert!(count >= 3, "{count}");
+}
+
+/// Neither a collector that is not there nor one that never answers holds the readings up.
+#[test]
+#[ignore = "needs root and BPF"]
+fn a_collector_that_does_not_answer_holds_nothing_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = format!("http://{}", silent.local_addr().expect("an address"));
+    for url in [
+        "http://127.0.0.1:1",
+        &silent,
+        "http://no-such-host.invalid:4318",
+    ] {
+        let (_instance, address) = serve("zcserve-lost", &["--otlp", url]);
+        let value = |name: &str| {
+            let (_, text) = get(&address, "/metrics");
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(name).map(str::to_owned));
+            line.map_or(0, |value| value.trim().parse::<u64>().expect("a number"))
+        };
+        let readings = || value("zctrace_readings_total");
+        let before = readings();
+        eventually("read on", || readings() >= before + 10);
+        eventually("counted what was dropped", || {
+            value("zctrace_otlp_pushes_total{kind=\"dropped\"}") >= 5
+        });
+        if url != silent {
+            eventually("counted failures", || {
+                value("zctrace_otlp_pushes_total{kind=\"failed\"}") >= 1
+            });
+        }
+        assert_eq!(get(&address, "/healthz").0, 200);
+    }
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn an_address_in_use_is_said_in_two_lines() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let output = common::run(&["serve", "--listen", &address]);
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(stderr.lines().count(), 2, "{stderr}");
+    assert!(
+        stderr.contains(&format!("cannot listen on {address}")),
+        "{stderr}"
+    );
+}
+
+/// A clock that is set forth and back by hours while it is read.
+#[test]
+#[ignore = "needs root and BPF"]
+fn a_clock_that_jumps_changes_no_number() {
+    const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+    if !Path::new(LIBRARY).exists() {
+        println!("SKIP: a_clock_that_jumps_changes_no_number: no libfaketime here");
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let worker = worker(dir.path(), "zcserve-clock");
+    let clock = dir.path().join("clock");
+    let file = dir.path().join("clock.zct");
+    fs::write(&clock, "-3600").expect("written");
+    let real = SystemTime::now();
+    let begin = Instant::now();
+    let mut recorder = Command::new(zctrace())
+        .args(["record", "--no-faults", "--comm", "zcserve-clock"])
+        .args(["--interval", "200ms", "-o"])
+        .arg(&file)
+        .env("LD_PRELOAD", LIBRARY)
+        .env("FAKETIME_TIMESTAMP_FILE", &clock)
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .spawn()
+        .expect("the program starts");
+    eventually("begun", || {
+        fs::metadata(&file).is_ok_and(|file| file.len() > 0)
+    });
+    for jump in ["+3600", "-7200", "+0"] {
+        fs::write(&clock, jump).expect("written");
+        run(&worker);
+        thread::sleep(Duration::from_millis(700));
+    }
+    // As with Ctrl-C.
+    let interrupt = Command::new("kill")
+        .args(["-INT", &recorder.id().to_string()])
+        .status();
+    assert!(interrupt.expect("kill starts").success());
+    assert!(recorder.wait().expect("an end").success());
+    let took = u64::try_from(begin.elapsed().as_nanos()).expect("not that long");
+    let output = common::run(&["report", "--json", &file.display().to_string()]);
+    let document: Document = serde_json::from_slice(&output.stdout).expect("a document");
+    assert_eq!(document.damage, None);
+    assert_eq!(written(&document.stat), 3 * (200 << 16));
+    assert!((2_000_000_000..took).contains(&document.stat.duration_ns));
+    let starts: Vec<_> = document.intervals.iter().map(|i| &i.started_at).collect();
+    // The start is the clock's; what follows is counted from there.
+    assert!(starts.is_sorted(), "{starts:?}");
+    let first: jiff::Timestamp = starts[0].parse().expect("a time");
+    let hours = jiff::Timestamp::try_from(real).expect("a time") - first;
+    assert!(
+        hours.get_seconds() > 3000,
+        "the clock was not another: {hours}"
     );
 }
 

@@ -14,6 +14,7 @@ use crate::{
 mod toolchain;
 mod tools;
 
+pub(crate) use toolchain::find as bpf_toolchain;
 pub(crate) use tools::Purpose;
 
 /// Install what is missing to build and run zctrace.

@@ -28,7 +28,7 @@ pub(super) const DEBIAN_PACKAGES: [&str; 8] = [
 const LLVM: &str = "/usr/lib/llvm-22";
 
 /// The toolchain the build will use, if there is one.
-pub(super) fn find() -> Option<String> {
+pub(crate) fn find() -> Option<String> {
     if let Ok(name) = env::var("ZCTRACE_BPF_TOOLCHAIN") {
         return Some(name);
     }

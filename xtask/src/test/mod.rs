@@ -21,6 +21,7 @@ mod artifacts;
 mod guests;
 mod host;
 mod lint;
+mod package;
 mod tally;
 
 use tally::{Reader, Tally};
@@ -54,14 +55,17 @@ enum Layer {
     Running,
     /// What needs root, on other kernels.
     Vm,
+    /// The Debian package and the crate, installed and used.
+    Package,
 }
 
-const LAYERS: [Layer; 5] = [
+const LAYERS: [Layer; 6] = [
     Layer::Lint,
     Layer::Unit,
     Layer::Cli,
     Layer::Running,
     Layer::Vm,
+    Layer::Package,
 ];
 
 impl Layer {
@@ -71,6 +75,7 @@ impl Layer {
             Self::Cli => &[Purpose::Build, Purpose::Show],
             Self::Running => &[Purpose::Build, Purpose::Test],
             Self::Vm => &[Purpose::Build, Purpose::Test, Purpose::Vm],
+            Self::Package => &[Purpose::Build, Purpose::Package],
         }
     }
 }
@@ -83,6 +88,7 @@ impl fmt::Display for Layer {
             Self::Cli => "cli",
             Self::Running => "running",
             Self::Vm => "vm",
+            Self::Package => "package",
         })
     }
 }
@@ -127,6 +133,7 @@ fn run_layer(layer: Layer, options: &Options) -> Vec<Row> {
             Layer::Cli => one(host::cli(filter)?),
             Layer::Running => vec![row(running_release(), host::running(filter)?)],
             Layer::Vm => guests::run(&options.kernels, filter)?,
+            Layer::Package => one(package::run()),
         })
     });
     rows.unwrap_or_else(|error| {

@@ -96,10 +96,11 @@ fn push(url: &str, from: &Receiver<Vec<u8>>, shared: &Shared) {
 /// An `ExportMetricsServiceRequest`.
 fn document(series: &Series, now_ns: u64) -> Value {
     let attribute = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let started_ns = series.started_ns(now_ns);
     let point = |attributes: Vec<Value>, value: u64| {
         json!({
             "attributes": attributes,
-            "startTimeUnixNano": series.started_ns().to_string(),
+            "startTimeUnixNano": started_ns.to_string(),
             "timeUnixNano": now_ns.to_string(),
             "asInt": value.to_string(),
         })

@@ -29,6 +29,7 @@ pub const OTHER: &str = "other";
 pub struct Series {
     most: usize,
     started: SystemTime,
+    begun: Instant,
     read_at: Option<Instant>,
     interval: Duration,
     pub(super) kernel: String,
@@ -62,6 +63,7 @@ impl Series {
         Self {
             most,
             started: SystemTime::now(),
+            begun: Instant::now(),
             read_at: None,
             interval,
             kernel: String::new(),
@@ -136,9 +138,15 @@ impl Series {
             .is_none_or(|at| at.elapsed() < self.interval * 3 + GRACE)
     }
 
-    /// When counting began, in nanoseconds since the epoch.
-    pub(super) fn started_ns(&self) -> u64 {
-        since_epoch(self.started)
+    /// When counting began, in nanoseconds since the epoch, for a document of this time. A clock that
+    /// was set back behind the start has moved the start too: nothing ends before it begins.
+    pub(super) fn started_ns(&self, now_ns: u64) -> u64 {
+        let started = since_epoch(self.started);
+        if now_ns >= started {
+            return started;
+        }
+        let elapsed = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        now_ns.saturating_sub(elapsed)
     }
 }
 
@@ -170,6 +178,17 @@ mod tests {
         let sum: u64 = series.paths.values().map(|totals| totals.moved).sum();
         assert_eq!(sum, moved, "nothing is lost by that");
         assert!(series.folded > 0);
+    }
+
+    #[test]
+    fn counting_never_begins_after_now() {
+        let series = Series::new(10, Duration::from_secs(1));
+        let now = since_epoch(SystemTime::now());
+        assert!(series.started_ns(now) <= now);
+        assert_eq!(series.started_ns(now), series.started_ns(now + 1));
+        let hour = 3_600_000_000_000;
+        assert!(series.started_ns(now - hour) <= now - hour);
+        assert_eq!(series.started_ns(0), 0);
     }
 
     #[test]

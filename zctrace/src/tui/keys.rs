@@ -582,7 +582,7 @@ mod tests {
 
     #[test]
     fn the_documentation_has_this_table() {
-        let page = include_str!("../../../docs/top.md");
+        let page = include_str!("../../docs/top.md");
         let table = documentation();
         assert!(page.contains(&table), "put this into docs/top.md:\n{table}");
     }

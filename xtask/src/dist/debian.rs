@@ -1,35 +1,18 @@
-//! `cargo xtask dist`: what is given to users.
+//! The Debian package.
 
 use std::{
     fs,
-    path::Path,
-    process::{Command, ExitCode},
+    path::{Path, PathBuf},
+    process::Command,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
-use clap::Args;
+use anyhow::{Context as _, Result, bail};
 
-use crate::{binaries, paths};
+use super::done;
+use crate::paths;
 
-/// Make the static binary, its completions and manual pages, and a Debian package of them.
-#[derive(Args)]
-pub(crate) struct Options {}
-
-pub(crate) fn run(_: &Options) -> Result<ExitCode> {
-    let dist = paths::target().join("dist");
-    if dist.exists() {
-        fs::remove_dir_all(&dist)?;
-    }
-    fs::create_dir_all(&dist)?;
-    let program = dist.join("zctrace");
-    fs::copy(binaries::static_zctrace()?, &program)?;
-    done(Command::new(&program).arg("assets").arg(&dist))?;
-    let package = package(&dist, &program)?;
-    println!("{}\n{}", program.display(), package.display());
-    Ok(ExitCode::SUCCESS)
-}
-
-fn package(dist: &Path, program: &Path) -> Result<std::path::PathBuf> {
+/// Makes the package of what lies in `dist`.
+pub(super) fn package(dist: &Path, program: &Path) -> Result<PathBuf> {
     let version = env!("CARGO_PKG_VERSION");
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -84,6 +67,11 @@ fn package(dist: &Path, program: &Path) -> Result<std::path::PathBuf> {
         let to = format!("usr/share/doc/zctrace/examples/{name}");
         put(&sources.join("packaging").join(name), &to, "644")?;
     }
+    put(
+        &sources.join("packaging/copyright"),
+        "usr/share/doc/zctrace/copyright",
+        "644",
+    )?;
     let control = root.path().join("DEBIAN");
     fs::create_dir(&control)?;
     // Linked statically: it depends on nothing. The service is not enabled: installing a tool must
@@ -98,6 +86,11 @@ fn package(dist: &Path, program: &Path) -> Result<std::path::PathBuf> {
             "Shows where the Linux kernel copied every I/O byte"
         ),
     )?;
+    sums(root.path(), &control)?;
+    let scripts = sources.join("packaging/debian");
+    for name in ["prerm", "postrm"] {
+        put(&scripts.join(name), &format!("DEBIAN/{name}"), "755")?;
+    }
     let file = dist.join(format!("zctrace_{version}_{architecture}.deb"));
     done(
         Command::new("dpkg-deb")
@@ -108,15 +101,9 @@ fn package(dist: &Path, program: &Path) -> Result<std::path::PathBuf> {
     Ok(file)
 }
 
-fn done(command: &mut Command) -> Result<()> {
-    let output = command
-        .output()
-        .with_context(|| format!("running {}", command.get_program().display()))?;
-    ensure!(
-        output.status.success(),
-        "{}: {}",
-        command.get_program().display(),
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(())
+/// What `dpkg --verify` holds the installed files against.
+fn sums(root: &Path, control: &Path) -> Result<()> {
+    let script = "find usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum > DEBIAN/md5sums";
+    debug_assert!(control.ends_with("DEBIAN"));
+    done(Command::new("sh").args(["-ec", script]).current_dir(root))
 }

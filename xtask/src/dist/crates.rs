@@ -1,0 +1,68 @@
+//! The crates, which carry the BPF programs: whoever installs them needs no BPF toolchain.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Result};
+
+use crate::{job::Job, paths, setup};
+
+/// What a release has programs for. They differ in registers and system calls.
+pub(super) const ARCHITECTURES: [&str; 2] = ["x86_64", "aarch64"];
+
+/// In the order in which they have to be published.
+const CRATES: [&str; 2] = ["zctrace-common", "zctrace"];
+
+/// Makes the `.crate` files with the programs for `architectures`.
+pub(crate) fn crates(architectures: &[&str]) -> Result<Vec<PathBuf>> {
+    let objects = paths::root().join("zctrace/bpf");
+    if objects.exists() {
+        fs::remove_dir_all(&objects)?;
+    }
+    fs::create_dir_all(&objects)?;
+    for architecture in architectures {
+        fs::copy(
+            object(architecture)?,
+            objects.join(format!("{architecture}.o")),
+        )?;
+    }
+    // It is built where it is used; the objects are not in git.
+    Job::new("cargo")
+        .args([
+            "package",
+            "--locked",
+            "--quiet",
+            "--no-verify",
+            "--allow-dirty",
+        ])
+        .args(CRATES.iter().flat_map(|name| ["--package", name]))
+        .current_dir(paths::root())
+        .step("packing the crates")?;
+    let version = env!("CARGO_PKG_VERSION");
+    let packed = paths::target().join("package");
+    Ok(CRATES
+        .iter()
+        .map(|name| packed.join(format!("{name}-{version}.crate")))
+        .collect())
+}
+
+/// Builds the programs as zctrace's build script does, for any architecture.
+fn object(architecture: &str) -> Result<PathBuf> {
+    let toolchain = setup::bpf_toolchain().context("no BPF toolchain: `cargo xtask setup`")?;
+    let target = paths::target().join("dist-bpf").join(architecture);
+    let flags = [
+        &format!("--cfg=bpf_target_arch=\"{architecture}\""),
+        "-Cdebuginfo=2",
+        "-Clink-arg=--btf",
+    ];
+    Job::new("rustup")
+        .args(["run", &toolchain, "cargo", "build", "--locked", "--release"])
+        .args(["--package=zctrace-ebpf", "--bins"])
+        .args(["--target=bpfel-unknown-none", "--target-dir"])
+        .arg(&target)
+        .env("RUSTC_BOOTSTRAP", "aya_ebpf,zctrace")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
+        .current_dir(paths::root())
+        .limit(Duration::from_mins(20))
+        .step(&format!("building the BPF programs for {architecture}"))?;
+    Ok(target.join("bpfel-unknown-none/release/zctrace"))
+}
