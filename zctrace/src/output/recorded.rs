@@ -1,6 +1,6 @@
 //! Recordings as documents.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -364,5 +364,69 @@ pub fn compare(comparison: &Comparison, _surface: Surface) -> String {
             );
         }
     }
+    let _ = writeln!(
+        text,
+        "\n{:<36} {:>8} {:>12} {:>8} {:>12}",
+        "OPERATION, OBJECT", "COPY/B", "MOVED", "COPY/B", "MOVED"
+    );
+    for (op, object, a, b) in rows(before, after) {
+        let name = escape::printable(&format!("{op} {object}"));
+        let cell = |totals: &Totals| match totals.ops {
+            0 => "-".to_owned(),
+            _ => bytes::bytes(totals.moved),
+        };
+        let _ = writeln!(
+            text,
+            "{name:<36} {:>8} {:>12} {:>8} {:>12}",
+            ratio(&a),
+            cell(&a),
+            ratio(&b),
+            cell(&b)
+        );
+    }
     text
+}
+
+/// What each operation on each object did before and after, whoever did it; most bytes first.
+fn rows<'a>(before: &'a Snapshot, after: &'a Snapshot) -> Vec<(&'a str, &'a str, Totals, Totals)> {
+    let mut rows: BTreeMap<(&str, &str), (Totals, Totals)> = BTreeMap::new();
+    for (snapshot, is_after) in [(before, false), (after, true)] {
+        for path in snapshot.processes.iter().flat_map(|process| &process.paths) {
+            let (a, b) = rows.entry((&path.op, &path.object)).or_default();
+            let sum = if is_after { b } else { a };
+            sum.add(&path.totals);
+        }
+    }
+    let mut rows: Vec<_> = rows
+        .into_iter()
+        .map(|((op, object), (a, b))| (op, object, a, b))
+        .collect();
+    rows.sort_by_key(|(.., a, b)| std::cmp::Reverse(a.moved.saturating_add(b.moved)));
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::samples;
+
+    #[test]
+    fn every_path_of_either_is_compared() {
+        let (before, mut after) = (samples::normal(), samples::normal());
+        after.processes.truncate(1);
+        after.processes[0].paths.truncate(1);
+        after.processes[0].paths[0].op = "tee".into();
+        let rows = rows(&before, &after);
+        let sum = |snapshot: &Snapshot| -> u64 {
+            let paths = snapshot.processes.iter().flat_map(|process| &process.paths);
+            paths.map(|path| path.totals.moved).sum()
+        };
+        assert_eq!(
+            rows.iter().map(|row| row.2.moved).sum::<u64>(),
+            sum(&before)
+        );
+        assert_eq!(rows.iter().map(|row| row.3.moved).sum::<u64>(), sum(&after));
+        let new = rows.iter().find(|row| row.0 == "tee").unwrap();
+        assert_eq!(new.2, Totals::default());
+    }
 }
