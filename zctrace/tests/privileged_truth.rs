@@ -2,29 +2,12 @@
 
 mod common;
 
-use common::{assert_conservation, differences, ran, strictness, trace_traffic};
-use zctrace::{
-    ledger::{Loss, Snapshot},
-    workload::report::Report,
-};
-
-/// A run of all the traffic in which nothing was lost. On a kernel with preemption the odd event can
-/// be, and is counted: such a run says nothing of the truth, one in a row of three must be whole.
-fn whole() -> (Snapshot, Report) {
-    for _ in 0..3 {
-        let (snapshot, report) = trace_traffic(&[], &["--all"]);
-        if snapshot.loss == Loss::default() {
-            return (snapshot, report);
-        }
-        println!("again, because of {:?}", snapshot.loss);
-    }
-    panic!("three runs, and each lost something");
-}
+use common::{assert_conservation, differences, ran, strictness, trace_whole};
 
 #[test]
 #[ignore = "needs root and BPF"]
 fn every_family_is_accounted_for_to_the_byte() {
-    let (snapshot, report) = whole();
+    let (snapshot, report) = trace_whole(&["--all"]);
     assert_conservation(&snapshot);
     let strictness = strictness(&snapshot);
     let mut wrong = Vec::new();
