@@ -285,7 +285,7 @@ pub(super) const TWIN: &str = "_twin";
 /// programs at a function the last attached one does, of those at a tracepoint the first.
 fn attach_pair(ebpf: &mut Ebpf, btf: &Btf, way: &Way, twins: bool) -> Result<(), WayError> {
     let twin = format!("{}{TWIN}", way.program);
-    // Programs of work that is not the current task's have none.
+    // Those that the kernel does not preempt, such as kretprobes, have none.
     let twins = twins && ebpf.program(&twin).is_some();
     match way.kind {
         Kind::FEntry | Kind::FExit if twins => {
