@@ -50,8 +50,8 @@ pub struct Request {
     pub claim: u32,
     /// What is where the flags of its completion will be, until it has a result: its descriptor.
     pub descriptor: u32,
-    /// The thread that is inside `io_issue_sqe` with it, 0 without one.
-    pub thread: u32,
+    /// Always 0.
+    pub pad: u32,
     /// Bytes seen by the sites since the last completion, indexed by [`Acc`].
     pub acc: [u64; Acc::COUNT],
     /// What it works on, as in [`crate::RowKey`]; 0 while that is not known.
@@ -73,8 +73,6 @@ impl Request {
     pub const MULTISHOT: u32 = 2;
     /// The kernel has queued it on a device.
     pub const QUEUED: u32 = 4;
-    /// Its success is not told (`IOSQE_CQE_SKIP_SUCCESS`).
-    pub const SILENT: u32 = 8;
 }
 
 /// What became of a process' requests.

@@ -85,7 +85,7 @@ pub(crate) static REQUEST_INDEX: HashMap<[u64; 2], u64> = HashMap::with_max_entr
 
 /// What settles completions of requests: one record for each program that does.
 #[map]
-pub(crate) static SCRATCH: PerCpuArray<Task> = PerCpuArray::with_max_entries(5, 0);
+pub(crate) static SCRATCH: PerCpuArray<Task> = PerCpuArray::with_max_entries(4, 0);
 
 /// Names of filesystem types, by packed object.
 #[map]

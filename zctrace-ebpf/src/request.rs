@@ -154,7 +154,6 @@ pub(crate) fn begin(
     request.op = op;
     request.way = way;
     request.flags = 0;
-    request.thread = 0;
     request.descriptor = 0;
     request.source = 0;
     request.sink = 0;
@@ -257,7 +256,6 @@ pub(crate) enum Completer {
     Aio,
     Silent,
     Inferred,
-    Reused,
 }
 
 /// The address in a typed pointer, as a number: [`kernel::opaque`] for programs that run in any

@@ -71,24 +71,7 @@ fentry! {
         }
         let user_data: u64 = Typed::load(req, offset!(req_user_data));
         let key = kernel::opaque(task, req as u64);
-        let thread = task.tid as u32;
-        // A worker can complete a request, and the ring use its memory for another one, before the
-        // worker is out of `io_issue_sqe`: no request is there twice at once. The result is still
-        // where the earlier one left it.
-        if let Some(earlier) = request::find(key)
-            && earlier.flags & Request::SILENT != 0
-            && earlier.thread != 0
-            && earlier.thread != thread
-        {
-            let result: i32 = Typed::load(req, offset!(req_res));
-            request::complete(earlier, i64::from(result), Completer::Reused);
-            request::release(earlier);
-        }
         let Some(request) = request::begin(task, key, user_data, op) else { return 0 };
-        request.thread = thread;
-        if Typed::load::<u32>(req, offset!(req_flags)) & REQ_F_CQE_SKIP != 0 {
-            request.flags |= Request::SILENT;
-        }
         if request.source == 0 {
             if request.descriptor == 0 {
                 request.descriptor = Typed::load(req, offset!(req_fd));
@@ -114,10 +97,9 @@ fexit! {
             return 0;
         }
         let key = kernel::opaque(task, req as u64);
-        if request.key != key || request.thread != task.tid as u32 {
+        if request.key != key {
             return 0;
         }
-        request.thread = 0;
         let file = kernel::pointer::<Typed>(req, offset!(req_file));
         if request.source == 0 && !file.is_null() {
             let ends = Ends::file::<Typed>(task, file);

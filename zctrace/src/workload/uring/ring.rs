@@ -60,24 +60,48 @@ impl Ring {
     /// What the entry points to stays valid until the request has completed.
     pub unsafe fn submit(&mut self, entry: squeue::Entry, user_data: u64) -> Result<()> {
         // SAFETY: the caller's promise.
-        unsafe { self.push(entry, user_data, squeue::Flags::empty()) }?;
+        unsafe { self.push(entry, user_data) }?;
         self.ring.submit().context("io_uring_enter")?;
         Ok(())
     }
 
-    /// Puts a request with more flags into the submission queue.
+    /// Puts a request into the submission queue.
     ///
     /// # Safety
     /// As [`Ring::submit`].
-    pub unsafe fn push(
-        &mut self,
-        entry: squeue::Entry,
-        user_data: u64,
-        more: squeue::Flags,
-    ) -> Result<()> {
-        let entry = entry.flags(self.flags | more).user_data(user_data);
+    unsafe fn push(&mut self, entry: squeue::Entry, user_data: u64) -> Result<()> {
+        let entry = entry.flags(self.flags).user_data(user_data);
         // SAFETY: the caller's promise.
         unsafe { self.ring.submission().push(&entry) }.context("the submission queue is full")
+    }
+
+    /// Puts requests that run one after the other into the submission queue, each with the flags
+    /// it needs besides and its number as user data. All at once: a thread of the kernel that polls
+    /// the queue must not see half a chain, because it takes that for a whole one.
+    ///
+    /// # Safety
+    /// As [`Ring::submit`].
+    pub unsafe fn push_chain(
+        &mut self,
+        requests: impl ExactSizeIterator<Item = (squeue::Entry, squeue::Flags)>,
+    ) -> Result<()> {
+        let count = requests.len();
+        let entries: Vec<_> = requests
+            .enumerate()
+            .map(|(index, (entry, more))| {
+                let link = if index + 1 == count {
+                    squeue::Flags::empty()
+                } else {
+                    squeue::Flags::IO_LINK
+                };
+                entry
+                    .flags(self.flags | link | more)
+                    .user_data(index as u64)
+            })
+            .collect();
+        // SAFETY: the caller's promise.
+        unsafe { self.ring.submission().push_multiple(&entries) }
+            .context("the submission queue is full")
     }
 
     /// Waits for a completion.
@@ -136,7 +160,7 @@ impl Ring {
                 lengths[slot as usize] = length;
                 let entry = entry(slot, offset, length);
                 // SAFETY: the caller's promise.
-                unsafe { self.push(entry, slot.into(), squeue::Flags::empty()) }?;
+                unsafe { self.push(entry, slot.into()) }?;
             }
             if free.len() == DEPTH as usize {
                 return Ok(());
@@ -161,22 +185,11 @@ impl Ring {
     /// # Safety
     /// What the entries point to stays valid until this returns.
     pub unsafe fn in_order(&mut self, requests: &[(squeue::Entry, usize)]) -> Result<()> {
-        let last = requests.len().saturating_sub(1);
-        let entries: Vec<_> = (0_u64..)
-            .zip(requests)
-            .map(|(index, (entry, _))| {
-                let link = if index == last as u64 {
-                    squeue::Flags::empty()
-                } else {
-                    squeue::Flags::IO_LINK
-                };
-                entry.clone().flags(self.flags | link).user_data(index)
-            })
-            .collect();
-        // At once: a thread of the kernel that polls the queue must not see half a chain.
+        let chain = requests
+            .iter()
+            .map(|(entry, _)| (entry.clone(), squeue::Flags::empty()));
         // SAFETY: the caller's promise.
-        unsafe { self.ring.submission().push_multiple(&entries) }
-            .context("the submission queue is full")?;
+        unsafe { self.push_chain(chain) }?;
         let mut left = requests.len();
         while left > 0 {
             self.submit_and_wait(left)?;
