@@ -1,6 +1,6 @@
 //! The running kernel's own description of its types (BTF).
 
-use std::path::Path;
+use std::{fs, io, path::Path};
 
 use btf_rs::{Btf, BtfType, Type};
 use zctrace_common::Offsets;
@@ -10,8 +10,14 @@ pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// The BTF cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the kernel's type information: {0}")]
-pub struct BtfError(#[from] btf_rs::Error);
+pub enum BtfError {
+    /// It is not there, or not to be read.
+    #[error("cannot read the kernel's type information: {0}")]
+    Read(#[from] io::Error),
+    /// It makes no sense.
+    #[error("cannot understand the kernel's type information: {0}")]
+    Parse(#[from] btf_rs::Error),
+}
 
 /// A kernel's types.
 pub struct Types(Btf);
@@ -30,7 +36,8 @@ impl Types {
     /// # Errors
     /// When the file cannot be read or parsed.
     pub fn from_file(path: &Path) -> Result<Self, BtfError> {
-        Ok(Self(Btf::from_file(path)?))
+        // Not `Btf::from_file`: it asks for its place in the file at every type.
+        Ok(Self(Btf::from_bytes(&fs::read(path)?)?))
     }
 
     /// Offsets and enum values of this kernel; what it does not have stays absent.

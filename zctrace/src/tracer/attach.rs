@@ -1,16 +1,21 @@
 //! Attaching the catalog, probe by probe, by trying.
 
-use std::{collections::BTreeSet, io};
+use std::{
+    collections::{BTreeSet, HashMap},
+    io,
+};
 
 use aya::{
     Btf, Ebpf,
     maps::{Array, MapError},
-    programs::{BtfTracePoint, FEntry, FExit, KProbe, KProbeError, Program, ProgramError},
+    programs::{KProbeError, Program, ProgramError},
 };
-use aya_obj::btf::BtfKind;
 use zctrace_common::Op;
 
-use super::sample;
+use super::{
+    load::{self, Refusals},
+    sample,
+};
 use crate::{
     catalog::{self, Family, Kind, Probe, Role, Way},
     ledger::{Coverage, Refused},
@@ -127,18 +132,27 @@ pub(super) fn attach(
 ) -> Result<Vec<Attempt>, MapError> {
     let mut attempts: Vec<Attempt> = Vec::new();
     let mut unseen = None;
+    let mut refusals = Refusals::default();
+    load_ahead(ebpf, btf, selection, |role| !is_second(role), &mut refusals);
     for probe in catalog::probes() {
         let outcome = match selection.leaves_out(probe) {
             Some(reason) => Outcome::Refused(Refusal::wanted(reason)),
             None if probe.role == Role::SystemCalls => {
-                let unseen = match &unseen {
-                    Some(unseen) => unseen,
-                    None => unseen.insert(hand_over(ebpf, &mut attempts)?),
+                let needed = match unseen {
+                    Some(needed) => needed,
+                    None => {
+                        let needed = !hand_over(ebpf, &mut attempts)?.is_empty();
+                        if needed {
+                            let role = |role| role == Role::SystemCalls;
+                            load_ahead(ebpf, btf, selection, role, &mut refusals);
+                        }
+                        *unseen.insert(needed)
+                    }
                 };
-                if unseen.is_empty() {
-                    Outcome::NotNeeded
+                if needed {
+                    attach_probe(ebpf, btf, probe, selection.twins, &mut refusals)
                 } else {
-                    attach_probe(ebpf, btf, probe, selection.twins)
+                    Outcome::NotNeeded
                 }
             }
             None if probe.role == Role::Submissions => {
@@ -147,13 +161,15 @@ pub(super) fn attach(
                     Requests::Unwanted => {
                         Outcome::Refused(Refusal::wanted("its family is switched off"))
                     }
-                    Requests::Unseen => attach_probe(ebpf, btf, probe, selection.twins),
+                    Requests::Unseen => {
+                        attach_probe(ebpf, btf, probe, selection.twins, &mut refusals)
+                    }
                 }
             }
             None if probe.family == Family::Sample && !selection.copy_routines => Outcome::Refused(
                 Refusal::of("the kernel's addresses are hidden (sysctl kernel.kptr_restrict=1)"),
             ),
-            None => attach_probe(ebpf, btf, probe, selection.twins),
+            None => attach_probe(ebpf, btf, probe, selection.twins, &mut refusals),
         };
         attempts.push(Attempt { probe, outcome });
     }
@@ -161,6 +177,34 @@ pub(super) fn attach(
         requests(ebpf, &mut attempts, family);
     }
     Ok(attempts)
+}
+
+/// Whether it shows only once the others are attached if probes of this role are needed.
+fn is_second(role: Role) -> bool {
+    matches!(role, Role::SystemCalls | Role::Submissions)
+}
+
+/// Loads the programs of every probe of a role, each for the way that people expect.
+fn load_ahead(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    selection: &Selection<'_>,
+    role: impl Fn(Role) -> bool,
+    refusals: &mut Refusals,
+) {
+    let mut ways = HashMap::new();
+    let wanted = catalog::probes().filter(|probe| {
+        role(probe.role)
+            && selection.leaves_out(probe).is_none()
+            && (probe.family != Family::Sample || selection.copy_routines)
+    });
+    for way in wanted.filter_map(|probe| probe.ways.first()) {
+        ways.entry(way.program.to_owned()).or_insert(way);
+        if selection.twins {
+            ways.entry(twin(way)).or_insert(way);
+        }
+    }
+    load::ahead(ebpf, btf, &ways, refusals);
 }
 
 /// How much functions tell of a family's requests.
@@ -233,7 +277,7 @@ fn hand_over(ebpf: &mut Ebpf, attempts: &mut [Attempt]) -> Result<BTreeSet<Op>, 
 }
 
 pub(super) fn detach(ebpf: &mut Ebpf, way: &Way) {
-    for name in [way.program.to_owned(), format!("{}{TWIN}", way.program)] {
+    for name in [way.program.to_owned(), twin(way)] {
         // Unloading a loaded program cannot fail; an error means that it is not loaded.
         let _ = match ebpf.program_mut(&name) {
             Some(Program::FExit(program)) => program.unload(),
@@ -246,13 +290,23 @@ pub(super) fn detach(ebpf: &mut Ebpf, way: &Way) {
     }
 }
 
-pub(super) fn attach_probe(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe, twins: bool) -> Outcome {
+/// Attaches a probe in the first way that works. `refusals` has the programs that were refused
+/// when they were loaded ahead.
+pub(super) fn attach_probe(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    probe: &Probe,
+    twins: bool,
+    refusals: &mut Refusals,
+) -> Outcome {
     let mut refusal = None;
     for way in probe.ways {
-        match attach_pair(ebpf, btf, way, twins) {
+        match attach_pair(ebpf, btf, way, twins, refusals) {
             Ok(()) => return Outcome::Attached(*way),
             // The first way is the one that people expect; the others are for other kernels.
             Err(error) => {
+                // Its twin may be there.
+                detach(ebpf, way);
                 let worse = refusal
                     .as_ref()
                     .is_some_and(|r: &Refusal| r.errno.is_some());
@@ -273,82 +327,89 @@ enum WayError {
     #[error("the program is missing")]
     NoProgram,
     #[error(transparent)]
-    NoFunction(#[from] aya::BtfError),
-    #[error(transparent)]
     Program(#[from] ProgramError),
 }
 
 /// What the name of a program's twin ends in: see `zctrace-ebpf/src/twin.rs`.
 pub(super) const TWIN: &str = "_twin";
 
-/// Attaches a program and, where it is wanted, its twin, so that the program runs first: of the
-/// programs at a function the last attached one does, of those at a tracepoint the first.
-fn attach_pair(ebpf: &mut Ebpf, btf: &Btf, way: &Way, twins: bool) -> Result<(), WayError> {
-    let twin = format!("{}{TWIN}", way.program);
-    // Those that the kernel does not preempt, such as kretprobes, have none.
-    let twins = twins && ebpf.program(&twin).is_some();
-    match way.kind {
-        Kind::FEntry | Kind::FExit if twins => {
-            attach_way(ebpf, btf, way, &twin)?;
-            attach_way(ebpf, btf, way, way.program)
-        }
-        Kind::BtfTracepoint if twins => {
-            attach_way(ebpf, btf, way, way.program)?;
-            attach_way(ebpf, btf, way, &twin)
-        }
-        _ => attach_way(ebpf, btf, way, way.program),
-    }
+fn twin(way: &Way) -> String {
+    format!("{}{TWIN}", way.program)
 }
 
-fn attach_way(ebpf: &mut Ebpf, btf: &Btf, way: &Way, program: &str) -> Result<(), WayError> {
-    let program = ebpf.program_mut(program).ok_or(WayError::NoProgram)?;
-    match way.kind {
-        Kind::FExit => {
-            btf.id_by_type_name_kind(way.symbol, BtfKind::Func)?;
-            let program: &mut FExit = program.try_into()?;
-            program.load(way.symbol, btf)?;
+/// Attaches a program and, where it is wanted, its twin, so that the program runs first: of the
+/// programs at a function the last attached one does, of those at a tracepoint the first.
+fn attach_pair(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    way: &Way,
+    twins: bool,
+    refusals: &mut Refusals,
+) -> Result<(), WayError> {
+    let twin = twin(way);
+    // Those that the kernel does not preempt, such as kretprobes, have none.
+    let twins = twins && ebpf.program(&twin).is_some();
+    let names: &[&str] = match way.kind {
+        Kind::FEntry | Kind::FExit if twins => &[&twin, way.program],
+        Kind::BtfTracepoint if twins => &[way.program, &twin],
+        _ => &[way.program],
+    };
+    for name in names {
+        attach_way(ebpf, btf, way, name, refusals)?;
+    }
+    Ok(())
+}
+
+fn attach_way(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    way: &Way,
+    name: &str,
+    refusals: &mut Refusals,
+) -> Result<(), WayError> {
+    let program = ebpf.program_mut(name).ok_or(WayError::NoProgram)?;
+    if let Some(refusal) = refusals.take(name) {
+        return Err(refusal.into());
+    }
+    if !load::is_loaded(program) {
+        load::load(program, btf, way)?;
+    }
+    match program {
+        Program::FExit(program) => {
             program.attach()?;
         }
-        Kind::FEntry => {
-            btf.id_by_type_name_kind(way.symbol, BtfKind::Func)?;
-            let program: &mut FEntry = program.try_into()?;
-            program.load(way.symbol, btf)?;
+        Program::FEntry(program) => {
             program.attach()?;
         }
-        Kind::KRetProbe => {
-            let program: &mut KProbe = program.try_into()?;
-            program.load()?;
-            if let Err(error) = program.attach(way.symbol, 0) {
-                program.unload()?;
-                return Err(error.into());
-            }
+        Program::KProbe(program) => {
+            program.attach(way.symbol, 0)?;
         }
-        Kind::BtfTracepoint => {
-            let program: &mut BtfTracePoint = program.try_into()?;
-            program.load(way.symbol, btf)?;
+        Program::BtfTracePoint(program) => {
             program.attach()?;
         }
-        Kind::Clock => sample::attach(program.try_into()?)?,
+        Program::PerfEvent(program) => sample::attach(program)?,
+        _ => return Err(WayError::NoProgram),
     }
     Ok(())
 }
 
 /// A refusal for people.
 fn explain(error: &WayError, way: &Way) -> Refusal {
-    let WayError::Program(error) = error else {
-        return match error {
-            WayError::NoProgram => {
-                Refusal::of(format!("this build has no program {}", way.program))
-            }
-            _ => Refusal {
+    let error = match error {
+        WayError::NoProgram => {
+            return Refusal::of(format!("this build has no program {}", way.program));
+        }
+        WayError::Program(ProgramError::Btf(_)) => {
+            return Refusal {
                 absent: true,
                 ..Refusal::of(format!(
                     "this kernel has no traceable {} {}",
                     what(way.kind),
                     way.symbol
                 ))
-            },
-        };
+            };
+        }
+        WayError::Program(error) => error,
     };
     if let ProgramError::KProbeError(KProbeError::FileError { filename, .. }) = error
         && filename.starts_with("/sys/bus/event_source")

@@ -7,6 +7,7 @@ mod claims;
 mod error;
 mod evidence;
 mod exercise;
+mod load;
 mod missed;
 mod names;
 mod preemption;
@@ -32,6 +33,7 @@ pub use requests::Requests;
 pub use rows::RowSizes;
 pub use survey::survey;
 
+use load::Refusals;
 use missed::ProgramCounters;
 
 use crate::{
@@ -224,8 +226,7 @@ impl Session {
             copy_routines: copy_routines != CopyRoutines::NONE,
             without: &config.without,
         };
-        let attempts = attach::attach(&mut ebpf, &btf, &selection)?;
-        let mut attempts = attempts;
+        let mut attempts = attach::attach(&mut ebpf, &btf, &selection)?;
         let seen = attempts.iter().any(|attempt| {
             attempt.is_attached()
                 && matches!(
@@ -289,8 +290,13 @@ impl Session {
             .find(|attempt| attempt.probe.name == name);
         let Some(attempt) = attempt else { return false };
         if !attempt.is_attached() {
-            attempt.outcome =
-                attach::attach_probe(&mut self.ebpf, &self.btf, attempt.probe, self.twins);
+            attempt.outcome = attach::attach_probe(
+                &mut self.ebpf,
+                &self.btf,
+                attempt.probe,
+                self.twins,
+                &mut Refusals::default(),
+            );
         }
         let attached = attempt.is_attached();
         self.coverage = attach::coverage(&self.attempts);

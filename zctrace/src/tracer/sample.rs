@@ -1,6 +1,6 @@
 //! Samples of where processors are, and the addresses of the kernel's copy routines.
 
-use std::{collections::BTreeMap, fs};
+use std::fs;
 
 use aya::{
     programs::{
@@ -47,39 +47,48 @@ pub(super) fn routines() -> CopyRoutines {
 
 /// The routines in a text such as `/proc/kallsyms`. Each ends where the next symbol begins.
 fn find(symbols: &str) -> CopyRoutines {
-    let mut code: BTreeMap<u64, bool> = BTreeMap::new();
-    for line in symbols.lines() {
-        // Of a module there would be a fourth word.
-        let mut words = line.split_whitespace();
-        if let (Some(address), Some("t" | "T" | "w" | "W"), Some(name), None) =
-            (words.next(), words.next(), words.next(), words.next())
-            && let Ok(address) = u64::from_str_radix(address, 16)
-            && address != 0
-        {
-            *code.entry(address).or_default() |= NAMES.contains(&name);
+    let code = || {
+        symbols.lines().filter_map(|line| {
+            // Of a module there would be a fourth word, after a tab.
+            let (address, rest) = line.split_once(' ')?;
+            let (kind, name) = rest.split_once(' ')?;
+            let is_code = matches!(kind, "t" | "T" | "w" | "W") && !name.contains('\t');
+            Some((is_code.then_some(address)?, name))
+        })
+    };
+    let number = |address| u64::from_str_radix(address, 16).ok().filter(|&n| n != 0);
+    let mut starts: Vec<u64> = code()
+        .filter(|(_, name)| NAMES.contains(name))
+        .filter_map(|(address, _)| number(address))
+        .collect();
+    starts.sort_unstable();
+    starts.dedup();
+    let mut ends = vec![u64::MAX; starts.len()];
+    for address in code().filter_map(|(address, _)| number(address)) {
+        // Of the routines that begin before it, only the last one can end there.
+        let before = starts.partition_point(|&start| start < address);
+        if let Some(end) = before.checked_sub(1).map(|last| &mut ends[last]) {
+            *end = address.min(*end);
         }
     }
     let mut routines = CopyRoutines::NONE;
-    let ends = code.keys().skip(1).copied();
-    let copying = code.iter().zip(ends).filter(|((_, copies), _)| **copies);
-    for (range, ((start, _), end)) in routines.0.iter_mut().zip(copying) {
-        *range = CodeRange { start: *start, end };
+    let known = starts
+        .iter()
+        .zip(&ends)
+        .filter(|&(_, &end)| end != u64::MAX);
+    for (range, (&start, &end)) in routines.0.iter_mut().zip(known) {
+        *range = CodeRange { start, end };
     }
     routines
 }
 
-/// Samples every processor, or none.
+/// Samples every processor.
 pub(super) fn attach(program: &mut PerfEvent) -> Result<(), ProgramError> {
-    program.load()?;
     let cpus = online_cpus().map_err(|(_, error)| ProgramError::IOError(error))?;
     for cpu in cpus {
         let scope = PerfEventScope::AllProcessesOneCpu { cpu };
         let event = PerfEventConfig::Software(SoftwareEvent::CpuClock);
-        if let Err(error) = program.attach(event, scope, SamplePolicy::Period(SAMPLE_PERIOD), false)
-        {
-            program.unload()?;
-            return Err(error);
-        }
+        program.attach(event, scope, SamplePolicy::Period(SAMPLE_PERIOD), false)?;
     }
     Ok(())
 }
@@ -106,7 +115,7 @@ mod tests {
              ffffffff81000200 t copy_page\n\
              ffffffff81000280 D data\n\
              ffffffff81000300 T last\n\
-             ffffffffc0000000 t copy_page [module]\n",
+             ffffffffc0000000 t copy_page\t[module]\n",
         );
         let range = |start, end| CodeRange { start, end };
         assert_eq!(
