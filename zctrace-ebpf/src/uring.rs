@@ -60,26 +60,35 @@ pub(crate) fn is_multishot(op: u32, req: u64) -> bool {
     }
 }
 
+/// The current thread begins to work on a request, or tries it again.
+#[inline(always)]
+fn work_on(req: *const u8) {
+    let Some(task) = target::current() else {
+        return;
+    };
+    request::end(task);
+    let op = op_of(req);
+    if op == 0 {
+        return;
+    }
+    let user_data: u64 = Typed::load(req, offset!(req_user_data));
+    let key = kernel::opaque(task, req as u64);
+    let Some(request) = request::begin(task, key, user_data, op) else {
+        return;
+    };
+    if request.source == 0 {
+        if request.descriptor == 0 {
+            request.descriptor = Typed::load(req, offset!(req_fd));
+        }
+        if is_multishot(op, key) {
+            request.flags |= Request::MULTISHOT;
+        }
+    }
+}
+
 fentry! {
     io_issue_sqe_enter(ctx) {
-        let Some(task) = target::current() else { return 0 };
-        request::end(task);
-        let req: *const u8 = ctx.arg(0);
-        let op = op_of(req);
-        if op == 0 {
-            return 0;
-        }
-        let user_data: u64 = Typed::load(req, offset!(req_user_data));
-        let key = kernel::opaque(task, req as u64);
-        let Some(request) = request::begin(task, key, user_data, op) else { return 0 };
-        if request.source == 0 {
-            if request.descriptor == 0 {
-                request.descriptor = Typed::load(req, offset!(req_fd));
-            }
-            if is_multishot(op, key) {
-                request.flags |= Request::MULTISHOT;
-            }
-        }
+        work_on(ctx.arg(0));
     }
 }
 
@@ -116,6 +125,22 @@ fexit! {
             let result: i32 = Typed::load(req, offset!(req_res));
             request::complete(request, i64::from(result), Completer::Silent);
             request::release(request);
+        }
+    }
+}
+
+fentry! {
+    /// What a multishot request waits for has come. From Linux 6.15 on it is tried without
+    /// `io_issue_sqe` then; one that is left to a worker at once, for the first time.
+    io_poll_issue_enter(ctx) {
+        work_on(ctx.arg(0));
+    }
+}
+
+fexit! {
+    io_poll_issue_exit(_ctx) {
+        if let Some(task) = target::current_quietly() {
+            request::end(task);
         }
     }
 }

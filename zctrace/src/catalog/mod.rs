@@ -39,8 +39,8 @@ pub enum Role {
     /// Tells on which request of its family a thread works, and what the request reported. The
     /// probes of a family with this role are attached together or not at all.
     Requests,
-    /// Tells the end of requests that report nothing.
-    SilentEnd,
+    /// Tells of requests that go another way through the kernel than most.
+    SomeRequests,
     /// The same as [`Role::Requests`] without functions, in place of [`Role::Requests`] of its family: requests are known
     /// from their submission, and classes are concluded.
     Submissions,

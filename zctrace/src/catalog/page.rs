@@ -40,7 +40,7 @@ fn section(probe: &Probe) -> String {
         Role::Interface(op) => format!("Tells that a `{}` ended and what it moved", op.name()),
         Role::CopySite => "A place where a CPU copies".to_owned(),
         Role::NoCopySite => "A place where bytes go without a copy by a CPU".to_owned(),
-        Role::SilentEnd => "Tells the end of requests that report nothing".to_owned(),
+        Role::SomeRequests => "Tells of requests that go another way than most".to_owned(),
         Role::Requests => "Tells which request a thread works on, and what it reported".to_owned(),
         Role::Evidence => "Tells what becomes of bytes later".to_owned(),
         Role::Submissions | Role::SystemCalls => "Part of the tracepoint backend".to_owned(),

@@ -30,10 +30,27 @@ pub(super) const PROBES: &[Probe] = &[
         sees: "completions",
         lost: NOTHING,
     },
+    // From 6.15 on, it no longer calls `io_issue_sqe`.
+    Probe {
+        name: "io_poll_issue_enter",
+        family: Family::Uring,
+        role: Role::SomeRequests,
+        ways: &[fentry("io_poll_issue_enter", "io_poll_issue")],
+        sees: "a thread works on a multishot request that has waited",
+        lost: "multishot requests that had to wait",
+    },
+    Probe {
+        name: "io_poll_issue_exit",
+        family: Family::Uring,
+        role: Role::SomeRequests,
+        ways: &[fexit("io_poll_issue_exit", "io_poll_issue")],
+        sees: "a thread has done with such a request for now",
+        lost: "nothing: the thread seems to work on it until it turns to something else",
+    },
     Probe {
         name: "io_req_rw_complete",
         family: Family::Uring,
-        role: Role::SilentEnd,
+        role: Role::SomeRequests,
         ways: &[fentry("io_req_rw_complete", "io_req_rw_complete")],
         sees: "direct reads and writes whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
         lost: "direct reads and writes whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",

@@ -218,7 +218,7 @@ fn matters(refused: &Refused, state: &State<'_>, system_calls: bool) -> bool {
             !attached(state, "io_uring_complete_inferred", probe.family)
                 && state.claim.is_about_requests(op)
         }
-        (Role::SilentEnd | Role::Submissions, _) => state.claim.is_about_requests("uring"),
+        (Role::SomeRequests | Role::Submissions, _) => state.claim.is_about_requests("uring"),
     }
 }
 
