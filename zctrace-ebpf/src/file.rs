@@ -100,8 +100,8 @@ fexit! {
 }
 
 fexit! {
-    /// Holes are zero-filled, not copied, and the result does not tell: of a file with holes only
-    /// the kernel's own copies are counted, the rest stays unexplained.
+    /// Of a hole it copies the zero page to user memory (1bdec44b1eee). Other memory is cleared
+    /// instead, and the result does not tell: of a file with holes that stays unexplained.
     shmem_file_read_iter(ctx) {
         let bytes = returned(ctx);
         let iter: *const u8 = ctx.arg(1);
@@ -111,7 +111,7 @@ fexit! {
                 Memory::Kernel => Acc::SourceCopy,
                 Memory::Pipe => return 0,
             };
-            if !is_sparse(ctx.arg(0)) {
+            if matches!(acc, Acc::ToUser) || !is_sparse(ctx.arg(0)) {
                 account::saw_in(task, acc, bytes as u64);
             }
         }

@@ -38,6 +38,8 @@ pub(crate) enum Habit {
     Cached,
     /// Copies them at the border to user memory; what it does with a pipe is not certain.
     CopiesUser,
+    /// The same, but for the kernel's own memory, registered buffers included: that can be cleared.
+    CopiesOrClears,
     /// Takes pages by reference from a pipe, copies from and to user memory.
     TakesPages,
     /// Bypasses the page cache where it can: what block requests show decides.
@@ -66,9 +68,9 @@ fn habit_of(object: u64, file: *const u8) -> Habit {
                 TMPFS_MAGIC => {
                     let size: u64 = Probed::load(inode, offset!(inode_size));
                     let blocks: u64 = Probed::load(inode, offset!(inode_blocks));
-                    // Holes of tmpfs are zero-filled, not copied. O_DIRECT is accepted and copies.
+                    // Of a hole tmpfs copies the zero page. O_DIRECT is accepted and copies.
                     if blocks * 512 < size {
-                        Habit::Uncertain
+                        Habit::CopiesOrClears
                     } else {
                         Habit::Cached
                     }
@@ -149,6 +151,12 @@ fn tcp(file: *const u8) -> Habit {
 
 const fn is(raw: u32, habit: Habit) -> bool {
     raw == habit as u32
+}
+
+/// Whether the kernel's own memory may be cleared where user memory is copied to.
+#[inline(always)]
+pub(crate) const fn may_clear(habit: u32) -> bool {
+    is(habit, Habit::CopiesOrClears)
 }
 
 /// The class of a call between user memory and an object; `None` if block requests decide.

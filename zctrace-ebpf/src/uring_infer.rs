@@ -198,6 +198,7 @@ fn of_file(op: u32, habit: u32) -> Class {
     const RECV_ZC: u32 = Op::UringRecvZc as u32;
     let copied = match op {
         SEND_ZC | SENDMSG_ZC | RECV_ZC => return Class::Unexplained,
+        READ_FIXED | READV_FIXED if infer::may_clear(habit) => return Class::Unexplained,
         READV | READ_FIXED | READ | READ_MULTISHOT | READV_FIXED | RECVMSG | RECV => {
             Class::CopiedToUser
         }

@@ -94,11 +94,6 @@ fn compare_row(
     strictness: Strictness,
     differences: &mut Vec<Difference>,
 ) {
-    let strictness = if row.or_unexplained {
-        Strictness::Inferred { faults: true }
-    } else {
-        strictness
-    };
     let mut differ = |field, expected: String, measured: String| {
         differences.push(Difference {
             op: row.op.clone(),
@@ -375,20 +370,6 @@ mod tests {
         assert_eq!(
             names(&compare(&[read()], &measured, TRACEPOINTS)),
             ["direct"]
-        );
-    }
-
-    #[test]
-    fn a_row_may_be_allowed_to_be_unexplained() {
-        let unknown = ExpectedRow::new(Op::Read, "pipe")
-            .ops(2)
-            .class(Class::Unexplained, 100);
-        let measured = process(vec![path("read", "pipe", "measured", unknown.totals)]);
-        let rows = [read().or_unexplained()];
-        assert_eq!(compare(&rows, &measured, Strictness::Measured), []);
-        assert_eq!(
-            names(&compare(&[read()], &measured, Strictness::Measured)),
-            ["copied_to_user", "unexplained"]
         );
     }
 

@@ -35,10 +35,6 @@ pub struct ExpectedRow {
     /// The numbers are upper bounds: the process does some of the same by the way, but not this.
     #[serde(default)]
     pub at_most: bool,
-    /// No probe can tell how these bytes moved, so they may be unexplained, but not wrong: a case
-    /// that the documentation lists.
-    #[serde(default)]
-    pub or_unexplained: bool,
     /// Without functions nothing of it can be seen: a case that the documentation lists.
     #[serde(default)]
     pub needs_functions: bool,
@@ -105,7 +101,6 @@ impl ExpectedRow {
             evidence: None,
             at_least: false,
             at_most: false,
-            or_unexplained: false,
             needs_functions: false,
             totals: Totals::default(),
         }
@@ -211,13 +206,6 @@ impl ExpectedRow {
     #[must_use]
     pub fn at_most(mut self) -> Self {
         self.at_most = true;
-        self
-    }
-
-    /// Allows the bytes to be unexplained.
-    #[must_use]
-    pub fn or_unexplained(mut self) -> Self {
-        self.or_unexplained = true;
         self
     }
 

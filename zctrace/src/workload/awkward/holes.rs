@@ -1,6 +1,5 @@
 //! Files without data. A disk filesystem fills the page cache with zeros and copies those like any
-//! data; tmpfs makes the zeros up as it reads, by a routine that serves data as well, so that no
-//! probe can tell.
+//! data; tmpfs copies the one page of zeros that the kernel has, again and again.
 
 use std::fs::File;
 
@@ -19,32 +18,25 @@ pub(super) const TRAFFIC: &[Traffic] = &[
     Traffic::new(
         "awkward-hole-ext4",
         "reads of a hole on ext4: zeros copied from the page cache",
-        |arena| {
-            hole(arena, Fs::Ext4, |row, bytes| {
-                row.class(Class::CopiedToUser, bytes)
-            })
-        },
+        |arena| hole(arena, Fs::Ext4),
     )
     .tag("aw-h-ext4"),
     Traffic::new(
         "awkward-hole-tmpfs",
-        "reads of a hole on tmpfs: zeros made up",
-        |arena| {
-            hole(arena, Fs::Tmpfs, |row, bytes| {
-                row.class(Class::Synthetic, bytes).or_unexplained()
-            })
-        },
+        "reads of a hole on tmpfs: zeros copied from the zero page",
+        |arena| hole(arena, Fs::Tmpfs),
     )
     .tag("aw-h-tmpfs"),
 ];
 
-/// `read_as` completes the row of a file that is all hole: how zeros are read, with how many bytes.
-fn hole(arena: &Arena, fs: Fs, read_as: fn(ExpectedRow, u64) -> ExpectedRow) -> Result<Prepared> {
+fn hole(arena: &Arena, fs: Fs) -> Result<Prepared> {
     let (bytes, chunk) = (arena.sizes.bytes, arena.sizes.chunk);
     let file: File = arena.empty_file(fs)?;
     file.set_len(bytes)?;
-    let row = ExpectedRow::new(Op::Read, fs.object()).ops(calls(bytes, chunk));
-    let expected = Expected::new().row(read_as(row, bytes));
+    let row = ExpectedRow::new(Op::Read, fs.object())
+        .ops(calls(bytes, chunk))
+        .class(Class::CopiedToUser, bytes);
+    let expected = Expected::new().row(row);
     Ok(Prepared::new(expected, move || {
         let mut to = Buffer::zeroed(chunk)?;
         exactly(bytes, chunk, |_, length| read(&file, &mut to[..length]))
