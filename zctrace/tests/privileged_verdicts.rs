@@ -6,10 +6,9 @@ mod common;
 use std::{
     net::{TcpListener, TcpStream},
     os::fd::AsRawFd as _,
-    process::Command,
 };
 
-use common::{attached::Attached, ran, trace_traffic, zctrace};
+use common::{attached::Attached, ran, trace_traffic};
 use nix::{
     libc,
     sys::socket::{MsgFlags, send, setsockopt, sockopt},
@@ -99,37 +98,6 @@ fn every_line_of_the_table_gets_its_verdict_and_reason() {
         );
     }
     assert!(lines.is_empty(), "{}", lines.join("\n"));
-}
-
-/// `zctrace check` of a server's sendfile, and the exit code.
-fn check(options: &[&str]) -> Option<i32> {
-    let output = Command::new(zctrace())
-        .args([
-            "check",
-            "--max-copies-per-byte",
-            "0.02",
-            "--path",
-            "sendfile",
-        ])
-        .args(options)
-        .arg("--")
-        .arg(zctrace())
-        .args(["traffic", "--bytes", BYTES, "sendfile-tcp"])
-        .output()
-        .expect("the program starts");
-    println!("{}", String::from_utf8_lossy(&output.stderr));
-    output.status.code()
-}
-
-#[test]
-#[ignore = "needs root and BPF"]
-fn a_missing_probe_takes_the_verdict_of_a_pass_away() {
-    let (snapshot, _) = trace_traffic(&[], &["demo-pipe"]);
-    let functions = snapshot.backend == "functions";
-    assert_eq!(check(&[]), Some(if functions { 0 } else { 3 }));
-    for probe in ["skb_copy_ubufs", "tcp_sendmsg_locked", "filemap_read"] {
-        assert_eq!(check(&["--without-probe", probe]), Some(3), "{probe}");
-    }
 }
 
 /// A receiver that does not read: what was sent to it by reference may still be copied when the
