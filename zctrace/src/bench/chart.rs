@@ -62,10 +62,15 @@ pub fn svg(sweep: &Sweep) -> String {
     for (index, line) in sweep.lines.iter().enumerate() {
         let y = bottom + PANEL + 50.0 + 20.0 * index as f64;
         let colour = COLOURS[index % COLOURS.len()];
+        let unseen = if copies(line).is_empty() {
+            " (its copies are not seen here)"
+        } else {
+            ""
+        };
         let _ = writeln!(
             out,
             "<rect x=\"{LEFT}\" y=\"{}\" width=\"14\" height=\"4\" fill=\"{colour}\"/>\
-             <text x=\"{}\" y=\"{y}\">{}</text>",
+             <text x=\"{}\" y=\"{y}\">{}{unseen}</text>",
             y - 5.0,
             LEFT + 22.0,
             escape::xml(&line.name)

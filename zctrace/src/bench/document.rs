@@ -157,10 +157,13 @@ impl Entry {
         self.cpu_seconds_per_gib =
             some.then(|| self.cpu_seconds / (bytes / f64::from(1_u32 << 30)));
         self.expected_copies_per_carried_byte = per_byte(&self.expected, self.bytes);
-        // Where no probe sees page faults, or any of the operations, no number is better than one that
-        // lacks their copies.
-        let unseen = self.expected.cow > 0 && self.measured.cow == 0
-            || self.expected.moved > 0 && self.measured.moved == 0;
+        // Where no probe sees page faults, copies behind the operations, or any of these, no number is
+        // better than one that lacks their copies.
+        let missed = |of: fn(&Totals) -> u64| of(&self.expected) > 0 && of(&self.measured) == 0;
+        let unseen = missed(|totals| totals.moved)
+            || missed(|totals| totals.cow)
+            || missed(|totals| totals.deferred)
+            || missed(|totals| totals.recopied);
         self.measured_copies_per_carried_byte =
             per_byte(&self.measured, self.bytes).filter(|_| !unseen);
     }
@@ -307,10 +310,15 @@ mod tests {
         assert_eq!(both.bytes_per_second, Some(f64::from(1_u32 << 29)));
         assert_eq!(both.cpu_seconds_per_gib, Some(1.0));
         assert_eq!(both.measured_copies_per_carried_byte, Some(0.0));
-        for (cow, moved) in [(4096, 0), (0, 4096)] {
+        let fields: [fn(&mut Totals) -> &mut u64; 4] = [
+            |totals| &mut totals.moved,
+            |totals| &mut totals.cow,
+            |totals| &mut totals.deferred,
+            |totals| &mut totals.recopied,
+        ];
+        for field in fields {
             let mut unseen = both.clone();
-            unseen.expected.cow = cow;
-            unseen.expected.moved = moved;
+            *field(&mut unseen.expected) = 4096;
             unseen.compute();
             assert_eq!(unseen.measured_copies_per_carried_byte, None);
         }

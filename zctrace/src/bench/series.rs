@@ -193,9 +193,10 @@ pub fn compare(
             keep(&mut entries, entry);
         }
     }
+    let modifies = workloads.iter().any(|w| w.technique.modifies);
     let result = contestants(&rounds).map(|contestants| Comparison {
         runs,
-        advice: advice::sentence(&contestants, options),
+        advice: advice::sentence(&contestants, options, modifies),
         contestants,
     });
     Series { entries, result }

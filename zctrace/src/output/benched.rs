@@ -102,8 +102,7 @@ fn measured(entry: &Entry, skipped: bool, palette: Palette) -> Cell {
     }
     let copies = entry.measured_copies_per_carried_byte;
     if copies.is_none() && entry.bytes > 0 {
-        // Operations, or copies on write, that no probe sees here.
-        return Cell::unbroken("?", palette.warning);
+        return Cell::unbroken(&copies_seen(copies), palette.warning);
     }
     let mut text = bytes::copies_per_byte(copies);
     let style = if entry.measured.unexplained > 0 {
@@ -116,6 +115,11 @@ fn measured(entry: &Entry, skipped: bool, palette: Palette) -> Cell {
         anstyle::Style::new()
     };
     Cell::unbroken(&text, style)
+}
+
+/// Copies per byte; there can be operations, or copies on write, that no probe sees here.
+fn copies_seen(copies: Option<f64>) -> String {
+    copies.map_or_else(|| "?".to_owned(), |_| bytes::copies_per_byte(copies))
 }
 
 fn status(entry: &Entry, palette: Palette) -> Cell {
@@ -189,7 +193,7 @@ fn swept(sweep: &Sweep, surface: Surface) -> String {
                     anstyle::Style::new(),
                 ),
                 Cell::unbroken(
-                    &bytes::copies_per_byte(point.copies_per_carried_byte),
+                    &copies_seen(point.copies_per_carried_byte),
                     anstyle::Style::new(),
                 ),
                 Cell::unbroken(&"#".repeat(length), palette.faint),
@@ -233,7 +237,7 @@ fn compared(comparison: &Comparison, surface: Surface) -> String {
                 &range(one.cpu_seconds_per_gib, |v| format!("{v:.3}")),
                 plain,
             ),
-            Cell::unbroken(&bytes::copies_per_byte(one.copies_per_carried_byte), plain),
+            Cell::unbroken(&copies_seen(one.copies_per_carried_byte), plain),
         ]);
     }
     table.blank();

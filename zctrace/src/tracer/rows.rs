@@ -209,6 +209,8 @@ impl Collector {
         let mut paths: Vec<Path> = rows
             .iter()
             .filter(|(key, ..)| !claims::is_notification(key))
+            // Made ready for what never came, as by an AF_XDP socket that only sends.
+            .filter(|(.., counters)| *counters != Counters::ZERO)
             .filter_map(|(key, _, counters)| {
                 // A number that no version of the programs writes is not shown as something else.
                 let (op, evidence) = (Op::from_raw(key.op)?, Evidence::from_raw(key.evidence)?);

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     os::fd::AsRawFd as _,
 };
 
@@ -11,7 +11,7 @@ use nix::{errno::Errno, libc, sys::sendfile::sendfile};
 
 use super::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic, buffer::Buffer, exact::exactly,
-    mounts::Fs,
+    mounts::Fs, sockets::tcp_pair,
 };
 
 pub(super) const TRAFFIC: &[Traffic] = &[Traffic::new(
@@ -38,28 +38,41 @@ fn set(socket: &TcpStream, level: i32, name: i32, value: &[u8]) -> nix::Result<(
     Errno::result(result).map(drop)
 }
 
-/// A connection under TLS 1.2 with AES-GCM in both directions; the error of a kernel without it, or without the cipher.
-pub fn connection() -> nix::Result<(TcpStream, TcpStream)> {
-    const TLS_TX: i32 = 1;
-    const TLS_RX: i32 = 2;
+/// What is sent.
+pub(super) const TLS_TX: i32 = 1;
+/// What is received.
+const TLS_RX: i32 = 2;
+
+/// Puts what goes into these directions from now on into records of TLS 1.2 with AES-GCM; the error
+/// of a kernel without it, or without the cipher. No handshake: both ends are given the same keys.
+pub(super) fn encrypt(socket: &TcpStream, directions: &[i32]) -> nix::Result<()> {
     const TLS_1_2: u16 = 0x0303;
     const AES_GCM_128: u16 = 51;
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(errno)?;
-    let near = listener
-        .local_addr()
-        .and_then(TcpStream::connect)
-        .map_err(errno)?;
-    let (far, _) = listener.accept().map_err(errno)?;
-    // Version and cipher; then initialization vector, key, salt and number, the same at both ends.
+    // Version and cipher; then initialization vector, key, salt and number.
     let mut keys = Vec::new();
     keys.extend(TLS_1_2.to_ne_bytes());
     keys.extend(AES_GCM_128.to_ne_bytes());
     keys.extend([3; 8 + 16 + 4 + 8]);
+    set(socket, libc::IPPROTO_TCP, libc::TCP_ULP, b"tls")?;
+    directions
+        .iter()
+        .try_for_each(|direction| set(socket, libc::SOL_TLS, *direction, &keys))
+}
+
+/// What a workload says where [`encrypt`] is refused.
+pub(super) fn refused(errno: Errno) -> Skip {
+    Skip(format!("no kernel TLS with AES-GCM: {errno}"))
+}
+
+/// A connection that is encrypted in both directions.
+///
+/// # Errors
+///
+/// A [`Skip`] when the kernel has no TLS, or not the cipher.
+pub fn connection() -> Result<(TcpStream, TcpStream)> {
+    let (near, far) = tcp_pair()?;
     for end in [&near, &far] {
-        set(end, libc::IPPROTO_TCP, libc::TCP_ULP, b"tls")?;
-        for direction in [TLS_TX, TLS_RX] {
-            set(end, libc::SOL_TLS, direction, &keys)?;
-        }
+        encrypt(end, &[TLS_TX, TLS_RX]).map_err(refused)?;
     }
     Ok((near, far))
 }
@@ -69,8 +82,7 @@ pub fn connection() -> nix::Result<(TcpStream, TcpStream)> {
 fn prepare(arena: &Arena) -> Result<Prepared> {
     let (bytes, chunk) = (arena.sizes.bytes, arena.sizes.chunk);
     let file = arena.file(Fs::Tmpfs, bytes)?;
-    let (mut near, mut far) =
-        connection().map_err(|errno| Skip(format!("this kernel has no kernel TLS: {errno}")))?;
+    let (mut near, mut far) = connection()?;
     let expected = Expected::new().row(ExpectedRow::anything_else());
     Ok(Prepared::new(expected, move || {
         let from = Buffer::filled(chunk)?;

@@ -95,7 +95,7 @@ const TAKEN: usize = 0;
 /// Counter of those that found none.
 const EMPTY: usize = 1;
 
-/// Adds the receives that looked for notifications.
+/// Adds the receives that looked for notifications, and what was [sent again](count_again).
 pub(super) fn and_notifications(
     prepared: Prepared,
     object: &'static str,
@@ -106,16 +106,27 @@ pub(super) fn and_notifications(
             .ops(shared.counted(TAKEN))
             .errors(shared.counted(EMPTY));
         expected.add(row);
-        let again = shared.counted(AGAIN);
-        if again > 0 {
-            expected.add(ExpectedRow::new(Op::SendZerocopy, object).deferred(again));
-        }
+        add_again(expected, Op::SendZerocopy, object, shared);
         Ok(())
     })
 }
 
 /// Counter of bytes that were sent again: the kernel copies them again.
 const AGAIN: usize = 2;
+
+/// Notes what the kernel has sent again of a connection, once everything has arrived.
+pub(super) fn count_again(socket: &impl AsFd, shared: Shared) -> Result<()> {
+    shared.count(AGAIN, sent_again(socket)?);
+    Ok(())
+}
+
+/// Adds the copies of what was sent again.
+pub(super) fn add_again(expected: &mut Expected, op: Op, object: &'static str, shared: Shared) {
+    let again = shared.counted(AGAIN);
+    if again > 0 {
+        expected.add(ExpectedRow::new(op, object).deferred(again));
+    }
+}
 
 /// Bytes that the kernel has sent again so far: on a busy machine an acknowledgement can be late.
 pub(super) fn sent_again(socket: &impl AsFd) -> Result<u64> {
@@ -223,8 +234,7 @@ fn tcp_loopback(arena: &Arena) -> Result<Prepared> {
         })?;
         let copied = notified(&near, 2 * sends as u32, shared)?;
         ensure!(u64::from(copied) == 2 * sends, "{copied} of {sends} copied");
-        shared.count(AGAIN, sent_again(&near)?);
-        Ok(())
+        count_again(&near, shared)
     });
     Ok(and_notifications(prepared, "tcp", shared))
 }

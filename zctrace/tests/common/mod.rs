@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "not every test binary uses everything")]
 
 pub(crate) mod attached;
+pub(crate) mod bench;
 pub(crate) mod nginx;
 
 use std::{

@@ -31,7 +31,7 @@ use super::{
         shared::Shared,
         sockets::enlarge,
         veth::{BEYOND, Veth},
-        zerocopy::{DATAGRAM, allow, and_notifications, notified},
+        zerocopy::{DATAGRAM, allow, and_notifications, count_again, notified},
     },
     Figure, Job, Ready, Setting, Technique, Variant,
     cow::spread,
@@ -125,7 +125,8 @@ fn loopback(setting: &Setting<'_>) -> Result<Ready> {
         send_all(&near, plan, shared, |round| {
             shared.count(SENT, 1);
             shared.wait_for(RECEIVED, round + 1)
-        })
+        })?;
+        count_again(&near, shared)
     });
     let prepared = prepared.peer(move || {
         let mut to = Buffer::zeroed(plan.pages.max(1) * PAGE)?;
@@ -295,11 +296,23 @@ impl Region {
         // Pages that were replaced are new mappings.
         self.control(UFFDIO_REGISTER, &mut [start, length, MODE_WP, 0])
             .map_err(|errno| Skip(format!("no write protection by userfaultfd: {errno}")))?;
+        let all = self.write_protect(start, length, protected);
+        // Older kernels (`mwriteprotect_range` of 6.1) want one mapping, and each fresh page is one.
+        let done = if all == Err(Errno::ENOENT) {
+            (start..start + length)
+                .step_by(PAGE)
+                .try_for_each(|page| self.write_protect(page, PAGE as u64, protected))
+        } else {
+            all
+        };
+        done.context("UFFDIO_WRITEPROTECT")
+    }
+
+    fn write_protect(&self, start: u64, length: u64, protected: bool) -> nix::Result<()> {
         self.control(
             UFFDIO_WRITEPROTECT,
             &mut [start, length, u64::from(protected)],
         )
-        .context("UFFDIO_WRITEPROTECT")
     }
 
     fn control<const N: usize>(

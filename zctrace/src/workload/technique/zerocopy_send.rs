@@ -19,7 +19,7 @@ use super::{
         buffer::Buffer,
         sockets::{enlarge, tcp_pair},
         veth::{BEYOND, Veth},
-        zerocopy::{DATAGRAM, allow, and_notifications, notified},
+        zerocopy::{DATAGRAM, allow, and_notifications, count_again, notified},
     },
     Job, Pieces, Ready, Setting, Technique, Variant,
     receiver::received,
@@ -101,7 +101,8 @@ fn loopback(setting: &Setting<'_>) -> Result<Ready> {
     let prepared = Prepared::new(expected, move || {
         send_all(&near, pieces, |sends| {
             notified(&near, sends, shared).map(drop)
-        })
+        })?;
+        count_again(&near, shared)
     });
     let prepared = and_notifications(received(prepared, far, bytes), "tcp", shared);
     Ok(Ready::new(bytes, prepared))

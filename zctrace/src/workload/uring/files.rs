@@ -97,7 +97,51 @@ fn past_the_cache(
     })
 }
 
+/// What is done to a file in three ways: with a buffer, a vector, and a registered buffer.
+#[derive(Clone, Copy)]
+enum Way {
+    Read,
+    Write,
+}
+
+impl Way {
+    fn plain(self, fd: Fd, memory: *mut u8, length: u32, offset: u64) -> squeue::Entry {
+        match self {
+            Self::Read => opcode::Read::new(fd, memory, length).offset(offset).build(),
+            Self::Write => opcode::Write::new(fd, memory, length)
+                .offset(offset)
+                .build(),
+        }
+    }
+
+    fn vectored(self, fd: Fd, vector: *const libc::iovec, offset: u64) -> squeue::Entry {
+        match self {
+            Self::Read => opcode::Readv::new(fd, vector, 1).offset(offset).build(),
+            Self::Write => opcode::Writev::new(fd, vector, 1).offset(offset).build(),
+        }
+    }
+
+    fn fixed(self, fd: Fd, memory: *mut u8, length: u32, offset: u64) -> squeue::Entry {
+        match self {
+            Self::Read => opcode::ReadFixed::new(fd, memory, length, 0)
+                .offset(offset)
+                .build(),
+            Self::Write => opcode::WriteFixed::new(fd, memory, length, 0)
+                .offset(offset)
+                .build(),
+        }
+    }
+}
+
 pub(super) fn all_reads(ring: &mut Ring, file: &File, bytes: u64, chunk: usize) -> Result<()> {
+    all(Way::Read, ring, file, bytes, chunk)
+}
+
+pub(super) fn all_writes(ring: &mut Ring, file: &File, bytes: u64, chunk: usize) -> Result<()> {
+    all(Way::Write, ring, file, bytes, chunk)
+}
+
+fn all(way: Way, ring: &mut Ring, file: &File, bytes: u64, chunk: usize) -> Result<()> {
     let fd = Fd(file.as_raw_fd());
     let mut buffers = Slots::new(DEPTH as usize, chunk)?;
     let mut vectors = vec![no_vector(); DEPTH as usize];
@@ -105,55 +149,17 @@ pub(super) fn all_reads(ring: &mut Ring, file: &File, bytes: u64, chunk: usize) 
     // and the registration, which ends with the ring or here.
     unsafe {
         ring.each(cut(bytes, chunk), |slot, offset, length| {
-            let to = buffers.of(slot as usize);
-            opcode::Read::new(fd, to, length as u32)
-                .offset(offset)
-                .build()
+            way.plain(fd, buffers.of(slot as usize), length as u32, offset)
         })?;
         ring.each(cut(bytes, chunk), |slot, offset, length| {
             vectors[slot as usize] = vector(buffers.of(slot as usize), length);
-            let vector = &raw const vectors[slot as usize];
-            opcode::Readv::new(fd, vector, 1).offset(offset).build()
+            way.vectored(fd, &raw const vectors[slot as usize], offset)
         })?;
         ring.inner()
             .submitter()
             .register_buffers(&[buffers.whole()])?;
         ring.each(cut(bytes, chunk), |slot, offset, length| {
-            let to = buffers.of(slot as usize);
-            opcode::ReadFixed::new(fd, to, length as u32, 0)
-                .offset(offset)
-                .build()
-        })?;
-    }
-    ring.inner().submitter().unregister_buffers()?;
-    Ok(())
-}
-
-pub(super) fn all_writes(ring: &mut Ring, file: &File, bytes: u64, chunk: usize) -> Result<()> {
-    let fd = Fd(file.as_raw_fd());
-    let mut buffers = Slots::new(DEPTH as usize, chunk)?;
-    let mut vectors = vec![no_vector(); DEPTH as usize];
-    // SAFETY: as in `all_reads`.
-    unsafe {
-        ring.each(cut(bytes, chunk), |slot, offset, length| {
-            let from = buffers.of(slot as usize);
-            opcode::Write::new(fd, from, length as u32)
-                .offset(offset)
-                .build()
-        })?;
-        ring.each(cut(bytes, chunk), |slot, offset, length| {
-            vectors[slot as usize] = vector(buffers.of(slot as usize), length);
-            let vector = &raw const vectors[slot as usize];
-            opcode::Writev::new(fd, vector, 1).offset(offset).build()
-        })?;
-        ring.inner()
-            .submitter()
-            .register_buffers(&[buffers.whole()])?;
-        ring.each(cut(bytes, chunk), |slot, offset, length| {
-            let from = buffers.of(slot as usize);
-            opcode::WriteFixed::new(fd, from, length as u32, 0)
-                .offset(offset)
-                .build()
+            way.fixed(fd, buffers.of(slot as usize), length as u32, offset)
         })?;
     }
     ring.inner().submitter().unregister_buffers()?;

@@ -134,6 +134,26 @@ fn take_all(
     Ok(taken)
 }
 
+/// Takes `bytes` from a descriptor with requests into buffers of a pool, while this process puts
+/// pieces of at most `piece` bytes into the other end.
+fn fed(
+    issue: Issue,
+    bytes: u64,
+    piece: u64,
+    entry: impl Fn() -> squeue::Entry,
+    put: impl Fn(&[u8]) -> nix::Result<usize>,
+    header: usize,
+) -> Result<Taken> {
+    let mut ring = Ring::new(issue)?;
+    let mut pool = Pool::new(&ring, SIZE)?;
+    let from = Buffer::filled(piece as usize)?;
+    let feed = |fed| {
+        let length = piece.min(bytes - fed) as usize;
+        Ok(put(&from[..length])? as u64)
+    };
+    take_all(&mut ring, &mut pool, bytes, entry, feed, header)
+}
+
 /// Receives what another process sends, `bytes` in all, into buffers of `size`.
 pub fn received(from: &impl AsRawFd, issue: Issue, bytes: u64, size: usize) -> Result<Taken> {
     let mut ring = Ring::new(issue)?;
@@ -196,21 +216,10 @@ pub(super) fn multishot(arena: &Arena, issue: Issue) -> Result<Prepared> {
         bytes,
     );
     let run = move || {
-        let mut ring = Ring::new(issue)?;
-        let mut pool = Pool::new(&ring, SIZE)?;
-        let from = Buffer::filled(PIECE as usize)?;
         let fd = Fd(far.as_raw_fd());
-        take_all(
-            &mut ring,
-            &mut pool,
-            bytes,
-            || opcode::RecvMulti::new(fd, GROUP).build(),
-            |fed| {
-                let piece = PIECE.min(bytes - fed) as usize;
-                Ok(send(near.as_raw_fd(), &from[..piece], MsgFlags::empty())? as u64)
-            },
-            0,
-        )
+        let entry = || opcode::RecvMulti::new(fd, GROUP).build();
+        let put = |bytes: &[u8]| send(near.as_raw_fd(), bytes, MsgFlags::empty());
+        fed(issue, bytes, PIECE, entry, put, 0)
     };
     Ok(counted(arena, Op::UringRecv, "tcp", bytes, sends, run))
 }
@@ -225,23 +234,12 @@ pub(super) fn multishot_messages(arena: &Arena, issue: Issue) -> Result<Prepared
     let messages = bytes.div_ceil(PIECE);
     let sends = Expected::new().moves(Op::Send, "udp", Class::CopiedFromUser, messages, bytes);
     let run = move || {
-        let mut ring = Ring::new(issue)?;
-        let mut pool = Pool::new(&ring, SIZE)?;
-        let from = Buffer::filled(PIECE as usize)?;
         let fd = Fd(far.as_raw_fd());
         // SAFETY: integers and pointers, for which zero is fine.
         let message: libc::msghdr = unsafe { std::mem::zeroed() };
-        take_all(
-            &mut ring,
-            &mut pool,
-            bytes,
-            || opcode::RecvMsgMulti::new(fd, &raw const message, GROUP).build(),
-            |fed| {
-                let piece = PIECE.min(bytes - fed) as usize;
-                Ok(send(near.as_raw_fd(), &from[..piece], MsgFlags::empty())? as u64)
-            },
-            HEADER,
-        )
+        let entry = || opcode::RecvMsgMulti::new(fd, &raw const message, GROUP).build();
+        let put = |bytes: &[u8]| send(near.as_raw_fd(), bytes, MsgFlags::empty());
+        fed(issue, bytes, PIECE, entry, put, HEADER)
     };
     let with_headers = bytes + messages * HEADER as u64;
     let prepared = counted(arena, Op::UringRecvmsg, "udp", with_headers, sends, run);
@@ -261,21 +259,10 @@ pub(super) fn multishot_reads(arena: &Arena, issue: Issue) -> Result<Prepared> {
         bytes,
     );
     let run = move || {
-        let mut ring = Ring::new(issue)?;
-        let mut pool = Pool::new(&ring, SIZE)?;
-        let from = Buffer::filled(PIECE as usize)?;
         let fd = Fd(from_pipe.as_raw_fd());
-        take_all(
-            &mut ring,
-            &mut pool,
-            bytes,
-            || opcode::ReadMulti::new(fd, 0, GROUP).build(),
-            |fed| {
-                let piece = PIECE.min(bytes - fed) as usize;
-                Ok(write(&to_pipe, &from[..piece])? as u64)
-            },
-            0,
-        )
+        let entry = || opcode::ReadMulti::new(fd, 0, GROUP).build();
+        let put = |bytes: &[u8]| write(&to_pipe, bytes);
+        fed(issue, bytes, PIECE, entry, put, 0)
     };
     Ok(counted(
         arena,

@@ -19,7 +19,7 @@ use super::{
             sockets::{enlarge, tcp_pair},
             uring::ring::{Issue, Ring, needs},
             veth::{BEYOND, Veth},
-            zerocopy::DATAGRAM,
+            zerocopy::{DATAGRAM, add_again, count_again},
         },
         Job, Pieces, Ready, Setting, Technique, Variant,
         receiver::received,
@@ -61,7 +61,15 @@ fn loopback(setting: &Setting<'_>) -> Result<Ready> {
             .class(Class::Spliced, bytes)
             .deferred(bytes),
     );
-    let prepared = Prepared::new(expected, move || send_all(&near, pieces));
+    let shared = setting.shared;
+    let prepared = Prepared::new(expected, move || {
+        send_all(&near, pieces)?;
+        count_again(&near, shared)
+    })
+    .finish(move |expected| {
+        add_again(expected, Op::UringSendZc, "tcp", shared);
+        Ok(())
+    });
     Ok(Ready::new(bytes, received(prepared, far, bytes)))
 }
 

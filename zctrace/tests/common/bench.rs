@@ -1,0 +1,36 @@
+//! Documents of `zctrace bench`, and which workloads may be skipped where.
+
+use std::process::Output;
+
+use zctrace::bench::{Document, Entry};
+
+/// What may be skipped: workload, start of the kernel's version, start of the reason. Empty stands
+/// for any. Whatever else is skipped is an error.
+const SKIPS: &[(&str, &str, &str)] = &[
+    // Before 6.6 a tmpfs knows no O_DIRECT.
+    ("direct-read:tmpfs", "6.1.", "this kernel's tmpfs refuses"),
+    ("direct-write:tmpfs", "6.1.", "this kernel's tmpfs refuses"),
+    // Zero-copy receive came with 6.15, and needs a device that splits headers off: the kernel says
+    // EOPNOTSUPP of every virtual one.
+    ("uring-recv-zc", "6.1.", "this kernel's io_uring has no"),
+    ("uring-recv-zc", "6.12.", "this kernel's io_uring has no"),
+    ("uring-recv-zc", "", "no device here can place packets"),
+    // Built without CONFIG_TLS.
+    ("ktls-sendfile", "6.18.", "no kernel TLS"),
+];
+
+/// What the program wrote with `--json`.
+pub(crate) fn document(output: &Output) -> Document {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        panic!("{error}: {stderr}")
+    })
+}
+
+/// Whether a workload that was skipped is in the table.
+pub(crate) fn is_known_skip(entry: &Entry, kernel: &str) -> bool {
+    let reason = entry.reason.as_deref().unwrap_or_default();
+    SKIPS.iter().any(|(name, version, start)| {
+        entry.name == *name && kernel.starts_with(version) && reason.starts_with(start)
+    })
+}
