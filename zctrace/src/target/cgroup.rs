@@ -49,11 +49,17 @@ pub(super) fn find(path: &Path) -> Result<Found, Error> {
     };
 
     let directory = directory(path, &mount, Path::is_dir).ok_or_else(|| {
+        let below = below(path, &mount);
+        let places = [below.as_path(), path];
+        let denied = places
+            .into_iter()
+            .filter_map(|place| fs::metadata(place).err())
+            .find(|error| error.kind() == io::ErrorKind::PermissionDenied);
         let (path, mount) = (path.to_path_buf(), mount.clone());
-        if path_exists(&path) {
-            Error::NotCgroup2 { path, mount }
-        } else {
-            Error::NoSuchCgroup { path, mount }
+        match denied {
+            Some(source) => Error::Read { path, source },
+            None if path_exists(&path) => Error::NotCgroup2 { path, mount },
+            None => Error::NoSuchCgroup { path, mount },
         }
     })?;
     // Symbolic links and `..` are resolved first: the level is counted in components.
@@ -86,20 +92,22 @@ fn path_exists(path: &Path) -> bool {
 /// Where `path` leads: as it is if that is below the mount, else below the mount, which is how
 /// `/proc/PID/cgroup` and systemd write it.
 fn directory(path: &Path, mount: &Path, is_dir: impl Fn(&Path) -> bool) -> Option<PathBuf> {
-    let mut relative = PathBuf::new();
-    relative.extend(
-        path.components()
-            .filter(|part| !matches!(part, Component::RootDir | Component::CurDir)),
-    );
-    let below = mount.join(relative);
     if path.is_absolute() && path.starts_with(mount) {
         return is_dir(path).then(|| path.into());
     }
+    let below = below(path, mount);
     if is_dir(&below) {
         return Some(below);
     }
     // Another mount of the hierarchy, or a mistake that deserves its own message.
     (path.is_absolute() && is_dir(path)).then(|| path.into())
+}
+
+fn below(path: &Path, mount: &Path) -> PathBuf {
+    let parts = path.components();
+    mount.join(PathBuf::from_iter(parts.filter(|part| {
+        !matches!(part, Component::RootDir | Component::CurDir)
+    })))
 }
 
 /// Depth below the root of the hierarchy.
