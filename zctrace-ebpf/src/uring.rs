@@ -145,19 +145,34 @@ fexit! {
     }
 }
 
+/// Looks at the file of a request that completes before the thread that issued it is done with it,
+/// or that it was never seen with.
+#[inline(always)]
+fn know_file(request: &mut Request, completer: Completer) {
+    if request.source == 0
+        && let Some(task) = request::scratch(request, completer)
+    {
+        let file = kernel::pointer::<Probed>(request.key as *const u8, offset!(req_file));
+        let ends = Ends::file::<Probed>(task, file);
+        request::works_on(request, &ends);
+    }
+}
+
 fentry! {
     /// The end of a read or write that a device has done, in task work: the only sign of one whose
     /// success is not told (`IOSQE_CQE_SKIP_SUCCESS`). A failure is told all the same.
     io_req_rw_complete(ctx) {
+        // On new kernels a structure around the pointer (`struct io_tw_req`): a number, no pointer.
         let req: *const u8 = ctx.arg(0);
-        let flags: u32 = Typed::load(req, offset!(req_flags));
+        let flags: u32 = Probed::load(req, offset!(req_flags));
         if flags & REQ_F_CQE_SKIP == 0 {
             return 0;
         }
         let Some(task) = target::current_quietly() else { return 0 };
         let key = kernel::opaque(task, req as u64);
         if let Some(request) = request::find(key) && request.flags & Request::QUEUED != 0 {
-            let result: i32 = Typed::load(req, offset!(req_res));
+            know_file(request, Completer::Silent);
+            let result: i32 = Probed::load(req, offset!(req_res));
             request::complete(request, i64::from(result), Completer::Silent);
             request::release(request);
         }
@@ -202,11 +217,7 @@ tp_btf! {
             request::find(req)
         };
         let Some(request) = found else { return 0 };
-        if request.source == 0 && let Some(task) = request::scratch(request, Completer::Uring) {
-            let file = kernel::pointer::<Probed>(request.key as *const u8, offset!(req_file));
-            let ends = Ends::file::<Probed>(task, file);
-            request::works_on(request, &ends);
-        }
+        know_file(request, Completer::Uring);
         request::complete(request, result, Completer::Uring);
         if req != 0 {
             request::release(request);

@@ -177,26 +177,50 @@ const fn vector(base: *mut u8, length: usize) -> libc::iovec {
     }
 }
 
-/// Each read that says nothing is followed by a request that does: links run in order.
+/// Reads through the page cache whose success is not told.
 pub(super) fn silent(arena: &Arena, issue: Issue) -> Result<Prepared> {
-    const CHUNK: usize = 8192;
-    let bytes = (arena.sizes.bytes / CHUNK as u64).clamp(1, 64) * CHUNK as u64;
-    let file = arena.file(Fs::Ext4, bytes)?;
+    let file = arena.file(Fs::Ext4, silent_bytes(arena))?;
     evict(&file)?;
+    silent_reads(arena, issue, file, Class::CopiedToUser, None)
+}
+
+/// The same past the page cache: they end in task work, when the device is done.
+pub(super) fn silent_direct(arena: &Arena, issue: Issue) -> Result<Prepared> {
+    let file = arena.file_with(Fs::Ext4, silent_bytes(arena), libc::O_DIRECT)?;
+    let evidence = arena.direct_evidence(Fs::Ext4);
+    silent_reads(arena, issue, file, Class::Direct, evidence)
+}
+
+const SILENT: usize = 8192;
+
+fn silent_bytes(arena: &Arena) -> u64 {
+    (arena.sizes.bytes / SILENT as u64).clamp(1, 64) * SILENT as u64
+}
+
+/// Each read that says nothing is followed by a request that does: links run in order.
+fn silent_reads(
+    arena: &Arena,
+    issue: Issue,
+    file: File,
+    class: Class,
+    evidence: Option<&str>,
+) -> Result<Prepared> {
+    let bytes = silent_bytes(arena);
     // Without functions, the end of a request that reports nothing cannot be seen.
     let expected = Expected::new().row(
         ExpectedRow::new(Op::UringRead, Fs::Ext4.object())
-            .ops(calls(bytes, CHUNK))
-            .class(Class::CopiedToUser, bytes)
+            .ops(calls(bytes, SILENT))
+            .class(class, bytes)
+            .evidence(evidence)
             .needs_functions(),
     );
     Ok(Prepared::new(expected, move || {
         let mut ring = Ring::new(issue)?;
-        let mut to = Buffer::zeroed(CHUNK)?;
+        let mut to = Slots::new(1, SILENT)?;
         let fd = Fd(file.as_raw_fd());
         let mut offset = 0;
         while offset < bytes {
-            let read = opcode::Read::new(fd, to.as_mut_ptr(), CHUNK as u32)
+            let read = opcode::Read::new(fd, to.of(0), SILENT as u32)
                 .offset(offset)
                 .build();
             let chain = [
@@ -206,7 +230,7 @@ pub(super) fn silent(arena: &Arena, issue: Issue) -> Result<Prepared> {
             // SAFETY: the buffer outlives both requests.
             unsafe { ring.push_chain(chain.into_iter()) }?;
             ensure!(ring.complete(0)? == 1, "the read was not silent");
-            offset += CHUNK as u64;
+            offset += SILENT as u64;
         }
         Ok(())
     }))
