@@ -279,8 +279,8 @@ pub struct Task {
     pub request_op: u32,
     /// How the requests that the thread works on were issued, a [`Way`] plus 1; 0 while unknown.
     pub way: u32,
-    /// Always 0.
-    pub pad: u32,
+    /// That of the record when the thread began to work on it: see [`Request::generation`].
+    pub request_generation: u32,
     /// A place to pass values through: see `zctrace-ebpf/src/kernel.rs`.
     pub scratch: u64,
     /// The result of settling an operation. Here and not on the stack, which is small, and so that
@@ -296,6 +296,8 @@ impl Task {
     pub const ENTERED: u32 = 2;
     /// A kernel thread.
     pub const KTHREAD: u32 = 4;
+    /// The request that the thread works on was given to a device, which ends it.
+    pub const QUEUED: u32 = 8;
     /// [`Task::proc_slot`] of a thread without rows: the first slot is not used.
     pub const NO_PROC: u32 = 0;
 
@@ -320,7 +322,7 @@ impl Task {
         request: 0,
         request_op: 0,
         way: 0,
-        pad: 0,
+        request_generation: 0,
         scratch: 0,
         delta: Counters::ZERO,
     };

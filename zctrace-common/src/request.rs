@@ -50,8 +50,8 @@ pub struct Request {
     pub claim: u32,
     /// What is where the flags of its completion will be, until it has a result: its descriptor.
     pub descriptor: u32,
-    /// Always 0.
-    pub pad: u32,
+    /// Grows with every request that uses the slot.
+    pub generation: u32,
     /// Bytes seen by the sites since the last completion, indexed by [`Acc`].
     pub acc: [u64; Acc::COUNT],
     /// What it works on, as in [`crate::RowKey`]; 0 while that is not known.
@@ -71,8 +71,6 @@ impl Request {
     pub const INDEXED: u32 = 1;
     /// It completes more than once by its nature: a result of 0 is its end, not an operation.
     pub const MULTISHOT: u32 = 2;
-    /// The kernel has queued it on a device.
-    pub const QUEUED: u32 = 4;
 }
 
 /// What became of a process' requests.

@@ -207,6 +207,16 @@ offsets! {
     iomap_dio_flags: "iomap_dio.flags";
     /// The request of a direct transfer.
     iomap_dio_iocb: "iomap_dio.iocb";
+    /// In the place of a request to a filesystem below overlayfs: the request itself.
+    backing_aio_orig: "backing_aio.orig_iocb";
+    /// The request of a transfer to or from a block device.
+    blkdev_dio_iocb: "blkdev_dio.iocb";
+    /// Its bytes.
+    blkdev_dio_size: "blkdev_dio.size";
+    /// The block request within it.
+    blkdev_dio_bio: "blkdev_dio.bio";
+    /// What a block request belongs to.
+    bio_private: "bio.bi_private";
     /// Bytes in a packet.
     skb_len: "sk_buff.len";
     /// Bytes in its pages.

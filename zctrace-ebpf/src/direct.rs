@@ -1,13 +1,13 @@
 //! Sites of direct I/O: the page cache is bypassed.
 
-use zctrace_common::Acc;
+use zctrace_common::{ABSENT, Acc};
 
 use crate::{
     account,
-    kernel::{self, Access as _, Typed},
+    kernel::{self, Access as _, Probed, Typed},
     maps::offset,
-    probe::{fexit, kretprobe, returned},
-    request, target,
+    probe::{fexit, fexit_anywhere, idempotent_fentry, kretprobe, returned},
+    request, target, twin,
 };
 
 /// `IOMAP_DIO_WRITE` of fs/iomap/direct-io.c, unchanged since it was added.
@@ -19,10 +19,10 @@ pub(crate) const O_DIRECT: u32 = 0o200_000;
 #[cfg(not(bpf_target_arch = "aarch64"))]
 pub(crate) const O_DIRECT: u32 = 0o40_000;
 
-fexit! {
+fexit_anywhere! {
     /// The end of a direct transfer of ext4, xfs, btrfs and others; of a synchronous one in the
     /// task that asked for it. The result is right at the end of a file where `dio->size` is not.
-    iomap_dio_complete(ctx) {
+    iomap_dio_complete(ctx, id, second) {
         let bytes = returned(ctx);
         let dio: *const u8 = ctx.arg(0);
         if bytes <= 0 {
@@ -30,18 +30,27 @@ fexit! {
         }
         let iocb = kernel::pointer::<Typed>(dio, offset!(iomap_dio_iocb));
         if !kernel::pointer::<Typed>(iocb, offset!(kiocb_complete)).is_null() {
-            // Nobody waits for it: this can run in any thread. In the one that submits it, it is
-            // part of the submission.
-            let Some(task) = target::current_quietly() else { return 0 };
-            let key = kernel::opaque(task, iocb as u64);
-            if request::current(task).is_none_or(|request| request.key != key) {
-                return 0;
+            // Nobody waits for it: this can run in any thread, and in interrupts. Not `iocb` itself:
+            // a typed pointer is no number.
+            let key: u64 = Probed::load(dio, offset!(iomap_dio_iocb));
+            if !request::transferred(key, bytes as u64) && offset!(backing_aio_orig) != ABSENT {
+                // Overlayfs asks the filesystem below in the request's place. Anything else that is
+                // no request has nothing there that is one.
+                let above: u64 = Probed::load(key as *const u8, offset!(backing_aio_orig));
+                request::transferred(above, bytes as u64);
             }
+            return 0;
+        }
+        if second && !twin::is_needed(id) {
+            return 0;
         }
         if let Some(task) = target::current() {
             let flags: u32 = Typed::load(dio, offset!(iomap_dio_flags));
             let acc = if flags & IOMAP_DIO_WRITE != 0 { Acc::SinkDirect } else { Acc::SourceDirect };
             account::saw_in(task, acc, bytes as u64);
+        }
+        if !second {
+            twin::done(id);
         }
     }
 }
@@ -50,7 +59,7 @@ fexit! {
 /// `blkdev_direct_IO` below it is inlined on 6.1.
 #[inline(always)]
 fn block_device(iocb: *const u8, result: i64, copied: Acc, direct: Acc) {
-    if result <= 0 && result != request::QUEUED {
+    if result == 0 {
         return;
     }
     let file = kernel::pointer::<Typed>(iocb, offset!(kiocb_filp));
@@ -58,8 +67,8 @@ fn block_device(iocb: *const u8, result: i64, copied: Acc, direct: Acc) {
         return;
     }
     if let Some(task) = target::current() {
-        if result == request::QUEUED {
-            request::queued(task);
+        if result < 0 {
+            request::given_to_device(task, result);
             return;
         }
         let tail = account::seen(task, copied);
@@ -81,13 +90,12 @@ fexit! {
 
 /// A program for a function that passes a direct transfer on to a device. More than six arguments:
 /// no fexit.
-macro_rules! queuer {
+macro_rules! passer {
     ($($name:ident)+) => {
         $(kretprobe! {
             $name(ctx) {
-                let result: i64 = ctx.ret();
-                if result == request::QUEUED && let Some(task) = target::current() {
-                    request::queued(task);
+                if let Some(task) = target::current_quietly() {
+                    request::given_to_device(task, ctx.ret());
                 }
             }
         })+
@@ -95,4 +103,30 @@ macro_rules! queuer {
 }
 
 // `__iomap_dio_rw` is what btrfs calls; of the other one it can be a part.
-queuer! { iomap_dio_rw iomap_dio_rw_inner }
+passer! { iomap_dio_rw iomap_dio_rw_inner }
+
+/// A device has done with one request of a transfer that nobody waits for. Of several, the last one
+/// comes when the size is that of all.
+#[inline(always)]
+fn end_of_block_device(dio: *const u8) {
+    // Of a transfer that somebody waits for, that is the task in the same place: no request.
+    let key: u64 = Probed::load(dio, offset!(blkdev_dio_iocb));
+    let bytes: u64 = Probed::load(dio, offset!(blkdev_dio_size));
+    request::transferred(key, bytes);
+}
+
+idempotent_fentry! {
+    /// Transfers of one part.
+    blkdev_bio_end_io_async(ctx) {
+        let bio: *const u8 = ctx.arg(0);
+        end_of_block_device(bio.wrapping_sub(offset!(blkdev_dio_bio) as usize));
+    }
+}
+
+idempotent_fentry! {
+    /// Transfers of several parts, and on older kernels.
+    blkdev_bio_end_io(ctx) {
+        let bio: *const u8 = ctx.arg(0);
+        end_of_block_device(kernel::pointer::<Probed>(bio, offset!(bio_private)));
+    }
+}

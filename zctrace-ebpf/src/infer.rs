@@ -4,7 +4,7 @@
 //! A wrong class is never an answer: what is not certain for every kernel that has these tracepoints
 //! is left unexplained. docs/probes.md lists those cases; keep it in step.
 
-use zctrace_common::{ABSENT, Class, ObjectKind};
+use zctrace_common::{ABSENT, Class, ObjectKind, Task};
 
 use crate::{
     direct::O_DIRECT,
@@ -50,10 +50,12 @@ pub(crate) enum Habit {
     Uncertain,
 }
 
-/// What the object behind a `struct file` (any pointer) does with bytes.
+/// What the object behind a `struct file` (any pointer) does with bytes. A [`Habit`] that the verifier
+/// does not know: it would follow each of them to the end of the program.
 #[inline(never)]
-pub(crate) fn habit(object: u64, file: u64) -> u32 {
-    habit_of(object, file as *const u8) as u32
+pub(crate) fn habit(task: &mut Task, object: u64, file: u64) -> u32 {
+    let habit = habit_of(object, file as *const u8) as u64;
+    kernel::opaque(task, habit) as u32
 }
 
 #[inline(always)]
@@ -159,17 +161,27 @@ pub(crate) const fn may_clear(habit: u32) -> bool {
     is(habit, Habit::CopiesOrClears)
 }
 
-/// The class of a call between user memory and an object; `None` if block requests decide.
+/// What becomes of bytes between user memory and an object.
+pub(crate) enum User {
+    /// They are copied.
+    Copies,
+    /// Another class.
+    Else(Class),
+    /// Block requests decide.
+    ByRequests,
+}
+
+/// What becomes of bytes between user memory and an object.
 #[inline(always)]
-pub(crate) fn with_user(habit: u32, copied: Class) -> Option<Class> {
+pub(crate) fn with_user(habit: u32) -> User {
     if is(habit, Habit::Direct) {
-        None
+        User::ByRequests
     } else if is(habit, Habit::Synthetic) {
-        Some(Class::Synthetic)
+        User::Else(Class::Synthetic)
     } else if is(habit, Habit::Uncertain) {
-        Some(Class::Unexplained)
+        User::Else(Class::Unexplained)
     } else {
-        Some(copied)
+        User::Copies
     }
 }
 

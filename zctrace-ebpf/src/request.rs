@@ -20,11 +20,6 @@ use crate::{
     target,
 };
 
-/// `-EIOCBQUEUED`: the request goes on without the caller.
-pub(crate) const QUEUED: i64 = -529;
-/// More than a request can move.
-const ALL: u64 = 1 << 40;
-
 /// Where the search for a request's record begins.
 #[inline(always)]
 fn home(key: u64) -> u32 {
@@ -115,6 +110,12 @@ fn own_way() -> u32 {
     }
 }
 
+/// Whether a record is still that of the request which the thread began to work on.
+#[inline(always)]
+pub(crate) const fn is_same(task: &Task, request: &Request) -> bool {
+    task.request_generation == request.generation
+}
+
 /// Whether a thread is a worker of a ring: others may complete what it works on.
 #[inline(always)]
 pub(crate) const fn is_worker(task: &Task) -> bool {
@@ -131,6 +132,7 @@ pub(crate) fn begin(
 ) -> Option<&'static mut Request> {
     let way = way(task);
     task.request = 0;
+    task.flags &= !Task::QUEUED;
     let mut number = search(key);
     let known = number != 0;
     if !known {
@@ -145,10 +147,13 @@ pub(crate) fn begin(
         } else {
             Way::TaskWork as u32
         };
+        task.request_generation = request.generation;
         return Some(request);
     }
     // A record of which the end was missed is another request's.
     clear(request);
+    request.generation = request.generation.wrapping_add(1);
+    task.request_generation = request.generation;
     request.proc_slot = target::proc_slot(task).unwrap_or(Task::NO_PROC);
     request.user_data = user_data;
     request.op = op;
@@ -206,14 +211,30 @@ pub(crate) fn saw(task: &Task, acc: Acc, bytes: u64) {
     }
 }
 
-/// The device below will transfer all of the request that the thread works on.
+/// `-EIOCBQUEUED`: the request goes on without the caller.
+const QUEUED: i64 = -529;
+
+/// What the current thread gave to a device has `result`: the request may end before the thread is
+/// done with it, so this is noted in the thread's record.
 #[inline(always)]
-pub(crate) fn queued(task: &Task) {
-    saw(task, Acc::SourceDirect, ALL);
-    saw(task, Acc::SinkDirect, ALL);
-    if let Some(request) = current(task) {
-        request.flags |= Request::QUEUED;
+pub(crate) fn given_to_device(task: &mut Task, result: i64) {
+    if result == QUEUED {
+        task.flags |= Task::QUEUED;
     }
+}
+
+/// A device has transferred `bytes` for a request, if it is one: in any thread or interrupt, before
+/// the request completes. May be called again, with what has become more. Whether it is one.
+#[inline(always)]
+pub(crate) fn transferred(key: u64, bytes: u64) -> bool {
+    let mut found = find(key);
+    if let Some(request) = &mut found {
+        // Which of the two the operation can be explained by, its shape decides.
+        request.acc[Acc::SourceDirect as usize] = bytes;
+        request.acc[Acc::SinkDirect as usize] = bytes;
+        request.filled |= 1 << Acc::SourceDirect as u32 | 1 << Acc::SinkDirect as u32;
+    }
+    found.is_some()
 }
 
 #[inline(always)]
@@ -280,9 +301,16 @@ pub(crate) fn scratch(request: &Request, completer: Completer) -> Option<&'stati
     Some(task)
 }
 
-/// Which sites can explain a request.
+/// Which sites can explain a request: a [`Shape`] that the verifier does not know, so that it does not
+/// follow each operation through all that comes after.
+#[inline(never)]
+fn shape(request: &Request, scratch: &mut Task) -> u32 {
+    let shape = shape_of(request.op, &Ends::kept(request));
+    kernel::opaque(scratch, shape as u64) as u32
+}
+
 #[inline(always)]
-fn shape(op: u32, ends: &Ends) -> Shape {
+fn shape_of(op: u32, ends: &Ends) -> Shape {
     const READV: u32 = Op::UringReadv as u32;
     const READ_FIXED: u32 = Op::UringReadFixed as u32;
     const RECVMSG: u32 = Op::UringRecvmsg as u32;
@@ -319,10 +347,10 @@ pub(crate) fn complete(request: &mut Request, result: i64, completer: Completer)
         request.acc[Acc::ToUser as usize] += HEADER;
     }
     let ends = Ends::kept(request);
-    let shape = shape(request.op, &ends);
     let Some(scratch) = scratch(request, completer) else {
         return;
     };
+    let shape = Shape::numbered(shape(request, scratch));
     // The usual case first: everything copied, by one kind of copy.
     let (only, class) = match shape {
         Shape::ToUser => (Acc::ToUser, Class::CopiedToUser),

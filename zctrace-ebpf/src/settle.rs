@@ -6,9 +6,10 @@ use crate::kernel;
 
 /// Which sites can explain an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 pub(crate) enum Shape {
     /// Bytes go to a buffer in user memory: `read`, `recv`.
-    ToUser,
+    ToUser = 0,
     /// Bytes come from a buffer in user memory: `write`, `send`.
     FromUser,
     /// From a file or socket into a pipe.
@@ -21,6 +22,22 @@ pub(crate) enum Shape {
     Reference,
     /// Like [`Shape::ToUser`], of a stream whose bytes were dropped instead (`MSG_TRUNC` on TCP).
     Dropped,
+}
+
+impl Shape {
+    /// The shape with a number that was made of one.
+    #[inline(always)]
+    pub(crate) const fn numbered(number: u32) -> Self {
+        match number {
+            0 => Self::ToUser,
+            1 => Self::FromUser,
+            2 => Self::Source,
+            3 => Self::Sink,
+            4 => Self::Both,
+            5 => Self::Reference,
+            _ => Self::Dropped,
+        }
+    }
 }
 
 /// Explains up to `bytes` of what is left by `class`; returns what was too much.

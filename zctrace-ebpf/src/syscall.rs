@@ -4,7 +4,9 @@
 //! `Task::entry` holds what was read at the entry, when the descriptors still meant what the call
 //! takes them for: source, sink, plan, dimension.
 
-use aya_ebpf::helpers::bpf_probe_read_user;
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use zctrace_common::{ABSENT, Acc, Claim, Class, Counters, Evidence, ObjectKind, Op, Task};
 
 use crate::{
@@ -13,7 +15,7 @@ use crate::{
     api_splice::FMODE_WRITE,
     claim::{self, MSG_ZEROCOPY},
     fault::is_anonymous,
-    infer,
+    infer::{self, User},
     kernel::{self, Access as _, Probed, Typed, nr},
     maps::{BY_SYSCALL, offset},
     object::{self, ANON, Ends, PIPE},
@@ -32,10 +34,21 @@ const MESSAGES: u64 = 1 << 33;
 /// The result can exceed the buffer (`MSG_TRUNC`).
 const TRUNCATES: u64 = 1 << 34;
 
+/// The plan of a call that is no operation.
+const NOTHING: u64 = 0;
+const CLASS_SHIFT: u32 = 16;
+const CLASS_MASK: u64 = 0xf;
+
 /// What a call is expected to do: its operation, and the class of its bytes.
 #[inline(always)]
 const fn plan(op: Op, class: Class) -> u64 {
-    op as u64 | (class as u64) << 16
+    with_class(op as u64, class)
+}
+
+/// A plan with another class.
+#[inline(always)]
+const fn with_class(plan: u64, class: Class) -> u64 {
+    plan & !(CLASS_MASK << CLASS_SHIFT) | (class as u64) << CLASS_SHIFT
 }
 
 #[inline(always)]
@@ -50,13 +63,13 @@ fn is_compat() -> bool {
     Typed::load::<u32>(kernel::current_task(), offset!(task_status)) & TS_COMPAT != 0
 }
 
-/// Whether this backend reports an operation.
+/// Whether this backend reports an operation, an [`Op`].
 #[inline(always)]
-fn reports(op: Op) -> bool {
+fn reports(op: u16) -> bool {
     // SAFETY: a map value that the user side has set before this program was attached.
     BY_SYSCALL
         .get_ptr(0)
-        .is_some_and(|ops| unsafe { *ops } & (1 << op as u64) != 0)
+        .is_some_and(|ops| unsafe { *ops } >> (op & 63) & 1 != 0)
 }
 
 tp_btf! {
@@ -64,31 +77,45 @@ tp_btf! {
         let regs: *const u8 = ctx.arg(0);
         let nr: i64 = ctx.arg(1);
         let nr = nr as i32;
-        match nr {
+        let flags = |offset| argument(regs, offset) as u32;
+        // Many calls share a way through this program, so that the verifier goes there once.
+        let one_file = match nr {
             nr::READ | nr::PREAD64 | nr::READV | nr::PREADV | nr::PREADV2 => {
-                one_file(regs, Op::Read, Class::CopiedToUser, 0);
+                plan(Op::Read, Class::CopiedToUser)
             }
             nr::WRITE | nr::PWRITE64 | nr::WRITEV | nr::PWRITEV | nr::PWRITEV2 => {
-                one_file(regs, Op::Write, Class::CopiedFromUser, 0);
+                plan(Op::Write, Class::CopiedFromUser)
             }
-            nr::RECVFROM => receive(regs, argument(regs, offset!(regs_arg3)), 0),
-            nr::RECVMSG => receive(regs, argument(regs, offset!(regs_arg2)), 0),
-            nr::RECVMMSG => receive(regs, argument(regs, offset!(regs_arg3)), MESSAGES),
-            nr::SENDTO => send(regs, argument(regs, offset!(regs_arg3)), 0),
-            nr::SENDMSG => send(regs, argument(regs, offset!(regs_arg2)), 0),
-            nr::SENDMMSG => send(regs, argument(regs, offset!(regs_arg3)), MESSAGES),
-            nr::SENDFILE => {
-                let (sink, source) = (offset!(regs_arg0), offset!(regs_arg1));
-                two_files(regs, Op::Sendfile, source, sink);
-            }
-            nr::SPLICE => {
-                two_files(regs, Op::Splice, offset!(regs_arg0), offset!(regs_arg2));
-            }
-            nr::COPY_FILE_RANGE => {
-                two_files(regs, Op::CopyFileRange, offset!(regs_arg0), offset!(regs_arg2));
-            }
+            nr::RECVFROM => receive(flags(offset!(regs_arg3))),
+            nr::RECVMSG => receive(flags(offset!(regs_arg2))),
+            nr::RECVMMSG => receive(flags(offset!(regs_arg3))) | MESSAGES,
+            nr::SENDTO => send(flags(offset!(regs_arg3))),
+            nr::SENDMSG => send(flags(offset!(regs_arg2))),
+            nr::SENDMMSG => send(flags(offset!(regs_arg3))) | MESSAGES,
+            nr::GETSOCKOPT => receive_zerocopy(regs),
+            _ => NOTHING,
+        };
+        if one_file != NOTHING {
+            on_file(regs, one_file);
+            return 0;
+        }
+        let (source, sink) = match nr {
+            nr::SENDFILE => (offset!(regs_arg1), offset!(regs_arg0)),
+            nr::SPLICE | nr::COPY_FILE_RANGE => (offset!(regs_arg0), offset!(regs_arg2)),
+            _ => (0, 0),
+        };
+        if source != sink {
+            let op = match nr {
+                nr::SENDFILE => Op::Sendfile,
+                nr::SPLICE => Op::Splice,
+                _ => Op::CopyFileRange,
+            };
+            two_files(regs, op, argument(regs, source), argument(regs, sink));
+            return 0;
+        }
+        match nr {
             nr::TEE => {
-                if reports(Op::Tee) && let Some(task) = entered() {
+                if reports(Op::Tee as u16) && let Some(task) = entered() {
                     let ends = Ends::joined_pipes();
                     remember(task, &ends, plan(Op::Tee, Class::Spliced));
                 }
@@ -97,7 +124,6 @@ tp_btf! {
             nr::PROCESS_VM_READV => process_vm(Class::CopiedToUser),
             nr::PROCESS_VM_WRITEV => process_vm(Class::CopiedFromUser),
             nr::IOCTL => ioctl(regs),
-            nr::GETSOCKOPT => receive_zerocopy(regs),
             _ => {}
         }
     }
@@ -110,9 +136,14 @@ fn entered() -> Option<&'static mut Task> {
     if is_compat() {
         return None;
     }
+    enter(task);
+    Some(task)
+}
+
+#[inline(always)]
+fn enter(task: &mut Task) {
     task.flags &= !Task::FRESH;
     task.acc[Acc::SourceDirect as usize] = 0;
-    Some(task)
 }
 
 #[inline(always)]
@@ -122,14 +153,24 @@ fn remember(task: &mut Task, ends: &Ends, plan: u64) {
     task.flags |= Task::ENTERED;
 }
 
-/// A call on the descriptor that is its first argument.
+/// A call on the descriptor that is its first argument. `call` is the plan for an object that copies.
 #[inline(always)]
-fn one_file(regs: *const u8, op: Op, copied: Class, flags: u64) {
-    if !reports(op) {
+fn on_file(regs: *const u8, call: u64) {
+    let Some(task) = target::current() else {
+        return;
+    };
+    let call = kernel::opaque(task, call);
+    let op = call as u16;
+    if !reports(op) || is_compat() {
         return;
     }
-    let Some(task) = entered() else { return };
-    let file = object::file_of_fd(argument(regs, offset!(regs_arg0)) as u32);
+    enter(task);
+    let fd = argument(regs, offset!(regs_arg0)) as u32;
+    if op == Op::SendZerocopy as u16 {
+        send_zerocopy(task, fd, call);
+        return;
+    }
+    let file = object::file_of_fd(fd);
     if file.is_null() {
         return;
     }
@@ -137,99 +178,102 @@ fn one_file(regs: *const u8, op: Op, copied: Class, flags: u64) {
     if xdp::is(ends.source) {
         return;
     }
-    let habit = infer::habit(ends.source, file as u64);
+    let habit = infer::habit(task, ends.source, file as u64);
     if object::is(ends.source, ObjectKind::Tcp) {
         ends.claim |= claim::of_ulp(file as u64) as u8;
     }
-    let plan = match infer::with_user(habit, copied) {
-        Some(class) => plan(op, class),
-        None => plan(op, Class::Unexplained) | BY_REQUESTS,
+    let plan = match infer::with_user(habit) {
+        User::Copies => call,
+        User::Else(class) => with_class(call, class),
+        User::ByRequests => with_class(call, Class::Unexplained) | BY_REQUESTS,
     };
-    remember(task, &ends, plan | flags);
+    remember(task, &ends, plan);
 }
 
+/// What a receive with `flags` is expected to do.
 #[inline(always)]
-fn receive(regs: *const u8, flags: u64, kind: u64) {
-    let flags = flags as u32;
+const fn receive(flags: u32) -> u64 {
     if flags & MSG_PEEK != 0 {
-        one_file(regs, Op::RecvPeek, Class::CopiedToUser, kind);
-        return;
-    }
-    let kind = if flags & MSG_TRUNC != 0 {
-        kind | TRUNCATES
+        plan(Op::RecvPeek, Class::CopiedToUser)
+    } else if flags & MSG_TRUNC != 0 {
+        plan(Op::Recv, Class::CopiedToUser) | TRUNCATES
     } else {
-        kind
-    };
-    one_file(regs, Op::Recv, Class::CopiedToUser, kind);
+        plan(Op::Recv, Class::CopiedToUser)
+    }
 }
 
+/// What a send with `flags` is expected to do.
 #[inline(always)]
-fn send(regs: *const u8, flags: u64, kind: u64) {
-    if flags as u32 & MSG_ZEROCOPY == 0 {
-        one_file(regs, Op::Send, Class::CopiedFromUser, kind);
-    } else if reports(Op::Send) {
-        send_zerocopy(argument(regs, offset!(regs_arg0)) as u32, kind);
+const fn send(flags: u32) -> u64 {
+    if flags & MSG_ZEROCOPY == 0 {
+        plan(Op::Send, Class::CopiedFromUser)
+    } else {
+        plan(Op::SendZerocopy, Class::CopiedFromUser)
     }
 }
 
 /// With `MSG_ZEROCOPY`, what becomes of the pages the call does not tell. But where the socket does
 /// not have `SO_ZEROCOPY`, or its route cannot gather pages, the kernel copies at once.
 #[inline(never)]
-fn send_zerocopy(fd: u32, kind: u64) {
-    let Some(task) = entered() else { return };
+fn send_zerocopy(task: &mut Task, fd: u32, call: u64) {
     let file = object::file_of_fd(fd);
     if file.is_null() {
         return;
     }
     let mut ends = Ends::file::<Probed>(task, file);
-    let habit = infer::habit(ends.source, file as u64);
+    let habit = infer::habit(task, ends.source, file as u64);
     let socket = kernel::pointer::<Probed>(file, offset!(file_private_data));
     let sock: u64 = Probed::load(socket, offset!(socket_sk));
     let claim = claim::of_zerocopy(sock);
     ends.claim |= claim as u8;
     const AT_ONCE: u32 = Claim::NoSoZerocopy as u32 | Claim::NoScatterGather as u32;
     let copied = claim & AT_ONCE != 0 || object::is(ends.source, ObjectKind::Unix);
-    let class = match infer::with_user(habit, Class::CopiedFromUser) {
-        Some(class) if copied => class,
-        _ => Class::Unexplained,
+    let plan = match infer::with_user(habit) {
+        User::Copies if copied => call,
+        User::Else(class) if copied => with_class(call, class),
+        _ => with_class(call, Class::Unexplained),
     };
     let op = Op::SendZerocopy as u16;
     claim::note_route(task, op, Evidence::Inferred, &ends, sock);
     zerocopy::remember_sender(task, sock, Evidence::Inferred, &mut ends);
-    remember(task, &ends, plan(Op::SendZerocopy, class) | kind);
+    remember(task, &ends, plan);
 }
 
 #[inline(always)]
-fn two_files(regs: *const u8, op: Op, source: u32, sink: u32) {
-    if !reports(op) {
+fn two_files(regs: *const u8, op: Op, source: u64, sink: u64) {
+    let Some(task) = target::current() else {
+        return;
+    };
+    let op = kernel::opaque(task, op as u64) as u16;
+    if !reports(op) || is_compat() {
         return;
     }
-    let Some(task) = entered() else { return };
-    let source = object::file_of_fd(argument(regs, source) as u32);
-    let sink = object::file_of_fd(argument(regs, sink) as u32);
+    enter(task);
+    let source = object::file_of_fd(source as u32);
+    let sink = object::file_of_fd(sink as u32);
     if source.is_null() || sink.is_null() {
         return;
     }
     let mut ends = Ends::files::<Probed>(task, source, sink);
-    if op as u16 == Op::Splice as u16 {
+    if op == Op::Splice as u16 {
         ends.claim |= claim::of_splice(argument(regs, offset!(regs_arg5)) as u32);
     }
     if object::is(ends.sink, ObjectKind::Tcp) {
         ends.claim |= claim::of_ulp(sink as u64) as u8;
     }
-    let source = infer::habit(ends.source, source as u64);
-    let sink = infer::habit(ends.sink, sink as u64);
-    let class = if op as u16 == Op::CopyFileRange as u16 {
+    let source = infer::habit(task, ends.source, source as u64);
+    let sink = infer::habit(task, ends.sink, sink as u64);
+    let class = if op == Op::CopyFileRange as u16 {
         infer::copied_range(&ends, source, sink)
     } else {
         infer::joined(&ends, source, sink)
     };
-    remember(task, &ends, plan(op, class));
+    remember(task, &ends, with_class(op.into(), class));
 }
 
 #[inline(always)]
 fn vmsplice(regs: *const u8) {
-    if !reports(Op::Vmsplice) {
+    if !reports(Op::Vmsplice as u16) {
         return;
     }
     let Some(task) = entered() else { return };
@@ -250,7 +294,7 @@ fn vmsplice(regs: *const u8) {
 
 #[inline(always)]
 fn process_vm(class: Class) {
-    if reports(Op::ProcessVm)
+    if reports(Op::ProcessVm as u16)
         && let Some(task) = entered()
     {
         remember(task, &Ends::of(ANON), plan(Op::ProcessVm, class));
@@ -259,13 +303,15 @@ fn process_vm(class: Class) {
 
 /// `TCP_ZEROCOPY_RECEIVE`: what it maps and what it copies, it tells itself.
 #[inline(always)]
-fn receive_zerocopy(regs: *const u8) {
+fn receive_zerocopy(regs: *const u8) -> u64 {
     const IPPROTO_TCP: u64 = 6;
     const TCP_ZEROCOPY_RECEIVE: u64 = 35;
     if argument(regs, offset!(regs_arg1)) == IPPROTO_TCP
         && argument(regs, offset!(regs_arg2)) == TCP_ZEROCOPY_RECEIVE
     {
-        one_file(regs, Op::RecvZerocopy, Class::Mapped, 0);
+        plan(Op::RecvZerocopy, Class::Mapped)
+    } else {
+        NOTHING
     }
 }
 
@@ -286,7 +332,7 @@ fn received_zerocopy(regs: *const u8) -> (u64, u64) {
 #[inline(always)]
 fn ioctl(regs: *const u8) {
     let request = argument(regs, offset!(regs_arg1));
-    if !reports(Op::Clone) || !matches!(request, FICLONE | FICLONERANGE | FIDEDUPERANGE) {
+    if !reports(Op::Clone as u16) || !matches!(request, FICLONE | FICLONERANGE | FIDEDUPERANGE) {
         return;
     }
     let Some(task) = entered() else { return };
@@ -317,16 +363,29 @@ fn ioctl(regs: *const u8) {
 /// Size of `struct file_dedupe_range` without its destinations.
 const DEDUPE_HEADER: u64 = 24;
 
+/// Reads user memory; a fault reads as 0. No branch, so that loops stay short for the verifier.
+#[inline(always)]
+fn user_memory<T: Copy + Default>(address: u64) -> T {
+    let mut value = T::default();
+    // SAFETY: the destination is a local of the given size; the helper checks the source.
+    unsafe {
+        bpf_probe_read_user(
+            (&raw mut value).cast(),
+            size_of::<T>() as u32,
+            address as *const c_void,
+        );
+    }
+    value
+}
+
 #[inline(always)]
 fn user(address: u64) -> u64 {
-    // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_user(address as *const u64) }.unwrap_or(0)
+    user_memory(address)
 }
 
 #[inline(always)]
 fn user_u32(address: u64) -> u64 {
-    // SAFETY: the helper checks the address.
-    u64::from(unsafe { bpf_probe_read_user(address as *const u32) }.unwrap_or(0))
+    user_memory::<u32>(address).into()
 }
 
 tp_btf! {
@@ -399,7 +458,7 @@ fn finish(task: &mut Task, regs: *const u8, result: i64) {
         // With MSG_TRUNC a stream's bytes are dropped.
         Class::Synthetic as u64
     } else {
-        (plan >> 16) & 0xf
+        (plan >> CLASS_SHIFT) & CLASS_MASK
     };
     if plan & BY_REQUESTS != 0 {
         let seen = task.acc[Acc::SourceDirect as usize];

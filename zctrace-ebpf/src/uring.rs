@@ -4,7 +4,7 @@
 //! the thread that polls the submission queue, by task work, and again after it had to wait. Its
 //! own result says little (docs/probes.md); `io_uring_complete` has what the application is told.
 
-use zctrace_common::{ABSENT, OPCODES, Op, Request};
+use zctrace_common::{ABSENT, OPCODES, Op, Request, Task};
 
 use crate::{
     kernel::{self, Access as _, Probed, Typed},
@@ -102,7 +102,7 @@ fexit! {
         // What a worker has worked on, another thread may have completed by now: its record may be
         // another's. Silent ones complete here.
         let silent = flags & REQ_F_CQE_SKIP != 0;
-        if request::is_worker(task) && !silent {
+        if request::is_worker(task) && !(silent && request::is_same(task, request)) {
             return 0;
         }
         let key = kernel::opaque(task, req as u64);
@@ -117,11 +117,7 @@ fexit! {
         // 0 also means that it waits for something. Then it has no result yet: what is there is what
         // an earlier request left. Of descriptor 0 that cannot be told.
         let has_result = Typed::load::<u32>(req, offset!(req_fd)) != request.descriptor;
-        if silent
-            && has_result
-            && returned_int(ctx) == 0
-            && request.flags & Request::QUEUED == 0
-        {
+        if silent && has_result && returned_int(ctx) == 0 && task.flags & Task::QUEUED == 0 {
             let result: i32 = Typed::load(req, offset!(req_res));
             request::complete(request, i64::from(result), Completer::Silent);
             request::release(request);
@@ -158,9 +154,11 @@ fn know_file(request: &mut Request, completer: Completer) {
     }
 }
 
-fentry! {
+fexit! {
     /// The end of a read or write that a device has done, in task work: the only sign of one whose
-    /// success is not told (`IOSQE_CQE_SKIP_SUCCESS`). A failure is told all the same.
+    /// success is not told (`IOSQE_CQE_SKIP_SUCCESS`). A failure is told all the same. At its exit,
+    /// because the transfer can end in it (`IOCB_DIO_CALLER_COMP`); the request is freed later, by
+    /// the same thread.
     io_req_rw_complete(ctx) {
         // On new kernels a structure around the pointer (`struct io_tw_req`): a number, no pointer.
         let req: *const u8 = ctx.arg(0);
@@ -170,7 +168,7 @@ fentry! {
         }
         let Some(task) = target::current_quietly() else { return 0 };
         let key = kernel::opaque(task, req as u64);
-        if let Some(request) = request::find(key) && request.flags & Request::QUEUED != 0 {
+        if let Some(request) = request::find(key) {
             know_file(request, Completer::Silent);
             let result: i32 = Probed::load(req, offset!(req_res));
             request::complete(request, i64::from(result), Completer::Silent);

@@ -4,7 +4,8 @@
 use zctrace_common::{ABSENT, Class, Counters, Op, Request, Task, Way};
 
 use crate::{
-    account, infer,
+    account,
+    infer::{self, User},
     kernel::{self, Access as _, Probed, Typed},
     maps::{REQUEST_INDEX, offset},
     object::{self, Ends},
@@ -86,8 +87,8 @@ fn join(task: &mut Task, request: &mut Request, req: *const u8, key: u64) {
     } else {
         let ends = Ends::files::<Probed>(task, source, sink);
         request::works_on(request, &ends);
-        let source = infer::habit(ends.source, source as u64);
-        let sink = infer::habit(ends.sink, sink as u64);
+        let source = infer::habit(task, ends.source, source as u64);
+        let sink = infer::habit(task, ends.sink, sink as u64);
         infer::joined(&ends, source, sink)
     };
     request.flags |= (class as u32) << CLASS_SHIFT;
@@ -168,7 +169,7 @@ fn explain(request: &mut Request, result: i64) {
         let file = kernel::pointer::<Probed>(request.key as *const u8, offset!(req_file));
         let ends = Ends::file::<Probed>(scratch, file);
         request::works_on(request, &ends);
-        let habit = infer::habit(ends.source, file as u64);
+        let habit = infer::habit(scratch, ends.source, file as u64);
         class = of_file(request.op, habit) as u64;
     }
     scratch.delta = Counters::ZERO;
@@ -204,5 +205,9 @@ fn of_file(op: u32, habit: u32) -> Class {
         }
         _ => Class::CopiedFromUser,
     };
-    infer::with_user(habit, copied).unwrap_or(Class::Unexplained)
+    match infer::with_user(habit) {
+        User::Copies => copied,
+        User::Else(class) => class,
+        User::ByRequests => Class::Unexplained,
+    }
 }

@@ -75,8 +75,8 @@ const SITES: &[(&str, &str, &[&str])] = &[
         &["splice pipe->unix"],
     ),
     (
-        "iomap_dio_rw __iomap_dio_rw",
-        "aio-direct",
+        "blkdev_bio_end_io_async blkdev_bio_end_io",
+        "aio-block",
         &["aio.read", "aio.write"],
     ),
 ];

@@ -4,11 +4,12 @@
 mod common;
 
 use std::{
+    env,
     net::{TcpListener, TcpStream},
     os::fd::AsRawFd as _,
 };
 
-use common::{attached::Attached, ran, trace_traffic};
+use common::{attached::Attached, ran, trace_traffic, trace_traffic_on_loop_devices};
 use nix::{
     libc,
     sys::socket::{MsgFlags, send, setsockopt, sockopt},
@@ -20,6 +21,7 @@ use zctrace::{
     },
     ledger::Snapshot,
     workload::{
+        block_device::SCRATCH_DISKS,
         report::{Outcome, Status},
         zerocopy::allow,
     },
@@ -77,7 +79,7 @@ fn every_line_of_the_table_gets_its_verdict_and_reason() {
     families.dedup();
     let mut arguments = vec!["--bytes", BYTES];
     arguments.extend(&families);
-    let (snapshot, report) = trace_traffic(&[], &arguments);
+    let (snapshot, report) = trace_traffic_on_loop_devices(&[], &arguments);
     let mut told = 0;
     let mut lines = Vec::new();
     for case in cases {
@@ -98,6 +100,25 @@ fn every_line_of_the_table_gets_its_verdict_and_reason() {
         );
     }
     assert!(lines.is_empty(), "{}", lines.join("\n"));
+}
+
+/// What the table has for a loop device, on a disk.
+#[test]
+#[ignore = "needs root and BPF"]
+fn direct_reads_of_a_disk_pass() {
+    if env::var_os(SCRATCH_DISKS).is_none() {
+        println!("SKIP: no disk may be overwritten here ({SCRATCH_DISKS})");
+        return;
+    }
+    let (snapshot, report) = trace_traffic(&[], &["--bytes", BYTES, "direct-ext4"]);
+    assert!(ran(&report.traffic[0]));
+    let case = LINES
+        .iter()
+        .flat_map(|line| line.cases)
+        .find(|case| case.traffic == "direct-ext4")
+        .expect("a line of the table");
+    let judgement = judge(&case.claim(), &snapshot, Circumstances::default());
+    assert_eq!(judgement.verdict, Verdict::Pass, "{:#?}", judgement.judged);
 }
 
 /// A receiver that does not read: what was sent to it by reference may still be copied when the

@@ -64,12 +64,13 @@ const RESTS: &[(&[&str], &str, &[&str])] = &[
     (
         &["iomap_dio_complete"],
         ": unexplained is ",
-        &["direct-read:ext4", "direct-write:ext4", "aio-write:direct"],
-    ),
-    (
-        &["iomap_dio_rw", "__iomap_dio_rw"],
-        ": unexplained is ",
-        &["aio-read:direct", "uring-direct"],
+        &[
+            "direct-read:ext4",
+            "direct-write:ext4",
+            "aio-read:direct",
+            "aio-write:direct",
+            "uring-direct",
+        ],
     ),
     (
         &["btrfs_remap_file_range"],

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     job::Job,
     paths,
-    vm::{self, Extra, Guest, Kernel, Outcome, SERIES, Series, Stream},
+    vm::{self, DISKS, Extra, Guest, Kernel, Outcome, SERIES, Series, Stream},
 };
 
 /// The kernel for the tests that depend on the backend and not on its version, `privileged_once_*`,
@@ -176,8 +176,11 @@ fn guest(built: &Built, filter: Option<&str>, once: bool) -> Guest {
     let mut command: Vec<String> = ["/bin/sh", "-c", &script, "sh"].map(str::to_owned).to_vec();
     command.extend(PRIVILEGED.map(str::to_owned));
     command.extend(filter.map(str::to_owned));
+    let mut variables = Guest::default().variables;
+    variables.push(("ZCTRACE_SCRATCH_DISKS".to_owned(), DISKS.join(",")));
     Guest {
         extras,
+        variables,
         timeout: LIMIT,
         command,
         // Each probe that is detached waits for grace periods, and these guests do little else.

@@ -23,6 +23,8 @@ use super::{
     kernel::Kernel,
 };
 
+/// The guest's scratch disks. Empty files take no space.
+pub(crate) const DISKS: [&str; 4] = ["/dev/vda", "/dev/vdb", "/dev/vdc", "/dev/vdd"];
 /// How many of the console's last lines tell why a guest died.
 const LAST_LINES: usize = 30;
 
@@ -33,7 +35,7 @@ pub(crate) struct Guest {
     pub(crate) memory: String,
     /// One guest nanosecond an instruction, on one processor.
     pub(crate) icount: bool,
-    /// The size of the scratch disk `/dev/vda`, as `truncate` takes it.
+    /// The size of each of the scratch disks [`DISKS`], as `truncate` takes it.
     pub(crate) disk: String,
     pub(crate) extras: Vec<Extra>,
     pub(crate) variables: Vec<(String, String)>,
@@ -154,10 +156,10 @@ impl Guest {
         )
         .context("building the guest's file system")?;
         fs::remove_dir_all(&stage)?;
-        let disk = work.join("disk");
+        let disks = DISKS.map(|disk| work.join(disk.trim_start_matches("/dev/")));
         let truncated = Command::new("truncate")
             .args(["--size", &self.disk])
-            .arg(&disk)
+            .args(&disks)
             .status()?;
         ensure!(truncated.success(), "bad disk size {}", self.disk);
 
@@ -203,8 +205,10 @@ impl Guest {
         qemu.arg("-kernel").arg(kernel.image());
         qemu.arg("-initrd").arg(&initrd);
         qemu.args(["-append", &append.join(" ")]);
-        qemu.arg("-drive")
-            .arg(prefixed("if=virtio,format=raw,cache=unsafe,file=", &disk));
+        for disk in &disks {
+            qemu.arg("-drive")
+                .arg(prefixed("if=virtio,format=raw,cache=unsafe,file=", disk));
+        }
         die_with_us(&mut qemu);
         Ok(qemu)
     }

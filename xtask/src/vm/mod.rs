@@ -15,7 +15,7 @@ pub(crate) mod guest;
 pub(crate) mod initramfs;
 mod kernel;
 
-pub(crate) use guest::{Guest, Outcome, Stream, pass_on};
+pub(crate) use guest::{DISKS, Guest, Outcome, Stream, pass_on};
 pub(crate) use initramfs::Extra;
 pub(crate) use kernel::{Kernel, SERIES, Series, fetch};
 
@@ -31,7 +31,7 @@ const DIED: u8 = 125;
 /// The kernels are Debian's cloud kernels, downloaded once into target/vm-cache (or
 /// ZCTRACE_VM_CACHE). No root and no disk image is needed. The guest has busybox, the static
 /// zctrace where one was built (--build builds it), mkfs.ext4, mkfs.xfs, mkfs.btrfs, losetup, mount
-/// and ip, a scratch disk /dev/vda, and whatever --file adds.
+/// and ip, scratch disks /dev/vda to /dev/vdd, and whatever --file adds.
 ///
 /// The status is the command's; 124 when time ran out, 125 when the guest went down, 77 when the
 /// kernel could not be had.
@@ -49,7 +49,7 @@ pub(crate) struct Options {
     /// One processor on which a nanosecond is an instruction, for exact costs.
     #[arg(long)]
     icount: bool,
-    /// Size of the scratch disk /dev/vda.
+    /// Size of each of the scratch disks /dev/vda to /dev/vdd.
     #[arg(long, value_name = "SIZE", default_value = "1G")]
     disk: String,
     /// Add a file, directory or program with its libraries (to /usr/bin if it is a program and DST is not given).

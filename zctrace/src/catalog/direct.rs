@@ -1,6 +1,6 @@
 //! Direct I/O: the page cache is bypassed.
 
-use super::{Family, Probe, Role, fexit, kretprobe};
+use super::{Family, Probe, Role, fentry, fexit, kretprobe};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -30,17 +30,33 @@ pub(super) const PROBES: &[Probe] = &[
     Probe {
         name: "iomap_dio_rw",
         family: Family::Direct,
-        role: Role::NoCopySite,
+        role: Role::SomeRequests,
         ways: &[kretprobe("iomap_dio_rw", "iomap_dio_rw")],
-        sees: "a direct transfer goes on without its caller: io_uring and AIO on ext4, xfs",
-        lost: "direct I/O of io_uring and AIO on files",
+        sees: "a direct transfer goes on without its caller, on ext4, xfs and others",
+        lost: "direct I/O of io_uring whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
     },
     Probe {
         name: "__iomap_dio_rw",
         family: Family::Direct,
-        role: Role::NoCopySite,
+        role: Role::SomeRequests,
         ways: &[kretprobe("iomap_dio_rw_inner", "__iomap_dio_rw")],
-        sees: "a direct transfer goes on without its caller: io_uring and AIO on btrfs",
-        lost: "direct I/O of io_uring and AIO on btrfs",
+        sees: "a direct transfer goes on without its caller, on btrfs",
+        lost: "direct I/O of io_uring on btrfs whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
+    },
+    Probe {
+        name: "blkdev_bio_end_io_async",
+        family: Family::Direct,
+        role: Role::NoCopySite,
+        ways: &[fentry("blkdev_bio_end_io_async", "blkdev_bio_end_io_async")],
+        sees: "end of a block device's transfer for io_uring and AIO",
+        lost: "direct I/O of io_uring and AIO on block devices",
+    },
+    Probe {
+        name: "blkdev_bio_end_io",
+        family: Family::Direct,
+        role: Role::NoCopySite,
+        ways: &[fentry("blkdev_bio_end_io", "blkdev_bio_end_io")],
+        sees: "end of one part of such a transfer, if it is large",
+        lost: "large direct I/O of io_uring and AIO on block devices",
     },
 ];

@@ -51,7 +51,7 @@ pub(super) const PROBES: &[Probe] = &[
         name: "io_req_rw_complete",
         family: Family::Uring,
         role: Role::SomeRequests,
-        ways: &[fentry("io_req_rw_complete", "io_req_rw_complete")],
+        ways: &[fexit("io_req_rw_complete", "io_req_rw_complete")],
         sees: "direct reads and writes whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
         lost: "direct reads and writes whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
     },

@@ -271,6 +271,9 @@ fn hand_over(ebpf: &mut Ebpf, attempts: &mut [Attempt]) -> Result<BTreeSet<Op>, 
         // The same calls with another flag.
         ops |= 1 << Op::RecvPeek as u64;
     }
+    if unseen.contains(&Op::Send) {
+        ops |= 1 << Op::SendZerocopy as u64;
+    }
     let mut by_syscall: Array<_, u64> = Array::try_from(super::map(ebpf, "BY_SYSCALL"))?;
     by_syscall.set(0, ops, 0)?;
     Ok(unseen)

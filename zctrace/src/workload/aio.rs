@@ -9,8 +9,8 @@ use zctrace_common::{Class, Op};
 use super::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
     arena::evict,
+    block_device::opened_direct,
     exact::{calls, cut},
-    loop_device::opened_direct,
     mounts::Fs,
     slots::Slots,
 };
@@ -285,7 +285,7 @@ fn direct_btrfs(arena: &Arena) -> Result<Prepared> {
 fn block_device(arena: &Arena) -> Result<Prepared> {
     let bytes = (arena.sizes.bytes / 4096 * 4096).max(4096);
     let (device, from, to) = opened_direct(arena, bytes)?;
-    let mut prepared = past_the_cache(from, to, bytes, "block", Some("inferred"));
+    let mut prepared = past_the_cache(from, to, bytes, "block", device.direct_evidence());
     prepared.keep.push(Box::new(device));
     Ok(prepared)
 }

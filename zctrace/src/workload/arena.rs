@@ -131,9 +131,12 @@ impl Arena {
     }
 
     /// The evidence that direct I/O on `fs` can have: the page cache is bypassed on a loop device
-    /// too, but a CPU copies below.
+    /// too, but a CPU copies below; and btrfs has devices of its own, which cannot be seen.
     #[must_use]
     pub fn direct_evidence(&self, fs: Fs) -> Option<&'static str> {
+        if fs == Fs::Btrfs {
+            return Some("inferred");
+        }
         match self.mounts.borrow().get(&fs) {
             Some(Ok(mount)) if mount.is_disk() => None,
             _ => Some("inferred"),

@@ -20,9 +20,9 @@ use zctrace_common::{Class, Op};
 use super::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
     arena::evict,
+    block_device::opened_direct,
     buffer::{Buffer, fill},
     exact::{calls, exactly},
-    loop_device::opened_direct,
     mounts::Fs,
 };
 
@@ -268,7 +268,7 @@ fn block_device(arena: &Arena) -> Result<Prepared> {
         ExpectedRow::new(op, "block")
             .ops(calls(bytes, CHUNK))
             .class(Class::Direct, bytes)
-            .evidence(Some("inferred"))
+            .evidence(device.direct_evidence())
     };
     let expected = Expected::new().row(row(Op::Read)).row(row(Op::Write));
     let mut prepared = Prepared::new(expected, move || {

@@ -1,8 +1,8 @@
 //! A file as a block device, given back to the kernel when nobody uses it any more.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    os::{fd::AsRawFd as _, unix::fs::OpenOptionsExt as _},
+    fs::{File, OpenOptions},
+    os::fd::AsRawFd as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use nix::{errno::Errno, libc};
 
-use super::{Arena, Skip};
+use super::Skip;
 
 const LOOP_CONFIGURE: libc::Ioctl = 0x4c0a;
 const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4c82;
@@ -120,21 +120,4 @@ pub fn load_module(name: &str) {
         .args(["-q", name])
         .stderr(std::process::Stdio::null())
         .status();
-}
-
-/// A device of `bytes` on a file without a name, and two descriptors of it with `O_DIRECT`: one to
-/// read from, one to write to.
-pub(super) fn opened_direct(arena: &Arena, bytes: u64) -> Result<(LoopDevice, File, File)> {
-    let image = arena.directory().join("direct.image");
-    let device = LoopDevice::new(&image, bytes)?;
-    fs::remove_file(image)?;
-    let open = || {
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_DIRECT)
-            .open(device.path())
-    };
-    let (from, to) = (open()?, open()?);
-    Ok((device, from, to))
 }

@@ -6,6 +6,7 @@
 //! technique; a new one is added to [`TECHNIQUES`].
 
 pub mod arena;
+pub mod block_device;
 pub mod buffer;
 pub mod compare;
 pub mod exact;

@@ -9,15 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use super::{
-    Skip,
-    fuse::Daemon,
-    loop_device::{LoopDevice, load_module},
-};
-
-/// Names a disk that may be overwritten, for ext4 in place of a loop device. In virtual machines
-/// only: what was on the disk is lost.
-pub const SCRATCH_DISK: &str = "ZCTRACE_SCRATCH_DISK";
+use super::{Skip, block_device::BlockDevice, fuse::Daemon, loop_device::load_module};
 
 /// Large enough for the smallest xfs; the image is sparse.
 const IMAGE_SIZE: u64 = 512 << 20;
@@ -29,9 +21,9 @@ pub enum Fs {
     Tmpfs,
     /// On a disk, or a loop device.
     Ext4,
-    /// On a loop device.
+    /// On a disk, or a loop device.
     Xfs,
-    /// On a loop device.
+    /// On a disk, or a loop device.
     Btrfs,
     /// Over two directories of a tmpfs.
     Overlay,
@@ -70,7 +62,7 @@ impl Fs {
 /// A mounted filesystem, unmounted on drop.
 pub struct Mount {
     path: PathBuf,
-    on_disk: bool,
+    device: Option<BlockDevice>,
     daemon: Option<Daemon>,
 }
 
@@ -79,8 +71,7 @@ impl Mount {
     pub fn new(fs: Fs, directory: &Path) -> Result<Self> {
         let path = directory.join(fs.name());
         fs::create_dir(&path)?;
-        let disk = std::env::var_os(SCRATCH_DISK).filter(|_| fs == Fs::Ext4);
-        let on_disk = disk.is_some();
+        let mut device = None;
         let mut daemon = None;
         match fs {
             Fs::Tmpfs => attach(fs, "zctrace-traffic", &path, "mode=700")?,
@@ -95,21 +86,15 @@ impl Mount {
             }
             Fs::Fuse => daemon = Some(Daemon::mount(&path)?),
             Fs::Ext4 | Fs::Xfs | Fs::Btrfs => {
-                if let Some(disk) = disk {
-                    let disk = PathBuf::from(disk);
-                    make_filesystem(fs, &disk)?;
-                    attach(fs, &disk.to_string_lossy(), &path, "")?;
-                } else {
-                    let image = directory.join(format!("{}.image", fs.name()));
-                    let device = LoopDevice::new(&image, IMAGE_SIZE)?;
-                    make_filesystem(fs, device.path())?;
-                    attach(fs, &device.path().to_string_lossy(), &path, "")?;
-                }
+                let image = directory.join(format!("{}.image", fs.name()));
+                let device = device.insert(BlockDevice::new(&image, IMAGE_SIZE)?);
+                make_filesystem(fs, device.path())?;
+                attach(fs, &device.path().to_string_lossy(), &path, "")?;
             }
         }
         Ok(Self {
             path,
-            on_disk,
+            device,
             daemon,
         })
     }
@@ -128,8 +113,8 @@ impl Mount {
 
     /// Whether a real disk is below, not a loop device or memory.
     #[must_use]
-    pub const fn is_disk(&self) -> bool {
-        self.on_disk
+    pub fn is_disk(&self) -> bool {
+        self.device.as_ref().is_some_and(BlockDevice::is_disk)
     }
 }
 

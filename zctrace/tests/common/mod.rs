@@ -14,6 +14,7 @@ use std::{
 use zctrace::{
     ledger::{Loss, Process, Snapshot},
     workload::{
+        block_device::SCRATCH_DISKS,
         compare::Strictness,
         report::{Outcome, Report, Status},
         verify,
@@ -38,9 +39,23 @@ pub(crate) fn run(args: &[&str]) -> Output {
 
 /// `zctrace stat OPTIONS -- zctrace traffic ARGS`: what was measured, and the truth.
 pub(crate) fn trace_traffic(options: &[&str], traffic: &[&str]) -> (Snapshot, Report) {
+    traced(Command::new(zctrace()), options, traffic)
+}
+
+/// [`trace_traffic`] on loop devices, even where there are disks.
+pub(crate) fn trace_traffic_on_loop_devices(
+    options: &[&str],
+    traffic: &[&str],
+) -> (Snapshot, Report) {
+    let mut command = Command::new(zctrace());
+    command.env_remove(SCRATCH_DISKS);
+    traced(command, options, traffic)
+}
+
+fn traced(mut command: Command, options: &[&str], traffic: &[&str]) -> (Snapshot, Report) {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("stat.json");
-    let output = Command::new(zctrace())
+    let output = command
         .args(["stat", "--json", "-o"])
         .arg(&file)
         .args(options)

@@ -2,18 +2,18 @@
 
 use std::{fs::File, os::fd::AsRawFd as _};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use io_uring::{opcode, squeue, types::Fd};
 use nix::libc;
 use zctrace_common::{Class, Op};
 
 use super::{
     super::{
-        Arena, Expected, ExpectedRow, Prepared, Skip,
+        Arena, Expected, ExpectedRow, Prepared,
         arena::evict,
+        block_device::opened_direct,
         buffer::Buffer,
         exact::{calls, cut},
-        loop_device::opened_direct,
         mounts::Fs,
         slots::Slots,
     },
@@ -60,7 +60,7 @@ pub(super) fn direct(arena: &Arena, issue: Issue, fs: Fs) -> Result<Prepared> {
 pub(super) fn block_device(arena: &Arena, issue: Issue) -> Result<Prepared> {
     let bytes = (arena.sizes.bytes / 4096 * 4096).max(4096);
     let (device, from, to) = opened_direct(arena, bytes)?;
-    let mut prepared = past_the_cache(issue, from, to, bytes, "block", Some("inferred"));
+    let mut prepared = past_the_cache(issue, from, to, bytes, "block", device.direct_evidence());
     prepared.keep.push(Box::new(device));
     Ok(prepared)
 }
@@ -181,20 +181,22 @@ const fn vector(base: *mut u8, length: usize) -> libc::iovec {
 pub(super) fn silent(arena: &Arena, issue: Issue) -> Result<Prepared> {
     let file = arena.file(Fs::Ext4, silent_bytes(arena))?;
     evict(&file)?;
-    silent_reads(arena, issue, file, Class::CopiedToUser, None)
+    let reads = vec![(Way::Read, file)];
+    Ok(silent_requests(
+        arena,
+        issue,
+        reads,
+        Class::CopiedToUser,
+        None,
+    ))
 }
 
-/// The same past the page cache: they end in task work, when the device is done.
+/// Reads and writes past the page cache: they end in task work, when the device is done.
 pub(super) fn silent_direct(arena: &Arena, issue: Issue) -> Result<Prepared> {
-    if matches!(issue, Issue::Worker) {
-        bail!(Skip(
-            "a device can be done before the worker is, and the ledger may miss it: docs/probes.md"
-                .into()
-        ));
-    }
-    let file = arena.file_with(Fs::Ext4, silent_bytes(arena), libc::O_DIRECT)?;
+    let file = || arena.file_with(Fs::Ext4, silent_bytes(arena), libc::O_DIRECT);
+    let both = vec![(Way::Read, file()?), (Way::Write, file()?)];
     let evidence = arena.direct_evidence(Fs::Ext4);
-    silent_reads(arena, issue, file, Class::Direct, evidence)
+    Ok(silent_requests(arena, issue, both, Class::Direct, evidence))
 }
 
 const SILENT: usize = 8192;
@@ -203,43 +205,50 @@ fn silent_bytes(arena: &Arena) -> u64 {
     (arena.sizes.bytes / SILENT as u64).clamp(1, 64) * SILENT as u64
 }
 
-/// Each read that says nothing is followed by a request that does: links run in order.
-fn silent_reads(
+/// Each request that says nothing is followed by one that does: links run in order.
+fn silent_requests(
     arena: &Arena,
     issue: Issue,
-    file: File,
+    files: Vec<(Way, File)>,
     class: Class,
     evidence: Option<&str>,
-) -> Result<Prepared> {
+) -> Prepared {
     let bytes = silent_bytes(arena);
-    // Without functions, the end of a request that reports nothing cannot be seen.
-    let expected = Expected::new().row(
-        ExpectedRow::new(Op::UringRead, Fs::Ext4.object())
-            .ops(calls(bytes, SILENT))
-            .class(class, bytes)
-            .evidence(evidence)
-            .needs_functions(),
-    );
-    Ok(Prepared::new(expected, move || {
+    let mut expected = Expected::new();
+    for (way, _) in &files {
+        let op = match way {
+            Way::Read => Op::UringRead,
+            Way::Write => Op::UringWrite,
+        };
+        // Without functions, the end of a request that reports nothing cannot be seen.
+        expected.add(
+            ExpectedRow::new(op, Fs::Ext4.object())
+                .ops(calls(bytes, SILENT))
+                .class(class, bytes)
+                .evidence(evidence)
+                .needs_functions(),
+        );
+    }
+    Prepared::new(expected, move || {
         let mut ring = Ring::new(issue)?;
-        let mut to = Slots::new(1, SILENT)?;
-        let fd = Fd(file.as_raw_fd());
-        let mut offset = 0;
-        while offset < bytes {
-            let read = opcode::Read::new(fd, to.of(0), SILENT as u32)
-                .offset(offset)
-                .build();
-            let chain = [
-                (read, squeue::Flags::SKIP_SUCCESS),
-                (opcode::Nop::new().build(), squeue::Flags::empty()),
-            ];
-            // SAFETY: the buffer outlives both requests.
-            unsafe { ring.push_chain(chain.into_iter()) }?;
-            ensure!(ring.complete(0)? == 1, "the read was not silent");
-            offset += SILENT as u64;
+        let mut memory = Slots::new(1, SILENT)?;
+        for (way, file) in &files {
+            let fd = Fd(file.as_raw_fd());
+            let mut offset = 0;
+            while offset < bytes {
+                let request = way.plain(fd, memory.of(0), SILENT as u32, offset);
+                let chain = [
+                    (request, squeue::Flags::SKIP_SUCCESS),
+                    (opcode::Nop::new().build(), squeue::Flags::empty()),
+                ];
+                // SAFETY: the buffer outlives both requests.
+                unsafe { ring.push_chain(chain.into_iter()) }?;
+                ensure!(ring.complete(0)? == 1, "the request was not silent");
+                offset += SILENT as u64;
+            }
         }
         Ok(())
-    }))
+    })
 }
 
 /// Requests that fail, that find the end of the file, and that get less than they ask for.

@@ -71,7 +71,7 @@ pub(super) const TRAFFIC: &[Traffic] = in_each_way! {
         splices::every;
     "silent" "silent" "requests whose success is not told (IOSQE_CQE_SKIP_SUCCESS)"
         files::silent;
-    "silent-direct" "sild" "O_DIRECT reads whose success is not told"
+    "silent-direct" "sild" "O_DIRECT reads and writes whose success is not told"
         files::silent_direct;
     "errors" "err" "requests that fail, and short ones"
         files::errors;
