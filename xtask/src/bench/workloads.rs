@@ -45,6 +45,11 @@ const SENT: u64 = 1 << 30;
 /// Bytes of a file on a disk, read once.
 const READ: u64 = 256 << 20;
 const BUFFER: u64 = 64 << 10;
+/// Large enough that copying takes longer than waking the thread of the loop device, which is a matter
+/// of where the scheduler put it.
+const BLOCK: u64 = 1 << 20;
+/// Requests under way at once, as many as the workloads keep.
+const DEPTH: &str = "--iodepth=8";
 const PORT: &str = "53217";
 
 /// A generator and its tool.
@@ -54,6 +59,7 @@ struct Pair {
     run: fn() -> Result<f64>,
     bytes: u64,
     file: u64,
+    buffer: u64,
 }
 
 const PAIRS: [Pair; 4] = [
@@ -63,6 +69,7 @@ const PAIRS: [Pair; 4] = [
         run: || iperf(&["-Z"]),
         bytes: SENT,
         file: BUFFER,
+        buffer: BUFFER,
     },
     Pair {
         workload: "read-write",
@@ -70,6 +77,7 @@ const PAIRS: [Pair; 4] = [
         run: || iperf(&[]),
         bytes: SENT,
         file: BUFFER,
+        buffer: BUFFER,
     },
     Pair {
         workload: "direct-read:ext4",
@@ -77,13 +85,18 @@ const PAIRS: [Pair; 4] = [
         run: || fio(&["--ioengine=psync", "--direct=1"]),
         bytes: READ,
         file: READ,
+        buffer: BLOCK,
     },
     Pair {
         workload: "uring-read-fixed",
         tool: "fio --ioengine=io_uring --fixedbufs",
-        run: || fio(&["--ioengine=io_uring", "--fixedbufs=1", "--direct=0"]),
+        run: || {
+            let ring = ["--ioengine=io_uring", "--fixedbufs=1", "--direct=0"];
+            fio(&[&ring[..], &[DEPTH]].concat())
+        },
         bytes: READ,
         file: READ,
+        buffer: BLOCK,
     },
 ];
 
@@ -187,7 +200,7 @@ fn generator(pair: &Pair, zctrace: &Path) -> Result<std::result::Result<f64, Str
         .args(["bench", "--json", "--untraced", "--runs", "1"])
         .args(["--bytes", &pair.bytes.to_string()])
         .args(["--file", &pair.file.to_string()])
-        .args(["--buffer", &BUFFER.to_string()])
+        .args(["--buffer", &pair.buffer.to_string()])
         .arg(pair.workload)
         .output()
         .context("running zctrace")?;
@@ -255,10 +268,11 @@ fn iperf(options: &[&str]) -> Result<f64> {
 }
 
 /// A file like that of the workload: on ext4, on a loop device, on a tmpfs, in a namespace of its own.
+/// Like the workload it is read once before the run that counts.
 const PLACE: &str = "mount --make-rprivate / && mount -t tmpfs tmpfs \"$1\" && cd \"$1\" && \
      truncate -s 512M image && mkfs.ext4 -q -F -E lazy_itable_init=0 image && mkdir fs && \
      mount -o loop image fs && shift && \
-     fio --create_only=1 \"$@\" >/dev/null && exec fio --output-format=json \"$@\"";
+     fio --create_only=1 \"$@\" >/dev/null && fio \"$@\" >/dev/null && exec fio --output-format=json \"$@\"";
 
 fn fio(options: &[&str]) -> Result<f64> {
     let directory = tempfile::tempdir()?;
@@ -266,7 +280,7 @@ fn fio(options: &[&str]) -> Result<f64> {
         .args(["--mount", "sh", "-c", PLACE, "sh"])
         .arg(directory.path())
         .args(["--name=read", "--filename=fs/file", "--rw=read"])
-        .args([format!("--bs={BUFFER}"), format!("--size={READ}")])
+        .args([format!("--bs={BLOCK}"), format!("--size={READ}")])
         .args(options)
         .output()
         .context("unshare")?;

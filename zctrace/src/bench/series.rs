@@ -258,6 +258,8 @@ pub fn untraced(
     for (index, workload) in workloads.iter().enumerate() {
         let (mut with, mut without) = (Vec::new(), Vec::new());
         progress(index + 1, workloads.len(), &workload.name());
+        // Pages that the first run takes from the kernel, later ones find there: it is no measure.
+        let _ = measure(arena, None, *workload, options);
         for _ in 0..runs {
             if runner::is_interrupted() {
                 break;

@@ -7,16 +7,13 @@ use zctrace_common::{Class, Op};
 use super::{
     super::{
         super::{
-            Expected, ExpectedRow, Prepared,
-            arena::evict,
-            mapping::PAGE,
-            mounts::Fs,
-            uring::ring::{Issue, Ring, needs},
+            Expected, ExpectedRow, Prepared, arena::evict, mapping::PAGE, mounts::Fs,
+            uring::ring::needs,
         },
         Job, Ready, Setting, Technique, Variant,
         direct_read::aligned,
     },
-    MOST, read,
+    MOST, quick, read,
 };
 
 pub(in super::super) const TECHNIQUE: Technique = Technique::new(
@@ -40,8 +37,6 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
             .class(Class::Direct, bytes)
             .evidence(arena.direct_evidence(Fs::Ext4)),
     );
-    let prepared = Prepared::new(expected, move || {
-        read(&mut Ring::new(Issue::Inline)?, &file, pieces, PAGE)
-    });
+    let prepared = Prepared::new(expected, move || read(&mut quick()?, &file, pieces, PAGE));
     Ok(Ready::new(bytes, prepared))
 }

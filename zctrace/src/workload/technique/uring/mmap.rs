@@ -14,11 +14,11 @@ use super::{
             Expected, Prepared,
             mapping::{Mapping, PAGE},
             mounts::Fs,
-            uring::ring::{DEPTH, Issue, Ring, needs},
+            uring::ring::{DEPTH, needs},
         },
         Job, Ready, Setting, Technique, Variant,
     },
-    MOST, cold,
+    MOST, cold, quick,
 };
 
 pub(in super::super) const TECHNIQUE: Technique = Technique::new(
@@ -43,7 +43,7 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
         let shared = MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE;
         let mut mapping = Mapping::of_file(&target, pages, shared)?;
         let fd = Fd(file.as_raw_fd());
-        let mut ring = Ring::new(Issue::Inline)?;
+        let mut ring = quick()?;
         // SAFETY: the mapping outlives the requests, which end before `each` returns.
         unsafe {
             ring.each(pieces.iter(), |slot, offset, length| {

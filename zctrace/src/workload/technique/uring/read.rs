@@ -5,14 +5,10 @@ use zctrace_common::{Class, Op};
 
 use super::{
     super::{
-        super::{
-            Expected, Prepared,
-            mounts::Fs,
-            uring::ring::{Issue, Ring, needs},
-        },
+        super::{Expected, Prepared, mounts::Fs, uring::ring::needs},
         Job, Ready, Setting, Technique, Variant,
     },
-    MOST, cold, read,
+    MOST, cold, quick, read,
 };
 
 pub(in super::super) const TECHNIQUE: Technique = Technique::new(
@@ -29,8 +25,6 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
     let file = cold(setting)?;
     let copied = Class::CopiedToUser;
     let expected = Expected::new().moves(Op::UringRead, Fs::Ext4.object(), copied, calls, bytes);
-    let prepared = Prepared::new(expected, move || {
-        read(&mut Ring::new(Issue::Inline)?, &file, pieces, 1)
-    });
+    let prepared = Prepared::new(expected, move || read(&mut quick()?, &file, pieces, 1));
     Ok(Ready::new(bytes, prepared))
 }

@@ -12,11 +12,11 @@ use super::{
             Expected, Prepared,
             mounts::Fs,
             slots::Slots,
-            uring::ring::{DEPTH, Issue, Ring, needs},
+            uring::ring::{DEPTH, needs},
         },
         Job, Ready, Setting, Technique, Variant,
     },
-    MOST, cold,
+    MOST, cold, quick,
 };
 
 pub(in super::super) const TECHNIQUE: Technique = Technique::new(
@@ -37,7 +37,7 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
     let prepared = Prepared::new(expected, move || {
         let fd = Fd(file.as_raw_fd());
         let mut buffers = Slots::new(DEPTH as usize, pieces.chunk())?;
-        let mut ring = Ring::new(Issue::Inline)?;
+        let mut ring = quick()?;
         // SAFETY: the buffers outlive the requests, which end before `each` returns, and the
         // registration, which ends with the ring.
         unsafe {
