@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// The kernel to measure on.
     #[arg(long, default_value = "6.12", value_parser = Series::parse)]
     kernel: Series,
+    /// Measure also without this probe, to see what it costs. May be given again.
+    #[arg(long, value_name = "PROBE")]
+    without: Vec<String>,
     /// Print a JSON document (schema zctrace.bench.cost/1).
     #[arg(long)]
     json: bool,
@@ -88,7 +91,11 @@ struct Difference {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     setup::ensure(&[Purpose::Build, Purpose::Vm, Purpose::Bench])?;
-    let guest = guest(binaries::static_zctrace()?, binaries::syscall_cost()?);
+    let guest = guest(
+        binaries::static_zctrace()?,
+        binaries::syscall_cost()?,
+        &options.without,
+    );
     let series = options.kernel;
     let kernel = match vm::fetch(series, false) {
         Ok(kernel) => kernel,
@@ -127,7 +134,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!complete)))
 }
 
-fn guest(zctrace: PathBuf, measurer: PathBuf) -> Guest {
+fn guest(zctrace: PathBuf, measurer: PathBuf, without: &[String]) -> Guest {
     let program = |source: PathBuf, name: &str| Extra {
         source,
         destination: Path::new("/usr/bin").join(name),
@@ -144,6 +151,7 @@ fn guest(zctrace: PathBuf, measurer: PathBuf) -> Guest {
     ]
     .map(str::to_owned)
     .to_vec();
+    command.extend(without.iter().map(|probe| format!("--without={probe}")));
     if let Some(bpftrace) = paths::find_program("bpftrace") {
         extras.push(program(bpftrace, "bpftrace"));
         command.push("--bpftrace=/usr/bin/bpftrace".to_owned());
@@ -151,7 +159,7 @@ fn guest(zctrace: PathBuf, measurer: PathBuf) -> Guest {
     Guest {
         icount: true,
         extras,
-        timeout: Duration::from_mins(10),
+        timeout: Duration::from_mins(10 + 2 * without.len() as u64),
         command,
         ..Guest::default()
     }

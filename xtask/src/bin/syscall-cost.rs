@@ -54,6 +54,9 @@ struct Options {
     /// bpftrace, if it is to be compared.
     #[arg(long)]
     bpftrace: Option<PathBuf>,
+    /// A probe to measure without.
+    #[arg(long)]
+    without: Vec<String>,
 }
 
 fn main() -> Result<()> {
@@ -78,6 +81,17 @@ fn main() -> Result<()> {
         let shown = format!("zctrace stat {}", arguments.join(" "));
         let tracer = zctrace(&options, arguments);
         results.push(traced(name, shown.trim_end(), tracer, &mut operations)?);
+    }
+    for probe in &options.without {
+        let arguments = ["-p", &me, "--without-probe", probe];
+        let shown = format!("zctrace stat {}", arguments.join(" "));
+        let tracer = zctrace(&options, &arguments);
+        results.push(traced(
+            &format!("without {probe}"),
+            &shown,
+            tracer,
+            &mut operations,
+        )?);
     }
     if let Some(program) = &options.bpftrace {
         const SCRIPT: &str = "kretfunc:shmem_file_read_iter { @[pid] = sum(retval); }";

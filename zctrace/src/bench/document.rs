@@ -157,13 +157,14 @@ impl Entry {
         self.cpu_seconds_per_gib =
             some.then(|| self.cpu_seconds / (bytes / f64::from(1_u32 << 30)));
         self.expected_copies_per_carried_byte = per_byte(&self.expected, self.bytes);
-        // Where no probe sees page faults, copies behind the operations, or any of these, no number is
-        // better than one that lacks their copies.
+        // Where no probe sees page faults, copies behind the operations, any of these, or how any byte
+        // moved, no number is better than one that lacks their copies.
         let missed = |of: fn(&Totals) -> u64| of(&self.expected) > 0 && of(&self.measured) == 0;
         let unseen = missed(|totals| totals.moved)
             || missed(|totals| totals.cow)
             || missed(|totals| totals.deferred)
-            || missed(|totals| totals.recopied);
+            || missed(|totals| totals.recopied)
+            || (self.measured.moved > 0 && self.measured.unexplained == self.measured.moved);
         self.measured_copies_per_carried_byte =
             per_byte(&self.measured, self.bytes).filter(|_| !unseen);
     }
@@ -322,6 +323,11 @@ mod tests {
             unseen.compute();
             assert_eq!(unseen.measured_copies_per_carried_byte, None);
         }
+        let mut unexplained = both;
+        unexplained.measured.moved = 4096;
+        unexplained.measured.unexplained = 4096;
+        unexplained.compute();
+        assert_eq!(unexplained.measured_copies_per_carried_byte, None);
         let mut nothing = Entry::new("y".into());
         nothing.seconds = 1.0;
         nothing.compute();

@@ -128,6 +128,8 @@ pub fn measure(
 fn failed(workload: Workload, error: &anyhow::Error) -> Entry {
     let outcome = runner::failed(&workload.name(), workload.variant.tag, error);
     let status = match outcome.status {
+        // Not measured to its end: that is no difference.
+        _ if runner::is_interrupted() => Status::Skipped,
         report::Status::Skipped => Status::Skipped,
         report::Status::Ok | report::Status::Failed => Status::Differs,
     };

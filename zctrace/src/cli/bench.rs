@@ -279,13 +279,15 @@ fn list(as_json: bool) -> Result<u8, Failure> {
                 serde_json::json!({"schema": "zctrace.bench-list/1", "workloads": workloads});
             return json::document(&document, out);
         }
-        let mut job = None;
-        for workload in &workloads {
-            if job != Some(workload.technique.job) {
-                job = Some(workload.technique.job);
-                writeln!(out, "for {}:", workload.technique.job.name())?;
+        let widest = workloads.iter().map(|one| one.name().len()).max();
+        let width = widest.unwrap_or(0);
+        let mut left = workloads;
+        while let Some(job) = left.first().map(|workload| workload.technique.job) {
+            writeln!(out, "for {}:", job.name())?;
+            let same = |workload: &mut Workload| workload.technique.job == job;
+            for workload in left.extract_if(.., same) {
+                writeln!(out, "  {:width$}  {}", workload.name(), workload.summary())?;
             }
-            writeln!(out, "  {:22} {}", workload.name(), workload.summary())?;
         }
         Ok(())
     })?;

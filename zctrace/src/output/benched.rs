@@ -93,7 +93,19 @@ fn workloads(entries: &[Entry], surface: Surface) -> String {
             table.text(Cell::new(difference, palette.alarm), 4);
         }
     }
-    table.render(surface)
+    let mut text = table.render(surface);
+    if entries.iter().any(is_uncertain) {
+        let note = "`?`: this kernel lets no probe see all of it; a number before it is the least.\n\
+            `zctrace doctor` tells what is missing.\n";
+        text.push_str(note);
+    }
+    text
+}
+
+/// Whether not every copy of it can be seen here.
+fn is_uncertain(entry: &Entry) -> bool {
+    let unseen = entry.measured_copies_per_carried_byte.is_none() && entry.bytes > 0;
+    entry.status != Status::Skipped && (unseen || entry.measured.unexplained > 0)
 }
 
 fn measured(entry: &Entry, skipped: bool, palette: Palette) -> Cell {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::{
     libc,
     sys::{
@@ -17,7 +17,7 @@ use nix::{
         signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{ForkResult, Pid, alarm, fork},
+    unistd::{ForkResult, Pid, alarm, fork, getpid, getppid},
 };
 
 use super::{
@@ -235,12 +235,13 @@ impl Drop for Children {
 /// Forks a child that does `run` and ends.
 pub(super) fn start(comm: String, run: Run, seconds: u32, shared: Shared) -> Result<Pid> {
     let comm = CString::new(comm)?;
+    let parent = getpid();
     // SAFETY: the command has one thread, and the child ends without returning.
     match unsafe { fork() }.context("fork")? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
             let done = catch_unwind(AssertUnwindSafe(|| {
-                become_child(&comm, seconds)?;
+                become_child(&comm, seconds, parent)?;
                 run()
             }))
             .unwrap_or_else(|_| Err(anyhow!("panicked")));
@@ -249,13 +250,15 @@ pub(super) fn start(comm: String, run: Run, seconds: u32, shared: Shared) -> Res
     }
 }
 
-fn become_child(comm: &CString, seconds: u32) -> Result<()> {
+fn become_child(comm: &CString, seconds: u32, parent: Pid) -> Result<()> {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: the default action replaces a handler.
         unsafe { sigaction(signal, &default) }?;
     }
     prctl::set_pdeathsig(Signal::SIGKILL)?;
+    // It may have died before: nobody would end this one, and it holds the probes too.
+    ensure!(getppid() == parent, "the parent is gone");
     prctl::set_name(comm)?;
     alarm::set(seconds);
     Ok(())
