@@ -207,6 +207,8 @@ pub struct Loss {
     pub map_full: u64,
     /// Ring-buffer records for which there was no room.
     pub ring_dropped: u64,
+    /// Calls with 32-bit numbers that can move bytes: the tracepoints backend does not follow them.
+    pub compat_calls: u64,
 }
 
 /// Slots of the table of tasks; a power of two. See `zctrace-ebpf/src/target.rs`.
@@ -375,7 +377,7 @@ const _: () = {
     assert!(size_of::<RowKey>() == 32);
     assert!(size_of::<Proc>() == 48);
     assert!(size_of::<Label>() == 48);
-    assert!(size_of::<Loss>() == 16);
+    assert!(size_of::<Loss>() == 24);
     assert!(size_of::<Lent>() == 16);
     assert!(size_of::<Sender>() == 24);
     assert!(

@@ -48,6 +48,15 @@ pub(crate) fn lost() {
     }
 }
 
+/// Counts a 32-bit call whose bytes are not followed.
+#[inline(always)]
+pub(crate) fn lost_compat_call() {
+    if let Some(loss) = LOSS.get_ptr_mut(0) {
+        // SAFETY: a map value.
+        add(unsafe { &raw mut (*loss).compat_calls }, 1);
+    }
+}
+
 /// A site saw `bytes` in the current thread.
 #[inline(always)]
 pub(crate) fn saw(acc: Acc, bytes: u64) {

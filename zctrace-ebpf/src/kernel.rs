@@ -180,6 +180,29 @@ pub(crate) mod nr {
 
     pub(crate) use arch::*;
 
+    /// Whether it is, as the number of a 32-bit call, one that moves bytes. None of these numbers is
+    /// that of a 64-bit call that does.
+    #[cfg(not(bpf_target_arch = "aarch64"))]
+    #[inline(always)]
+    pub(crate) fn moves_in_32_bits(nr: i32) -> bool {
+        matches!(
+            nr,
+            // read, write, socketcall, readv, writev, pread64, pwrite64, sendfile, sendfile64
+            3 | 4 | 102 | 145 | 146 | 180 | 181 | 187 | 239
+            // splice, tee, vmsplice, preadv, pwritev, recvmmsg, sendmmsg, process_vm_readv and _writev
+            | 313 | 315 | 316 | 333 | 334 | 337 | 345 | 347 | 348
+            // sendto to recvmsg, copy_file_range, preadv2, pwritev2
+            | 369..=372 | 377..=379
+        )
+    }
+
+    /// Compat calls of this processor are not told apart.
+    #[cfg(bpf_target_arch = "aarch64")]
+    #[inline(always)]
+    pub(crate) const fn moves_in_32_bits(_nr: i32) -> bool {
+        false
+    }
+
     /// Whether it is a call that makes overlayfs copy a file up: it opens a file or changes its
     /// length, owner, permissions, times, attributes or name.
     #[cfg(not(bpf_target_arch = "aarch64"))]

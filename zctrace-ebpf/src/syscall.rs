@@ -56,7 +56,7 @@ fn argument(regs: *const u8, offset: u32) -> u64 {
     Typed::load(regs, offset)
 }
 
-/// `TS_COMPAT`: a 32-bit system call, with numbers of its own. Not traced.
+/// `TS_COMPAT`: a 32-bit system call, with numbers of its own. Not followed, but counted as lost.
 #[inline(always)]
 fn is_compat() -> bool {
     const TS_COMPAT: u32 = 2;
@@ -124,6 +124,11 @@ tp_btf! {
             nr::PROCESS_VM_READV => process_vm(Class::CopiedToUser),
             nr::PROCESS_VM_WRITEV => process_vm(Class::CopiedFromUser),
             nr::IOCTL => ioctl(regs),
+            _ if nr::moves_in_32_bits(nr) && is_compat() => {
+                if target::current_quietly().is_some() {
+                    account::lost_compat_call();
+                }
+            }
             _ => {}
         }
     }

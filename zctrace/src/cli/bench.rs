@@ -223,6 +223,15 @@ fn chosen(args: &BenchArgs) -> Result<Vec<Workload>, Failure> {
         }
         chosen.extend(found);
     }
+    let modifies = |workload: &&Workload| workload.technique.modifies;
+    if matches!(args.series.sweep, Some(Some(SweptArg::Fraction)))
+        && let Some(other) = chosen.iter().find(|workload| !modifies(workload))
+    {
+        return Err(Failure::usage(
+            format!("{} modifies nothing", other.name()),
+            "sweep over --sweep=buffer instead",
+        ));
+    }
     if args.series.compare {
         if chosen.len() < 2 {
             return Err(Failure::usage(

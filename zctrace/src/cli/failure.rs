@@ -89,10 +89,9 @@ impl From<recording::Error> for Failure {
                 Self::usage(cause, "use the zctrace that wrote it, or a later one")
             }
             Error::Damaged { .. } => Self::usage(cause, "nothing of it can be read: record again"),
-            Error::Write { .. } => Self::not_measured(
-                cause,
-                "free some space or choose another place with -o FILE",
-            ),
+            Error::Write { .. } => {
+                Self::not_measured(cause, "free some space or choose another file")
+            }
         }
     }
 }

@@ -35,9 +35,9 @@ impl Error {
         match self {
             Self::Closed => "keep the reader open",
             Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                "free some space or choose another place with -o FILE"
+                "free some space or choose another file"
             }
-            Self::Write { .. } => "choose another place with -o FILE",
+            Self::Write { .. } => "choose another file",
         }
     }
 }

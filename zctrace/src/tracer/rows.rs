@@ -157,7 +157,7 @@ impl Collector {
         reading.loss = ledger::Loss {
             map_full: loss.map_full,
             ring_dropped: loss.ring_dropped,
-            missed_runs: 0,
+            missed_runs: loss.compat_calls,
         };
         reading.overhead = Overhead {
             bpf_runs: reading.overhead.bpf_runs + self.ended_runs + live_runs(ebpf)?,
