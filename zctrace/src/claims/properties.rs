@@ -372,7 +372,7 @@ proptest! {
             }
             _ => {
                 let totals = Totals { ops: 1, moved: 64 * MIB, copied_from_user: 64 * MIB, cow: 1 << 60, ..Totals::default() };
-                let path = Path { op, object: "tcp".into(), evidence: "inferred".into(), by: None, totals };
+                let path = Path { op: op.into(), object: "tcp".into(), evidence: "inferred".into(), by: None, totals };
                 worse.processes.push(Process::from_paths(77, 1, "z".into(), "/".into(), vec![path]));
             }
         }

@@ -36,9 +36,9 @@ impl From<&Row<'_>> for RowName {
         Self {
             pid: process.pid,
             comm: process.comm.clone(),
-            op: path.op.clone(),
-            object: path.object.clone(),
-            evidence: path.evidence.clone(),
+            op: path.op.to_string(),
+            object: path.object.to_string(),
+            evidence: path.evidence.to_string(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The documents of the ledger, as `stat --json` prints them.
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use zctrace_common::{Class, Counters};
 
@@ -216,11 +217,11 @@ pub fn ratio(part: u64, whole: u64) -> Option<f64> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Path {
     /// Name of the operation, for example `sendfile`.
-    pub op: String,
+    pub op: CompactString,
     /// What it worked on, for example `file:ext4->tcp`.
-    pub object: String,
+    pub object: CompactString,
     /// `measured` or `inferred`.
-    pub evidence: String,
+    pub evidence: CompactString,
     /// The value of the `--by` dimension, absent without one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub by: Option<String>,

@@ -51,10 +51,10 @@ pub fn rows(snapshot: &Snapshot, mut out: impl Write) -> io::Result<()> {
                 process.start_time.to_string(),
                 process.comm.clone(),
                 process.cgroup.clone(),
-                path.op.clone(),
-                path.object.clone(),
+                path.op.to_string(),
+                path.object.to_string(),
                 path.by.clone().unwrap_or_default(),
-                path.evidence.clone(),
+                path.evidence.to_string(),
             ];
             line(names, &path.totals, &mut out)?;
         }

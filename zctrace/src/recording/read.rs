@@ -336,9 +336,9 @@ impl Tables {
             for (number, counters) in rows.rows {
                 let path = *self.paths.get(number as usize)?;
                 paths.push(ledger::Path {
-                    op: self.name(path.op)?.to_string(),
-                    object: self.name(path.object)?.to_string(),
-                    evidence: self.name(path.evidence)?.to_string(),
+                    op: self.name(path.op)?.as_ref().into(),
+                    object: self.name(path.object)?.as_ref().into(),
+                    evidence: self.name(path.evidence)?.as_ref().into(),
                     by: match path.by {
                         Some(by) => Some(self.name(by)?.to_string()),
                         None => None,

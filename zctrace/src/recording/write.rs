@@ -270,9 +270,9 @@ impl Numbers {
             let mut rows = Vec::with_capacity(process.paths.len());
             for path in &process.paths {
                 let key = PathKey {
-                    op: self.names.number(path.op.clone(), new_names),
-                    object: self.names.number(path.object.clone(), new_names),
-                    evidence: self.names.number(path.evidence.clone(), new_names),
+                    op: self.names.number(path.op.to_string(), new_names),
+                    object: self.names.number(path.object.to_string(), new_names),
+                    evidence: self.names.number(path.evidence.to_string(), new_names),
                     by: path.by.clone().map(|by| self.names.number(by, new_names)),
                 };
                 let number = self.paths.number(key, &mut interval.new_paths);

@@ -93,9 +93,9 @@ impl Series {
             for path in &process.paths {
                 let key = Key {
                     comm: process.comm.clone(),
-                    op: path.op.clone(),
-                    object: path.object.clone(),
-                    evidence: path.evidence.clone(),
+                    op: path.op.to_string(),
+                    object: path.object.to_string(),
+                    evidence: path.evidence.to_string(),
                 };
                 self.path(key).add(&path.totals);
             }

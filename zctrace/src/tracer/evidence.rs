@@ -29,7 +29,7 @@ pub(super) fn weaken(reading: &mut Reading, gaps: &BTreeSet<Family>) {
     {
         let unseen = || families(&path.op, &path.object).any(|family| gaps.contains(&family));
         if has_no_copy_class(&path.totals) && (lost || unseen()) {
-            path.evidence = Evidence::Inferred.name().to_owned();
+            path.evidence = Evidence::Inferred.name().into();
         }
     }
     for claimed in reading
@@ -90,7 +90,7 @@ mod tests {
 
     fn evidence(mut reading: Reading, gaps: &[Family]) -> String {
         weaken(&mut reading, &gaps.iter().copied().collect());
-        reading.processes[0].paths[0].evidence.clone()
+        reading.processes[0].paths[0].evidence.to_string()
     }
 
     #[test]

@@ -216,9 +216,9 @@ impl Collector {
                 let (op, evidence) = (Op::from_raw(key.op)?, Evidence::from_raw(key.evidence)?);
                 let label = labels.get(&key.dimension);
                 Some(Path {
-                    op: op.name().to_owned(),
-                    object: self.names.objects(key.source, key.sink),
-                    evidence: evidence.name().to_owned(),
+                    op: op.name().into(),
+                    object: self.names.objects(key.source, key.sink).into(),
+                    evidence: evidence.name().into(),
                     by: self.names.dimension(self.by, key.dimension, label),
                     totals: counters.into(),
                 })

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    ops::Range,
     sync::Arc,
     time::Duration,
 };
@@ -10,9 +11,10 @@ use zctrace_common::Sizes;
 
 use super::{
     moment::{
-        About, AsyncRow, HISTORY, KernelRow, Moment, Names, PathRow, ProcessId, ProcessRow, SPARK,
-        Sample, Step, Sym, Ways, per_second,
+        About, AsyncRow, HISTORY, KernelRow, Moment, Names, PathKey, PathRow, ProcessId,
+        ProcessRow, SPARK, Sample, Step, Sym, Ways, per_second,
     },
+    packed::Packed,
     sides::Sides,
     tree::Sampled,
     verdicts::{Bench, RowVerdict},
@@ -22,8 +24,6 @@ use crate::{
     ledger::{Overhead, Path, Process, Snapshot, Stacks, Totals},
     tracer::Requests,
 };
-
-type PathKey = (Sym, Sym, Sym, bool);
 
 /// What had been counted when the user set the counters to zero.
 #[derive(Debug, Default)]
@@ -224,7 +224,7 @@ impl Builder {
         }
         for process in &last.processes {
             for path in last.paths_of(process) {
-                if let Some(sizes) = last.sizes(path) {
+                if let Some(sizes) = last.sizes(&path) {
                     let base = self.base.sizes.entry((process.id, path.key())).or_default();
                     add_sizes(base, sizes);
                 }
@@ -235,8 +235,8 @@ impl Builder {
             base_at: last.at,
             total: Totals::default(),
             processes: Vec::new(),
-            paths: Vec::new(),
-            merged: Vec::new(),
+            paths: Packed::default(),
+            merged: Packed::default(),
             requests: Vec::new(),
             sizes: Vec::new(),
             verdicts: Vec::new(),
@@ -279,11 +279,9 @@ impl Builder {
             }
         }
         for process in &rows.processes {
-            let (first, length) = (process.paths.0 as usize, process.paths.1 as usize);
-            let paths = rows.paths.get_mut(first..first + length);
-            for path in paths.unwrap_or_default() {
-                if let Some(place) = places.get(&(process.id, path.key())) {
-                    path.sizes = index(place + 1);
+            for at in process.places() {
+                if let Some(place) = places.get(&(process.id, rows.paths.key(at))) {
+                    rows.paths.set_sizes(at, index(place + 1));
                 }
             }
         }
@@ -304,11 +302,13 @@ impl Builder {
         let mut requests: Vec<AsyncRow> = Vec::new();
         let mut places: HashMap<(ProcessId, Sym), usize> = HashMap::new();
         for process in &rows.processes {
-            let (first, length) = (process.paths.0 as usize, process.paths.1 as usize);
-            for path in rows.paths.get(first..first + length).unwrap_or_default() {
-                if !views::is_asynchronous(self.interner.names.get(path.op)) {
+            for at in process.places() {
+                if !views::is_asynchronous(self.interner.names.get(rows.paths.op(at))) {
                     continue;
                 }
+                let Some(path) = rows.paths.get(at) else {
+                    continue;
+                };
                 let place = *places.entry((process.id, path.op)).or_insert_with(|| {
                     requests.push(AsyncRow {
                         id: process.id,
@@ -437,7 +437,7 @@ struct Rows<'a> {
     before: HashMap<ProcessId, &'a ProcessRow>,
     step: Duration,
     processes: Vec<ProcessRow>,
-    paths: Vec<PathRow>,
+    paths: Packed,
     sample: Sample,
     whole: &'a Snapshot,
     bench: Bench<'a>,
@@ -454,7 +454,7 @@ impl<'a> Rows<'a> {
         });
         Self {
             processes: Vec::with_capacity(before.len()),
-            paths: Vec::with_capacity(last.map_or(0, |last| last.paths.len())),
+            paths: Packed::like(last.map(|last| &last.paths)),
             sample: Sample {
                 step,
                 ..Sample::default()
@@ -475,9 +475,9 @@ impl<'a> Rows<'a> {
         };
         let (index, first) = (index(self.processes.len()), index(self.paths.len()));
         let earlier = self.before.get(&id).copied();
-        let earlier_paths = match (self.last, earlier) {
-            (Some(last), Some(earlier)) => last.paths_of(earlier),
-            _ => &[],
+        let earlier_paths = Earlier {
+            paths: self.last.map(|last| &last.paths),
+            places: earlier.map_or(0..0, ProcessRow::places),
         };
         let base = base.processes.get(&id);
         let mut row = ProcessRow {
@@ -520,13 +520,9 @@ impl<'a> Rows<'a> {
                 continue;
             }
             let mut gained = path.totals;
-            // Usually in the same place as before.
-            let same = |other: &&PathRow| other.key() == path.key();
             let earlier = earlier_paths
-                .get(position)
-                .filter(same)
-                .or_else(|| earlier_paths.iter().find(same))
-                .or_else(|| reclassified(&path, process, earlier_paths, interner));
+                .find(position, path.key())
+                .or_else(|| reclassified(&path, process, &earlier_paths, interner));
             if let Some(earlier) = earlier {
                 gained.subtract(&earlier.totals);
             }
@@ -544,7 +540,7 @@ impl<'a> Rows<'a> {
                 self.verdicts.push(verdict);
                 path.verdict = self::index(self.verdicts.len());
             }
-            self.paths.push(path);
+            self.paths.push(&path);
         }
         row.paths = (first, self::index(self.paths.len()) - first);
         row.spark.rotate_left(1);
@@ -558,12 +554,12 @@ impl<'a> Rows<'a> {
 
 /// The same row under its other evidence, if that is gone: loss turns a measured row into an
 /// inferred one, bytes and all.
-fn reclassified<'a>(
+fn reclassified(
     path: &PathRow,
     process: &Process,
-    earlier: &'a [PathRow],
+    earlier: &Earlier<'_>,
     interner: &Interner,
-) -> Option<&'a PathRow> {
+) -> Option<PathRow> {
     let (op, object) = (interner.names.get(path.op), interner.names.get(path.object));
     let by = interner.names.get(path.by);
     let both = process.paths.iter().filter(|other| {
@@ -573,7 +569,24 @@ fn reclassified<'a>(
         return None;
     }
     let key = (path.op, path.object, path.by, !path.inferred);
-    earlier.iter().find(|other| other.key() == key)
+    earlier.find(0, key)
+}
+
+/// The rows that a process had at the moment before.
+struct Earlier<'a> {
+    paths: Option<&'a Packed>,
+    places: Range<usize>,
+}
+
+impl Earlier<'_> {
+    /// The row with this key, which usually is in the same position as before.
+    fn find(&self, position: usize, key: PathKey) -> Option<PathRow> {
+        let paths = self.paths?;
+        let same = |at: &usize| paths.key(*at) == key;
+        let usual = self.places.clone().nth(position).filter(same);
+        let at = usual.or_else(|| self.places.clone().find(same))?;
+        paths.get(at)
+    }
 }
 
 /// What the application asked for at a path, and what was seen of it.
@@ -614,10 +627,10 @@ fn add_sizes(sum: &mut Sizes, more: &Sizes) {
 }
 
 /// The rows of all processes by what they are.
-fn merge(paths: &[PathRow], sizes: &mut Vec<Sizes>) -> Vec<PathRow> {
+fn merge(paths: &Packed, sizes: &mut Vec<Sizes>) -> Packed {
     let mut places: HashMap<PathKey, usize> = HashMap::new();
     let mut merged: Vec<PathRow> = Vec::new();
-    for path in paths {
+    for path in paths.iter(0..paths.len()) {
         let place = *places.entry(path.key()).or_insert_with(|| {
             merged.push(PathRow {
                 process: u32::MAX,
@@ -625,7 +638,7 @@ fn merge(paths: &[PathRow], sizes: &mut Vec<Sizes>) -> Vec<PathRow> {
                 sizes: 0,
                 totals: Totals::default(),
                 step: Step::default(),
-                ..*path
+                ..path
             });
             merged.len() - 1
         });
@@ -643,5 +656,7 @@ fn merge(paths: &[PathRow], sizes: &mut Vec<Sizes>) -> Vec<PathRow> {
         row.totals.add(&path.totals);
         row.step.add(&path.step);
     }
-    merged
+    let mut packed = Packed::default();
+    merged.iter().for_each(|row| packed.push(row));
+    packed
 }

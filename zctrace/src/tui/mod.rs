@@ -12,6 +12,7 @@ mod flame;
 pub mod keys;
 mod live;
 pub mod moment;
+pub mod packed;
 pub mod replay;
 pub mod rows;
 pub mod screen;
@@ -187,6 +188,7 @@ impl Source {
 ///
 /// When nothing can be measured or the terminal fails; it is restored in any case.
 pub fn run(input: Input, theme: Theme, keymap: Keymap) -> Result<End, Error> {
+    give_memory_back();
     let (sender, incoming) = mpsc::channel();
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(terminal("catch signals"))?;
     let is_command = matches!(
@@ -227,6 +229,18 @@ pub fn run(input: Input, theme: Theme, keymap: Keymap) -> Result<End, Error> {
     let mut end = end?;
     end.exit_status = end.exit_status.or(last);
     Ok(end)
+}
+
+/// Has large pieces of memory mapped, each on its own, so that what a moment took is the kernel's
+/// again when the next one is there. glibc goes over to keeping them once the first was freed
+/// (`mallopt(3)`, "dynamic mmap threshold"), and every second brings another moment.
+fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    {
+        const LARGE: libc::c_int = 128 << 10;
+        // SAFETY: mallopt takes two integers; where it refuses, nothing has changed.
+        unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
+    }
 }
 
 fn read_keys(to_loop: &mpsc::Sender<Incoming>) {

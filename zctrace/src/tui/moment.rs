@@ -1,11 +1,11 @@
 //! What the dashboard shows at one moment: a document of the ledger, in a form that stays small
 //! with a hundred thousand rows, with the rates since the moment before.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
 
 use zctrace_common::Sizes;
 
-use super::{sides::Sides, tree::Sampled, verdicts::RowVerdict};
+use super::{packed::Packed, sides::Sides, tree::Sampled, verdicts::RowVerdict};
 use crate::ledger::{Coverage, ExitStatus, Loss, Overhead, Target, Totals, ratio};
 
 /// Samples that charts can go back to.
@@ -79,7 +79,7 @@ pub struct ProcessId {
 }
 
 /// A row of the ledger.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PathRow {
     /// Index of its process.
     pub process: u32,
@@ -103,10 +103,14 @@ pub struct PathRow {
     pub step: Step,
 }
 
+/// What tells a row from the others of its process: operation, object, the value of the `--by`
+/// dimension, and whether it was concluded.
+pub type PathKey = (Sym, Sym, Sym, bool);
+
 impl PathRow {
     /// What tells it from the other rows of its process.
     #[must_use]
-    pub const fn key(&self) -> (Sym, Sym, Sym, bool) {
+    pub const fn key(&self) -> PathKey {
         (self.op, self.object, self.by, self.inferred)
     }
 }
@@ -140,6 +144,15 @@ pub struct ProcessRow {
     pub busiest: Option<u32>,
     /// Bytes moved per second in the last steps, oldest first.
     pub spark: [u32; SPARK],
+}
+
+impl ProcessRow {
+    /// Where its rows are.
+    #[must_use]
+    pub const fn places(&self) -> Range<usize> {
+        let first = self.paths.0 as usize;
+        first..first + self.paths.1 as usize
+    }
 }
 
 /// How requests to io_uring or Linux AIO were issued.
@@ -247,9 +260,9 @@ pub struct Moment {
     /// The processes.
     pub processes: Vec<ProcessRow>,
     /// Their rows, process by process.
-    pub paths: Vec<PathRow>,
+    pub paths: Packed,
     /// The rows of all processes taken together.
-    pub merged: Vec<PathRow>,
+    pub merged: Packed,
     /// Requests, by process and operation.
     pub requests: Vec<AsyncRow>,
     /// How large operations are.
@@ -274,10 +287,8 @@ pub struct Moment {
 
 impl Moment {
     /// The rows of a process.
-    #[must_use]
-    pub fn paths_of(&self, process: &ProcessRow) -> &[PathRow] {
-        let (first, length) = (process.paths.0 as usize, process.paths.1 as usize);
-        self.paths.get(first..first + length).unwrap_or_default()
+    pub fn paths_of(&self, process: &ProcessRow) -> impl Iterator<Item = PathRow> {
+        self.paths.iter(process.places())
     }
 
     /// The process with this id.

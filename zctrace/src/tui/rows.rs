@@ -39,7 +39,7 @@ pub enum Value<'a> {
     /// A length of time.
     Time(Duration),
     /// How bytes moved.
-    Ways(&'a Totals),
+    Ways(Box<Totals>),
     /// How many operations there are of each size.
     Sizes(&'a Sizes),
     /// The last steps.

@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use compact_str::format_compact;
+
 use super::{Incoming, builder::Builder, sides::Sides};
 use crate::ledger::{
     Coverage, Loss, Overhead, Path, Process, SCHEMA, Snapshot, Stacks, Target, TargetKind, Totals,
@@ -96,7 +98,7 @@ fn snapshot(size: Size) -> Snapshot {
     let processes = (0..size.processes).map(|pid| {
         let paths = (0..each).map(|row| Path {
             op: OPS[row as usize % OPS.len()].into(),
-            object: format!("file:fs{}", row as usize / OPS.len()),
+            object: format_compact!("file:fs{}", row as usize / OPS.len()),
             evidence: "measured".into(),
             by: None,
             totals: Totals::default(),

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::moment::{Moment, PathRow, ProcessId};
+use super::moment::{Moment, PathKey, PathRow, ProcessId};
 use crate::{
     claims::{Circumstances, Claim, Effect, MIN_BYTES, Verdict, judge, rules},
     ledger::{Coverage, Loss, Overhead, Path, Process, Snapshot, Stacks, Totals},
@@ -30,7 +30,8 @@ pub(super) struct Bench<'a> {
     /// What does not depend on the row has changed since the last moment.
     changed: bool,
     last: Option<&'a Moment>,
-    before: HashMap<(ProcessId, u64), &'a PathRow>,
+    latest: Option<Arc<RowVerdict>>,
+    before: HashMap<(ProcessId, PathKey), usize>,
 }
 
 impl<'a> Bench<'a> {
@@ -53,10 +54,9 @@ impl<'a> Bench<'a> {
         });
         let mut before = HashMap::new();
         if let Some(last) = last.filter(|_| !changed) {
-            for path in last.paths.iter().filter(|path| path.verdict != 0) {
-                if let Some(process) = last.processes.get(path.process as usize) {
-                    before.insert((process.id, super::rows::id_of(path.key())), path);
-                }
+            for process in &last.processes {
+                let judged = process.places().filter(|at| last.paths.is_judged(*at));
+                before.extend(judged.map(|at| ((process.id, last.paths.key(at)), at)));
             }
         }
         Self {
@@ -84,6 +84,7 @@ impl<'a> Bench<'a> {
             },
             changed,
             last,
+            latest: None,
             before,
         }
     }
@@ -100,8 +101,8 @@ impl<'a> Bench<'a> {
             pid: process.pid,
             start_time: process.start_time,
         };
-        let key = (id, super::rows::id_of(row.key()));
-        if let (Some(last), Some(before)) = (self.last, self.before.get(&key))
+        if let (Some(last), Some(at)) = (self.last, self.before.get(&(id, row.key())))
+            && let Some(before) = last.paths.get(*at)
             && before.totals == row.totals
             && process.pending == 0
             && let Some(verdict) = last.verdicts.get(before.verdict as usize - 1)
@@ -139,7 +140,12 @@ impl<'a> Bench<'a> {
         self.docket.total = docket.total;
         self.docket.processes.clear();
         self.docket.processes.push(docket);
-        Arc::new(verdict(&self.docket, &path.op))
+        let verdict = verdict(&self.docket, &path.op);
+        // Rows of many processes often fare alike.
+        match &self.latest {
+            Some(latest) if **latest == verdict => latest.clone(),
+            _ => self.latest.insert(Arc::new(verdict)).clone(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     moment::{AsyncRow, Moment, PathRow, ProcessId, ProcessRow, without_copy, zero_copy_share},
+    packed::Packed,
     rows::{Column, NoRows, RowId, Rows, Sort, Value, id_of},
     sides::{Part, ProbeRow, ProbeState},
     tree::{Kind, Tree},
@@ -135,27 +136,26 @@ impl View {
     #[must_use]
     pub fn rows<'a>(self, moment: &'a Moment, scope: &Scope<'_>) -> Box<dyn Rows + 'a> {
         let process = scope.process;
-        let paths = |keep: fn(&str, &PathRow) -> bool| -> Box<dyn Rows + 'a> {
-            let all = match process {
-                None => moment.paths.as_slice(),
-                Some(id) => moment
-                    .process(id)
-                    .map_or(&[][..], |process| moment.paths_of(process)),
+        let paths = |keep: &dyn Fn(usize) -> bool| -> Box<dyn Rows + 'a> {
+            let places = match process {
+                None => 0..moment.paths.len(),
+                Some(id) => moment.process(id).map_or(0..0, ProcessRow::places),
             };
-            let rows = all.iter().filter(|path| keep(moment.name(path.op), path));
             Box::new(Paths {
                 moment,
-                rows: rows.collect(),
+                rows: &moment.paths,
+                places: places.filter(|at| keep(*at)).collect(),
             })
         };
         match self {
             Self::Overview => Box::new(Processes(moment)),
             Self::Paths if process.is_none() => Box::new(Paths {
                 moment,
-                rows: moment.merged.iter().collect(),
+                rows: &moment.merged,
+                places: (0..moment.merged.len()).collect(),
             }),
-            Self::Paths => paths(|_, _| true),
-            Self::Memory => paths(|op, _| op.starts_with("fault.") || op == "fork.cow"),
+            Self::Paths => paths(&|_| true),
+            Self::Memory => paths(&|at| is_of_memory(moment.name(moment.paths.op(at)))),
             Self::Asynchronous => {
                 let wanted = |row: &&AsyncRow| process.is_none_or(|process| row.id == process);
                 Box::new(Requests {
@@ -163,7 +163,7 @@ impl View {
                     rows: moment.requests.iter().filter(wanted).collect(),
                 })
             }
-            Self::Claims => paths(promises),
+            Self::Claims => paths(&|at| moment.paths.is_judged(at)),
             Self::Stacks => Box::new(Stacks::new(moment, scope)),
             Self::Workloads => Box::new(Workloads(workload::all().collect())),
             Self::Probes => match &moment.sides.probes {
@@ -189,6 +189,11 @@ pub struct Scope<'a> {
 #[must_use]
 pub fn is_asynchronous(op: &str) -> bool {
     op.starts_with("uring.") || op.starts_with("aio.")
+}
+
+/// Whether an operation is a page fault, or a fork that copied.
+fn is_of_memory(op: &str) -> bool {
+    op.starts_with("fault.") || op == "fork.cow"
 }
 
 /// Whether a row is of a technique that promises to do without copies.
@@ -393,31 +398,39 @@ const PATHS: &[Column] = &[
 
 struct Paths<'a> {
     moment: &'a Moment,
-    rows: Vec<&'a PathRow>,
+    rows: &'a Packed,
+    /// Those of the view.
+    places: Vec<usize>,
+}
+
+impl Paths<'_> {
+    fn path(&self, row: usize) -> PathRow {
+        self.rows.get(self.places[row]).unwrap_or_default()
+    }
 }
 
 impl Rows for Paths<'_> {
     fn len(&self) -> usize {
-        self.rows.len()
+        self.places.len()
     }
 
     fn id(&self, row: usize) -> RowId {
-        let path = self.rows[row];
+        let path = self.path(row);
         let process = self.moment.processes.get(path.process as usize);
         id_of((process.map(|process| process.id), path.key()))
     }
 
     fn is_alarming(&self, row: usize) -> bool {
-        let path = self.rows[row];
+        let path = self.path(row);
         path.totals.unexplained != 0
             || self
                 .moment
-                .verdict(path)
+                .verdict(&path)
                 .is_some_and(|verdict| verdict.verdict == Verdict::Fail)
     }
 
     fn value(&self, row: usize, column: usize) -> Value<'_> {
-        let (moment, path) = (self.moment, self.rows[row]);
+        let (moment, path) = (self.moment, self.path(row));
         let totals = &path.totals;
         let name = PATHS[column].name;
         match name {
@@ -437,21 +450,21 @@ impl Rows for Paths<'_> {
             "moved/s" => Value::BytesPerSecond(moment.per_second(path.step.moved)),
             "moved" => Value::Bytes(totals.moved),
             "copies/byte" => Value::Ratio(ratio(totals.copies(), totals.moved)),
-            "how" => Value::Ways(totals),
+            "how" => Value::Ways(Box::new(*totals)),
             "ops/s" => Value::PerSecond(moment.per_second(path.step.ops)),
             "ops" => Value::Count(totals.ops),
             "errors" => Value::Count(totals.errors),
-            "sizes" => moment.sizes(path).map_or(Value::None, Value::Sizes),
+            "sizes" => moment.sizes(&path).map_or(Value::None, Value::Sizes),
             "zero-copy" => Value::Bytes(without_copy(totals)),
             "copied" => Value::Bytes(totals.copies()),
             "verdict" => moment
-                .verdict(path)
+                .verdict(&path)
                 .map_or(Value::None, |verdict| Value::text(verdict.verdict.word())),
             "reason" => moment
-                .verdict(path)
+                .verdict(&path)
                 .map_or(Value::None, |verdict| Value::text(&verdict.reason)),
             "code" => moment
-                .verdict(path)
+                .verdict(&path)
                 .map_or(Value::None, |verdict| Value::text(&verdict.code)),
             _ => totals
                 .classes()
@@ -546,7 +559,7 @@ impl Rows for Requests<'_> {
             "task-work" => ways.map_or(Value::None, |ways| Value::Count(ways.task_work)),
             "moved/s" => Value::BytesPerSecond(moment.per_second(row.step.moved)),
             "copies/byte" => Value::Ratio(ratio(totals.copies(), totals.moved)),
-            "how" => Value::Ways(totals),
+            "how" => Value::Ways(Box::new(*totals)),
             "object" => Value::text(moment.name(row.objects)),
             "moved" => Value::Bytes(totals.moved),
             "ops/s" => Value::PerSecond(moment.per_second(row.step.ops)),

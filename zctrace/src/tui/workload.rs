@@ -197,16 +197,16 @@ fn process(moment: &Moment, pid: u32, comm: &str) -> Process {
         .iter()
         .filter(|row| row.id.pid == pid && moment.name(row.comm) == comm)
         .max_by_key(|row| row.id.start_time);
-    let paths = found.map_or(&[][..], |row| moment.paths_of(row));
-    let paths = paths.iter().map(|path| Path {
-        op: moment.name(path.op).to_owned(),
-        object: moment.name(path.object).to_owned(),
+    let paths = found.into_iter().flat_map(|row| moment.paths_of(row));
+    let paths = paths.map(|path| Path {
+        op: moment.name(path.op).into(),
+        object: moment.name(path.object).into(),
         evidence: if path.inferred {
             "inferred"
         } else {
             "measured"
         }
-        .to_owned(),
+        .into(),
         by: None,
         totals: path.totals,
     });

@@ -117,7 +117,7 @@ fn compare_row(
             differ(
                 "evidence",
                 wanted_evidence.to_owned(),
-                path.evidence.clone(),
+                path.evidence.to_string(),
             );
         }
     }
@@ -218,8 +218,8 @@ fn unexpected_rows(expected: &[ExpectedRow], process: &Process, differences: &mu
             .any(|row| row.op == path.op && row.object == path.object);
         if !named && !is_fault(&path.op) {
             differences.push(Difference {
-                op: path.op.clone(),
-                object: path.object.clone(),
+                op: path.op.to_string(),
+                object: path.object.to_string(),
                 field: "row",
                 expected: "absent".to_owned(),
                 measured: format!("{} ops, {} bytes", path.totals.ops, path.totals.moved),
@@ -239,9 +239,9 @@ mod tests {
 
     fn path(op: &str, object: &str, evidence: &str, totals: Totals) -> Path {
         Path {
-            op: op.to_owned(),
-            object: object.to_owned(),
-            evidence: evidence.to_owned(),
+            op: op.into(),
+            object: object.into(),
+            evidence: evidence.into(),
             by: None,
             totals,
         }

@@ -65,9 +65,9 @@ fn process(paths: Vec<Path>, asked: &[Asked], device: Option<&str>) -> Process {
         .iter()
         .filter(|_| !asked.is_empty())
         .map(|path| Claimed {
-            op: path.op.clone(),
-            object: path.object.clone(),
-            evidence: path.evidence.clone(),
+            op: path.op.to_string(),
+            object: path.object.to_string(),
+            evidence: path.evidence.to_string(),
             claims: asked.iter().map(|claim| claim.name().into()).collect(),
             device: device.map(str::to_owned),
             notifications: 0,
