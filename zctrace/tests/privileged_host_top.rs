@@ -4,140 +4,12 @@ mod common;
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
-    num::NonZero,
+    io::Read as _,
     path::Path,
     process::{Command, Stdio},
-    sync::{Arc, Mutex},
-    thread,
-    time::{Duration, Instant},
 };
 
-use portable_pty::{CommandBuilder, MasterPty, PtySize, native_pty_system};
-
-/// Nothing takes this long; only a broken dashboard makes a test wait for it.
-const HANGS: Duration = Duration::from_secs(60);
-
-fn cells(number: u16) -> NonZero<u16> {
-    NonZero::new(number).expect("a size")
-}
-
-/// `zctrace top` with a person's view of it.
-struct Top {
-    master: Box<dyn MasterPty + Send>,
-    keys: Box<dyn std::io::Write + Send>,
-    child: Box<dyn portable_pty::Child + Send + Sync>,
-    screen: Arc<Mutex<vt100::Parser>>,
-}
-
-impl Top {
-    fn start(arguments: &[&str], directory: &Path) -> Self {
-        let size = PtySize {
-            rows: 30,
-            cols: 110,
-            pixel_width: 0,
-            pixel_height: 0,
-        };
-        let pair = native_pty_system()
-            .openpty(size)
-            .expect("a pseudo-terminal");
-        let mut command = CommandBuilder::new(common::zctrace());
-        command.arg("top");
-        command.args(arguments);
-        command.cwd(directory);
-        command.env("TERM", "xterm-256color");
-        command.env("XDG_CONFIG_HOME", directory);
-        let child = pair.slave.spawn_command(command).expect("it starts");
-        drop(pair.slave);
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(cells(30), cells(110), 0)));
-        let (mut reader, shown) = (
-            pair.master.try_clone_reader().expect("a reader"),
-            screen.clone(),
-        );
-        thread::spawn(move || {
-            let mut bytes = [0; 65536];
-            while let Ok(length @ 1..) = reader.read(&mut bytes) {
-                shown.lock().expect("no panic").process(&bytes[..length]);
-            }
-        });
-        let keys = pair.master.take_writer().expect("a writer");
-        Self {
-            master: pair.master,
-            keys,
-            child,
-            screen,
-        }
-    }
-
-    fn text(&self) -> String {
-        self.screen.lock().expect("no panic").screen().contents()
-    }
-
-    /// Waits until the screen is as it should be.
-    fn until(&self, what: &str, is: impl Fn(&str) -> bool) -> String {
-        let start = Instant::now();
-        loop {
-            let text = self.text();
-            if is(&text) {
-                return text;
-            }
-            assert!(start.elapsed() < HANGS, "never: {what}\n{text}");
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn shows(&self, wanted: &str) -> String {
-        self.until(wanted, |text| text.contains(wanted))
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).expect("it reads keys");
-    }
-
-    fn resize(&mut self, rows: u16, cols: u16) {
-        self.screen
-            .lock()
-            .expect("no panic")
-            .screen_mut()
-            .set_size(cells(rows), cells(cols));
-        self.master
-            .resize(PtySize {
-                rows,
-                cols,
-                pixel_width: 0,
-                pixel_height: 0,
-            })
-            .expect("a size");
-    }
-
-    fn pid(&self) -> i32 {
-        let pid = self.child.process_id().expect("a process");
-        i32::try_from(pid).expect("a process id")
-    }
-
-    /// Waits for the end; the terminal must be as it was before.
-    fn ends(mut self) -> u32 {
-        let start = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                break status;
-            }
-            assert!(start.elapsed() < HANGS, "it does not end\n{}", self.text());
-            thread::sleep(Duration::from_millis(20));
-        };
-        self.until("the terminal is given back", |_| {
-            let parser = self.screen.lock().expect("no panic");
-            !parser.screen().alternate_screen() && !parser.screen().hide_cursor()
-        });
-        let modes = self.master.get_termios().expect("modes of the terminal");
-        let cooked = nix::sys::termios::LocalFlags::ICANON | nix::sys::termios::LocalFlags::ECHO;
-        assert!(
-            modes.local_flags.bits() & cooked.bits() == cooked.bits(),
-            "still raw"
-        );
-        status.exit_code()
-    }
-}
+use common::terminal::Top;
 
 /// A process that moves bytes until it is dropped, by reads that copy each byte once.
 struct Load(std::process::Child);
@@ -166,78 +38,6 @@ impl Drop for Load {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// What the dashboard wrote.
-fn exported(directory: &Path) -> serde_json::Value {
-    let written = fs::read_dir(directory)
-        .expect("a directory")
-        .flatten()
-        .find(|entry| {
-            entry
-                .path()
-                .extension()
-                .is_some_and(|ending| ending == "json")
-        })
-        .expect("the export");
-    serde_json::from_slice(&fs::read(written.path()).expect("it reads")).expect("JSON")
-}
-
-#[test]
-#[ignore = "needs root and BPF"]
-fn a_person_walks_through_all_views() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let load = Load::start("zct-top-walk", directory.path());
-    let mut top = Top::start(
-        &["-p", &load.pid(), "--no-follow", "--refresh", "100ms"],
-        directory.path(),
-    );
-    top.shows("zct-top-walk");
-    top.shows("nothing lost");
-    for (key, wanted) in [
-        ("2", "OPERATION"),
-        ("3", "Page faults"),
-        ("4", "all processes"),
-        ("5", "all processes"),
-        ("6", "a stack every"),
-        ("7", "WORKLOAD"),
-        ("8", "attached"),
-        ("1", "BUSIEST PATH"),
-    ] {
-        top.press(key);
-        top.shows(wanted);
-    }
-    top.press("/comm = nobody\r");
-    top.shows("No row passes the filter");
-    top.press("/\u{15}comm ~ TOP-WALK\r");
-    top.until("the filter keeps the row", |text| {
-        text.contains("[") || text.matches("zct-top-walk").count() >= 1
-    });
-    top.press(" ");
-    top.shows("FROZEN");
-    // The rest of that drawing.
-    thread::sleep(Duration::from_millis(300));
-    let frozen = top.text();
-    thread::sleep(Duration::from_millis(500));
-    assert_eq!(top.text(), frozen, "a frozen screen changed");
-    top.press(" ");
-    top.until("it goes on", |text| !text.contains("FROZEN"));
-    top.press("\r");
-    top.shows("zct-top-walk [");
-    top.press("\u{1b}");
-    top.shows("BUSIEST PATH");
-    top.resize(16, 60);
-    top.until("it fits the small terminal", |text| {
-        text.contains("8 Prob") && text.lines().count() <= 16
-    });
-    top.resize(50, 200);
-    top.shows("8 Probes");
-    top.press("ej");
-    top.shows("written: zctrace-overview-");
-    let json = exported(directory.path());
-    assert!(json["total"]["moved"].as_u64().expect("a number") > 0);
-    top.press("q");
-    assert_eq!(top.ends(), 0);
 }
 
 /// Who copies, by name: a program of a known name whose reads copy what nobody else copies.
@@ -340,9 +140,7 @@ fn a_recording_is_replayed() {
     top.press("[");
     top.press("]");
     // The numbers at the end are those of the whole recording.
-    top.press("ej");
-    top.shows("written: ");
-    let json = exported(directory.path());
+    let json = top.exported();
     assert_eq!(json["total"]["moved"], moved);
     for key in ["2", "3", "4", "5", "6", "7", "8", "1"] {
         top.press(key);
@@ -445,9 +243,7 @@ fn the_numbers_are_those_of_stat() {
     let dd = dd.unwrap_or_else(|| panic!("stat saw no read of the file: {stat:?}"));
     top.press("2");
     top.shows("OPERATION");
-    top.press("ej");
-    top.shows("written: ");
-    let json = exported(directory.path());
+    let json = top.exported();
     let rows = json["rows"].as_array().expect("rows");
     let row = rows
         .iter()

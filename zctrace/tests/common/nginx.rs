@@ -48,7 +48,10 @@ impl Nginx {
                  client_body_temp_path {here}/1; proxy_temp_path {here}/2;
                  fastcgi_temp_path {here}/3; uwsgi_temp_path {here}/4; scgi_temp_path {here}/5;
                  {lines}
-                 server {{ listen 127.0.0.1:{port}; }}
+                 server {{
+                     listen 127.0.0.1:{port};
+                     location = /copied {{ alias {here}/body; sendfile off; }}
+                 }}
              }}"
         );
         fs::write(directory.join("nginx.conf"), config).expect("the configuration");
@@ -81,12 +84,18 @@ impl Nginx {
 
     /// Gets the file this many times over one connection, and checks every byte.
     pub(crate) fn fetch(&self, times: u64) {
+        self.fetch_from("/body", times);
+    }
+
+    /// The same file under another name: from `/copied` it comes without sendfile, whatever the
+    /// configuration says.
+    pub(crate) fn fetch_from(&self, path: &str, times: u64) {
         let mut connection =
             TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("nginx listens");
         for left in (0..times).rev() {
             let connect = if left == 0 { "close" } else { "keep-alive" };
             let request =
-                format!("GET /body HTTP/1.1\r\nHost: localhost\r\nConnection: {connect}\r\n\r\n");
+                format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {connect}\r\n\r\n");
             connection.write_all(request.as_bytes()).expect("a request");
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {

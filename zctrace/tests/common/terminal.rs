@@ -1,0 +1,152 @@
+//! The dashboard in a real pseudo-terminal.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    num::NonZero,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use portable_pty::{CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+/// Nothing takes this long; only a broken dashboard makes a test wait for it.
+const HANGS: Duration = Duration::from_secs(60);
+
+fn cells(number: u16) -> NonZero<u16> {
+    NonZero::new(number).expect("a size")
+}
+
+/// `zctrace top` with a person's view of it.
+pub(crate) struct Top {
+    master: Box<dyn MasterPty + Send>,
+    keys: Box<dyn std::io::Write + Send>,
+    child: Box<dyn portable_pty::Child + Send + Sync>,
+    screen: Arc<Mutex<vt100::Parser>>,
+    directory: PathBuf,
+}
+
+impl Top {
+    pub(crate) fn start(arguments: &[&str], directory: &Path) -> Self {
+        let size = PtySize {
+            rows: 30,
+            cols: 110,
+            pixel_width: 0,
+            pixel_height: 0,
+        };
+        let pair = native_pty_system()
+            .openpty(size)
+            .expect("a pseudo-terminal");
+        let mut command = CommandBuilder::new(super::zctrace());
+        command.arg("top");
+        command.args(arguments);
+        command.cwd(directory);
+        command.env("TERM", "xterm-256color");
+        command.env("XDG_CONFIG_HOME", directory);
+        let child = pair.slave.spawn_command(command).expect("it starts");
+        drop(pair.slave);
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(cells(30), cells(110), 0)));
+        let (mut reader, shown) = (
+            pair.master.try_clone_reader().expect("a reader"),
+            screen.clone(),
+        );
+        thread::spawn(move || {
+            let mut bytes = [0; 65536];
+            while let Ok(length @ 1..) = reader.read(&mut bytes) {
+                shown.lock().expect("no panic").process(&bytes[..length]);
+            }
+        });
+        let keys = pair.master.take_writer().expect("a writer");
+        Self {
+            master: pair.master,
+            keys,
+            child,
+            screen,
+            directory: directory.to_owned(),
+        }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.screen.lock().expect("no panic").screen().contents()
+    }
+
+    /// Waits until the screen is as it should be.
+    pub(crate) fn until(&self, what: &str, is: impl Fn(&str) -> bool) -> String {
+        let start = Instant::now();
+        loop {
+            let text = self.text();
+            if is(&text) {
+                return text;
+            }
+            assert!(start.elapsed() < HANGS, "never: {what}\n{text}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub(crate) fn shows(&self, wanted: &str) -> String {
+        self.until(wanted, |text| text.contains(wanted))
+    }
+
+    pub(crate) fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("it reads keys");
+    }
+
+    pub(crate) fn resize(&mut self, rows: u16, cols: u16) {
+        self.screen
+            .lock()
+            .expect("no panic")
+            .screen_mut()
+            .set_size(cells(rows), cells(cols));
+        self.master
+            .resize(PtySize {
+                rows,
+                cols,
+                pixel_width: 0,
+                pixel_height: 0,
+            })
+            .expect("a size");
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        let pid = self.child.process_id().expect("a process");
+        i32::try_from(pid).expect("a process id")
+    }
+
+    /// Waits for the end; the terminal must be as it was before.
+    pub(crate) fn ends(mut self) -> u32 {
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break status;
+            }
+            assert!(start.elapsed() < HANGS, "it does not end\n{}", self.text());
+            thread::sleep(Duration::from_millis(20));
+        };
+        self.until("the terminal is given back", |_| {
+            let parser = self.screen.lock().expect("no panic");
+            !parser.screen().alternate_screen() && !parser.screen().hide_cursor()
+        });
+        let modes = self.master.get_termios().expect("modes of the terminal");
+        let cooked = nix::sys::termios::LocalFlags::ICANON | nix::sys::termios::LocalFlags::ECHO;
+        assert!(
+            modes.local_flags.bits() & cooked.bits() == cooked.bits(),
+            "still raw"
+        );
+        status.exit_code()
+    }
+
+    /// Every row of the view and the totals: `e`, `j`, and what was written.
+    pub(crate) fn exported(&mut self) -> serde_json::Value {
+        self.press("ej");
+        let text = self.shows("written: ");
+        let name = text
+            .split("written: ")
+            .nth(1)
+            .and_then(|rest| rest.split_whitespace().next())
+            .expect("a name");
+        let written = fs::read(self.directory.join(name)).expect("the export");
+        serde_json::from_slice(&written).expect("JSON")
+    }
+}

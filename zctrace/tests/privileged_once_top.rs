@@ -1,0 +1,180 @@
+//! The dashboard on a running server, as a person uses it.
+
+mod common;
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use common::{
+    assert_conservation,
+    attached::Attached,
+    nginx::{BODY, Nginx},
+    terminal::Top,
+};
+use zctrace::ledger::{Process, Snapshot};
+
+/// Responses whose bytes are held against each other.
+const TIMES: u64 = 4;
+
+/// Set when it is dropped, by a panic too.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Every view shows the server that answers requests meanwhile.
+fn walk(top: &mut Top) {
+    let text = top.until("a backend", |text| {
+        text.contains("· functions") || text.contains("· tracepoints")
+    });
+    let functions = text.contains("· functions");
+    for (key, wanted) in [
+        ("1", &["nginx", "BUSIEST PATH", "nothing lost"][..]),
+        ("2", &["OPERATION", "sendfile", "tcp", "read", "write"]),
+        ("3", &["Page faults"]),
+        ("4", &["No io_uring or AIO request"]),
+        ("5", &["VERDICT", "sendfile"]),
+        ("6", &["a stack every", "nginx", "copied_to_user"]),
+        ("7", &["WORKLOAD", "file-tmpfs"]),
+        ("8", &["PROBE", "attached"]),
+    ] {
+        top.press(key);
+        top.until(&format!("{key}: {wanted:?}"), |text| {
+            wanted.iter().all(|wanted| text.contains(wanted))
+        });
+    }
+    top.press("8/kind = fexit\r");
+    top.until("how probes are attached", |text| {
+        functions != text.contains("No row passes the filter")
+    });
+    top.press("6z");
+    top.until(
+        "functions of the kernel, where copies are seen as they are made",
+        |text| text.contains("nginx") && functions == text.contains("_[k]"),
+    );
+    top.press("1/comm = nobody\r");
+    top.shows("No row passes the filter");
+    top.press("/\u{15}comm ~ NGINX and moved > 0\r");
+    top.until("the filter keeps the row", |text| {
+        !text.contains("No row") && text.contains("nginx")
+    });
+    top.press(" ");
+    top.shows("FROZEN");
+    thread::sleep(Duration::from_millis(300));
+    let frozen = top.text();
+    thread::sleep(Duration::from_millis(600));
+    assert_eq!(top.text(), frozen, "a frozen screen changed");
+    top.press(" ");
+    top.until("it goes on", |text| !text.contains("FROZEN"));
+    top.press("\r");
+    top.until("the data paths of the worker", |text| {
+        text.contains("nginx [") && text.contains("OPERATION")
+    });
+    top.press("\u{1b}");
+    top.shows("BUSIEST PATH");
+    top.resize(16, 60);
+    top.until("it fits the small terminal", |text| {
+        text.contains("8 Prob") && text.lines().count() <= 16
+    });
+    top.resize(50, 200);
+    top.shows("8 Probes");
+}
+
+/// The row of the screen is that of the document, in every number.
+fn assert_same_rows(json: &serde_json::Value, process: &Process) {
+    let rows = json["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), process.paths.len(), "{json:#} {process:#?}");
+    for path in &process.paths {
+        let mark = if path.evidence == "inferred" { "~" } else { "" };
+        let same = |row: &&serde_json::Value| {
+            row["op"] == path.op.as_str()
+                && row["object"] == path.object.as_str()
+                && row["evidence"] == mark
+        };
+        let row = rows.iter().find(same);
+        let row = row.unwrap_or_else(|| panic!("not on the screen: {path:?}\n{json:#}"));
+        let totals = &path.totals;
+        assert_eq!(row["moved"], totals.moved, "{row}");
+        assert_eq!(row["ops"], totals.ops, "{row}");
+        assert_eq!(row["errors"], totals.errors, "{row}");
+        assert_eq!(row["copied"], totals.copies(), "{row}");
+        for (name, bytes) in totals.classes().into_iter().chain(totals.extras()) {
+            assert_eq!(row[name], bytes, "{name}: {row}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn a_person_watches_a_server_and_the_numbers_are_those_of_stat() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let Some(server) = Nginx::start(directory.path(), "sendfile on;") else {
+        return;
+    };
+    let port = server.port.to_string();
+    let arguments = [
+        "--port",
+        &port,
+        "--refresh",
+        "200ms",
+        "--stack-every",
+        "64K",
+    ];
+    let mut top = Top::start(&arguments, directory.path());
+    top.shows("nothing lost");
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _over = Over(&is_over);
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                server.fetch(1);
+                server.fetch_from("/copied", 1);
+            }
+        });
+        walk(&mut top);
+    });
+    // The server is idle when another observation begins and the dashboard counts from zero.
+    let stat = Attached::start(&["stat", "--json", "--port", &port]);
+    top.press("r");
+    top.until("nothing was counted", |text| {
+        text.contains("No I/O of the target has completed yet")
+    });
+    server.fetch(TIMES);
+    server.fetch_from("/copied", 1);
+    // The worker reads the end of the connection.
+    thread::sleep(Duration::from_millis(500));
+    let output = stat.interrupt();
+    let stat: Snapshot = serde_json::from_slice(&output.stdout).expect("a stat document");
+    assert_conservation(&stat);
+    assert_eq!(stat.processes.len(), 1, "{stat:#?}");
+    let worker = &stat.processes[0];
+    top.press("1");
+    top.shows("nginx");
+    let overview = top.exported();
+    assert_eq!(overview["total"]["moved"], stat.total.moved);
+    assert_eq!(overview["rows"][0]["sent"], worker.sent);
+    top.press("\r");
+    top.shows("OPERATION");
+    let paths = top.exported();
+    assert_same_rows(&paths, worker);
+    // Both could be wrong.
+    let rows = paths["rows"].as_array().expect("rows");
+    let row = |op: &str| {
+        let row = rows.iter().find(|row| row["op"] == op);
+        row.unwrap_or_else(|| panic!("no {op}: {paths:#}"))
+    };
+    let (sendfile, read) = (row("sendfile"), row("read"));
+    assert_eq!(sendfile["moved"], TIMES * BODY);
+    assert_eq!(sendfile["spliced"], TIMES * BODY);
+    assert_eq!(sendfile["copied"], 0);
+    assert_eq!(read["moved"], BODY);
+    assert_eq!(read["copied_to_user"], BODY);
+    top.press("q");
+    assert_eq!(top.ends(), 0);
+}
