@@ -58,6 +58,7 @@ fn walk(top: &mut Top) {
         "functions of the kernel, where copies are seen as they are made",
         |text| text.contains("nginx") && functions == text.contains("_[k]"),
     );
+    assert_even_samples(&top.exported());
     top.press("1/comm = nobody\r");
     top.shows("No row passes the filter");
     top.press("/\u{15}comm ~ NGINX and moved > 0\r");
@@ -84,6 +85,25 @@ fn walk(top: &mut Top) {
     });
     top.resize(50, 200);
     top.shows("8 Probes");
+}
+
+/// Without sendfile the server copies as many bytes when it writes as when it reads, and does so in
+/// turn, by sizes that divide the distance of two samples.
+fn assert_even_samples(stacks: &serde_json::Value) {
+    let rows = stacks["rows"].as_array().expect("rows");
+    let sampled = |class: &str| -> u64 {
+        let of_class = rows.iter().filter(|row| {
+            let name = row["function"].as_str().expect("a name");
+            row["kind"] == "class" && name.trim() == class
+        });
+        of_class
+            .map(|row| row["bytes"].as_u64().expect("bytes"))
+            .sum()
+    };
+    let (read, written) = (sampled("copied_to_user"), sampled("copied_from_user"));
+    let both = read + written;
+    assert!(both > 2 * BODY, "{stacks:#}");
+    assert!(read > both / 3 && written > both / 3, "{read} {written}");
 }
 
 /// The row of the screen is that of the document, in every number.
