@@ -206,16 +206,6 @@ fn header(state: &State, area: Rect, buffer: &mut Buffer) {
         first,
         buffer,
     );
-    let kernel = format!(
-        " Linux {} · {}",
-        printable(&moment.about.kernel),
-        moment.about.backend
-    );
-    let kernel = if theme.ascii {
-        kernel.replace('·', "-")
-    } else {
-        kernel
-    };
     let loss = moment.loss;
     let lost = loss
         .map_full
@@ -226,12 +216,23 @@ fn header(state: &State, area: Rect, buffer: &mut Buffer) {
     } else {
         Span::styled("nothing lost ", theme.good)
     };
-    both_ends(
-        Line::styled(kernel, theme.faint),
-        &Line::from(vec![loss, cost(state, moment)]),
-        second,
-        buffer,
-    );
+    let right = Line::from(vec![loss, cost(state, moment)]);
+    let room = usize::from(second.width).saturating_sub(right.width() + 1);
+    let left = Line::styled(kernel(moment, theme, room), theme.faint);
+    both_ends(left, &right, second, buffer);
+}
+
+/// The kernel and the backend in this many columns. The backend stays whole: what a row can tell
+/// depends on it.
+fn kernel(moment: &Moment, theme: &Theme, room: usize) -> String {
+    let release = printable(&moment.about.kernel);
+    let backend = format!(" {} {}", theme.glyph("·", "-"), moment.about.backend);
+    let whole = format!(" Linux {release}{backend}");
+    if whole.width() <= room {
+        return whole;
+    }
+    let rest = room.saturating_sub(backend.width() + 1);
+    format!(" {}{backend}", cut(&release, rest))
 }
 
 /// What zctrace itself costs.
@@ -314,51 +315,59 @@ fn banner(state: &State, area: Rect, buffer: &mut Buffer) {
 
 /// What a workload was to do beside what was measured.
 fn beside(run: &Run, theme: &Theme, area: Rect, buffer: &mut Buffer) {
-    let state = match &run.ended {
-        None => "running",
-        Some(how) => how,
+    let (state, mut why) = match &run.ended {
+        None => ("running", None),
+        Some(how) => match how.split_once(": ") {
+            Some((what, why)) => (what, Some(why)),
+            None => (how.as_str(), None),
+        },
     };
-    let verdict = match &run.differences {
+    let verdict = match run.differences.0 {
         _ if run.settled == 0 => Span::styled("nothing to compare yet", theme.faint),
-        (0, _) => Span::styled("as expected", theme.good),
-        (count, Some(first)) => {
-            Span::styled(format!("{count} differ: {}", printable(first)), theme.alarm)
-        }
-        (count, None) => Span::styled(format!("{count} differ"), theme.alarm),
+        0 => Span::styled("as expected", theme.good),
+        count => Span::styled(format!("{count} differ"), theme.alarm),
     };
-    let mut lines = vec![
-        Line::from(vec![
-            Span::styled(format!(" {} ", run.name), theme.strong),
-            format!(
-                "{}, {} of {} rounds of {}: ",
-                printable(state),
-                run.settled,
-                run.parameters.rounds,
-                bytes(run.parameters.bytes)
-            )
-            .into(),
-            verdict,
-        ]),
-        Line::styled(
-            format!(
-                " {:<18} {:<24} {:>21} {:>21}",
-                "OPERATION", "OBJECT", "MOVED: EXPECTED/SEEN", "COPIED: EXPECTED/SEEN"
-            ),
-            theme.accent,
-        ),
-    ];
+    if run.settled != 0 {
+        why = why.or(run.differences.1.as_deref());
+    }
+    // A number is whole or not there.
+    let (op_width, object_width) = if area.width < 88 { (14, 18) } else { (18, 24) };
+    let line = |op: &str, object: &str, moved: &str, copied: &str| {
+        let (op, object) = (cut(op, op_width), cut(object, object_width));
+        let mut text = format!(" {op:<op_width$} {object:<object_width$} {moved:>21}");
+        if area.width >= 78 {
+            text.push_str(&format!(" {copied:>21}"));
+        }
+        Line::from(text)
+    };
+    let mut lines = vec![Line::from(vec![
+        Span::styled(format!(" {} ", run.name), theme.strong),
+        format!(
+            "{}, {} of {} rounds of {}: ",
+            printable(state),
+            run.settled,
+            run.parameters.rounds,
+            bytes(run.parameters.bytes)
+        )
+        .into(),
+        verdict,
+    ])];
+    if let Some(why) = why {
+        lines.push(Line::styled(format!(" {}", printable(why)), theme.alarm));
+    }
+    let titles = ["MOVED: EXPECTED/SEEN", "COPIED: EXPECTED/SEEN"];
+    lines.push(line("OPERATION", "OBJECT", titles[0], titles[1]).style(theme.accent));
     for ((op, object), beside) in &run.rows {
         let pair = |expected: u64, measured: u64| {
             format!("{:>10} {:>10}", bytes(expected), bytes(measured))
         };
         let (expected, measured) = (&beside.expected, &beside.measured);
-        lines.push(Line::from(format!(
-            " {:<18} {:<24} {} {}",
-            cut(op, 18),
-            cut(object, 24),
-            pair(expected.moved, measured.moved),
-            pair(expected.copies(), measured.copies()),
-        )));
+        lines.push(line(
+            op,
+            object,
+            &pair(expected.moved, measured.moved),
+            &pair(expected.copies(), measured.copies()),
+        ));
     }
     for (y, line) in (area.y..area.bottom()).zip(lines) {
         line.render(Rect::new(area.x, y, area.width, 1), buffer);
@@ -409,6 +418,12 @@ fn caption(state: &State, moment: &Moment, area: Rect, buffer: &mut Buffer) {
         },
         theme.strong,
     )];
+    if let Some((_, filter)) = &state.pane().filter {
+        left.push(Span::styled(
+            format!("  filter: {}", printable(filter)),
+            theme.warning,
+        ));
+    }
     if state.view == View::Stacks {
         left.push(Span::styled(sampled(moment), theme.faint));
     }
@@ -417,16 +432,14 @@ fn caption(state: &State, moment: &Moment, area: Rect, buffer: &mut Buffer) {
         left.push(Span::styled(text, theme.faint));
     }
     if state.view == View::Claims {
-        let text = format!("  judged as by zctrace check: at most {LIMIT} copies per byte");
+        let text = format!("  verdicts: at most {LIMIT} copies per byte");
         left.push(Span::styled(text, theme.faint));
     }
-    if let Some((_, filter)) = &state.pane().filter {
-        left.push(Span::styled(
-            format!("  filter: {}", printable(filter)),
-            theme.warning,
-        ));
-    }
-    let right = Line::styled(format!("{} rows ", state.order.len()), theme.faint);
+    let rows = match state.order.len() {
+        1 => "1 row ".into(),
+        rows => format!("{rows} rows "),
+    };
+    let right = Line::styled(rows, theme.faint);
     both_ends(Line::from(left), &right, area, buffer);
 }
 

@@ -599,6 +599,11 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
                 let name = rows.value(row as usize, 0).shown();
                 return vec![Effect::Start(name, state.parameters)];
             }
+            let why = match &state.shown {
+                None => "the probes are being attached: wait for the first numbers",
+                Some(_) => "no workload is chosen",
+            };
+            state.notice = Some(why.into());
         }
         Action::Stop => return vec![Effect::Stop],
         Action::Parameters => {

@@ -18,12 +18,14 @@ use super::{
     state::{Effect, Message, State, update},
     theme::{Name, Theme},
     views::View,
+    workload::{Beside, Parameters, Run},
 };
 use crate::{
     ledger::{Path, Process, Snapshot, Stack, Totals},
     output::samples,
     recording::{Recording, Rotation, Writer},
     tracer::{Requests, RowSizes},
+    workload::{self, Traffic},
 };
 
 const SIZES: [(u16, u16); 4] = [(60, 16), (80, 24), (120, 40), (400, 100)];
@@ -263,18 +265,126 @@ fn screens(view: View, flames: bool) -> String {
             assert!(!text.contains('\x1b'), "a name speaks to the terminal");
             assert!(!theme.ascii || text.is_ascii(), "{text}");
             all.push_str(&format!("--- {name}, {} x {}\n", size.0, size.1));
-            let lines: Vec<_> = text.lines().collect();
-            let mut last = "";
-            for line in lines {
-                if !(line.is_empty() && last.is_empty()) {
-                    all.push_str(line);
-                    all.push('\n');
-                }
-                last = line;
-            }
+            all.push_str(&without_the_rest(&text));
         }
     }
     all
+}
+
+/// A screen without its empty lines, and with a few of the workloads: their list grows, and that
+/// changes nothing of the screen.
+fn without_the_rest(screen: &str) -> String {
+    let count = format!("{} rows", workload::all().count());
+    let rest: Vec<_> = workload::all().skip(3).map(Traffic::name).collect();
+    let mut kept = String::new();
+    let (mut last, mut is_list) = ("", false);
+    for line in screen.lines() {
+        let first = line.split_whitespace().next().unwrap_or_default();
+        is_list |= first == "WORKLOAD";
+        let is_of_the_rest = is_list && rest.contains(&first);
+        if !(line.is_empty() && last.is_empty() || is_of_the_rest) {
+            kept.push_str(&line.replace(&count, "all rows"));
+            kept.push('\n');
+        }
+        last = line;
+    }
+    kept
+}
+
+/// As it is shown at the usual sizes.
+fn at_usual_sizes(name: &str, change: impl Fn(&mut State)) -> String {
+    let mut all = String::new();
+    for size in &SIZES[..3] {
+        let mut state = state(&normal(), Theme::new(Name::Terminal, false), *size);
+        change(&mut state);
+        let text = export::text(&drawn(&state));
+        all.push_str(&format!("--- {name}, {} x {}\n", size.0, size.1));
+        all.push_str(&without_the_rest(&text));
+    }
+    all
+}
+
+#[test]
+fn a_running_workload() {
+    let run = |settled, differences: &[&str], ended: Option<&str>| {
+        let mut run = Run::new("sendfile-tcp".into(), Parameters::default());
+        run.settled = settled;
+        run.ended = ended.map(Into::into);
+        run.differences = (
+            differences.len() as u64,
+            differences.first().map(ToString::to_string),
+        );
+        for (op, object, copied) in [("sendfile", "file:tmpfs->tcp", 0), ("recv", "tcp", 8 << 20)] {
+            let totals = Totals {
+                ops: 1,
+                moved: 8 << 20,
+                copied_to_user: copied,
+                spliced: (8 << 20) - copied,
+                ..Totals::default()
+            };
+            let beside = Beside {
+                expected: totals,
+                measured: totals,
+            };
+            if settled != 0 {
+                run.rows.insert((op.into(), object.into()), beside);
+            }
+        }
+        run
+    };
+    let differs = ["sendfile file:tmpfs->tcp moved: 8388608 expected, 8384512 measured"];
+    let mut all = String::new();
+    for (name, run) in [
+        ("nothing yet", run(0, &[], None)),
+        ("as expected", run(3, &[], None)),
+        ("differs, over", run(20, &differs, Some("done"))),
+        ("refused", run(0, &[], Some("cannot be done here: no room"))),
+    ] {
+        all.push_str(&at_usual_sizes(name, |state| {
+            state.run = Some(run.clone());
+            press(state, KeyCode::Char('7'));
+        }));
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn where_a_replay_is() {
+    let status = Status {
+        position: 11,
+        intervals: 60,
+        at: Duration::from_secs(12),
+        length: Duration::from_mins(1),
+        started_at: "2026-11-22T15:00:11.000000Z".into(),
+        paused: false,
+        speed: 2,
+        damage: None,
+    };
+    let paused = Status {
+        paused: true,
+        speed: -1,
+        damage: Some("a wrong checksum at byte 1234".into()),
+        ..status.clone()
+    };
+    let mut all = String::new();
+    for (name, status) in [("plays", status), ("paused, damaged", paused)] {
+        all.push_str(&at_usual_sizes(name, |state| {
+            update(state, Message::Replay(status.clone()));
+        }));
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn a_workload_waits_for_the_first_numbers_and_says_so() {
+    let mut state = State::new(
+        Theme::new(Name::Terminal, false),
+        Keymap::default(),
+        SIZES[1],
+    );
+    press(&mut state, KeyCode::Char('7'));
+    assert_eq!(press(&mut state, KeyCode::Char('w')), []);
+    assert!(export::text(&drawn(&state)).contains("wait for the first numbers"));
 }
 
 macro_rules! screens {
