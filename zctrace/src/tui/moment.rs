@@ -6,7 +6,10 @@ use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
 use zctrace_common::Sizes;
 
 use super::{packed::Packed, sides::Sides, tree::Sampled, verdicts::RowVerdict};
-use crate::ledger::{Coverage, ExitStatus, Loss, Overhead, Target, Totals, ratio};
+use crate::{
+    catalog::{self, Family},
+    ledger::{Coverage, ExitStatus, Loss, Overhead, Target, Totals, ratio},
+};
 
 /// Samples that charts can go back to.
 pub const HISTORY: usize = 600;
@@ -308,6 +311,19 @@ impl Moment {
     pub fn verdict(&self, path: &PathRow) -> Option<&RowVerdict> {
         let index = (path.verdict as usize).checked_sub(1)?;
         self.verdicts.get(index).map(AsRef::as_ref)
+    }
+
+    /// Why nothing of these families can be seen; `None` where a part of it can.
+    #[must_use]
+    pub fn unseen(&self, families: &[Family]) -> Option<&str> {
+        let is_of =
+            |name: &str| catalog::find(name).is_some_and(|probe| families.contains(&probe.family));
+        let Coverage { attached, refused } = &self.about.coverage;
+        if attached.iter().any(|name| is_of(name)) {
+            return None;
+        }
+        let first = refused.iter().find(|refused| is_of(&refused.probe));
+        first.map(|refused| refused.reason.as_str())
     }
 
     /// A string.

@@ -498,10 +498,7 @@ fn table(state: &State, moment: &Moment, area: Rect, buffer: &mut Buffer) {
             Some((_, filter)) if !rows.is_empty() => {
                 format!("No row passes the filter: {}", printable(filter))
             }
-            _ => match (state.view, &moment.sides.stacks) {
-                (View::Stacks, Part::Missing(why)) => (*why).to_owned(),
-                _ => state.view.empty().to_owned(),
-            },
+            _ => state.view.empty(moment).into_owned(),
         };
         let area = Rect {
             y: area.y + area.height.min(2),

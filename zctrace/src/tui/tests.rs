@@ -21,7 +21,7 @@ use super::{
     workload::{Beside, Parameters, Run},
 };
 use crate::{
-    ledger::{Path, Process, Snapshot, Stack, Totals},
+    ledger::{Path, Process, Refused, Snapshot, Stack, Totals},
     output::samples,
     recording::{Recording, Rotation, Writer},
     tracer::{Requests, RowSizes},
@@ -373,6 +373,25 @@ fn where_a_replay_is() {
         }));
     }
     insta::assert_snapshot!(all);
+}
+
+#[test]
+fn what_cannot_be_seen_is_not_called_nothing() {
+    let mut snapshot = samples::normal();
+    snapshot.coverage.refused.push(Refused {
+        probe: "file_fault_enter".into(),
+        reason: "not permitted".into(),
+        lost: "mapped bytes".into(),
+        absent: false,
+    });
+    let memory = |snapshot: &Snapshot| {
+        let mut state = state(snapshot, Theme::new(Name::Terminal, false), SIZES[1]);
+        press(&mut state, KeyCode::Char('3'));
+        export::text(&drawn(&state))
+    };
+    assert!(memory(&snapshot).contains("Page faults are not seen here: not permitted"));
+    snapshot.coverage.attached.push("wp_page_enter".into());
+    assert!(memory(&snapshot).contains("No fault has brought in"));
 }
 
 #[test]

@@ -10,8 +10,10 @@ use super::{
     tree::{Kind, Tree},
 };
 use crate::{
+    catalog::Family,
     claims::Verdict,
     ledger::ratio,
+    output::escape::printable,
     workload::{self, Traffic},
 };
 
@@ -116,9 +118,21 @@ impl View {
         only.contains(&column.name)
     }
 
-    /// What to say where there are no rows.
+    /// What to say where there are no rows. Where nothing can be seen, nothing is no answer.
     #[must_use]
-    pub const fn empty(self) -> &'static str {
+    pub fn empty(self, moment: &Moment) -> Cow<'static, str> {
+        let (families, what): (&[Family], _) = match self {
+            Self::Memory => (&[Family::Fault], "Page faults"),
+            Self::Asynchronous => (&[Family::Uring, Family::Aio], "io_uring and AIO requests"),
+            Self::Stacks => match moment.sides.stacks {
+                Part::Missing(why) => return why.into(),
+                Part::Here(_) => (&[], ""),
+            },
+            _ => (&[], ""),
+        };
+        if let Some(why) = moment.unseen(families) {
+            return format!("{what} are not seen here: {}", printable(why)).into();
+        }
         match self {
             Self::Overview | Self::Paths => "No I/O of the target has completed yet.",
             Self::Memory => "No fault has brought in file data or copied a page.",
@@ -130,6 +144,7 @@ impl View {
             Self::Workloads => "No workload.",
             Self::Probes => "This source does not say what became of the probes.",
         }
+        .into()
     }
 
     /// Its rows.
