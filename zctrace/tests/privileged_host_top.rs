@@ -142,7 +142,17 @@ fn a_recording_is_replayed() {
     // The numbers at the end are those of the whole recording.
     let json = top.exported();
     assert_eq!(json["total"]["moved"], moved);
-    for key in ["2", "3", "4", "5", "6", "7", "8", "1"] {
+    top.press("2");
+    top.shows("OPERATION");
+    // Every operation has its size.
+    let json = top.exported();
+    let rows = json["rows"].as_array().expect("rows");
+    let read = rows.iter().find(|row| row["op"] == "read");
+    let read = read.unwrap_or_else(|| panic!("no read: {json}"));
+    let sizes = read["sizes"].as_object().expect("sizes").values();
+    let sized: Option<u64> = sizes.map(serde_json::Value::as_u64).sum();
+    assert_eq!(sized, read["ops"].as_u64(), "{read}");
+    for key in ["3", "4", "5", "6", "7", "8", "1"] {
         top.press(key);
     }
     top.shows("BUSIEST PATH");

@@ -1,6 +1,11 @@
 //! `zctrace record`: intervals and stacks into a file.
 
-use std::{os::fd::RawFd, path::PathBuf, time::Duration};
+use std::{
+    os::fd::RawFd,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use clap::Args;
 use zctrace_common::By;
@@ -14,8 +19,9 @@ use super::{
 };
 use crate::{
     output::{bytes, sink},
-    recording::{Error, Rotation, Writer},
-    run::{self, Plan},
+    recording::{Beside, Error, Rotation, Writer},
+    run::{self, Plan, Subject, noted::Noted},
+    tracer::Config,
 };
 
 const EXAMPLES: &str = "\
@@ -105,7 +111,7 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
         own_cost: false,
         audit: None,
         stack_bytes,
-        sizes: false,
+        sizes: true,
         forget_ended: false,
         duration: args.duration,
         interval: Some(args.interval),
@@ -119,9 +125,20 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
     };
     let mut writer = Writer::create(&args.output, rotation, stack_bytes)?;
     let mut intervals = 0_u64;
-    let outcome = run::observe(plan, run::attach, &mut |snapshot, _| {
+    let readings: Arc<Mutex<Vec<Beside>>> = Arc::default();
+    let noted = readings.clone();
+    // Of what runs already, a reading tells what there was before; a command begins with nothing.
+    let mut before = matches!(plan.subject, Subject::Command(_)).then(Beside::default);
+    let attach = |config: &Config| Ok(Noted::new(run::attach(config)?, noted));
+    let outcome = run::observe(plan, attach, &mut |snapshot, _| {
         intervals += 1;
-        writer.append(snapshot).map_err(written)
+        let mut readings = readings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = readings.drain(..);
+        let first = before.take().or_else(|| new.next()).unwrap_or_default();
+        let last = new.next_back().unwrap_or_else(|| first.clone());
+        let gained = last.since(&first);
+        before = Some(last);
+        writer.append_with(snapshot, &gained).map_err(written)
     })?;
     let length: u64 = writer
         .files()

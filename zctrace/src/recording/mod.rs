@@ -4,6 +4,7 @@
 //! appended, each with a checksum: a crash, a full disk or `kill -9` loses at most the last one, and
 //! whatever else happens to the file, it is read up to the last sound frame or refused.
 
+mod beside;
 mod error;
 mod frame;
 mod part;
@@ -11,6 +12,7 @@ mod read;
 mod wire;
 mod write;
 
+pub use beside::Beside;
 pub use error::{Damage, Error};
 pub use frame::VERSION;
 pub use read::{Mark, Recording, Whole};

@@ -11,6 +11,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
+    beside::{Beside, WireBeside},
     error::{Damage, Error},
     frame::{self, End, Kind, MAGIC, PREAMBLE, VERSION},
     wire::{Header, Interval, PathKey, ProcessKey, Sparse, StackKey, WireCoverage},
@@ -36,6 +37,7 @@ pub struct Recording<R = BufReader<File>> {
     /// Number of the next interval.
     index: usize,
     tables: Tables,
+    beside: Option<Beside>,
     damage: Option<Damage>,
 }
 
@@ -140,6 +142,7 @@ impl<R: Read + Seek> Recording<R> {
             at: first,
             index: 0,
             tables: Tables::default(),
+            beside: None,
             damage: None,
         })
     }
@@ -152,6 +155,12 @@ impl<R: Read + Seek> Recording<R> {
     /// Where reading had to stop, once it has.
     pub const fn damage(&self) -> Option<Damage> {
         self.damage
+    }
+
+    /// What was recorded beside the interval that was read last; `None` in recordings that do not
+    /// hold it.
+    pub const fn beside(&self) -> Option<&Beside> {
+        self.beside.as_ref()
     }
 
     /// The file.
@@ -247,10 +256,21 @@ impl<R: Read + Seek> Iterator for Recording<R> {
         }
         let damage = match frame::decode(&mut self.from, self.at) {
             Ok((Kind::Interval, payload, next)) => {
-                let interval = postcard::from_bytes::<Interval>(&payload).ok();
-                let snapshot =
-                    interval.and_then(|i| self.tables.snapshot(i, &self.header, &self.target));
-                if let Some(snapshot) = snapshot {
+                let read = postcard::take_from_bytes::<Interval>(&payload).ok();
+                let read = read.and_then(|(interval, rest)| {
+                    let snapshot = self.tables.snapshot(interval, &self.header, &self.target)?;
+                    let beside = match rest {
+                        // The first recordings end here.
+                        [] => None,
+                        rest => {
+                            let (beside, _) = postcard::take_from_bytes::<WireBeside>(rest).ok()?;
+                            Some(beside.read(&snapshot)?)
+                        }
+                    };
+                    Some((snapshot, beside))
+                });
+                if let Some((snapshot, beside)) = read {
+                    self.beside = beside;
                     self.at = next;
                     self.index += 1;
                     return Some(Ok(snapshot));

@@ -170,6 +170,92 @@ fn other_files_and_versions_are_refused() {
     assert!(Recording::open(Path::new("/no/such/file")).is_err());
 }
 
+/// What stands beside the ledger came later: the first recordings do without it, and the first readers
+/// take no notice of it.
+#[test]
+fn what_is_beside_comes_and_goes() {
+    let interval = &intervals()[0];
+    let process = &interval.processes[0];
+    let path = &process.paths[0];
+    let mut sizes = zctrace_common::Sizes::ZERO;
+    (sizes.counts[0], sizes.counts[12]) = (1, 1 << 40);
+    let beside = Beside {
+        sizes: vec![crate::tracer::RowSizes {
+            pid: process.pid,
+            start_time: process.start_time,
+            op: "sendfile",
+            object: path.object.to_string(),
+            evidence: "measured",
+            by: None,
+            sizes,
+        }],
+        requests: vec![crate::tracer::Requests {
+            pid: 9,
+            start_time: 1,
+            comm: "db".into(),
+            op: "uring.read",
+            submitted: 5,
+            worker: 2,
+            ..Default::default()
+        }],
+    };
+    assert_eq!(
+        (path.op.as_str(), path.evidence.as_str()),
+        ("sendfile", "measured")
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rec");
+    let mut writer = Writer::create(&path, Rotation::default(), 4096).unwrap();
+    writer.append_with(interval, &beside).unwrap();
+    let mut recording = Recording::open(&path).unwrap();
+    assert_eq!(recording.next().unwrap().unwrap(), *interval);
+    assert_eq!(recording.beside(), Some(&beside));
+
+    let written = fs::read(&path).unwrap();
+    let mut frames = &written[frame::PREAMBLE..];
+    let (_, _, at) = frame::decode(&mut frames, 0).unwrap();
+    let (_, payload, _) = frame::decode(&mut frames, at).unwrap();
+    let alone = postcard::from_bytes::<wire::Interval>(&payload).unwrap();
+    assert_eq!(alone.seq, 0);
+
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
+    let mut first = Recording::open(&directory.join("sound-version-1")).unwrap();
+    first.next().unwrap().unwrap();
+    assert_eq!(first.beside(), None);
+}
+
+#[test]
+fn what_is_beside_adds_up() {
+    let row = |count| {
+        let mut sizes = zctrace_common::Sizes::ZERO;
+        sizes.counts[3] = count;
+        crate::tracer::RowSizes {
+            pid: 1,
+            start_time: 2,
+            op: "read",
+            object: "pipe".into(),
+            evidence: "measured",
+            by: None,
+            sizes,
+        }
+    };
+    let request = |submitted| crate::tracer::Requests {
+        op: "uring.read",
+        submitted,
+        ..Default::default()
+    };
+    let at = |count| Beside {
+        sizes: vec![row(count)],
+        requests: vec![request(count)],
+    };
+    let mut sum = Beside::default();
+    for (earlier, later) in [(Beside::default(), at(3)), (at(3), at(3)), (at(3), at(10))] {
+        sum.add(&later.since(&earlier));
+    }
+    assert_eq!(sum, at(10));
+    assert_eq!(at(3).since(&at(3)), Beside::default());
+}
+
 /// Files that older versions wrote stay readable: the corpus only grows. With `ZCTRACE_WRITE_CORPUS`
 /// set, the files of this version are written first.
 #[test]
@@ -270,6 +356,7 @@ fn an_hour_is_small() {
             let mut snapshot = template.clone();
             let start = jiff::Timestamp::from_second(1_800_000_000 + second).unwrap();
             snapshot.started_at = format!("{start:.6}");
+            let mut beside = Beside::default();
             snapshot.processes = (0..processes)
                 .map(|pid| {
                     let mut process =
@@ -280,11 +367,23 @@ fn an_hour_is_small() {
                         path.totals.ops = seed >> 48;
                         path.totals.moved = seed >> 28;
                         path.totals.copied_to_user = seed >> 28;
+                        let mut sizes = zctrace_common::Sizes::ZERO;
+                        (sizes.counts[4], sizes.counts[8]) = (seed >> 48, seed >> 52);
+                        let mut ops = zctrace_common::Op::ALL.iter().map(|op| op.name());
+                        beside.sizes.push(crate::tracer::RowSizes {
+                            pid,
+                            start_time: process.start_time,
+                            op: ops.find(|op| *op == path.op).unwrap(),
+                            object: path.object.to_string(),
+                            evidence: "measured",
+                            by: None,
+                            sizes,
+                        });
                     }
                     process
                 })
                 .collect();
-            writer.append(&snapshot).unwrap();
+            writer.append_with(&snapshot, &beside).unwrap();
         }
         fs::metadata(&path).unwrap().len()
     };

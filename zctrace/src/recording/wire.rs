@@ -1,5 +1,6 @@
 //! What the frames hold. postcard writes fields in their order without names, so every change here
-//! is another [`VERSION`](super::VERSION).
+//! is another [`VERSION`](super::VERSION). What is new can stand behind an interval in its frame, as
+//! [`WireBeside`](super::beside::WireBeside) does: readers take no notice of bytes that they do not know.
 
 use serde::{Deserialize, Serialize};
 

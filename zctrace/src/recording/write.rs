@@ -13,6 +13,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
+    beside::{Beside, WireBeside},
     error::Error,
     frame::{self, Kind},
     part,
@@ -86,6 +87,15 @@ impl Writer {
     ///
     /// When it cannot be written.
     pub fn append(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+        self.append_with(snapshot, &Beside::default())
+    }
+
+    /// Appends an interval with what there is beside it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::append`].
+    pub fn append_with(&mut self, snapshot: &Snapshot, beside: &Beside) -> Result<(), Error> {
         if self.file.as_ref().is_some_and(|part| self.is_full(part)) {
             self.file = None;
         }
@@ -94,7 +104,10 @@ impl Writer {
         }
         if let Some(part) = &mut self.file {
             let interval = part.numbers.interval(snapshot, self.seq);
-            let payload = postcard::to_stdvec(&interval).map_err(io::Error::other);
+            let payload = postcard::to_stdvec(&interval).and_then(|payload| {
+                postcard::to_extend(&WireBeside::new(beside, snapshot), payload)
+            });
+            let payload = payload.map_err(io::Error::other);
             let frame = payload.and_then(|payload| frame::encode(Kind::Interval, &payload));
             part.append(frame)?;
             part.time += Duration::from_nanos(snapshot.duration_ns);

@@ -3,6 +3,7 @@
 pub mod command;
 mod error;
 mod in_flight;
+pub mod noted;
 mod pidfd;
 mod self_test;
 mod signals;

@@ -258,16 +258,7 @@ impl Meter for Tap {
             self.session.add_task(tid.unwrap_or(pid))?;
             workload::go(stdin);
         }
-        let mut requests = std::mem::take(&mut reading.requests);
-        let mut sizes = std::mem::take(&mut reading.sizes);
-        if let Some(view) = &self.view {
-            for requests in &mut requests {
-                requests.pid = view.to_user(requests.pid);
-            }
-            for sizes in &mut sizes {
-                sizes.pid = view.to_user(sizes.pid);
-            }
-        }
+        let noted = run::noted::take(&mut reading, self.view.as_ref());
         let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
         let last = &beside.probes;
         let rows = self
@@ -308,8 +299,8 @@ impl Meter for Tap {
         let rows = rows.collect();
         *beside = Beside {
             probes: Arc::new(rows),
-            requests: Arc::new(requests),
-            sizes: Arc::new(sizes),
+            requests: Arc::new(noted.requests),
+            sizes: Arc::new(noted.sizes),
         };
         Ok(reading)
     }

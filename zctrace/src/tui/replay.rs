@@ -21,7 +21,7 @@ use super::{
 use crate::{
     catalog,
     ledger::Snapshot,
-    recording::{Mark, Recording, Whole},
+    recording::{Beside, Mark, Recording, Whole},
 };
 
 /// Most marks; beyond them every other one is dropped.
@@ -172,9 +172,11 @@ pub struct Player {
     /// When each interval ends, as recorded time since the start.
     ends: Vec<Duration>,
     samples: Vec<Sample>,
-    marks: Vec<(Mark, Whole, usize)>,
+    marks: Vec<(Mark, Whole, Option<Beside>, usize)>,
     builder: Builder,
     whole: Whole,
+    /// What there is beside it; `None` where the recording does not tell.
+    beside: Option<Beside>,
     /// The last interval that is in `whole`.
     position: usize,
     started_at: String,
@@ -194,11 +196,12 @@ impl Player {
         let mut samples = Vec::new();
         let mut marks = Vec::new();
         let mut whole = recording.begin();
+        let mut beside = None;
         let mut spacing = 16;
         let mut at = Duration::ZERO;
         loop {
             if ends.len() % spacing == 0 {
-                marks.push((recording.mark(), whole.clone(), ends.len()));
+                marks.push((recording.mark(), whole.clone(), beside.clone(), ends.len()));
                 if marks.len() > MARKS {
                     spacing *= 2;
                     marks.retain(|(.., index)| index % spacing == 0);
@@ -211,6 +214,7 @@ impl Player {
             ends.push(at);
             samples.push(sample_of(&interval));
             whole.add(&interval);
+            add(&mut beside, recording.beside());
         }
         if ends.is_empty() {
             return Err(Error::Nothing);
@@ -218,6 +222,7 @@ impl Player {
         let damage = recording.damage().map(|damage| damage.to_string());
         let mut player = Self {
             whole: recording.begin(),
+            beside: None,
             recording,
             ends,
             samples,
@@ -272,11 +277,12 @@ impl Player {
             // What rows show of the last steps needs these.
             let first_shown = wanted.saturating_sub(SPARK);
             let mark = self.marks.iter().rfind(|(.., index)| *index <= first_shown);
-            let Some((mark, whole, index)) = mark else {
+            let Some((mark, whole, beside, index)) = mark else {
                 return Err(Error::Nothing);
             };
             self.recording.back_to(mark)?;
             self.whole = whole.clone();
+            self.beside.clone_from(beside);
             let first = first_shown.max(*index);
             self.builder.jump(self.ends[first]);
             for index in *index..wanted {
@@ -299,10 +305,11 @@ impl Player {
             return Err(Error::Nothing);
         };
         self.whole.add(&interval);
+        add(&mut self.beside, self.recording.beside());
         self.position = index;
         if show {
             let whole = self.whole.clone().snapshot();
-            let sides = sides(&whole);
+            let sides = sides(&whole, self.beside.as_ref());
             self.builder.build(&whole, self.ends[index], sides);
             self.started_at = interval.started_at;
         }
@@ -408,8 +415,15 @@ impl Player {
     }
 }
 
+/// Adds what there is beside the next interval.
+fn add(sum: &mut Option<Beside>, interval: Option<&Beside>) {
+    if let Some(interval) = interval {
+        sum.get_or_insert_default().add(interval);
+    }
+}
+
 /// What a recording tells beside the ledger: which probes took part.
-fn sides(whole: &Snapshot) -> Sides {
+fn sides(whole: &Snapshot, beside: Option<&Beside>) -> Sides {
     let row = |name: &str, state, reason: &str, lost: &str| {
         let known = catalog::find(name);
         ProbeRow {
@@ -439,8 +453,14 @@ fn sides(whole: &Snapshot) -> Sides {
     });
     Sides {
         probes: Part::Here(Arc::new(attached.chain(refused).collect())),
-        requests: Part::Missing("recordings do not hold how requests were issued"),
-        sizes: Part::Missing("recordings do not hold how large operations were"),
+        requests: beside.map_or(
+            Part::Missing("this recording does not hold how requests were issued"),
+            |beside| Part::Here(Arc::new(beside.requests.clone())),
+        ),
+        sizes: beside.map_or(
+            Part::Missing("this recording does not hold how large operations were"),
+            |beside| Part::Here(Arc::new(beside.sizes.clone())),
+        ),
         stacks: if whole.stacks.bytes.is_empty() {
             Part::Missing("no stack was recorded until now")
         } else {

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     ledger::{Path, Process, Refused, Snapshot, Stack, Totals},
     output::samples,
-    recording::{Recording, Rotation, Writer},
+    recording::{self, Recording, Rotation, Writer},
     tracer::{Requests, RowSizes},
     workload::{self, Traffic},
 };
@@ -566,7 +566,24 @@ fn recorded(directory: &FilePath, intervals: u64) -> Recording {
             frames: vec!["main".into()],
         };
         interval.stacks.bytes.insert(stack, bytes);
-        writer.append(&interval).unwrap();
+        let mut sizes = Sizes::ZERO;
+        sizes.counts[Sizes::place(1 << 20)] = seq + 1;
+        let beside = recording::Beside {
+            sizes: vec![RowSizes {
+                op: "read",
+                sizes,
+                ..row_sizes()
+            }],
+            requests: vec![Requests {
+                pid: 7,
+                start_time: 1,
+                op: "aio.read",
+                submitted: seq + 1,
+                worker: seq,
+                ..Requests::default()
+            }],
+        };
+        writer.append_with(&interval, &beside).unwrap();
     }
     Recording::open(&path).unwrap()
 }
@@ -587,6 +604,13 @@ fn a_replay_shows_the_same_from_wherever_one_comes() {
         assert_eq!(moment.last.totals.moved, (index as u64 + 1) << 20);
         assert_eq!(moment.stacks.tree(None).total, sum);
         assert_eq!(moment.at, Duration::from_secs(index as u64 + 1));
+        let operations = (index as u64 + 1) * (index as u64 + 2) / 2;
+        let path = moment.paths.get(0).unwrap();
+        let sizes = moment.sizes(&path).unwrap();
+        assert_eq!(sizes.counts[Sizes::place(1 << 20)], operations);
+        let ways = moment.requests[0].ways.unwrap();
+        assert_eq!(ways.submitted, operations);
+        assert_eq!(ways.in_flight, index as u64 + 1);
         straight.push(moment);
     }
     for index in [49, 0, 31, 30, 17, 48, 3, 2, 1, 40, 49] {
@@ -596,6 +620,8 @@ fn a_replay_shows_the_same_from_wherever_one_comes() {
         assert_eq!(moment.total, expected.total, "interval {index}");
         assert_eq!(moment.last, expected.last, "interval {index}");
         assert_eq!(moment.history, expected.history, "interval {index}");
+        assert_eq!(moment.sizes, expected.sizes, "interval {index}");
+        assert_eq!(moment.requests[0].ways, expected.requests[0].ways);
         assert_eq!(moment.processes[0].step, expected.processes[0].step);
         assert_eq!(moment.processes[0].spark, expected.processes[0].spark);
         assert_eq!(player.status().position, index);

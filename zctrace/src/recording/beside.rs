@@ -1,0 +1,258 @@
+//! What a recording holds beside the ledger's documents: how large operations were, and how
+//! asynchronous requests were issued.
+
+use std::{collections::HashMap, hash::Hash};
+
+use serde::{Deserialize, Serialize};
+use zctrace_common::{Evidence, Op, Sizes};
+
+use crate::{
+    ledger::Snapshot,
+    tracer::{Requests, RowSizes},
+};
+
+/// Of an interval, or of all of them until one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// How large the operations of a row were.
+    pub sizes: Vec<RowSizes>,
+    /// Requests, by process and operation.
+    pub requests: Vec<Requests>,
+}
+
+impl Beside {
+    /// What came after `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut gained = self.clone();
+        let before = places(&earlier.sizes, row);
+        for sizes in &mut gained.sizes {
+            if let Some(&before) = before.get(&row(sizes)) {
+                let before = &earlier.sizes[before].sizes.counts;
+                let counts = sizes.sizes.counts.iter_mut().zip(before);
+                counts.for_each(|(count, before)| *count = count.saturating_sub(*before));
+            }
+        }
+        let before = places(&earlier.requests, request);
+        for requests in &mut gained.requests {
+            if let Some(&before) = before.get(&request(requests)) {
+                let before = counts(&earlier.requests[before]);
+                let counts = counts_mut(requests).into_iter().zip(before);
+                counts.for_each(|(count, before)| *count = count.saturating_sub(before));
+            }
+        }
+        gained.sizes.retain(|sizes| sizes.sizes != Sizes::ZERO);
+        gained
+            .requests
+            .retain(|requests| counts(requests) != [0; 5]);
+        gained
+    }
+
+    /// Adds the next interval.
+    pub fn add(&mut self, interval: &Self) {
+        let known = places(&self.sizes, row);
+        let known: Vec<_> = interval
+            .sizes
+            .iter()
+            .map(|sizes| known.get(&row(sizes)).copied())
+            .collect();
+        for (sizes, known) in interval.sizes.iter().zip(known) {
+            match known {
+                Some(known) => {
+                    let sums = self.sizes[known].sizes.counts.iter_mut();
+                    let pairs = sums.zip(sizes.sizes.counts);
+                    pairs.for_each(|(sum, count)| *sum = sum.saturating_add(count));
+                }
+                None => self.sizes.push(sizes.clone()),
+            }
+        }
+        let known = places(&self.requests, request);
+        let known: Vec<_> = interval
+            .requests
+            .iter()
+            .map(|requests| known.get(&request(requests)).copied())
+            .collect();
+        for (requests, known) in interval.requests.iter().zip(known) {
+            match known {
+                Some(known) => {
+                    let sums = counts_mut(&mut self.requests[known]).into_iter();
+                    let pairs = sums.zip(counts(requests));
+                    pairs.for_each(|(sum, count)| *sum = sum.saturating_add(count));
+                }
+                None => self.requests.push(requests.clone()),
+            }
+        }
+    }
+}
+
+/// What tells a row from the others.
+type Row<'a> = (u32, u64, &'a str, &'a str, &'a str, Option<&'a str>);
+
+fn row(sizes: &RowSizes) -> Row<'_> {
+    (
+        sizes.pid,
+        sizes.start_time,
+        sizes.op,
+        &sizes.object,
+        sizes.evidence,
+        sizes.by.as_deref(),
+    )
+}
+
+const fn request(requests: &Requests) -> (u32, u64, &str) {
+    (requests.pid, requests.start_time, requests.op)
+}
+
+fn places<'a, T, K: Eq + Hash>(all: &'a [T], key: impl Fn(&'a T) -> K) -> HashMap<K, usize> {
+    let places = all.iter().enumerate();
+    places.map(|(place, one)| (key(one), place)).collect()
+}
+
+const fn counts(requests: &Requests) -> [u64; 5] {
+    [
+        requests.submitted,
+        requests.inline,
+        requests.worker,
+        requests.sq_poll,
+        requests.task_work,
+    ]
+}
+
+const fn counts_mut(requests: &mut Requests) -> [&mut u64; 5] {
+    [
+        &mut requests.submitted,
+        &mut requests.inline,
+        &mut requests.worker,
+        &mut requests.sq_poll,
+        &mut requests.task_work,
+    ]
+}
+
+/// [`Beside`] of an interval as it stands behind the interval in its frame.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct WireBeside {
+    sizes: Vec<WireSizes>,
+    requests: Vec<WireRequests>,
+}
+
+/// Sizes of the operations of a row: a bit for each count that is not 0, and those.
+#[derive(Debug, Serialize, Deserialize)]
+struct WireSizes {
+    /// Place of the process in the interval, and of the row in it.
+    process: u32,
+    row: u32,
+    mask: u16,
+    counts: Vec<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WireRequests {
+    pid: u32,
+    start_time: u64,
+    comm: String,
+    op: String,
+    counts: [u64; 5],
+}
+
+impl WireBeside {
+    /// Of the interval that `snapshot` is.
+    pub(super) fn new(beside: &Beside, snapshot: &Snapshot) -> Self {
+        let mut rows = HashMap::new();
+        for (process, place) in snapshot.processes.iter().zip(0..) {
+            for (path, number) in process.paths.iter().zip(0..) {
+                let key: Row<'_> = (
+                    process.pid,
+                    process.start_time,
+                    &path.op,
+                    &path.object,
+                    &path.evidence,
+                    path.by.as_deref(),
+                );
+                rows.insert(key, (place, number));
+            }
+        }
+        let sizes = beside.sizes.iter().filter_map(|sizes| {
+            // An operation that was counted has its row in the same interval.
+            let &(process, number) = rows.get(&row(sizes))?;
+            let present = sizes.sizes.counts.iter().enumerate();
+            let present = present.filter(|(_, count)| **count != 0);
+            Some(WireSizes {
+                process,
+                row: number,
+                mask: present
+                    .clone()
+                    .fold(0, |mask, (place, _)| mask | 1 << place),
+                counts: present.map(|(_, count)| *count).collect(),
+            })
+        });
+        let requests = beside.requests.iter().map(|requests| WireRequests {
+            pid: requests.pid,
+            start_time: requests.start_time,
+            comm: requests.comm.clone(),
+            op: requests.op.to_owned(),
+            counts: counts(requests),
+        });
+        Self {
+            sizes: sizes.collect(),
+            requests: requests.collect(),
+        }
+    }
+
+    /// `None` where it does not fit the interval.
+    pub(super) fn read(self, snapshot: &Snapshot) -> Option<Beside> {
+        let mut beside = Beside::default();
+        for wire in self.sizes {
+            let process = snapshot.processes.get(wire.process as usize)?;
+            let path = process.paths.get(wire.row as usize)?;
+            let mut sizes = Sizes::ZERO;
+            let mut counts = wire.counts.into_iter();
+            for (place, count) in sizes.counts.iter_mut().enumerate() {
+                if wire.mask >> place & 1 == 1 {
+                    *count = counts.next()?;
+                }
+            }
+            // What a later version knows and this one does not, is not shown.
+            let (Some(op), Some(evidence)) = (op(&path.op), evidence(&path.evidence)) else {
+                continue;
+            };
+            beside.sizes.push(RowSizes {
+                pid: process.pid,
+                start_time: process.start_time,
+                op,
+                object: path.object.to_string(),
+                evidence,
+                by: path.by.clone(),
+                sizes,
+            });
+        }
+        for wire in self.requests {
+            let Some(op) = op(&wire.op) else {
+                continue;
+            };
+            let [submitted, inline, worker, sq_poll, task_work] = wire.counts;
+            beside.requests.push(Requests {
+                pid: wire.pid,
+                start_time: wire.start_time,
+                comm: wire.comm,
+                op,
+                submitted,
+                inline,
+                worker,
+                sq_poll,
+                task_work,
+            });
+        }
+        Some(beside)
+    }
+}
+
+fn op(name: &str) -> Option<&'static str> {
+    let mut names = Op::ALL.iter().map(|op| op.name());
+    names.find(|known| *known == name)
+}
+
+fn evidence(name: &str) -> Option<&'static str> {
+    let all = [Evidence::Measured, Evidence::Inferred];
+    let mut names = all.iter().map(|evidence| evidence.name());
+    names.find(|known| *known == name)
+}
