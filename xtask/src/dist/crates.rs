@@ -14,15 +14,11 @@ const CRATES: [&str; 2] = ["zctrace-common", "zctrace"];
 
 /// Makes the `.crate` files with the programs for `architectures`.
 pub(crate) fn crates(architectures: &[&str]) -> Result<Vec<PathBuf>> {
-    let objects = paths::root().join("zctrace/bpf");
-    if objects.exists() {
-        fs::remove_dir_all(&objects)?;
-    }
-    fs::create_dir_all(&objects)?;
+    let objects = Objects::new(paths::root().join("zctrace/bpf"))?;
     for architecture in architectures {
         fs::copy(
             object(architecture)?,
-            objects.join(format!("{architecture}.o")),
+            objects.0.join(format!("{architecture}.o")),
         )?;
     }
     // It is built where it is used; the objects are not in git.
@@ -43,6 +39,28 @@ pub(crate) fn crates(architectures: &[&str]) -> Result<Vec<PathBuf>> {
         .iter()
         .map(|name| packed.join(format!("{name}-{version}.crate")))
         .collect())
+}
+
+/// Where the crate has its programs: there only while it is packed. A build in the sources takes
+/// those it has built.
+struct Objects(PathBuf);
+
+impl Objects {
+    fn new(path: PathBuf) -> Result<Self> {
+        if path.exists() {
+            fs::remove_dir_all(&path)?;
+        }
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Objects {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("{} stays: {error}", self.0.display());
+        }
+    }
 }
 
 /// Builds the programs as zctrace's build script does, for any architecture.

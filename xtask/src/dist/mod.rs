@@ -51,7 +51,13 @@ pub(crate) fn make() -> Result<Made> {
     }
     fs::create_dir_all(&dist)?;
     let program = dist.join("zctrace");
-    fs::copy(binaries::static_zctrace()?, &program)?;
+    // Without the line tables, which are two thirds of it; symbols stay, for stacks in reports.
+    done(
+        Command::new("strip")
+            .args(["--strip-debug", "-o"])
+            .arg(&program)
+            .arg(binaries::static_zctrace()?),
+    )?;
     done(Command::new(&program).arg("assets").arg(&dist))?;
     let package = debian::package(&dist, Path::new(&program))?;
     Ok(Made { program, package })

@@ -67,8 +67,13 @@ list > "$root.after"
 diff "$root.before" "$root.after"
 "#;
 
+/// What the static program may take: more means that debugging information is in it again.
+const LARGEST: u64 = 40 << 20;
+
 fn debian() -> Result<()> {
     let made = dist::make()?;
+    let length = fs::metadata(&made.program)?.len();
+    ensure!(length < LARGEST, "the program has {length} bytes");
     let dir = tempfile::tempdir()?;
     let root = dir.path().join("root");
     let apt::Mirror { uri, keyring } = apt::debian_mirror()?;

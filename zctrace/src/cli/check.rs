@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     claims::{Circumstances, Claim, Document, MIN_BYTES, Policy, Verdict, judge},
-    ledger::Snapshot,
+    ledger::{Snapshot, TargetKind},
     output::{json, junit, sink::Sink, verdict},
     recording::Recording,
     run::{self, Plan},
@@ -146,7 +146,8 @@ struct OutputArgs {
 /// Runs `check`; the result is the exit code.
 pub(crate) fn run(args: CheckArgs) -> Result<u8, Failure> {
     let claims = args.claim.claims()?;
-    if args.measure.ignore_command_status && !args.target.is_command() {
+    let commands = args.target.is_command() || args.from.is_some();
+    if args.measure.ignore_command_status && !commands {
         return Err(Failure::usage(
             "--ignore-command-status is about a command, and there is none",
             "give a command after --",
@@ -163,7 +164,17 @@ pub(crate) fn run(args: CheckArgs) -> Result<u8, Failure> {
         None => None,
     };
     let (snapshot, circumstances, key_pressed) = match &args.from {
-        Some(path) => (recorded(path)?, Circumstances::default(), false),
+        Some(path) => {
+            let snapshot = recorded(path)?;
+            let circumstances = Circumstances {
+                // Its recorder was ended, or the disk was full, before the command had ended.
+                abandoned: snapshot.target.kind == TargetKind::Command
+                    && snapshot.exit_status.is_none(),
+                ignore_command_status: args.measure.ignore_command_status,
+                ..Circumstances::default()
+            };
+            (snapshot, circumstances, false)
+        }
         None => measured(args.target, args.measure)?,
     };
     let judgements = claims

@@ -30,6 +30,8 @@ come. Once everything is attached, zctrace gives up all its capabilities.";
 /// Arguments of `serve`.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
+// It is refused, with what to use instead.
+#[command(mut_arg("command", |command| command.hide(true)))]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     target: TargetArgs,

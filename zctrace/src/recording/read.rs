@@ -2,8 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
+    fs::{File, OpenOptions},
     io::{self, BufReader, Read, Seek, SeekFrom},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -70,7 +71,10 @@ impl Recording {
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(fail)?;
+        // A pipe that nobody writes to would be waited for.
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NONBLOCK);
+        let file = options.open(path).map_err(fail)?;
         if !file.metadata().map_err(fail)?.is_file() {
             // A pipe could not be read twice, a directory not at all.
             return Err(fail(io::Error::other("not a regular file")));

@@ -168,6 +168,12 @@ fn other_files_and_versions_are_refused() {
     assert_eq!(message(&other), text);
     assert!(Recording::open(Path::new("/")).is_err());
     assert!(Recording::open(Path::new("/no/such/file")).is_err());
+    // A pipe is refused, too, and not waited for.
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let error = Recording::open(&pipe).unwrap_err().to_string();
+    assert!(error.ends_with("not a regular file"), "{error}");
 }
 
 /// What stands beside the ledger came later: the first recordings do without it, and the first readers
@@ -331,6 +337,18 @@ fn the_whole_is_the_sum() {
     assert_eq!(whole.processes[0].claims[0].notifications, 6);
     assert_eq!(whole.processes[0].copy_cpu_seconds, Some(1.0));
     assert_eq!(whole.stacks.bytes.values().sum::<u64>(), 4 * 4096 + 6);
+}
+
+#[test]
+fn an_earlier_recording_stays_until_there_is_a_new_one() {
+    let (dir, _) = written(Rotation::default());
+    let path = dir.path().join("rec");
+    let earlier = fs::read(&path).unwrap();
+    let mut writer = Writer::create(&path, Rotation::default(), 4096).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), earlier);
+    writer.append(&intervals()[0]).unwrap();
+    let (snapshots, damage) = read(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!((snapshots, damage), (intervals()[..1].to_vec(), None));
 }
 
 #[test]

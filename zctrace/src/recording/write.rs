@@ -63,7 +63,8 @@ struct Part {
 }
 
 impl Writer {
-    /// A recording at `path`; a file there is replaced.
+    /// A recording at `path`; a file there is replaced by the first interval, not before: a trace
+    /// that cannot begin must not cost an earlier recording.
     ///
     /// # Errors
     ///
@@ -77,7 +78,7 @@ impl Writer {
             next_part: 0,
             seq: 0,
             file: None,
-            fresh: Some(create(path)?),
+            fresh: Some(create(path, false)?),
         })
     }
 
@@ -129,8 +130,8 @@ impl Writer {
     fn open(&mut self, snapshot: &Snapshot) -> Result<Part, Error> {
         let path = part::name(&self.path, self.next_part);
         let file = match self.fresh.take() {
-            Some(file) => file,
-            None => create(&path)?,
+            Some(file) => emptied(file, &path)?,
+            None => create(&path, true)?,
         };
         let header = Header {
             writer: env!("CARGO_PKG_VERSION").into(),
@@ -169,11 +170,22 @@ impl Writer {
     }
 }
 
-fn create(path: &Path) -> Result<File, Error> {
+fn create(path: &Path, truncate: bool) -> Result<File, Error> {
     let mut options = OpenOptions::new();
     // What processes are called and do is nobody else's business.
-    options.write(true).create(true).truncate(true).mode(0o600);
-    options.open(path).map_err(|source| Error::Write {
+    options.write(true).create(true).mode(0o600);
+    let file = options.truncate(truncate).open(path);
+    file.map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Without what an earlier recording left in it. A device or a pipe has no length to change.
+fn emptied(file: File, path: &Path) -> Result<File, Error> {
+    let kind = file.metadata().map(|file| file.is_file());
+    let empty = kind.and_then(|is_file| if is_file { file.set_len(0) } else { Ok(()) });
+    empty.map(|()| file).map_err(|source| Error::Write {
         path: path.to_owned(),
         source,
     })

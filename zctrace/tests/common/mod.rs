@@ -4,6 +4,7 @@
 pub(crate) mod attached;
 pub(crate) mod bench;
 pub(crate) mod nginx;
+pub(crate) mod serve;
 pub(crate) mod terminal;
 
 use std::{

@@ -74,7 +74,7 @@ fn command_failed(state: &State<'_>) -> Option<Seen> {
         return None;
     }
     let text = match state.snapshot.exit_status {
-        _ if state.circumstances.abandoned => "it still runs".to_owned(),
+        _ if state.circumstances.abandoned => "it still ran when the measurement ended".to_owned(),
         Some(status) => match (status.code, status.signal) {
             (Some(code), _) => format!("it ended with status {code}"),
             (None, Some(signal)) => format!("signal {signal} ended it"),
