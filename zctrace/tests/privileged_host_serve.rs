@@ -6,7 +6,7 @@ mod common;
 use std::{
     fs,
     io::Write as _,
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     path::Path,
     process::{Command, Stdio},
     thread,
@@ -21,6 +21,7 @@ use common::{
     },
     zctrace,
 };
+use nix::unistd::Pid;
 use serde_json::Value;
 use zctrace::output::recorded::Document;
 
@@ -249,6 +250,40 @@ fn a_collector_that_does_not_answer_holds_nothing_up() {
         }
         assert_eq!(get(&address, "/healthz").0, 200);
     }
+}
+
+/// More clients than there are descriptors: those who come are refused, and served when others leave.
+#[test]
+#[ignore = "needs root and BPF"]
+fn too_many_clients_do_not_end_it() {
+    const MOST: u64 = 128;
+    let (instance, address) = serve("zcserve-crowd", &[]);
+    let pid = Pid::from_raw(instance.0.id().cast_signed());
+    let limit = libc::rlimit {
+        rlim_cur: MOST,
+        rlim_max: MOST,
+    };
+    // SAFETY: the limit is read and nothing is written.
+    let set = unsafe {
+        libc::prlimit(
+            pid.as_raw(),
+            libc::RLIMIT_NOFILE,
+            &raw const limit,
+            std::ptr::null_mut(),
+        )
+    };
+    assert_eq!(set, 0);
+    let crowd: Vec<_> = (0..MOST)
+        .filter_map(|_| {
+            let mut client = TcpStream::connect(&address).ok()?;
+            client.write_all(b"GET /met").ok()?;
+            Some(client)
+        })
+        .collect();
+    eventually("refused", || get(&address, "/healthz").0 == 0);
+    drop(crowd);
+    eventually("served again", || get(&address, "/healthz").0 == 200);
+    assert_eq!(get(&address, "/metrics").0, 200);
 }
 
 #[test]

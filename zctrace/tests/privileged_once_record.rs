@@ -199,10 +199,10 @@ fn rotated_files_hold_everything_together() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{stderr}");
         let part = |number: u32| dir.path().join(format!("{name}.{number}"));
-        let parts = std::iter::once(file).chain((1..100).map(part));
+        let parts = std::iter::once(file).chain((1..1000).map(part));
         parts.filter(|part| part.exists()).collect::<Vec<_>>()
     };
-    let parts = record("size", &["--rotate-size", "4K"]);
+    let parts = record("size", &["--rotate-size", "2K"]);
     assert!(parts.len() >= 2, "{parts:?}");
     let all: Vec<_> = parts.iter().flat_map(|part| intervals(part)).collect();
     assert_eq!(written(&all).0, ROUNDS * BLOCKS);

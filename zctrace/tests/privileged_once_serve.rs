@@ -226,8 +226,9 @@ fn no_thread_keeps_a_capability() {
     let tasks = fs::read_dir(format!("/proc/{}/task", instance.0.id())).expect("threads");
     let mut count = 0;
     for task in tasks {
+        // A kernel worker that was used while attaching may just be ending.
         let status = fs::read_to_string(task.expect("a thread").path().join("status"));
-        let status = status.expect("a status");
+        let Ok(status) = status else { continue };
         let sets: Vec<_> = status.lines().filter(|l| l.starts_with("Cap")).collect();
         assert_eq!(sets.len(), 5, "{status}");
         for set in sets {

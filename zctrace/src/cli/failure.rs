@@ -89,7 +89,7 @@ impl From<recording::Error> for Failure {
                 Self::usage(cause, "use the zctrace that wrote it, or a later one")
             }
             Error::Damaged { .. } => Self::usage(cause, "nothing of it can be read: record again"),
-            Error::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            Error::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Self::not_measured(cause, "free some space or choose another file")
             }
             Error::Write { .. } => Self::not_measured(cause, "choose another file"),

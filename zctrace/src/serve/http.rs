@@ -4,6 +4,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     thread,
+    time::Duration,
 };
 
 use tiny_http::{Header, Method, Request, Response};
@@ -12,6 +13,9 @@ use super::{
     metrics,
     series::{Shared, lock},
 };
+
+/// How long to wait before connections are accepted again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// An address that is listened on; nothing is answered until [`Server::start`].
 pub struct Server {
@@ -44,18 +48,32 @@ impl Server {
     /// When there can be no thread.
     pub fn start(self, shared: Shared) -> io::Result<()> {
         // Makes threads, which have the signals and capabilities of the moment.
-        let server =
-            tiny_http::Server::from_listener(self.listener, None).map_err(io::Error::other)?;
+        let mut server = server(&self.listener)?;
         thread::Builder::new()
             .name("zctrace-http".into())
             .spawn(move || {
-                for request in server.incoming_requests() {
-                    // The peer may be gone; that is its own business.
-                    let _ = answer(request, &shared);
+                loop {
+                    for request in server.incoming_requests() {
+                        // The peer may be gone; that is its own business.
+                        let _ = answer(request, &shared);
+                    }
+                    // It gives up when a connection cannot be accepted, for want of descriptors
+                    // above all. Those come back when clients leave.
+                    server = loop {
+                        thread::sleep(RETRY);
+                        if let Ok(server) = self::server(&self.listener) {
+                            break server;
+                        }
+                    };
                 }
             })?;
         Ok(())
     }
+}
+
+/// What answers on the address; the address itself stays taken whatever becomes of it.
+fn server(listener: &TcpListener) -> io::Result<tiny_http::Server> {
+    tiny_http::Server::from_listener(listener.try_clone()?, None).map_err(io::Error::other)
 }
 
 fn answer(request: Request, shared: &Shared) -> io::Result<()> {

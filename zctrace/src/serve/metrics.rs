@@ -121,11 +121,7 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
     );
 
     let lost = Family::<KindLabels, Counter>::default();
-    for (kind, count) in [
-        ("map_full", series.loss.map_full),
-        ("ring_dropped", series.loss.ring_dropped),
-        ("missed_runs", series.loss.missed_runs),
-    ] {
+    for (kind, count) in series.lost() {
         lost.get_or_create(&KindLabels { kind: kind.into() })
             .inc_by(count);
     }

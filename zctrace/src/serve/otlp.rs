@@ -13,7 +13,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::series::{Series, Shared, lock, since_epoch};
-use crate::output::recorded::fields;
+use crate::{ledger::Totals, output::recorded::fields};
 
 /// Waits between tries: doubled from the first to the last.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -93,7 +93,8 @@ fn push(url: &str, from: &Receiver<Vec<u8>>, shared: &Shared) {
     }
 }
 
-/// An `ExportMetricsServiceRequest`.
+/// An `ExportMetricsServiceRequest`. A collector that hands it on to Prometheus makes of these names
+/// and units the names of `/metrics`, so that a dashboard does not care which way a number came.
 fn document(series: &Series, now_ns: u64) -> Value {
     let attribute = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
     let started_ns = series.started_ns(now_ns);
@@ -105,7 +106,8 @@ fn document(series: &Series, now_ns: u64) -> Value {
             "asInt": value.to_string(),
         })
     };
-    let (mut operations, mut moved, mut further) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut operations, mut errors) = (Vec::new(), Vec::new());
+    let (mut moved, mut further) = (Vec::new(), Vec::new());
     for (key, totals) in &series.paths {
         let attributes = || {
             vec![
@@ -116,6 +118,9 @@ fn document(series: &Series, now_ns: u64) -> Value {
             ]
         };
         operations.push(point(attributes(), totals.ops));
+        if totals.errors != 0 {
+            errors.push(point(attributes(), totals.errors));
+        }
         for (index, (class, bytes)) in fields(totals).into_iter().enumerate().skip(1) {
             if bytes != 0 {
                 let mut attributes = attributes();
@@ -133,6 +138,10 @@ fn document(series: &Series, now_ns: u64) -> Value {
             "sum": {"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": points},
         })
     };
+    let lost = series.lost();
+    let lost = lost.map(|(kind, count)| point(vec![attribute("kind", kind)], count));
+    let single = |value: u64| vec![point(Vec::new(), value)];
+    let unattributed = single(Totals::copies(&series.unattributed));
     json!({
         "resourceMetrics": [{
             "resource": {"attributes": [
@@ -145,9 +154,47 @@ fn document(series: &Series, now_ns: u64) -> Value {
                     sum("zctrace.operations", "{operation}", operations),
                     sum("zctrace.moved", "By", moved),
                     sum("zctrace.further", "By", further),
-                    sum("zctrace.lost", "{event}", vec![point(Vec::new(), series.loss.total())]),
+                    sum("zctrace.operation_errors", "{operation}", errors),
+                    sum("zctrace.unattributed_copied", "By", unattributed),
+                    sum("zctrace.lost_events", "{event}", lost.to_vec()),
+                    sum("zctrace.folded_rows", "{row}", single(series.folded)),
                 ],
             }],
         }],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, time::Duration};
+
+    use super::*;
+    use crate::{output::samples, serve::metrics};
+
+    /// What is pushed is what is scraped, but for zctrace's own state.
+    #[test]
+    fn names_are_those_of_the_page() {
+        let mut series = Series::new(100, Duration::from_secs(1));
+        series.add(&samples::normal());
+        let pushed: BTreeSet<_> =
+            document(&series, since_epoch(SystemTime::now()))["resourceMetrics"][0]["scopeMetrics"]
+                [0]["metrics"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|metric| {
+                    let name = metric["name"].as_str().unwrap().replace('.', "_");
+                    let unit = if metric["unit"] == "By" { "_bytes" } else { "" };
+                    format!("{name}{unit}")
+                })
+                .collect();
+        let text = metrics::text(&series).unwrap();
+        let scraped: BTreeSet<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
+            .filter(|name| !["zctrace_readings", "zctrace_otlp_pushes"].contains(name))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(pushed, scraped);
+    }
 }

@@ -124,6 +124,15 @@ impl Series {
         self.paths.entry(key).or_default()
     }
 
+    /// What could not be counted, by its kind.
+    pub(super) const fn lost(&self) -> [(&'static str, u64); 3] {
+        [
+            ("map_full", self.loss.map_full),
+            ("ring_dropped", self.loss.ring_dropped),
+            ("missed_runs", self.loss.missed_runs),
+        ]
+    }
+
     /// Whether something was read at all.
     #[must_use]
     pub const fn is_ready(&self) -> bool {

@@ -9,6 +9,7 @@ use std::{
     net::{TcpListener, TcpStream, UdpSocket},
     num::NonZeroUsize,
     os::{fd::AsRawFd as _, unix::net::UnixStream},
+    thread,
 };
 
 use nix::{
@@ -157,7 +158,16 @@ fn memory_file() -> io::Result<()> {
     Ok(())
 }
 
+/// In a thread of its own. Where the file cannot be read without waiting, the kernel makes a worker,
+/// which stays for as long as the thread that asked lives, with the capabilities that it had then.
 fn ring() -> io::Result<()> {
+    let thread = thread::spawn(read_by_ring);
+    thread
+        .join()
+        .map_err(|_| io::Error::other("the thread panicked"))?
+}
+
+fn read_by_ring() -> io::Result<()> {
     let mut ring = io_uring::IoUring::new(2)?;
     let file = file()?;
     let mut buffer = [0; SIZE];

@@ -54,10 +54,13 @@ pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
     let Ok(mut stream) = TcpStream::connect(address) else {
         return (0, String::new());
     };
+    // It may be accepted by nobody.
+    let patience = Some(Duration::from_secs(10));
+    stream.set_read_timeout(patience).expect("a time");
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("sent");
     let mut answer = String::new();
-    if stream.read_to_string(&mut answer).is_err() {
+    let asked = stream.write_all(request.as_bytes());
+    if asked.is_err() || stream.read_to_string(&mut answer).is_err() {
         return (0, String::new());
     }
     let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok());
