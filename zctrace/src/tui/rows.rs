@@ -227,9 +227,10 @@ impl Column {
         most: u16,
         help: &'static str,
     ) -> Self {
-        let mut column = Self::new(name, title, Holds::Text, width, help);
-        column.most = most;
-        column
+        Self {
+            most,
+            ..Self::new(name, title, Holds::Text, width, help)
+        }
     }
 
     /// A column of bytes.
@@ -258,9 +259,10 @@ impl Column {
         most: u16,
         help: &'static str,
     ) -> Self {
-        let mut column = Self::new(name, title, Holds::Drawing, width, help);
-        column.most = most;
-        column
+        Self {
+            most,
+            ..Self::new(name, title, Holds::Drawing, width, help)
+        }
     }
 
     /// One that is shown only if the user chooses it.

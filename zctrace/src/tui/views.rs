@@ -3,7 +3,9 @@
 use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    moment::{AsyncRow, Moment, PathRow, ProcessId, ProcessRow, without_copy, zero_copy_share},
+    moment::{
+        AsyncRow, Moment, PathRow, ProcessId, ProcessRow, Step, Sym, without_copy, zero_copy_share,
+    },
     packed::Packed,
     rows::{Column, NoRows, RowId, Rows, Sort, Value, id_of},
     sides::{Part, ProbeRow, ProbeState},
@@ -12,7 +14,7 @@ use super::{
 use crate::{
     catalog::Family,
     claims::Verdict,
-    ledger::ratio,
+    ledger::{Totals, ratio},
     output::escape::printable,
     workload::{self, Traffic},
 };
@@ -232,6 +234,32 @@ pub fn promises(op: &str, path: &PathRow) -> bool {
         || path.totals.deferred != 0
 }
 
+/// The columns that every view of the ledger has, by their names.
+fn counted(name: &str, totals: &Totals, step: &Step, moment: &Moment) -> Value<'static> {
+    match name {
+        "moved" => Value::Bytes(totals.moved),
+        "moved/s" => Value::BytesPerSecond(moment.per_second(step.moved)),
+        "copied" => Value::Bytes(totals.copies()),
+        "copied/s" => Value::BytesPerSecond(moment.per_second(step.copied)),
+        "copies/byte" => Value::Ratio(ratio(totals.copies(), totals.moved)),
+        "how" => Value::Ways(Box::new(*totals)),
+        "ops" => Value::Count(totals.ops),
+        "ops/s" => Value::PerSecond(moment.per_second(step.ops)),
+        "errors" => Value::Count(totals.errors),
+        _ => totals
+            .classes()
+            .into_iter()
+            .chain(totals.extras())
+            .find(|(class, _)| *class == name)
+            .map_or(Value::None, |(_, bytes)| Value::Bytes(bytes)),
+    }
+}
+
+/// A process by its name and number.
+fn named(moment: &Moment, comm: Sym, id: ProcessId) -> Value<'static> {
+    Value::Text(Cow::Owned(format!("{} [{}]", moment.name(comm), id.pid)))
+}
+
 const PROCESSES: &[Column] = &[
     Column::number("pid", "PID", 7, "process id"),
     Column::text("comm", "COMMAND", 9, 15, "command name"),
@@ -308,9 +336,6 @@ impl Rows for Processes<'_> {
         match PROCESSES[column].name {
             "pid" => Value::Count(process.id.pid.into()),
             "comm" => Value::text(moment.name(process.comm)),
-            "moved/s" => Value::BytesPerSecond(moment.per_second(process.step.moved)),
-            "copied/s" => Value::BytesPerSecond(moment.per_second(process.step.copied)),
-            "copies/byte" => Value::Ratio(ratio(totals.copies(), totals.moved)),
             "zero-copy" => Value::Percent(zero_copy_share(totals)),
             "path" => process
                 .busiest
@@ -323,10 +348,6 @@ impl Rows for Processes<'_> {
                     )))
                 }),
             "activity" => Value::Spark(&process.spark),
-            "moved" => Value::Bytes(totals.moved),
-            "copied" => Value::Bytes(totals.copies()),
-            "ops/s" => Value::PerSecond(moment.per_second(process.step.ops)),
-            "errors" => Value::Count(totals.errors),
             "sent" => Value::Bytes(process.sent),
             "received" => Value::Bytes(process.received),
             "copy-cpu" => process.copy_cpu.map_or(Value::None, |seconds| {
@@ -334,10 +355,8 @@ impl Rows for Processes<'_> {
             }),
             "pending" => Value::Bytes(process.pending),
             "in-flight" => Value::Count(process.in_flight),
-            "unexplained" => Value::Bytes(totals.unexplained),
-            "cow" => Value::Bytes(totals.cow),
             "cgroup" => Value::text(moment.name(process.cgroup)),
-            _ => Value::None,
+            name => counted(name, totals, &process.step, moment),
         }
     }
 }
@@ -447,31 +466,18 @@ impl Rows for Paths<'_> {
     fn value(&self, row: usize, column: usize) -> Value<'_> {
         let (moment, path) = (self.moment, self.path(row));
         let totals = &path.totals;
-        let name = PATHS[column].name;
-        match name {
+        match PATHS[column].name {
             "evidence" => Value::text(if path.inferred { "~" } else { "" }),
             "process" => match moment.processes.get(path.process as usize) {
-                Some(process) => Value::Text(Cow::Owned(format!(
-                    "{} [{}]",
-                    moment.name(process.comm),
-                    process.id.pid
-                ))),
+                Some(process) => named(moment, process.comm, process.id),
                 None => Value::text("all"),
             },
             "op" => Value::text(moment.name(path.op)),
             "object" => Value::text(moment.name(path.object)),
             "asked" => Value::text(moment.name(path.asked)),
             "by" => Value::text(moment.name(path.by)),
-            "moved/s" => Value::BytesPerSecond(moment.per_second(path.step.moved)),
-            "moved" => Value::Bytes(totals.moved),
-            "copies/byte" => Value::Ratio(ratio(totals.copies(), totals.moved)),
-            "how" => Value::Ways(Box::new(*totals)),
-            "ops/s" => Value::PerSecond(moment.per_second(path.step.ops)),
-            "ops" => Value::Count(totals.ops),
-            "errors" => Value::Count(totals.errors),
             "sizes" => moment.sizes(&path).map_or(Value::None, Value::Sizes),
             "zero-copy" => Value::Bytes(without_copy(totals)),
-            "copied" => Value::Bytes(totals.copies()),
             "verdict" => moment
                 .verdict(&path)
                 .map_or(Value::None, |verdict| Value::text(verdict.verdict.word())),
@@ -481,12 +487,7 @@ impl Rows for Paths<'_> {
             "code" => moment
                 .verdict(&path)
                 .map_or(Value::None, |verdict| Value::text(&verdict.code)),
-            _ => totals
-                .classes()
-                .into_iter()
-                .chain(totals.extras())
-                .find(|(class, _)| *class == name)
-                .map_or(Value::None, |(_, bytes)| Value::Bytes(bytes)),
+            name => counted(name, totals, &path.step, moment),
         }
     }
 }
@@ -555,15 +556,10 @@ impl Rows for Requests<'_> {
 
     fn value(&self, row: usize, column: usize) -> Value<'_> {
         let (moment, row) = (self.moment, self.rows[row]);
-        let totals = &row.totals;
         let ways = row.ways.as_ref();
         match REQUESTS[column].name {
             "evidence" => Value::text(if row.inferred { "~" } else { "" }),
-            "process" => Value::Text(Cow::Owned(format!(
-                "{} [{}]",
-                moment.name(row.comm),
-                row.id.pid
-            ))),
+            "process" => named(moment, row.comm, row.id),
             "op" => Value::text(moment.name(row.op)),
             "submitted" => ways.map_or(Value::None, |ways| Value::Count(ways.submitted)),
             "completed" => ways.map_or(Value::None, |ways| Value::Count(ways.completed())),
@@ -572,17 +568,8 @@ impl Rows for Requests<'_> {
             "worker" => ways.map_or(Value::None, |ways| Value::Count(ways.worker)),
             "sqpoll" => ways.map_or(Value::None, |ways| Value::Count(ways.sq_poll)),
             "task-work" => ways.map_or(Value::None, |ways| Value::Count(ways.task_work)),
-            "moved/s" => Value::BytesPerSecond(moment.per_second(row.step.moved)),
-            "copies/byte" => Value::Ratio(ratio(totals.copies(), totals.moved)),
-            "how" => Value::Ways(Box::new(*totals)),
             "object" => Value::text(moment.name(row.objects)),
-            "moved" => Value::Bytes(totals.moved),
-            "ops/s" => Value::PerSecond(moment.per_second(row.step.ops)),
-            "ops" => Value::Count(totals.ops),
-            "errors" => Value::Count(totals.errors),
-            "copied" => Value::Bytes(totals.copies()),
-            "unexplained" => Value::Bytes(totals.unexplained),
-            _ => Value::None,
+            name => counted(name, &row.totals, &row.step, moment),
         }
     }
 }
