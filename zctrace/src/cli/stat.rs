@@ -224,6 +224,7 @@ fn replay(path: &std::path::Path, args: &StatArgs) -> Result<u8, Failure> {
         abandoned_by: None,
         key_pressed: false,
         cut_short: false,
+        time_is_up: false,
         waiting: 0,
         asked: None,
     })?;

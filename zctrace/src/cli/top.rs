@@ -111,13 +111,15 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
         (None, true) => theme::Name::Mono,
         (None, false) => config.top.theme.unwrap_or_default(),
     };
-    let is_terminal = stdout().is_terminal() && stdin().is_terminal();
+    // A dumb terminal moves no cursor: an editor's shell, or a log of a build.
+    let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let is_terminal = stdout().is_terminal() && stdin().is_terminal() && !is_dumb;
     let theme = theme::Theme::new(theme, args.ascii || config.top.ascii);
     if let Some(path) = &args.replay {
         let recording = Recording::open(path)?;
         if !is_terminal {
             return Err(Failure::usage(
-                "--replay needs a terminal",
+                "--replay needs a terminal that can move the cursor",
                 format!("`zctrace report {}` prints it", path.display()),
             ));
         }

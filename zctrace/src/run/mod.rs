@@ -105,6 +105,8 @@ pub struct Outcome {
     pub audit: Option<(Counts, Setup)>,
     /// The command was told to end because the time was up.
     pub cut_short: bool,
+    /// The duration that was asked for is over.
+    pub time_is_up: bool,
     /// Of the operations in flight at the end, those that only wait for input.
     pub waiting: u64,
     /// The signal that ended the wait for a command which still runs.
@@ -443,7 +445,8 @@ impl<M: Meter> Observation<M> {
         each: &mut dyn FnMut(&Snapshot, Duration) -> Result<(), sink::Error>,
         plan: &Plan,
     ) -> Result<Outcome, Error> {
-        let cut_short = closed.is_some() && exit_status.is_some();
+        let time_is_up = closed.is_some();
+        let cut_short = time_is_up && exit_status.is_some();
         let (mut counted, mut elapsed) = match closed {
             Some(closed) => closed,
             None => {
@@ -469,6 +472,7 @@ impl<M: Meter> Observation<M> {
             snapshot,
             audit: self.meter.audit().map(|setup| (counts, setup.clone())),
             cut_short,
+            time_is_up,
             waiting: self.waiting,
             abandoned_by: abandoned_by.map(|asked| asked.signal as i32),
             key_pressed: self.key_pressed,

@@ -331,13 +331,7 @@ fn turn(
                         end.signal = Some(signal);
                         return Ok(end);
                     }
-                    Message::Ended(match outcome.snapshot.exit_status {
-                        Some(ExitStatus {
-                            code: Some(code), ..
-                        }) => format!("the command ended with status {code}"),
-                        Some(_) => "the command was ended by a signal".into(),
-                        None => "the target has ended".into(),
-                    })
+                    Message::Ended(how_it_ended(&outcome))
                 }
                 Incoming::Moment(number, moment) if source.is_current(number) => {
                     Message::Moment(moment)
@@ -405,6 +399,18 @@ fn turn(
             }
             next = incoming.try_recv().ok();
         }
+    }
+}
+
+fn how_it_ended(outcome: &run::Outcome) -> String {
+    match outcome.snapshot.exit_status {
+        Some(ExitStatus {
+            code: Some(code), ..
+        }) => format!("the command ended with status {code}"),
+        Some(_) if outcome.cut_short => "the time is up, and the command was ended".into(),
+        Some(_) => "the command was ended by a signal".into(),
+        None if outcome.time_is_up => "the time is up".into(),
+        None => "the target has ended".into(),
     }
 }
 

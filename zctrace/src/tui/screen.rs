@@ -802,6 +802,15 @@ fn over(state: &State, overlay: &Overlay, area: Rect, buffer: &mut Buffer) {
         .border_style(theme.faint)
         .title(Span::styled(format!(" {title} "), theme.accent));
     let inner = block.inner(place);
+    let below = lines.len().saturating_sub(inner.height.into());
+    let block = match overlay {
+        // The others move with what is chosen in them.
+        Overlay::Help(_) | Overlay::Detail(_) if below > 0 => {
+            let more = format!(" {below} more: {} ", state.keymap.hint(Action::Down));
+            block.title_bottom(Line::styled(more, theme.warning).right_aligned())
+        }
+        _ => block,
+    };
     block.render(place, buffer);
     let offset = at.map_or(0, |at| (at + 1).saturating_sub(inner.height.into()));
     for (index, line) in lines
