@@ -79,6 +79,11 @@ fn walk(top: &mut Top) {
     });
     top.press("\u{1b}");
     top.shows("BUSIEST PATH");
+    // A slip of the finger ends nothing.
+    top.press("tpid 2147483647\r");
+    top.until("there is none", |text| {
+        text.contains("no process 2147483647") && text.contains("nginx")
+    });
     top.resize(16, 60);
     top.until("it fits the small terminal", |text| {
         text.contains("8 Prob") && text.lines().count() <= 16

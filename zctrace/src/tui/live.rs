@@ -23,7 +23,7 @@ use super::{
 use crate::{
     ledger::{Coverage, ExitStatus},
     run::{self, Meter, Plan, Subject},
-    target::{Spec, View},
+    target::{self, Spec, View},
     tracer::{self, Outcome, Reading, Requests, RowSizes, Session},
 };
 
@@ -107,12 +107,18 @@ impl Live {
     }
 
     /// Ends the observation and starts another.
-    pub(super) fn switch(&mut self, spec: Spec) {
+    ///
+    /// # Errors
+    ///
+    /// When there is no such target; the observation then goes on.
+    pub(super) fn switch(&mut self, spec: Spec) -> Result<(), target::Error> {
+        target::resolve(&View::detect()?, &spec)?;
         self.stop();
         self.start(Plan {
             subject: Subject::Target(spec),
             ..copy(&self.template)
         });
+        Ok(())
     }
 
     /// Ends the observation: a command is asked to end, and abandoned if it does not.

@@ -351,14 +351,16 @@ fn turn(
                     }
                     Effect::Switch(text) => {
                         let notice = match (spec(&text), &mut *source) {
-                            (Ok(spec), Source::Live(live)) => {
-                                live.switch(spec);
-                                state.shown = None;
-                                state.ended = None;
-                                state.process = None;
-                                state.frozen = false;
-                                format!("tracing {text}")
-                            }
+                            (Ok(spec), Source::Live(live)) => match live.switch(spec) {
+                                Ok(()) => {
+                                    state.shown = None;
+                                    state.ended = None;
+                                    state.process = None;
+                                    state.frozen = false;
+                                    format!("tracing {text}")
+                                }
+                                Err(error) => error.to_string(),
+                            },
                             (Ok(_), _) => "this has one target".into(),
                             (Err(error), _) => error,
                         };
