@@ -20,9 +20,12 @@ fn main() -> Result<()> {
     println!("cargo:rerun-if-env-changed=ZCTRACE_BPF_TOOLCHAIN");
     println!("cargo:rustc-check-cfg=cfg(zctrace_without_bpf)");
 
-    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../zctrace-ebpf/Cargo.toml");
-    if !Path::new(sources).exists() {
-        return released();
+    // Where this is now. What `env!` says is where it was when this script was compiled, and
+    // directories are moved.
+    let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").context("CARGO_MANIFEST_DIR")?);
+    let sources = here.join("../zctrace-ebpf");
+    if !sources.join("Cargo.toml").exists() {
+        return released(&here);
     }
 
     let chosen = env::var("ZCTRACE_BPF_TOOLCHAIN").ok();
@@ -47,7 +50,7 @@ fn main() -> Result<()> {
     // prebuilt.
     // SAFETY: the build script has one thread.
     unsafe { env::set_var("RUSTC_BOOTSTRAP", "aya_ebpf,zctrace") };
-    let root_dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../zctrace-ebpf");
+    let root_dir = sources.to_str().context("a path that is no text")?;
     println!("cargo:rerun-if-changed=../zctrace-common/src");
     aya_build::build_ebpf(
         [Package {
@@ -60,9 +63,9 @@ fn main() -> Result<()> {
 }
 
 /// Takes the BPF programs that came with the crate.
-fn released() -> Result<()> {
+fn released(here: &Path) -> Result<()> {
     let architecture = env::var("CARGO_CFG_TARGET_ARCH")?;
-    let object = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("bpf/{architecture}.o"));
+    let object = here.join(format!("bpf/{architecture}.o"));
     println!("cargo:rerun-if-changed={}", object.display());
     let to = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR")?).join("zctrace");
     fs::copy(&object, to)
