@@ -5,7 +5,7 @@ use super::{
     reason::{Effect, Reason},
     rules::{self, State},
 };
-use crate::ledger::Snapshot;
+use crate::ledger::{Snapshot, TargetKind};
 
 /// How the measurement went, beyond what the ledger says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,17 @@ pub struct Circumstances {
 }
 
 impl Circumstances {
+    /// What a recording tells of it: where its recorder was ended, or the disk was full, before the
+    /// command had ended, nobody saw what that did after it.
+    #[must_use]
+    pub fn recorded(snapshot: &Snapshot) -> Self {
+        Self {
+            abandoned: snapshot.target.kind == TargetKind::Command
+                && snapshot.exit_status.is_none(),
+            ..Self::default()
+        }
+    }
+
     /// Whether a command failed, or was not seen to end.
     pub(crate) fn command_failed(self, snapshot: &Snapshot) -> bool {
         if self.abandoned {

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     claims::{Circumstances, Claim, Document, MIN_BYTES, Policy, Verdict, judge},
-    ledger::{Snapshot, TargetKind},
+    ledger::Snapshot,
     output::{json, junit, sink::Sink, verdict},
     recording::Recording,
     run::{self, Plan},
@@ -167,11 +167,8 @@ pub(crate) fn run(args: CheckArgs) -> Result<u8, Failure> {
         Some(path) => {
             let snapshot = recorded(path)?;
             let circumstances = Circumstances {
-                // Its recorder was ended, or the disk was full, before the command had ended.
-                abandoned: snapshot.target.kind == TargetKind::Command
-                    && snapshot.exit_status.is_none(),
                 ignore_command_status: args.measure.ignore_command_status,
-                ..Circumstances::default()
+                ..Circumstances::recorded(&snapshot)
             };
             (snapshot, circumstances, false)
         }

@@ -95,7 +95,7 @@ fn findings(stat: &Snapshot) -> Vec<Finding> {
                 accept_inferred: false,
                 allow_encryption: false,
             };
-            let judgement = judge(&claim, stat, Circumstances::default());
+            let judgement = judge(&claim, stat, Circumstances::recorded(stat));
             Finding {
                 op: op.to_owned(),
                 max_copies_per_byte: ZERO_COPY,
