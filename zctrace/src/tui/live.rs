@@ -183,8 +183,10 @@ fn observe(
     let outcome = run::follow(
         plan,
         |config| {
+            let session = run::attach(config)?;
+            super::give_the_rest_back();
             Ok(Tap {
-                session: run::attach(config)?,
+                session,
                 view: View::detect().ok(),
                 adopted,
                 beside: tap,
