@@ -38,7 +38,7 @@ impl Format {
 pub fn content(state: &State, format: Format) -> String {
     match format {
         Format::Text => text(&screen(state)),
-        Format::Svg => svg(&screen(state)),
+        Format::Svg => svg(&screen(state), state.theme.paper),
         Format::Csv => csv(state),
         Format::Json => json(state),
     }
@@ -119,13 +119,14 @@ fn csv(state: &State) -> String {
     text
 }
 
-fn svg(buffer: &Buffer) -> String {
+fn svg(buffer: &Buffer, paper: [&str; 2]) -> String {
     let (width, height) = (
         u32::from(buffer.area.width) * 8,
         u32::from(buffer.area.height) * 17,
     );
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"monospace\" font-size=\"13.3\" xml:space=\"preserve\">\n<rect width=\"100%\" height=\"100%\" fill=\"#16181d\"/>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"monospace\" font-size=\"13.3\" xml:space=\"preserve\">\n<rect width=\"100%\" height=\"100%\" fill=\"{}\"/>\n",
+        paper[0]
     );
     for y in 0..buffer.area.height {
         let cells: Vec<&Cell> = (0..buffer.area.width)
@@ -138,7 +139,7 @@ fn svg(buffer: &Buffer) -> String {
                 .iter()
                 .take_while(|cell| look(cell) == look(cells[start]))
                 .count();
-            stretch(&cells[start..start + same], start, y, &mut svg);
+            stretch(&cells[start..start + same], start, y, paper, &mut svg);
             start += same;
         }
     }
@@ -147,11 +148,11 @@ fn svg(buffer: &Buffer) -> String {
 }
 
 /// A stretch of cells that look the same.
-fn stretch(cells: &[&Cell], x: usize, y: u16, svg: &mut String) {
+fn stretch(cells: &[&Cell], x: usize, y: u16, paper: [&str; 2], svg: &mut String) {
     let look = cells[0];
-    let (mut fg, mut bg) = (hex(look.fg, "#d7dae0"), hex(look.bg, ""));
+    let (mut fg, mut bg) = (hex(look.fg, paper[1]), hex(look.bg, ""));
     if look.modifier.contains(Modifier::REVERSED) {
-        (fg, bg) = (if bg.is_empty() { "#16181d".into() } else { bg }, fg);
+        (fg, bg) = (if bg.is_empty() { paper[0].into() } else { bg }, fg);
     }
     let (x, y, width) = (x * 8, u32::from(y) * 17, cells.len() * 8);
     if !bg.is_empty() {

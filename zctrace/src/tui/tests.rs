@@ -696,6 +696,10 @@ fn exports_are_whole() {
     assert_eq!(text.lines().count(), 4);
     let svg = export::content(&state, Format::Svg);
     assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n") && svg.contains("zctrace"));
+    // Dark letters need light paper.
+    state.theme = Theme::new(Name::Light, false);
+    let light = export::content(&state, Format::Svg);
+    assert!(svg.contains("#16181d") && !light.contains("#16181d") && light.contains("#ffffff"));
 }
 
 fn message() -> impl Strategy<Value = Message> {

@@ -50,6 +50,8 @@ pub struct Theme {
     pub chosen: Style,
     /// Text on a bar of colour.
     pub on_bar: Color,
+    /// Background and text of a picture of the screen; a terminal has its own.
+    pub paper: [&'static str; 2],
     /// Only ASCII characters.
     pub ascii: bool,
 }
@@ -88,6 +90,7 @@ impl Theme {
             alarm: bold.add_modifier(Modifier::UNDERLINED),
             chosen: reversed,
             on_bar: Color::Reset,
+            paper: ["#16181d", "#d7dae0"],
             ascii,
         };
         match name {
@@ -134,6 +137,7 @@ impl Theme {
                 alarm: plain.fg(Color::Indexed(160)).add_modifier(Modifier::BOLD),
                 chosen: plain.bg(Color::Indexed(254)).fg(Color::Indexed(16)),
                 on_bar: Color::Indexed(231),
+                paper: ["#ffffff", "#24292f"],
                 ..mono
             },
         }
