@@ -139,7 +139,10 @@ impl Top {
 
     /// Every row of the view and the totals: `e`, `j`, and what was written.
     pub(crate) fn exported(&mut self) -> serde_json::Value {
-        self.press("ej");
+        // What was told of an earlier one is gone when this shows.
+        self.press("e");
+        self.shows("the rows as JSON");
+        self.press("j");
         let text = self.shows("written: ");
         let name = text
             .split("written: ")
