@@ -129,10 +129,11 @@ impl Collector {
                 reading.sizes.append(&mut row_sizes);
             }
         }
-        reading.requests.extend(self.ended_requests.iter().cloned());
         if self.forget {
+            reading.requests.append(&mut self.ended_requests);
             reading.sizes.append(&mut self.ended_sizes);
         } else {
+            reading.requests.extend(self.ended_requests.iter().cloned());
             reading.sizes.extend(self.ended_sizes.iter().cloned());
         }
         recycle(ebpf, &rows, &ended_slots, self.sized)?;
