@@ -34,11 +34,16 @@ fn walk(top: &mut Top) {
         text.contains("· functions") || text.contains("· tracepoints")
     });
     let functions = text.contains("· functions");
+    let requests: &[_] = if functions {
+        &["No io_uring or AIO request was submitted"]
+    } else {
+        &["Linux AIO is not seen here"]
+    };
     for (key, wanted) in [
         ("1", &["nginx", "BUSIEST PATH", "nothing lost"][..]),
         ("2", &["OPERATION", "sendfile", "tcp", "read", "write"]),
         ("3", &["Page faults"]),
-        ("4", &["No io_uring or AIO request"]),
+        ("4", requests),
         ("5", &["VERDICT", "sendfile"]),
         ("6", &["a stack every", "nginx", "copied_to_user"]),
         ("7", &["WORKLOAD", "file-tmpfs"]),

@@ -313,11 +313,10 @@ impl Moment {
         self.verdicts.get(index).map(AsRef::as_ref)
     }
 
-    /// Why nothing of these families can be seen; `None` where a part of it can.
+    /// Why nothing of this family can be seen; `None` where a part of it can.
     #[must_use]
-    pub fn unseen(&self, families: &[Family]) -> Option<&str> {
-        let is_of =
-            |name: &str| catalog::find(name).is_some_and(|probe| families.contains(&probe.family));
+    pub fn unseen(&self, family: Family) -> Option<&str> {
+        let is_of = |name: &str| catalog::find(name).is_some_and(|probe| probe.family == family);
         let Coverage { attached, refused } = &self.about.coverage;
         if attached.iter().any(|name| is_of(name)) {
             return None;

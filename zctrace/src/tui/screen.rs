@@ -424,6 +424,9 @@ fn caption(state: &State, moment: &Moment, area: Rect, buffer: &mut Buffer) {
             theme.warning,
         ));
     }
+    for (what, _) in state.view.unseen(moment) {
+        left.push(Span::styled(format!("  {what}"), theme.warning));
+    }
     if state.view == View::Stacks {
         left.push(Span::styled(sampled(moment), theme.faint));
     }
@@ -498,7 +501,7 @@ fn table(state: &State, moment: &Moment, area: Rect, buffer: &mut Buffer) {
             Some((_, filter)) if !rows.is_empty() => {
                 format!("No row passes the filter: {}", printable(filter))
             }
-            _ => state.view.empty(moment).into_owned(),
+            _ => state.view.empty(moment),
         };
         let area = Rect {
             y: area.y + area.height.min(2),

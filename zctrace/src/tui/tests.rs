@@ -378,20 +378,39 @@ fn where_a_replay_is() {
 #[test]
 fn what_cannot_be_seen_is_not_called_nothing() {
     let mut snapshot = samples::normal();
-    snapshot.coverage.refused.push(Refused {
-        probe: "file_fault_enter".into(),
-        reason: "not permitted".into(),
-        lost: "mapped bytes".into(),
-        absent: false,
-    });
-    let memory = |snapshot: &Snapshot| {
-        let mut state = state(snapshot, Theme::new(Name::Terminal, false), SIZES[1]);
-        press(&mut state, KeyCode::Char('3'));
+    for probe in ["file_fault_enter", "aio_read"] {
+        snapshot.coverage.refused.push(Refused {
+            probe: probe.into(),
+            reason: "not permitted".into(),
+            lost: "bytes".into(),
+            absent: false,
+        });
+    }
+    let shown = |snapshot: &Snapshot, key| {
+        let mut state = State::new(
+            Theme::new(Name::Terminal, false),
+            Keymap::default(),
+            SIZES[2],
+        );
+        let mut sides = sides();
+        sides.requests = Part::Here(Arc::default());
+        let moment = Builder::default().build(snapshot, Duration::from_secs(1), sides);
+        update(&mut state, Message::Moment(moment));
+        press(&mut state, KeyCode::Char(key));
         export::text(&drawn(&state))
     };
-    assert!(memory(&snapshot).contains("Page faults are not seen here: not permitted"));
-    snapshot.coverage.attached.push("wp_page_enter".into());
-    assert!(memory(&snapshot).contains("No fault has brought in"));
+    let memory = shown(&snapshot, '3');
+    assert!(
+        memory.contains("Page faults are not seen here: not permitted."),
+        "{memory}"
+    );
+    let requests = shown(&snapshot, '4');
+    let expected = "Linux AIO is not seen here: not permitted. No other request was submitted.";
+    assert!(requests.contains(expected), "{requests}");
+    let attached = ["wp_page_enter", "aio_write"].map(ToString::to_string);
+    snapshot.coverage.attached.extend(attached);
+    assert!(shown(&snapshot, '3').contains("No fault has brought in"));
+    assert!(shown(&snapshot, '4').contains("No io_uring or AIO request"));
 }
 
 #[test]

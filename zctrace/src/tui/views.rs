@@ -120,33 +120,55 @@ impl View {
         only.contains(&column.name)
     }
 
-    /// What to say where there are no rows. Where nothing can be seen, nothing is no answer.
-    #[must_use]
-    pub fn empty(self, moment: &Moment) -> Cow<'static, str> {
-        let (families, what): (&[Family], _) = match self {
-            Self::Memory => (&[Family::Fault], "Page faults"),
-            Self::Asynchronous => (&[Family::Uring, Family::Aio], "io_uring and AIO requests"),
-            Self::Stacks => match moment.sides.stacks {
-                Part::Missing(why) => return why.into(),
-                Part::Here(_) => (&[], ""),
-            },
-            _ => (&[], ""),
-        };
-        if let Some(why) = moment.unseen(families) {
-            return format!("{what} are not seen here: {}", printable(why)).into();
-        }
+    /// What it shows that can be out of sight, as the beginning of a sentence.
+    const fn families(self) -> &'static [(Family, &'static str)] {
         match self {
-            Self::Overview | Self::Paths => "No I/O of the target has completed yet.",
-            Self::Memory => "No fault has brought in file data or copied a page.",
-            Self::Asynchronous => "No io_uring or AIO request was submitted.",
-            Self::Claims => {
+            Self::Memory => &[(Family::Fault, "Page faults are")],
+            Self::Asynchronous => &[
+                (Family::Uring, "io_uring is"),
+                (Family::Aio, "Linux AIO is"),
+            ],
+            _ => &[],
+        }
+    }
+
+    /// Which of it is out of sight, and why.
+    pub fn unseen(self, moment: &Moment) -> impl Iterator<Item = (String, &str)> {
+        let families = self.families().iter();
+        families.filter_map(|(family, what)| {
+            let why = moment.unseen(*family)?;
+            Some((format!("{what} not seen here"), why))
+        })
+    }
+
+    /// What to say where there are no rows. What is out of sight is not called nothing.
+    #[must_use]
+    pub fn empty(self, moment: &Moment) -> String {
+        let unseen: Vec<_> = self.unseen(moment).collect();
+        if let Some((_, why)) = unseen.first() {
+            let rest = if unseen.len() < self.families().len() {
+                " No other request was submitted."
+            } else {
+                ""
+            };
+            let what: Vec<_> = unseen.iter().map(|(what, _)| what.as_str()).collect();
+            return format!("{}: {}.{rest}", what.join(", "), printable(why));
+        }
+        match (self, &moment.sides.stacks) {
+            (Self::Overview | Self::Paths, _) => "No I/O of the target has completed yet.",
+            (Self::Memory, _) => "No fault has brought in file data or copied a page.",
+            (Self::Asynchronous, _) => "No io_uring or AIO request was submitted.",
+            (Self::Claims, _) => {
                 "Nothing that claims to be zero-copy was used: no sendfile, splice, MSG_ZEROCOPY, O_DIRECT, reflink."
             }
-            Self::Stacks => "No sample yet: nothing of the target has copied enough.",
-            Self::Workloads => "No workload.",
-            Self::Probes => "This source does not say what became of the probes.",
+            (Self::Stacks, Part::Missing(why)) => why,
+            (Self::Stacks, Part::Here(_)) => {
+                "No sample yet: nothing of the target has copied enough."
+            }
+            (Self::Workloads, _) => "No workload.",
+            (Self::Probes, _) => "This source does not say what became of the probes.",
         }
-        .into()
+        .to_owned()
     }
 
     /// Its rows.
