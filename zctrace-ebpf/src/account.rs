@@ -8,7 +8,7 @@ use crate::{
     object::{self, Ends},
     request,
     settle::{self, Shape},
-    stacks, target,
+    stacks, target, words,
 };
 
 /// Adds atomically: another task can interrupt this program in the middle of the same slot.
@@ -147,7 +147,7 @@ fn copied_up(task: &mut Task) {
 pub(crate) fn clear(task: &mut Task) {
     if task.filled != 0 {
         task.filled = 0;
-        task.acc = [0; Acc::COUNT];
+        task.acc = words::nothing_seen();
     }
 }
 
@@ -227,7 +227,7 @@ pub(crate) fn record(task: &mut Task, op: u16, ends: &Ends) {
         if let Some(row) = sized_row(task, op, Evidence::Measured, ends, ops, bytes) {
             merge(row, &task.delta);
         }
-        task.delta = Counters::ZERO;
+        task.delta = words::no_counts();
     }
     if unproven != 0 {
         task.delta.moved = unproven;

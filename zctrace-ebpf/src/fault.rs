@@ -11,7 +11,7 @@ use crate::{
     maps::{offset, setting},
     object::{ANON, Ends},
     probe::{fentry, fexit},
-    target,
+    target, words,
 };
 
 /// Within `do_wp_page`.
@@ -154,7 +154,7 @@ fexit! {
         };
         if moved != 0 {
             let ends = Ends::file::<Typed>(task, file);
-            task.delta = Counters { ops: 1, moved, ..Counters::ZERO };
+            task.delta = Counters { ops: 1, moved, ..words::no_counts() };
             task.delta.class[class as usize] = moved;
             record(task, Op::FaultMap, &ends);
         }
@@ -224,7 +224,7 @@ fn copied(task: &mut Task, op: Op, ends: &Ends, bytes: u64, mapped: u64) {
         ops: 1,
         moved: mapped,
         cow: bytes,
-        ..Counters::ZERO
+        ..words::no_counts()
     };
     task.delta.class[Class::Mapped as usize] = mapped;
     record(task, op, ends);

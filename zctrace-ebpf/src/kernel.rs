@@ -97,11 +97,19 @@ pub(crate) fn opaque(task: &mut Task, value: u64) -> u64 {
     }
 }
 
-/// The number of the system call that the current thread is in; of a page fault from user space
-/// and of interrupts -1; of kernel threads 0.
+/// The number of the system call that the current thread is in, for a 32-bit one that of the 64-bit
+/// call that does the same; of a page fault from user space and of interrupts -1; of kernel threads 0.
 #[inline(always)]
 pub(crate) fn current_nr() -> i32 {
-    Typed::load::<i64>(current_regs(), offset!(regs_nr)) as i32
+    let nr = Typed::load::<i64>(current_regs(), offset!(regs_nr)) as i32;
+    if is_compat() { nr::native(nr) } else { nr }
+}
+
+/// `TS_COMPAT`: the current thread is in a 32-bit system call, with numbers of its own.
+#[inline(always)]
+pub(crate) fn is_compat() -> bool {
+    const TS_COMPAT: u32 = 2;
+    Typed::load::<u32>(current_task(), offset!(task_status)) & TS_COMPAT != 0
 }
 
 /// The registers with which the current thread entered the kernel.
@@ -180,27 +188,75 @@ pub(crate) mod nr {
 
     pub(crate) use arch::*;
 
-    /// Whether it is, as the number of a 32-bit call, one that moves bytes. None of these numbers is
-    /// that of a 64-bit call that does.
+    /// By the number of a 32-bit call (`arch/x86/entry/syscalls/syscall_32.tbl`): the 64-bit call that
+    /// does the same, if it is one of those above. In a map, so that the verifier does not follow each.
+    #[cfg(not(bpf_target_arch = "aarch64"))]
+    static NATIVE: [i16; 384] = {
+        let mut natives = [NONE as i16; 384];
+        let known = [
+            (3, READ),
+            (4, WRITE),
+            (54, IOCTL),
+            (145, READV),
+            (146, WRITEV),
+            (180, PREAD64),
+            (181, PWRITE64),
+            (187, SENDFILE),
+            (239, SENDFILE),
+            (313, SPLICE),
+            (315, TEE),
+            (316, VMSPLICE),
+            (333, PREADV),
+            (334, PWRITEV),
+            (337, RECVMMSG),
+            (345, SENDMMSG),
+            (347, PROCESS_VM_READV),
+            (348, PROCESS_VM_WRITEV),
+            (365, GETSOCKOPT),
+            (369, SENDTO),
+            (370, SENDMSG),
+            (371, RECVFROM),
+            (372, RECVMSG),
+            (377, COPY_FILE_RANGE),
+            (378, PREADV2),
+            (379, PWRITEV2),
+        ];
+        let mut i = 0;
+        while i < known.len() {
+            natives[known[i].0] = known[i].1 as i16;
+            i += 1;
+        }
+        natives
+    };
+
+    /// No call that decides anything.
+    const NONE: i32 = -2;
+
+    /// The 64-bit call that does what the 32-bit call with this number does, if it decides anything.
     #[cfg(not(bpf_target_arch = "aarch64"))]
     #[inline(always)]
-    pub(crate) fn moves_in_32_bits(nr: i32) -> bool {
-        matches!(
-            nr,
-            // read, write, socketcall, readv, writev, pread64, pwrite64, sendfile, sendfile64
-            3 | 4 | 102 | 145 | 146 | 180 | 181 | 187 | 239
-            // splice, tee, vmsplice, preadv, pwritev, recvmmsg, sendmmsg, process_vm_readv and _writev
-            | 313 | 315 | 316 | 333 | 334 | 337 | 345 | 347 | 348
-            // sendto to recvmsg, copy_file_range, preadv2, pwritev2
-            | 369..=372 | 377..=379
-        )
+    pub(crate) fn native(nr: i32) -> i32 {
+        let nr = nr as u32 as usize;
+        if nr >= NATIVE.len() {
+            return NONE;
+        }
+        let natives = &raw const NATIVE;
+        // SAFETY: within the array.
+        i32::from(unsafe { natives.cast::<i16>().add(nr).read_volatile() })
     }
 
-    /// Compat calls of this processor are not told apart.
+    /// What marks 32-bit calls on x86 is something else on this processor.
     #[cfg(bpf_target_arch = "aarch64")]
     #[inline(always)]
-    pub(crate) const fn moves_in_32_bits(_nr: i32) -> bool {
-        false
+    pub(crate) const fn native(_nr: i32) -> i32 {
+        NONE
+    }
+
+    /// Whether it is, as the number of a 32-bit call, one that moves bytes. `socketcall` (102) may.
+    /// None of these numbers is that of a 64-bit call that does.
+    #[inline(always)]
+    pub(crate) fn moves_in_32_bits(nr: i32) -> bool {
+        nr == 102 || !matches!(native(nr), NONE | IOCTL | GETSOCKOPT)
     }
 
     /// Whether it is a call that makes overlayfs copy a file up: it opens a file or changes its

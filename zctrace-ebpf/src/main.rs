@@ -40,6 +40,7 @@ mod twin;
 mod uring;
 mod uring_infer;
 mod vm;
+mod words;
 mod xdp;
 mod zerocopy;
 mod zerocopy_receive;

@@ -7,6 +7,7 @@ use crate::{
     claim,
     kernel::{self, Access, Probed, Typed},
     maps::{FS_NAMES, LABELS, offset, setting},
+    words,
 };
 
 const S_IFMT: u16 = 0o170_000;
@@ -57,13 +58,14 @@ impl Ends {
             by if by == By::Thread as u32 || by == By::Cgroup as u32 => task_dimension(),
             _ => 0,
         };
+        let zero = words::zero();
         Self {
             source: object,
-            sink: 0,
+            sink: zero,
             dimension,
-            claim: 0,
-            source_file: 0,
-            sink_file: 0,
+            claim: zero as u8,
+            source_file: zero,
+            sink_file: zero,
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
     maps::{REQUEST_COUNTS, REQUESTS, SCRATCH, offset},
     object::Ends,
     settle::{self, Shape},
-    target,
+    target, words,
 };
 
 /// Where the search for a request's record begins.
@@ -40,10 +40,31 @@ fn at(number: u32) -> Option<&'static mut Request> {
 }
 
 /// The number of a request's slot; 0 if it has none.
-#[inline(never)]
+///
+/// Every completion of the machine comes here, so the first slot mostly tells: a request goes to a
+/// later one only where another one was, which leaves a mark.
+#[inline(always)]
 fn search(key: u64) -> u32 {
     let first = home(key);
-    let mut i = 0;
+    let Some(request) = REQUESTS.get_ptr(first) else {
+        return 0;
+    };
+    // SAFETY: a map value.
+    unsafe {
+        if (*request).key == key {
+            return first + 1;
+        }
+        if (*request).crowded == 0 {
+            return 0;
+        }
+    }
+    search_on(key)
+}
+
+#[inline(never)]
+fn search_on(key: u64) -> u32 {
+    let first = home(key);
+    let mut i = 1;
     while i < REACH {
         let slot = (first + i) & (REQUEST_SLOTS - 1);
         if let Some(request) = REQUESTS.get_ptr(slot)
@@ -58,10 +79,26 @@ fn search(key: u64) -> u32 {
 }
 
 /// Takes a free slot; 0 if there is none within reach.
-#[inline(never)]
+#[inline(always)]
 fn claim(key: u64) -> u32 {
     let first = home(key);
-    let mut i = 0;
+    let Some(request) = REQUESTS.get_ptr_mut(first) else {
+        return 0;
+    };
+    // SAFETY: aligned fields of a map value. The mark is there before anybody looks for the request.
+    unsafe {
+        if target::claim(&raw mut (*request).key, key) == 0 {
+            return first + 1;
+        }
+        (&raw mut (*request).crowded).write_volatile(1);
+    }
+    claim_later(key)
+}
+
+#[inline(never)]
+fn claim_later(key: u64) -> u32 {
+    let first = home(key);
+    let mut i = 1;
     while i < REACH {
         let slot = (first + i) & (REQUEST_SLOTS - 1);
         if let Some(request) = REQUESTS.get_ptr_mut(slot)
@@ -160,8 +197,8 @@ pub(crate) fn begin(
     request.way = way;
     request.flags = 0;
     request.descriptor = 0;
-    request.source = 0;
-    request.sink = 0;
+    request.source = words::zero();
+    request.sink = words::zero();
     count(request, |counts, index| {
         // SAFETY: the index is within the array.
         unsafe { &raw mut (*counts).submitted[index] }
@@ -241,7 +278,7 @@ pub(crate) fn transferred(key: u64, bytes: u64) -> bool {
 fn clear(request: &mut Request) {
     if request.filled != 0 {
         request.filled = 0;
-        request.acc = [0; Acc::COUNT];
+        request.acc = words::nothing_seen();
     }
 }
 
@@ -376,7 +413,7 @@ pub(crate) fn complete(request: &mut Request, result: i64, completer: Completer)
             }
         }
     } else {
-        scratch.acc = request.acc;
+        words::copy(&mut scratch.acc, &request.acc);
         settle::settle(scratch, shape, result);
         account::record(scratch, request.op as u16, &ends);
     }

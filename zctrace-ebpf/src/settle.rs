@@ -1,8 +1,8 @@
 //! How the moved bytes of one operation are explained by what its sites saw.
 
-use zctrace_common::{Acc, Class, Counters, Task};
+use zctrace_common::{Acc, Class, Task};
 
-use crate::kernel;
+use crate::{kernel, words};
 
 /// Which sites can explain an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,7 @@ fn take_seen(task: &mut Task, class: Class, which: Acc) {
 /// Explains an operation into [`Task::delta`] and empties the accumulators.
 #[inline(never)]
 pub(crate) fn settle(task: &mut Task, shape: Shape, result: i64) {
-    task.delta = Counters::ZERO;
+    task.delta = words::no_counts();
     task.delta.ops = 1;
     if result < 0 {
         task.delta.errors = 1;
@@ -141,7 +141,7 @@ pub(crate) fn settle(task: &mut Task, shape: Shape, result: i64) {
     }
     take(task, Class::Unexplained, u64::MAX);
     task.filled = 0;
-    task.acc = [0; Acc::COUNT];
+    task.acc = words::nothing_seen();
 }
 
 /// Two legs: every byte passes both, so a byte is explained only if both legs are, and its class is
@@ -190,7 +190,7 @@ fn acc_rest(task: &mut Task) -> u64 {
 fn forget_earlier(task: &mut Task) {
     let moved = task.delta.moved;
     if task.filled.count_ones() > 2 {
-        task.acc = [0; Acc::COUNT];
+        task.acc = words::nothing_seen();
     }
     let mut i = 0;
     while i < Acc::COUNT {

@@ -7,7 +7,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use zctrace_common::{ABSENT, Acc, Claim, Class, Counters, Evidence, ObjectKind, Op, Task};
+use zctrace_common::{ABSENT, Acc, Claim, Class, Evidence, ObjectKind, Op, Task};
 
 use crate::{
     account::{self, CLAIM_SHIFT},
@@ -20,7 +20,7 @@ use crate::{
     maps::{BY_SYSCALL, offset},
     object::{self, ANON, Ends, PIPE},
     probe::tp_btf,
-    target, xdp, zerocopy,
+    target, words, xdp, zerocopy,
 };
 
 const FICLONE: u64 = 0x4004_9409;
@@ -54,13 +54,6 @@ const fn with_class(plan: u64, class: Class) -> u64 {
 #[inline(always)]
 fn argument(regs: *const u8, offset: u32) -> u64 {
     Typed::load(regs, offset)
-}
-
-/// `TS_COMPAT`: a 32-bit system call, with numbers of its own. Not followed, but counted as lost.
-#[inline(always)]
-fn is_compat() -> bool {
-    const TS_COMPAT: u32 = 2;
-    Typed::load::<u32>(kernel::current_task(), offset!(task_status)) & TS_COMPAT != 0
 }
 
 /// Whether this backend reports an operation, an [`Op`].
@@ -124,7 +117,7 @@ tp_btf! {
             nr::PROCESS_VM_READV => process_vm(Class::CopiedToUser),
             nr::PROCESS_VM_WRITEV => process_vm(Class::CopiedFromUser),
             nr::IOCTL => ioctl(regs),
-            _ if nr::moves_in_32_bits(nr) && is_compat() => {
+            _ if kernel::is_compat() && nr::moves_in_32_bits(nr) => {
                 if target::current_quietly().is_some() {
                     account::lost_compat_call();
                 }
@@ -138,7 +131,7 @@ tp_btf! {
 #[inline(always)]
 fn entered() -> Option<&'static mut Task> {
     let task = target::current()?;
-    if is_compat() {
+    if kernel::is_compat() {
         return None;
     }
     enter(task);
@@ -166,7 +159,7 @@ fn on_file(regs: *const u8, call: u64) {
     };
     let call = kernel::opaque(task, call);
     let op = call as u16;
-    if !reports(op) || is_compat() {
+    if !reports(op) || kernel::is_compat() {
         return;
     }
     enter(task);
@@ -250,7 +243,7 @@ fn two_files(regs: *const u8, op: Op, source: u64, sink: u64) {
         return;
     };
     let op = kernel::opaque(task, op as u64) as u16;
-    if !reports(op) || is_compat() {
+    if !reports(op) || kernel::is_compat() {
         return;
     }
     enter(task);
@@ -428,7 +421,7 @@ tp_btf! {
 fn finish(task: &mut Task, regs: *const u8, result: i64) {
     let plan = task.entry[2];
     let op = plan as u16;
-    task.delta = Counters::ZERO;
+    task.delta = words::no_counts();
     task.delta.ops = 1;
     if result < 0 {
         task.delta.errors = 1;

@@ -1,7 +1,7 @@
 //! io_uring where functions cannot be traced: requests are known from their submission on, results
 //! are those of their completions, and classes are concluded from opcode and file (`infer.rs`).
 
-use zctrace_common::{ABSENT, Class, Counters, Op, Request, Task, Way};
+use zctrace_common::{ABSENT, Class, Op, Request, Task, Way};
 
 use crate::{
     account,
@@ -13,6 +13,7 @@ use crate::{
     request::{self, Completer},
     syscall, target,
     uring::{self, completion},
+    words,
 };
 
 /// Where [`Request::flags`] has the class of a request that joins two files.
@@ -172,7 +173,7 @@ fn explain(request: &mut Request, result: i64) {
         let habit = infer::habit(scratch, ends.source, file as u64);
         class = of_file(request.op, habit) as u64;
     }
-    scratch.delta = Counters::ZERO;
+    scratch.delta = words::no_counts();
     scratch.delta.ops = 1;
     if result < 0 {
         scratch.delta.errors = 1;

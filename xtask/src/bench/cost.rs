@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// Measure also without this probe, to see what it costs. May be given again.
     #[arg(long, value_name = "PROBE")]
     without: Vec<String>,
+    /// Measure this operation only, one of the table's columns. May be given again.
+    #[arg(long, value_name = "NAME")]
+    operation: Vec<String>,
     /// Print a JSON document (schema zctrace.bench.cost/1).
     #[arg(long)]
     json: bool,
@@ -94,7 +97,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let guest = guest(
         binaries::static_zctrace()?,
         binaries::syscall_cost()?,
-        &options.without,
+        options,
     );
     let series = options.kernel;
     let kernel = match vm::fetch(series, false) {
@@ -134,7 +137,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!complete)))
 }
 
-fn guest(zctrace: PathBuf, measurer: PathBuf, without: &[String]) -> Guest {
+fn guest(zctrace: PathBuf, measurer: PathBuf, options: &Options) -> Guest {
+    let Options {
+        without, operation, ..
+    } = options;
     let program = |source: PathBuf, name: &str| Extra {
         source,
         destination: Path::new("/usr/bin").join(name),
@@ -152,6 +158,7 @@ fn guest(zctrace: PathBuf, measurer: PathBuf, without: &[String]) -> Guest {
     .map(str::to_owned)
     .to_vec();
     command.extend(without.iter().map(|probe| format!("--without={probe}")));
+    command.extend(operation.iter().map(|name| format!("--operation={name}")));
     if let Some(bpftrace) = paths::find_program("bpftrace") {
         extras.push(program(bpftrace, "bpftrace"));
         command.push("--bpftrace=/usr/bin/bpftrace".to_owned());

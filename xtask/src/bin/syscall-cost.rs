@@ -57,11 +57,17 @@ struct Options {
     /// A probe to measure without.
     #[arg(long)]
     without: Vec<String>,
+    /// An operation to measure, instead of all.
+    #[arg(long)]
+    operation: Vec<String>,
 }
 
 fn main() -> Result<()> {
     let options = Options::parse();
     let mut operations = operations(&options)?;
+    if !options.operation.is_empty() {
+        operations.retain(|one| options.operation.iter().any(|name| name == one.name));
+    }
     let me = std::process::id().to_string();
     let mut other = Tracer::new(
         Command::new("sleep")
