@@ -4,6 +4,7 @@
 mod common;
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::Write as _,
     net::{TcpListener, TcpStream},
@@ -152,6 +153,26 @@ fn prometheus_scrapes_three_instances_under_load_and_has_what_stat_counts() {
     assert_eq!(failed[0].1, "1");
 }
 
+/// The queries of a dashboard as recording rules, which promtool can check.
+fn queries_as_rules(dashboard: &str) -> String {
+    let dashboard: Value = serde_json::from_str(dashboard).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().expect("targets"));
+    let rules: Vec<_> = targets
+        .enumerate()
+        .map(|(number, target)| {
+            let query = target["expr"].as_str().expect("a query");
+            let query = query.replace("$__rate_interval", "5m");
+            serde_json::json!({"record": format!("panel:{number}"), "expr": query})
+        })
+        .collect();
+    assert!(rules.len() >= 5, "{rules:?}");
+    // JSON is YAML.
+    serde_json::json!({"groups": [{"name": "panels", "rules": rules}]}).to_string()
+}
+
 #[test]
 #[ignore = "needs root and BPF"]
 fn promtool_accepts_rules_and_metrics() {
@@ -161,9 +182,15 @@ fn promtool_accepts_rules_and_metrics() {
         );
         return;
     };
-    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/alerts.yaml");
+    let dir = tempfile::tempdir().expect("a directory");
+    let packaging = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging"));
+    let alerts = packaging.join("alerts.yaml");
+    let panels = dir.path().join("panels.yaml");
+    let dashboard = fs::read_to_string(packaging.join("grafana.json")).expect("a file");
+    fs::write(&panels, queries_as_rules(&dashboard)).expect("written");
     let checked = Command::new(&promtool)
-        .args(["check", "rules", rules])
+        .args(["check", "rules"])
+        .args([&alerts, &panels])
         .output();
     let checked = checked.expect("promtool starts");
     assert!(
@@ -171,13 +198,31 @@ fn promtool_accepts_rules_and_metrics() {
         "{}",
         String::from_utf8_lossy(&checked.stderr)
     );
-    let dir = tempfile::tempdir().expect("a directory");
     let worker = worker(dir.path(), "zcserve-tool");
     let (_instance, address) = serve("zcserve-tool", &[]);
     run(&worker);
     eventually("counted", || {
         get(&address, "/metrics").1.contains("zcserve-tool")
     });
+    // What they ask for is there.
+    let served = get(&address, "/metrics").1;
+    for asked in [alerts, panels] {
+        let text = fs::read_to_string(asked).expect("a file");
+        let names = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let names: BTreeSet<_> = names
+            .filter(|name| name.starts_with("zctrace_"))
+            .map(|name| name.strip_suffix("_total").unwrap_or(name))
+            .collect();
+        assert!(names.len() >= 2, "{names:?}");
+        for name in names {
+            // A family without series is left out, and these copy nothing beside what they move.
+            let empty = name == "zctrace_further_bytes";
+            assert!(
+                empty || served.contains(&format!("# TYPE {name} ")),
+                "{name}"
+            );
+        }
+    }
     let mut child = Command::new(promtool)
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
