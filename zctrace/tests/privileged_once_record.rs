@@ -202,7 +202,7 @@ fn rotated_files_hold_everything_together() {
         let parts = std::iter::once(file).chain((1..1000).map(part));
         parts.filter(|part| part.exists()).collect::<Vec<_>>()
     };
-    let parts = record("size", &["--rotate-size", "2K"]);
+    let parts = record("size", &["--rotate-size", "1K"]);
     assert!(parts.len() >= 2, "{parts:?}");
     let all: Vec<_> = parts.iter().flat_map(|part| intervals(part)).collect();
     assert_eq!(written(&all).0, ROUNDS * BLOCKS);
