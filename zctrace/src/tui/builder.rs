@@ -231,9 +231,15 @@ impl Builder {
             }
         }
         self.base.stacks.add(&last.stacks.stacks);
+        // Not a clone of all that then is empty: it can be large.
         let moment = Arc::new(Moment {
+            about: last.about.clone(),
+            at: last.at,
             base_at: last.at,
+            step: last.step,
+            names: last.names.clone(),
             total: Totals::default(),
+            last: last.last,
             processes: Vec::new(),
             paths: Packed::default(),
             merged: Packed::default(),
@@ -242,7 +248,11 @@ impl Builder {
             verdicts: Vec::new(),
             stacks: Arc::default(),
             kernel_threads: Vec::new(),
-            ..Moment::clone(&last)
+            loss: last.loss,
+            overhead: last.overhead,
+            overhead_step: last.overhead_step,
+            history: last.history.clone(),
+            sides: last.sides.clone(),
         });
         self.last = Some(moment.clone());
         Some(moment)
