@@ -68,6 +68,11 @@ pub(crate) fn saw(acc: Acc, bytes: u64) {
 /// A site saw `bytes` in the thread of `task`.
 #[inline(always)]
 pub(crate) fn saw_in(task: &mut Task, acc: Acc, bytes: u64) {
+    let acc = if task.request != 0 {
+        request::of_user(task, acc)
+    } else {
+        acc
+    };
     match acc {
         Acc::ToUser => stacks::copied(task, StackKind::ToUser, bytes),
         Acc::FromUser => stacks::copied(task, StackKind::FromUser, bytes),

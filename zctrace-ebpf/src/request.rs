@@ -233,15 +233,20 @@ const fn joins(op: u32) -> bool {
     op == Op::UringSplice as u32 || op == Op::UringTee as u32
 }
 
-/// A site saw `bytes` in a thread that works on a request.
+/// What a site saw in a thread that works on a request: registered buffers are the application's too,
+/// although the kernel sees them as pages.
 #[inline(always)]
-pub(crate) fn saw(task: &Task, acc: Acc, bytes: u64) {
-    // Registered buffers are the application's too, although the kernel sees them as pages.
-    let acc = match acc {
+pub(crate) fn of_user(task: &Task, acc: Acc) -> Acc {
+    match acc {
         Acc::SourceCopy if !joins(task.request_op) => Acc::ToUser,
         Acc::SinkCopy if !joins(task.request_op) => Acc::FromUser,
         acc => acc,
-    };
+    }
+}
+
+/// A site saw `bytes` in a thread that works on a request.
+#[inline(always)]
+pub(crate) fn saw(task: &Task, acc: Acc, bytes: u64) {
     if let Some(request) = current(task) {
         request.acc[acc as usize] += bytes;
         request.filled |= 1 << acc as u32;
