@@ -117,10 +117,11 @@ tp_btf! {
             nr::PROCESS_VM_READV => process_vm(Class::CopiedToUser),
             nr::PROCESS_VM_WRITEV => process_vm(Class::CopiedFromUser),
             nr::IOCTL => ioctl(regs),
-            _ if kernel::is_compat() && nr::moves_in_32_bits(nr) => {
-                if target::current_quietly().is_some() {
-                    account::lost_compat_call();
-                }
+            _ if kernel::is_compat()
+                && nr::moves_in_32_bits(nr)
+                && target::current_quietly().is_some() =>
+            {
+                account::lost_compat_call();
             }
             _ => {}
         }
