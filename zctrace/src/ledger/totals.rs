@@ -54,6 +54,9 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// How many [`Totals::numbers`] there are.
+    pub(crate) const NUMBERS: usize = 17;
+
     /// The nine classes by name, in the order of the documents.
     #[must_use]
     pub const fn classes(&self) -> [(&'static str, u64); 9] {
@@ -124,6 +127,12 @@ impl Totals {
     }
 
     fn zip(&mut self, other: &Self, f: impl Fn(u64, u64) -> u64) {
+        let (mine, theirs) = (self.numbers(), other.numbers());
+        *self = Self::of_numbers(std::array::from_fn(|place| f(mine[place], theirs[place])));
+    }
+
+    /// Every number but the ratio, in the order of the fields.
+    pub(crate) const fn numbers(&self) -> [u64; Self::NUMBERS] {
         // Destructured whole, so that a new field cannot be forgotten.
         let Self {
             ops,
@@ -144,29 +153,71 @@ impl Totals {
             cow,
             encrypted,
             copies_per_byte: _,
-        } = self;
-        for (mine, theirs) in [
-            (ops, other.ops),
-            (errors, other.errors),
-            (moved, other.moved),
-            (copied_to_user, other.copied_to_user),
-            (copied_from_user, other.copied_from_user),
-            (copied_in_kernel, other.copied_in_kernel),
-            (spliced, other.spliced),
-            (direct, other.direct),
-            (cloned, other.cloned),
-            (mapped, other.mapped),
-            (synthetic, other.synthetic),
-            (unexplained, other.unexplained),
-            (deferred, other.deferred),
-            (recopied, other.recopied),
-            (wasted, other.wasted),
-            (cow, other.cow),
-            (encrypted, other.encrypted),
-        ] {
-            *mine = f(*mine, theirs);
-        }
-        self.copies_per_byte = ratio(self.copies(), self.moved);
+        } = *self;
+        [
+            ops,
+            errors,
+            moved,
+            copied_to_user,
+            copied_from_user,
+            copied_in_kernel,
+            spliced,
+            direct,
+            cloned,
+            mapped,
+            synthetic,
+            unexplained,
+            deferred,
+            recopied,
+            wasted,
+            cow,
+            encrypted,
+        ]
+    }
+
+    /// The totals with these [`Totals::numbers`].
+    pub(crate) fn of_numbers(numbers: [u64; Self::NUMBERS]) -> Self {
+        let [
+            ops,
+            errors,
+            moved,
+            copied_to_user,
+            copied_from_user,
+            copied_in_kernel,
+            spliced,
+            direct,
+            cloned,
+            mapped,
+            synthetic,
+            unexplained,
+            deferred,
+            recopied,
+            wasted,
+            cow,
+            encrypted,
+        ] = numbers;
+        let mut totals = Self {
+            ops,
+            errors,
+            moved,
+            copied_to_user,
+            copied_from_user,
+            copied_in_kernel,
+            spliced,
+            direct,
+            cloned,
+            mapped,
+            synthetic,
+            unexplained,
+            deferred,
+            recopied,
+            wasted,
+            cow,
+            encrypted,
+            copies_per_byte: None,
+        };
+        totals.copies_per_byte = ratio(totals.copies(), moved);
+        totals
     }
 }
 

@@ -4,10 +4,12 @@
 use std::slice::Iter;
 
 use super::moment::{PathKey, PathRow, Step, Sym};
-use crate::ledger::{Totals, ratio};
+use crate::ledger::Totals;
 
 /// Numbers of a row that can be present.
-const NUMBERS: usize = 21;
+const NUMBERS: usize = Totals::NUMBERS + STEPS;
+/// Of which these are the step's.
+const STEPS: usize = 4;
 /// The mark of a row that was concluded and not measured.
 const INFERRED: u32 = 1 << NUMBERS;
 
@@ -142,106 +144,25 @@ fn take(bytes: &mut Iter<'_, u8>) -> u64 {
     number
 }
 
-/// All numbers of a row.
-const fn numbers(row: &PathRow) -> [u64; NUMBERS] {
-    // Destructured whole, so that a new field cannot be forgotten.
-    let Totals {
-        ops,
-        errors,
-        moved,
-        copied_to_user,
-        copied_from_user,
-        copied_in_kernel,
-        spliced,
-        direct,
-        cloned,
-        mapped,
-        synthetic,
-        unexplained,
-        deferred,
-        recopied,
-        wasted,
-        cow,
-        encrypted,
-        copies_per_byte: _,
-    } = row.totals;
+/// All numbers of a row: those of its totals, and of its step.
+fn numbers(row: &PathRow) -> [u64; NUMBERS] {
     let Step {
-        ops: ops_step,
-        moved: moved_step,
-        copied: copied_step,
-        cow: cow_step,
-    } = row.step;
-    [
         ops,
-        errors,
         moved,
-        copied_to_user,
-        copied_from_user,
-        copied_in_kernel,
-        spliced,
-        direct,
-        cloned,
-        mapped,
-        synthetic,
-        unexplained,
-        deferred,
-        recopied,
-        wasted,
+        copied,
         cow,
-        encrypted,
-        ops_step,
-        moved_step,
-        copied_step,
-        cow_step,
-    ]
+    } = row.step;
+    let mut numbers = [0; NUMBERS];
+    let (totals, step) = numbers.split_at_mut(Totals::NUMBERS);
+    totals.copy_from_slice(&row.totals.numbers());
+    step.copy_from_slice(&[ops, moved, copied, cow]);
+    numbers
 }
 
 /// The row of a head and of [`numbers`].
 fn row(head: &Head, numbers: [u64; NUMBERS]) -> PathRow {
-    let [
-        ops,
-        errors,
-        moved,
-        copied_to_user,
-        copied_from_user,
-        copied_in_kernel,
-        spliced,
-        direct,
-        cloned,
-        mapped,
-        synthetic,
-        unexplained,
-        deferred,
-        recopied,
-        wasted,
-        cow,
-        encrypted,
-        ops_step,
-        moved_step,
-        copied_step,
-        cow_step,
-    ] = numbers;
-    let mut totals = Totals {
-        ops,
-        errors,
-        moved,
-        copied_to_user,
-        copied_from_user,
-        copied_in_kernel,
-        spliced,
-        direct,
-        cloned,
-        mapped,
-        synthetic,
-        unexplained,
-        deferred,
-        recopied,
-        wasted,
-        cow,
-        encrypted,
-        copies_per_byte: None,
-    };
-    totals.copies_per_byte = ratio(totals.copies(), moved);
+    let [ops, moved, copied, cow]: [u64; STEPS] =
+        std::array::from_fn(|place| numbers[Totals::NUMBERS + place]);
     PathRow {
         process: head.process,
         op: head.op,
@@ -251,12 +172,12 @@ fn row(head: &Head, numbers: [u64; NUMBERS]) -> PathRow {
         inferred: head.present & INFERRED != 0,
         sizes: head.sizes,
         verdict: head.verdict,
-        totals,
+        totals: Totals::of_numbers(std::array::from_fn(|place| numbers[place])),
         step: Step {
-            ops: ops_step,
-            moved: moved_step,
-            copied: copied_step,
-            cow: cow_step,
+            ops,
+            moved,
+            copied,
+            cow,
         },
     }
 }
