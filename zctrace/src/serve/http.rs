@@ -1,20 +1,43 @@
 //! The endpoints: `/metrics`, `/healthz`, `/readyz`.
 
 use std::{
+    convert::Infallible,
     io,
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     thread,
     time::Duration,
 };
 
-use tiny_http::{Header, Method, Request, Response};
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpStream,
+    runtime::{Builder, Runtime},
+    sync::Semaphore,
+    time,
+};
 
 use super::{
     metrics,
     series::{Shared, lock},
 };
 
-/// How long to wait before connections are accepted again.
+/// Connections at a time. Those beyond wait in the kernel's queue: no descriptor and no memory here.
+const CONNECTIONS: usize = 64;
+
+/// How long a connection lasts, from its request's first byte to its answer's last one: as long as
+/// Prometheus waits for a scrape. Who says nothing must not keep others out for longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long to wait before connections are accepted again, where there are no descriptors for them.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// An address that is listened on; nothing is answered until [`Server::start`].
@@ -41,78 +64,106 @@ impl Server {
         self.address
     }
 
-    /// Answers, in threads of its own, for as long as the process lives.
+    /// Answers, in one thread of its own, for as long as the process lives. The thread has the signals
+    /// and capabilities of the moment.
     ///
     /// # Errors
     ///
     /// When there can be no thread.
     pub fn start(self, shared: Shared) -> io::Result<()> {
-        // Makes threads, which have the signals and capabilities of the moment.
-        let mut server = server(&self.listener)?;
+        self.listener.set_nonblocking(true)?;
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()?;
         thread::Builder::new()
             .name("zctrace-http".into())
-            .spawn(move || {
-                loop {
-                    for request in server.incoming_requests() {
-                        // The peer may be gone; that is its own business.
-                        let _ = answer(request, &shared);
-                    }
-                    // It gives up when a connection cannot be accepted, for want of descriptors
-                    // above all. Those come back when clients leave.
-                    server = loop {
-                        thread::sleep(RETRY);
-                        if let Ok(server) = self::server(&self.listener) {
-                            break server;
-                        }
-                    };
-                }
-            })?;
+            .spawn(move || run(&runtime, self.listener, &shared))?;
         Ok(())
     }
 }
 
-/// What answers on the address; the address itself stays taken whatever becomes of it.
-fn server(listener: &TcpListener) -> io::Result<tiny_http::Server> {
-    tiny_http::Server::from_listener(listener.try_clone()?, None).map_err(io::Error::other)
+fn run(runtime: &Runtime, listener: TcpListener, shared: &Shared) {
+    let free = Arc::new(Semaphore::new(CONNECTIONS));
+    runtime.block_on(async {
+        let listener = match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => return eprintln!("warning: nothing is answered: {error}"),
+        };
+        // The semaphore is never closed.
+        while let Ok(place) = free.clone().acquire_owned().await {
+            let Ok((stream, _)) = listener.accept().await else {
+                // For want of descriptors above all. Those come back when clients leave.
+                time::sleep(RETRY).await;
+                continue;
+            };
+            let shared = shared.clone();
+            tokio::spawn(async move {
+                // The peer may be gone or silent; that is its own business.
+                let _ = time::timeout(PATIENCE, connection(stream, shared)).await;
+                drop(place);
+            });
+        }
+    });
 }
 
-fn answer(request: Request, shared: &Shared) -> io::Result<()> {
-    if !matches!(request.method(), Method::Get | Method::Head) {
-        return request.respond(Response::from_string("only GET\n").with_status_code(405));
+/// One request and its answer.
+async fn connection(stream: TcpStream, shared: Shared) -> hyper::Result<()> {
+    let service = service_fn(|request: Request<Incoming>| {
+        let response = answer(request.method(), request.uri().path(), &shared);
+        async { Ok::<_, Infallible>(response) }
+    });
+    http1::Builder::new()
+        // A scrape comes every few seconds at most, and an open connection is a place taken.
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}
+
+fn answer(method: &Method, path: &str, shared: &Shared) -> Response<Full<Bytes>> {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
     }
-    let path = request.url().split('?').next().unwrap_or_default();
-    let (status, text, media) = match path {
-        "/metrics" => {
-            let text = metrics::text(&lock(shared));
-            match text {
-                Ok(text) => (200, text, metrics::MEDIA_TYPE),
-                Err(_) => (500, "cannot be written\n".into(), "text/plain"),
-            }
-        }
+    match path {
+        "/metrics" => match metrics::text(&lock(shared)) {
+            Ok(metrics) => response(StatusCode::OK, metrics, metrics::MEDIA_TYPE),
+            Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "cannot be written\n"),
+        },
         "/healthz" => state(lock(shared).is_healthy(), "no reading for too long\n"),
         "/readyz" => state(lock(shared).is_ready(), "nothing read yet\n"),
-        "/" => (
-            200,
-            "zctrace: /metrics /healthz /readyz\n".into(),
-            "text/plain",
+        "/" => text(StatusCode::OK, "zctrace: /metrics /healthz /readyz\n"),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "not here: /metrics /healthz /readyz\n",
         ),
-        _ => (
-            404,
-            "not here: /metrics /healthz /readyz\n".into(),
-            "text/plain",
-        ),
-    };
-    let mut response = Response::from_string(text).with_status_code(status);
-    if let Ok(header) = Header::from_bytes("Content-Type", media) {
-        response.add_header(header);
     }
-    request.respond(response)
 }
 
-fn state(good: bool, otherwise: &str) -> (u16, String, &'static str) {
+fn state(good: bool, otherwise: &'static str) -> Response<Full<Bytes>> {
     if good {
-        (200, "ok\n".into(), "text/plain")
+        text(StatusCode::OK, "ok\n")
     } else {
-        (503, otherwise.into(), "text/plain")
+        text(StatusCode::SERVICE_UNAVAILABLE, otherwise)
     }
+}
+
+fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    response(status, body, "text/plain")
+}
+
+fn response(
+    status: StatusCode,
+    body: impl Into<Bytes>,
+    media: &'static str,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    response
 }
