@@ -389,6 +389,12 @@ pub const LINES: &[Line] = &[
             )
             .path(SEND_ZEROCOPY),
             Case::of(
+                "zc-tun",
+                Says(Fail, "zerocopy-copied-later"),
+                Says(Fail, "zerocopy-copied-later"),
+            )
+            .path(SEND_ZEROCOPY),
+            Case::of(
                 "zc-stamped",
                 Says(Fail, "zerocopy-copied-later"),
                 Says(Fail, "zerocopy-copied-later"),

@@ -15,7 +15,10 @@ use nix::{
     sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket},
 };
 
-use super::Skip;
+use super::{
+    Skip,
+    interface::{Interfaces, inet},
+};
 
 /// The near end.
 pub const NEAR: &CStr = c"zctnear";
@@ -64,19 +67,9 @@ impl Veth {
     fn make(gathers: bool, far_mtu: libc::c_int) -> Result<Self> {
         create()?;
         let veth = Self(());
-        let control = socket(
-            AddressFamily::Inet,
-            SockType::Datagram,
-            SockFlag::SOCK_CLOEXEC,
-            None,
-        )?;
-        let set = |name, number, fill: &dyn Fn(&mut libc::ifreq)| {
-            let mut request = request(name);
-            fill(&mut request);
-            // SAFETY: the request is an `ifreq`, which outlives the call, like what it points to.
-            let result = unsafe { libc::ioctl(control.as_raw_fd(), number, &raw mut request) };
-            Errno::result(result).map(drop)
-        };
+        let interfaces = Interfaces::new()?;
+        let set =
+            |name, number, fill: &dyn Fn(&mut libc::ifreq)| interfaces.set(name, number, fill);
         set(NEAR, libc::SIOCSIFMTU, &|r| r.ifr_ifru.ifru_mtu = MTU).context("SIOCSIFMTU")?;
         set(FAR, libc::SIOCSIFMTU, &|r| r.ifr_ifru.ifru_mtu = far_mtu).context("SIOCSIFMTU")?;
         set(NEAR, libc::SIOCSIFADDR, &|r| {
@@ -127,26 +120,6 @@ const ETHTOOL_SSG: u32 = 0x19;
 struct EthtoolValue {
     command: u32,
     data: u32,
-}
-
-fn request(name: &CStr) -> libc::ifreq {
-    // SAFETY: an `ifreq` is integers and unions of integers and pointers, for which zero is fine.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(name.to_bytes()) {
-        *to = *from as libc::c_char;
-    }
-    request
-}
-
-fn inet(address: [u8; 4]) -> libc::sockaddr {
-    let mut data = [0; 14];
-    for (to, from) in data[2..6].iter_mut().zip(address) {
-        *to = from as libc::c_char;
-    }
-    libc::sockaddr {
-        sa_family: libc::AF_INET as libc::sa_family_t,
-        sa_data: data,
-    }
 }
 
 fn create() -> Result<()> {

@@ -2,6 +2,7 @@
 //! they do not leave the machine.
 
 use std::{
+    any::Any,
     net::UdpSocket,
     os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd},
 };
@@ -21,6 +22,7 @@ use super::{
     exact::{calls, exactly},
     shared::Shared,
     sockets::{enlarge, sendmsg, tcp_pair, udp_pair},
+    tun::{self, Tun},
     veth::{BEYOND, Veth},
 };
 
@@ -51,6 +53,11 @@ pub(super) const TRAFFIC: &[Traffic] = &[
         |arena| out(arena, Path::Captured),
     )
     .tag("zc-capt"),
+    Traffic::new(
+        "zc-tun",
+        "MSG_ZEROCOPY over UDP to a tun device: copied for the program that takes its packets",
+        |arena| out(arena, Path::Tun),
+    ),
     Traffic::new(
         "zc-stamped",
         "MSG_ZEROCOPY over UDP to another machine, with TX time stamps: copied for them",
@@ -279,6 +286,7 @@ fn udp_loopback(arena: &Arena) -> Result<Prepared> {
 enum Path {
     Open,
     Captured,
+    Tun,
     Stamped,
     NotGathering,
 }
@@ -322,9 +330,12 @@ fn stamp(socket: &impl AsFd) -> Result<()> {
 
 fn out(arena: &Arena, path: Path) -> Result<Prepared> {
     let bytes = arena.sizes.bytes;
-    let veth = Veth::new(path != Path::NotGathering)?;
+    let (device, beyond): (Box<dyn Any>, _) = match path {
+        Path::Tun => (Box::new(Tun::new()?), tun::BEYOND),
+        _ => (Box::new(Veth::new(path != Path::NotGathering)?), BEYOND),
+    };
     let near = UdpSocket::bind("0.0.0.0:0")?;
-    near.connect(BEYOND)?;
+    near.connect(beyond)?;
     enlarge(&near);
     allow(&near)?;
     let sends = calls(bytes, DATAGRAM);
@@ -333,7 +344,7 @@ fn out(arena: &Arena, path: Path) -> Result<Prepared> {
     let expected = match path {
         Path::Open => expected.row(by_reference("udp", sends, bytes)),
         Path::NotGathering => expected.moves(Op::SendZerocopy, "udp", copied, sends, bytes),
-        Path::Captured | Path::Stamped => {
+        Path::Captured | Path::Tun | Path::Stamped => {
             expected.row(by_reference("udp", sends, bytes).deferred(bytes))
         }
     };
@@ -358,6 +369,6 @@ fn out(arena: &Arena, path: Path) -> Result<Prepared> {
         ensure!(u64::from(copied) == wanted, "{copied} of {sends} copied");
         Ok(())
     });
-    prepared.keep.push(Box::new((veth, other)));
+    prepared.keep.push(Box::new((device, other)));
     Ok(and_notifications(prepared, "udp", shared))
 }

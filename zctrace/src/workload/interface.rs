@@ -1,0 +1,61 @@
+//! Settings of network interfaces.
+
+use std::{
+    ffi::CStr,
+    os::fd::{AsRawFd as _, OwnedFd},
+};
+
+use nix::{
+    errno::Errno,
+    libc,
+    sys::socket::{AddressFamily, SockFlag, SockType, socket},
+};
+
+/// The interfaces of the caller's network namespace.
+pub(super) struct Interfaces(OwnedFd);
+
+impl Interfaces {
+    pub(super) fn new() -> nix::Result<Self> {
+        socket(
+            AddressFamily::Inet,
+            SockType::Datagram,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )
+        .map(Self)
+    }
+
+    /// Makes the request `number` (netdevice(7)) of what `fill` puts in.
+    pub(super) fn set(
+        &self,
+        name: &CStr,
+        number: libc::Ioctl,
+        fill: &dyn Fn(&mut libc::ifreq),
+    ) -> nix::Result<()> {
+        let mut request = request(name);
+        fill(&mut request);
+        // SAFETY: the request is an `ifreq`, which outlives the call, like what it points to.
+        let result = unsafe { libc::ioctl(self.0.as_raw_fd(), number, &raw mut request) };
+        Errno::result(result).map(drop)
+    }
+}
+
+pub(super) fn request(name: &CStr) -> libc::ifreq {
+    // SAFETY: an `ifreq` is integers and unions of integers and pointers, for which zero is fine.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.to_bytes()) {
+        *to = *from as libc::c_char;
+    }
+    request
+}
+
+pub(super) fn inet(address: [u8; 4]) -> libc::sockaddr {
+    let mut data = [0; 14];
+    for (to, from) in data[2..6].iter_mut().zip(address) {
+        *to = from as libc::c_char;
+    }
+    libc::sockaddr {
+        sa_family: libc::AF_INET as libc::sa_family_t,
+        sa_data: data,
+    }
+}
