@@ -33,7 +33,7 @@ use super::{
 /// Connections at a time. Those beyond wait in the kernel's queue: no descriptor and no memory here.
 const CONNECTIONS: usize = 64;
 
-/// How long a connection lasts, from its request's first byte to its answer's last one: as long as
+/// How long a connection lasts, from when it is accepted to its answer's last byte: as long as
 /// Prometheus waits for a scrape. Who says nothing must not keep others out for longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 

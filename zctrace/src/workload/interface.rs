@@ -5,6 +5,7 @@ use std::{
     os::fd::{AsRawFd as _, OwnedFd},
 };
 
+use anyhow::{Context as _, Result};
 use nix::{
     errno::Errno,
     libc,
@@ -15,14 +16,14 @@ use nix::{
 pub(super) struct Interfaces(OwnedFd);
 
 impl Interfaces {
-    pub(super) fn new() -> nix::Result<Self> {
-        socket(
+    pub(super) fn new() -> Result<Self> {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        Ok(Self(socket(
             AddressFamily::Inet,
             SockType::Datagram,
-            SockFlag::SOCK_CLOEXEC,
+            flags,
             None,
-        )
-        .map(Self)
+        )?))
     }
 
     /// Makes the request `number` (netdevice(7)) of what `fill` puts in.
@@ -38,6 +39,33 @@ impl Interfaces {
         let result = unsafe { libc::ioctl(self.0.as_raw_fd(), number, &raw mut request) };
         Errno::result(result).map(drop)
     }
+
+    /// Sets the size of its largest packets.
+    pub(super) fn set_mtu(&self, name: &CStr, bytes: libc::c_int) -> Result<()> {
+        self.set(name, libc::SIOCSIFMTU, &|r| r.ifr_ifru.ifru_mtu = bytes)
+            .context("SIOCSIFMTU")
+    }
+
+    /// Gives it an address, in a network of 24 bits.
+    pub(super) fn set_address(&self, name: &CStr, address: [u8; 4]) -> Result<()> {
+        self.set(name, libc::SIOCSIFADDR, &|r| {
+            r.ifr_ifru.ifru_addr = inet(address);
+        })
+        .context("SIOCSIFADDR")?;
+        self.set(name, libc::SIOCSIFNETMASK, &|r| {
+            r.ifr_ifru.ifru_netmask = inet([255, 255, 255, 0]);
+        })
+        .context("SIOCSIFNETMASK")
+    }
+
+    /// Brings it up, with these flags besides.
+    pub(super) fn raise(&self, name: &CStr, flags: libc::c_int) -> Result<()> {
+        let flags = flags | libc::IFF_UP | libc::IFF_RUNNING;
+        self.set(name, libc::SIOCSIFFLAGS, &|r| {
+            r.ifr_ifru.ifru_flags = flags as libc::c_short;
+        })
+        .context("SIOCSIFFLAGS")
+    }
 }
 
 pub(super) fn request(name: &CStr) -> libc::ifreq {
@@ -49,7 +77,7 @@ pub(super) fn request(name: &CStr) -> libc::ifreq {
     request
 }
 
-pub(super) fn inet(address: [u8; 4]) -> libc::sockaddr {
+fn inet(address: [u8; 4]) -> libc::sockaddr {
     let mut data = [0; 14];
     for (to, from) in data[2..6].iter_mut().zip(address) {
         *to = from as libc::c_char;

@@ -5,13 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use nix::{
-    libc,
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
-    sys::socket::{AddressFamily, SockFlag, SockType, socket},
 };
 
-use super::Skip;
+use super::{Skip, interface::Interfaces};
 
 /// What the calling thread has to itself.
 #[derive(Debug)]
@@ -39,7 +37,10 @@ impl Isolation {
         .with_context(|| format!("mounting a tmpfs on {}", directory.display()))?;
         // Without one of our own, the machine's loopback serves as well.
         if unshare(CloneFlags::CLONE_NEWNET).is_ok() {
-            raise_loopback().context("raising the loopback device")?;
+            // A new one has a loopback device, but it is down.
+            Interfaces::new()
+                .and_then(|interfaces| interfaces.raise(c"lo", 0))
+                .context("raising the loopback device")?;
         }
         Ok(Self { refused: None })
     }
@@ -51,26 +52,4 @@ impl Isolation {
             Some(reason) => Err(Skip(reason.clone()).into()),
         }
     }
-}
-
-/// A new network namespace has a loopback device, but it is down.
-fn raise_loopback() -> Result<()> {
-    use std::os::fd::AsRawFd as _;
-
-    let socket = socket(
-        AddressFamily::Inet,
-        SockType::Datagram,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )?;
-    // SAFETY: an `ifreq` is integers and unions of integers and pointers, for which zero is fine.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-        *to = *from as libc::c_char;
-    }
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-    // SAFETY: SIOCSIFFLAGS reads an `ifreq`, which outlives the call.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
-    nix::errno::Errno::result(result)?;
-    Ok(())
 }

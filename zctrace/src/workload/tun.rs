@@ -12,7 +12,7 @@ use nix::{errno::Errno, libc};
 
 use super::{
     Skip,
-    interface::{Interfaces, inet, request},
+    interface::{Interfaces, request},
 };
 
 const NAME: &CStr = c"zcttun";
@@ -58,24 +58,9 @@ impl Tun {
             unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD, libc::TUN_F_CSUM) };
         Errno::result(result).context("TUNSETOFFLOAD")?;
         let interfaces = Interfaces::new()?;
-        interfaces
-            .set(NAME, libc::SIOCSIFMTU, &|r| r.ifr_ifru.ifru_mtu = MTU)
-            .context("SIOCSIFMTU")?;
-        interfaces
-            .set(NAME, libc::SIOCSIFADDR, &|r| {
-                r.ifr_ifru.ifru_addr = inet(ADDRESS);
-            })
-            .context("SIOCSIFADDR")?;
-        interfaces
-            .set(NAME, libc::SIOCSIFNETMASK, &|r| {
-                r.ifr_ifru.ifru_netmask = inet([255, 255, 255, 0]);
-            })
-            .context("SIOCSIFNETMASK")?;
-        interfaces
-            .set(NAME, libc::SIOCSIFFLAGS, &|r| {
-                r.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-            })
-            .context("SIOCSIFFLAGS")?;
+        interfaces.set_mtu(NAME, MTU)?;
+        interfaces.set_address(NAME, ADDRESS)?;
+        interfaces.raise(NAME, 0)?;
         Ok(Self(file))
     }
 }

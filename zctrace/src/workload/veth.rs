@@ -15,10 +15,7 @@ use nix::{
     sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket},
 };
 
-use super::{
-    Skip,
-    interface::{Interfaces, inet},
-};
+use super::{Skip, interface::Interfaces};
 
 /// The near end.
 pub const NEAR: &CStr = c"zctnear";
@@ -68,27 +65,14 @@ impl Veth {
         create()?;
         let veth = Self(());
         let interfaces = Interfaces::new()?;
-        let set =
-            |name, number, fill: &dyn Fn(&mut libc::ifreq)| interfaces.set(name, number, fill);
-        set(NEAR, libc::SIOCSIFMTU, &|r| r.ifr_ifru.ifru_mtu = MTU).context("SIOCSIFMTU")?;
-        set(FAR, libc::SIOCSIFMTU, &|r| r.ifr_ifru.ifru_mtu = far_mtu).context("SIOCSIFMTU")?;
-        set(NEAR, libc::SIOCSIFADDR, &|r| {
-            r.ifr_ifru.ifru_addr = inet(ADDRESS);
-        })
-        .context("SIOCSIFADDR")?;
-        set(NEAR, libc::SIOCSIFNETMASK, &|r| {
-            r.ifr_ifru.ifru_netmask = inet([255, 255, 255, 0]);
-        })
-        .context("SIOCSIFNETMASK")?;
-        // Without ARP nobody has to answer.
-        let up = libc::IFF_UP | libc::IFF_RUNNING | libc::IFF_NOARP;
+        interfaces.set_mtu(NEAR, MTU)?;
+        interfaces.set_mtu(FAR, far_mtu)?;
+        interfaces.set_address(NEAR, ADDRESS)?;
         // The near one last: when it is opened both are up, so its queue is activated at once and not
         // some time later (`linkwatch_event`). Until then it throws packets away.
         for name in [FAR, NEAR] {
-            set(name, libc::SIOCSIFFLAGS, &|r| {
-                r.ifr_ifru.ifru_flags = up as libc::c_short;
-            })
-            .context("SIOCSIFFLAGS")?;
+            // Without ARP nobody has to answer.
+            interfaces.raise(name, libc::IFF_NOARP)?;
         }
         if !gathers {
             let mut value = EthtoolValue {
@@ -96,7 +80,9 @@ impl Veth {
                 data: 0,
             };
             let data = (&raw mut value).cast::<libc::c_char>();
-            set(NEAR, SIOCETHTOOL, &|r| r.ifr_ifru.ifru_data = data).context("ETHTOOL_SSG")?;
+            interfaces
+                .set(NEAR, SIOCETHTOOL, &|r| r.ifr_ifru.ifru_data = data)
+                .context("ETHTOOL_SSG")?;
         }
         Ok(veth)
     }
