@@ -88,6 +88,10 @@ impl From<recording::Error> for Failure {
             Error::Version { .. } => {
                 Self::usage(cause, "use the zctrace that wrote it, or a later one")
             }
+            Error::InTheWay(_) => Self::usage(
+                cause,
+                "choose another file with -o, go on behind them with --rotate-size or --rotate-time, or move them away",
+            ),
             Error::Damaged { .. } => Self::usage(cause, "nothing of it can be read: record again"),
             Error::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Self::not_measured(cause, "free some space or choose another file")

@@ -75,7 +75,8 @@ pub(crate) struct RecordArgs {
     #[arg(long, conflicts_with = "stack_every")]
     no_stacks: bool,
 
-    /// Go on in another file, FILE.1, FILE.2 and so on, at this size
+    /// Go on in another file, FILE.1, FILE.2 and so on, at this size. Files of an earlier recording
+    /// stay: it begins behind them
     #[arg(long, value_name = "SIZE", value_parser = size::positive)]
     rotate_size: Option<u64>,
 
@@ -83,7 +84,7 @@ pub(crate) struct RecordArgs {
     #[arg(long, value_name = "TIME", value_parser = duration::duration)]
     rotate_time: Option<Duration>,
 
-    /// Keep this many files and remove the oldest
+    /// Keep this many files, those of earlier recordings among them, and remove the oldest
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     keep: Option<u16>,
 
@@ -124,6 +125,14 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
         keep: args.keep.map(usize::from),
     };
     let mut writer = Writer::create(&args.output, rotation, stack_bytes)?;
+    let earlier = writer.earlier().count();
+    if earlier > 0 {
+        eprintln!(
+            "going on in {}, behind {earlier} file{} of an earlier recording",
+            writer.next_file().display(),
+            if earlier == 1 { "" } else { "s" },
+        );
+    }
     let mut intervals = 0_u64;
     let readings: Arc<Mutex<Vec<Beside>>> = Arc::default();
     let noted = readings.clone();
@@ -140,16 +149,18 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
         before = Some(last);
         writer.append_with(snapshot, &gained).map_err(written)
     })?;
+    writer.finish()?;
     let length: u64 = writer
         .files()
         .filter_map(|file| Some(file.metadata().ok()?.len()))
         .sum();
     let files = writer.files().count();
+    let first = writer.files().next().unwrap_or(&args.output);
     eprintln!(
         "recorded {intervals} interval{}, {} in {}{}",
         if intervals == 1 { "" } else { "s" },
         bytes::bytes(length),
-        args.output.display(),
+        first.display(),
         if files > 1 {
             format!(" and {} more", files - 1)
         } else {

@@ -40,7 +40,7 @@ pub fn page(document: &Document) -> String {
     if let Some(damage) = &document.damage {
         let _ = writeln!(
             out,
-            "<p class=\"warning\">The recording is damaged: {}. This is what was recorded before it.</p>",
+            "<p class=\"warning\">The recording is not whole: {}. This is what was recorded before it.</p>",
             text(damage)
         );
     }

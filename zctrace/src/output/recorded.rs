@@ -41,7 +41,7 @@ pub struct Document {
     pub stack_bytes: u64,
     /// Bytes whose stack was lost.
     pub stack_bytes_lost: u64,
-    /// Where the recording stops being readable; `None` where all of it is sound.
+    /// Where the recording stops being readable, or that its end is missing; `None` where it is whole.
     pub damage: Option<String>,
 }
 

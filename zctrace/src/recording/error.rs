@@ -21,11 +21,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Files of a rotated recording.
+    #[error("{}.1 or a later file of a rotated recording is there, which {} would be taken to belong to", .0.display(), .0.display())]
+    InTheWay(PathBuf),
     /// Something else.
     #[error("{} is not a recording of zctrace", .0.display())]
     NotOne(PathBuf),
     /// Of another version of the format.
-    #[error("{} has version {found} of the format; this zctrace reads version {}", path.display(), super::VERSION)]
+    #[error("{} has version {found} of the format; this zctrace reads versions up to {}", path.display(), super::VERSION)]
     Version {
         /// The file.
         path: PathBuf,

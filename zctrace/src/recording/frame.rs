@@ -7,8 +7,11 @@ use super::error::Damage;
 /// What a recording starts with; then its version.
 pub(super) const MAGIC: [u8; 8] = *b"zctrace\n";
 
-/// The version of the format that is written, and read.
-pub const VERSION: u16 = 1;
+/// The version of the format that is written; it and the earlier ones are read.
+pub const VERSION: u16 = 2;
+
+/// From this version on a recording that was ended says so.
+pub(super) const WITH_END: u16 = 2;
 
 /// Length of magic and version.
 pub(super) const PREAMBLE: usize = MAGIC.len() + 2;
@@ -29,6 +32,8 @@ pub(super) enum Kind {
     Header = 1,
     /// What happened in an interval.
     Interval = 2,
+    /// Nothing: that the recorder was done. It is the last frame.
+    End = 3,
 }
 
 /// The bytes that a file starts with.
@@ -107,6 +112,7 @@ pub(super) fn decode(from: &mut impl Read, at: u64) -> Result<(Kind, Vec<u8>, u6
     let kind = match kind {
         1 => Kind::Header,
         2 => Kind::Interval,
+        3 => Kind::End,
         _ => return Err(damaged("a frame of an unknown kind")),
     };
     let payload = zstd::bulk::decompress(&frame[HEAD..], length as usize)

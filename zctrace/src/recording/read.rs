@@ -14,13 +14,17 @@ use jiff::Timestamp;
 use super::{
     beside::{Beside, WireBeside},
     error::{Damage, Error},
-    frame::{self, End, Kind, MAGIC, PREAMBLE, VERSION},
+    frame::{self, End, Kind, MAGIC, PREAMBLE, VERSION, WITH_END},
     wire::{Header, Interval, PathKey, ProcessKey, Sparse, StackKey, WireCoverage},
 };
 use crate::ledger::{
     self, Claimed, Coverage, ExitStatus, Loss, Overhead, Process, Refused, Snapshot, Stack, Stacks,
     Target, Totals, Unattributed,
 };
+
+/// Whole intervals, and nothing behind them.
+const UNENDED: &str =
+    "it stops without an end (the recorder was killed or is not done, or the file was cut)";
 
 /// A recording that is being read: an iterator over its intervals.
 ///
@@ -30,6 +34,7 @@ use crate::ledger::{
 pub struct Recording<R = BufReader<File>> {
     path: PathBuf,
     from: R,
+    version: u16,
     header: Header,
     target: Target,
     /// Offset of the first interval, and of the next one.
@@ -109,7 +114,7 @@ impl<R: Read + Seek> Recording<R> {
             return Err(Error::NotOne(path));
         }
         let found = u16::from_le_bytes([low, high]);
-        if found != VERSION {
+        if !(1..=VERSION).contains(&found) {
             return Err(Error::Version { path, found });
         }
         let at = PREAMBLE as u64;
@@ -140,6 +145,7 @@ impl<R: Read + Seek> Recording<R> {
         Ok(Self {
             path,
             from,
+            version: found,
             header,
             target,
             first,
@@ -288,7 +294,28 @@ impl<R: Read + Seek> Iterator for Recording<R> {
                 at: self.at,
                 what: "a second header",
             },
-            Err(End::Clean) => return None,
+            Ok((Kind::End, _, next)) if self.version >= WITH_END => {
+                match frame::decode(&mut self.from, next) {
+                    Err(End::Clean) => {
+                        // To come to this frame again, should another interval be asked for.
+                        let _ = self.from.seek(SeekFrom::Start(self.at));
+                        return None;
+                    }
+                    _ => Damage {
+                        at: next,
+                        what: "something behind its end",
+                    },
+                }
+            }
+            Ok((Kind::End, ..)) => Damage {
+                at: self.at,
+                what: "a frame of an unknown kind",
+            },
+            Err(End::Clean) if self.version < WITH_END => return None,
+            Err(End::Clean) => Damage {
+                at: self.at,
+                what: UNENDED,
+            },
             Err(End::Damaged(damage)) => damage,
             Err(End::Failed(source)) => {
                 let path = self.path.clone();

@@ -61,6 +61,7 @@ fn written(rotation: Rotation) -> (tempfile::TempDir, Writer) {
     for interval in intervals() {
         writer.append(&interval).unwrap();
     }
+    writer.finish().unwrap();
     (dir, writer)
 }
 
@@ -87,21 +88,27 @@ fn what_is_written_is_read() {
 fn cut_anywhere_it_is_read_up_to_the_last_sound_frame() {
     let bytes = bytes();
     let whole = intervals();
-    let mut lengths = std::collections::BTreeSet::new();
+    let mut unended = Vec::new();
     for cut in 0..bytes.len() {
         match read(&bytes[..cut]) {
             Ok((part, damage)) => {
-                assert!(part.len() < whole.len());
                 assert_eq!(part, whole[..part.len()], "cut at {cut}");
-                // Only between frames nothing is missing.
-                if damage.is_none() {
-                    lengths.insert(part.len());
+                let damage = damage.unwrap_or_else(|| panic!("cut at {cut}: unnoticed"));
+                if damage.what.starts_with("it stops without an end") {
+                    assert_eq!(damage.at, cut as u64);
+                    unended.push(part.len());
                 }
             }
             Err(error) => assert_eq!(error.to_string().lines().count(), 1),
         }
     }
-    assert_eq!(lengths.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
+    // Between frames nothing but the end is missing.
+    assert_eq!(unended, [0, 1, 2, 3, 4]);
+    let mut longer = bytes;
+    longer.push(0);
+    let (part, damage) = read(&longer).unwrap();
+    assert_eq!(part, whole);
+    assert_eq!(damage.unwrap().what, "something behind its end");
 }
 
 #[test]
@@ -164,7 +171,7 @@ fn other_files_and_versions_are_refused() {
     );
     let mut other = bytes();
     other[8] = 9;
-    let text = "x has version 9 of the format; this zctrace reads version 1";
+    let text = "x has version 9 of the format; this zctrace reads versions up to 2";
     assert_eq!(message(&other), text);
     assert!(Recording::open(Path::new("/")).is_err());
     assert!(Recording::open(Path::new("/no/such/file")).is_err());
@@ -310,6 +317,45 @@ fn rotation_loses_nothing_and_each_file_stands_alone() {
 }
 
 #[test]
+fn a_rotated_recording_goes_on_behind_an_earlier_one() {
+    let rotation = |keep| Rotation {
+        size: Some(1),
+        keep,
+        ..Rotation::default()
+    };
+    let (dir, _) = written(rotation(None));
+    let path = dir.path().join("rec");
+    let content = |number| fs::read(part::name(&path, number)).unwrap();
+    let earlier: Vec<_> = (0..4).map(content).collect();
+    // A trace that cannot begin takes no name.
+    for _ in 0..2 {
+        let writer = Writer::create(&path, rotation(None), 4096).unwrap();
+        assert_eq!(writer.next_file(), part::name(&path, 4));
+    }
+    let mut writer = Writer::create(&path, rotation(Some(5)), 4096).unwrap();
+    assert_eq!(writer.earlier().count(), 4);
+    for interval in &intervals()[..2] {
+        writer.append(interval).unwrap();
+    }
+    writer.finish().unwrap();
+    // The oldest of the six had to go; the others are as they were.
+    assert!(!path.exists());
+    assert_eq!((1..4).map(content).collect::<Vec<_>>(), earlier[1..]);
+    let files: Vec<_> = [4, 5].iter().map(|&n| part::name(&path, n)).collect();
+    assert_eq!(writer.files().collect::<Vec<_>>(), files);
+    assert_eq!(writer.earlier().count(), 3);
+    assert_eq!(
+        read(&content(5)).unwrap(),
+        (intervals()[1..2].to_vec(), None)
+    );
+
+    // Without rotation it would look like the first of them.
+    let error = Writer::create(&path, Rotation::default(), 4096).unwrap_err();
+    assert!(matches!(error, Error::InTheWay(_)), "{error}");
+    assert!(!path.exists());
+}
+
+#[test]
 fn it_can_be_read_from_any_interval() {
     let bytes = bytes();
     let mut recording = Recording::read(Cursor::new(&bytes), Path::new("x")).unwrap();
@@ -319,6 +365,9 @@ fn it_can_be_read_from_any_interval() {
     }
     assert_eq!(recording.seek(100).unwrap(), 4);
     assert!(recording.next().is_none());
+    assert!(recording.next().is_none());
+    assert_eq!(recording.damage(), None);
+    assert_eq!(recording.seek(2).unwrap(), 2);
 }
 
 #[test]
@@ -348,7 +397,10 @@ fn an_earlier_recording_stays_until_there_is_a_new_one() {
     assert_eq!(fs::read(&path).unwrap(), earlier);
     writer.append(&intervals()[0]).unwrap();
     let (snapshots, damage) = read(&fs::read(&path).unwrap()).unwrap();
-    assert_eq!((snapshots, damage), (intervals()[..1].to_vec(), None));
+    assert_eq!(snapshots, intervals()[..1]);
+    assert!(damage.is_some());
+    writer.finish().unwrap();
+    assert_eq!(read(&fs::read(&path).unwrap()).unwrap().1, None);
 }
 
 #[test]
@@ -421,17 +473,21 @@ fn write_the_corpus(directory: &Path) {
     let mut long = bytes[..half].to_vec();
     long.extend([0xff; 64]);
     let mut later = bytes.clone();
-    later[8] = 2;
-    let files: [(&str, &[u8]); 7] = [
-        ("sound-version-1", &bytes),
+    later[8..10].fill(0xff);
+    // Everything but the last frame.
+    let end = frame::encode(frame::Kind::End, &[]).unwrap().len();
+    let files: [(&str, &[u8]); 8] = [
+        ("sound", &bytes),
         ("damaged-cut", &bytes[..half]),
+        ("damaged-unended", &bytes[..bytes.len() - end]),
         ("damaged-flipped", &flipped),
         ("damaged-impossible-length", &long),
-        ("refused-later-version", &later),
+        ("refused-later-than", &later),
         ("refused-only-magic", &bytes[..10]),
         ("refused-text", b"not a recording\n"),
     ];
     for (name, content) in files {
+        let name = format!("{name}-version-{VERSION}");
         fs::write(directory.join(name), content).unwrap();
     }
 }

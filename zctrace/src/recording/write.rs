@@ -45,6 +45,8 @@ pub struct Writer {
     rotation: Rotation,
     stack_bytes: u64,
     parts: VecDeque<PathBuf>,
+    /// How many of the parts an earlier recording left.
+    earlier: usize,
     next_part: u32,
     seq: u64,
     file: Option<Part>,
@@ -64,21 +66,32 @@ struct Part {
 
 impl Writer {
     /// A recording at `path`; a file there is replaced by the first interval, not before: a trace
-    /// that cannot begin must not cost an earlier recording.
+    /// that cannot begin must not cost an earlier recording. With rotation nothing is replaced: it
+    /// goes on behind the files that an earlier recording left.
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// When it cannot be written, or would be taken for the first of another recording's files.
     pub fn create(path: &Path, rotation: Rotation, stack_bytes: u64) -> Result<Self, Error> {
+        let found = part::found(path).unwrap_or_default();
+        let rotates = rotation.size.is_some() || rotation.time.is_some();
+        let next_part = if rotates { found.free } else { 0 };
+        if !rotates && found.recordings.iter().any(|&number| number > 0) {
+            return Err(Error::InTheWay(path.to_owned()));
+        }
+        let parts: VecDeque<_> = (found.recordings.iter().filter(|_| rotates))
+            .map(|&number| part::name(path, number))
+            .collect();
         Ok(Self {
             path: path.to_owned(),
             rotation,
             stack_bytes,
-            parts: VecDeque::new(),
-            next_part: 0,
+            earlier: parts.len(),
+            parts,
+            next_part,
             seq: 0,
             file: None,
-            fresh: Some(create(path, false)?),
+            fresh: Some(create(&part::name(path, next_part), false)?),
         })
     }
 
@@ -98,7 +111,7 @@ impl Writer {
     /// As [`Writer::append`].
     pub fn append_with(&mut self, snapshot: &Snapshot, beside: &Beside) -> Result<(), Error> {
         if self.file.as_ref().is_some_and(|part| self.is_full(part)) {
-            self.file = None;
+            self.finish()?;
         }
         if self.file.is_none() {
             self.file = Some(self.open(snapshot)?);
@@ -117,9 +130,31 @@ impl Writer {
         Ok(())
     }
 
-    /// The files that there are, oldest first.
+    /// Marks the file as one that was ended, and not cut off.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        match self.file.take() {
+            Some(mut part) => part.append(frame::encode(Kind::End, &[])),
+            None => Ok(()),
+        }
+    }
+
+    /// The files of this recording that there are, oldest first.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.parts.iter().map(PathBuf::as_path)
+        self.parts.iter().skip(self.earlier).map(PathBuf::as_path)
+    }
+
+    /// The files that an earlier recording left and that are still there, oldest first.
+    pub fn earlier(&self) -> impl Iterator<Item = &Path> {
+        self.parts.iter().take(self.earlier).map(PathBuf::as_path)
+    }
+
+    /// The file that is written next, or now.
+    pub fn next_file(&self) -> PathBuf {
+        part::name(&self.path, self.next_part)
     }
 
     fn is_full(&self, part: &Part) -> bool {
@@ -152,6 +187,7 @@ impl Writer {
             .is_some_and(|keep| self.parts.len() > keep.max(1))
         {
             if let Some(oldest) = self.parts.pop_front() {
+                self.earlier = self.earlier.saturating_sub(1);
                 // Somebody else may have removed it.
                 let _ = fs::remove_file(oldest);
             }

@@ -390,7 +390,7 @@ fn replayed(state: &State, replay: &Status) -> String {
         duration(replay.length),
     );
     if let Some(damage) = &replay.damage {
-        text.push_str(&format!("; damaged after that: {damage}"));
+        text.push_str(&format!("; not whole: {damage}"));
     }
     if state.size.0 >= 100 && !replay.started_at.is_empty() {
         text.push_str(&format!("; recorded {}", printable(&replay.started_at)));
