@@ -103,7 +103,7 @@ fn a_verdict_comes_from_whole_recordings_only() {
 #[test]
 fn what_is_no_recording_is_refused_in_two_lines() {
     for (name, part) in [
-        ("refused-later-version", "version 2"),
+        ("refused-later-than-version-2", "versions up to 2"),
         ("refused-text", "not a recording"),
         ("refused-only-magic", "damaged"),
         ("none", "No such file"),

@@ -131,14 +131,21 @@ fn a_recording_is_replayed() {
     top.press(" ");
     top.shows("interval ");
     top.press(":100%\r");
-    top.until("the last interval", |text| {
+    // Each key is answered before the next: where it is shows when it is there.
+    let is_at = |text: &str, before_the_end: usize| {
         let line = text.lines().find(|line| line.contains("interval "));
         let words: Vec<_> = line.unwrap_or_default().split([' ', ',']).collect();
         let place = words.iter().position(|word| *word == "interval");
-        place.is_some_and(|place| words[place + 1] == words[place + 3])
-    });
+        place.is_some_and(|place| {
+            let number = |place: usize| words[place].parse::<usize>().expect("a number");
+            number(place + 1) + before_the_end == number(place + 3)
+        })
+    };
+    top.until("the last interval", |text| is_at(text, 0));
     top.press("[");
+    top.until("the one before", |text| is_at(text, 1));
     top.press("]");
+    top.until("the last one again", |text| is_at(text, 0));
     // The numbers at the end are those of the whole recording.
     let json = top.exported();
     assert_eq!(json["total"]["moved"], moved);

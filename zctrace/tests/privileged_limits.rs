@@ -2,10 +2,11 @@
 
 mod common;
 
-use std::{arch::asm, env, io::Write as _, num::NonZeroUsize, os::fd::AsRawFd as _};
+use std::{arch::asm, io::Write as _, num::NonZeroUsize, os::fd::AsRawFd as _};
 
 use common::{
-    assert_conservation, attached::Attached, differences, ran, strictness, trace_traffic,
+    assert_conservation, attached::Attached, differences, is_emulated, ran, strictness,
+    trace_traffic,
 };
 use nix::{
     sys::{
@@ -19,11 +20,7 @@ use zctrace::ledger::{Loss, Snapshot};
 
 /// Ten millions take an emulated processor three minutes; they were exact on each kernel.
 fn operations() -> &'static str {
-    if env::var_os("ZCTRACE_BIN").is_some() {
-        "1000000"
-    } else {
-        "10000000"
-    }
+    if is_emulated() { "1000000" } else { "10000000" }
 }
 
 #[test]

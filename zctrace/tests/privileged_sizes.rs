@@ -1,7 +1,6 @@
 //! How large operations are: counted exactly, by row, while they live and after they have ended.
 
 use std::{
-    env,
     fs::File,
     io::{Read as _, Seek as _, SeekFrom, Write as _},
 };
@@ -75,25 +74,4 @@ fn operations_are_counted_by_their_size() {
         *count -= earlier;
     }
     assert_eq!(counted, expected, "{own:?}");
-}
-
-#[test]
-#[ignore = "needs root and BPF"]
-fn sizes_that_are_not_asked_for_are_not_there() {
-    if env::var_os("ZCTRACE_BIN").is_some() {
-        println!(
-            "SKIP: sizes that are not asked for: the same on every kernel, and seen on this one"
-        );
-        return;
-    }
-    let mut session = Session::start(&Config {
-        tasks: vec![u32::try_from(gettid().as_raw()).expect("an id")],
-        ..Config::default()
-    })
-    .expect("the probes attach");
-    let mut zero = File::open("/dev/zero").expect("a device");
-    zero.read_exact(&mut [0; 100]).expect("zeros");
-    let reading = session.read().expect("the maps");
-    assert!(reading.total.ops > 0, "{reading:?}");
-    assert!(reading.sizes.is_empty());
 }

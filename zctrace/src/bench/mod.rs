@@ -33,6 +33,8 @@ use crate::{
 pub struct Tracer {
     session: Session,
     view: View,
+    /// What was lost until the last reading.
+    lost: u64,
     /// How well it must know.
     pub strictness: Strictness,
 }
@@ -59,6 +61,7 @@ impl Tracer {
         Ok(Self {
             session,
             view,
+            lost: 0,
             strictness,
         })
     }
@@ -76,7 +79,9 @@ impl Tracer {
     }
 
     fn read(&mut self) -> Result<Vec<Process>, tracer::Error> {
-        let mut processes = self.session.read()?.processes;
+        let reading = self.session.read()?;
+        self.lost = reading.loss.total();
+        let mut processes = reading.processes;
         for process in &mut processes {
             process.pid = self.view.to_user(process.pid);
         }
@@ -97,6 +102,9 @@ pub struct Options {
     pub duration: Option<Duration>,
 }
 
+/// How often a workload is run at most until nothing was lost meanwhile.
+const TRIES: usize = 3;
+
 /// Runs a workload, once or for a time.
 #[must_use]
 pub fn measure(
@@ -108,7 +116,7 @@ pub fn measure(
     let begin = Instant::now();
     let mut sum: Option<Entry> = None;
     loop {
-        let entry = once(arena, tracer.as_deref_mut(), workload, options)
+        let entry = without_loss(arena, tracer.as_deref_mut(), workload, options)
             .unwrap_or_else(|error| failed(workload, &error));
         let ended = entry.status != Status::Ok;
         let entry = match sum.take() {
@@ -123,6 +131,25 @@ pub fn measure(
         }
         sum = Some(entry);
     }
+}
+
+/// Runs a workload once; again where it differs and the kernel skipped runs of probes meanwhile, which
+/// is no fault of either.
+fn without_loss(
+    arena: &Arena,
+    mut tracer: Option<&mut Tracer>,
+    workload: Workload,
+    options: &Options,
+) -> Result<Entry> {
+    let lost = |tracer: &Option<&mut Tracer>| tracer.as_ref().map_or(0, |tracer| tracer.lost);
+    for _ in 1..TRIES {
+        let before = lost(&tracer);
+        let entry = once(arena, tracer.as_deref_mut(), workload, options)?;
+        if entry.status != Status::Differs || lost(&tracer) == before || runner::is_interrupted() {
+            return Ok(entry);
+        }
+    }
+    once(arena, tracer, workload, options)
 }
 
 fn failed(workload: Workload, error: &anyhow::Error) -> Entry {

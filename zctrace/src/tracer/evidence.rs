@@ -1,13 +1,16 @@
-//! A class without copies is measured only if every place that could have copied was watched.
+//! A class without copies is measured only if every place that could have copied was watched, all the
+//! time.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, time::Duration};
+
+use nix::time::{ClockId, clock_gettime};
 
 use zctrace_common::Evidence;
 
-use super::{Attempt, Reading};
+use super::{Attempt, Reading, stacks::TICK_NS};
 use crate::{
     catalog::{Family, Role},
-    ledger::Totals,
+    ledger::{Loss, Totals},
 };
 
 /// Families with a place to copy that this kernel has and that is not watched.
@@ -19,27 +22,76 @@ pub(super) fn gaps(attempts: &[Attempt]) -> BTreeSet<Family> {
         .collect()
 }
 
-/// Marks rows without copies as inferred where copies could have gone unseen.
-pub(super) fn weaken(reading: &mut Reading, gaps: &BTreeSet<Family>) {
-    let lost = reading.loss.map_full + reading.loss.missed_runs + reading.loss.ring_dropped > 0;
-    for path in reading
-        .processes
-        .iter_mut()
-        .flat_map(|process| &mut process.paths)
-    {
-        let unseen = || families(&path.op, &path.object).any(|family| gaps.contains(&family));
-        if has_no_copy_class(&path.totals) && (lost || unseen()) {
-            path.evidence = Evidence::Inferred.name().into();
+/// Until when something was lost. Which process a lost run was for is not known, but it was there.
+#[derive(Debug, Default)]
+pub(super) struct LossTime {
+    /// What was lost until then.
+    total: u64,
+    /// Clock ticks since boot, as [`crate::ledger::Process::start_time`]; `None` without loss.
+    last: Option<u64>,
+}
+
+impl LossTime {
+    /// Notes what was lost by now.
+    pub(super) fn note(&mut self, loss: &Loss) {
+        self.note_at(loss, ticks_since_boot);
+    }
+
+    fn note_at(&mut self, loss: &Loss, now: impl Fn() -> u64) {
+        if loss.total() > self.total {
+            self.total = loss.total();
+            self.last = Some(now());
         }
     }
-    for claimed in reading
-        .processes
-        .iter_mut()
-        .flat_map(|process| &mut process.claims)
-    {
-        let unseen = || families(&claimed.op, &claimed.object).any(|family| gaps.contains(&family));
-        if has_no_copy_class(&claimed.totals) && (lost || unseen()) {
-            claimed.evidence = Evidence::Inferred.name().to_owned();
+
+    /// Whether a process that started then may miss some.
+    fn concerns(&self, start_time: u64) -> bool {
+        self.last.is_some_and(|last| start_time <= last)
+    }
+}
+
+/// What the kernel's clock of process starts says. A time namespace may have shifted this process's.
+fn ticks_since_boot() -> u64 {
+    let Ok(now) = clock_gettime(ClockId::CLOCK_BOOTTIME) else {
+        return u64::MAX;
+    };
+    let offsets = fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
+    let now = i128::try_from(Duration::from(now).as_nanos()).unwrap_or(i128::MAX);
+    let ticks = (now - boot_offset(&offsets)) / i128::from(TICK_NS);
+    u64::try_from(ticks).unwrap_or(u64::MAX)
+}
+
+/// Nanoseconds that a time namespace adds to the time since boot: seconds and nanoseconds in the line
+/// `boottime` of `/proc/self/timens_offsets`.
+fn boot_offset(offsets: &str) -> i128 {
+    let line = offsets
+        .lines()
+        .find_map(|line| line.strip_prefix("boottime"));
+    let mut numbers = line
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(|number| number.parse::<i128>().unwrap_or(0));
+    let (seconds, ns) = (numbers.next(), numbers.next());
+    seconds.unwrap_or(0) * 1_000_000_000 + ns.unwrap_or(0)
+}
+
+/// Marks rows without copies as inferred where copies could have gone unseen.
+pub(super) fn weaken(reading: &mut Reading, gaps: &BTreeSet<Family>, losses: &LossTime) {
+    for process in &mut reading.processes {
+        let lost = losses.concerns(process.start_time);
+        let weak = |op: &str, object: &str, totals: &Totals| {
+            let unseen = || families(op, object).any(|family| gaps.contains(&family));
+            has_no_copy_class(totals) && (lost || unseen())
+        };
+        for path in &mut process.paths {
+            if weak(&path.op, &path.object, &path.totals) {
+                path.evidence = Evidence::Inferred.name().into();
+            }
+        }
+        for claimed in &mut process.claims {
+            if weak(&claimed.op, &claimed.object, &claimed.totals) {
+                claimed.evidence = Evidence::Inferred.name().to_owned();
+            }
         }
     }
 }
@@ -81,7 +133,7 @@ mod tests {
             by: None,
             totals,
         };
-        let process = Process::from_paths(1, 0, "x".into(), "/".into(), vec![path]);
+        let process = Process::from_paths(1, 70, "x".into(), "/".into(), vec![path]);
         Reading {
             processes: vec![process],
             ..Reading::default()
@@ -89,7 +141,11 @@ mod tests {
     }
 
     fn evidence(mut reading: Reading, gaps: &[Family]) -> String {
-        weaken(&mut reading, &gaps.iter().copied().collect());
+        weaken(
+            &mut reading,
+            &gaps.iter().copied().collect(),
+            &LossTime::default(),
+        );
         reading.processes[0].paths[0].evidence.to_string()
     }
 
@@ -121,14 +177,53 @@ mod tests {
     }
 
     #[test]
-    fn loss_weakens_every_row_without_copies() {
+    fn loss_weakens_rows_without_copies_of_the_processes_that_were_there() {
         let spliced = Totals {
             moved: 1,
             spliced: 1,
             ..Totals::default()
         };
-        let mut row = reading("pipe->pipe", spliced);
-        row.loss.missed_runs = 1;
-        assert_eq!(evidence(row, &[]), "inferred");
+        let missed = |missed_runs| Loss {
+            missed_runs,
+            ..Loss::default()
+        };
+        let evidence = |losses: &LossTime| {
+            let mut row = reading("pipe->pipe", spliced);
+            weaken(&mut row, &BTreeSet::new(), losses);
+            row.processes[0].paths[0].evidence.to_string()
+        };
+        let mut losses = LossTime::default();
+        losses.note_at(&missed(0), || 69);
+        assert_eq!(evidence(&losses), "measured");
+        losses.note_at(&missed(1), || 69);
+        assert_eq!(evidence(&losses), "measured", "it started later");
+        losses.note_at(&missed(1), || 80);
+        assert_eq!(evidence(&losses), "measured", "no more than before");
+        losses.note_at(&missed(2), || 70);
+        assert_eq!(evidence(&losses), "inferred");
+        losses.note_at(&missed(3), || 80);
+        assert_eq!(evidence(&losses), "inferred");
+    }
+
+    #[test]
+    fn a_time_namespace_shifts_the_time_since_boot() {
+        let offsets = "monotonic           0         0\nboottime           -2         500000000\n";
+        assert_eq!(boot_offset(offsets), -1_500_000_000);
+        assert_eq!(boot_offset(""), 0);
+    }
+
+    /// This test's own process started before now, and not long ago.
+    #[test]
+    fn ticks_are_those_of_proc() {
+        let stat = fs::read_to_string("/proc/self/stat").expect("proc");
+        let (_, rest) = stat.rsplit_once(')').expect("a name");
+        let start: u64 = rest
+            .split_whitespace()
+            .nth(19)
+            .expect("field 22")
+            .parse()
+            .expect("a number");
+        let now = ticks_since_boot();
+        assert!(start <= now && now - start < 360_000, "{start} {now}");
     }
 }

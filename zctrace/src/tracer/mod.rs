@@ -150,6 +150,7 @@ pub struct Session {
     audit: Option<audit::Audit>,
     sampler: Option<stacks::Sampler>,
     statistics: Option<OwnedFd>,
+    losses: evidence::LossTime,
 }
 
 impl Session {
@@ -252,6 +253,7 @@ impl Session {
             twins,
             attempts,
             statistics,
+            losses: evidence::LossTime::default(),
         })
     }
 
@@ -403,7 +405,8 @@ impl Session {
                 reading.loss.missed_runs += self.lost_events(name, first, second.copied());
             }
         }
-        evidence::weaken(&mut reading, &evidence::gaps(&self.attempts));
+        self.losses.note(&reading.loss);
+        evidence::weaken(&mut reading, &evidence::gaps(&self.attempts), &self.losses);
         Ok(reading)
     }
 }

@@ -31,7 +31,7 @@ use crate::{
 pub(super) const ROOM: u32 = 16_384;
 
 /// Clock ticks a second in `/proc/PID/stat`: `USER_HZ`, fixed by the kernel's interface.
-const TICK_NS: u64 = 1_000_000_000 / 100;
+pub(super) const TICK_NS: u64 = 1_000_000_000 / 100;
 
 /// What the kernel answers where another stack has the same slot.
 const EEXIST: i32 = -libc::EEXIST;

@@ -23,12 +23,14 @@ use zctrace::{
     },
 };
 
-/// The program under test: the one that cargo built, or, on another machine, `ZCTRACE_BIN`.
+/// The program under test.
 pub(crate) fn zctrace() -> PathBuf {
-    env::var_os("ZCTRACE_BIN").map_or_else(
-        || PathBuf::from(env!("CARGO_BIN_EXE_zctrace")),
-        PathBuf::from,
-    )
+    PathBuf::from(env!("CARGO_BIN_EXE_zctrace"))
+}
+
+/// Whether this machine is an emulated one, whose processors take fifty times as long.
+pub(crate) fn is_emulated() -> bool {
+    env::var_os("ZCTRACE_EMULATED").is_some()
 }
 
 /// Runs the program and returns what it said.
