@@ -300,6 +300,10 @@ impl Task {
     pub const KTHREAD: u32 = 4;
     /// The request that the thread works on was given to a device, which ends it.
     pub const QUEUED: u32 = 8;
+    /// The request that the thread works on was issued by `io_uring_enter`, and is over with it.
+    pub const SUBMITS: u32 = 16;
+    /// The success of the request that the thread works on is not told: it is to be looked for.
+    pub const SILENT: u32 = 32;
     /// [`Task::proc_slot`] of a thread without rows: the first slot is not used.
     pub const NO_PROC: u32 = 0;
 

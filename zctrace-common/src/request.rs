@@ -73,6 +73,8 @@ impl Request {
     pub const INDEXED: u32 = 1;
     /// It completes more than once by its nature: a result of 0 is its end, not an operation.
     pub const MULTISHOT: u32 = 2;
+    /// Its success is not told (`IOSQE_CQE_SKIP_SUCCESS`).
+    pub const SILENT: u32 = 4;
 }
 
 /// What became of a process' requests.

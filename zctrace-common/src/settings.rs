@@ -207,6 +207,16 @@ offsets! {
     iomap_dio_flags: "iomap_dio.flags";
     /// The request of a direct transfer.
     iomap_dio_iocb: "iomap_dio.iocb";
+    /// What it has transferred.
+    iomap_dio_size: "iomap_dio.size";
+    /// What was transferred for the same call before it.
+    iomap_dio_done_before: "iomap_dio.done_before";
+    /// The size of its file.
+    iomap_dio_i_size: "iomap_dio.i_size";
+    /// Why it failed, or 0.
+    iomap_dio_error: "iomap_dio.error";
+    /// Where in the file a request begins, until it has ended.
+    kiocb_pos: "kiocb.ki_pos";
     /// In the place of a request to a filesystem below overlayfs: the request itself.
     backing_aio_orig: "backing_aio.orig_iocb";
     /// The request of a transfer to or from a block device.
@@ -289,6 +299,8 @@ offsets! {
     req_cmd: "io_kiocb.cmd";
     /// `REQ_F_*`.
     req_flags: "io_kiocb.flags";
+    /// `REQ_F_POLLED_BIT`: it has waited for its file at least once.
+    req_polled: "enum:io_req_flags_bits.REQ_F_POLLED_BIT" | "enum:.REQ_F_POLLED_BIT";
     /// Its ring.
     req_ctx: "io_kiocb.ctx";
     /// What the application calls it.

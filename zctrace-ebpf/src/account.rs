@@ -1,6 +1,6 @@
 //! From accumulators to rows.
 
-use zctrace_common::{Acc, Class, Counters, Evidence, Op, RowKey, Sizes, StackKind, Task};
+use zctrace_common::{Acc, Class, Counters, Evidence, Op, Request, RowKey, Sizes, StackKind, Task};
 
 use crate::{
     kernel::{self, nr::copies_up},
@@ -65,13 +65,13 @@ pub(crate) fn saw(acc: Acc, bytes: u64) {
     }
 }
 
-/// A site saw `bytes` in the thread of `task`.
+/// A site saw `bytes` in the thread of `task`. Returns the request that it works on.
 #[inline(always)]
-pub(crate) fn saw_in(task: &mut Task, acc: Acc, bytes: u64) {
-    let acc = if task.request != 0 {
-        request::of_user(task, acc)
-    } else {
-        acc
+pub(crate) fn saw_in(task: &mut Task, acc: Acc, bytes: u64) -> Option<&'static mut Request> {
+    let request = request::current(task);
+    let acc = match request {
+        Some(_) => request::of_user(task, acc),
+        None => acc,
     };
     match acc {
         Acc::ToUser => stacks::copied(task, StackKind::ToUser, bytes),
@@ -79,24 +79,25 @@ pub(crate) fn saw_in(task: &mut Task, acc: Acc, bytes: u64) {
         Acc::SourceCopy | Acc::SinkCopy => stacks::copied(task, StackKind::InKernel, bytes),
         _ => {}
     }
-    if task.request != 0 {
-        request::saw(task, acc, bytes);
-        return;
+    if let Some(request) = request {
+        request::saw(request, acc, bytes);
+        return Some(request);
     }
     if task.flags & Task::KTHREAD != 0 {
         kernel_thread(task, acc, bytes);
-        return;
+        return None;
     }
     enter(task, kernel::current_nr());
     task.acc[acc as usize] += bytes;
     task.filled |= 1 << acc as u32;
+    None
 }
 
 /// What the sites have seen of one kind in the thread's operation.
 #[inline(always)]
 pub(crate) fn seen(task: &mut Task, acc: Acc) -> u64 {
-    if task.request != 0 {
-        return request::current(task).map_or(0, |request| request.acc[acc as usize]);
+    if let Some(request) = request::current(task) {
+        return request.acc[acc as usize];
     }
     enter(task, kernel::current_nr());
     task.acc[acc as usize]
@@ -105,10 +106,8 @@ pub(crate) fn seen(task: &mut Task, acc: Acc) -> u64 {
 /// Forgets what the sites have seen of one kind: an outer frame knows better.
 #[inline(always)]
 pub(crate) fn forget(task: &mut Task, acc: Acc) {
-    if task.request != 0 {
-        if let Some(request) = request::current(task) {
-            request.acc[acc as usize] = 0;
-        }
+    if let Some(request) = request::current(task) {
+        request.acc[acc as usize] = 0;
         return;
     }
     enter(task, kernel::current_nr());

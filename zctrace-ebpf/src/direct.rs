@@ -6,7 +6,7 @@ use crate::{
     account,
     kernel::{self, Access as _, Probed, Typed},
     maps::offset,
-    probe::{fexit, fexit_anywhere, idempotent_fentry, kretprobe, returned},
+    probe::{fentry_anywhere, fexit, idempotent_fentry, kretprobe, returned},
     request, target, twin,
 };
 
@@ -19,25 +19,45 @@ pub(crate) const O_DIRECT: u32 = 0o200_000;
 #[cfg(not(bpf_target_arch = "aarch64"))]
 pub(crate) const O_DIRECT: u32 = 0o40_000;
 
-fexit_anywhere! {
+/// What a direct transfer (typed pointer) has transferred in all, as `iomap_dio_complete` will say: read
+/// before, because that frees it.
+#[inline(always)]
+fn transferred(dio: *const u8, iocb: *const u8, is_write: bool) -> i64 {
+    if Typed::load::<i32>(dio, offset!(iomap_dio_error)) != 0 {
+        return 0;
+    }
+    let size: i64 = Typed::load(dio, offset!(iomap_dio_size));
+    let file_size: i64 = Typed::load(dio, offset!(iomap_dio_i_size));
+    let position: i64 = Typed::load(iocb, offset!(kiocb_pos));
+    if position + size > file_size && !is_write {
+        file_size - position
+    } else {
+        size
+    }
+}
+
+fentry_anywhere! {
     /// The end of a direct transfer of ext4, xfs, btrfs and others; of a synchronous one in the
-    /// task that asked for it. The result is right at the end of a file where `dio->size` is not.
+    /// task that asked for it.
     iomap_dio_complete(ctx, id, second) {
-        let bytes = returned(ctx);
         let dio: *const u8 = ctx.arg(0);
+        let iocb = kernel::pointer::<Typed>(dio, offset!(iomap_dio_iocb));
+        let is_write = Typed::load::<u32>(dio, offset!(iomap_dio_flags)) & IOMAP_DIO_WRITE != 0;
+        let bytes = transferred(dio, iocb, is_write);
         if bytes <= 0 {
             return 0;
         }
-        let iocb = kernel::pointer::<Typed>(dio, offset!(iomap_dio_iocb));
         if !kernel::pointer::<Typed>(iocb, offset!(kiocb_complete)).is_null() {
             // Nobody waits for it: this can run in any thread, and in interrupts. Not `iocb` itself:
             // a typed pointer is no number.
             let key: u64 = Probed::load(dio, offset!(iomap_dio_iocb));
-            if !request::transferred(key, bytes as u64) && offset!(backing_aio_orig) != ABSENT {
+            let before: u64 = Typed::load(dio, offset!(iomap_dio_done_before));
+            let bytes = bytes as u64 + before;
+            if !request::transferred(key, bytes) && offset!(backing_aio_orig) != ABSENT {
                 // Overlayfs asks the filesystem below in the request's place. Anything else that is
                 // no request has nothing there that is one.
                 let above: u64 = Probed::load(key as *const u8, offset!(backing_aio_orig));
-                request::transferred(above, bytes as u64);
+                request::transferred(above, bytes);
             }
             return 0;
         }
@@ -45,8 +65,7 @@ fexit_anywhere! {
             return 0;
         }
         if let Some(task) = target::current() {
-            let flags: u32 = Typed::load(dio, offset!(iomap_dio_flags));
-            let acc = if flags & IOMAP_DIO_WRITE != 0 { Acc::SinkDirect } else { Acc::SourceDirect };
+            let acc = if is_write { Acc::SinkDirect } else { Acc::SourceDirect };
             account::saw_in(task, acc, bytes as u64);
         }
         if !second {

@@ -7,7 +7,7 @@ use crate::{
     kernel::{self, Access as _, Typed},
     maps::offset,
     probe::{fexit, kretprobe, returned},
-    target,
+    request, target,
 };
 
 /// What the memory behind an `iov_iter` is.
@@ -54,24 +54,17 @@ pub(crate) fn filled(iter: *const u8, bytes: i64) {
     }
 }
 
-/// `bytes` of the page cache went into `iter`: by reference if it is a pipe's, else copied.
-#[inline(always)]
-fn filled_from_cache(iter: *const u8, bytes: i64) {
-    if memory(iter) != Memory::Pipe {
-        filled(iter, bytes);
-    }
-}
-
 /// `bytes` came out of `iter`.
 #[inline(always)]
 pub(crate) fn drained(iter: *const u8, bytes: i64) {
     if bytes > 0
         && let Some(task) = target::current()
     {
-        match memory(iter) {
-            Memory::User => account::saw_in(task, Acc::FromUser, bytes as u64),
-            _ => account::saw_in(task, Acc::SinkCopy, bytes as u64),
-        }
+        let acc = match memory(iter) {
+            Memory::User => Acc::FromUser,
+            _ => Acc::SinkCopy,
+        };
+        account::saw_in(task, acc, bytes as u64);
     }
 }
 
@@ -93,9 +86,20 @@ reader! { seq_read_iter tty_read fuse_dev_read }
 writer! { generic_perform_write iomap_file_buffered_write tty_write fuse_dev_write }
 
 fexit! {
-    /// `already_read`, the third argument, is part of the result: what direct I/O read before.
+    /// `already_read`, the third argument, is part of the result: what direct I/O read before. A
+    /// pipe's memory takes pages of the cache by reference.
     filemap_read(ctx) {
-        filled_from_cache(ctx.arg(1), returned(ctx) - ctx.arg::<i64>(2));
+        let bytes = returned(ctx) - ctx.arg::<i64>(2);
+        let acc = match memory(ctx.arg(1)) {
+            Memory::User => Acc::ToUser,
+            Memory::Kernel => Acc::SourceCopy,
+            Memory::Pipe => return 0,
+        };
+        if bytes > 0 && let Some(task) = target::current() {
+            if let Some(request) = account::saw_in(task, acc, bytes as u64) {
+                request::know_file_of(task, request, ctx.arg(0));
+            }
+        }
     }
 }
 
@@ -132,7 +136,7 @@ fn is_sparse(iocb: *const u8) -> bool {
 #[inline(always)]
 fn from_user_memory(task: &Task) -> bool {
     use kernel::nr::{PWRITE64, PWRITEV, PWRITEV2, WRITE, WRITEV};
-    if task.request != 0 {
+    if request::is_working(task) {
         return task.request_op != Op::UringSplice as u32;
     }
     matches!(

@@ -101,8 +101,21 @@ pub(crate) fn opaque(task: &mut Task, value: u64) -> u64 {
 /// call that does the same; of a page fault from user space and of interrupts -1; of kernel threads 0.
 #[inline(always)]
 pub(crate) fn current_nr() -> i32 {
-    let nr = Typed::load::<i64>(current_regs(), offset!(regs_nr)) as i32;
+    let nr = plain_nr();
     if is_compat() { nr::native(nr) } else { nr }
+}
+
+/// The same, of a 32-bit system call its own number.
+#[inline(always)]
+fn plain_nr() -> i32 {
+    Typed::load::<i64>(current_regs(), offset!(regs_nr)) as i32
+}
+
+/// Whether the current thread is in `io_uring_enter`, which has one number everywhere.
+#[inline(always)]
+pub(crate) fn submits() -> bool {
+    const IO_URING_ENTER: i32 = 426;
+    plain_nr() == IO_URING_ENTER
 }
 
 /// `TS_COMPAT`: the current thread is in a 32-bit system call, with numbers of its own.

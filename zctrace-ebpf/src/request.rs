@@ -7,15 +7,15 @@
 
 use aya_ebpf::helpers::bpf_get_current_comm;
 use zctrace_common::{
-    Acc, Claim, Class, Evidence, Op, REQUEST_SLOTS, Request, RequestCounts, Task, Way,
+    ABSENT, Acc, Claim, Class, Evidence, Op, REQUEST_SLOTS, Request, RequestCounts, Task, Way,
 };
 
 use crate::{
     account,
     api_splice::legs,
-    kernel::{self, Access as _, Typed},
+    kernel::{self, Access as _, Probed, Typed},
     maps::{REQUEST_COUNTS, REQUESTS, SCRATCH, offset},
-    object::Ends,
+    object::{self, Ends},
     settle::{self, Shape},
     target, words,
 };
@@ -39,28 +39,29 @@ fn at(number: u32) -> Option<&'static mut Request> {
     REQUESTS.get_ptr_mut(number - 1).map(|r| unsafe { &mut *r })
 }
 
-/// The number of a request's slot; 0 if it has none.
+/// The record of a request, if it is a target's.
 ///
 /// Every completion of the machine comes here, so the first slot mostly tells: a request goes to a
 /// later one only where another one was, which leaves a mark.
 #[inline(always)]
-fn search(key: u64) -> u32 {
-    let first = home(key);
-    let Some(request) = REQUESTS.get_ptr(first) else {
-        return 0;
-    };
-    // SAFETY: a map value.
+pub(crate) fn find(key: u64) -> Option<&'static mut Request> {
+    if key == 0 {
+        return None;
+    }
+    let request = REQUESTS.get_ptr_mut(home(key))?;
+    // SAFETY: a map value. A request is worked on by one thread at a time.
     unsafe {
         if (*request).key == key {
-            return first + 1;
+            return Some(&mut *request);
         }
         if (*request).crowded == 0 {
-            return 0;
+            return None;
         }
     }
-    search_on(key)
+    at(search_on(key))
 }
 
+/// The number of a request's slot, if that is a later one.
 #[inline(never)]
 fn search_on(key: u64) -> u32 {
     let first = home(key);
@@ -78,26 +79,60 @@ fn search_on(key: u64) -> u32 {
     0
 }
 
-/// Takes a free slot; 0 if there is none within reach.
-#[inline(always)]
-fn claim(key: u64) -> u32 {
-    let first = home(key);
-    let Some(request) = REQUESTS.get_ptr_mut(first) else {
-        return 0;
-    };
-    // SAFETY: aligned fields of a map value. The mark is there before anybody looks for the request.
-    unsafe {
-        if target::claim(&raw mut (*request).key, key) == 0 {
-            return first + 1;
-        }
-        (&raw mut (*request).crowded).write_volatile(1);
-    }
-    claim_later(key)
+/// A slot for a request.
+struct Place {
+    /// As [`Task::request`] has it.
+    number: u32,
+    /// Its record was the request's before.
+    known: bool,
+    request: &'static mut Request,
 }
 
-#[inline(never)]
-fn claim_later(key: u64) -> u32 {
+/// The slot of a request, a free one if it has none.
+#[inline(always)]
+fn take(key: u64) -> Option<Place> {
     let first = home(key);
+    let request = REQUESTS.get_ptr_mut(first)?;
+    // SAFETY: aligned fields of a map value.
+    unsafe {
+        let known = (*request).key == key;
+        if known || ((*request).crowded == 0 && target::claim(&raw mut (*request).key, key) == 0) {
+            return Some(Place {
+                number: first + 1,
+                known,
+                request: &mut *request,
+            });
+        }
+    }
+    let taken = take_later(key);
+    let number = taken & !KNOWN;
+    Some(Place {
+        number,
+        known: taken & KNOWN != 0,
+        request: at(number)?,
+    })
+}
+
+/// What [`take_later`] adds to the number of a slot that was the request's before.
+const KNOWN: u32 = 1 << 31;
+
+#[inline(never)]
+fn take_later(key: u64) -> u32 {
+    let number = search_on(key);
+    if number != 0 {
+        return number | KNOWN;
+    }
+    let first = home(key);
+    if let Some(request) = REQUESTS.get_ptr_mut(first) {
+        // SAFETY: aligned fields of a map value. The mark is there before anybody looks for the
+        // request.
+        unsafe {
+            if target::claim(&raw mut (*request).key, key) == 0 {
+                return first + 1;
+            }
+            (&raw mut (*request).crowded).write_volatile(1);
+        }
+    }
     let mut i = 1;
     while i < REACH {
         let slot = (first + i) & (REQUEST_SLOTS - 1);
@@ -113,17 +148,31 @@ fn claim_later(key: u64) -> u32 {
     0
 }
 
-/// The record of a request, if it is a target's.
-#[inline(always)]
-pub(crate) fn find(key: u64) -> Option<&'static mut Request> {
-    if key == 0 { None } else { at(search(key)) }
-}
-
 /// The record of the request that a thread works on.
 #[inline(always)]
 pub(crate) fn current(task: &Task) -> Option<&'static mut Request> {
-    at(task.request)
+    if is_working(task) { last(task) } else { None }
 }
+
+/// Whether a thread works on a request.
+///
+/// What `io_uring_enter` issues, a thread works on until it issues another one, or the call is over:
+/// in between it copies for nobody else, and no probe is needed to tell that it has done with one.
+#[inline(always)]
+pub(crate) fn is_working(task: &Task) -> bool {
+    task.request != 0 && (task.flags & Task::SUBMITS == 0 || kernel::submits())
+}
+
+/// The record of the request that a thread worked on last, if it has not ended.
+#[inline(always)]
+pub(crate) fn last(task: &Task) -> Option<&'static mut Request> {
+    // Its slot may be another's by now.
+    at(task.request)
+        .filter(|request| task.request_generation == request.generation && request.key != 0)
+}
+
+/// `REQ_F_CQE_SKIP`, which has the number of `IOSQE_CQE_SKIP_SUCCESS_BIT`.
+pub(crate) const REQ_F_CQE_SKIP: u32 = 1 << 6;
 
 /// How the current thread works on requests.
 #[inline(always)]
@@ -147,16 +196,17 @@ fn own_way() -> u32 {
     }
 }
 
-/// Whether a record is still that of the request which the thread began to work on.
+/// Whether a thread submits requests itself.
 #[inline(always)]
-pub(crate) const fn is_same(task: &Task, request: &Request) -> bool {
-    task.request_generation == request.generation
+pub(crate) const fn is_submitter(task: &Task) -> bool {
+    task.way == Way::Inline as u32 + 1
 }
 
-/// Whether a thread is a worker of a ring: others may complete what it works on.
+/// Whether no worker has begun to work on a request, unless the thread is one.
 #[inline(always)]
-pub(crate) const fn is_worker(task: &Task) -> bool {
-    task.way == Way::Worker as u32 + 1
+pub(crate) const fn is_own(task: &Task, request: &Request) -> bool {
+    const WORKER: u32 = Way::Worker as u32;
+    request.way != WORKER || task.way == WORKER + 1
 }
 
 /// The current thread begins to work on a request, or tries it again.
@@ -169,15 +219,19 @@ pub(crate) fn begin(
 ) -> Option<&'static mut Request> {
     let way = way(task);
     task.request = 0;
-    task.flags &= !Task::QUEUED;
-    let mut number = search(key);
-    let known = number != 0;
-    if !known {
-        number = claim(key);
-    }
-    let request = at(number)?;
+    task.flags &= !(Task::QUEUED | Task::SUBMITS);
+    let Place {
+        number,
+        mut known,
+        request,
+    } = take(key)?;
     task.request = number;
     task.request_op = op;
+    if known && request.flags & Request::SILENT != 0 && is_reused(key) {
+        succeeded(request);
+        ended(request);
+        known = false;
+    }
     if known && request.user_data == user_data {
         request.way = if way == Way::Worker as u32 {
             way
@@ -191,7 +245,10 @@ pub(crate) fn begin(
     clear(request);
     request.generation = request.generation.wrapping_add(1);
     task.request_generation = request.generation;
-    request.proc_slot = target::proc_slot(task).unwrap_or(Task::NO_PROC);
+    request.proc_slot = match task.proc_slot {
+        Task::NO_PROC => target::proc_slot(task).unwrap_or(Task::NO_PROC),
+        known => known,
+    };
     request.user_data = user_data;
     request.op = op;
     request.way = way;
@@ -221,6 +278,18 @@ pub(crate) fn works_on(request: &mut Request, ends: &Ends) {
     }
 }
 
+/// Looks at the file of a request, where no site has.
+#[inline(always)]
+pub(crate) fn know_file(request: &mut Request, completer: Completer) {
+    if request.source == 0
+        && let Some(task) = scratch(request, completer)
+    {
+        let file = kernel::pointer::<Probed>(request.key as *const u8, offset!(req_file));
+        let ends = Ends::file::<Probed>(task, file);
+        works_on(request, &ends);
+    }
+}
+
 /// Whether an operation lends the application's pages to packets.
 #[inline(always)]
 pub(crate) const fn is_zerocopy(op: u32) -> bool {
@@ -246,10 +315,29 @@ pub(crate) fn of_user(task: &Task, acc: Acc) -> Acc {
 
 /// A site saw `bytes` in a thread that works on a request.
 #[inline(always)]
-pub(crate) fn saw(task: &Task, acc: Acc, bytes: u64) {
-    if let Some(request) = current(task) {
-        request.acc[acc as usize] += bytes;
-        request.filled |= 1 << acc as u32;
+pub(crate) fn saw(request: &mut Request, acc: Acc, bytes: u64) {
+    request.acc[acc as usize] += bytes;
+    request.filled |= 1 << acc as u32;
+    if request.flags & Request::SILENT != 0 {
+        know_file_now(request);
+    }
+}
+
+/// Of a silent request the file may be gone when its end is known.
+#[inline(never)]
+fn know_file_now(request: &mut Request) {
+    know_file(request, Completer::Silent);
+}
+
+/// Looks at the file of a request that a thread works on, if `kiocb` (typed pointer) is its own: overlayfs
+/// asks the filesystem below in its place. A plain load here, where its completion needs a helper for
+/// each.
+#[inline(always)]
+pub(crate) fn know_file_of(task: &mut Task, request: &mut Request, kiocb: *const u8) {
+    if request.source == 0 && request.key == kernel::opaque(task, kiocb as u64) {
+        let file = kernel::pointer::<Typed>(kiocb, offset!(kiocb_filp));
+        let ends = Ends::file::<Typed>(task, file);
+        works_on(request, &ends);
     }
 }
 
@@ -274,6 +362,9 @@ pub(crate) fn transferred(key: u64, bytes: u64) -> bool {
         // Which of the two the operation can be explained by, its shape decides.
         request.acc[Acc::SourceDirect as usize] = bytes;
         request.acc[Acc::SinkDirect as usize] = bytes;
+        if request.flags & Request::SILENT != 0 {
+            know_file_now(request);
+        }
         request.filled |= 1 << Acc::SourceDirect as u32 | 1 << Acc::SinkDirect as u32;
     }
     found.is_some()
@@ -290,15 +381,21 @@ fn clear(request: &mut Request) {
 /// Frees the slot of a request that has ended.
 #[inline(always)]
 pub(crate) fn release(request: &mut Request) {
-    count(request, |counts, index| {
-        // SAFETY: the index and the way are within the arrays.
-        unsafe { &raw mut (*counts).completed[index][(request.way & 3) as usize] }
-    });
+    ended(request);
     clear(request);
     request.flags = 0;
     core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
     // SAFETY: a field of a map value; nothing of the record is touched after this.
     unsafe { (&raw mut request.key).write_volatile(0) };
+}
+
+/// Counts the end of a request.
+#[inline(always)]
+fn ended(request: &Request) {
+    count(request, |counts, index| {
+        // SAFETY: the index and the way are within the arrays.
+        unsafe { &raw mut (*counts).completed[index][(request.way & 3) as usize] }
+    });
 }
 
 #[inline(always)]
@@ -309,6 +406,82 @@ fn count(request: &Request, which: impl FnOnce(*mut RequestCounts, usize) -> *mu
     {
         account::add(which(counts, index), 1);
     }
+}
+
+/// When the end of a silent request is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Now {
+    /// As soon as the thread has done with it: it is not freed yet.
+    Done,
+    /// When the thread turns to something else.
+    Later,
+}
+
+/// Completes the request that a thread worked on last if its success is not told, and it has succeeded.
+///
+/// No probe sees the end of such a request. It is looked for when the thread turns to something else;
+/// until then the ring keeps the memory, and when that is used again ([`begin`]), the result is still
+/// there.
+#[inline(never)]
+pub(crate) fn settle_silent(task: &mut Task, now: Now) {
+    const WORKER: u32 = Way::Worker as u32;
+    task.flags &= !Task::SILENT;
+    if task.flags & Task::QUEUED != 0 {
+        // Its device ends it.
+        return;
+    }
+    let Some(request) = last(task) else {
+        return;
+    };
+    let req = request.key as *const u8;
+    let flags: u32 = Probed::load(req, offset!(req_flags));
+    if matches!(now, Now::Later) {
+        if is_reused(request.key) {
+            return;
+        }
+        if Probed::load::<u64>(req, offset!(req_user_data)) != request.user_data {
+            // Its ring was closed by another thread.
+            account::lost();
+            release(request);
+            return;
+        }
+        // A worker does it; or it waits for its file, which leaves something where its result will be.
+        let waits = offset!(req_polled) != ABSENT && flags >> (offset!(req_polled) & 31) & 1 != 0;
+        if waits || (request.way == WORKER && task.way != WORKER + 1) {
+            return;
+        }
+    }
+    // Of a failure the application is told.
+    if flags & REQ_F_CQE_SKIP == 0 {
+        return;
+    }
+    // Where the flags of its completion will be is its descriptor until then: it waits for something.
+    // Of descriptor 0 that cannot be told.
+    if Probed::load::<u32>(req, offset!(req_fd)) == request.descriptor {
+        return;
+    }
+    if matches!(now, Now::Done) {
+        know_file(request, Completer::Silent);
+    }
+    succeeded(request);
+    release(request);
+}
+
+/// Whether the memory of a request is that of a later one, which has no file yet (`io_init_req`).
+#[inline(always)]
+fn is_reused(key: u64) -> bool {
+    Probed::load::<u64>(key as *const u8, offset!(req_file)) == 0
+}
+
+/// A request has succeeded of which nothing is told.
+#[inline(never)]
+pub(crate) fn succeeded(request: &mut Request) {
+    if request.source == 0 {
+        // Its file may be gone.
+        request.source = object::UNKNOWN;
+    }
+    let result: i32 = Probed::load(request.key as *const u8, offset!(req_res));
+    complete(request, i64::from(result), Completer::Silent);
 }
 
 /// Programs that complete requests, each with a place of its own to settle in: they interrupt one
@@ -353,6 +526,16 @@ fn shape(request: &Request, scratch: &mut Task) -> u32 {
 
 #[inline(always)]
 fn shape_of(op: u32, ends: &Ends) -> Shape {
+    const SPLICE: u32 = Op::UringSplice as u32;
+    match op {
+        SPLICE => legs(ends),
+        _ => shape_of_one(op),
+    }
+}
+
+/// The same, for operations other than splice.
+#[inline(always)]
+const fn shape_of_one(op: u32) -> Shape {
     const READV: u32 = Op::UringReadv as u32;
     const READ_FIXED: u32 = Op::UringReadFixed as u32;
     const RECVMSG: u32 = Op::UringRecvmsg as u32;
@@ -367,8 +550,7 @@ fn shape_of(op: u32, ends: &Ends) -> Shape {
     match op {
         READV | READ_FIXED | RECVMSG | READ | RECV | READ_MULTISHOT | RECV_ZC | READV_FIXED
         | AIO_READ => Shape::ToUser,
-        SPLICE => legs(ends),
-        TEE => Shape::Reference,
+        SPLICE | TEE => Shape::Reference,
         _ => Shape::FromUser,
     }
 }
@@ -388,39 +570,74 @@ pub(crate) fn complete(request: &mut Request, result: i64, completer: Completer)
     {
         request.acc[Acc::ToUser as usize] += HEADER;
     }
+    if completes_as_usual(request, result) {
+        return;
+    }
     let ends = Ends::kept(request);
     let Some(scratch) = scratch(request, completer) else {
         return;
     };
     let shape = Shape::numbered(shape(request, scratch));
-    // The usual case first: everything copied, by one kind of copy.
-    let (only, class) = match shape {
-        Shape::ToUser => (Acc::ToUser, Class::CopiedToUser),
-        _ => (Acc::FromUser, Class::CopiedFromUser),
-    };
-    if request.filled == 1 << only as u32
-        && request.acc[only as usize] == result as u64
-        && matches!(shape, Shape::ToUser | Shape::FromUser)
-    {
-        let op = request.op as u16;
-        let row = match target::current_quietly() {
-            Some(task) if task.proc_slot == request.proc_slot => {
-                account::sized_row(task, op, Evidence::Measured, &ends, 1, result as u64)
-            }
-            _ => account::sized_row(scratch, op, Evidence::Measured, &ends, 1, result as u64),
-        };
-        if let Some(row) = row {
-            // SAFETY: a map value.
-            unsafe {
-                account::add(&raw mut (*row).ops, 1);
-                account::add(&raw mut (*row).moved, result as u64);
-                account::add(&raw mut (*row).class[class as usize], result as u64);
-            }
-        }
-    } else {
-        words::copy(&mut scratch.acc, &request.acc);
-        settle::settle(scratch, shape, result);
-        account::record(scratch, request.op as u16, &ends);
-    }
+    words::copy(&mut scratch.acc, &request.acc);
+    settle::settle(scratch, shape, result);
+    account::record(scratch, request.op as u16, &ends);
     clear(request);
+}
+
+/// By [`RequestCounts::index`]: the one kind of copy that explains the usual case, 0 where there is
+/// none. In a map, so that it is found without comparing.
+static USUAL: [u8; 32] = {
+    let mut usual = [0; 32];
+    let mut op = Op::UringReadv as u32;
+    while op <= Op::AioWrite as u32 {
+        usual[RequestCounts::index(op)] = match shape_of_one(op) {
+            Shape::ToUser => TO_USER,
+            Shape::FromUser => FROM_USER,
+            _ => 0,
+        };
+        op += 1;
+    }
+    usual
+};
+const TO_USER: u8 = 1;
+const FROM_USER: u8 = 2;
+
+/// The usual case: everything copied, by one kind of copy, and told in a thread of the process. False
+/// if it is not that.
+#[inline(always)]
+fn completes_as_usual(request: &mut Request, result: i64) -> bool {
+    let index = RequestCounts::index(request.op);
+    if index >= USUAL.len() {
+        return false;
+    }
+    let usual = &raw const USUAL;
+    // SAFETY: within the array.
+    let usual = unsafe { usual.cast::<u8>().add(index).read_volatile() };
+    let (only, class) = match usual {
+        TO_USER => (Acc::ToUser, Class::CopiedToUser),
+        FROM_USER => (Acc::FromUser, Class::CopiedFromUser),
+        _ => return false,
+    };
+    if request.filled != 1 << only as u32 || request.acc[only as usize] != result as u64 {
+        return false;
+    }
+    let Some(task) = target::current_quietly() else {
+        return false;
+    };
+    if task.proc_slot != request.proc_slot {
+        return false;
+    }
+    let (op, ends) = (request.op as u16, Ends::kept(request));
+    let row = account::sized_row(task, op, Evidence::Measured, &ends, 1, result as u64);
+    if let Some(row) = row {
+        // SAFETY: a map value.
+        unsafe {
+            account::add(&raw mut (*row).ops, 1);
+            account::add(&raw mut (*row).moved, result as u64);
+            account::add(&raw mut (*row).class[class as usize], result as u64);
+        }
+    }
+    request.filled = 0;
+    request.acc[only as usize] = 0;
+    true
 }

@@ -9,7 +9,7 @@ use crate::{
     kernel::{self, Access as _, Probed, Typed},
     maps::offset,
     probe::{fexit, returned, returned_int},
-    target,
+    request, target,
 };
 
 /// `MSG_SPLICE_PAGES`: the pages of the message are to be referenced (6.5 and later).
@@ -56,7 +56,7 @@ fexit! {
 #[inline(always)]
 fn user_message(task: &mut Task) -> bool {
     use kernel::nr::{SENDFILE, SPLICE};
-    if task.request != 0 {
+    if request::is_working(task) {
         return task.request_op != Op::UringSplice as u32;
     }
     account::enter(task, kernel::current_nr());

@@ -3,15 +3,18 @@
 //! `io_issue_sqe` is where every request is tried: by the thread that submits it, by a worker, by
 //! the thread that polls the submission queue, by task work, and again after it had to wait. Its
 //! own result says little (docs/probes.md); `io_uring_complete` has what the application is told.
+//!
+//! There is no probe at its exit, which would cost as much as the three others of a request: what a
+//! thread has issued within `io_uring_enter` it works on until it issues another one or leaves the call
+//! (`request::is_working`). Task work can run in any call, so that has probes of its own.
 
 use zctrace_common::{ABSENT, OPCODES, Op, Request, Task};
 
 use crate::{
     kernel::{self, Access as _, Probed, Typed},
     maps::offset,
-    object::Ends,
-    probe::{fentry, fexit, returned_int, tp_btf},
-    request::{self, Completer},
+    probe::{fentry, fexit, tp_btf},
+    request::{self, Completer, Now, REQ_F_CQE_SKIP},
     target,
 };
 
@@ -21,9 +24,6 @@ const CQE_F_NOTIF: u32 = 1 << 3;
 pub(crate) const RECV_MULTISHOT: u16 = 1 << 1;
 /// `IORING_RECVSEND_BUNDLE`.
 pub(crate) const BUNDLE: u16 = 1 << 4;
-/// `REQ_F_CQE_SKIP`, which has the number of `IOSQE_CQE_SKIP_SUCCESS_BIT`.
-pub(crate) const REQ_F_CQE_SKIP: u32 = 1 << 6;
-
 /// The operation of each opcode. In a map, so that it is found without comparing.
 static OPS: [u8; 64] = OPCODES;
 
@@ -60,13 +60,22 @@ pub(crate) fn is_multishot(op: u32, req: u64) -> bool {
     }
 }
 
+/// The current thread turns to something else.
+#[inline(always)]
+pub(crate) fn leave(task: &mut Task, now: Now) {
+    if task.flags & Task::SILENT != 0 {
+        request::settle_silent(task, now);
+    }
+    request::end(task);
+}
+
 /// The current thread begins to work on a request, or tries it again.
 #[inline(always)]
 fn work_on(req: *const u8) {
     let Some(task) = target::current() else {
         return;
     };
-    request::end(task);
+    leave(task, Now::Later);
     let op = op_of(req);
     if op == 0 {
         return;
@@ -76,52 +85,24 @@ fn work_on(req: *const u8) {
     let Some(request) = request::begin(task, key, user_data, op) else {
         return;
     };
-    if request.source == 0 {
+    if request::is_submitter(task) && kernel::submits() {
+        task.flags |= Task::SUBMITS;
+    }
+    if Typed::load::<u32>(req, offset!(req_flags)) & REQ_F_CQE_SKIP != 0 {
+        task.flags |= Task::SILENT;
+        request.flags |= Request::SILENT;
         if request.descriptor == 0 {
             request.descriptor = Typed::load(req, offset!(req_fd));
         }
-        if is_multishot(op, key) {
-            request.flags |= Request::MULTISHOT;
-        }
+    }
+    if request.source == 0 && is_multishot(op, key) {
+        request.flags |= Request::MULTISHOT;
     }
 }
 
 fentry! {
     io_issue_sqe_enter(ctx) {
         work_on(ctx.arg(0));
-    }
-}
-
-fexit! {
-    io_issue_sqe_exit(ctx) {
-        let Some(task) = target::current_quietly() else { return 0 };
-        let Some(request) = request::current(task) else { return 0 };
-        request::end(task);
-        let req: *const u8 = ctx.arg(0);
-        let flags: u32 = Typed::load(req, offset!(req_flags));
-        // What a worker has worked on, another thread may have completed by now: its record may be
-        // another's. Silent ones complete here.
-        let silent = flags & REQ_F_CQE_SKIP != 0;
-        if request::is_worker(task) && !(silent && request::is_same(task, request)) {
-            return 0;
-        }
-        let key = kernel::opaque(task, req as u64);
-        if request.key != key {
-            return 0;
-        }
-        let file = kernel::pointer::<Typed>(req, offset!(req_file));
-        if request.source == 0 && !file.is_null() {
-            let ends = Ends::file::<Typed>(task, file);
-            request::works_on(request, &ends);
-        }
-        // 0 also means that it waits for something. Then it has no result yet: what is there is what
-        // an earlier request left. Of descriptor 0 that cannot be told.
-        let has_result = Typed::load::<u32>(req, offset!(req_fd)) != request.descriptor;
-        if silent && has_result && returned_int(ctx) == 0 && task.flags & Task::QUEUED == 0 {
-            let result: i32 = Typed::load(req, offset!(req_res));
-            request::complete(request, i64::from(result), Completer::Silent);
-            request::release(request);
-        }
     }
 }
 
@@ -133,24 +114,34 @@ fentry! {
     }
 }
 
-fexit! {
-    io_poll_issue_exit(_ctx) {
-        if let Some(task) = target::current_quietly() {
-            request::end(task);
-        }
-    }
+/// A program for the exit of a function that issues requests in another place than `io_uring_enter`.
+macro_rules! leaver {
+    ($($(#[$meta:meta])* $name:ident)+) => {
+        $(fexit! {
+            $(#[$meta])*
+            $name(_ctx) {
+                if let Some(task) = target::current_quietly() {
+                    leave(task, Now::Done);
+                }
+            }
+        })+
+    };
 }
 
-/// Looks at the file of a request that completes before the thread that issued it is done with it,
-/// or that it was never seen with.
-#[inline(always)]
-fn know_file(request: &mut Request, completer: Completer) {
-    if request.source == 0
-        && let Some(task) = request::scratch(request, completer)
-    {
-        let file = kernel::pointer::<Probed>(request.key as *const u8, offset!(req_file));
-        let ends = Ends::file::<Probed>(task, file);
-        request::works_on(request, &ends);
+leaver! {
+    io_poll_issue_exit
+    /// Task work: what a request has waited for has come, or the request that it was linked to has ended.
+    io_req_task_submit
+    /// A worker.
+    io_wq_submit_work
+}
+
+fentry! {
+    /// A ring is closed: the memory of its requests will be freed.
+    io_uring_release(_ctx) {
+        if let Some(task) = target::current_quietly() {
+            leave(task, Now::Later);
+        }
     }
 }
 
@@ -169,7 +160,7 @@ fexit! {
         let Some(task) = target::current_quietly() else { return 0 };
         let key = kernel::opaque(task, req as u64);
         if let Some(request) = request::find(key) {
-            know_file(request, Completer::Silent);
+            request::know_file(request, Completer::Silent);
             let result: i32 = Probed::load(req, offset!(req_res));
             request::complete(request, i64::from(result), Completer::Silent);
             request::release(request);
@@ -193,6 +184,18 @@ macro_rules! completion {
 }
 pub(crate) use completion;
 
+/// What the application calls the request that a completion is of.
+macro_rules! completed {
+    ($ctx:ident) => {
+        if offset!(arg_complete_cqe) == ABSENT {
+            $ctx.arg::<u64>(2)
+        } else {
+            Typed::load::<u64>($ctx.arg(2), offset!(cqe_user_data))
+        }
+    };
+}
+pub(crate) use completed;
+
 /// Whether a completion is a notification.
 #[inline(always)]
 pub(crate) const fn is_notification(flags: u32) -> bool {
@@ -201,8 +204,8 @@ pub(crate) const fn is_notification(flags: u32) -> bool {
 
 tp_btf! {
     /// In the thread that reaps the completions of a ring, or a worker of the kernel's once the
-    /// ring's owner is gone. A completion that is not the request's last one names no request: it
-    /// comes from within `io_issue_sqe`.
+    /// ring's owner is gone. A completion that is not the request's last one names no request, but what
+    /// the application calls it: it comes from within `io_issue_sqe`, or from a poll or a timeout.
     io_uring_complete(ctx) {
         let (result, flags) = completion!(ctx);
         if is_notification(flags) {
@@ -210,12 +213,15 @@ tp_btf! {
         }
         let req: u64 = ctx.arg(1);
         let found = if req == 0 {
-            target::current_quietly().and_then(|task| request::current(task))
+            let name = completed!(ctx);
+            target::current_quietly()
+                .and_then(|task| request::current(task))
+                .filter(|request| request.user_data == name)
         } else {
             request::find(req)
         };
         let Some(request) = found else { return 0 };
-        know_file(request, Completer::Uring);
+        request::know_file(request, Completer::Uring);
         request::complete(request, result, Completer::Uring);
         if req != 0 {
             request::release(request);

@@ -12,7 +12,7 @@ use crate::{
     probe::tp_btf,
     request::{self, Completer},
     syscall, target,
-    uring::{self, completion},
+    uring::{self, completed, completion},
     words,
 };
 
@@ -25,7 +25,7 @@ tp_btf! {
         let req: *const u8 = ctx.arg(0);
         let op = uring::op_of(req);
         // The end of a silent request cannot be seen here.
-        let silent = Typed::load::<u32>(req, offset!(req_flags)) & uring::REQ_F_CQE_SKIP != 0;
+        let silent = Typed::load::<u32>(req, offset!(req_flags)) & request::REQ_F_CQE_SKIP != 0;
         if op == 0 || silent {
             return 0;
         }
@@ -126,12 +126,7 @@ tp_btf! {
         }
         let req: u64 = ctx.arg(1);
         let found = if req == 0 {
-            let user_data: u64 = if offset!(arg_complete_cqe) == ABSENT {
-                ctx.arg(2)
-            } else {
-                let cqe: *const u8 = ctx.arg(2);
-                Typed::load(cqe, offset!(cqe_user_data))
-            };
+            let user_data = completed!(ctx);
             let ring: u64 = request::address(ctx.arg(0), Completer::Inferred);
             of_index(&[ring, user_data])
         } else {

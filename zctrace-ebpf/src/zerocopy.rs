@@ -13,7 +13,7 @@ use crate::{
     maps::{LENT, PENDING, PROCS, ROWS, SENDERS, offset},
     object::{self, Ends},
     probe::{fentry_anywhere, fexit, idempotent_fexit, returned, returned_int, tp_btf_anywhere},
-    target, twin,
+    request, target, twin,
 };
 
 /// `SKBFL_ZEROCOPY_ENABLE`: the packet borrows pages.
@@ -83,7 +83,7 @@ fn lend_until_released(task: &mut Task, sock: u64, ubuf: u64, bytes: u64) {
     }
     let mut ends = Ends::sock(task, sock as *const u8);
     ends.claim = Claim::Zerocopy as u8;
-    let of_request = task.request != 0;
+    let of_request = request::is_working(task);
     let op = if of_request {
         task.request_op as u16
     } else {

@@ -7,7 +7,7 @@ pub(super) const PROBES: &[Probe] = &[
         name: "iomap_dio_complete",
         family: Family::Direct,
         role: Role::NoCopySite,
-        ways: &[fexit("iomap_dio_complete", "iomap_dio_complete")],
+        ways: &[fentry("iomap_dio_complete", "iomap_dio_complete")],
         sees: "end of a direct transfer: ext4, xfs, btrfs and others",
         lost: "direct I/O on files",
     },

@@ -15,11 +15,11 @@ pub(super) const PROBES: &[Probe] = &[
         lost: "how the bytes of io_uring moved",
     },
     Probe {
-        name: "io_issue_sqe_exit",
+        name: "io_req_task_submit",
         family: Family::Uring,
         role: Role::Requests,
-        ways: &[fexit("io_issue_sqe_exit", "io_issue_sqe")],
-        sees: "a thread has done with a request for now; the end of one whose success is not told",
+        ways: &[fexit("io_req_task_submit", "io_req_task_submit")],
+        sees: "task work has done with a request for now",
         lost: "how the bytes of io_uring moved",
     },
     Probe {
@@ -46,6 +46,22 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fexit("io_poll_issue_exit", "io_poll_issue")],
         sees: "a thread has done with such a request for now",
         lost: "nothing: the thread seems to work on it until it turns to something else",
+    },
+    Probe {
+        name: "io_uring_release",
+        family: Family::Uring,
+        role: Role::SomeRequests,
+        ways: &[fentry("io_uring_release", "io_uring_release")],
+        sees: "rings that are closed",
+        lost: "a thread's last request, if its success is not told (IOSQE_CQE_SKIP_SUCCESS)",
+    },
+    Probe {
+        name: "io_wq_submit_work",
+        family: Family::Uring,
+        role: Role::SomeRequests,
+        ways: &[fexit("io_wq_submit_work", "io_wq_submit_work")],
+        sees: "requests of workers whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
+        lost: "requests of workers whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
     },
     Probe {
         name: "io_req_rw_complete",

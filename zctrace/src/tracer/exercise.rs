@@ -118,7 +118,7 @@ const STEPS: &[Step] = &[
         ring,
         &[
             "io_issue_sqe_enter",
-            "io_issue_sqe_exit",
+            "io_uring_release",
             "io_uring_complete",
             "io_uring_submit_req",
             "io_uring_complete_inferred",
