@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    io,
     num::NonZeroUsize,
     sync::{Mutex, PoisonError},
     thread,
@@ -64,8 +65,23 @@ pub(super) fn ahead(
     });
 }
 
-/// Loads a program, for one way of attaching it.
+/// How often a program is tried whose verification was interrupted, as libbpf does.
+const TRIES: usize = 5;
+
+/// Loads a program, for one way of attaching it. The verifier gives up with `EAGAIN` when a signal comes
+/// meanwhile (`do_check`).
 pub(super) fn load(program: &mut Program, btf: &Btf, way: &Way) -> Result<(), ProgramError> {
+    for _ in 1..TRIES {
+        match load_once(program, btf, way) {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+    }
+    load_once(program, btf, way)
+}
+
+fn load_once(program: &mut Program, btf: &Btf, way: &Way) -> Result<(), ProgramError> {
     match (way.kind, program) {
         (Kind::FExit, Program::FExit(program)) => program.load(way.symbol, btf),
         (Kind::FEntry, Program::FEntry(program)) => program.load(way.symbol, btf),
