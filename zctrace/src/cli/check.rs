@@ -24,6 +24,7 @@ use crate::{
     output::{json, junit, sink::Sink, verdict},
     recording::Recording,
     run::{self, Plan},
+    tracer::Session,
 };
 
 const EXAMPLES: &str = "\
@@ -163,14 +164,14 @@ pub(crate) fn run(args: CheckArgs) -> Result<u8, Failure> {
         Some(path) => Some(Sink::file(path, false)?),
         None => None,
     };
-    let (snapshot, circumstances, key_pressed) = match &args.from {
+    let (snapshot, circumstances, key_pressed, session) = match &args.from {
         Some(path) => {
             let snapshot = recorded(path)?;
             let circumstances = Circumstances {
                 ignore_command_status: args.measure.ignore_command_status,
                 ..Circumstances::recorded(&snapshot)
             };
-            (snapshot, circumstances, false)
+            (snapshot, circumstances, false, None)
         }
         None => measured(args.target, args.measure)?,
     };
@@ -194,6 +195,9 @@ pub(crate) fn run(args: CheckArgs) -> Result<u8, Failure> {
         sink.write(|out| out.write_all(text.as_bytes()))?;
     }
     sink.finish()?;
+    if let Some(session) = session {
+        run::detach(session);
+    }
     Ok(match document.verdict {
         Verdict::Pass => 0,
         Verdict::Fail => FAILED,
@@ -214,11 +218,11 @@ fn recorded(path: &Path) -> Result<Snapshot, Failure> {
     }
 }
 
-/// What is measured now.
+/// What is measured now, and what is still attached.
 fn measured(
     target: TargetArgs,
     measure: MeasureArgs,
-) -> Result<(Snapshot, Circumstances, bool), Failure> {
+) -> Result<(Snapshot, Circumstances, bool, Option<Session>), Failure> {
     let plan = Plan {
         subject: target.subject()?,
         follow: !target.no_follow,
@@ -235,14 +239,15 @@ fn measured(
         settle: SETTLE,
         ready: measure.ready_fd.map(inherited).transpose()?,
     };
-    let outcome = run::observe(plan, run::attach, &mut |_, _| Ok(()))?;
+    let (outcome, session) = run::observe(plan, run::attach, &mut |_, _| Ok(()))?;
     let circumstances = Circumstances {
         cut_short: outcome.cut_short,
         waiting: outcome.waiting,
         abandoned: outcome.abandoned_by.is_some(),
         ignore_command_status: measure.ignore_command_status,
     };
-    Ok((outcome.snapshot, circumstances, outcome.key_pressed))
+    let key_pressed = outcome.key_pressed;
+    Ok((outcome.snapshot, circumstances, key_pressed, Some(session)))
 }
 
 impl ClaimArgs {

@@ -139,7 +139,7 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
     // Of what runs already, a reading tells what there was before; a command begins with nothing.
     let mut before = matches!(plan.subject, Subject::Command(_)).then(Beside::default);
     let attach = |config: &Config| Ok(Noted::new(run::attach(config)?, noted));
-    let outcome = run::observe(plan, attach, &mut |snapshot, _| {
+    let (outcome, meter) = run::observe(plan, attach, &mut |snapshot, _| {
         intervals += 1;
         let mut readings = readings.lock().unwrap_or_else(PoisonError::into_inner);
         let mut new = readings.drain(..);
@@ -167,6 +167,7 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
             String::new()
         },
     );
+    run::detach(meter);
     if let Some(signal) = outcome.abandoned_by {
         return Ok(stat::code_of_signal(signal));
     }

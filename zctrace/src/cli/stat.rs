@@ -181,10 +181,11 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
     };
     let is_command = args.target.is_command();
     let mut report = Report::open(&args.output, is_command, args.measure.interval.is_some())?;
-    let outcome = run::observe(plan, run::attach, &mut |snapshot, elapsed| {
+    let (outcome, session) = run::observe(plan, run::attach, &mut |snapshot, elapsed| {
         report.interval(snapshot, elapsed)
     })?;
     report.end(&outcome)?;
+    run::detach(session);
     if let Some(signal) = outcome.abandoned_by {
         return Ok(code_of_signal(signal));
     }

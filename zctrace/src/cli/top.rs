@@ -185,13 +185,14 @@ fn plain(plan: Plan, is_command: bool) -> Result<u8, Failure> {
         surface: sink.surface(),
         all: false,
     };
-    let outcome = run::observe(plan, run::attach, &mut |snapshot, elapsed| {
+    let (outcome, session) = run::observe(plan, run::attach, &mut |snapshot, elapsed| {
         let text = table::interval(snapshot, elapsed, options);
         sink.write(|out| out.write_all(text.as_bytes()))
     })?;
     let text = table::report(&outcome.snapshot, options);
     sink.write(|out| out.write_all(text.as_bytes()))?;
     sink.finish()?;
+    run::detach(session);
     Ok(match (outcome.abandoned_by, outcome.snapshot.exit_status) {
         (Some(signal), _) => stat::code_of_signal(signal),
         (None, Some(status)) => stat::code_of(status),

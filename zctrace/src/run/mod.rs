@@ -12,9 +12,10 @@ use std::{
     collections::BTreeSet,
     ffi::OsString,
     fs::File,
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     mem,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -49,6 +50,9 @@ use crate::{
 /// Two requests to end within this time end the wait for a command. A program may use ctrl-c for
 /// something of its own, so two in a day must not.
 const IMPATIENCE: Duration = Duration::from_secs(2);
+
+/// How long [`detach`] is silent.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often to look whether bytes have arrived.
 const SETTLING: Duration = Duration::from_millis(50);
@@ -202,8 +206,24 @@ pub fn attach(config: &Config) -> Result<Session, Error> {
     Ok(Session::start(config)?)
 }
 
+/// Ends a meter. For each function the kernel waits until no task is in what was attached there, a tenth
+/// of a second and more (`unregister_ftrace_function`); a terminal is told when that takes long.
+pub fn detach<M>(meter: M) {
+    let (done, is_done) = mpsc::channel::<()>();
+    if io::stderr().is_terminal() {
+        thread::spawn(move || {
+            if is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("detaching, for which the kernel takes its time …");
+            }
+        });
+    }
+    drop(meter);
+    drop(done);
+}
+
 /// Observes according to `plan`; `attach` makes the meter, and `each` gets every interval's
-/// document with the time since the start.
+/// document with the time since the start. The meter comes back, still attached: its end takes time
+/// ([`detach`]), in which what it measured can be told.
 ///
 /// # Errors
 ///
@@ -212,7 +232,7 @@ pub fn observe<M: Meter>(
     plan: Plan,
     attach: impl FnOnce(&Config) -> Result<M, Error>,
     each: &mut dyn FnMut(&Snapshot, Duration) -> Result<(), sink::Error>,
-) -> Result<Outcome, Error> {
+) -> Result<(Outcome, M), Error> {
     start(plan, attach, Documents::OfIntervals, each)
 }
 
@@ -225,7 +245,7 @@ pub fn follow<M: Meter>(
     plan: Plan,
     attach: impl FnOnce(&Config) -> Result<M, Error>,
     each: &mut dyn FnMut(&Snapshot, Duration) -> Result<(), sink::Error>,
-) -> Result<Outcome, Error> {
+) -> Result<(Outcome, M), Error> {
     start(plan, attach, Documents::OfAll, each)
 }
 
@@ -243,7 +263,7 @@ fn start<M: Meter>(
     attach: impl FnOnce(&Config) -> Result<M, Error>,
     documents: Documents,
     each: &mut dyn FnMut(&Snapshot, Duration) -> Result<(), sink::Error>,
-) -> Result<Outcome, Error> {
+) -> Result<(Outcome, M), Error> {
     let view = View::detect()?;
     let signals = Signals::hold().map_err(system("hold signals back"))?;
     // Everything the command could inherit is made after the fork.
@@ -361,7 +381,7 @@ impl<M: Meter> Observation<M> {
         mut life: Life,
         signals: &Signals,
         each: &mut dyn FnMut(&Snapshot, Duration) -> Result<(), sink::Error>,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<(Outcome, M), Error> {
         let mut asked_at: Option<Instant> = None;
         let mut next = plan.interval;
         // The reading at the end of the duration, while a command is still ending.
@@ -444,7 +464,7 @@ impl<M: Meter> Observation<M> {
         abandoned_by: Option<Asked>,
         each: &mut dyn FnMut(&Snapshot, Duration) -> Result<(), sink::Error>,
         plan: &Plan,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<(Outcome, M), Error> {
         let time_is_up = closed.is_some();
         let cut_short = time_is_up && exit_status.is_some();
         let (mut counted, mut elapsed) = match closed {
@@ -468,7 +488,7 @@ impl<M: Meter> Observation<M> {
         let mut whole = counted.since(&self.baseline);
         let counts = mem::take(&mut whole.audit);
         let snapshot = self.document(whole, self.started_at, elapsed, exit_status);
-        Ok(Outcome {
+        let outcome = Outcome {
             snapshot,
             audit: self.meter.audit().map(|setup| (counts, setup.clone())),
             cut_short,
@@ -477,7 +497,8 @@ impl<M: Meter> Observation<M> {
             abandoned_by: abandoned_by.map(|asked| asked.signal as i32),
             key_pressed: self.key_pressed,
             asked: self.asked,
-        })
+        };
+        Ok((outcome, self.meter))
     }
 
     fn read(&mut self) -> Result<Counted, Error> {
@@ -595,7 +616,7 @@ fn rfc3339(time: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Read as _, process::Command as Child, sync::mpsc, thread::JoinHandle};
+    use std::{io::Read as _, process::Command as Child, thread::JoinHandle};
 
     use super::*;
     use crate::ledger::{Path, Process, TargetKind, Totals};
@@ -668,9 +689,18 @@ mod tests {
         plan(Subject::Command(words.iter().map(Into::into).collect()))
     }
 
+    /// Only the outcome.
+    fn observed(
+        plan: Plan,
+        attach: impl FnOnce(&Config) -> Result<Fake, Error>,
+        each: &mut dyn FnMut(&Snapshot, Duration) -> Result<(), sink::Error>,
+    ) -> Result<Outcome, Error> {
+        observe(plan, attach, each).map(|(outcome, _)| outcome)
+    }
+
     fn watch(plan: Plan) -> (Result<Outcome, Error>, Vec<Snapshot>) {
         let mut intervals = Vec::new();
-        let outcome = observe(plan, |_| Ok(Fake::default()), &mut |snapshot, _| {
+        let outcome = observed(plan, |_| Ok(Fake::default()), &mut |snapshot, _| {
             intervals.push(snapshot.clone());
             Ok(())
         });
@@ -681,7 +711,7 @@ mod tests {
     fn the_duration_counts_from_the_attaching() {
         let mut plan = plan(Subject::Target(Spec::System));
         plan.duration = Some(Duration::from_millis(80));
-        let outcome = observe(
+        let outcome = observed(
             plan,
             |config| {
                 assert!(config.tasks.is_empty());
@@ -741,7 +771,7 @@ mod tests {
 
     #[test]
     fn a_command_that_is_not_there_runs_no_tracer() {
-        let outcome = observe(
+        let outcome = observed(
             command(&["no-such-command-here"]),
             |_| -> Result<Fake, _> { panic!("attached") },
             &mut |_, _| Ok(()),
@@ -755,7 +785,7 @@ mod tests {
     #[test]
     fn a_refused_attachment_leaves_no_process() {
         let mut pid = 0;
-        let outcome = observe(
+        let outcome = observed(
             command(&["sleep", "60"]),
             |config| {
                 pid = config.tasks[0];
@@ -792,7 +822,7 @@ mod tests {
             child.wait().unwrap();
             Ok(Fake::default())
         };
-        let outcome = observe(plan, attach, &mut |_, _| Ok(()));
+        let outcome = observed(plan, attach, &mut |_, _| Ok(()));
         assert!(matches!(outcome, Err(Error::Target(target::Error::Ended))));
     }
 
@@ -800,7 +830,7 @@ mod tests {
     fn a_reader_that_is_gone_ends_it() {
         let mut plan = plan(Subject::Target(Spec::System));
         plan.interval = Some(Duration::from_millis(10));
-        let outcome = observe(plan, |_| Ok(Fake::default()), &mut |_, _| {
+        let outcome = observed(plan, |_| Ok(Fake::default()), &mut |_, _| {
             Err(sink::Error::Closed)
         });
         assert!(matches!(outcome, Err(Error::Output(sink::Error::Closed))));

@@ -30,6 +30,27 @@ use crate::{
 /// Processes that are to be traced as well, each with where it is told to begin.
 type Adopted = Arc<Mutex<Vec<(u32, ChildStdin)>>>;
 
+/// Observations that have ended and are being detached by their threads: the dashboard does not stand
+/// still meanwhile. Dropping it waits for them.
+#[derive(Default)]
+pub(super) struct Detaching(Vec<JoinHandle<()>>);
+
+impl Drop for Detaching {
+    fn drop(&mut self) {
+        for thread in self.0.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// An observation that goes on.
+struct Observing {
+    thread: JoinHandle<()>,
+    tid: i32,
+    /// The status of a command that has ended; nothing comes any more without one.
+    ended: mpsc::Receiver<ExitStatus>,
+}
+
 /// Observations, one at a time.
 pub(super) struct Live {
     template: Plan,
@@ -37,7 +58,8 @@ pub(super) struct Live {
     builder: Arc<Mutex<Builder>>,
     sender: mpsc::Sender<Incoming>,
     adopted: Adopted,
-    thread: Option<(JoinHandle<Option<ExitStatus>>, i32)>,
+    observing: Option<Observing>,
+    detaching: Detaching,
 }
 
 impl Live {
@@ -54,7 +76,8 @@ impl Live {
             builder: Arc::default(),
             sender,
             adopted: Arc::default(),
-            thread: None,
+            observing: None,
+            detaching: Detaching::default(),
         };
         live.start(plan);
         live
@@ -66,20 +89,31 @@ impl Live {
         let (number, builder, sender) = (self.number, self.builder.clone(), self.sender.clone());
         let adopted = self.adopted.clone();
         let (tids, tid) = mpsc::channel();
+        let (tell, ended) = mpsc::channel();
         let thread = thread::spawn(move || {
             let _ = tids.send(gettid().as_raw());
             let result = catch_unwind(AssertUnwindSafe(|| {
                 observe(plan, number, &builder, adopted, &sender)
             }));
-            let result = result.unwrap_or(Err(Error::Panicked));
-            let status = result
-                .as_ref()
-                .ok()
-                .and_then(|outcome| outcome.snapshot.exit_status);
+            let (result, tap) = match result.unwrap_or(Err(Error::Panicked)) {
+                Ok((outcome, tap)) => (Ok(outcome), Some(tap)),
+                Err(error) => (Err(error), None),
+            };
+            if let Ok(outcome) = &result
+                && let Some(status) = outcome.snapshot.exit_status
+            {
+                let _ = tell.send(status);
+            }
+            drop(tell);
             let _ = sender.send(Incoming::Over(number, result.map(Box::new)));
-            status
+            drop(tap);
         });
-        self.thread = tid.recv().ok().map(|tid| (thread, tid));
+        self.observing = tid.recv().ok().map(|tid| Observing { thread, tid, ended });
+    }
+
+    /// What is not detached yet.
+    pub(super) fn detaching(&mut self) -> Detaching {
+        std::mem::take(&mut self.detaching)
     }
 
     /// Whether a message is of the observation that goes on.
@@ -124,25 +158,20 @@ impl Live {
     /// Ends the observation: a command is asked to end, and abandoned if it does not.
     pub(super) fn stop(&mut self) -> Option<ExitStatus> {
         const PATIENCE: [Duration; 2] = [Duration::from_millis(1500), Duration::from_secs(10)];
-        let (thread, tid) = self.thread.take()?;
+        let Observing { thread, tid, ended } = self.observing.take()?;
         let own = std::process::id();
+        let mut told = ended.recv_timeout(Duration::ZERO);
         for patience in PATIENCE {
-            if !thread.is_finished() {
+            if told == Err(mpsc::RecvTimeoutError::Timeout) {
                 // SAFETY: tgkill takes three integers.
                 unsafe { libc::syscall(libc::SYS_tgkill, own, tid, libc::SIGTERM) };
-            }
-            let step = Duration::from_millis(5);
-            let mut waited = Duration::ZERO;
-            while !thread.is_finished() && waited < patience {
-                thread::sleep(step);
-                waited += step;
+                told = ended.recv_timeout(patience);
             }
         }
-        if thread.is_finished() {
-            thread.join().ok().flatten()
-        } else {
-            None
+        if told != Err(mpsc::RecvTimeoutError::Timeout) {
+            self.detaching.0.push(thread);
         }
+        told.ok()
     }
 }
 
@@ -172,7 +201,7 @@ fn observe(
     builder: &Mutex<Builder>,
     adopted: Adopted,
     sender: &mpsc::Sender<Incoming>,
-) -> Result<run::Outcome, Error> {
+) -> Result<(run::Outcome, Tap), Error> {
     let beside: Arc<Mutex<Beside>> = Arc::default();
     let tap = beside.clone();
     let stacks = match plan.stack_bytes {
@@ -180,7 +209,7 @@ fn observe(
         every => Part::Here(every),
     };
     let mut cpu = own_cpu();
-    let outcome = run::follow(
+    let observed = run::follow(
         plan,
         |config| {
             let session = run::attach(config)?;
@@ -215,7 +244,7 @@ fn observe(
             Ok(())
         },
     )?;
-    Ok(outcome)
+    Ok(observed)
 }
 
 /// Processor time of this process so far.

@@ -140,7 +140,7 @@ pub enum Input {
 }
 
 enum Source {
-    Live(Live),
+    Live(Box<Live>),
     Replay(Replay),
     Synthetic(Synthetic),
 }
@@ -164,6 +164,14 @@ impl Source {
                 None
             }
             Self::Synthetic(_) => None,
+        }
+    }
+
+    /// What is not detached yet.
+    fn detaching(&mut self) -> live::Detaching {
+        match self {
+            Self::Live(live) => live.detaching(),
+            Self::Replay(_) | Self::Synthetic(_) => live::Detaching::default(),
         }
     }
 
@@ -214,7 +222,7 @@ pub fn run(input: Input, theme: Theme, keymap: Keymap) -> Result<End, Error> {
     );
     let mut runner = Runner::new(sender.clone());
     let mut source = match input {
-        Input::Live(plan) => Source::Live(Live::new(plan, sender)),
+        Input::Live(plan) => Source::Live(Box::new(Live::new(plan, sender))),
         Input::Replay(recording) => {
             // The keys of the replay mean something from the start.
             state.replay = Some(replay::Status::default());
@@ -225,7 +233,9 @@ pub fn run(input: Input, theme: Theme, keymap: Keymap) -> Result<End, Error> {
     let end = turn(&mut state, &mut screen, &incoming, &mut source, &mut runner);
     runner.stop();
     let last = source.stop();
+    let detaching = source.detaching();
     drop(screen);
+    run::detach(detaching);
     let mut end = end?;
     end.exit_status = end.exit_status.or(last);
     Ok(end)
