@@ -3,6 +3,8 @@
 mod common;
 
 use std::{
+    os::unix::process::CommandExt as _,
+    process::{Child, Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -13,6 +15,7 @@ use common::{
     attached::Attached,
     nginx::{BODY, Nginx},
     terminal::Top,
+    zctrace,
 };
 use zctrace::ledger::{Process, Snapshot};
 
@@ -214,4 +217,88 @@ fn a_person_watches_a_server_and_the_numbers_are_those_of_stat() {
     assert_eq!(read["copied_to_user"], BODY);
     top.press("q");
     assert_eq!(top.ends(), 0);
+}
+
+/// Processes that go on until this is dropped.
+struct Load(Child);
+
+impl Load {
+    /// Runs families of traffic again and again.
+    fn start(families: &str) -> Self {
+        let script = format!("while \"$0\" traffic --bytes 1048576 {families}; do :; done");
+        let shell = Command::new("bash")
+            .args(["-c", &script])
+            .arg(zctrace())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn();
+        Self(shell.expect("a shell"))
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let group = nix::unistd::Pid::from_raw(self.0.id().cast_signed());
+        let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+        let _ = self.0.wait();
+    }
+}
+
+/// What only functions see: faults, which stand out after a fork, and Linux AIO.
+#[test]
+#[ignore = "needs root and BPF"]
+fn forks_and_requests_show_while_they_happen() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let load = Load::start("fault-fork-parent fault-cow-file aio-tmpfs");
+    let pid = load.0.id().to_string();
+    let mut top = Top::start(&["-p", &pid, "--refresh", "200ms"], directory.path());
+    let text = top.until("a backend", |text| {
+        text.contains("· functions") || text.contains("· tracepoints")
+    });
+    if !text.contains("· functions") {
+        println!("SKIP: forks and requests: tracepoints see neither faults nor Linux AIO");
+        top.press("q");
+        assert_eq!(top.ends(), 0);
+        return;
+    }
+    top.press("3");
+    // Its own series beside ordinary copies on write.
+    top.until("copies after a fork", |text| {
+        has_share(text, "copied after fork") && has_share(text, "copied on write")
+    });
+    let json = top.exported();
+    let rows = json["rows"].as_array().expect("rows");
+    for (op, object) in [("fault.cow", "anon"), ("fault.cow", "file:tmpfs")] {
+        let row = rows
+            .iter()
+            .find(|row| row["op"] == op && row["object"] == object);
+        let row = row.unwrap_or_else(|| panic!("no {op} of {object}: {json:#}"));
+        assert_ne!(row["cow"], 0, "{row}");
+    }
+    top.press("4");
+    top.until("requests", |text| {
+        text.contains("aio.read") && text.contains("aio.write")
+    });
+    let json = top.exported();
+    let rows = json["rows"].as_array().expect("rows");
+    let row = rows.iter().find(|row| row["op"] == "aio.read");
+    let row = row.unwrap_or_else(|| panic!("no aio.read: {json:#}"));
+    assert_ne!(row["moved"], 0, "{row}");
+    assert_eq!(row["submitted"], row["inline"], "{row}");
+    top.press("q");
+    assert_eq!(top.ends(), 0);
+}
+
+/// Whether a chart has something of a series.
+fn has_share(text: &str, series: &str) -> bool {
+    let line = text.lines().find(|line| line.contains(series));
+    line.is_some_and(|line| {
+        let share = line.split(series).nth(1).unwrap_or_default();
+        share
+            .split_whitespace()
+            .next()
+            .is_some_and(|share| share != "0%")
+    })
 }

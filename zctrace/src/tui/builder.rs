@@ -407,20 +407,22 @@ pub(super) fn sample_of(interval: &Snapshot) -> Sample {
         ..Sample::default()
     };
     for path in interval.processes.iter().flat_map(|process| &process.paths) {
-        add_to_sample(&mut sample, &path.op, &Step::of(&path.totals));
+        add_to_sample(&mut sample, &path.op, &path.object, &Step::of(&path.totals));
     }
     sample
 }
 
-fn add_to_sample(sample: &mut Sample, op: &str, step: &Step) {
-    match op {
-        "fork.cow" => sample.cow_forked = sample.cow_forked.saturating_add(step.cow),
-        "fault.cow" | "fault.map" => {
-            sample.faults = sample.faults.saturating_add(step.ops);
-            sample.cow_written = sample.cow_written.saturating_add(step.cow);
-        }
-        _ => {}
+fn add_to_sample(sample: &mut Sample, op: &str, object: &str, step: &Step) {
+    if matches!(op, "fault.cow" | "fault.map") {
+        sample.faults = sample.faults.saturating_add(step.ops);
     }
+    // Anonymous memory is shared by forks.
+    let sum = match (op, object) {
+        ("fork.cow", _) | ("fault.cow", "anon") => &mut sample.cow_forked,
+        ("fault.cow", _) => &mut sample.cow_written,
+        _ => return,
+    };
+    *sum = sum.saturating_add(step.cow);
 }
 
 fn about(whole: &Snapshot, last: Option<&Moment>) -> Arc<About> {
@@ -544,7 +546,8 @@ impl<'a> Rows<'a> {
                 row.busiest = Some(self.paths.len().try_into().unwrap_or(u32::MAX));
             }
             let op = interner.names.get(path.op);
-            add_to_sample(&mut self.sample, op, &path.step);
+            let object = interner.names.get(path.object);
+            add_to_sample(&mut self.sample, op, object, &path.step);
             if views::promises(op, &path) {
                 let verdict = self.bench.judge(self.whole, process, document, &path);
                 self.verdicts.push(verdict);

@@ -37,7 +37,7 @@ fn series(state: &State) -> Vec<Series> {
             }),
             (
                 'X',
-                "copied by fork",
+                "copied after fork",
                 Style::new().fg(theme.storm),
                 |sample| sample.cow_forked,
             ),

@@ -220,9 +220,10 @@ pub struct Sample {
     pub step: Duration,
     /// What was counted.
     pub totals: Totals,
-    /// Copied when a process wrote to a shared page.
+    /// Copied when a process wrote to a private mapping of a file.
     pub cow_written: u64,
-    /// Copied by forks of pinned pages.
+    /// Copied because of a fork: anonymous memory that parent and child shared, when one of them wrote
+    /// to it, and pinned pages at once.
     pub cow_forked: u64,
     /// Faults.
     pub faults: u64,

@@ -691,7 +691,7 @@ fn over(state: &State, overlay: &Overlay, area: Rect, buffer: &mut Buffer) {
     let columns = state.view.columns();
     let key = |name: &str, text: &str| {
         Line::from(vec![
-            Span::styled(format!("{name:<19}"), theme.accent),
+            Span::styled(format!("{name:<18} "), theme.accent),
             text.to_owned().into(),
         ])
     };
@@ -702,12 +702,13 @@ fn over(state: &State, overlay: &Overlay, area: Rect, buffer: &mut Buffer) {
             Span::styled(" ", Style::new().add_modifier(Modifier::REVERSED)),
         ])
     };
+    let longest = columns.iter().map(|column| column.name.len()).max();
     let list = |mark: &dyn Fn(usize) -> &'static str| -> Vec<Line<'_>> {
-        columns
-            .iter()
-            .enumerate()
-            .map(|(index, column)| key(&format!("{}{}", mark(index), column.name), column.help))
-            .collect()
+        let line = |(index, column): (usize, &Column)| {
+            let name = format!("{}{:2$}", mark(index), column.name, longest.unwrap_or(0));
+            key(&name, column.help)
+        };
+        columns.iter().enumerate().map(line).collect()
     };
     let (title, lines, at): (&str, Vec<Line<'_>>, Option<usize>) = match overlay {
         Overlay::Help(line) => {

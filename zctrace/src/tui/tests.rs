@@ -117,7 +117,7 @@ fn normal() -> Snapshot {
         ),
         path_of(
             "fault.cow",
-            "anon",
+            "file:ext4",
             Totals {
                 ops: 5,
                 cow: 5 * page,
