@@ -381,7 +381,7 @@ fn replayed(state: &State, replay: &Status) -> String {
     } else {
         state.theme.glyph("▶", ">")
     };
-    let mut text = format!(
+    let place = format!(
         "{mark} {}  interval {} of {}, {} of {}",
         replay.speed(),
         replay.position + 1,
@@ -389,13 +389,21 @@ fn replayed(state: &State, replay: &Status) -> String {
         duration(replay.at),
         duration(replay.length),
     );
-    if let Some(damage) = &replay.damage {
-        text.push_str(&format!("; not whole: {damage}"));
-    }
-    if state.size.0 >= 100 && !replay.started_at.is_empty() {
-        text.push_str(&format!("; recorded {}", printable(&replay.started_at)));
-    }
-    text
+    let recorded = match &replay.started_at {
+        at if at.is_empty() => String::new(),
+        at => format!("; recorded {}", printable(at)),
+    };
+    let (flaw, why) = match &replay.damage {
+        Some(damage) => ("; not whole", format!(": {damage}")),
+        None => ("", String::new()),
+    };
+    // As much as there is room for. That it is not whole is always said.
+    let room = usize::from(state.size.0).saturating_sub(2);
+    [(&*why, &*recorded), (&why, ""), ("", &recorded)]
+        .into_iter()
+        .map(|(why, recorded)| format!("{place}{flaw}{why}{recorded}"))
+        .find(|text| text.width() <= room)
+        .unwrap_or_else(|| format!("{place}{flaw}"))
 }
 
 /// Whose rows these are, and how many.
