@@ -8,8 +8,8 @@ use crate::{
     maps::offset,
     object::Ends,
     probe::{fentry, fexit, idempotent_fentry},
-    request::{self, Completer},
-    target,
+    request::{self, Completer, Now},
+    target, uring,
 };
 
 macro_rules! submission {
@@ -17,6 +17,7 @@ macro_rules! submission {
         $(fentry! {
             $name(ctx) {
                 let Some(task) = target::current() else { return 0 };
+                uring::leave(task, Now::Later);
                 let kiocb: *const u8 = ctx.arg(0);
                 let key = kernel::opaque(task, kiocb as u64);
                 let file = kernel::pointer::<Typed>(kiocb, offset!(kiocb_filp));

@@ -95,10 +95,11 @@ fexit! {
             Memory::Kernel => Acc::SourceCopy,
             Memory::Pipe => return 0,
         };
-        if bytes > 0 && let Some(task) = target::current() {
-            if let Some(request) = account::saw_in(task, acc, bytes as u64) {
-                request::know_file_of(task, request, ctx.arg(0));
-            }
+        if bytes > 0
+            && let Some(task) = target::current()
+            && let Some(request) = account::saw_in(task, acc, bytes as u64)
+        {
+            request::know_file_of(task, request, ctx.arg(0));
         }
     }
 }

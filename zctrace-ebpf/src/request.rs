@@ -202,13 +202,6 @@ pub(crate) const fn is_submitter(task: &Task) -> bool {
     task.way == Way::Inline as u32 + 1
 }
 
-/// Whether no worker has begun to work on a request, unless the thread is one.
-#[inline(always)]
-pub(crate) const fn is_own(task: &Task, request: &Request) -> bool {
-    const WORKER: u32 = Way::Worker as u32;
-    request.way != WORKER || task.way == WORKER + 1
-}
-
 /// The current thread begins to work on a request, or tries it again.
 #[inline(always)]
 pub(crate) fn begin(
@@ -445,9 +438,8 @@ pub(crate) fn settle_silent(task: &mut Task, now: Now) {
             release(request);
             return;
         }
-        // A worker does it; or it waits for its file, which leaves something where its result will be.
-        let waits = offset!(req_polled) != ABSENT && flags >> (offset!(req_polled) & 31) & 1 != 0;
-        if waits || (request.way == WORKER && task.way != WORKER + 1) {
+        // A worker does it.
+        if request.way == WORKER && task.way != WORKER + 1 {
             return;
         }
     }
@@ -460,11 +452,26 @@ pub(crate) fn settle_silent(task: &mut Task, now: Now) {
     if Probed::load::<u32>(req, offset!(req_fd)) == request.descriptor {
         return;
     }
+    // What it waited for has left something there as well. It has ended if that is what the sites saw.
+    let waited = offset!(req_polled) != ABSENT && flags >> (offset!(req_polled) & 31) & 1 != 0;
+    if waited && (matches!(now, Now::Later) || !is_explained(request)) {
+        return;
+    }
     if matches!(now, Now::Done) {
         know_file(request, Completer::Silent);
     }
     succeeded(request);
     release(request);
+}
+
+/// Whether the result in a request's memory is what one kind of site saw.
+#[inline(always)]
+fn is_explained(request: &Request) -> bool {
+    let result: i32 = Probed::load(request.key as *const u8, offset!(req_res));
+    let result = i64::from(result) as u64;
+    [Acc::ToUser, Acc::FromUser, Acc::SinkRef]
+        .into_iter()
+        .any(|acc| request.acc[acc as usize] == result)
 }
 
 /// Whether the memory of a request is that of a later one, which has no file yet (`io_init_req`).

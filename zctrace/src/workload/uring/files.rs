@@ -251,6 +251,33 @@ fn silent_requests(
     })
 }
 
+/// Requests that say nothing, each submitted alone: the next one may use its memory.
+pub(super) fn silent_alone(arena: &Arena, issue: Issue) -> Result<Prepared> {
+    let bytes = silent_bytes(arena);
+    let file = arena.file(Fs::Ext4, bytes)?;
+    let expected = Expected::new().row(
+        ExpectedRow::new(Op::UringRead, Fs::Ext4.object())
+            .ops(calls(bytes, SILENT))
+            .class(Class::CopiedToUser, bytes)
+            .needs_functions(),
+    );
+    Ok(Prepared::new(expected, move || {
+        let mut ring = Ring::new(issue)?;
+        let mut memory = Buffer::zeroed(SILENT)?;
+        let fd = Fd(file.as_raw_fd());
+        for offset in (0..bytes).step_by(SILENT) {
+            memory[SILENT - 1] = 0;
+            let request = Way::Read.plain(fd, memory.as_mut_ptr(), SILENT as u32, offset);
+            // SAFETY: the buffer outlives the request.
+            unsafe {
+                ring.submit(request.flags(squeue::Flags::SKIP_SUCCESS), 7)?;
+                ring.written(&raw const memory[SILENT - 1])?;
+            }
+        }
+        Ok(())
+    }))
+}
+
 /// Requests that fail, that find the end of the file, and that get less than they ask for.
 pub(super) fn errors(arena: &Arena, issue: Issue) -> Result<Prepared> {
     const SIZE: usize = 10_000;

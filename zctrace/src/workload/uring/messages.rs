@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use io_uring::{opcode, squeue, types::Fd};
 use nix::{
     libc,
-    sys::socket::{MsgFlags, recv},
+    sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair},
 };
 use zctrace_common::{Class, Op};
 
@@ -40,6 +40,51 @@ pub(super) fn udp(arena: &Arena, issue: Issue) -> Result<Prepared> {
     let expected = both_ways("udp", calls(bytes, chunk), bytes);
     Ok(Prepared::new(expected, move || {
         exchange(issue, near.as_raw_fd(), far.as_raw_fd(), bytes, chunk)
+    }))
+}
+
+/// Receives whose success is not told, two at a time: each message wakes both, and one waits again.
+pub(super) fn silent(_arena: &Arena, issue: Issue) -> Result<Prepared> {
+    const LENGTHS: [usize; 2] = [4000, 65];
+    const ROUNDS: u64 = 20;
+    let (near, far) = socketpair(
+        AddressFamily::Unix,
+        SockType::Datagram,
+        None,
+        SockFlag::empty(),
+    )?;
+    let (ops, bytes) = (2 * ROUNDS, ROUNDS * LENGTHS.iter().sum::<usize>() as u64);
+    let expected = Expected::new()
+        .moves(Op::Send, "unix", Class::CopiedFromUser, ops, bytes)
+        .row(
+            ExpectedRow::new(Op::UringRecv, "unix")
+                .ops(ops)
+                .class(Class::CopiedToUser, bytes)
+                .needs_functions(),
+        );
+    Ok(Prepared::new(expected, move || {
+        let mut ring = Ring::new(issue)?;
+        let from = Buffer::filled(LENGTHS[0])?;
+        let mut into = [Buffer::zeroed(LENGTHS[0])?, Buffer::zeroed(LENGTHS[0])?];
+        for _ in 0..ROUNDS {
+            for to in &mut into {
+                to[0] = 0;
+                let receive =
+                    opcode::Recv::new(Fd(far.as_raw_fd()), to.as_mut_ptr(), to.len() as u32);
+                let receive = receive.build().flags(squeue::Flags::SKIP_SUCCESS);
+                // SAFETY: the buffers outlive the requests.
+                unsafe { ring.submit(receive, 7) }?;
+            }
+            for length in LENGTHS {
+                let sent = send(near.as_raw_fd(), &from[..length], MsgFlags::empty())?;
+                ensure!(sent == length, "{sent} of {length} bytes");
+            }
+            for to in &into {
+                // SAFETY: the buffer is there.
+                unsafe { ring.written(to.as_ptr()) }?;
+            }
+        }
+        Ok(())
     }))
 }
 

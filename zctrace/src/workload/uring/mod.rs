@@ -71,6 +71,10 @@ pub(super) const TRAFFIC: &[Traffic] = in_each_way! {
         splices::every;
     "silent" "silent" "requests whose success is not told (IOSQE_CQE_SKIP_SUCCESS)"
         files::silent;
+    "silent-alone" "sila" "such requests without others that tell"
+        files::silent_alone;
+    "silent-recv" "silr" "receives whose success is not told, and that wait for each other"
+        messages::silent;
     "silent-direct" "sild" "O_DIRECT reads and writes whose success is not told"
         files::silent_direct;
     "errors" "err" "requests that fail, and short ones"

@@ -1,5 +1,10 @@
 //! A ring whose requests are issued in one chosen way.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use anyhow::{Context as _, Result, bail, ensure};
 use io_uring::{IoUring, cqueue, squeue};
 use nix::libc;
@@ -19,6 +24,9 @@ pub enum Issue {
     /// (`IORING_SETUP_DEFER_TASKRUN`).
     TaskWork,
 }
+
+/// Nothing takes this long.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Requests of a ring that are under way at once.
 pub const DEPTH: u32 = 8;
@@ -126,6 +134,25 @@ impl Ring {
             ensure!(moved == length, "{moved} of {length} bytes");
             return Ok(entry.user_data());
         }
+    }
+
+    /// Waits until a request of which nothing is told has changed a byte that was 0.
+    ///
+    /// # Safety
+    /// The byte can be read.
+    pub unsafe fn written(&self, byte: *const u8) -> Result<()> {
+        const GETEVENTS: u32 = 1;
+        let begin = Instant::now();
+        // SAFETY: the caller's promise.
+        while unsafe { byte.read_volatile() } == 0 {
+            ensure!(begin.elapsed() < PATIENCE, "a silent request does not end");
+            // For task work.
+            // SAFETY: nothing is passed.
+            unsafe { self.ring.submitter().enter::<()>(0, 0, GETEVENTS, None) }
+                .context("io_uring_enter")?;
+            thread::sleep(Duration::from_micros(50));
+        }
+        Ok(())
     }
 
     /// Waits for the notifications of `sends` zero-copy sends.
