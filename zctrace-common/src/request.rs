@@ -54,6 +54,8 @@ pub struct Request {
     pub generation: u32,
     /// Of the slot: not 0 once a request that belongs here had to go to a later one.
     pub crowded: u64,
+    /// Not 0 once a thread concludes that it has succeeded, of which nothing is told: several may look.
+    pub concluded: u64,
     /// Bytes seen by the sites since the last completion, indexed by [`Acc`].
     pub acc: [u64; Acc::COUNT],
     /// What it works on, as in [`crate::RowKey`]; 0 while that is not known.
@@ -137,7 +139,7 @@ pub const OPCODES: [u8; 64] = {
 };
 
 const _: () = {
-    assert!(size_of::<Request>() == 24 + 32 + 8 * Acc::COUNT + 40);
+    assert!(size_of::<Request>() == 24 + 40 + 8 * Acc::COUNT + 40);
     assert!(size_of::<RequestCounts>() == 8 * RequestCounts::OPS * (1 + Way::COUNT));
     assert!(RequestCounts::index(Op::AioWrite as u32) == RequestCounts::OPS - 1);
 };

@@ -221,8 +221,9 @@ pub(crate) fn begin(
     task.request = number;
     task.request_op = op;
     if known && request.flags & Request::SILENT != 0 && is_reused(key) {
-        succeeded(request);
-        ended(request);
+        if succeeded(request) {
+            ended(request);
+        }
         known = false;
     }
     if known && request.user_data == user_data {
@@ -242,6 +243,7 @@ pub(crate) fn begin(
         Task::NO_PROC => target::proc_slot(task).unwrap_or(Task::NO_PROC),
         known => known,
     };
+    request.concluded = 0;
     request.user_data = user_data;
     request.op = op;
     request.way = way;
@@ -428,10 +430,12 @@ pub(crate) fn settle_silent(task: &mut Task, now: Now) {
     };
     let req = request.key as *const u8;
     let flags: u32 = Probed::load(req, offset!(req_flags));
+    // Then its end is seen where the later one begins. Even a thread that has just done with it can be
+    // late: another one may have tried it again meanwhile.
+    if is_reused(request.key) {
+        return;
+    }
     if matches!(now, Now::Later) {
-        if is_reused(request.key) {
-            return;
-        }
         if Probed::load::<u64>(req, offset!(req_user_data)) != request.user_data {
             // Its ring was closed by another thread.
             account::lost();
@@ -460,18 +464,21 @@ pub(crate) fn settle_silent(task: &mut Task, now: Now) {
     if matches!(now, Now::Done) {
         know_file(request, Completer::Silent);
     }
-    succeeded(request);
-    release(request);
+    if succeeded(request) {
+        release(request);
+    }
 }
 
-/// Whether the result in a request's memory is what one kind of site saw.
+/// Whether the result in a request's memory is what one kind of site saw. 0 is what they see of one
+/// that still waits, too.
 #[inline(always)]
 fn is_explained(request: &Request) -> bool {
     let result: i32 = Probed::load(request.key as *const u8, offset!(req_res));
     let result = i64::from(result) as u64;
-    [Acc::ToUser, Acc::FromUser, Acc::SinkRef]
-        .into_iter()
-        .any(|acc| request.acc[acc as usize] == result)
+    result != 0
+        && [Acc::ToUser, Acc::FromUser, Acc::SinkRef]
+            .into_iter()
+            .any(|acc| request.acc[acc as usize] == result)
 }
 
 /// Whether the memory of a request is that of a later one, which has no file yet (`io_init_req`).
@@ -480,15 +487,20 @@ fn is_reused(key: u64) -> bool {
     Probed::load::<u64>(key as *const u8, offset!(req_file)) == 0
 }
 
-/// A request has succeeded of which nothing is told.
+/// A request has succeeded of which nothing is told. False if another thread has found that out.
 #[inline(never)]
-pub(crate) fn succeeded(request: &mut Request) {
+fn succeeded(request: &mut Request) -> bool {
+    // SAFETY: an aligned field of a map value.
+    if unsafe { target::claim(&raw mut request.concluded, 1) } != 0 {
+        return false;
+    }
     if request.source == 0 {
         // Its file may be gone.
         request.source = object::UNKNOWN;
     }
     let result: i32 = Probed::load(request.key as *const u8, offset!(req_res));
     complete(request, i64::from(result), Completer::Silent);
+    true
 }
 
 /// Programs that complete requests, each with a place of its own to settle in: they interrupt one
