@@ -3,6 +3,7 @@
 mod common;
 
 use std::{
+    io::Write as _,
     os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
@@ -223,18 +224,24 @@ fn a_person_watches_a_server_and_the_numbers_are_those_of_stat() {
 struct Load(Child);
 
 impl Load {
-    /// Runs families of traffic again and again.
-    fn start(families: &str) -> Self {
-        let script = format!("while \"$0\" traffic --bytes 1048576 {families}; do :; done");
+    /// Runs families of traffic again and again, once it is told to.
+    fn new(families: &str) -> Self {
+        let script = format!(
+            "read -r _; while \"$0\" traffic --bytes 1048576 {families}; do sleep 0.2; done"
+        );
         let shell = Command::new("bash")
             .args(["-c", &script])
             .arg(zctrace())
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)
             .spawn();
         Self(shell.expect("a shell"))
+    }
+
+    fn begin(&mut self) {
+        drop(self.0.stdin.take().map(|mut stdin| stdin.write_all(b"\n")));
     }
 }
 
@@ -251,7 +258,7 @@ impl Drop for Load {
 #[ignore = "needs root and BPF"]
 fn forks_and_requests_show_while_they_happen() {
     let directory = tempfile::tempdir().expect("a directory");
-    let load = Load::start("fault-fork-parent fault-cow-file aio-tmpfs");
+    let mut load = Load::new("fault-fork-parent fault-cow-file aio-tmpfs");
     let pid = load.0.id().to_string();
     let mut top = Top::start(&["-p", &pid, "--refresh", "200ms"], directory.path());
     let text = top.until("a backend", |text| {
@@ -263,6 +270,7 @@ fn forks_and_requests_show_while_they_happen() {
         assert_eq!(top.ends(), 0);
         return;
     }
+    load.begin();
     top.press("3");
     // Its own series beside ordinary copies on write.
     top.until("copies after a fork", |text| {

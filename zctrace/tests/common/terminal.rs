@@ -13,7 +13,7 @@ use std::{
 use portable_pty::{CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 /// Nothing takes this long; only a broken dashboard makes a test wait for it.
-const HANGS: Duration = Duration::from_secs(60);
+const HANGS: Duration = Duration::from_secs(180);
 
 fn cells(number: u16) -> NonZero<u16> {
     NonZero::new(number).expect("a size")
