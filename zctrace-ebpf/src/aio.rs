@@ -9,7 +9,7 @@ use crate::{
     object::Ends,
     probe::{fentry, fexit, idempotent_fentry},
     request::{self, Completer, Now},
-    target, uring,
+    target,
 };
 
 macro_rules! submission {
@@ -17,7 +17,7 @@ macro_rules! submission {
         $(fentry! {
             $name(ctx) {
                 let Some(task) = target::current() else { return 0 };
-                uring::leave(task, Now::Later);
+                request::leave(task, Now::Later);
                 let kiocb: *const u8 = ctx.arg(0);
                 let key = kernel::opaque(task, kiocb as u64);
                 let file = kernel::pointer::<Typed>(kiocb, offset!(kiocb_filp));

@@ -264,6 +264,15 @@ pub(crate) fn end(task: &mut Task) {
     task.request = 0;
 }
 
+/// The current thread turns to something else than the request that it has worked on.
+#[inline(always)]
+pub(crate) fn leave(task: &mut Task, now: Now) {
+    if task.flags & Task::SILENT != 0 {
+        settle_silent(task, now);
+    }
+    end(task);
+}
+
 /// Notes what a request works on.
 #[inline(always)]
 pub(crate) fn works_on(request: &mut Request, ends: &Ends) {
@@ -418,7 +427,7 @@ pub(crate) enum Now {
 /// until then the ring keeps the memory, and when that is used again ([`begin`]), the result is still
 /// there.
 #[inline(never)]
-pub(crate) fn settle_silent(task: &mut Task, now: Now) {
+fn settle_silent(task: &mut Task, now: Now) {
     const WORKER: u32 = Way::Worker as u32;
     task.flags &= !Task::SILENT;
     if task.flags & Task::QUEUED != 0 {

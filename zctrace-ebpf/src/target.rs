@@ -10,8 +10,7 @@ use crate::{
     kernel::{self, Access as _, Probed, Typed},
     maps::{FREE_PROCS, PROC_SLOTS, PROCS, TASK_OVERFLOW, TASK_TABLE, TASKS, offset, setting},
     probe::tp_btf,
-    request::Now,
-    uring,
+    request::{self, Now},
 };
 
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -381,7 +380,7 @@ tp_btf! {
         let tid: u32 = Typed::load(task, offset!(task_pid));
         let Some(record) = find(tid) else { return 0 };
         account::left_behind(record);
-        uring::leave(record, Now::Later);
+        request::leave(record, Now::Later);
         let (slot, runs) = (record.proc_slot, record.runs);
         remove(tid);
         if slot == Task::NO_PROC {

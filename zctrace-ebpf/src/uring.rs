@@ -4,7 +4,7 @@
 //! the thread that polls the submission queue, by task work, and again after it had to wait. Its
 //! own result says little (docs/probes.md); `io_uring_complete` has what the application is told.
 //!
-//! There is no probe at its exit, which would cost as much as the three others of a request: what a
+//! There is no probe at its exit, which would be a third more to pay for each request: what a
 //! thread has issued within `io_uring_enter` it works on until it issues another one or leaves the call
 //! (`request::is_working`). Task work can run in any call, so that has probes of its own.
 
@@ -60,22 +60,13 @@ pub(crate) fn is_multishot(op: u32, req: u64) -> bool {
     }
 }
 
-/// The current thread turns to something else.
-#[inline(always)]
-pub(crate) fn leave(task: &mut Task, now: Now) {
-    if task.flags & Task::SILENT != 0 {
-        request::settle_silent(task, now);
-    }
-    request::end(task);
-}
-
 /// The current thread begins to work on a request, or tries it again.
 #[inline(always)]
 fn work_on(req: *const u8) {
     let Some(task) = target::current() else {
         return;
     };
-    leave(task, Now::Later);
+    request::leave(task, Now::Later);
     let op = op_of(req);
     if op == 0 {
         return;
@@ -121,7 +112,7 @@ macro_rules! leaver {
             $(#[$meta])*
             $name(_ctx) {
                 if let Some(task) = target::current_quietly() {
-                    leave(task, Now::Done);
+                    request::leave(task, Now::Done);
                 }
             }
         })+
@@ -140,7 +131,7 @@ fentry! {
     /// A ring is closed: the memory of its requests will be freed.
     io_uring_release(_ctx) {
         if let Some(task) = target::current_quietly() {
-            leave(task, Now::Later);
+            request::leave(task, Now::Later);
         }
     }
 }

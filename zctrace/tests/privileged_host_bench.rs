@@ -12,13 +12,16 @@ use std::{
 
 use common::{
     bench::{document, is_known_skip},
-    run, zctrace,
+    eventually, run, zctrace,
 };
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use zctrace::bench::{Document, Entry, Status};
+
+/// Nothing takes this long.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn bench(arguments: &[&str]) -> (Document, Output) {
     let output = run(&[&["bench", "--json"], arguments].concat());
@@ -232,14 +235,6 @@ fn loop_devices(pid: u32) -> Vec<String> {
     found
 }
 
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !done() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "{what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
 #[test]
 #[ignore = "needs root and BPF"]
 fn nothing_outlives_an_interrupted_run() {
@@ -258,12 +253,14 @@ fn nothing_outlives_an_interrupted_run() {
             kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
             let status = child.wait().unwrap();
             assert!(!status.success(), "{name} {signal}");
-            wait_until("the processes end", || {
+            eventually(PATIENCE, "ended", || {
                 workers
                     .iter()
                     .all(|pid| !Path::new(&format!("/proc/{pid}")).exists())
             });
-            wait_until("the loop devices are free", || loop_devices(pid).is_empty());
+            eventually(PATIENCE, "free loop devices", || {
+                loop_devices(pid).is_empty()
+            });
             if signal == Signal::SIGKILL {
                 // The next run cleans up.
                 assert!(

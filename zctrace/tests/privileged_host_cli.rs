@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{run, zctrace};
+use common::{eventually, run, zctrace};
 use nix::{
     fcntl::{FcntlArg, FdFlag, fcntl},
     sys::signal::{Signal, kill},
@@ -30,6 +30,9 @@ use zctrace::ledger::{Path as DataPath, Process, Snapshot, TargetKind};
 
 /// Bytes that nothing else on the machine moves in one go.
 const BYTES: usize = 54_321;
+
+/// Nothing takes this long.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A `zctrace stat` that has attached everything.
 struct Stat(Child);
@@ -108,23 +111,17 @@ impl Reader {
             let asked = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut queued) };
             asked == 0 && queued > 0
         };
-        until(|| !queued());
+        eventually(PATIENCE, "idle", || !queued());
         let syscall = format!("/proc/{}/syscall", self.0.id());
         let reading = format!("{} ", libc::SYS_read);
-        until(|| fs::read_to_string(&syscall).is_ok_and(|line| line.starts_with(&reading)));
+        eventually(PATIENCE, "reading", || {
+            fs::read_to_string(&syscall).is_ok_and(|line| line.starts_with(&reading))
+        });
     }
 
     fn end(mut self) {
         drop(self.0.stdin.take());
         assert!(self.0.wait().unwrap().success());
-    }
-}
-
-fn until(condition: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(20), "it never came");
-        thread::sleep(Duration::from_millis(2));
     }
 }
 

@@ -7,11 +7,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use common::{run, zctrace};
+use common::{eventually, run, zctrace};
 use serde_json::Value;
 use zctrace::{ledger::Snapshot, recording::Recording};
 
@@ -20,6 +19,9 @@ const BLOCK: u64 = 64 << 10;
 
 /// Writes of a round of the worker.
 const BLOCKS: u64 = 10;
+
+/// Nothing takes this long.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A shell script that works, round by round, while `condition` holds.
 fn worker(directory: &Path, condition: &str) -> String {
@@ -68,14 +70,6 @@ fn directory() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").expect("a directory")
 }
 
-fn eventually(what: &str, mut test: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !test() {
-        assert!(start.elapsed() < Duration::from_secs(120), "never {what}");
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
 #[test]
 #[ignore = "needs root and BPF"]
 fn a_killed_recorder_leaves_what_it_had_recorded() {
@@ -88,7 +82,7 @@ fn a_killed_recorder_leaves_what_it_had_recorded() {
     fs::write(&flag, "").expect("written");
     let script = worker(dir.path(), &format!("[ -e {} ]", flag.display()));
     let mut recorder = start(&file, &[], &script);
-    eventually("recorded", || {
+    eventually(PATIENCE, "recorded", || {
         fs::copy(&file, &copy).is_ok_and(|length| length > 0)
             && Recording::open(&copy).is_ok()
             && intervals(&copy).len() >= 5
@@ -199,7 +193,7 @@ fn rotated_files_hold_everything_together() {
         let file = dir.path().join(name);
         let part = |number: u32| dir.path().join(format!("{name}.{number}"));
         let recorder = start(&file, options, &script);
-        eventually("rotated", || part(last).exists());
+        eventually(PATIENCE, "rotated", || part(last).exists());
         fs::remove_file(&flag).expect("the worker is told");
         let output = recorder.wait_with_output().expect("an end");
         let stderr = String::from_utf8_lossy(&output.stderr);

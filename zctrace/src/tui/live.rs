@@ -209,7 +209,7 @@ fn observe(
         every => Part::Here(every),
     };
     let mut cpu = own_cpu();
-    let observed = run::follow(
+    Ok(run::follow(
         plan,
         |config| {
             let session = run::attach(config)?;
@@ -243,8 +243,7 @@ fn observe(
             let _ = sender.send(Incoming::Moment(number, moment));
             Ok(())
         },
-    )?;
-    Ok(observed)
+    )?)
 }
 
 /// Processor time of this process so far.

@@ -11,6 +11,8 @@ use std::{
     env, fs,
     path::PathBuf,
     process::{Command, Output},
+    thread,
+    time::{Duration, Instant},
 };
 
 use zctrace::{
@@ -31,6 +33,15 @@ pub(crate) fn zctrace() -> PathBuf {
 /// Whether this machine is an emulated one, whose processors take fifty times as long.
 pub(crate) fn is_emulated() -> bool {
     env::var_os("ZCTRACE_EMULATED").is_some()
+}
+
+/// Waits for what must come within a time, and says what did not.
+pub(crate) fn eventually(within: Duration, what: &str, mut is_there: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_there() {
+        assert!(begin.elapsed() < within, "never {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Runs the program and returns what it said.

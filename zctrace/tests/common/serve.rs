@@ -69,12 +69,8 @@ pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
 }
 
 /// Waits for what must come, and says what did not.
-pub(crate) fn eventually(what: &str, mut test: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !test() {
-        assert!(start.elapsed() < Duration::from_secs(180), "never {what}");
-        thread::sleep(Duration::from_millis(100));
-    }
+pub(crate) fn eventually(what: &str, test: impl FnMut() -> bool) {
+    super::eventually(Duration::from_secs(180), what, test);
 }
 
 /// The sum of the samples of a metric whose labels contain all of `labels`.
