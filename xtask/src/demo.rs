@@ -130,7 +130,7 @@ fn in_a_guest(series: Series) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Exited { status, .. } => bail!("the demonstration failed with status {status}"),
-        Outcome::TimedOut { console } => bail!("the guest took too long\n{console}"),
+        Outcome::TimedOut { why, console } => bail!("the guest {why}\n{console}"),
         Outcome::Died { console } => bail!("the guest died\n{console}"),
     }
 }

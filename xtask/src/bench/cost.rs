@@ -119,7 +119,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     match outcome {
         Outcome::Exited { status: 0, .. } => {}
         Outcome::Exited { status, .. } => bail!("the measurement failed with status {status}"),
-        Outcome::TimedOut { console } => bail!("the guest took too long\n{console}"),
+        Outcome::TimedOut { why, console } => bail!("the guest {why}\n{console}"),
         Outcome::Died { console } => bail!("the guest died\n{console}"),
     }
     let measured: Measured =

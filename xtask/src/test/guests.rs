@@ -31,6 +31,9 @@ const ONCE: &str = "6.12";
 /// For all test programs on one kernel: twice what they take beside another guest on two processors.
 const LIMIT: Duration = Duration::from_mins(45);
 
+/// For what comes between two lines: twice the longest test beside another guest.
+const SILENCE: Duration = Duration::from_mins(12);
+
 /// Programs of this machine the tests may call. Those missing make tests skip.
 const PROGRAMS: [&str; 12] = [
     "bash",
@@ -152,9 +155,9 @@ fn run_on(series: Series, kernel: &Kernel, guest: &Guest) -> Result<Tally> {
             }
             (status != 0).then(|| format!("exit status {status}"))
         }
-        Outcome::TimedOut { console } => {
+        Outcome::TimedOut { why, console } => {
             take(&console);
-            Some(format!("gave up after {} s", guest.timeout.as_secs()))
+            Some(format!("the guest {why}"))
         }
         Outcome::Died { console } => {
             take(&console);
@@ -217,6 +220,7 @@ fn guest(built: &Built, filter: Option<&str>, once: bool) -> Guest {
         extras,
         variables,
         timeout: LIMIT,
+        silence: Some(SILENCE),
         command,
         // Each probe that is detached waits for grace periods, and these guests do little else.
         append: vec!["rcupdate.rcu_expedited=1".to_owned()],

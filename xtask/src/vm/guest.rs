@@ -27,6 +27,11 @@ use super::{
 pub(crate) const DISKS: [&str; 4] = ["/dev/vda", "/dev/vdb", "/dev/vdc", "/dev/vdd"];
 /// How many of the console's last lines tell why a guest died.
 const LAST_LINES: usize = 30;
+/// A guest whose command has not begun by then hangs: it takes ten seconds, a minute on a slow machine.
+const BOOT: Duration = Duration::from_mins(5);
+/// How often a guest is booted before it is given up. Nothing of its command has run by then, so
+/// nothing that the command would show is lost.
+const BOOTS: u32 = 3;
 
 /// What to boot, and what to run there.
 #[derive(Clone, Debug)]
@@ -42,6 +47,8 @@ pub(crate) struct Guest {
     /// More words for the kernel's command line.
     pub(crate) append: Vec<String>,
     pub(crate) timeout: Duration,
+    /// For how long the command may print nothing; without it, as long as it may run.
+    pub(crate) silence: Option<Duration>,
     /// Where the guest's `/out` is unpacked.
     pub(crate) out: Option<PathBuf>,
     /// Nothing: a shell on the serial console.
@@ -59,6 +66,7 @@ impl Default for Guest {
             variables: vec![("RUST_BACKTRACE".to_owned(), "1".to_owned())],
             append: Vec::new(),
             timeout: Duration::from_mins(15),
+            silence: None,
             out: None,
             command: Vec::new(),
         }
@@ -70,8 +78,9 @@ impl Default for Guest {
 pub(crate) enum Outcome {
     /// The command ran; its status, and what the kernel complained about meanwhile.
     Exited { status: u8, warnings: Vec<String> },
-    /// The guest was killed when its time was over; the last of its console.
-    TimedOut { console: String },
+    /// The guest was killed when its time was over, or had not booted or printed for too long:
+    /// which of them, and the last of its console.
+    TimedOut { why: String, console: String },
     /// The guest went down before its command ended; the last of its console.
     Died { console: String },
 }
@@ -101,16 +110,37 @@ impl Guest {
         kernel: &Kernel,
         mut on_output: impl FnMut(Stream, &[u8]),
     ) -> Result<Outcome> {
+        let mut boots = 1;
+        loop {
+            let (outcome, begun) = self.boot(kernel, &mut on_output)?;
+            match outcome {
+                Outcome::TimedOut { why, console } if !begun && boots < BOOTS => {
+                    let release = &kernel.release;
+                    eprintln!("vm: {release}: the guest {why}; booting it again\n{console}");
+                    boots += 1;
+                }
+                outcome => return Ok(outcome),
+            }
+        }
+    }
+
+    /// What came of it, and whether the command has begun.
+    fn boot(
+        &self,
+        kernel: &Kernel,
+        on_output: &mut impl FnMut(Stream, &[u8]),
+    ) -> Result<(Outcome, bool)> {
         let work = tempfile::Builder::new().prefix("zctrace-vm-").tempdir()?;
         let mut qemu = self.prepare(kernel, work.path())?;
         if self.command.is_empty() {
             qemu.args(["-serial", "mon:stdio"]);
             let status = Reaped(qemu.spawn().context(NO_QEMU)?).0.wait()?;
             ensure!(status.success(), "qemu: {status}");
-            return Ok(Outcome::Exited {
+            let outcome = Outcome::Exited {
                 status: 0,
                 warnings: Vec::new(),
-            });
+            };
+            return Ok((outcome, true));
         }
 
         let console = work.path().join("console");
@@ -134,13 +164,15 @@ impl Guest {
         }
         drop(sender);
         let mut child = Reaped(qemu.spawn().context(NO_QEMU)?);
-        let ended = self.follow(&mut child.0, &events, &mut on_output)?;
-        let last = || last_lines(&console);
-        Ok(match ended {
+        let mut begun = false;
+        let ended = self.follow(&mut child.0, &events, on_output, &mut begun)?;
+        let console = last_lines(&console);
+        let outcome = match ended {
             Ended::Exited { status, warnings } => Outcome::Exited { status, warnings },
-            Ended::TimedOut => Outcome::TimedOut { console: last() },
-            Ended::Died => Outcome::Died { console: last() },
-        })
+            Ended::TimedOut(why) => Outcome::TimedOut { why, console },
+            Ended::Died => Outcome::Died { console },
+        };
+        Ok((outcome, begun))
     }
 
     fn prepare(&self, kernel: &Kernel, work: &Path) -> Result<Command> {
@@ -165,8 +197,8 @@ impl Guest {
 
         let mut append = vec![
             "console=ttyS0",
-            "quiet",
-            "loglevel=1",
+            // Warnings, for a guest that hangs: they tell where.
+            "loglevel=5",
             "panic=-1",
             "oops=panic",
         ];
@@ -219,18 +251,27 @@ impl Guest {
         qemu: &mut Child,
         events: &Receiver<Event>,
         on_output: &mut impl FnMut(Stream, &[u8]),
+        begun: &mut bool,
     ) -> Result<Ended> {
-        let deadline = Instant::now() + self.timeout;
+        let begin = Instant::now();
+        let deadline = begin + self.timeout;
+        let mut heard = begin;
         let mut status_text = Vec::new();
         let mut open = true;
         while open {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(Ended::TimedOut);
+            if let Some(why) = self.overdue(begin, heard, *begun) {
+                return Ok(Ended::TimedOut(why));
             }
-            match events.recv_timeout(left.min(Duration::from_millis(200))) {
-                Ok(Event::Output(stream, bytes)) => on_output(stream, &bytes),
-                Ok(Event::Status(bytes)) => status_text.extend(bytes),
+            match events.recv_timeout(Duration::from_millis(200)) {
+                Ok(Event::Output(stream, bytes)) => {
+                    heard = Instant::now();
+                    on_output(stream, &bytes);
+                }
+                Ok(Event::Status(bytes)) => {
+                    heard = Instant::now();
+                    *begun = true;
+                    status_text.extend(bytes);
+                }
                 Ok(Event::Failed(error)) => return Err(error),
                 Err(RecvTimeoutError::Disconnected) => open = false,
                 // Ports QEMU never connected to would keep their listeners waiting.
@@ -258,13 +299,27 @@ impl Guest {
             None => Ended::Died,
         })
     }
+
+    /// Why a guest that was started at `begin` and last `heard` of is waited for no longer.
+    fn overdue(&self, begin: Instant, heard: Instant, begun: bool) -> Option<String> {
+        let now = Instant::now();
+        if now - begin >= self.timeout {
+            return Some(format!("had not ended after {} s", self.timeout.as_secs()));
+        }
+        if !begun && now - begin >= BOOT {
+            return Some(format!("had not booted after {} s", BOOT.as_secs()));
+        }
+        let silence = self.silence?;
+        (begun && now - heard >= silence)
+            .then(|| format!("printed nothing for {} s", silence.as_secs()))
+    }
 }
 
 const NO_QEMU: &str = "running qemu-system-x86_64; `cargo xtask setup --vm` installs it";
 
 enum Ended {
     Exited { status: u8, warnings: Vec<String> },
-    TimedOut,
+    TimedOut(String),
     Died,
 }
 

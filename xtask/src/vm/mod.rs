@@ -144,10 +144,9 @@ fn run_one(series: Series, options: &Options, guest: &Guest) -> Result<(u8, Stri
             }
             (status, format!("{release}: exit status {status}"))
         }
-        Outcome::TimedOut { console } => {
+        Outcome::TimedOut { why, console } => {
             eprintln!("{console}");
-            let seconds = guest.timeout.as_secs();
-            (TIMED_OUT, format!("{release}: TIMED OUT after {seconds} s"))
+            (TIMED_OUT, format!("{release}: TIMED OUT: {why}"))
         }
         Outcome::Died { console } => {
             eprintln!("{console}");
@@ -187,6 +186,7 @@ fn guest(options: &Options) -> Result<Guest> {
         variables,
         append: options.append.clone(),
         timeout: Duration::from_secs(options.timeout),
+        silence: Some(Duration::from_secs(5)),
         out: options.out.clone(),
         command: options.command.clone(),
     })
