@@ -186,7 +186,7 @@ fn guest(options: &Options) -> Result<Guest> {
         variables,
         append: options.append.clone(),
         timeout: Duration::from_secs(options.timeout),
-        silence: Some(Duration::from_secs(5)),
+        silence: None,
         out: options.out.clone(),
         command: options.command.clone(),
     })
