@@ -3,6 +3,7 @@
 use zctrace_common::{Acc, Class, Counters, Evidence, Op, Request, RowKey, Sizes, StackKind, Task};
 
 use crate::{
+    global::global,
     kernel::{self, nr::copies_up},
     maps::{FREE_ROWS, LOSS, ROW_SLOTS, ROWS, SIZES, setting},
     object::{self, Ends},
@@ -343,7 +344,7 @@ pub(crate) fn row_slot(task: &mut Task, op: u16, evidence: Evidence, ends: &Ends
     {
         return Some(task.cached_slot);
     }
-    let slot = find_row(task, op, evidence as u8, ends)?;
+    let slot = find_row(task, cached, ends.source, ends.sink, ends.dimension).checked_sub(1)?;
     if ends.dimension == 0 {
         task.cached_op = cached;
         task.cached_source = ends.source;
@@ -353,38 +354,47 @@ pub(crate) fn row_slot(task: &mut Task, op: u16, evidence: Evidence, ends: &Ends
     Some(slot)
 }
 
-#[inline(never)]
-fn find_row(task: &mut Task, op: u16, evidence: u8, ends: &Ends) -> Option<u32> {
-    let proc_slot = target::proc_slot(task)?;
-    const BPF_NOEXIST: u64 = 1;
-    let key = RowKey {
-        proc_slot,
-        op,
-        evidence,
-        claim: ends.claim,
-        source: ends.source,
-        sink: ends.sink,
-        dimension: ends.dimension,
-    };
-    if let Some(slot) = ROW_SLOTS.get_ptr(key) {
-        // SAFETY: a map value.
-        return Some(unsafe { *slot });
-    }
-    let Ok(Some(slot)) = FREE_ROWS.pop() else {
+global! {
+    /// The slot of a row plus 1, made if there is none; 0 where there is no room. `kind` is what
+    /// [`row_slot`] keeps as [`Task::cached_op`].
+    fn find_row(task: *mut Task, kind: u32, source: u64, sink: u64, dimension: u64) -> u32 {
+        // SAFETY: it is our own reference.
+        let Some(task) = (unsafe { task.as_mut() }) else {
+            return 0;
+        };
+        let Some(proc_slot) = target::proc_slot(task) else {
+            return 0;
+        };
+        const BPF_NOEXIST: u64 = 1;
+        let key = RowKey {
+            proc_slot,
+            op: kind as u16,
+            evidence: (kind >> 16 & 1) as u8,
+            claim: (kind >> 17) as u8,
+            source,
+            sink,
+            dimension,
+        };
+        if let Some(slot) = ROW_SLOTS.get_ptr(key) {
+            // SAFETY: a map value.
+            return unsafe { *slot } + 1;
+        }
+        let Ok(Some(slot)) = FREE_ROWS.pop() else {
+            lost();
+            return 0;
+        };
+        if ROW_SLOTS.insert(key, slot, BPF_NOEXIST).is_ok() {
+            object::remember_fs(source);
+            object::remember_fs(sink);
+            return slot + 1;
+        }
+        // Another thread was quicker, or the map is full.
+        let _ = FREE_ROWS.push(slot, 0);
+        if let Some(theirs) = ROW_SLOTS.get_ptr(key) {
+            // SAFETY: a map value.
+            return unsafe { *theirs } + 1;
+        }
         lost();
-        return None;
-    };
-    if ROW_SLOTS.insert(key, slot, BPF_NOEXIST).is_ok() {
-        object::remember_fs(ends.source);
-        object::remember_fs(ends.sink);
-        return Some(slot);
+        0
     }
-    // Another thread was quicker, or the map is full.
-    let _ = FREE_ROWS.push(slot, 0);
-    if let Some(theirs) = ROW_SLOTS.get_ptr(key) {
-        // SAFETY: a map value.
-        return Some(unsafe { *theirs });
-    }
-    lost();
-    None
 }

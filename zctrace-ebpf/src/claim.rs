@@ -6,6 +6,7 @@ use zctrace_common::{ABSENT, Claim, DEVICE_LEN, Evidence, Task};
 use crate::{
     account,
     direct::O_DIRECT,
+    global::global,
     kernel::{self, Access, Probed},
     maps::{DEVICES, offset},
     object::{self, Ends},
@@ -36,19 +37,20 @@ pub(crate) fn of_splice(flags: u32) -> u8 {
     }
 }
 
-/// What becomes of a send with `MSG_ZEROCOPY` on a socket (any pointer), as far as the socket tells.
-#[inline(never)]
-pub(crate) fn of_zerocopy(sock: u64) -> u32 {
-    let sock = sock as *const u8;
-    let mut claim = Claim::Zerocopy as u32;
-    let flags: u64 = Probed::load(sock, offset!(sock_flags));
-    if (flags >> (offset!(bit_sock_zerocopy) & 63)) & 1 == 0 {
-        claim |= Claim::NoSoZerocopy as u32;
+global! {
+    /// What becomes of a send with `MSG_ZEROCOPY` on a socket (any pointer), as far as the socket tells.
+    pub(crate) fn of_zerocopy(sock: u64) -> u32 {
+        let sock = sock as *const u8;
+        let mut claim = Claim::Zerocopy as u32;
+        let flags: u64 = Probed::load(sock, offset!(sock_flags));
+        if (flags >> (offset!(bit_sock_zerocopy) & 63)) & 1 == 0 {
+            claim |= Claim::NoSoZerocopy as u32;
+        }
+        if !gathers(sock) {
+            claim |= Claim::NoScatterGather as u32;
+        }
+        claim
     }
-    if !gathers(sock) {
-        claim |= Claim::NoScatterGather as u32;
-    }
-    claim
 }
 
 /// Whether the route of a socket (any pointer) takes pages. An unconnected socket has none: what
@@ -73,21 +75,22 @@ fn route(sock: *const u8) -> *const u8 {
     kernel::pointer::<Probed>(route, offset!(dst_dev))
 }
 
-/// Whether kernel TLS is on a file's socket (any pointer).
-#[inline(never)]
-pub(crate) fn of_ulp(file: u64) -> u32 {
-    if offset!(sock_ulp) == ABSENT || offset!(ulp_name) == ABSENT {
-        return 0;
-    }
-    let socket = kernel::pointer::<Probed>(file as *const u8, offset!(file_private_data));
-    let sock = kernel::pointer::<Probed>(socket, offset!(socket_sk));
-    let ulp = kernel::pointer::<Probed>(sock, offset!(sock_ulp));
-    if ulp.is_null() {
-        return 0;
-    }
-    match Probed::load::<[u8; 4]>(ulp, offset!(ulp_name)) {
-        [b't', b'l', b's', 0] => Claim::Tls as u32,
-        _ => 0,
+global! {
+    /// Whether kernel TLS is on a file's socket (any pointer).
+    pub(crate) fn of_ulp(file: u64) -> u32 {
+        if offset!(sock_ulp) == ABSENT || offset!(ulp_name) == ABSENT {
+            return 0;
+        }
+        let socket = kernel::pointer::<Probed>(file as *const u8, offset!(file_private_data));
+        let sock = kernel::pointer::<Probed>(socket, offset!(socket_sk));
+        let ulp = kernel::pointer::<Probed>(sock, offset!(sock_ulp));
+        if ulp.is_null() {
+            return 0;
+        }
+        match Probed::load::<[u8; 4]>(ulp, offset!(ulp_name)) {
+            [b't', b'l', b's', 0] => Claim::Tls as u32,
+            _ => 0,
+        }
     }
 }
 
@@ -101,19 +104,21 @@ pub(crate) fn note_route(task: &mut Task, op: u16, evidence: Evidence, ends: &En
     }
 }
 
-/// Notes the name of a `struct net_device` (any pointer) for a row; the last one stays.
-#[inline(never)]
-pub(crate) fn note_device(slot: u32, device: u64) {
-    if device == 0 || offset!(netdev_name) == ABSENT {
-        return;
-    }
-    let Some(name) = DEVICES.get_ptr_mut(slot) else {
-        return;
-    };
-    let source = (device as *const u8).wrapping_add(offset!(netdev_name) as usize);
-    // SAFETY: a map value; the helper writes at most its length and checks the source.
-    unsafe {
-        let name: &mut [u8; DEVICE_LEN] = &mut *name;
-        let _ = bpf_probe_read_kernel_str_bytes(source, name);
+global! {
+    /// Notes the name of a `struct net_device` (any pointer) for a row; the last one stays.
+    pub(crate) fn note_device(slot: u32, device: u64) -> u32 {
+        if device == 0 || offset!(netdev_name) == ABSENT {
+            return 0;
+        }
+        let Some(name) = DEVICES.get_ptr_mut(slot) else {
+            return 0;
+        };
+        let source = (device as *const u8).wrapping_add(offset!(netdev_name) as usize);
+        // SAFETY: a map value; the helper writes at most its length and checks the source.
+        unsafe {
+            let name: &mut [u8; DEVICE_LEN] = &mut *name;
+            let _ = bpf_probe_read_kernel_str_bytes(source, name);
+        }
+        0
     }
 }

@@ -20,6 +20,7 @@ mod claim;
 mod direct;
 mod fault;
 mod file;
+mod global;
 mod infer;
 mod kernel;
 mod maps;

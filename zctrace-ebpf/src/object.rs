@@ -5,6 +5,7 @@ use zctrace_common::{ABSENT, By, Label, Object, ObjectKind, Request, Task};
 
 use crate::{
     claim,
+    global::global,
     kernel::{self, Access, Probed, Typed},
     maps::{FS_NAMES, LABELS, offset, setting},
     words,
@@ -197,21 +198,23 @@ fn classify<A: Access>(task: &mut Task, file: *const u8) -> u64 {
     }
 }
 
-/// Notes the name of the filesystem type behind a packed object, for the user side.
-#[inline(never)]
-pub(crate) fn remember_fs(object: u64) {
-    if !is(object, ObjectKind::File) || FS_NAMES.get_ptr(object).is_some() {
-        return;
+global! {
+    /// Notes the name of the filesystem type behind a packed object, for the user side.
+    pub(crate) fn remember_fs(object: u64) -> u32 {
+        if !is(object, ObjectKind::File) || FS_NAMES.get_ptr(object).is_some() {
+            return 0;
+        }
+        // Packing cut off the upper byte, which is 0xff in every kernel address.
+        let fs_type = (object | 0xff << 56) as *const u8;
+        let name = kernel::pointer::<Probed>(fs_type, offset!(fs_type_name));
+        let mut text = [0_u8; 16];
+        // SAFETY: the helper writes at most the length of `text` and checks the source.
+        unsafe {
+            let _ = bpf_probe_read_kernel_str_bytes(name, &mut text);
+        }
+        let _ = FS_NAMES.insert(object, text, 0);
+        0
     }
-    // Packing cut off the upper byte, which is 0xff in every kernel address.
-    let fs_type = (object | 0xff << 56) as *const u8;
-    let name = kernel::pointer::<Probed>(fs_type, offset!(fs_type_name));
-    let mut text = [0_u8; 16];
-    // SAFETY: the helper writes at most the length of `text` and checks the source.
-    unsafe {
-        let _ = bpf_probe_read_kernel_str_bytes(name, &mut text);
-    }
-    let _ = FS_NAMES.insert(object, text, 0);
 }
 
 /// Magic number of the filesystem of a file (any pointer).

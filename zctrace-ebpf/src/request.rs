@@ -13,6 +13,7 @@ use zctrace_common::{
 use crate::{
     account,
     api_splice::legs,
+    global::global,
     kernel::{self, Access as _, Probed, Typed},
     maps::{REQUEST_COUNTS, REQUESTS, SCRATCH, offset},
     object::{self, Ends},
@@ -61,22 +62,23 @@ pub(crate) fn find(key: u64) -> Option<&'static mut Request> {
     at(search_on(key))
 }
 
-/// The number of a request's slot, if that is a later one.
-#[inline(never)]
-fn search_on(key: u64) -> u32 {
-    let first = home(key);
-    let mut i = 1;
-    while i < REACH {
-        let slot = (first + i) & (REQUEST_SLOTS - 1);
-        if let Some(request) = REQUESTS.get_ptr(slot)
-            // SAFETY: a map value.
-            && unsafe { (*request).key } == key
-        {
-            return slot + 1;
+global! {
+    /// The number of a request's slot, if that is a later one.
+    fn search_on(key: u64) -> u32 {
+        let first = home(key);
+        let mut i = 1;
+        while i < REACH {
+            let slot = (first + i) & (REQUEST_SLOTS - 1);
+            if let Some(request) = REQUESTS.get_ptr(slot)
+                // SAFETY: a map value.
+                && unsafe { (*request).key } == key
+            {
+                return slot + 1;
+            }
+            i += 1;
         }
-        i += 1;
+        0
     }
-    0
 }
 
 /// A slot for a request.
@@ -116,36 +118,37 @@ fn take(key: u64) -> Option<Place> {
 /// What [`take_later`] adds to the number of a slot that was the request's before.
 const KNOWN: u32 = 1 << 31;
 
-#[inline(never)]
-fn take_later(key: u64) -> u32 {
-    let number = search_on(key);
-    if number != 0 {
-        return number | KNOWN;
-    }
-    let first = home(key);
-    if let Some(request) = REQUESTS.get_ptr_mut(first) {
-        // SAFETY: aligned fields of a map value. The mark is there before anybody looks for the
-        // request.
-        unsafe {
-            if target::claim(&raw mut (*request).key, key) == 0 {
-                return first + 1;
+global! {
+    fn take_later(key: u64) -> u32 {
+        let number = search_on(key);
+        if number != 0 {
+            return number | KNOWN;
+        }
+        let first = home(key);
+        if let Some(request) = REQUESTS.get_ptr_mut(first) {
+            // SAFETY: aligned fields of a map value. The mark is there before anybody looks for the
+            // request.
+            unsafe {
+                if target::claim(&raw mut (*request).key, key) == 0 {
+                    return first + 1;
+                }
+                (&raw mut (*request).crowded).write_volatile(1);
             }
-            (&raw mut (*request).crowded).write_volatile(1);
         }
-    }
-    let mut i = 1;
-    while i < REACH {
-        let slot = (first + i) & (REQUEST_SLOTS - 1);
-        if let Some(request) = REQUESTS.get_ptr_mut(slot)
-            // SAFETY: an aligned field of a map value.
-            && unsafe { target::claim(&raw mut (*request).key, key) } == 0
-        {
-            return slot + 1;
+        let mut i = 1;
+        while i < REACH {
+            let slot = (first + i) & (REQUEST_SLOTS - 1);
+            if let Some(request) = REQUESTS.get_ptr_mut(slot)
+                // SAFETY: an aligned field of a map value.
+                && unsafe { target::claim(&raw mut (*request).key, key) } == 0
+            {
+                return slot + 1;
+            }
+            i += 1;
         }
-        i += 1;
+        account::lost();
+        0
     }
-    account::lost();
-    0
 }
 
 /// The record of the request that a thread works on.
@@ -183,16 +186,17 @@ fn way(task: &mut Task) -> u32 {
     task.way - 1
 }
 
-#[inline(never)]
-fn own_way() -> u32 {
-    const PF_IO_WORKER: u32 = 0x10;
-    let flags: u32 = Typed::load(kernel::current_task(), offset!(task_flags));
-    if flags & PF_IO_WORKER == 0 {
-        return Way::Inline as u32;
-    }
-    match bpf_get_current_comm() {
-        Ok([b'i', b'o', b'u', b'-', b's', ..]) => Way::SqPoll as u32,
-        _ => Way::Worker as u32,
+global! {
+    fn own_way() -> u32 {
+        const PF_IO_WORKER: u32 = 0x10;
+        let flags: u32 = Typed::load(kernel::current_task(), offset!(task_flags));
+        if flags & PF_IO_WORKER == 0 {
+            return Way::Inline as u32;
+        }
+        match bpf_get_current_comm() {
+            Ok([b'i', b'o', b'u', b'-', b's', ..]) => Way::SqPoll as u32,
+            _ => Way::Worker as u32,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use zctrace_common::{Acc, Class, Task};
 
-use crate::{kernel, words};
+use crate::{global::global, kernel, words};
 
 /// Which sites can explain an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,8 +88,30 @@ fn take_seen(task: &mut Task, class: Class, which: Acc) {
 }
 
 /// Explains an operation into [`Task::delta`] and empties the accumulators.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn settle(task: &mut Task, shape: Shape, result: i64) {
+    settle_operation(task, shape as u32, result);
+}
+
+global! {
+    /// `shape` is a [`Shape`].
+    fn settle_operation(task: *mut Task, shape: u32, result: i64) -> u32 {
+        // SAFETY: it is our own reference.
+        if let Some(task) = unsafe { task.as_mut() } {
+            explain(task, shape, result);
+        }
+        0
+    }
+}
+
+#[inline(always)]
+fn explain(task: &mut Task, shape: u32, result: i64) {
+    const TO_USER: u32 = Shape::ToUser as u32;
+    const FROM_USER: u32 = Shape::FromUser as u32;
+    const SOURCE: u32 = Shape::Source as u32;
+    const SINK: u32 = Shape::Sink as u32;
+    const BOTH: u32 = Shape::Both as u32;
+    const REFERENCE: u32 = Shape::Reference as u32;
     task.delta = words::no_counts();
     task.delta.ops = 1;
     if result < 0 {
@@ -105,36 +127,37 @@ pub(crate) fn settle(task: &mut Task, shape: Shape, result: i64) {
     }
     task.delta.encrypted = acc(task, Acc::Encrypted);
     match shape {
-        Shape::ToUser => {
+        TO_USER => {
             take_copies(task, Class::CopiedToUser, Acc::ToUser);
             take_seen(task, Class::Direct, Acc::SourceDirect);
             take_seen(task, Class::Synthetic, Acc::SourceSynthetic);
             task.delta.recopied = acc(task, Acc::SourceCopy);
         }
-        Shape::FromUser => {
+        FROM_USER => {
             take_copies(task, Class::CopiedFromUser, Acc::FromUser);
             take_seen(task, Class::Direct, Acc::SinkDirect);
             take_seen(task, Class::Synthetic, Acc::SinkSynthetic);
             take_seen(task, Class::Spliced, Acc::SinkRef);
             task.delta.recopied = acc(task, Acc::SinkCopy);
         }
-        Shape::Source => {
+        SOURCE => {
             take_copies(task, Class::CopiedInKernel, Acc::SourceCopy);
             take_seen(task, Class::Direct, Acc::SourceDirect);
             take_seen(task, Class::Synthetic, Acc::SourceSynthetic);
             take_seen(task, Class::Spliced, Acc::SourceRef);
         }
-        Shape::Sink => {
+        SINK => {
             take_copies(task, Class::CopiedInKernel, Acc::SinkCopy);
             take_seen(task, Class::Direct, Acc::SinkDirect);
             take_seen(task, Class::Synthetic, Acc::SinkSynthetic);
             take_seen(task, Class::Spliced, Acc::SinkRef);
         }
-        Shape::Both => both(task),
-        Shape::Reference => {
+        BOTH => both(task),
+        REFERENCE => {
             take(task, Class::Spliced, u64::MAX);
         }
-        Shape::Dropped => {
+        // Dropped.
+        _ => {
             take_seen(task, Class::CopiedToUser, Acc::ToUser);
             take(task, Class::Synthetic, u64::MAX);
         }

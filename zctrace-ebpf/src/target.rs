@@ -193,12 +193,17 @@ unsafe fn clean(task: *mut Task) {
 }
 
 /// The slot of the current thread's process, made if there is none.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn proc_slot(task: &mut Task) -> Option<u32> {
-    const BPF_NOEXIST: u64 = 1;
     if task.proc_slot != Task::NO_PROC {
         return Some(task.proc_slot);
     }
+    find_process(task)
+}
+
+#[inline(never)]
+fn find_process(task: &mut Task) -> Option<u32> {
+    const BPF_NOEXIST: u64 = 1;
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     if let Some(slot) = PROC_SLOTS.get_ptr(tgid) {
         // SAFETY: a map value.

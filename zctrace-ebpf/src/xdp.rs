@@ -9,6 +9,7 @@ use zctrace_common::{ABSENT, Acc, Class, Evidence, Op, Task};
 
 use crate::{
     account::{self, add},
+    global::global,
     kernel::{self, Access as _, Probed, Typed},
     maps::{SENDERS, offset},
     object::{self, Ends},
@@ -155,26 +156,27 @@ fexit! {
     }
 }
 
-/// The sum of the lengths of `count` descriptors of a ring.
-#[inline(never)]
-fn lengths(queue: u64, first: u32, count: u32) -> u64 {
-    let queue = queue as *const u8;
-    let mask: u32 = Probed::load(queue, offset!(xsk_queue_mask));
-    let descriptors = kernel::pointer::<Probed>(queue, offset!(xsk_queue_ring))
-        .wrapping_add(offset!(xdp_ring_desc) as usize);
-    let mut bytes = 0;
-    let mut i = 0;
-    while i < BATCH {
-        if i < count {
-            /// Size of `struct xdp_desc`, part of the interface.
-            const DESCRIPTOR: usize = 16;
-            let index = (first.wrapping_add(i) & mask) as usize;
-            let descriptor = descriptors.wrapping_add(index * DESCRIPTOR);
-            bytes += u64::from(Probed::load::<u32>(descriptor, offset!(xdp_desc_len)));
+global! {
+    /// The sum of the lengths of `count` descriptors of a ring.
+    fn lengths(queue: u64, first: u32, count: u32) -> u64 {
+        let queue = queue as *const u8;
+        let mask: u32 = Probed::load(queue, offset!(xsk_queue_mask));
+        let descriptors = kernel::pointer::<Probed>(queue, offset!(xsk_queue_ring))
+            .wrapping_add(offset!(xdp_ring_desc) as usize);
+        let mut bytes = 0;
+        let mut i = 0;
+        while i < BATCH {
+            if i < count {
+                /// Size of `struct xdp_desc`, part of the interface.
+                const DESCRIPTOR: usize = 16;
+                let index = (first.wrapping_add(i) & mask) as usize;
+                let descriptor = descriptors.wrapping_add(index * DESCRIPTOR);
+                bytes += u64::from(Probed::load::<u32>(descriptor, offset!(xdp_desc_len)));
+            }
+            i += 1;
         }
-        i += 1;
+        bytes
     }
-    bytes
 }
 
 /// Whether a packed object is an AF_XDP socket.
