@@ -30,7 +30,8 @@ const LAST_LINES: usize = 30;
 /// A guest whose command has not begun by then hangs: it takes ten seconds, a minute on a slow machine.
 const BOOT: Duration = Duration::from_mins(5);
 /// How often a guest is booted before it is given up. Nothing of its command has run by then, so
-/// nothing that the command would show is lost.
+/// nothing that the command would show is lost. Not again where that would take longer than its
+/// whole time.
 const BOOTS: u32 = 3;
 
 /// What to boot, and what to run there.
@@ -114,7 +115,9 @@ impl Guest {
         loop {
             let (outcome, begun) = self.boot(kernel, &mut on_output)?;
             match outcome {
-                Outcome::TimedOut { why, console } if !begun && boots < BOOTS => {
+                Outcome::TimedOut { why, console }
+                    if !begun && boots < BOOTS && BOOT * boots < self.timeout =>
+                {
                     let release = &kernel.release;
                     eprintln!("vm: {release}: the guest {why}; booting it again\n{console}");
                     boots += 1;
