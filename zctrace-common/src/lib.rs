@@ -207,9 +207,14 @@ pub struct Loss {
     pub map_full: u64,
     /// Ring-buffer records for which there was no room.
     pub ring_dropped: u64,
-    /// Calls with 32-bit numbers that can move bytes: the tracepoints backend does not follow them.
-    pub compat_calls: u64,
+    /// Calls that can move bytes and that the tracepoints backend does not follow: those with 32-bit
+    /// numbers, and `io_submit`.
+    pub unfollowed_calls: u64,
 }
+
+/// A bit of what the tracepoints backend reports, beside those of [`Op`]s: nothing else sees Linux AIO,
+/// so `io_submit` is counted as [`Loss::unfollowed_calls`].
+pub const LOSES_AIO: u32 = 63;
 
 /// Slots of the table of tasks; a power of two. See `zctrace-ebpf/src/target.rs`.
 pub const TASK_SLOTS: u32 = 4096;

@@ -49,12 +49,12 @@ pub(crate) fn lost() {
     }
 }
 
-/// Counts a 32-bit call whose bytes are not followed.
+/// Counts a call whose bytes are not followed.
 #[inline(always)]
-pub(crate) fn lost_compat_call() {
+pub(crate) fn lost_call() {
     if let Some(loss) = LOSS.get_ptr_mut(0) {
         // SAFETY: a map value.
-        add(unsafe { &raw mut (*loss).compat_calls }, 1);
+        add(unsafe { &raw mut (*loss).unfollowed_calls }, 1);
     }
 }
 

@@ -162,6 +162,8 @@ pub(crate) mod nr {
         pub(crate) const SENDMSG: i32 = 211;
         pub(crate) const RECVMSG: i32 = 212;
         pub(crate) const IOCTL: i32 = 29;
+        pub(crate) const IO_SUBMIT: i32 = 2;
+        pub(crate) const IO_SUBMIT_IN_32_BITS: i32 = 246;
         pub(crate) const GETSOCKOPT: i32 = 209;
         pub(crate) const RECVMMSG: i32 = 243;
         pub(crate) const SENDMMSG: i32 = 269;
@@ -175,6 +177,8 @@ pub(crate) mod nr {
         pub(crate) const READ: i32 = 0;
         pub(crate) const WRITE: i32 = 1;
         pub(crate) const IOCTL: i32 = 16;
+        pub(crate) const IO_SUBMIT: i32 = 209;
+        pub(crate) const IO_SUBMIT_IN_32_BITS: i32 = 248;
         pub(crate) const GETSOCKOPT: i32 = 55;
         pub(crate) const PREAD64: i32 = 17;
         pub(crate) const PWRITE64: i32 = 18;
@@ -204,8 +208,8 @@ pub(crate) mod nr {
     /// By the number of a 32-bit call (`arch/x86/entry/syscalls/syscall_32.tbl`): the 64-bit call that
     /// does the same, if it is one of those above. In a map, so that the verifier does not follow each.
     #[cfg(not(bpf_target_arch = "aarch64"))]
-    static NATIVE: [i16; 384] = {
-        let mut natives = [NONE as i16; 384];
+    static NATIVE: [i16; 512] = {
+        let mut natives = [NONE as i16; 512];
         let known = [
             (3, READ),
             (4, WRITE),

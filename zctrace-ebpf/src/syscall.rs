@@ -7,7 +7,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use zctrace_common::{ABSENT, Acc, Claim, Class, Evidence, ObjectKind, Op, Task};
+use zctrace_common::{ABSENT, Acc, Claim, Class, Evidence, LOSES_AIO, ObjectKind, Op, Task};
 
 use crate::{
     account::{self, CLAIM_SHIFT},
@@ -117,14 +117,23 @@ tp_btf! {
             nr::PROCESS_VM_READV => process_vm(Class::CopiedToUser),
             nr::PROCESS_VM_WRITEV => process_vm(Class::CopiedFromUser),
             nr::IOCTL => ioctl(regs),
-            _ if kernel::is_compat()
-                && nr::moves_in_32_bits(nr)
-                && target::current_quietly().is_some() =>
-            {
-                account::lost_compat_call();
-            }
+            _ if is_unfollowed(nr) && target::current_quietly().is_some() => account::lost_call(),
             _ => {}
         }
+    }
+}
+
+/// Whether the current call can move bytes that nothing sees.
+#[inline(always)]
+fn is_unfollowed(nr: i32) -> bool {
+    let submits = nr == nr::IO_SUBMIT || nr == nr::IO_SUBMIT_IN_32_BITS;
+    if submits && !reports(LOSES_AIO as u16) {
+        return false;
+    }
+    if kernel::is_compat() {
+        nr == nr::IO_SUBMIT_IN_32_BITS || nr::moves_in_32_bits(nr)
+    } else {
+        nr == nr::IO_SUBMIT
     }
 }
 

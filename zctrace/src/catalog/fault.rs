@@ -33,7 +33,7 @@ pub(super) const PROBES: &[Probe] = &[
     Probe {
         name: "file_fault_enter",
         family: Family::Fault,
-        role: Role::NoCopySite,
+        role: Role::CopySite,
         ways: &[fentry("file_fault_enter", "do_fault")],
         sees: "start of a fault on a mapped file",
         lost: "mapped bytes and private copies of mapped files",
@@ -52,7 +52,7 @@ pub(super) const PROBES: &[Probe] = &[
     Probe {
         name: "file_fault_exit",
         family: Family::Fault,
-        role: Role::NoCopySite,
+        role: Role::CopySite,
         ways: &[fexit("file_fault_exit", "do_fault")],
         sees: "end of a fault on a mapped file",
         lost: "mapped bytes and private copies of mapped files",

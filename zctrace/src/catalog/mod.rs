@@ -169,6 +169,29 @@ pub struct Probe {
     pub lost: &'static str,
 }
 
+impl Probe {
+    /// Whether copies go by unseen without it, and every kernel has its function: one that cannot be
+    /// found was inlined, renamed, or is a macro (`vma_alloc_folio` without `CONFIG_NUMA`). Where the
+    /// function of another probe is missing, there is nothing to see, or bytes are `unexplained`.
+    #[must_use]
+    pub fn is_in_every_kernel(&self) -> bool {
+        // Huge pages are an option.
+        let core = matches!(self.family, Family::Fault | Family::Zerocopy);
+        core && self.role == Role::CopySite && self.name != "copy_user_large_folio"
+    }
+}
+
+/// The operations that the probes of an interface report: with another flag, some calls are another
+/// operation.
+pub fn reported_by(interface: Op) -> impl Iterator<Item = Op> {
+    let other = match interface {
+        Op::Send => Some(Op::SendZerocopy),
+        Op::Recv => Some(Op::RecvPeek),
+        _ => None,
+    };
+    std::iter::once(interface).chain(other)
+}
+
 const fn way(kind: Kind, program: &'static str, symbol: &'static str) -> Way {
     Way {
         kind,

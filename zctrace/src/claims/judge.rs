@@ -85,6 +85,7 @@ pub fn judge(claim: &Claim, snapshot: &Snapshot, circumstances: Circumstances) -
     let against = standing::against(claim, snapshot, circumstances);
     let failed = circumstances.command_failed(snapshot);
     court.reasons.extend(against);
+    court.accepted(circumstances);
     let broken = court.has(Effect::Refutes);
     let open = court.has(Effect::Forbids) || !court.enough;
     let verdict = match (failed, broken, open) {
@@ -159,7 +160,7 @@ impl<'a> Court<'a> {
         });
         let mut broken = false;
         let mut substance = false;
-        let heavy = |portion: &&Portion<'_>| portion.size() >= self.claim.min_bytes;
+        let heavy = |portion: &&Portion<'_>| portion.is_weighty(self.claim.min_bytes);
         let weighty: Vec<_> = all.iter().filter(heavy).collect();
         // The tightest margin decides what unattributed copies could do.
         let mut overturned = false;
@@ -194,13 +195,28 @@ impl<'a> Court<'a> {
             let threads: Vec<_> = snapshot
                 .unattributed
                 .iter()
-                .filter(|work| work.totals.copies() > 0)
+                .filter(|work| rules::may_have_copied(&work.totals, self.claim) > 0)
                 .map(|work| printable(&work.thread))
                 .take(3)
                 .collect();
-            let text = format!("copied in {}", threads.join(", "));
+            let text = format!("in {}", threads.join(", "));
             let bytes = unattributed;
             self.say(rule, Effect::Forbids, None, Seen { bytes, text });
+        }
+    }
+
+    /// Says which probes were missing where that was accepted.
+    fn accepted(&mut self, circumstances: Circumstances) {
+        let state = State {
+            claim: self.claim,
+            snapshot: self.snapshot,
+            circumstances,
+        };
+        if let Some(rule) = rules::find(rules::PROBES_MISSING)
+            && let Some(seen) = rules::accepted(&state)
+        {
+            self.rests_on_inferred = true;
+            self.say(rule, Effect::Explains, None, seen);
         }
     }
 
@@ -232,8 +248,15 @@ impl<'a> Court<'a> {
         let small = bytes(self.claim.min_bytes);
         match portion.kind {
             Kind::Row => format!("{} of {}", path(), process()),
-            Kind::Alike => format!("{} of {} processes", path(), portion.rows.len()),
+            Kind::Alike => match portion.pids().len() {
+                1 => format!("{} of {}, {} rows", path(), process(), portion.rows.len()),
+                processes => format!("{} of {processes} processes", path()),
+            },
             Kind::Rest => format!("all paths of less than {small} together"),
+            Kind::Shared => match portion.rows.len() {
+                1 => format!("extents shared by {} of {}", path(), process()),
+                rows => format!("extents shared by {rows} paths together"),
+            },
             Kind::Process => format!("all paths of {}", process()),
             Kind::ThroughUser => format!("what went through the memory of {}", self.of(portion)),
             Kind::InKernel => format!("what went by splice and sendfile in {}", self.of(portion)),
@@ -251,11 +274,11 @@ impl<'a> Court<'a> {
     }
 
     fn of(&self, portion: &Portion<'_>) -> String {
-        let mut pids: Vec<_> = portion.rows.iter().map(|row| row.process.pid).collect();
-        pids.sort_unstable();
-        pids.dedup();
-        match (&pids[..], portion.rows.first()) {
-            ([pid], Some(row)) => format!("{} ({pid})", printable(&row.process.comm)),
+        let pids = portion.pids();
+        match (pids.len(), portion.rows.first()) {
+            (1, Some(row)) => {
+                format!("{} ({})", printable(&row.process.comm), row.process.pid)
+            }
             _ => format!("{} small processes", pids.len()),
         }
     }
@@ -357,23 +380,20 @@ impl<'a> Court<'a> {
         self.say(&rules::INFERRED, effect, Some(portion), seen);
     }
 
-    /// The sum of everything would have passed.
+    /// The sum of everything would have passed, because of what holds by itself.
     fn dilution(&mut self, measure: Measure, limit: f64) {
-        let (mut over, mut copies) = (0_u64, 0_u64);
-        for path in self
-            .snapshot
-            .processes
-            .iter()
-            .flat_map(|process| &process.paths)
-        {
-            copies = copies
-                .saturating_add(copied(&path.totals, self.claim))
-                .saturating_add(path.totals.unexplained);
-            over = over.saturating_add(match measure {
-                Measure::CopiesPerByte => path.totals.moved,
-                _ => carried(path),
-            });
+        let holds = |judged: &Judged| judged.measure == measure && judged.outcome == Outcome::Holds;
+        if !self.judged.iter().any(holds) {
+            return;
         }
+        let claim = self.claim;
+        let copies =
+            self.sum(|path| copied(&path.totals, claim).saturating_add(path.totals.unexplained));
+        let over = match measure {
+            Measure::CopiesPerByte => self.sum(|path| path.totals.moved),
+            Measure::CopiesPerSentByte => self.crossed(Direction::Sent),
+            Measure::CopiesPerReceivedByte => self.crossed(Direction::Received),
+        };
         let Some(total) = ratio(copies, over).filter(|total| *total <= limit) else {
             return;
         };

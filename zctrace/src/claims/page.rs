@@ -29,7 +29,7 @@ pub fn generated() -> String {
             let codes: Vec<_> = line.codes.iter().map(|code| format!("`{code}`")).collect();
             let _ = writeln!(
                 text,
-                "| {} | {} | {shown} | at most 0.02 | {} | | | |",
+                "| {} | {} | {shown} | | {} | | | |",
                 line.claim,
                 line.truth,
                 codes.join(", ")
@@ -66,7 +66,11 @@ fn judged(case: &Case) -> String {
     let path = case
         .path
         .map_or_else(String::new, |path| format!("`--path {path}`, "));
-    format!("{path}at most {}", case.limit)
+    let least = match case.min_bytes {
+        super::MIN_BYTES => String::new(),
+        least => format!("`--min-bytes {least}`, "),
+    };
+    format!("{path}{least}at most {}", case.limit)
 }
 
 fn cell(expected: Expected) -> String {

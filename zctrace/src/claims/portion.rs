@@ -5,7 +5,7 @@
 //! enough bytes stands alone, and rows too small for that are compared both with their like in
 //! other processes and all together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Claim, Measure};
 use crate::ledger::{Direction, Path, Process, Totals};
@@ -26,6 +26,11 @@ impl Row<'_> {
         self.path.evidence != "measured"
     }
 
+    /// Whether copies after the call are in its numbers.
+    pub(crate) fn counts_late_copies(&self) -> bool {
+        !self.is_inferred() && self.path.totals.copies() > 0
+    }
+
     /// What notifications say about it beyond what the ledger has. They coalesce, so there were at
     /// least as many copied sends as notifications; of how many bytes is estimated from the
     /// average.
@@ -37,7 +42,13 @@ impl Row<'_> {
             .iter()
             .filter(|part| part.op == self.path.op && part.object == self.path.object)
             .fold(0_u64, |sum, part| sum.saturating_add(part.notifications));
-        let share = u128::from(moved) * u128::from(notifications.min(ops)) / u128::from(ops.max(1));
+        // Sites that see such copies have counted them, to the byte.
+        let estimated = if self.counts_late_copies() {
+            0
+        } else {
+            notifications.min(ops)
+        };
+        let share = u128::from(moved) * u128::from(estimated) / u128::from(ops.max(1));
         let bytes = u64::try_from(share).unwrap_or(moved);
         Notified {
             notifications,
@@ -63,6 +74,8 @@ pub(crate) enum Kind {
     Alike,
     /// All rows that are too small.
     Rest,
+    /// The shared extents of rows that are too small otherwise.
+    Shared,
     /// All of a process, over what it sent or received.
     Process,
     /// What went through the memory of a process, over what it sent from there or received there.
@@ -89,17 +102,10 @@ pub(crate) struct Portion<'a> {
 }
 
 impl Portion<'_> {
-    /// What it weighs against `min_bytes`: copies with nothing moved weigh too.
+    /// What it weighs against `min_bytes`: copies with nothing moved weigh too, bytes that nothing
+    /// carried do not.
     pub(crate) fn size(&self) -> u64 {
-        let moved = self
-            .rows
-            .iter()
-            .fold(0_u64, |sum, row| sum.saturating_add(row.totals().moved));
-        let weighed = match self.measure {
-            Measure::CopiesPerByte => moved,
-            Measure::CopiesPerSentByte | Measure::CopiesPerReceivedByte => self.carried,
-        };
-        weighed.max(self.charge())
+        self.carried.max(self.charge())
     }
 
     /// Copies, and bytes that may have been.
@@ -110,12 +116,16 @@ impl Portion<'_> {
     /// Bytes that are enough to say something about: what was carried, and extents that were shared
     /// because that was asked for.
     pub(crate) fn substance(&self) -> u64 {
-        match self.measure {
-            Measure::CopiesPerByte => self.rows.iter().fold(self.carried, |sum, row| {
-                sum.saturating_add(row.totals().cloned)
-            }),
-            Measure::CopiesPerSentByte | Measure::CopiesPerReceivedByte => self.carried,
-        }
+        let shared = match (self.measure, self.kind) {
+            (Measure::CopiesPerByte, Kind::Row | Kind::Shared) => cloned(&self.rows),
+            _ => 0,
+        };
+        self.carried.saturating_add(shared)
+    }
+
+    /// Whether it is judged.
+    pub(crate) fn is_weighty(&self, min_bytes: u64) -> bool {
+        self.kind == Kind::Shared || self.size() >= min_bytes
     }
 
     /// Whether the copies that were seen are within the limit.
@@ -126,6 +136,11 @@ impl Portion<'_> {
     /// Whether it holds even if every unexplained byte, and `more`, was copied.
     pub(crate) fn holds_with(&self, more: u64) -> bool {
         within(self.charge().saturating_add(more), self.carried, self.limit)
+    }
+
+    /// The processes whose rows these are.
+    pub(crate) fn pids(&self) -> BTreeSet<u32> {
+        self.rows.iter().map(|row| row.process.pid).collect()
     }
 
     pub(crate) fn is_inferred(&self) -> bool {
@@ -139,6 +154,12 @@ impl Portion<'_> {
 )]
 fn within(copies: u64, carried: u64, limit: f64) -> bool {
     copies as f64 <= limit * carried as f64
+}
+
+/// Bytes of shared extents.
+fn cloned(rows: &[Row<'_>]) -> u64 {
+    rows.iter()
+        .fold(0, |sum, row| sum.saturating_add(row.totals().cloned))
 }
 
 /// Bytes of a row that something had to carry: not shared extents, made-up bytes or pages of
@@ -185,8 +206,10 @@ pub(crate) fn portions<'a>(
     };
     let direction = match measure {
         Measure::CopiesPerByte => {
-            let rows = processes.iter().flat_map(rows_of).collect();
-            return alone_or_together(rows, claim.min_bytes, &make);
+            let rows: Vec<_> = processes.iter().flat_map(rows_of).collect();
+            let mut portions = alone_or_together(rows.clone(), claim.min_bytes, &make);
+            portions.extend(shared(rows, claim.min_bytes, &make));
+            return portions;
         }
         Measure::CopiesPerSentByte => Direction::Sent,
         Measure::CopiesPerReceivedByte => Direction::Received,
@@ -244,6 +267,22 @@ fn alone_or_together<'a>(
     portions
 }
 
+/// The extents that rows have shared whose other bytes are too few to be judged alone: those neither
+/// excuse copies, nor are condemned for a few.
+fn shared<'a>(
+    mut rows: Vec<Row<'a>>,
+    min_bytes: u64,
+    make: &impl Fn(Kind, Vec<Row<'a>>) -> Portion<'a>,
+) -> Option<Portion<'a>> {
+    rows.retain(|row| row.totals().cloned > 0 && make(Kind::Row, vec![*row]).size() < min_bytes);
+    (cloned(&rows) >= min_bytes).then(|| Portion {
+        carried: 0,
+        copied: 0,
+        unexplained: 0,
+        ..make(Kind::Shared, rows)
+    })
+}
+
 /// The ways by which a process can have sent, or received. Bytes that go through its memory are
 /// copied by calls that send nothing, so those count with them, and bytes that went another way
 /// do not make up for it.
@@ -289,10 +328,17 @@ fn portion<'a>(
         if counts(path) {
             over = over.saturating_add(carried(path));
         }
-        copies = copies
-            .saturating_add(copied(&path.totals, claim))
-            .saturating_add(notified);
-        unexplained = unexplained.saturating_add(path.totals.unexplained.saturating_sub(notified));
+        copies = copies.saturating_add(copied(&path.totals, claim));
+        if row.is_inferred() {
+            copies = copies.saturating_add(notified);
+            unexplained =
+                unexplained.saturating_add(path.totals.unexplained.saturating_sub(notified));
+        } else {
+            // No site has seen these copies: something is wrong.
+            unexplained = unexplained
+                .saturating_add(path.totals.unexplained)
+                .saturating_add(notified);
+        }
     }
     Portion {
         kind,

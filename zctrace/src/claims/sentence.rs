@@ -75,11 +75,15 @@ impl Judgement {
                     "{closest:.4} at most in anything judged, over {bytes} in the largest, {how}"
                 )
             }
-            _ => {
+            (verdict, _) => {
+                let decides = match verdict {
+                    Verdict::Fail => Effect::Refutes,
+                    _ => Effect::Forbids,
+                };
                 let why = self
                     .reasons
                     .iter()
-                    .filter(|reason| reason.effect == Effect::Forbids)
+                    .filter(|reason| reason.effect == decides)
                     .min_by_key(|reason| reason.code != "command-failed")
                     .map(|reason| format!("{} ({})", reason.code, printable(&reason.evidence)));
                 why.unwrap_or_else(|| "nothing was judged".into())

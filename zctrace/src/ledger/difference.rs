@@ -1,6 +1,11 @@
 //! What was counted between two readings.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+};
+
+use zctrace_common::Evidence;
 
 use super::{Claimed, Loss, Overhead, Path, Process, Stacks, Totals, Unattributed, audit::Counts};
 
@@ -106,16 +111,12 @@ fn totals_since(now: &Totals, earlier: Option<&Totals>) -> Totals {
 }
 
 fn process_since(now: &Process, earlier: &Process) -> Process {
-    let before: HashMap<_, _> = earlier
-        .paths
-        .iter()
-        .map(|path| (key(path), &path.totals))
-        .collect();
+    let before = before(&now.paths, &earlier.paths);
     let paths = now
         .paths
         .iter()
         .map(|path| Path {
-            totals: totals_since(&path.totals, before.get(&key(path)).copied()),
+            totals: totals_since(&path.totals, before.get(&key(path))),
             ..path.clone()
         })
         .filter(|path| !path.totals.is_empty())
@@ -137,21 +138,43 @@ fn process_since(now: &Process, earlier: &Process) -> Process {
     }
 }
 
+/// What each row had counted before. A row that is no longer there has lost its evidence since
+/// (`tracer/evidence.rs`) and went on in the inferred one.
+fn before<'a>(now: &[Path], earlier: &'a [Path]) -> HashMap<Key<'a>, Totals> {
+    let goes_on: HashSet<_> = now.iter().map(key).collect();
+    let mut before: HashMap<Key<'_>, Totals> = HashMap::new();
+    for path in earlier {
+        let mut key = key(path);
+        if !goes_on.contains(&key) {
+            key.2 = Evidence::Inferred.name();
+        }
+        before.entry(key).or_default().add(&path.totals);
+    }
+    before
+}
+
 fn claims_since(now: &[Claimed], earlier: &[Claimed]) -> Vec<Claimed> {
     now.iter()
         .map(|claimed| {
-            let mut claimed = claimed.clone();
-            if let Some(before) = earlier.iter().find(|before| before.has_key_of(&claimed)) {
-                claimed.totals.subtract(&before.totals);
-                claimed.notifications -= claimed.notifications.min(before.notifications);
+            let mut gained = claimed.clone();
+            let is_before = |before: &&Claimed| {
+                before.has_key_of(claimed)
+                    || before.went_on_as(claimed)
+                        && !now.iter().any(|other| before.has_key_of(other))
+            };
+            for before in earlier.iter().filter(is_before) {
+                gained.totals.subtract(&before.totals);
+                gained.notifications -= gained.notifications.min(before.notifications);
             }
-            claimed
+            gained
         })
         .filter(|claimed| !claimed.totals.is_empty() || claimed.notifications != 0)
         .collect()
 }
 
-fn key(path: &Path) -> (&str, &str, &str, Option<&str>) {
+type Key<'a> = (&'a str, &'a str, &'a str, Option<&'a str>);
+
+fn key(path: &Path) -> Key<'_> {
     (&path.op, &path.object, &path.evidence, path.by.as_deref())
 }
 
@@ -246,6 +269,41 @@ mod tests {
         let earlier = counted(vec![process(1, 1, vec![path("recv", 100)])]);
         let now = counted(vec![process(1, 2, vec![path("recv", 40)])]);
         assert_eq!(now.since(&earlier).processes[0].total.moved, 40);
+    }
+
+    /// A loss takes the evidence of all that a row has counted away.
+    #[test]
+    fn what_a_row_counted_before_it_lost_its_evidence_is_not_counted_again() {
+        let with = |evidence: &str, moved| Path {
+            evidence: evidence.into(),
+            ..path("sendfile", moved)
+        };
+        let earlier = counted(vec![process(
+            1,
+            1,
+            vec![with("measured", 1000), with("inferred", 50)],
+        )]);
+        let now = counted(vec![process(1, 1, vec![with("inferred", 1057)])]);
+        let difference = now.since(&earlier);
+        assert_eq!(difference.total.moved, 7);
+        assert_eq!(difference.processes[0].paths[0].evidence, "inferred");
+
+        let part = |evidence: &str, moved| Claimed {
+            evidence: evidence.into(),
+            ..claimed(moved, 0)
+        };
+        let of = |paths, claims| {
+            let mut process = process(1, 1, paths);
+            process.claims = claims;
+            counted(vec![process])
+        };
+        let earlier = of(
+            vec![with("measured", 1000)],
+            vec![part("measured", 1000), part("inferred", 50)],
+        );
+        let now = of(vec![with("inferred", 1000)], vec![part("inferred", 1057)]);
+        let difference = now.since(&earlier);
+        assert_eq!(difference.processes[0].claims[0].totals.moved, 7);
     }
 
     fn claimed(moved: u64, notifications: u64) -> Claimed {

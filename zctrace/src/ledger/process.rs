@@ -74,8 +74,12 @@ impl Path {
                 }
                 Some(_) => (Some(self.object.as_str()), None),
                 None => match self.op.as_str() {
-                    "write" | "send" | "send.zerocopy" => (None, Some(self.object.as_str())),
-                    "read" | "recv" | "recv.zerocopy" => (Some(self.object.as_str()), None),
+                    "write" | "send" | "send.zerocopy" | "aio.write" => {
+                        (None, Some(self.object.as_str()))
+                    }
+                    "read" | "recv" | "recv.zerocopy" | "aio.read" => {
+                        (Some(self.object.as_str()), None)
+                    }
                     _ => (None, None),
                 },
             },
@@ -159,6 +163,9 @@ mod tests {
         assert_eq!(direction("uring.send_zc", "tcp"), Some(Direction::Sent));
         assert_eq!(direction("uring.writev", "tcp"), Some(Direction::Sent));
         assert_eq!(direction("uring.recvmsg", "udp"), Some(Direction::Received));
+        assert_eq!(direction("aio.write", "tcp"), Some(Direction::Sent));
+        assert_eq!(direction("aio.read", "tcp"), Some(Direction::Received));
+        assert_eq!(direction("aio.read", "block"), None);
         assert_eq!(direction("uring.read", "file:ext4"), None);
         assert_eq!(direction("recv", "unix"), None);
         assert_eq!(direction("recv.peek", "tcp"), None);

@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
-use zctrace_common::{Class, Counters};
+use zctrace_common::{Class, Counters, Evidence};
 
 use super::Stacks;
 
@@ -315,6 +315,12 @@ impl Claimed {
         (&self.op, &self.object, &self.evidence, &self.claims)
             == (&other.op, &other.object, &other.evidence, &other.claims)
     }
+
+    /// Whether `other` is where it goes on once its evidence is lost.
+    pub(super) fn went_on_as(&self, other: &Self) -> bool {
+        (&self.op, &self.object, &self.claims) == (&other.op, &other.object, &other.claims)
+            && other.evidence == Evidence::Inferred.name()
+    }
 }
 
 #[expect(
@@ -383,6 +389,16 @@ pub struct Refused {
     /// This kernel does not have what it would see, so nothing goes by unseen.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub absent: bool,
+}
+
+impl Refused {
+    /// What ends [`Refused::lost`] where another probe reports the same operations.
+    pub(crate) const REPLACED: &str = "the system call tells instead";
+
+    /// Whether another probe reports the operations that this one would have.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.lost.ends_with(Self::REPLACED)
+    }
 }
 
 /// Which probes took part.

@@ -25,12 +25,17 @@ impl Beside {
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut gained = self.clone();
-        let before = places(&earlier.sizes, row);
-        for sizes in &mut gained.sizes {
-            if let Some(&before) = before.get(&row(sizes)) {
-                let before = &earlier.sizes[before].sizes.counts;
-                let counts = sizes.sizes.counts.iter_mut().zip(before);
-                counts.for_each(|(count, before)| *count = count.saturating_sub(*before));
+        let places_now = places(&self.sizes, row);
+        for before in &earlier.sizes {
+            let mut key = row(before);
+            if !places_now.contains_key(&key) {
+                // It has lost its evidence since (`tracer/evidence.rs`).
+                key.4 = Evidence::Inferred.name();
+            }
+            if let Some(&place) = places_now.get(&key) {
+                let counts = gained.sizes[place].sizes.counts.iter_mut();
+                let pairs = counts.zip(before.sizes.counts);
+                pairs.for_each(|(count, before)| *count = count.saturating_sub(before));
             }
         }
         let before = places(&earlier.requests, request);

@@ -138,10 +138,13 @@ fn waits_for_anything(line: &str) -> Option<(u64, bool)> {
         .map_while(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok())
         .collect();
     let (_, flags) = RECEIVES.iter().find(|(receive, _)| *receive == number)?;
-    let all = match flags {
-        Some(index) => arguments.get(*index)? & libc::MSG_WAITALL as u64 != 0,
-        None => false,
+    let has = |flag: i32| match flags {
+        Some(index) => Some(arguments.get(*index)? & u64::from(flag.unsigned_abs()) != 0),
+        None => Some(false),
     };
+    // `recvmmsg` goes on until it has every message it has room for.
+    let all =
+        has(libc::MSG_WAITALL)? || number == libc::SYS_recvmmsg && !has(libc::MSG_WAITFORONE)?;
     Some((*arguments.first()?, !all))
 }
 
@@ -211,6 +214,9 @@ mod tests {
         );
         let all = call(libc::SYS_recvfrom, libc::MSG_WAITALL);
         assert_eq!(waits_for_anything(&all), Some((4, false)));
+        let many = |flags| waits_for_anything(&call(libc::SYS_recvmmsg, flags));
+        assert_eq!(many(0), Some((4, false)));
+        assert_eq!(many(libc::MSG_WAITFORONE), Some((4, true)));
         assert_eq!(waits_for_anything(&call(libc::SYS_sendfile, 0)), None);
         assert_eq!(waits_for_anything(&format!("{}", libc::SYS_recvmsg)), None);
         assert_eq!(waits_for_anything("running"), None);

@@ -54,6 +54,9 @@ const IMPATIENCE: Duration = Duration::from_secs(2);
 /// How long [`detach`] is silent.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How often the maps are read although nobody asked: what has ended makes room for others.
+const UPKEEP: Duration = Duration::from_millis(500);
+
 /// How often to look whether bytes have arrived.
 const SETTLING: Duration = Duration::from_millis(50);
 
@@ -384,6 +387,7 @@ impl<M: Meter> Observation<M> {
     ) -> Result<(Outcome, M), Error> {
         let mut asked_at: Option<Instant> = None;
         let mut next = plan.interval;
+        let mut upkeep = UPKEEP;
         // The reading at the end of the duration, while a command is still ending.
         let mut closed: Option<(Counted, Duration)> = None;
         let exit_status = loop {
@@ -423,9 +427,18 @@ impl<M: Meter> Observation<M> {
                     at += interval;
                 }
                 next = Some(at);
+                upkeep = elapsed + UPKEEP;
                 continue;
             }
-            let until = [due(plan.duration), due(next)].into_iter().flatten().min();
+            if due(Some(upkeep)).is_some_and(|at| elapsed >= at) {
+                self.meter.read()?;
+                upkeep = self.started.elapsed() + UPKEEP;
+                continue;
+            }
+            let until = [due(plan.duration), due(next), due(Some(upkeep))]
+                .into_iter()
+                .flatten()
+                .min();
             let mut timeout = until.map(|until| until.saturating_sub(elapsed));
             if let Life::Processes(alive) = &life
                 && let Some(look) = alive.look_every()

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     io,
+    path::Path as FsPath,
 };
 
 use aya::{
@@ -10,7 +11,7 @@ use aya::{
     maps::{Array, MapError},
     programs::{KProbeError, Program, ProgramError},
 };
-use zctrace_common::Op;
+use zctrace_common::{LOSES_AIO, Op};
 
 use super::{
     load::{self, Refusals},
@@ -179,6 +180,32 @@ pub(super) fn attach(
     Ok(attempts)
 }
 
+/// Leaves operations whose functions turned out to be silent to the system call tracepoints.
+pub(super) fn hand_over_silent(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    selection: &Selection<'_>,
+    attempts: &mut [Attempt],
+) -> Result<(), MapError> {
+    let is_silent = |attempt: &Attempt| {
+        matches!(attempt.probe.role, Role::Interface(_))
+            && matches!(attempt.outcome, Outcome::Silent(_))
+    };
+    if !attempts.iter().any(is_silent) {
+        return Ok(());
+    }
+    hand_over(ebpf, attempts)?;
+    let mut refusals = Refusals::default();
+    for attempt in attempts {
+        if matches!(attempt.outcome, Outcome::NotNeeded) && attempt.probe.role == Role::SystemCalls
+        {
+            let twins = selection.twins;
+            attempt.outcome = attach_probe(ebpf, btf, attempt.probe, twins, &mut refusals);
+        }
+    }
+    Ok(())
+}
+
 /// Whether it shows only once the others are attached if probes of this role are needed.
 fn is_second(role: Role) -> bool {
     matches!(role, Role::SystemCalls | Role::Submissions)
@@ -251,9 +278,16 @@ fn hand_over(ebpf: &mut Ebpf, attempts: &mut [Attempt]) -> Result<BTreeSet<Op>, 
         .filter_map(|attempt| match (attempt.probe.role, &attempt.outcome) {
             // What the user switched off is not to come in by another door.
             (Role::Interface(op), Outcome::Refused(refusal)) if !refusal.wanted => Some(op),
+            (Role::Interface(op), Outcome::Silent(_)) => Some(op),
             _ => None,
         })
         .collect();
+    // What the user switched off is no loss.
+    let loses_aio = attempts.iter().any(|attempt| {
+        attempt.probe.family == Family::Aio
+            && attempt.is_gap()
+            && attempt.refusal().is_none_or(|refusal| !refusal.wanted)
+    });
     for attempt in attempts {
         let Role::Interface(op) = attempt.probe.role else {
             continue;
@@ -266,13 +300,12 @@ fn hand_over(ebpf: &mut Ebpf, attempts: &mut [Attempt]) -> Result<BTreeSet<Op>, 
                 Outcome::Refused(Refusal::of("its operation is seen by the system call"));
         }
     }
-    let mut ops = unseen.iter().fold(0_u64, |ops, &op| ops | 1 << op as u64);
-    if unseen.contains(&Op::Recv) {
-        // The same calls with another flag.
-        ops |= 1 << Op::RecvPeek as u64;
-    }
-    if unseen.contains(&Op::Send) {
-        ops |= 1 << Op::SendZerocopy as u64;
+    let mut ops = unseen
+        .iter()
+        .flat_map(|&op| catalog::reported_by(op))
+        .fold(0_u64, |ops, op| ops | 1 << op as u64);
+    if loses_aio {
+        ops |= 1 << LOSES_AIO;
     }
     let mut by_syscall: Array<_, u64> = Array::try_from(super::map(ebpf, "BY_SYSCALL"))?;
     by_syscall.set(0, ops, 0)?;
@@ -319,9 +352,15 @@ pub(super) fn attach_probe(
             }
         }
     }
-    Outcome::Refused(
-        refusal.unwrap_or_else(|| Refusal::of("the catalog names no way to attach it")),
-    )
+    let mut refusal =
+        refusal.unwrap_or_else(|| Refusal::of("the catalog names no way to attach it"));
+    refusal.absent &= !(probe.is_in_every_kernel() || is_missing_aio(probe));
+    Outcome::Refused(refusal)
+}
+
+/// Whether the kernel has Linux AIO all the same.
+fn is_missing_aio(probe: &Probe) -> bool {
+    probe.family == Family::Aio && FsPath::new("/proc/sys/fs/aio-max-nr").exists()
 }
 
 /// Why [`attach_way`] failed.
@@ -477,15 +516,40 @@ fn first_line(text: &str) -> String {
         .collect()
 }
 
+/// Notes that the module of kernel TLS, in which functions were looked for in vain, is there now. Returns
+/// whether it is news.
+pub(super) fn note_late_tls(attempts: &mut [Attempt]) -> bool {
+    let is_absent = |attempt: &Attempt| {
+        attempt.probe.family == Family::Tls && attempt.refusal().is_some_and(|r| r.absent)
+    };
+    let sends = |attempt: &Attempt| attempt.probe.name == "tls_sw_sendmsg" && is_absent(attempt);
+    // Where it was there before, the other functions are those of other kernels.
+    if !attempts.iter().any(sends) || !FsPath::new("/sys/module/tls").exists() {
+        return false;
+    }
+    for attempt in attempts.iter_mut().filter(|attempt| is_absent(attempt)) {
+        attempt.outcome = Outcome::Refused(Refusal::of(
+            "the module tls was loaded after tracing began; load it before (modprobe tls)",
+        ));
+    }
+    true
+}
+
 /// What cannot be seen without a probe, for people: an interface that is refused is no loss where
 /// the system call is watched instead.
-pub(super) fn lost(probe: &Probe, attempts: &[Attempt]) -> String {
-    let watched = attempts
-        .iter()
-        .any(|attempt| attempt.probe.name == "sys_exit" && attempt.is_attached());
+pub(super) fn lost(attempt: &Attempt, attempts: &[Attempt]) -> String {
+    let Attempt { probe, outcome } = attempt;
+    let watched = || {
+        ["sys_enter", "sys_exit"].into_iter().all(|name| {
+            attempts
+                .iter()
+                .any(|attempt| attempt.probe.name == name && attempt.is_attached())
+        })
+    };
+    let wanted = matches!(outcome, Outcome::Refused(refusal) if refusal.wanted);
     match probe.role {
-        Role::Interface(_) if watched => {
-            format!("nothing of {}: the system call tells instead", probe.sees)
+        Role::Interface(_) if !wanted && watched() => {
+            format!("nothing of {}: {}", probe.sees, Refused::REPLACED)
         }
         _ => probe.lost.to_owned(),
     }
@@ -494,13 +558,14 @@ pub(super) fn lost(probe: &Probe, attempts: &[Attempt]) -> String {
 /// The attempts as reports show them.
 pub(super) fn coverage(attempts: &[Attempt]) -> Coverage {
     let mut coverage = Coverage::default();
-    for Attempt { probe, outcome } in attempts {
+    for attempt in attempts {
+        let Attempt { probe, outcome } = attempt;
         match outcome {
             Outcome::NotNeeded => {}
             Outcome::Silent(way) => coverage.refused.push(Refused {
                 probe: probe.name.to_owned(),
                 reason: format!("{} is attached, but known bytes went by unseen", way.symbol),
-                lost: lost(probe, attempts),
+                lost: lost(attempt, attempts),
                 absent: false,
             }),
             Outcome::Attached(_) => coverage.attached.push(probe.name.to_owned()),
@@ -515,7 +580,7 @@ pub(super) fn coverage(attempts: &[Attempt]) -> Coverage {
                     Some(errno) => format!("{cause} ({})", io::Error::from_raw_os_error(*errno)),
                     None => cause.clone(),
                 },
-                lost: lost(probe, attempts),
+                lost: lost(attempt, attempts),
                 absent: *absent,
             }),
         }

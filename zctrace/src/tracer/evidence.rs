@@ -1,13 +1,13 @@
 //! A class without copies is measured only if every place that could have copied was watched, all the
 //! time.
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs, mem, time::Duration};
 
 use nix::time::{ClockId, clock_gettime};
 
 use zctrace_common::Evidence;
 
-use super::{Attempt, Reading, stacks::TICK_NS};
+use super::{Attempt, Reading, claims, rows, stacks::TICK_NS};
 use crate::{
     catalog::{Family, Role},
     ledger::{Loss, Totals},
@@ -77,27 +77,45 @@ fn boot_offset(offsets: &str) -> i128 {
 
 /// Marks rows without copies as inferred where copies could have gone unseen.
 pub(super) fn weaken(reading: &mut Reading, gaps: &BTreeSet<Family>, losses: &LossTime) {
-    for process in &mut reading.processes {
+    let Reading {
+        processes, sizes, ..
+    } = reading;
+    for process in processes {
         let lost = losses.concerns(process.start_time);
-        let weak = |op: &str, object: &str, totals: &Totals| {
+        let is_weak = |op: &str, object: &str, totals: &Totals| {
             let unseen = || families(op, object).any(|family| gaps.contains(&family));
             has_no_copy_class(totals) && (lost || unseen())
         };
+        let mut weakened = false;
         for path in &mut process.paths {
-            if weak(&path.op, &path.object, &path.totals) {
-                path.evidence = Evidence::Inferred.name().into();
+            if path.evidence != INFERRED && is_weak(&path.op, &path.object, &path.totals) {
+                path.evidence = INFERRED.into();
+                weakened = true;
+                for row in sizes
+                    .iter_mut()
+                    .filter(|row| row.is_of(process.pid, process.start_time, path))
+                {
+                    row.evidence = INFERRED;
+                }
             }
         }
         for claimed in &mut process.claims {
-            if weak(&claimed.op, &claimed.object, &claimed.totals) {
-                claimed.evidence = Evidence::Inferred.name().to_owned();
+            if is_weak(&claimed.op, &claimed.object, &claimed.totals) {
+                claimed.evidence = INFERRED.to_owned();
+                weakened = true;
             }
+        }
+        if weakened {
+            rows::merge_equal(&mut process.paths);
+            process.claims = claims::merged(mem::take(&mut process.claims));
         }
     }
 }
 
+const INFERRED: &str = Evidence::Inferred.name();
+
 fn has_no_copy_class(totals: &Totals) -> bool {
-    totals.spliced + totals.direct + totals.cloned > 0
+    totals.spliced + totals.direct + totals.cloned + totals.mapped > 0
 }
 
 /// The families whose copies a path can meet.
@@ -115,6 +133,7 @@ fn families(op: &str, object: &str) -> impl Iterator<Item = Family> {
         (sockets.iter().any(|socket| has(socket)), Family::Socket),
         (object == "socket:xdp", Family::Xdp),
         (lends, Family::Zerocopy),
+        (op == "fault.map", Family::Fault),
     ]
     .into_iter()
     .filter_map(|(touched, family)| touched.then_some(family))
@@ -174,6 +193,41 @@ mod tests {
             evidence(reading("file:ext4->tcp", copied), &[Family::File]),
             "measured"
         );
+    }
+
+    #[test]
+    fn what_is_inferred_now_is_one_row_with_what_was() {
+        let spliced = Totals {
+            moved: 1,
+            spliced: 1,
+            ..Totals::default()
+        };
+        let mut two = reading("pipe->pipe", spliced);
+        let mut other = two.processes[0].paths[0].clone();
+        other.evidence = INFERRED.into();
+        two.processes[0].paths.push(other);
+        weaken(
+            &mut two,
+            &BTreeSet::from([Family::Pipe]),
+            &LossTime::default(),
+        );
+        let [path] = &two.processes[0].paths[..] else {
+            panic!("{:?}", two.processes[0].paths);
+        };
+        assert_eq!((path.evidence.as_str(), path.totals.moved), (INFERRED, 2));
+    }
+
+    #[test]
+    fn mapped_pages_are_weak_where_private_copies_go_unseen() {
+        let mapped = Totals {
+            moved: 1,
+            mapped: 1,
+            ..Totals::default()
+        };
+        let mut row = reading("file:ext4", mapped);
+        row.processes[0].paths[0].op = "fault.map".into();
+        assert_eq!(evidence(row.clone(), &[]), "measured");
+        assert_eq!(evidence(row, &[Family::Fault]), "inferred");
     }
 
     #[test]

@@ -242,6 +242,7 @@ impl Session {
             ));
         }
         find_silent(&mut ebpf, &mut attempts);
+        attach::hand_over_silent(&mut ebpf, &btf, &selection, &mut attempts)?;
         Ok(Self {
             audit: audit.map(|plan| plan.attach(&mut ebpf)),
             sampler: samples.then(stacks::Sampler::new),
@@ -379,6 +380,9 @@ impl Session {
     /// # Errors
     /// When a map cannot be read.
     pub fn read(&mut self) -> Result<Reading, Error> {
+        if attach::note_late_tls(&mut self.attempts) {
+            self.coverage = attach::coverage(&self.attempts);
+        }
         let mut reading = self.collector.read(&mut self.ebpf)?;
         if let Some(audit) = &self.audit {
             reading.audit = audit.read(&mut self.ebpf)?;

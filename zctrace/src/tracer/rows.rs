@@ -158,7 +158,7 @@ impl Collector {
         reading.loss = ledger::Loss {
             map_full: loss.map_full,
             ring_dropped: loss.ring_dropped,
-            missed_runs: loss.compat_calls,
+            missed_runs: loss.unfollowed_calls,
         };
         reading.overhead = Overhead {
             bpf_runs: reading.overhead.bpf_runs + self.ended_runs + live_runs(ebpf)?,
@@ -264,8 +264,16 @@ pub struct RowSizes {
     pub sizes: Sizes,
 }
 
+impl RowSizes {
+    /// Whether it is about this row of a process.
+    pub(super) fn is_of(&self, pid: u32, start_time: u64, path: &Path) -> bool {
+        (self.pid, self.start_time, self.op, &*self.object, &self.by)
+            == (pid, start_time, &*path.op, &*path.object, &path.by)
+    }
+}
+
 /// Two keys can have one name: two minor numbers of a driver, say.
-fn merge_equal(paths: &mut Vec<Path>) {
+pub(super) fn merge_equal(paths: &mut Vec<Path>) {
     let mut merged: Vec<Path> = Vec::with_capacity(paths.len());
     for path in paths.drain(..) {
         let same = |other: &&mut Path| {

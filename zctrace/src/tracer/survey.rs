@@ -43,6 +43,6 @@ fn report(attempt: &Attempt, all: &[Attempt]) -> ProbeReport {
         status,
         errno: refusal.and_then(|refusal| refusal.errno),
         cause: refusal.map(|refusal| refusal.cause.clone()),
-        lost: attach::lost(probe, all),
+        lost: attach::lost(attempt, all),
     }
 }

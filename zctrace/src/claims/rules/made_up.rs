@@ -7,7 +7,7 @@ use zctrace_common::Claim as Asked;
 use super::{Look, all};
 use crate::{
     claims::{Circumstances, Claim, Effect, Judgement, MIN_BYTES, Verdict, judge},
-    ledger::{Claimed, Path, Process, Snapshot, Totals},
+    ledger::{Claimed, Path, Process, Refused, Snapshot, Totals},
     output::samples,
 };
 
@@ -459,4 +459,178 @@ fn what_nothing_carried_is_nothing_to_count_copies_over() {
         let judgement = judged(&claim(), vec![process(rows, &[], None)]);
         assert_eq!(judgement.verdict, Verdict::Fail, "{class}");
     }
+}
+
+/// A gigabyte shared, and a tail copied that could not be.
+#[test]
+fn a_few_copies_beside_shared_extents_are_too_few_to_decide() {
+    let shared = |tail| {
+        let numbers = [("cloned", 1 << 30), ("copied_in_kernel", tail)];
+        let row = path("copy_file_range", "file:xfs->file:xfs", M, &numbers);
+        judged(&claim(), vec![process(vec![row], &[], None)])
+    };
+    let judgement = shared(100);
+    assert_eq!(judgement.verdict, Verdict::Pass, "{judgement:?}");
+    assert!(judgement.judged[0].what.starts_with("extents shared by"));
+    assert_eq!(shared(MIB).verdict, Verdict::Fail);
+    // Nor do many such tails hide.
+    let rows = (0..20)
+        .map(|index| {
+            let numbers = [("cloned", 1 << 30), ("copied_in_kernel", MIB / 10)];
+            let object = format!("file:fs{index}->file:fs{index}");
+            path("copy_file_range", &object, M, &numbers)
+        })
+        .collect();
+    let judgement = judged(&claim(), vec![process(rows, &[], None)]);
+    assert_eq!(judgement.verdict, Verdict::Fail);
+}
+
+/// A thousand sends of a megabyte, and a hundred small ones that were copied.
+#[test]
+fn notifications_say_nothing_where_copies_are_counted() {
+    let sends = |evidence: &str, deferred| {
+        let numbers = [("spliced", 1000 * MIB), ("deferred", deferred)];
+        let mut row = path("send.zerocopy", "tcp", evidence, &numbers);
+        row.totals.moved = 1000 * MIB;
+        row.totals.ops = 1100;
+        let mut server = process(vec![row], &[Asked::Zerocopy], None);
+        server.claims[0].notifications = 100;
+        judged(&claim(), vec![server])
+    };
+    let judgement = sends(M, 100 << 10);
+    assert_eq!(judgement.verdict, Verdict::Pass, "{judgement:?}");
+    // Nobody has seen the copies that the kernel tells of.
+    assert_eq!(sends(M, 0).verdict, Verdict::Inconclusive);
+    assert_eq!(sends("inferred", 0).verdict, Verdict::Fail);
+}
+
+#[test]
+fn the_sentence_of_a_fail_says_why() {
+    let row = path("read", "file:tmpfs", M, &[("recopied", 100)]);
+    let mut snapshot: Snapshot = samples::with(vec![process(vec![row], &[], None)]);
+    snapshot.coverage.refused = vec![refused("filemap_read", false)];
+    let judgement = judge(&claim(), &snapshot, Circumstances::default());
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    let sentence = judgement.sentence(&snapshot);
+    assert!(sentence.contains("copies-without-moves"), "{sentence}");
+}
+
+/// Each sent byte was copied twice, by a row each: there is nothing that hides them.
+#[test]
+fn what_copies_everywhere_is_not_diluted() {
+    let sent = Claim {
+        max_copies_per_byte: None,
+        max_copies_per_sent_byte: Some(1.5),
+        ..claim()
+    };
+    let paths = vec![
+        path("read", "file:ext4", M, &[("copied_to_user", 4 * MIB)]),
+        path("write", "tcp", M, &[("copied_from_user", 4 * MIB)]),
+    ];
+    let judgement = judged(&sent, vec![process(paths, &[], None)]);
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    assert!(judgement.reasons.iter().all(|r| r.code != "diluted"));
+}
+
+fn refused(probe: &str, absent: bool) -> Refused {
+    Refused {
+        probe: probe.into(),
+        reason: "refused".into(),
+        lost: "something".into(),
+        absent,
+    }
+}
+
+/// What a missing probe does to a claim whose rows all hold.
+#[test]
+fn only_conclusions_can_be_accepted() {
+    use Verdict::{Inconclusive, Pass};
+
+    let verdicts = |probe: Refused, attached: &[&str], path: Option<&str>| {
+        let row = self::path("sendfile", "file:ext4->tcp", M, &[("spliced", 64 * MIB)]);
+        let rows = vec![
+            row,
+            self::path("send.zerocopy", "udp", M, &[("spliced", 64 * MIB)]),
+        ];
+        let mut snapshot: Snapshot = samples::with(vec![process(rows, &[], None)]);
+        snapshot.coverage.attached = attached.iter().map(|&name| name.to_owned()).collect();
+        snapshot.coverage.refused = vec![probe];
+        [false, true].map(|accept_inferred| {
+            let claim = Claim {
+                accept_inferred,
+                path: path.map(str::to_owned),
+                ..claim()
+            };
+            let judgement = judge(&claim, &snapshot, Circumstances::default());
+            let told = judgement.reasons.iter().any(|r| r.code == "probes-missing");
+            assert_eq!(
+                judgement.rests_on_inferred,
+                told && judgement.verdict == Pass
+            );
+            judgement.verdict
+        })
+    };
+    let missing = |probe| refused(probe, false);
+    let absent = |probe| refused(probe, true);
+    let replaced = |probe| Refused {
+        lost: format!("nothing: {}", Refused::REPLACED),
+        ..missing(probe)
+    };
+    // A copy that the call tells of.
+    assert_eq!(
+        verdicts(missing("filemap_read"), &[], None),
+        [Inconclusive, Pass]
+    );
+    assert_eq!(
+        verdicts(missing("do_fault"), &[], None),
+        [Inconclusive; 2],
+        "unknown"
+    );
+    assert_eq!(
+        verdicts(missing("file_fault_exit"), &[], None),
+        [Inconclusive, Pass]
+    );
+    let sendfile = Some("sendfile");
+    assert_eq!(
+        verdicts(missing("file_fault_exit"), &[], sendfile),
+        [Pass; 2]
+    );
+    assert_eq!(
+        verdicts(missing("tls_sw_recvmsg"), &[], sendfile),
+        [Inconclusive, Pass]
+    );
+    assert_eq!(verdicts(absent("tls_sw_recvmsg"), &[], sendfile), [Pass; 2]);
+    // Processes and operations that nothing tells of.
+    for probe in ["task_fork", "vfs_read", "aio_read", "io_issue_sqe_enter"] {
+        assert_eq!(
+            verdicts(missing(probe), &[], None),
+            [Inconclusive; 2],
+            "{probe}"
+        );
+    }
+    assert_eq!(verdicts(absent("vfs_read"), &[], None), [Inconclusive; 2]);
+    assert_eq!(
+        verdicts(replaced("vfs_read"), &["sys_exit"], None),
+        [Pass; 2]
+    );
+    assert_eq!(
+        verdicts(missing("vfs_read"), &["sys_exit"], None),
+        [Inconclusive; 2]
+    );
+    assert_eq!(
+        verdicts(missing("aio_read"), &["sys_enter"], None),
+        [Pass; 2]
+    );
+    let submissions = ["io_uring_complete_inferred"];
+    assert_eq!(
+        verdicts(missing("io_poll_issue_exit"), &submissions, None),
+        [Pass; 2]
+    );
+    // The same calls with a flag.
+    let zerocopy = Some("send.zerocopy");
+    assert_eq!(
+        verdicts(missing("sys_sendmsg"), &[], zerocopy),
+        [Inconclusive; 2]
+    );
+    assert_eq!(verdicts(missing("sys_sendmsg"), &[], sendfile), [Pass; 2]);
 }

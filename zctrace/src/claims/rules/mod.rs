@@ -20,7 +20,7 @@ pub(crate) use number::{
 use zctrace_common::Claim as Claimed;
 
 pub(crate) use direct::DEVICE_UNKNOWN;
-pub(crate) use state::{PROBES_MISSING, unattributed};
+pub(crate) use state::{PROBES_MISSING, accepted, may_have_copied, unattributed};
 pub(crate) use transform::KTLS;
 
 use super::{

@@ -3,8 +3,11 @@
 use super::{Look, Rule, Seen, State};
 use crate::{
     catalog::{self, Family, Role},
-    claims::portion::copied,
-    ledger::Refused,
+    claims::{
+        Claim,
+        portion::{Row, copied},
+    },
+    ledger::{Claimed, Process, Refused, Totals},
 };
 
 /// The code of the rule about refused probes.
@@ -56,7 +59,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         code: PROBES_MISSING,
         says: "A place where bytes can be copied was not watched, or calls could end unseen",
-        evidence: "refused probes of the kinds copy site, interface and target that this kernel has functions for",
+        evidence: "refused probes that this kernel has functions for; --accept-inferred accepts that copies are concluded, not that calls or processes are unseen",
         remedy: "`zctrace doctor` tells how to get them; --path judges one path, which needs fewer of them",
         look: Look::State(probes),
     },
@@ -101,7 +104,10 @@ fn notified(state: &State<'_>) -> Option<Seen> {
     let mut parts = Vec::new();
     for process in &state.snapshot.processes {
         for part in &process.claims {
-            if part.notifications > 0 && state.claim.is_about(&part.op) {
+            if part.notifications > 0
+                && state.claim.is_about(&part.op)
+                && !counts_late_copies(process, part)
+            {
                 parts.push(format!(
                     "{} for {} {} of {}",
                     part.notifications, part.op, part.object, process.comm
@@ -114,6 +120,17 @@ fn notified(state: &State<'_>) -> Option<Seen> {
         let text = format!("notifications that say COPIED: {}", parts.join(", "));
         Seen { bytes: 0, text }
     })
+}
+
+/// Whether what a part was notified of is in the numbers of its rows.
+fn counts_late_copies(process: &Process, part: &Claimed) -> bool {
+    let mut rows = process
+        .paths
+        .iter()
+        .filter(|path| path.op == part.op && path.object == part.object)
+        .map(|path| Row { process, path })
+        .peekable();
+    rows.peek().is_some() && rows.all(|row| row.counts_late_copies())
 }
 
 fn in_flight(state: &State<'_>) -> Option<Seen> {
@@ -131,7 +148,7 @@ fn in_flight(state: &State<'_>) -> Option<Seen> {
 }
 
 /// Up to three of the processes for which `is` holds.
-fn names(state: &State<'_>, is: impl Fn(&crate::ledger::Process) -> bool) -> String {
+fn names(state: &State<'_>, is: impl Fn(&Process) -> bool) -> String {
     let all: Vec<_> = state.snapshot.processes.iter().filter(|p| is(p)).collect();
     let mut text: Vec<_> = all
         .iter()
@@ -161,21 +178,26 @@ fn loss(state: &State<'_>) -> Option<Seen> {
 }
 
 fn probes(state: &State<'_>) -> Option<Seen> {
-    if state.claim.accept_inferred {
-        return None;
-    }
-    let system_calls = state
-        .snapshot
-        .coverage
-        .attached
-        .iter()
-        .any(|probe| probe == "sys_exit");
+    not_attached(state, |refused| {
+        let gap = gap(refused, state);
+        gap == Gap::Unseen || gap == Gap::Concluded && !state.claim.accept_inferred
+    })
+}
+
+/// Probes whose bytes are accepted as concluded.
+pub(crate) fn accepted(state: &State<'_>) -> Option<Seen> {
+    not_attached(state, |refused| {
+        state.claim.accept_inferred && gap(refused, state) == Gap::Concluded
+    })
+}
+
+fn not_attached(state: &State<'_>, is: impl Fn(&Refused) -> bool) -> Option<Seen> {
     let missing: Vec<_> = state
         .snapshot
         .coverage
         .refused
         .iter()
-        .filter(|refused| matters(refused, state, system_calls))
+        .filter(|refused| is(refused))
         .map(|refused| refused.probe.as_str())
         .collect();
     (!missing.is_empty()).then(|| {
@@ -188,44 +210,59 @@ fn probes(state: &State<'_>) -> Option<Seen> {
     })
 }
 
-/// Whether a copy can have gone by unseen without this probe. What a row's own sites are is known
-/// to its evidence; this is about rows that were never made.
-fn matters(refused: &Refused, state: &State<'_>, system_calls: bool) -> bool {
-    if refused.absent {
-        return false;
-    }
-    let Some(probe) = catalog::find(&refused.probe) else {
-        return true;
-    };
-    match (probe.role, &state.claim.path) {
-        (Role::Target, _) => true,
-        // Bytes that it would have seen are unexplained without it.
-        (Role::NoCopySite | Role::SystemCalls, _) => false,
-        (Role::CopySite, None) => true,
-        (Role::CopySite, Some(path)) => {
-            let faults = path.starts_with("fault.") || path.starts_with("fork.");
-            probe.family != Family::Fault || faults
-        }
-        // Without it, pages that are still borrowed may look as if they were back.
-        (Role::Evidence, _) => !system_calls && probe.family != Family::Sample,
-        (Role::Interface(op), _) => !system_calls && state.claim.is_about(op.name()),
-        // Where functions are refused, submissions tell instead; of AIO nothing does.
-        (Role::Requests, _) => {
-            let op = match probe.family {
-                Family::Aio => "aio",
-                _ => "uring",
-            };
-            !attached(state, "io_uring_complete_inferred", probe.family)
-                && state.claim.is_about_requests(op)
-        }
-        (Role::SomeRequests | Role::Submissions, _) => state.claim.is_about_requests("uring"),
-    }
+/// What a missing probe means for a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gap {
+    /// Nothing: there is nothing to see, or others see it.
+    None,
+    /// Copies are concluded from the calls, not seen.
+    Concluded,
+    /// Whole operations, or processes, can go by unseen.
+    Unseen,
 }
 
-/// Whether io_uring is seen by this probe in place of functions.
-fn attached(state: &State<'_>, name: &str, family: Family) -> bool {
-    let attached = &state.snapshot.coverage.attached;
-    family == Family::Uring && attached.iter().any(|probe| probe == name)
+/// Whether a copy can have gone by unseen without this probe. What a row's own sites are is known
+/// to its evidence; this is about rows that were never made.
+fn gap(refused: &Refused, state: &State<'_>) -> Gap {
+    let (claim, coverage) = (state.claim, &state.snapshot.coverage);
+    let Some(probe) = catalog::find(&refused.probe) else {
+        return Gap::Unseen;
+    };
+    let is_attached = |name: &str| coverage.attached.iter().any(|probe| probe == name);
+    let concluded = |is: bool| if is { Gap::Concluded } else { Gap::None };
+    let unseen = |is: bool| if is { Gap::Unseen } else { Gap::None };
+    let submissions = || is_attached("io_uring_complete_inferred");
+    match (probe.role, &claim.path) {
+        // An operation whose function is missing is one all the same.
+        (Role::Interface(op), _) => {
+            let about = catalog::reported_by(op).any(|op| claim.is_about(op.name()));
+            unseen(about && !refused.is_replaced())
+        }
+        _ if refused.absent => Gap::None,
+        (Role::Target, _) => Gap::Unseen,
+        // What a cipher rewrites stands beside the classes.
+        (Role::NoCopySite, _) if probe.family == Family::Tls => concluded(!claim.allow_encryption),
+        // Bytes that it would have seen are unexplained without it.
+        (Role::NoCopySite | Role::SystemCalls, _) => Gap::None,
+        (Role::CopySite, None) => Gap::Concluded,
+        (Role::CopySite, Some(path)) => {
+            let faults = path.starts_with("fault.") || path.starts_with("fork.");
+            concluded(probe.family != Family::Fault || faults)
+        }
+        // Without it, pages that are still borrowed may look as if they were back.
+        (Role::Evidence, _) => {
+            concluded(!is_attached("sys_exit") && probe.family != Family::Sample)
+        }
+        // Where functions are refused, submissions of AIO are counted as lost.
+        (Role::Requests, _) if probe.family == Family::Aio => {
+            unseen(!is_attached("sys_enter") && claim.is_about_requests("aio"))
+        }
+        // Submissions tell instead.
+        (Role::Requests | Role::SomeRequests, _) => {
+            unseen(!submissions() && claim.is_about_requests("uring"))
+        }
+        (Role::Submissions, _) => unseen(claim.is_about_requests("uring")),
+    }
 }
 
 fn conservation(state: &State<'_>) -> Option<Seen> {
@@ -247,8 +284,16 @@ fn conservation(state: &State<'_>) -> Option<Seen> {
 
 /// Copies that nobody is known to have caused.
 pub(crate) fn unattributed(state: &State<'_>) -> u64 {
-    state.snapshot.unattributed.iter().fold(0_u64, |sum, work| {
-        sum.saturating_add(copied(&work.totals, state.claim))
-            .saturating_add(work.totals.unexplained)
-    })
+    state
+        .snapshot
+        .unattributed
+        .iter()
+        .fold(0, |sum: u64, work| {
+            sum.saturating_add(may_have_copied(&work.totals, state.claim))
+        })
+}
+
+/// Copies, and bytes that may have been.
+pub(crate) fn may_have_copied(totals: &Totals, claim: &Claim) -> u64 {
+    copied(totals, claim).saturating_add(totals.unexplained)
 }
