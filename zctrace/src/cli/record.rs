@@ -113,7 +113,7 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
         audit: None,
         stack_bytes,
         sizes: true,
-        forget_ended: false,
+        forget_ended: true,
         duration: args.duration,
         interval: Some(args.interval),
         settle: Duration::ZERO,

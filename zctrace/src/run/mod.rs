@@ -146,6 +146,12 @@ pub trait Meter {
     ///
     /// When it cannot be read.
     fn read(&mut self) -> Result<Reading, tracer::Error>;
+    /// Makes room where processes have ended; the next reading has what they did.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    fn keep_up(&mut self) -> Result<(), tracer::Error>;
 }
 
 impl Meter for Session {
@@ -159,6 +165,10 @@ impl Meter for Session {
 
     fn backend(&self) -> &str {
         Self::backend(self)
+    }
+
+    fn keep_up(&mut self) -> Result<(), tracer::Error> {
+        Self::keep_up(self)
     }
 
     fn audit(&self) -> Option<&Setup> {
@@ -431,7 +441,7 @@ impl<M: Meter> Observation<M> {
                 continue;
             }
             if due(Some(upkeep)).is_some_and(|at| elapsed >= at) {
-                self.meter.read()?;
+                self.meter.keep_up()?;
                 upkeep = self.started.elapsed() + UPKEEP;
                 continue;
             }
@@ -652,6 +662,10 @@ mod tests {
 
         fn backend(&self) -> &str {
             "functions"
+        }
+
+        fn keep_up(&mut self) -> Result<(), tracer::Error> {
+            Ok(())
         }
 
         fn read(&mut self) -> Result<Reading, tracer::Error> {

@@ -62,6 +62,10 @@ impl<M: Meter> Meter for Noted<M> {
         self.meter.audit()
     }
 
+    fn keep_up(&mut self) -> Result<(), Error> {
+        self.meter.keep_up()
+    }
+
     fn read(&mut self) -> Result<Reading, Error> {
         let mut reading = self.meter.read()?;
         let beside = take(&mut reading, self.view.as_ref());

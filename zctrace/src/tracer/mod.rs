@@ -375,6 +375,14 @@ impl Session {
         self.audit.as_ref().map(audit::Audit::setup)
     }
 
+    /// Takes the slots of processes that have ended back. What they did is in the next reading.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn keep_up(&mut self) -> Result<(), Error> {
+        self.collector.keep_up(&mut self.ebpf)
+    }
+
     /// Everything counted since the start.
     ///
     /// # Errors

@@ -49,6 +49,14 @@ impl Collector {
         }
     }
 
+    /// Takes the slots of processes that have ended back. What they did is in the next reading.
+    pub(super) fn keep_up(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
+        let forget = std::mem::replace(&mut self.forget, false);
+        let reading = self.read(ebpf);
+        self.forget = forget;
+        reading.map(drop)
+    }
+
     pub(super) fn read(&mut self, ebpf: &mut Ebpf) -> Result<Reading, Error> {
         // The order matters: a process that is marked as ended before its rows are read adds
         // nothing to them any more.

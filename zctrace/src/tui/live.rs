@@ -285,6 +285,10 @@ impl Meter for Tap {
         self.session.backend()
     }
 
+    fn keep_up(&mut self) -> Result<(), tracer::Error> {
+        self.session.keep_up()
+    }
+
     fn read(&mut self) -> Result<Reading, tracer::Error> {
         let mut reading = self.session.read()?;
         let adopted =

@@ -36,7 +36,7 @@ pub(crate) const UNEXPLAINED: Rule = Rule {
 
 pub(crate) const INFERRED: Rule = Rule {
     code: "only-inferred",
-    says: "That these bytes were not copied was concluded from the call, not seen",
+    says: "What became of these bytes was concluded from the call, not seen",
     evidence: "rows with the evidence `inferred` hold only if the conclusion is right",
     remedy: "use a kernel that lets functions be traced (`zctrace doctor`), or accept conclusions with --accept-inferred",
     look: Look::Numbers,
