@@ -44,7 +44,7 @@ use crate::{
     },
     output::{escape, sink},
     target::{self, Resolved, Spec, View},
-    tracer::{self, Config, Reading, Session},
+    tracer::{self, Config, Reading, RequestId, Session},
 };
 
 /// Two requests to end within this time end the wait for a command. A program may use ctrl-c for
@@ -146,6 +146,14 @@ pub trait Meter {
     ///
     /// When it cannot be read.
     fn read(&mut self) -> Result<Reading, tracer::Error>;
+    /// Requests that wait for input and have copied nothing so far.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    fn idle_requests(&mut self) -> Result<BTreeSet<RequestId>, tracer::Error> {
+        Ok(BTreeSet::new())
+    }
     /// Makes room where processes have ended; the next reading has what they did.
     ///
     /// # Errors
@@ -165,6 +173,10 @@ impl Meter for Session {
 
     fn backend(&self) -> &str {
         Self::backend(self)
+    }
+
+    fn idle_requests(&mut self) -> Result<BTreeSet<RequestId>, tracer::Error> {
+        Self::idle_requests(self)
     }
 
     fn keep_up(&mut self) -> Result<(), tracer::Error> {
@@ -499,10 +511,20 @@ impl<M: Meter> Observation<M> {
         };
         // What is sent by reference can still be copied, until it is released.
         let end = Instant::now() + plan.settle;
+        // Requests that wait before a reading and after it were waiting then.
+        let mut idle: Option<BTreeSet<RequestId>> = None;
         while counted.is_unsettled(self.waiting) && Instant::now() < end {
+            if idle.is_none() {
+                idle = Some(self.meter.idle_requests()?);
+            }
             thread::sleep(SETTLING);
             elapsed = self.started.elapsed();
             counted = self.read()?;
+            if let Some(idle) = &mut idle {
+                let now = self.meter.idle_requests()?;
+                idle.retain(|request| now.contains(request));
+                self.waiting += idle.len() as u64;
+            }
         }
         if plan.interval.is_some() && elapsed > self.last_at {
             let snapshot = self.interval(counted.clone(), elapsed, exit_status);

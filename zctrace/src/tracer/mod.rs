@@ -17,7 +17,7 @@ mod sample;
 mod stacks;
 mod survey;
 
-use std::os::fd::OwnedFd;
+use std::{collections::BTreeSet, os::fd::OwnedFd};
 
 use aya::{
     Btf, Ebpf, EbpfLoader,
@@ -29,7 +29,7 @@ use zctrace_common::{
 
 pub use attach::{Attempt, Outcome, Refusal};
 pub use error::Error;
-pub use requests::Requests;
+pub use requests::{RequestId, Requests};
 pub use rows::RowSizes;
 pub use survey::survey;
 
@@ -381,6 +381,21 @@ impl Session {
     /// When a map cannot be read.
     pub fn keep_up(&mut self) -> Result<(), Error> {
         self.collector.keep_up(&mut self.ebpf)
+    }
+
+    /// Requests that wait for input and have copied nothing so far; none where only submissions are seen.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn idle_requests(&mut self) -> Result<BTreeSet<RequestId>, Error> {
+        let is_seen = self
+            .attempts
+            .iter()
+            .any(|attempt| attempt.probe.name == "io_issue_sqe_enter" && attempt.is_attached());
+        if !is_seen {
+            return Ok(BTreeSet::new());
+        }
+        requests::idle(&mut self.ebpf)
     }
 
     /// Everything counted since the start.

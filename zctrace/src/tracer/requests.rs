@@ -1,9 +1,11 @@
 //! Requests to io_uring and Linux AIO: how many each process has submitted, and how they were issued.
 
-use aya::{Ebpf, maps::Array};
-use zctrace_common::{Op, RequestCounts};
+use std::collections::BTreeSet;
 
-use super::{Error, map};
+use aya::{Ebpf, maps::Array};
+use zctrace_common::{Object, ObjectKind, Op, Request, RequestCounts};
+
+use super::{Error, batch, map};
 
 /// Requests of one process for one operation, since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,6 +66,34 @@ pub(super) fn of_slot(ebpf: &mut Ebpf, slot: u32) -> Result<Vec<Requests>, Error
     Ok(ops.collect())
 }
 
+/// One of the requests under way: where it is, and which of those that have been there.
+pub type RequestId = (u64, u32);
+
+/// Requests of io_uring that wait for input, of which no site has seen anything.
+pub(super) fn idle(ebpf: &mut Ebpf) -> Result<BTreeSet<RequestId>, Error> {
+    let requests: Vec<Request> = batch::values(map(ebpf, "REQUESTS"))?;
+    let idle = requests.iter().filter(|request| is_idle(request));
+    Ok(idle
+        .map(|request| (request.key, request.generation))
+        .collect())
+}
+
+fn is_idle(request: &Request) -> bool {
+    use ObjectKind::{Char, Pipe, Socket, Tcp, Udp, Unix, Vsock};
+
+    let op = u16::try_from(request.op).ok().and_then(Op::from_raw);
+    let waits = match op {
+        Some(Op::UringRecv | Op::UringRecvmsg | Op::UringRecvZc) => true,
+        Some(Op::UringRead | Op::UringReadv | Op::UringReadFixed | Op::UringReadMultishot) => {
+            Object::unpack(request.source).is_some_and(|object| {
+                matches!(object.kind, Char | Pipe | Socket | Tcp | Udp | Unix | Vsock)
+            })
+        }
+        _ => false,
+    };
+    request.key != 0 && request.filled == 0 && waits
+}
+
 /// Makes a slot one of a process without requests.
 pub(super) fn forget(ebpf: &mut Ebpf, slot: u32) -> Result<(), Error> {
     let mut counts: Array<_, RequestCounts> = Array::try_from(map(ebpf, "REQUEST_COUNTS"))?;
@@ -74,6 +104,27 @@ pub(super) fn forget(ebpf: &mut Ebpf, slot: u32) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_receive_waits_until_something_was_seen_of_it() {
+        let armed = Request {
+            key: 1,
+            op: Op::UringRecv as u32,
+            ..Request::default()
+        };
+        assert!(is_idle(&armed));
+        assert!(!is_idle(&Request { key: 0, ..armed }));
+        assert!(!is_idle(&Request { filled: 1, ..armed }));
+        let send = Op::UringSend as u32;
+        assert!(!is_idle(&Request { op: send, ..armed }));
+        let read = |kind: ObjectKind| Request {
+            op: Op::UringRead as u32,
+            source: (kind as u64) << 56,
+            ..armed
+        };
+        assert!(is_idle(&read(ObjectKind::Pipe)));
+        assert!(!is_idle(&read(ObjectKind::File)));
+    }
 
     #[test]
     fn every_request_is_in_flight_or_completed() {
