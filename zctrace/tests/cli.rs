@@ -81,6 +81,18 @@ fn a_damaged_recording_says_so_and_shows_the_rest() {
 }
 
 #[test]
+fn a_warning_that_cannot_be_written_changes_nothing() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_zctrace"))
+        .args(["report", &recording("damaged-flipped")])
+        .stderr(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("nginx"));
+}
+
+#[test]
 fn a_verdict_comes_from_whole_recordings_only() {
     let check = |name: &str| {
         let from = recording(name);

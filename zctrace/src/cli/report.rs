@@ -8,6 +8,7 @@ use super::failure::Failure;
 use crate::{
     output::{
         csv, flame, html, json,
+        message::say,
         recorded::{self, Comparison, Document},
         sink::{self, Sink},
         table,
@@ -124,10 +125,10 @@ fn load(path: &std::path::Path) -> Result<Document, Failure> {
 /// Says that a recording is not whole.
 pub(super) fn warn_of(recording: &Recording) {
     if let Some(damage) = recording.damage() {
-        eprintln!(
+        say(&format!(
             "warning: {}: {damage}; this is what was recorded before it",
             recording.path().display()
-        );
+        ));
     }
 }
 

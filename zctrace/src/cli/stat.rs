@@ -19,6 +19,7 @@ use crate::{
     ledger::{ExitStatus, Snapshot, audit},
     output::{
         audited, csv, json,
+        message::say,
         sink::{self, Sink},
         table,
     },
@@ -342,7 +343,7 @@ impl Report {
         if self.format == Format::Csv
             && let Some(lost) = table::lost(snapshot)
         {
-            eprintln!("warning: {lost}");
+            say(&format!("warning: {lost}"));
         }
         self.sink.finish()
     }

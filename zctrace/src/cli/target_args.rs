@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::failure::Failure;
 use crate::{
+    output::message::say,
     run::Subject,
     target::{Spec, kept_by_kernel},
 };
@@ -64,10 +65,10 @@ impl TargetArgs {
                 ));
             }
             if kept_by_kernel(comm) != comm {
-                eprintln!(
+                say(&format!(
                     "note: the kernel keeps 15 bytes of a name, so this traces {:?}",
                     kept_by_kernel(comm)
-                );
+                ));
             }
             Spec::Comm(comm.clone())
         } else if let Some(cgroup) = &self.cgroup {

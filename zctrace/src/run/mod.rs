@@ -42,7 +42,7 @@ use crate::{
         Counted, Coverage, ExitStatus, SCHEMA, Snapshot, Stacks, Target,
         audit::{Counts, Setup},
     },
-    output::{escape, sink},
+    output::{escape, message::say, sink},
     target::{self, Resolved, Spec, View},
     tracer::{self, Config, Reading, Session},
 };
@@ -213,7 +213,7 @@ pub fn detach<M>(meter: M) {
     if io::stderr().is_terminal() {
         thread::spawn(move || {
             if is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-                eprintln!("detaching, for which the kernel takes its time …");
+                say("detaching, for which the kernel takes its time …");
             }
         });
     }

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     catalog::{self, Family, Kind, Probe, Role, Way},
     ledger::{Coverage, Refused},
+    output::message::say,
 };
 
 /// What became of one probe.
@@ -439,7 +440,7 @@ fn explain(error: &WayError, way: &Way) -> Refusal {
         _ => first_line(&error.to_string()),
     };
     if std::env::var_os("ZCTRACE_DEBUG").is_some() {
-        eprintln!("{}: {error:?}", way.symbol);
+        say(&format!("{}: {error:?}", way.symbol));
     }
     Refusal {
         errno,
