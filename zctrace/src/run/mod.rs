@@ -384,6 +384,8 @@ impl<M: Meter> Observation<M> {
     ) -> Result<(Outcome, M), Error> {
         let mut asked_at: Option<Instant> = None;
         let mut next = plan.interval;
+        // A report that could not be made: a command runs on to its end, without further ones.
+        let mut unreported: Option<sink::Error> = None;
         // The reading at the end of the duration, while a command is still ending.
         let mut closed: Option<(Counted, Duration)> = None;
         let exit_status = loop {
@@ -416,7 +418,14 @@ impl<M: Meter> Observation<M> {
             {
                 let now = self.read()?;
                 let snapshot = self.interval(now, elapsed, None);
-                each(&snapshot, elapsed)?;
+                if let Err(error) = each(&snapshot, elapsed) {
+                    if !matches!(life, Life::Command(_)) {
+                        return Err(error.into());
+                    }
+                    unreported = Some(error);
+                    next = None;
+                    continue;
+                }
                 // Missed ones are not made up for.
                 let mut at = at;
                 while at <= self.started.elapsed() {
@@ -443,6 +452,9 @@ impl<M: Meter> Observation<M> {
                     Life::Command(command) if !again => pass_on(command, asked),
                     Life::Command(_) => {
                         signals.release();
+                        if let Some(error) = unreported {
+                            return Err(error.into());
+                        }
                         return self.outcome(closed, None, Some(asked), each, plan);
                     }
                     Life::Processes(_) | Life::Endless => {
@@ -453,6 +465,9 @@ impl<M: Meter> Observation<M> {
             }
         };
         signals.release();
+        if let Some(error) = unreported {
+            return Err(error.into());
+        }
         self.outcome(closed, exit_status, None, each, plan)
     }
 
@@ -767,6 +782,23 @@ mod tests {
         let snapshot = outcome.unwrap().snapshot;
         assert_eq!(snapshot.exit_status.unwrap().signal, Some(15));
         assert!(snapshot.duration_ns < 10_000_000_000);
+    }
+
+    #[test]
+    fn a_command_runs_to_its_end_when_a_report_fails() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("done");
+        let script = format!("sleep 0.3; echo > {}", file.display());
+        let mut plan = command(&["sh", "-c", &script]);
+        plan.interval = Some(Duration::from_millis(20));
+        let mut reports = 0;
+        let outcome = observed(plan, |_| Ok(Fake::default()), &mut |_, _| {
+            reports += 1;
+            Err(sink::Error::Closed)
+        });
+        assert!(matches!(outcome, Err(Error::Output(sink::Error::Closed))));
+        assert!(file.exists(), "the command was left alone");
+        assert_eq!(reports, 1);
     }
 
     #[test]
