@@ -150,6 +150,11 @@ impl From<run::Error> for Failure {
                     privileges::setcap_line(&privileges::own_path())
                 ),
             ),
+            run::Error::Interrupted { signal } => Self::new(
+                super::stat::code_of_signal(signal),
+                error.to_string(),
+                run::Error::INTERRUPTED_REMEDY,
+            ),
             run::Error::System { .. } => {
                 Self::not_measured(chain(&error), "see `zctrace doctor`, or try again")
             }

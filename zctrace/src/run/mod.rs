@@ -3,6 +3,7 @@
 pub mod command;
 mod error;
 mod in_flight;
+mod interrupted;
 pub mod noted;
 mod pidfd;
 mod self_test;
@@ -33,6 +34,7 @@ pub use self_test::self_test;
 
 use self::{
     command::{Prepared, Running},
+    interrupted::Watch,
     pidfd::Alive,
     signals::{Asked, Signals},
 };
@@ -193,12 +195,19 @@ impl From<Reading> for Counted {
     }
 }
 
-/// Attaches zctrace's probes, if this process may.
+/// Attaches zctrace's probes, if this process may. A signal that is held back ends the process
+/// meanwhile.
 ///
 /// # Errors
 ///
 /// When nothing can be measured.
 pub fn attach(config: &Config) -> Result<Session, Error> {
+    let _watch = Watch::start().map_err(system("watch for signals"))?;
+    attach_unwatched(config)
+}
+
+/// [`attach`] for those who have an end of their own.
+pub(crate) fn attach_unwatched(config: &Config) -> Result<Session, Error> {
     let missing = Privileges::current().missing();
     if !missing.is_empty() {
         return Err(Error::NotPermitted { missing });
@@ -311,6 +320,11 @@ fn start<M: Meter>(
         view,
         meter,
     };
+    // Before a command begins.
+    if let Some(asked) = signals.next().map_err(system("read signals"))? {
+        let signal = asked.signal as i32;
+        return Err(Error::Interrupted { signal });
+    }
     if let Some(ready) = plan.ready.take() {
         // Nobody may be listening; that is theirs to notice.
         let _ = File::from(ready).write_all(b"ready\n");
@@ -812,6 +826,23 @@ mod tests {
             outcome,
             Err(Error::Command(command::Error::NotFound { .. }))
         ));
+    }
+
+    #[test]
+    fn a_signal_while_attaching_lets_no_command_begin() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ran");
+        let outcome = observed(
+            command(&["touch", file.to_str().unwrap()]),
+            |_| {
+                // To this thread alone.
+                nix::sys::signal::raise(Signal::SIGTERM).unwrap();
+                Ok(Fake::default())
+            },
+            &mut |_, _| Ok(()),
+        );
+        assert!(matches!(outcome, Err(Error::Interrupted { signal: 15 })));
+        assert!(!file.exists());
     }
 
     #[test]
