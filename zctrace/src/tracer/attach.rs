@@ -437,6 +437,7 @@ fn explain(error: &WayError, way: &Way) -> Refusal {
         }
         Some(libc::EACCES) => format!("the verifier rejected the program for {}", way.symbol),
         Some(libc::EBUSY | libc::E2BIG) => format!("too many programs on {}", way.symbol),
+        errno if super::files::is_exhausted(errno) => super::files::TOO_MANY.into(),
         _ => first_line(&error.to_string()),
     };
     if std::env::var_os("ZCTRACE_DEBUG").is_some() {
