@@ -5,7 +5,7 @@ mod bench;
 mod check;
 mod config;
 mod doctor;
-mod duration;
+pub(crate) mod duration;
 mod explain;
 mod failure;
 mod limit;
