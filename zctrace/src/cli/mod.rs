@@ -8,6 +8,7 @@ mod doctor;
 pub(crate) mod duration;
 mod explain;
 mod failure;
+mod files;
 mod limit;
 mod record;
 mod report;

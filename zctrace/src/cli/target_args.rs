@@ -11,6 +11,15 @@ use crate::{
     target::{Spec, kept_by_kernel},
 };
 
+/// Options of every command that measures, which mean nothing for a recording.
+pub(super) const MEASURES: [&str; 5] = [
+    "target",
+    "no_follow",
+    "duration",
+    "without_probe",
+    "ready_fd",
+];
+
 /// What to trace: one of these, or a command, or nothing for the whole machine.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Target (the whole machine without one)")]
