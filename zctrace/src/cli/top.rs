@@ -26,7 +26,7 @@ const REFRESH: Duration = Duration::from_secs(1);
 #[derive(Args, Debug)]
 #[command(
     after_help = "The keys are shown with ?. Without a terminal, a table is printed for each interval.\n\
-A command's output is shown when the dashboard ends, and its status is passed on."
+Quitting ends a command (SIGTERM); its output is shown then, and its status is passed on."
 )]
 pub(crate) struct TopArgs {
     #[command(flatten)]

@@ -49,7 +49,7 @@ impl Error {
             Self::UnknownLayout(_) => {
                 "this kernel is not supported yet; please report it with `zctrace doctor --json`"
             }
-            Self::NoSuchProbe(_) => "`zctrace doctor` lists the probes",
+            Self::NoSuchProbe(_) => "`zctrace doctor --all` lists the probes",
         }
     }
 }
