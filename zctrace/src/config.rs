@@ -4,11 +4,15 @@ use std::{
     collections::BTreeMap,
     env, fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::tui::{keys, theme};
+use crate::{
+    cli::duration,
+    tui::{keys, theme},
+};
 
 /// The settings. What the file does not have stays as it is.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -29,7 +33,16 @@ pub struct Top {
     /// ASCII characters only.
     pub ascii: bool,
     /// Time between two moments, as on the command line.
-    pub refresh: Option<String>,
+    #[serde(deserialize_with = "interval")]
+    pub refresh: Option<Duration>,
+}
+
+fn interval<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let interval = duration::interval(&text);
+    interval
+        .map(Some)
+        .map_err(|error| D::Error::custom(format!("top.refresh: {error}")))
 }
 
 /// Why there are no settings.
@@ -137,7 +150,7 @@ mod tests {
             .collect();
         let config = parse(&text).unwrap();
         assert_eq!(config.keys.len(), keys::TABLE.len());
-        assert_eq!(config.top.refresh.as_deref(), Some("1s"));
+        assert_eq!(config.top.refresh, Some(Duration::from_secs(1)));
         assert_eq!(config.top.theme, Some(theme::Name::Terminal));
         parse(&commented()).unwrap();
     }
@@ -151,5 +164,10 @@ mod tests {
                 .contains("fly")
         );
         assert!(parse("[top]\ntheme = \"pink\"\n").is_err());
+        for refresh in ["soon", "1", "1ms", "-1s"] {
+            let error = parse(&format!("[top]\nrefresh = \"{refresh}\"\n")).unwrap_err();
+            assert!(error.starts_with("line 2: top.refresh: "), "{error}");
+        }
+        assert!(parse("[keys]\nquit = []\n").unwrap_err().contains("quit"));
     }
 }

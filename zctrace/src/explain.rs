@@ -138,7 +138,7 @@ fn normal(name: &str) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use zctrace_common::{Evidence, Op};
+    use zctrace_common::{Claim, Evidence, Op};
 
     use super::*;
     use crate::ledger::Totals;
@@ -184,13 +184,24 @@ mod tests {
             "backend",
             "evidence",
             "conservation",
+            "COPIES/B",
+            "COPY/B",
+            "C/B",
+            "copying",
+            "network",
+            "open",
+            "PASS",
+            "FAIL",
+            "INCONCLUSIVE",
         ];
+        let claims = Claim::ALL.iter().map(|claim| claim.name());
         let techniques = technique::ALL.iter().map(|technique| technique.name);
         for name in fields
             .chain(ops)
             .chain(evidence)
             .chain(design)
             .chain(techniques)
+            .chain(claims)
         {
             let entry = find(name);
             assert!(entry.is_some_and(|entry| entry.text.len() > 20), "{name}");

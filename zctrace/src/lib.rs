@@ -1,5 +1,8 @@
 //! zctrace shows, on a running Linux machine, where every I/O byte was copied and where it was not.
 
+// They panic where nothing can be written; `output::message::say` and `output::sink` do not.
+#![cfg_attr(not(test), warn(clippy::print_stderr, clippy::print_stdout))]
+
 pub mod bench;
 pub mod catalog;
 pub mod claims;

@@ -81,6 +81,18 @@ fn a_damaged_recording_says_so_and_shows_the_rest() {
 }
 
 #[test]
+fn a_warning_that_cannot_be_written_changes_nothing() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_zctrace"))
+        .args(["report", &recording("damaged-flipped")])
+        .stderr(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("nginx"));
+}
+
+#[test]
 fn a_verdict_comes_from_whole_recordings_only() {
     let check = |name: &str| {
         let from = recording(name);
@@ -98,6 +110,73 @@ fn a_verdict_comes_from_whole_recordings_only() {
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document["verdict"], "fail");
     assert_eq!(check("damaged-flipped").status.code(), Some(3));
+}
+
+#[test]
+fn a_recording_takes_no_options_of_a_measurement() {
+    let file = recording("sound-version-1");
+    let check = ["check", "--max-copies-per-byte", "1", "--from", &file];
+    let stat = ["stat", "--from", &file];
+    let refused = |command: &[&str], option: &[&str]| {
+        let stderr = error(&[command, option].concat(), 2);
+        assert!(stderr.contains("cannot be used with"), "{stderr}");
+    };
+    for option in [
+        ["--without-probe", "x"].as_slice(),
+        &["--no-follow"],
+        &["--duration", "1s"],
+        &["-p", "1"],
+    ] {
+        refused(&check, option);
+        refused(&stat, option);
+    }
+    for option in [
+        ["--no-faults"].as_slice(),
+        &["--own-cost"],
+        &["--by", "file"],
+    ] {
+        refused(&stat, option);
+    }
+}
+
+#[test]
+fn one_file_is_not_written_over_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("a.zct");
+    fs::copy(recording("sound-version-1"), &copy).unwrap();
+    let before = fs::read(&copy).unwrap();
+    let file = copy.to_str().unwrap();
+    let other = format!("{}/./a.zct", directory.path().display());
+    let new = format!("{}/new", directory.path().display());
+    let claim = ["check", "--max-copies-per-byte", "1"];
+    for arguments in [
+        &["stat", "--from", file, "-o", &other][..],
+        &["report", file, "--html", &other],
+        &[&claim[..], &["--from", file, "-o", &other]].concat(),
+        &[&claim[..], &["--from", file, "-o", &new, "--junit", &new]].concat(),
+    ] {
+        let stderr = two_lines(arguments, 2);
+        assert!(stderr.contains("name the same file"), "{stderr}");
+    }
+    assert!(fs::read(&copy).unwrap() == before);
+    let null = zctrace(
+        &[
+            &claim[..],
+            &["--from", file, "-o", "/dev/null", "--junit", "/dev/null"],
+        ]
+        .concat(),
+    );
+    assert_ne!(null.status.code(), Some(2), "{}", text(&null.stderr));
+}
+
+#[test]
+fn the_list_of_workloads_goes_to_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("list");
+    let output = zctrace(&["bench", "--list", "-o", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stdout), "");
+    assert!(fs::read_to_string(&file).unwrap().contains("sendfile"));
 }
 
 #[test]

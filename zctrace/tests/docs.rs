@@ -119,6 +119,61 @@ fn bench_example() -> &'static str {
 }
 
 #[test]
+fn the_list_example_is_what_is_printed() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_zctrace"))
+        .args(["bench", "--list", "--json"])
+        .output()
+        .unwrap();
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = blocks("json")
+        .into_iter()
+        .find(|text| text.contains("zctrace.bench-list/"))
+        .expect("an example");
+    let example: Value = serde_json::from_str(text).unwrap();
+    assert_documented(&printed);
+    assert_eq!(example["schema"], printed["schema"]);
+    let printed = printed["workloads"].as_array().unwrap();
+    for workload in example["workloads"].as_array().unwrap() {
+        assert!(printed.contains(workload), "{workload}");
+    }
+}
+
+/// Every document that the program writes is described, but for those of its tests' traffic.
+#[test]
+fn every_schema_is_described() {
+    fn visit(directory: &std::path::Path, schemas: &mut Vec<String>) {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(&path, schemas);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let named = text.split("\"zctrace.").skip(1);
+                schemas.extend(named.filter_map(|rest| {
+                    let (name, rest) = rest.split_once('/')?;
+                    let is_name = name
+                        .bytes()
+                        .all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+                    let version = rest.split_once('"')?.0;
+                    (is_name && version.parse::<u32>().is_ok())
+                        .then(|| format!("zctrace.{name}/{version}"))
+                }));
+            }
+        }
+    }
+    let mut schemas = Vec::new();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+    visit(source.as_ref(), &mut schemas);
+    assert!(schemas.len() > 5, "{schemas:?}");
+    for schema in schemas.iter().filter(|name| !name.contains(".traffic")) {
+        let described = [PAGE, include_str!("../../docs/audit.md")]
+            .iter()
+            .any(|page| page.contains(&format!("`{schema}`")));
+        assert!(described, "{schema}");
+    }
+}
+
+#[test]
 fn the_csv_example_is_the_same_ledger() {
     let snapshot: Snapshot = serde_json::from_str(blocks("json")[0]).unwrap();
     let mut text = Vec::new();

@@ -221,6 +221,91 @@ fn an_interrupt_gives_the_ledger_and_what_is_in_flight() {
 
 #[test]
 #[ignore = "needs root and BPF"]
+fn an_interrupt_while_attaching_ends_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("ran");
+    let touch = ["--", "touch", file.to_str().unwrap()];
+    let running = ["-p", "1", "--duration", "60s"];
+    for (signal, arguments) in [
+        (Signal::SIGINT, running.as_slice()),
+        (Signal::SIGTERM, touch.as_slice()),
+    ] {
+        let child = Command::new(zctrace())
+            .arg("stat")
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let status = format!("/proc/{}/status", child.id());
+        eventually(PATIENCE, "held back", || {
+            let status = fs::read_to_string(&status).unwrap_or_default();
+            let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+            blocked.is_some_and(|mask| {
+                u64::from_str_radix(mask.trim(), 16).unwrap() & (1 << (signal as i32 - 1)) != 0
+            })
+        });
+        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(128 + signal as i32));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            stderr.starts_with("error: interrupted while attaching;"),
+            "{stderr}"
+        );
+        assert_eq!(stderr.lines().count(), 2, "{stderr}");
+    }
+    thread::sleep(Duration::from_millis(300));
+    assert!(!file.exists(), "the command ran");
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn an_unwritable_report_leaves_no_command_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("done");
+    let script = format!("sleep 1; echo > {}", file.display());
+    let output = run(&[
+        "stat",
+        "--interval",
+        "200ms",
+        "-o",
+        "/dev/full",
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/dev/full"));
+    assert!(file.exists(), "it ran on alone");
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn a_low_limit_of_open_files_is_raised_for_zctrace_alone() {
+    let limited = |hard: &str| {
+        let script = format!("ulimit -S -n 32; {hard} exec \"$0\" stat -- sh -c 'ulimit -n'");
+        Command::new("sh")
+            .args(["-c", &script])
+            .arg(zctrace())
+            .output()
+            .unwrap()
+    };
+    let output = limited("");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "32\n");
+    let output = limited("ulimit -H -n 32;");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("open files"), "{stderr}");
+    assert!(stderr.contains("ulimit -n"), "{stderr}");
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
 fn a_name_finds_processes_that_start_later() {
     let directory = tempfile::tempdir().unwrap();
     let mut before = Reader::start(directory.path(), "zct-by-comm");

@@ -5,9 +5,10 @@ mod common;
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpListener,
+    process::{Command, Stdio},
 };
 
-use common::serve::{WRITTEN, eventually, get, run, serve, sum, worker};
+use common::serve::{Running, WRITTEN, eventually, get, run, serve, sum, worker};
 use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
     common::v1::{KeyValue, any_value},
@@ -78,6 +79,39 @@ fn a_collector_gets_the_same_numbers_after_it_was_away() {
         sum(&text, "zctrace_otlp_pushes_total", &["failed"]) >= 1,
         "{text}"
     );
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn a_collector_that_is_not_there_is_told_once() {
+    // A port that was free a moment ago.
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", free.local_addr().expect("an address"));
+    drop(free);
+    let child = Command::new(common::zctrace())
+        .args(["serve", "--listen", "127.0.0.1:0", "--interval", "100ms"])
+        .args(["--no-faults", "--comm", "zcserve-no-otlp", "--otlp", &url])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut running = Running(child);
+    let mut stderr = BufReader::new(running.0.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    stderr.read_line(&mut line).expect("a line");
+    let address = line.trim().strip_prefix("serving http://").expect("where");
+    let address = address.strip_suffix("/metrics").expect("where").to_owned();
+    eventually("failed twice", || {
+        let text = get(&address, "/metrics").1;
+        sum(&text, "zctrace_otlp_pushes_total", &["failed"]) >= 2
+    });
+    running.0.kill().expect("it runs");
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).expect("text");
+    assert!(
+        rest.starts_with(&format!("warning: cannot push to {url}")),
+        "{rest}"
+    );
+    assert_eq!(rest.lines().count(), 1, "{rest}");
 }
 
 /// What OpenTelemetry's own types make of a push: the bytes that were written to tmpfs.

@@ -186,6 +186,20 @@ fn signals_give_the_terminal_back() {
 
 #[test]
 #[ignore = "needs root and BPF"]
+fn a_dashboard_that_attaches_can_be_quit() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("ran");
+    let touch = file.to_str().expect("UTF-8");
+    let mut top = Top::start(&["--", "touch", touch], directory.path());
+    top.until("a frame", |text| !text.trim().is_empty());
+    top.press("q");
+    assert_eq!(top.ends(), 0);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(!file.exists(), "the command ran");
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
 fn an_error_gives_the_terminal_back_and_fails() {
     let directory = tempfile::tempdir().expect("a directory");
     let top = Top::start(&["-p", "2147483647"], directory.path());

@@ -16,7 +16,7 @@ impl Judgement {
             .map(|(measure, limit)| format!("at most {limit} {}", measure.words()))
             .collect();
         let path = match &self.claim.path {
-            Some(path) => format!(" of {path}"),
+            Some(path) => printable(&format!(" of {path}")),
             None => String::new(),
         };
         let what = format!("{}{path}", limits.join(" and "));
@@ -44,7 +44,7 @@ impl Judgement {
                 };
                 format!(
                     "{} copied {} for {}, {ratio}",
-                    judged.what,
+                    printable(&judged.what),
                     bytes(judged.copied),
                     bytes(judged.bytes),
                 ) + if judged.inferred {

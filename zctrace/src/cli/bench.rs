@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use super::{
     duration,
     failure::{Failure, NOT_MEASURED},
-    size,
+    files, size,
 };
 use crate::{
     bench::{
@@ -151,13 +151,14 @@ enum SweptArg {
 /// Runs `bench`; the result is the exit code.
 pub(crate) fn run(args: &BenchArgs) -> Result<u8, Failure> {
     if args.list {
-        return list(args.json);
+        return list(args.json, sink(args)?);
     }
     let workloads = chosen(args)?;
-    let mut sink = match &args.output {
-        Some(path) => Sink::file(path, false)?,
-        None => Sink::stdout(),
-    };
+    files::distinct(&[
+        ("--output", args.output.as_ref()),
+        ("--svg", args.series.svg.as_ref()),
+    ])?;
+    let mut sink = sink(args)?;
     let svg = args
         .series
         .svg
@@ -269,8 +270,14 @@ fn unknown(name: &str) -> Failure {
     Failure::usage(format!("no workload is called {name:?}"), remedy)
 }
 
-fn list(as_json: bool) -> Result<u8, Failure> {
-    let mut sink = Sink::stdout();
+fn sink(args: &BenchArgs) -> Result<Sink, Failure> {
+    Ok(match &args.output {
+        Some(path) => Sink::file(path, false)?,
+        None => Sink::stdout(),
+    })
+}
+
+fn list(as_json: bool, mut sink: Sink) -> Result<u8, Failure> {
     let workloads: Vec<_> = Workload::all().collect();
     sink.write(|out| {
         if as_json {

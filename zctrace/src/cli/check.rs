@@ -14,9 +14,9 @@ use zctrace_common::By;
 use super::{
     duration,
     failure::{Failure, NOT_MEASURED},
-    limit, size,
+    files, limit, size,
     stat::inherited,
-    target_args::TargetArgs,
+    target_args::{MEASURES, TargetArgs},
 };
 use crate::{
     claims::{Circumstances, Claim, Document, MIN_BYTES, Policy, Verdict, judge},
@@ -53,7 +53,7 @@ pub(crate) struct CheckArgs {
     target: TargetArgs,
 
     /// Judge what a recording holds instead of measuring
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "duration"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = MEASURES)]
     from: Option<PathBuf>,
 
     #[command(flatten)]
@@ -154,6 +154,11 @@ pub(crate) fn run(args: CheckArgs) -> Result<u8, Failure> {
             "give a command after --",
         ));
     }
+    files::distinct(&[
+        ("--from", args.from.as_ref()),
+        ("--output", args.output.output.as_ref()),
+        ("--junit", args.output.junit.as_ref()),
+    ])?;
     // Opened before anything runs: a verdict that cannot be written is worth nothing.
     let mut sink = match &args.output.output {
         Some(path) => Sink::file(path, false)?,

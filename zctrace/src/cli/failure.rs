@@ -5,7 +5,11 @@ use std::{
     io::{self, Write as _},
 };
 
-use crate::{kernel::privileges, output::sink, recording, run, target, tracer};
+use crate::{
+    kernel::privileges,
+    output::{escape::printable, sink},
+    recording, run, target, tracer,
+};
 
 /// Exit code of a usage error, which is clap's too.
 pub(crate) const USAGE: u8 = 2;
@@ -51,7 +55,8 @@ impl Failure {
     }
 }
 
-/// One line, whatever a kernel or verifier has to say, without Rust's `(os error 13)`.
+/// One line, whatever a kernel, a verifier or a process's name has to say, without Rust's
+/// `(os error 13)`.
 fn one_line(text: &str) -> String {
     let mut words: Vec<_> = text.split_whitespace().collect();
     while let Some(at) = words.windows(2).position(|pair| pair == ["(os", "error"]) {
@@ -61,7 +66,7 @@ fn one_line(text: &str) -> String {
         words.splice(at..(at + 3).min(words.len()), [tail]);
     }
     let text = words.join(" ");
-    text.replace(" :", ":").trim_end().into()
+    printable(text.replace(" :", ":").trim_end())
 }
 
 /// An error with its sources, unless its message has them already.
@@ -145,6 +150,11 @@ impl From<run::Error> for Failure {
                     privileges::setcap_line(&privileges::own_path())
                 ),
             ),
+            run::Error::Interrupted { signal } => Self::new(
+                super::stat::code_of_signal(signal),
+                error.to_string(),
+                run::Error::INTERRUPTED_REMEDY,
+            ),
             run::Error::System { .. } => {
                 Self::not_measured(chain(&error), "see `zctrace doctor`, or try again")
             }
@@ -175,6 +185,14 @@ mod tests {
         assert_eq!(
             one_line("refused (os error 1): locked (os error 13)"),
             "refused: locked"
+        );
+    }
+
+    #[test]
+    fn a_name_in_a_message_cannot_speak_to_the_terminal() {
+        assert_eq!(
+            one_line("listening here: 80 (\x1b]0;PWN\x07\n\u{202e})"),
+            "listening here: 80 (\\x1b]0;PWN\\x07 \\u{202e})"
         );
     }
 

@@ -5,9 +5,10 @@ mod bench;
 mod check;
 mod config;
 mod doctor;
-mod duration;
+pub(crate) mod duration;
 mod explain;
 mod failure;
+mod files;
 mod limit;
 mod record;
 mod report;
@@ -25,6 +26,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
+use crate::output::message::say;
 use failure::Failure;
 
 const ABOUT: &str = "Shows where the kernel copied every I/O byte, and where it did not";
@@ -104,7 +106,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Traffic(args) => {
             return traffic::run(&args).unwrap_or_else(|error| {
-                eprintln!("error: {error:#}");
+                say(&format!("error: {error:#}"));
                 ExitCode::FAILURE
             });
         }

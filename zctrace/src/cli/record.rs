@@ -18,7 +18,7 @@ use super::{
     target_args::TargetArgs,
 };
 use crate::{
-    output::{bytes, sink},
+    output::{bytes, message::say, sink},
     recording::{Beside, Error, Rotation, Writer},
     run::{self, Plan, Subject, noted::Noted},
     tracer::Config,
@@ -127,11 +127,11 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
     let mut writer = Writer::create(&args.output, rotation, stack_bytes)?;
     let earlier = writer.earlier().count();
     if earlier > 0 {
-        eprintln!(
+        say(&format!(
             "going on in {}, behind {earlier} file{} of an earlier recording",
             writer.next_file().display(),
             if earlier == 1 { "" } else { "s" },
-        );
+        ));
     }
     let mut intervals = 0_u64;
     let readings: Arc<Mutex<Vec<Beside>>> = Arc::default();
@@ -156,7 +156,7 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
         .sum();
     let files = writer.files().count();
     let first = writer.files().next().unwrap_or(&args.output);
-    eprintln!(
+    say(&format!(
         "recorded {intervals} interval{}, {} in {}{}",
         if intervals == 1 { "" } else { "s" },
         bytes::bytes(length),
@@ -166,7 +166,7 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
         } else {
             String::new()
         },
-    );
+    ));
     run::detach(meter);
     if let Some(signal) = outcome.abandoned_by {
         return Ok(stat::code_of_signal(signal));

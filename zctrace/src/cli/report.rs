@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::failure::Failure;
+use super::{failure::Failure, files};
 use crate::{
     output::{
         csv, flame, html, json,
+        message::say,
         recorded::{self, Comparison, Document},
         sink::{self, Sink},
         table,
@@ -65,12 +66,15 @@ pub(crate) struct ReportArgs {
 
 /// Runs `report`; the result is the exit code.
 pub(crate) fn run(args: &ReportArgs) -> Result<u8, Failure> {
-    let document = load(&args.file)?;
     let path = args
         .output
         .as_ref()
         .or(args.flame.as_ref())
         .or(args.html.as_ref());
+    for file in [Some(&args.file), args.other.as_ref()] {
+        files::distinct(&[("the recording", file), ("the output", path)])?;
+    }
+    let document = load(&args.file)?;
     let mut sink = match path {
         Some(path) => Sink::file(path, false)?,
         None => Sink::stdout(),
@@ -124,10 +128,10 @@ fn load(path: &std::path::Path) -> Result<Document, Failure> {
 /// Says that a recording is not whole.
 pub(super) fn warn_of(recording: &Recording) {
     if let Some(damage) = recording.damage() {
-        eprintln!(
+        say(&format!(
             "warning: {}: {damage}; this is what was recorded before it",
             recording.path().display()
-        );
+        ));
     }
 }
 

@@ -14,6 +14,7 @@ use zctrace_common::By;
 
 use super::{duration, failure::Failure, stat, target_args::TargetArgs};
 use crate::{
+    output::message::say,
     run::{self, Plan},
     serve::{Pusher, Series, Server},
 };
@@ -120,7 +121,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
         if let Some(url) = &args.otlp {
             let _ = pusher.set(Pusher::start(url, shared.clone()).map_err(system)?);
         }
-        eprintln!("serving http://{address}/metrics");
+        say(&format!("serving http://{address}/metrics"));
         Ok(session)
     };
     run::observe(plan, attach, &mut |snapshot, _| {
@@ -148,7 +149,7 @@ fn drop_capabilities() {
         if let Err(error) = caps::clear(None, set) {
             // The bounding set needs cap_setpcap, which a service may not have been given.
             if !matches!(set, CapSet::Bounding) {
-                eprintln!("warning: capabilities stay ({set:?}): {error}");
+                say(&format!("warning: capabilities stay ({set:?}): {error}"));
             }
         }
     }

@@ -13,12 +13,14 @@ use zctrace_common::{AUDIT_SLOTS, By};
 use super::{
     duration,
     failure::{Failure, NOT_MEASURED},
-    target_args::TargetArgs,
+    files,
+    target_args::{MEASURES, TargetArgs},
 };
 use crate::{
     ledger::{ExitStatus, Snapshot, audit},
     output::{
         audited, csv, json,
+        message::say,
         sink::{self, Sink},
         table,
     },
@@ -45,7 +47,8 @@ pub(crate) struct StatArgs {
     target: TargetArgs,
 
     /// Report what a recording holds instead of measuring
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "duration", "audit", "audit_routine", "by"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = MEASURES,
+          conflicts_with_all = ["by", "no_faults", "own_cost", "audit", "audit_routine"])]
     from: Option<PathBuf>,
 
     #[command(flatten)]
@@ -64,7 +67,8 @@ struct MeasureArgs {
           value_parser = duration::duration)]
     duration: Option<Duration>,
 
-    /// Report what happened in each interval of this length
+    /// Report what happened in each interval of this length; with --from in each as it was recorded,
+    /// whatever the length
     #[arg(long, value_name = "TIME", allow_hyphen_values = true,
           value_parser = duration::interval)]
     interval: Option<Duration>,
@@ -158,6 +162,10 @@ impl From<Dimension> for By {
 
 /// Runs `stat`; the result is the exit code.
 pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
+    files::distinct(&[
+        ("--from", args.from.as_ref()),
+        ("--output", args.output.output.as_ref()),
+    ])?;
     if let Some(path) = &args.from {
         return replay(path, &args);
     }
@@ -342,7 +350,7 @@ impl Report {
         if self.format == Format::Csv
             && let Some(lost) = table::lost(snapshot)
         {
-            eprintln!("warning: {lost}");
+            say(&format!("warning: {lost}"));
         }
         self.sink.finish()
     }

@@ -6,9 +6,19 @@ use clap::Args;
 
 use super::failure::Failure;
 use crate::{
+    output::message::say,
     run::Subject,
     target::{Spec, kept_by_kernel},
 };
+
+/// Options of every command that measures, which mean nothing for a recording.
+pub(super) const MEASURES: [&str; 5] = [
+    "target",
+    "no_follow",
+    "duration",
+    "without_probe",
+    "ready_fd",
+];
 
 /// What to trace: one of these, or a command, or nothing for the whole machine.
 #[derive(Args, Debug)]
@@ -64,10 +74,10 @@ impl TargetArgs {
                 ));
             }
             if kept_by_kernel(comm) != comm {
-                eprintln!(
+                say(&format!(
                     "note: the kernel keeps 15 bytes of a name, so this traces {:?}",
                     kept_by_kernel(comm)
-                );
+                ));
             }
             Spec::Comm(comm.clone())
         } else if let Some(cgroup) = &self.cgroup {

@@ -26,7 +26,7 @@ const REFRESH: Duration = Duration::from_secs(1);
 #[derive(Args, Debug)]
 #[command(
     after_help = "The keys are shown with ?. Without a terminal, a table is printed for each interval.\n\
-A command's output is shown when the dashboard ends, and its status is passed on."
+Quitting ends a command (SIGTERM); its output is shown then, and its status is passed on."
 )]
 pub(crate) struct TopArgs {
     #[command(flatten)]
@@ -91,18 +91,6 @@ pub(crate) struct TopArgs {
 /// Runs `top`; the result is the exit code.
 pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
     let config = config::load(args.config.as_deref())?;
-    let chosen = config
-        .top
-        .refresh
-        .as_deref()
-        .map(duration::interval)
-        .transpose();
-    let chosen = chosen.map_err(|error| {
-        Failure::usage(
-            format!("top.refresh: {error}"),
-            "`zctrace config` prints every setting",
-        )
-    })?;
     let keymap = Keymap::new(&config.keys)
         .map_err(|error| Failure::usage(error.to_string(), "`zctrace config` prints every key"))?;
     let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -159,7 +147,7 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
         own_cost: !args.no_own_cost,
         audit: None,
         duration: args.duration,
-        interval: Some(args.refresh.or(chosen).unwrap_or(REFRESH)),
+        interval: Some(args.refresh.or(config.top.refresh).unwrap_or(REFRESH)),
         settle: Duration::ZERO,
         ready: None,
     };

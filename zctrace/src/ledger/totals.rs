@@ -425,7 +425,9 @@ impl Loss {
     /// All of it.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.map_full + self.ring_dropped + self.missed_runs
+        self.map_full
+            .saturating_add(self.ring_dropped)
+            .saturating_add(self.missed_runs)
     }
 }
 

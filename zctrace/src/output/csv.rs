@@ -1,8 +1,10 @@
 //! The ledger as CSV, a line for each data path: quoted as RFC 4180 has it, but lines end in a line
-//! feed alone, because `awk` and `cut` would take a carriage return for part of the last field.
+//! feed alone, because `awk` and `cut` would take a carriage return for part of the last field. What a
+//! process can choose is made safe as in a table: a line is a line, whatever a name has in it.
 
 use std::io::{self, Write};
 
+use super::escape::printable;
 use crate::ledger::{Snapshot, Totals};
 
 /// The columns before the numbers.
@@ -101,10 +103,11 @@ fn record(fields: &[String], mut out: impl Write) -> io::Result<()> {
 }
 
 pub(crate) fn quote(field: &str) -> String {
-    if field.contains([',', '"', '\r', '\n']) {
+    let field = printable(field);
+    if field.contains([',', '"']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {
-        field.into()
+        field
     }
 }
 
@@ -135,7 +138,10 @@ mod tests {
     fn what_would_break_a_line_is_quoted() {
         assert_eq!(quote("plain"), "plain");
         assert_eq!(quote("a,b"), "\"a,b\"");
-        assert_eq!(quote("say \"hi\"\n"), "\"say \"\"hi\"\"\n\"");
+        assert_eq!(quote("say \"hi\"\n"), "\"say \"\"hi\"\"\\x0a\"");
+        assert_eq!(quote("\x1b[2J"), "\\x1b[2J");
+        // For whoever opens it in a spreadsheet to see to.
+        assert_eq!(quote("=1+1"), "=1+1");
     }
 
     #[test]

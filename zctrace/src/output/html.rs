@@ -45,7 +45,7 @@ pub fn page(document: &Document) -> String {
         );
     }
     let lost = &stat.loss;
-    if lost.map_full + lost.ring_dropped + lost.missed_runs > 0 {
+    if lost.total() > 0 {
         let _ = writeln!(
             out,
             "<p class=\"warning\">Not everything was counted: {} did not fit, {} records dropped, {} runs missed.</p>",
@@ -301,7 +301,7 @@ fn text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::samples;
+    use crate::{ledger::Loss, output::samples};
 
     fn document() -> Document {
         let mut stat = samples::normal();
@@ -323,6 +323,17 @@ mod tests {
         let page = page(&document());
         assert!(!page.contains("<script"));
         assert!(page.contains("&lt;script&gt;"));
+    }
+
+    #[test]
+    fn a_loss_beyond_all_bounds_is_told() {
+        let mut document = document();
+        document.stat.loss = Loss {
+            map_full: u64::MAX,
+            ring_dropped: 1,
+            missed_runs: 0,
+        };
+        assert!(page(&document).contains("Not everything was counted"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod flame;
 pub mod html;
 pub mod json;
 pub mod junit;
+pub(crate) mod message;
 pub mod prose;
 pub mod recorded;
 #[cfg(test)]

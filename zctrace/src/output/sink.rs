@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::{self, IsTerminal as _, Write},
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
 };
 
@@ -66,6 +66,8 @@ enum To {
 struct Whole {
     path: PathBuf,
     mode: u32,
+    /// User and group of the file that is replaced.
+    owner: Option<(u32, u32)>,
     content: Vec<u8>,
 }
 
@@ -80,6 +82,13 @@ impl Whole {
         let file = tempfile::Builder::new()
             .prefix(".zctrace-")
             .tempfile_in(directory)?;
+        // Before the mode: a change of owner takes the set-user-id bit away.
+        if let Some((user, group)) = self.owner {
+            let own = file.as_file().metadata()?;
+            if (own.uid(), own.gid()) != (user, group) {
+                fchown(file.as_file(), Some(user), Some(group))?;
+            }
+        }
         file.as_file()
             .set_permissions(Permissions::from_mode(self.mode))?;
         Ok(file)
@@ -227,11 +236,12 @@ fn open(path: &Path, growing: bool) -> io::Result<To> {
     let whole = Whole {
         path,
         mode,
+        owner: existing.as_ref().map(|file| (file.uid(), file.gid())),
         content: Vec::new(),
     };
     match whole.beside() {
         Ok(_) => Ok(To::Whole(whole)),
-        // A writable file in a directory that is not.
+        // A writable file in a directory that is not, or of somebody else.
         Err(error) if existing.is_some() && error.kind() == io::ErrorKind::PermissionDenied => {
             in_place.open(&whole.path).map(To::Stream)
         }
@@ -270,6 +280,25 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
+    }
+
+    #[test]
+    fn a_file_stays_whose_it_was() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report.json");
+        fs::write(&path, "old").unwrap();
+        std::os::unix::fs::chown(&path, Some(1234), Some(4321)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        let mut sink = Sink::file(&path, false).unwrap();
+        sink.write(|out| out.write_all(b"new")).unwrap();
+        sink.finish().unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (1234, 4321));
+        assert_eq!(metadata.permissions().mode() & 0o7777, 0o640);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
     }
 
     #[test]

@@ -80,8 +80,8 @@ fn heading(snapshot: &Snapshot, surface: Surface) -> String {
             "for {} on Linux {} {}, backend: {}",
             duration(Duration::from_nanos(snapshot.duration_ns)),
             printable(&snapshot.kernel),
-            snapshot.arch,
-            snapshot.backend
+            printable(&snapshot.arch),
+            printable(&snapshot.backend)
         ),
         plain,
     );

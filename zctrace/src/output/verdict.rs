@@ -48,7 +48,7 @@ fn claim(text: &mut String, judgement: &Judgement, surface: Surface) {
         .claim
         .path
         .as_ref()
-        .map_or_else(String::new, |path| format!(" of {path}"));
+        .map_or_else(String::new, |path| printable(&format!(" of {path}")));
     let name = printable(&judgement.claim.name);
     text.push_str(&paint(style, judgement.verdict.word()));
     text.push_str(&format!("  {name}: {}{path}\n", limits.join(" and ")));
@@ -101,8 +101,8 @@ fn reasons(lines: &mut Columns, all: &[&Reason], surface: Surface) {
     lines.text(cell, 2);
     for reason in all.iter().take(MOST) {
         let row = reason.row.as_ref().map_or_else(String::new, |row| {
-            let comm = printable(&row.comm);
-            format!("{} {} of {comm} ({}): ", row.op, row.object, row.pid)
+            let row_of = format!("{} {} of {} ({}): ", row.op, row.object, row.comm, row.pid);
+            printable(&row_of)
         });
         let count = match reason.bytes {
             0 => String::new(),
@@ -113,7 +113,7 @@ fn reasons(lines: &mut Columns, all: &[&Reason], surface: Surface) {
     }
     more(lines, all.len(), "such rows");
     if first.effect != Effect::Explains || !first.remedy.starts_with("nothing") {
-        let remedy = format!("What helps: {}.", first.remedy);
+        let remedy = format!("What helps: {}.", printable(&first.remedy));
         lines.text(Cell::new(&remedy, palette.faint), 4);
     }
 }

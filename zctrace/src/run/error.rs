@@ -28,6 +28,12 @@ pub enum Error {
     /// The report.
     #[error(transparent)]
     Output(#[from] sink::Error),
+    /// A signal came before there was anything to tell.
+    #[error("interrupted while attaching; nothing was measured")]
+    Interrupted {
+        /// Which.
+        signal: i32,
+    },
     /// Something that hardly ever fails.
     #[error("cannot {what}: {source}")]
     System {
@@ -36,6 +42,12 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+impl Error {
+    /// What helps against [`Error::Interrupted`].
+    pub(crate) const INTERRUPTED_REMEDY: &str =
+        "attaching can take half a minute where probes are put on functions: wait for it";
 }
 
 fn names(missing: &[Capability]) -> String {

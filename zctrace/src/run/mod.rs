@@ -3,6 +3,7 @@
 pub mod command;
 mod error;
 mod in_flight;
+mod interrupted;
 pub mod noted;
 mod pidfd;
 mod self_test;
@@ -33,6 +34,7 @@ pub use self_test::self_test;
 
 use self::{
     command::{Prepared, Running},
+    interrupted::Watch,
     pidfd::Alive,
     signals::{Asked, Signals},
 };
@@ -42,7 +44,7 @@ use crate::{
         Counted, Coverage, ExitStatus, SCHEMA, Snapshot, Stacks, Target,
         audit::{Counts, Setup},
     },
-    output::{escape, sink},
+    output::{escape, message::say, sink},
     target::{self, Resolved, Spec, View},
     tracer::{self, Config, Reading, RequestId, Session},
 };
@@ -218,12 +220,19 @@ impl From<Reading> for Counted {
     }
 }
 
-/// Attaches zctrace's probes, if this process may.
+/// Attaches zctrace's probes, if this process may. A signal that is held back ends the process
+/// meanwhile.
 ///
 /// # Errors
 ///
 /// When nothing can be measured.
 pub fn attach(config: &Config) -> Result<Session, Error> {
+    let _watch = Watch::start().map_err(system("watch for signals"))?;
+    attach_unwatched(config)
+}
+
+/// [`attach`] for those who have an end of their own.
+pub(crate) fn attach_unwatched(config: &Config) -> Result<Session, Error> {
     let missing = Privileges::current().missing();
     if !missing.is_empty() {
         return Err(Error::NotPermitted { missing });
@@ -238,7 +247,7 @@ pub fn detach<M>(meter: M) {
     if io::stderr().is_terminal() {
         thread::spawn(move || {
             if is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-                eprintln!("detaching, for which the kernel takes its time …");
+                say("detaching, for which the kernel takes its time …");
             }
         });
     }
@@ -336,6 +345,11 @@ fn start<M: Meter>(
         view,
         meter,
     };
+    // Before a command begins.
+    if let Some(asked) = signals.next().map_err(system("read signals"))? {
+        let signal = asked.signal as i32;
+        return Err(Error::Interrupted { signal });
+    }
     if let Some(ready) = plan.ready.take() {
         // Nobody may be listening; that is theirs to notice.
         let _ = File::from(ready).write_all(b"ready\n");
@@ -410,6 +424,8 @@ impl<M: Meter> Observation<M> {
         let mut asked_at: Option<Instant> = None;
         let mut next = plan.interval;
         let mut upkeep = UPKEEP;
+        // A report that could not be made: a command runs on to its end, without further ones.
+        let mut unreported: Option<sink::Error> = None;
         // The reading at the end of the duration, while a command is still ending.
         let mut closed: Option<(Counted, Duration)> = None;
         let exit_status = loop {
@@ -442,7 +458,14 @@ impl<M: Meter> Observation<M> {
             {
                 let now = self.read()?;
                 let snapshot = self.interval(now, elapsed, None);
-                each(&snapshot, elapsed)?;
+                if let Err(error) = each(&snapshot, elapsed) {
+                    if !matches!(life, Life::Command(_)) {
+                        return Err(error.into());
+                    }
+                    unreported = Some(error);
+                    next = None;
+                    continue;
+                }
                 // Missed ones are not made up for.
                 let mut at = at;
                 while at <= self.started.elapsed() {
@@ -478,6 +501,9 @@ impl<M: Meter> Observation<M> {
                     Life::Command(command) if !again => pass_on(command, asked),
                     Life::Command(_) => {
                         signals.release();
+                        if let Some(error) = unreported {
+                            return Err(error.into());
+                        }
                         return self.outcome(closed, None, Some(asked), each, plan);
                     }
                     Life::Processes(_) | Life::Endless => {
@@ -488,6 +514,9 @@ impl<M: Meter> Observation<M> {
             }
         };
         signals.release();
+        if let Some(error) = unreported {
+            return Err(error.into());
+        }
         self.outcome(closed, exit_status, None, each, plan)
     }
 
@@ -819,6 +848,23 @@ mod tests {
     }
 
     #[test]
+    fn a_command_runs_to_its_end_when_a_report_fails() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("done");
+        let script = format!("sleep 0.3; echo > {}", file.display());
+        let mut plan = command(&["sh", "-c", &script]);
+        plan.interval = Some(Duration::from_millis(20));
+        let mut reports = 0;
+        let outcome = observed(plan, |_| Ok(Fake::default()), &mut |_, _| {
+            reports += 1;
+            Err(sink::Error::Closed)
+        });
+        assert!(matches!(outcome, Err(Error::Output(sink::Error::Closed))));
+        assert!(file.exists(), "the command was left alone");
+        assert_eq!(reports, 1);
+    }
+
+    #[test]
     fn a_command_that_is_not_there_runs_no_tracer() {
         let outcome = observed(
             command(&["no-such-command-here"]),
@@ -829,6 +875,23 @@ mod tests {
             outcome,
             Err(Error::Command(command::Error::NotFound { .. }))
         ));
+    }
+
+    #[test]
+    fn a_signal_while_attaching_lets_no_command_begin() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ran");
+        let outcome = observed(
+            command(&["touch", file.to_str().unwrap()]),
+            |_| {
+                // To this thread alone.
+                nix::sys::signal::raise(Signal::SIGTERM).unwrap();
+                Ok(Fake::default())
+            },
+            &mut |_, _| Ok(()),
+        );
+        assert!(matches!(outcome, Err(Error::Interrupted { signal: 15 })));
+        assert!(!file.exists());
     }
 
     #[test]

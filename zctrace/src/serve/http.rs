@@ -29,6 +29,7 @@ use super::{
     metrics,
     series::{Shared, lock},
 };
+use crate::output::message::say;
 
 /// Connections at a time. Those beyond wait in the kernel's queue: no descriptor and no memory here.
 const CONNECTIONS: usize = 64;
@@ -88,7 +89,7 @@ fn run(runtime: &Runtime, listener: TcpListener, shared: &Shared) {
     runtime.block_on(async {
         let listener = match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => listener,
-            Err(error) => return eprintln!("warning: nothing is answered: {error}"),
+            Err(error) => return say(&format!("warning: nothing is answered: {error}")),
         };
         // The semaphore is never closed.
         while let Ok(place) = free.clone().acquire_owned().await {

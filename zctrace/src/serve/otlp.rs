@@ -13,7 +13,10 @@ use std::{
 use serde_json::{Value, json};
 
 use super::series::{Series, Shared, lock, since_epoch};
-use crate::{ledger::Totals, output::recorded::fields};
+use crate::{
+    ledger::Totals,
+    output::{message::say, recorded::fields},
+};
 
 /// Waits between tries: doubled from the first to the last.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -64,6 +67,16 @@ fn push(url: &str, from: &Receiver<Vec<u8>>, shared: &Shared) {
         .timeout_global(Some(PATIENCE))
         .build()
         .into();
+    // Said once: a wrong address shows at once, and a collector that comes and goes fills no log.
+    let mut told = false;
+    let mut failed = |error: ureq::Error| {
+        lock(shared).push_failures += 1;
+        if !std::mem::replace(&mut told, true) {
+            say(&format!(
+                "warning: cannot push to {url}: {error}; zctrace_otlp_pushes_total counts further failures"
+            ));
+        }
+    };
     while let Ok(document) = from.recv() {
         let mut wait = FIRST_WAIT;
         for attempt in 1..=TRIES {
@@ -77,12 +90,12 @@ fn push(url: &str, from: &Receiver<Vec<u8>>, shared: &Shared) {
                     break;
                 }
                 // The collector will not like it better the next time.
-                Err(ureq::Error::StatusCode(400..=428 | 430..=499)) => {
-                    lock(shared).push_failures += 1;
+                Err(error @ ureq::Error::StatusCode(400..=428 | 430..=499)) => {
+                    failed(error);
                     break;
                 }
-                Err(_) => {
-                    lock(shared).push_failures += 1;
+                Err(error) => {
+                    failed(error);
                     if attempt < TRIES {
                         thread::sleep(wait);
                         wait = (wait * 2).min(LONGEST_WAIT);

@@ -2,7 +2,7 @@
 
 mod cgroup;
 mod error;
-mod mounts;
+pub(crate) mod mounts;
 mod pid;
 mod port;
 mod threads;

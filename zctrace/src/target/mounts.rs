@@ -2,15 +2,34 @@
 
 use std::path::PathBuf;
 
+/// A line of the file.
+pub(crate) struct Mount<'a> {
+    /// Major and minor number, as in `0:21`.
+    pub(crate) device: &'a str,
+    /// Where it is mounted.
+    pub(crate) point: String,
+    /// The filesystem type.
+    pub(crate) kind: &'a str,
+}
+
+/// Every mount, in the order of the file.
+pub(crate) fn all(mountinfo: &str) -> impl Iterator<Item = Mount<'_>> {
+    mountinfo.lines().filter_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        let mut words = before.split(' ').skip(2);
+        Some(Mount {
+            device: words.next()?,
+            point: unescape(words.nth(1)?),
+            kind: after.split(' ').next()?,
+        })
+    })
+}
+
 /// Mount points of the filesystem type `kind`, in the order of the file.
 pub(super) fn of_type(mountinfo: &str, kind: &str) -> Vec<PathBuf> {
-    mountinfo
-        .lines()
-        .filter_map(|line| {
-            let (before, after) = line.split_once(" - ")?;
-            (after.split(' ').next()? == kind).then_some(())?;
-            Some(PathBuf::from(unescape(before.split(' ').nth(4)?)))
-        })
+    all(mountinfo)
+        .filter(|mount| mount.kind == kind)
+        .map(|mount| mount.point.into())
         .collect()
 }
 

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     catalog::{self, Family, Kind, Probe, Role, Way},
     ledger::{Coverage, Refused},
+    output::message::say,
 };
 
 /// What became of one probe.
@@ -475,10 +476,11 @@ fn explain(error: &WayError, way: &Way) -> Refusal {
         }
         Some(libc::EACCES) => format!("the verifier rejected the program for {}", way.symbol),
         Some(libc::EBUSY | libc::E2BIG) => format!("too many programs on {}", way.symbol),
+        errno if super::files::is_exhausted(errno) => super::files::TOO_MANY.into(),
         _ => first_line(&error.to_string()),
     };
     if std::env::var_os("ZCTRACE_DEBUG").is_some() {
-        eprintln!("{}: {error:?}", way.symbol);
+        say(&format!("{}: {error:?}", way.symbol));
     }
     Refusal {
         errno,

@@ -17,6 +17,7 @@ use super::{Error, attach::io_error, map};
 use crate::{
     kernel::{self, btf::Types, config::KernelConfig},
     ledger::audit::{CHOICE, Counts, Hit, LeftOut, Refusal, Routine, Setup, routine},
+    output::message::say,
 };
 
 /// The programs, a breakpoint each.
@@ -256,7 +257,7 @@ fn explain(error: &SetError) -> Refusal {
         SetError::NoProgram | SetError::Cpus(_) => None,
     };
     if std::env::var_os("ZCTRACE_DEBUG").is_some() {
-        eprintln!("audit: {error:?}");
+        say(&format!("audit: {error:?}"));
     }
     let (reason, remedy) = match errno {
         Some(libc::EINVAL) if without_kprobes() => (

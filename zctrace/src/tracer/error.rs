@@ -1,5 +1,6 @@
 //! Why nothing can be measured, with what helps.
 
+use super::files;
 use crate::kernel::btf::BtfError;
 
 /// Nothing can be measured.
@@ -28,6 +29,9 @@ pub enum Error {
     NoSuchProbe(String),
 }
 
+const OPEN_FILES: &str = "zctrace opens several hundred: raise the limit (ulimit -n 4096, LimitNOFILE= of a service; \
+     for the machine sysctl fs.file-max)";
+
 impl Error {
     /// What the user can do about it, in one line.
     #[must_use]
@@ -37,13 +41,15 @@ impl Error {
             Self::Btf(_) => {
                 "the kernel must be built with CONFIG_DEBUG_INFO_BTF=y; distribution kernels since 2021 are"
             }
+            Self::NothingAttached(reason) if reason == files::TOO_MANY => OPEN_FILES,
+            Self::Load(_) | Self::Map(_) if files::caused(self) => OPEN_FILES,
             Self::Load(_) | Self::NothingAttached(_) | Self::Map(_) => {
                 "run as root, or see which capability is missing: zctrace doctor"
             }
             Self::UnknownLayout(_) => {
                 "this kernel is not supported yet; please report it with `zctrace doctor --json`"
             }
-            Self::NoSuchProbe(_) => "`zctrace doctor` lists the probes",
+            Self::NoSuchProbe(_) => "`zctrace doctor --all` lists the probes",
         }
     }
 }

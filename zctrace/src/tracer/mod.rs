@@ -7,6 +7,7 @@ mod claims;
 mod error;
 mod evidence;
 mod exercise;
+mod files;
 mod load;
 mod missed;
 mod names;
@@ -170,6 +171,7 @@ impl Session {
         if OBJECT.is_empty() {
             return Err(Error::NoObject);
         }
+        files::raise_limit();
         let types = Types::running()?;
         let offsets = types.offsets();
         check_layout(&offsets)?;

@@ -10,6 +10,8 @@ use std::{
 
 use zctrace_common::{By, Label, Object, ObjectKind};
 
+use crate::target::mounts;
+
 /// Names of objects, cgroups and values of the `--by` dimension.
 #[derive(Default)]
 pub(super) struct Names {
@@ -17,6 +19,8 @@ pub(super) struct Names {
     char_drivers: HashMap<u32, String>,
     misc_devices: HashMap<u32, String>,
     cgroups: HashMap<u64, String>,
+    /// Mount points by device, once they were asked for.
+    mounts: Option<HashMap<String, String>>,
 }
 
 /// Major number of the `misc` driver, whose devices have names of their own.
@@ -31,6 +35,22 @@ impl Names {
             misc_devices: numbered(&misc),
             ..Self::default()
         }
+    }
+
+    /// Reads mount points again when the next one is asked for: the kernel gives the number of a
+    /// filesystem that is gone to another one.
+    pub(super) fn forget_mounts(&mut self) {
+        self.mounts = None;
+    }
+
+    /// Where a device is mounted first, or its number.
+    fn mount(&mut self, device: u64) -> String {
+        let mounts = self.mounts.get_or_insert_with(|| {
+            mount_points(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+        });
+        let (major, minor) = (device >> 20, device & 0xf_ffff);
+        let device = format!("{major}:{minor}");
+        mounts.get(&device).cloned().unwrap_or(device)
     }
 
     /// Notes the name of a filesystem type.
@@ -116,7 +136,7 @@ impl Names {
             By::Nothing => None,
             By::Thread => Some(value.to_string()),
             By::Cgroup => Some(self.cgroup(value)),
-            By::Mount => Some(mount_point(value)),
+            By::Mount => Some(self.mount(value)),
             By::File => Some(label.map_or_else(
                 || format!("#{value:x}"),
                 |label| {
@@ -212,18 +232,13 @@ fn scan_cgroups(dir: &Path, path: &str, found: &mut HashMap<u64, String>, depth:
     }
 }
 
-fn mount_point(device: u64) -> String {
-    let (major, minor) = (device >> 20, device & 0xf_ffff);
-    let wanted = format!("{major}:{minor}");
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    mounts
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.split(' ').skip(2);
-            (words.next()? == wanted).then(|| words.nth(1).unwrap_or_default().to_owned())
-        })
-        .next()
-        .unwrap_or(wanted)
+/// Where each device is mounted first.
+fn mount_points(mountinfo: &str) -> HashMap<String, String> {
+    let mut points = HashMap::new();
+    for mount in mounts::all(mountinfo) {
+        points.entry(mount.device.to_owned()).or_insert(mount.point);
+    }
+    points
 }
 
 /// Bytes up to the first zero, as text.
@@ -254,6 +269,15 @@ mod tests {
         let tcp = Object::pack(ObjectKind::Tcp, 0);
         let file = Object::pack(ObjectKind::File, 0x1234);
         assert_eq!(names.objects(file, tcp), "file:unknown->tcp");
+    }
+
+    #[test]
+    fn a_mount_point_is_named_as_it_is() {
+        let points = mount_points(
+            "50 27 0:21 / /tmp/m\\040dir rw - tmpfs tmpfs rw\n51 27 0:21 /x /again rw - tmpfs tmpfs rw\n",
+        );
+        assert_eq!(points["0:21"], "/tmp/m dir");
+        assert_eq!(Names::default().mount(0xfff), "0:4095");
     }
 
     #[test]

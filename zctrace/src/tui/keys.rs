@@ -352,6 +352,9 @@ pub const TABLE: &[Binding] = &[
     ),
 ];
 
+/// Ends the dashboard whatever the settings say: there must be a way out.
+const ALWAYS_QUITS: &str = "ctrl-c";
+
 /// Which key does what.
 #[derive(Clone, Debug)]
 pub struct Keymap {
@@ -373,6 +376,9 @@ pub enum Error {
         /// The text.
         key: String,
     },
+    /// There must be a key.
+    #[error("{0} needs a key")]
+    NoKey(&'static str),
     /// One key, two meanings.
     #[error("{key} is given to both {first} and {second}")]
     Twice {
@@ -440,10 +446,18 @@ impl Keymap {
         }
         let mut keys: Vec<Vec<KeyCombination>> = Vec::new();
         for binding in TABLE {
-            let texts: Vec<&str> = match chosen.get(binding.name) {
+            let mut texts: Vec<&str> = match chosen.get(binding.name) {
                 Some(texts) => texts.iter().map(String::as_str).collect(),
                 None => binding.keys.to_vec(),
             };
+            if binding.action == Action::Quit {
+                if texts.is_empty() {
+                    return Err(Error::NoKey(binding.name));
+                }
+                if !texts.contains(&ALWAYS_QUITS) {
+                    texts.push(ALWAYS_QUITS);
+                }
+            }
             let mut own = Vec::new();
             for text in texts {
                 let key = parse(text).ok_or_else(|| Error::NotAKey {
@@ -659,6 +673,16 @@ mod tests {
         assert_eq!(keymap.action(key, WORKLOADS), Some(Action::Quit));
         let old = KeyCombination::new(KeyCode::Char('q'), KeyModifiers::NONE);
         assert_eq!(keymap.action(old, WORKLOADS), None);
+        let ctrl_c = KeyCombination::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+        assert_eq!(keymap.action(ctrl_c, WORKLOADS), Some(Action::Quit));
+        for other in ["help", "sort"] {
+            assert!(matches!(
+                Keymap::new(&chosen(other, "ctrl-c")),
+                Err(Error::Twice { .. })
+            ));
+        }
+        let none = BTreeMap::from([("quit".to_owned(), Vec::new())]);
+        assert_eq!(Keymap::new(&none).unwrap_err(), Error::NoKey("quit"));
         assert_eq!(
             Keymap::new(&chosen("fly", "x")).unwrap_err(),
             Error::NoSuchAction("fly".into())

@@ -3,7 +3,11 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     process::ChildStdin,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -47,6 +51,8 @@ impl Drop for Detaching {
 struct Observing {
     thread: JoinHandle<()>,
     tid: i32,
+    /// It does not attach any more.
+    attached: Arc<AtomicBool>,
     /// The status of a command that has ended; nothing comes any more without one.
     ended: mpsc::Receiver<ExitStatus>,
 }
@@ -90,10 +96,12 @@ impl Live {
         let adopted = self.adopted.clone();
         let (tids, tid) = mpsc::channel();
         let (tell, ended) = mpsc::channel();
+        let attached: Arc<AtomicBool> = Arc::default();
+        let is_attached = attached.clone();
         let thread = thread::spawn(move || {
             let _ = tids.send(gettid().as_raw());
             let result = catch_unwind(AssertUnwindSafe(|| {
-                observe(plan, number, &builder, adopted, &sender)
+                observe(plan, number, &builder, adopted, &sender, &is_attached)
             }));
             let (result, tap) = match result.unwrap_or(Err(Error::Panicked)) {
                 Ok((outcome, tap)) => (Ok(outcome), Some(tap)),
@@ -108,7 +116,12 @@ impl Live {
             let _ = sender.send(Incoming::Over(number, result.map(Box::new)));
             drop(tap);
         });
-        self.observing = tid.recv().ok().map(|tid| Observing { thread, tid, ended });
+        self.observing = tid.recv().ok().map(|tid| Observing {
+            thread,
+            tid,
+            attached,
+            ended,
+        });
     }
 
     /// What is not detached yet.
@@ -158,13 +171,23 @@ impl Live {
     /// Ends the observation: a command is asked to end, and abandoned if it does not.
     pub(super) fn stop(&mut self) -> Option<ExitStatus> {
         const PATIENCE: [Duration; 2] = [Duration::from_millis(1500), Duration::from_secs(10)];
-        let Observing { thread, tid, ended } = self.observing.take()?;
+        let Observing {
+            thread,
+            tid,
+            attached,
+            ended,
+        } = self.observing.take()?;
         let own = std::process::id();
         let mut told = ended.recv_timeout(Duration::ZERO);
         for patience in PATIENCE {
             if told == Err(mpsc::RecvTimeoutError::Timeout) {
                 // SAFETY: tgkill takes three integers.
                 unsafe { libc::syscall(libc::SYS_tgkill, own, tid, libc::SIGTERM) };
+                // Asked after the signal: from then on nothing begins that is not waited for. What
+                // attaches still ends when it has done so, or with the process.
+                if !attached.load(Ordering::SeqCst) {
+                    return None;
+                }
                 told = ended.recv_timeout(patience);
             }
         }
@@ -201,6 +224,7 @@ fn observe(
     builder: &Mutex<Builder>,
     adopted: Adopted,
     sender: &mpsc::Sender<Incoming>,
+    attached: &AtomicBool,
 ) -> Result<(run::Outcome, Tap), Error> {
     let beside: Arc<Mutex<Beside>> = Arc::default();
     let tap = beside.clone();
@@ -212,7 +236,8 @@ fn observe(
     Ok(run::follow(
         plan,
         |config| {
-            let session = run::attach(config)?;
+            let session = run::attach_unwatched(config)?;
+            attached.store(true, Ordering::SeqCst);
             super::give_the_rest_back();
             Ok(Tap {
                 session,

@@ -226,7 +226,11 @@ fn header(state: &State, area: Rect, buffer: &mut Buffer) {
 /// depends on it.
 fn kernel(moment: &Moment, theme: &Theme, room: usize) -> String {
     let release = printable(&moment.about.kernel);
-    let backend = format!(" {} {}", theme.glyph("·", "-"), moment.about.backend);
+    let backend = format!(
+        " {} {}",
+        theme.glyph("·", "-"),
+        printable(&moment.about.backend)
+    );
     let whole = format!(" Linux {release}{backend}");
     if whole.width() <= room {
         return whole;

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crokey::KeyCombination;
-use crossterm::event::{Event, KeyCode, KeyEvent};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use tui_input::{Input, backend::crossterm::EventHandler as _};
 
 use super::{
@@ -400,7 +400,7 @@ fn over(state: &mut State, overlay: Overlay, key: KeyEvent, action: Option<Actio
         overlay,
         Overlay::Filter(..) | Overlay::Target(_) | Overlay::Seek(..) | Overlay::Parameters(..)
     );
-    let ends = key.code == KeyCode::Char('c') && !key.modifiers.is_empty();
+    let ends = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
     if ends || (action == Some(Action::Quit) && !typing) {
         return vec![Effect::Quit];
     }

@@ -25,6 +25,7 @@ use super::{
     mounts::{Fs, Mount},
     shared::Shared,
 };
+use crate::output::message::say;
 
 const PREFIX: &str = "zctrace-traffic-";
 
@@ -221,7 +222,10 @@ impl Drop for RunDirectory {
         // As root a tmpfs of our own lies over it, which goes with the mount namespace.
         let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("warning: {} is left over: {error}", self.0.display());
+            say(&format!(
+                "warning: {} is left over: {error}",
+                self.0.display()
+            ));
         }
     }
 }

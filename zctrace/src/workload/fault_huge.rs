@@ -18,6 +18,7 @@ use super::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic, arena::stale_of,
     fault_anon::beside_a_child, mapping::Mapping,
 };
+use crate::output::message::say;
 
 pub(super) const TRAFFIC: &[Traffic] = &[Traffic::new(
     "fault-hugetlb",
@@ -109,7 +110,7 @@ fn give_back(pages: u64, note: &Path) {
     let given = number("nr_hugepages").and_then(|now| Ok(set(now.saturating_sub(pages))?));
     match given {
         Ok(()) => drop(fs::remove_file(note)),
-        Err(error) => eprintln!("warning: huge pages stay reserved: {error:#}"),
+        Err(error) => say(&format!("warning: huge pages stay reserved: {error:#}")),
     }
 }
 
