@@ -245,6 +245,8 @@ offsets! {
     shinfo_flags: "skb_shared_info.flags";
     /// The `ubuf_info` of pages that a packet borrows.
     shinfo_destructor_arg: "skb_shared_info.destructor_arg";
+    /// The socket of a packet.
+    skb_sk: "sk_buff.sk";
     /// The device of a packet.
     skb_dev: "sk_buff.dev";
     /// References to borrowed pages.
