@@ -7,7 +7,7 @@ use crate::{
     kernel::{self, Typed},
     maps::offset,
     object::Ends,
-    probe::{fentry, fexit, idempotent_fentry},
+    probe::{fentry, fexit, idempotent_fentry, returned_int},
     request::{self, Completer, Now},
     target,
 };
@@ -22,6 +22,8 @@ macro_rules! submission {
                 let key = kernel::opaque(task, kiocb as u64);
                 let file = kernel::pointer::<Typed>(kiocb, offset!(kiocb_filp));
                 let ends = Ends::file::<Typed>(task, file);
+                // It is submitted once, and then never tried again.
+                request::is_new(key);
                 if let Some(request) = request::begin(task, key, 0, Op::$op as u32) {
                     request::works_on(request, &ends);
                 }
@@ -36,12 +38,26 @@ submission! {
 }
 
 fexit! {
-    /// One request of `io_submit` has been submitted.
-    io_submit_one(_ctx) {
-        if let Some(task) = target::current_quietly() {
-            request::end(task);
+    /// One request of `io_submit` has been submitted. One that fails is freed here, and never completes:
+    /// what is wrong with it shows before it is tried (`aio_rw_done`).
+    io_submit_one(ctx) {
+        let Some(task) = target::current_quietly() else { return 0 };
+        // Not the request's own: from that the compiler would conclude what the verifier does not.
+        let is_of_aio = is_of_aio(task.request_op);
+        if returned_int(ctx) != 0
+            && is_of_aio
+            && let Some(request) = request::last(task)
+        {
+            request::release(request);
         }
+        request::end(task);
     }
+}
+
+/// Whether an operation is one of AIO: a submission can fail before its thread turns to it.
+#[inline(always)]
+const fn is_of_aio(op: u32) -> bool {
+    op == Op::AioRead as u32 || op == Op::AioWrite as u32
 }
 
 idempotent_fentry! {

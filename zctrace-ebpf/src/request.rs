@@ -239,7 +239,10 @@ pub(crate) fn begin(
         task.request_generation = request.generation;
         return Some(request);
     }
-    // A record of which the end was missed is another request's.
+    if known {
+        // Another one's, of which the end was missed.
+        ended(request);
+    }
     clear(request);
     request.generation = request.generation.wrapping_add(1);
     task.request_generation = request.generation;
@@ -260,6 +263,14 @@ pub(crate) fn begin(
         unsafe { &raw mut (*counts).submitted[index] }
     });
     Some(request)
+}
+
+/// Memory becomes that of a request that is new for certain: what was there before has ended unseen.
+#[inline(always)]
+pub(crate) fn is_new(key: u64) {
+    if let Some(stale) = find(key) {
+        release(stale);
+    }
 }
 
 /// The current thread has done what it can for now.

@@ -30,9 +30,7 @@ tp_btf! {
             return 0;
         }
         let key = kernel::opaque(task, req as u64);
-        if let Some(stale) = request::find(key) {
-            request::release(stale);
-        }
+        request::is_new(key);
         let user_data: u64 = Typed::load(req, offset!(req_user_data));
         let begun = request::begin(task, key, user_data, op);
         request::end(task);
