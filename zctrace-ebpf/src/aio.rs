@@ -7,8 +7,8 @@ use crate::{
     kernel::{self, Typed},
     maps::offset,
     object::Ends,
-    probe::{fentry, fexit, idempotent_fentry, returned_int},
-    request::{self, Completer, Now},
+    probe::{self, fentry, fexit, idempotent_fentry, returned_int},
+    request::{self, Now},
     target,
 };
 
@@ -63,10 +63,9 @@ const fn is_of_aio(op: u32) -> bool {
 idempotent_fentry! {
     /// Called for each request once, often in an interrupt: a second run finds it gone.
     aio_complete_rw(ctx) {
-        let kiocb: *const u8 = ctx.arg(0);
         let result: i64 = ctx.arg(1);
-        if let Some(request) = request::find(request::address(kiocb, Completer::Aio)) {
-            request::complete(request, result, Completer::Aio);
+        if let Some(request) = request::find(probe::number(&ctx, 0)) {
+            request::complete(request, result);
             request::release(request);
         }
     }
