@@ -265,7 +265,7 @@ pub struct Task {
     pub cached_op: u32,
     /// See [`Task::cached_source`].
     pub cached_slot: u32,
-    /// Scratch of the fault family: see `zctrace-ebpf/src/fault.rs`. The last one is that of
+    /// Scratch of the fault family: see `zctrace-ebpf/src/fault.rs`. The last two are those of
     /// `zctrace-ebpf/src/xdp.rs`.
     pub fault: [u64; 4],
     /// What was read at the entry of the system call (tracepoint backend only): see

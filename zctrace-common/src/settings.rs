@@ -245,6 +245,8 @@ offsets! {
     shinfo_flags: "skb_shared_info.flags";
     /// The `ubuf_info` of pages that a packet borrows.
     shinfo_destructor_arg: "skb_shared_info.destructor_arg";
+    /// The socket of a packet.
+    skb_sk: "sk_buff.sk";
     /// The device of a packet.
     skb_dev: "sk_buff.dev";
     /// References to borrowed pages.
@@ -307,6 +309,12 @@ offsets! {
     req_user_data: "io_kiocb.cqe.user_data";
     /// Its result.
     req_res: "io_kiocb.cqe.res";
+    /// `IORING_CQE_F_*` of its completion.
+    req_cqe_flags: "io_kiocb.cqe.flags";
+    /// Its place in a list of requests that complete.
+    req_completing: "io_kiocb.comp_list";
+    /// Of a ring, the first request whose completion is about to be told.
+    ctx_completing: "io_ring_ctx.submit_state.compl_reqs.first";
     /// Its descriptor, before it is issued.
     req_fd: "io_kiocb.cqe.fd";
     /// `IORING_RECV_MULTISHOT` and the like of a send or receive.

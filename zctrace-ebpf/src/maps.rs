@@ -83,9 +83,12 @@ pub(crate) static REQUEST_COUNTS: Array<RequestCounts> = Array::with_max_entries
 #[map]
 pub(crate) static REQUEST_INDEX: HashMap<[u64; 2], u64> = HashMap::with_max_entries(4096, 0);
 
-/// What settles completions of requests: one record for each program that does.
+/// Completions that interrupt one another, at most.
+pub(crate) const SCRATCH_RECORDS: u32 = 8;
+
+/// What completions of requests are settled in: see `request.rs`.
 #[map]
-pub(crate) static SCRATCH: PerCpuArray<Task> = PerCpuArray::with_max_entries(4, 0);
+pub(crate) static SCRATCH: PerCpuArray<Task> = PerCpuArray::with_max_entries(SCRATCH_RECORDS, 0);
 
 /// Names of filesystem types, by packed object.
 #[map]

@@ -2,6 +2,8 @@
 //!
 //! Each declares a pair: the program, and a twin for kernels that can preempt it (`twin.rs`).
 
+use crate::kernel::{Access as _, Probed};
+
 /// Declares an `fexit` program. The user side chooses the kernel function when it loads it.
 macro_rules! fexit {
     ($(#[$meta:meta])* $name:ident($ctx:ident) { $($body:tt)* }) => {
@@ -214,6 +216,13 @@ macro_rules! tp_btf {
     };
 }
 pub(crate) use tp_btf;
+
+/// An argument of a program that runs in any thread, as a number: one that is a typed pointer is none to
+/// the verifier ([`crate::kernel::opaque`]).
+#[inline(always)]
+pub(crate) fn number(ctx: &impl aya_ebpf::EbpfContext, index: u32) -> u64 {
+    Probed::load(ctx.as_ptr().cast_const().cast(), index * 8)
+}
 
 /// The value that an `fexit`-probed function returned.
 #[inline(always)]

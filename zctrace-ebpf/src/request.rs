@@ -15,7 +15,7 @@ use crate::{
     api_splice::legs,
     global::global,
     kernel::{self, Access as _, Probed, Typed},
-    maps::{REQUEST_COUNTS, REQUESTS, SCRATCH, offset},
+    maps::{REQUEST_COUNTS, REQUESTS, SCRATCH, SCRATCH_RECORDS, offset},
     object::{self, Ends},
     settle::{self, Shape},
     target, words,
@@ -239,7 +239,10 @@ pub(crate) fn begin(
         task.request_generation = request.generation;
         return Some(request);
     }
-    // A record of which the end was missed is another request's.
+    if known {
+        // Another one's, of which the end was missed.
+        ended(request);
+    }
     clear(request);
     request.generation = request.generation.wrapping_add(1);
     task.request_generation = request.generation;
@@ -260,6 +263,14 @@ pub(crate) fn begin(
         unsafe { &raw mut (*counts).submitted[index] }
     });
     Some(request)
+}
+
+/// Memory becomes that of a request that is new for certain: what was there before has ended unseen.
+#[inline(always)]
+pub(crate) fn is_new(key: u64) {
+    if let Some(stale) = find(key) {
+        release(stale);
+    }
 }
 
 /// The current thread has done what it can for now.
@@ -288,13 +299,14 @@ pub(crate) fn works_on(request: &mut Request, ends: &Ends) {
 
 /// Looks at the file of a request, where no site has.
 #[inline(always)]
-pub(crate) fn know_file(request: &mut Request, completer: Completer) {
+pub(crate) fn know_file(request: &mut Request) {
     if request.source == 0
-        && let Some(task) = scratch(request, completer)
+        && let Some(task) = scratch(request)
     {
         let file = kernel::pointer::<Probed>(request.key as *const u8, offset!(req_file));
         let ends = Ends::file::<Probed>(task, file);
         works_on(request, &ends);
+        give_back(task);
     }
 }
 
@@ -334,7 +346,7 @@ pub(crate) fn saw(request: &mut Request, acc: Acc, bytes: u64) {
 /// Of a silent request the file may be gone when its end is known.
 #[inline(never)]
 fn know_file_now(request: &mut Request) {
-    know_file(request, Completer::Silent);
+    know_file(request);
 }
 
 /// Looks at the file of a request that a thread works on, if `kiocb` (typed pointer) is its own: overlayfs
@@ -475,7 +487,7 @@ fn settle_silent(task: &mut Task, now: Now) {
         return;
     }
     if matches!(now, Now::Done) {
-        know_file(request, Completer::Silent);
+        know_file(request);
     }
     if succeeded(request) {
         release(request);
@@ -512,40 +524,137 @@ fn succeeded(request: &mut Request) -> bool {
         request.source = object::UNKNOWN;
     }
     let result: i32 = Probed::load(request.key as *const u8, offset!(req_res));
-    complete(request, i64::from(result), Completer::Silent);
+    complete(request, i64::from(result));
     true
 }
 
-/// Programs that complete requests, each with a place of its own to settle in: they interrupt one
-/// another.
-#[derive(Clone, Copy)]
-pub(crate) enum Completer {
-    Uring,
-    Aio,
-    Silent,
-    Inferred,
-}
-
-/// The address in a typed pointer, as a number: [`kernel::opaque`] for programs that run in any
-/// thread.
+/// A record to settle in, for the process of a request: the current thread can be another's. To be given
+/// back ([`give_back`]).
+///
+/// Completions interrupt one another: in an interrupt, and where programs are preempted. So each takes a
+/// record that is free.
 #[inline(always)]
-pub(crate) fn address(pointer: *const u8, completer: Completer) -> u64 {
-    match SCRATCH.get_ptr_mut(completer as u32) {
-        // SAFETY: a map value of this CPU; a program does not interrupt itself.
-        Some(task) => kernel::opaque(unsafe { &mut *task }, pointer as u64),
-        None => 0,
-    }
-}
-
-/// A record to settle in, for the process of a request: the current thread can be another's.
-#[inline(always)]
-pub(crate) fn scratch(request: &Request, completer: Completer) -> Option<&'static mut Task> {
-    let task = SCRATCH.get_ptr_mut(completer as u32)?;
-    // SAFETY: a map value of this CPU; a program does not interrupt itself.
+pub(crate) fn scratch(request: &Request) -> Option<&'static mut Task> {
+    let task = SCRATCH.get_ptr_mut(take_scratch(SCRATCH_RECORDS).wrapping_sub(1))?;
+    // SAFETY: a map value that was free.
     let task = unsafe { &mut *task };
     task.proc_slot = request.proc_slot;
     task.cached_op = 0;
     Some(task)
+}
+
+global! {
+    /// The number of a record of this processor that was free, plus 1; 0 if all are in use.
+    fn take_scratch(records: u32) -> u32 {
+        let mut i = 0;
+        while i < records && i < SCRATCH_RECORDS {
+            if let Some(task) = SCRATCH.get_ptr_mut(i)
+                // SAFETY: an aligned field of a map value.
+                && unsafe { target::claim(&raw mut (*task).tid, 1) } == 0
+            {
+                return i + 1;
+            }
+            i += 1;
+        }
+        account::lost();
+        0
+    }
+}
+
+/// Gives back a record of [`scratch`].
+#[inline(always)]
+pub(crate) fn give_back(task: &mut Task) {
+    core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
+    // SAFETY: a field of a map value; nothing of the record is touched after this.
+    unsafe { (&raw mut task.tid).write_volatile(0) };
+}
+
+/// A request of a ring, named by what a completion says, for which there was no room.
+pub(crate) struct Overflowed {
+    pub(crate) ring: u64,
+    pub(crate) user_data: u64,
+    pub(crate) result: i32,
+    pub(crate) flags: u32,
+}
+
+/// `IORING_CQE_F_MORE`: the request completes again.
+const CQE_F_MORE: u32 = 1 << 1;
+
+impl Overflowed {
+    /// Completes the request, as `explain` does. Where it cannot be told which one it is, or if it is one
+    /// of the ledger's at all, its bytes are lost.
+    ///
+    /// `io_uring_cqe_overflow` has no request. But what completes is in the list of all that are about to
+    /// (`__io_submit_flush_completions`), or is what the thread works on (`io_req_complete_post`,
+    /// `io_post_aux_cqe`).
+    #[inline(always)]
+    pub(crate) fn complete(&self, explain: impl FnOnce(&mut Request)) {
+        let key = about_to_complete(self.ring, self.user_data, self.result as u32, self.flags);
+        let (found, is_last) = if key == UNKNOWN {
+            let found = self.of_thread();
+            let is_last = self.flags & CQE_F_MORE == 0;
+            (found, is_last)
+        } else {
+            (find(key), true)
+        };
+        match found {
+            Some(request) => {
+                let is_last = is_last || is_zerocopy(request.op);
+                explain(request);
+                if is_last {
+                    release(request);
+                }
+            }
+            None if key == UNKNOWN && self.result > 0 && target::is_current() => account::lost(),
+            None => {}
+        }
+    }
+
+    /// The request that the thread works on.
+    #[inline(always)]
+    fn of_thread(&self) -> Option<&'static mut Request> {
+        let request = last(target::current_quietly()?)?;
+        let req = request.key as *const u8;
+        let is_it = request.user_data == self.user_data
+            && Probed::load::<u64>(req, offset!(req_ctx)) == self.ring
+            && (self.flags & CQE_F_MORE != 0
+                || Probed::load::<i32>(req, offset!(req_res)) == self.result);
+        is_it.then_some(request)
+    }
+}
+
+/// No request is known to be meant.
+const UNKNOWN: u64 = 1;
+
+global! {
+    /// The first request in the list of those that complete which has this result, and has a record: what is
+    /// before it has completed. 0 if all such are none of the ledger's.
+    fn about_to_complete(ring: u64, user_data: u64, result: u32, flags: u32) -> u64 {
+        /// More are seldom submitted at once.
+        const MOST: u32 = 256;
+        if offset!(ctx_completing) == ABSENT || offset!(req_completing) == ABSENT {
+            return UNKNOWN;
+        }
+        let mut found = UNKNOWN;
+        let mut node: u64 = Probed::load(ring as *const u8, offset!(ctx_completing));
+        let mut i = 0;
+        while i < MOST && node != 0 {
+            let req = node.wrapping_sub(u64::from(offset!(req_completing)));
+            let at = req as *const u8;
+            if Probed::load::<u64>(at, offset!(req_user_data)) == user_data
+                && Probed::load::<u32>(at, offset!(req_res)) == result
+                && Probed::load::<u32>(at, offset!(req_cqe_flags)) == flags
+            {
+                if find(req).is_some() {
+                    return req;
+                }
+                found = 0;
+            }
+            node = Probed::load(node as *const u8, 0);
+            i += 1;
+        }
+        found
+    }
 }
 
 /// Which sites can explain a request: a [`Shape`] that the verifier does not know, so that it does not
@@ -589,7 +698,7 @@ const fn shape_of_one(op: u32) -> Shape {
 
 /// A completion of a request told its result: explains it, in a row of the request's process.
 #[inline(always)]
-pub(crate) fn complete(request: &mut Request, result: i64, completer: Completer) {
+pub(crate) fn complete(request: &mut Request, result: i64) {
     if result == 0 && request.flags & Request::MULTISHOT != 0 {
         return;
     }
@@ -606,13 +715,14 @@ pub(crate) fn complete(request: &mut Request, result: i64, completer: Completer)
         return;
     }
     let ends = Ends::kept(request);
-    let Some(scratch) = scratch(request, completer) else {
+    let Some(scratch) = scratch(request) else {
         return;
     };
     let shape = Shape::numbered(shape(request, scratch));
     words::copy(&mut scratch.acc, &request.acc);
     settle::settle(scratch, shape, result);
     account::record(scratch, request.op as u16, &ends);
+    give_back(scratch);
     clear(request);
 }
 

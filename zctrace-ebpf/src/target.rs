@@ -14,6 +14,7 @@ use crate::{
 };
 
 const PF_KTHREAD: u32 = 0x0020_0000;
+const PF_EXITING: u32 = 0x0000_0004;
 
 /// The current thread's record, if it is traced.
 #[inline(always)]
@@ -68,11 +69,16 @@ pub(crate) fn is_current() -> bool {
     setting!(scope) == Scope::System as u32 && tid != 0 && tgid != setting!(own_tgid)
 }
 
+/// `PF_*` of the current thread.
+#[inline(always)]
+fn current_flags() -> u32 {
+    Typed::load(kernel::current_task(), offset!(task_flags))
+}
+
 /// Whether the current thread is the kernel's.
 #[inline(always)]
 pub(crate) fn is_kernel_thread() -> bool {
-    let flags: u32 = Typed::load(kernel::current_task(), offset!(task_flags));
-    flags & PF_KTHREAD != 0
+    current_flags() & PF_KTHREAD != 0
 }
 
 /// Takes the current thread into the target ([`Scope::System`]).
@@ -83,7 +89,16 @@ fn adopt(tid: u32) -> Option<&'static mut Task> {
     if tgid == setting!(own_tgid) || tid == 0 {
         return None;
     }
-    let kthread = if is_kernel_thread() { Task::KTHREAD } else { 0 };
+    let flags = current_flags();
+    if flags & PF_EXITING != 0 {
+        // Its end may have been seen: nothing would take it out again.
+        return None;
+    }
+    let kthread = if flags & PF_KTHREAD != 0 {
+        Task::KTHREAD
+    } else {
+        0
+    };
     add(tid, Task::FRESH | kthread);
     find(tid)
 }
@@ -205,10 +220,22 @@ pub(crate) fn proc_slot(task: &mut Task) -> Option<u32> {
 fn find_process(task: &mut Task) -> Option<u32> {
     const BPF_NOEXIST: u64 = 1;
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let current = kernel::current_task();
+    let leader = kernel::pointer::<Typed>(current, offset!(task_group_leader));
+    let start_ns: u64 = Typed::load(leader, offset!(task_start_boottime));
     if let Some(slot) = PROC_SLOTS.get_ptr(tgid) {
         // SAFETY: a map value.
-        task.proc_slot = unsafe { *slot };
-        return Some(task.proc_slot);
+        let slot = unsafe { *slot };
+        let is_earlier = PROCS.get_ptr_mut(slot).is_some_and(|process| {
+            // SAFETY: a map value. One that is being made has no id yet.
+            unsafe { (*process).tgid == tgid && (*process).start_ns != start_ns }
+        });
+        if !is_earlier {
+            task.proc_slot = slot;
+            return Some(slot);
+        }
+        // Its end was missed, and its id is another one's.
+        ended(tgid);
     }
     let Ok(Some(slot)) = FREE_PROCS.pop() else {
         account::lost();
@@ -225,12 +252,10 @@ fn find_process(task: &mut Task) -> Option<u32> {
         task.proc_slot = unsafe { *theirs };
         return Some(task.proc_slot);
     }
-    let current = kernel::current_task();
-    let leader = kernel::pointer::<Typed>(current, offset!(task_group_leader));
     if let Some(process) = PROCS.get_ptr_mut(slot) {
         // SAFETY: a map value; the slot was just taken.
         let process = unsafe { &mut *process };
-        process.start_ns = Typed::load(leader, offset!(task_start_boottime));
+        process.start_ns = start_ns;
         process.cgroup = kernel::current_cgroup();
         process.runs = 0;
         process.flags = if task.flags & Task::KTHREAD != 0 {
@@ -244,6 +269,20 @@ fn find_process(task: &mut Task) -> Option<u32> {
     }
     task.proc_slot = slot;
     Some(slot)
+}
+
+/// A process has ended. Its slot, if it has one: its last thread need not have been traced.
+#[inline(always)]
+fn ended(tgid: u32) -> Option<&'static mut Proc> {
+    let slot = PROC_SLOTS.get_ptr(tgid)?;
+    // SAFETY: map values.
+    let process = unsafe { &mut *PROCS.get_ptr_mut(*slot)? };
+    if process.tgid != tgid {
+        return None;
+    }
+    let _ = PROC_SLOTS.remove(tgid);
+    process.flags |= Proc::EXITED;
+    Some(process)
 }
 
 /// Takes the name of a process from its first thread: other threads often have names of their own.
@@ -383,24 +422,28 @@ tp_btf! {
     task_exit(ctx) {
         let task: *const u8 = ctx.arg(0);
         let tid: u32 = Typed::load(task, offset!(task_pid));
-        let Some(record) = find(tid) else { return 0 };
-        account::left_behind(record);
-        request::leave(record, Now::Later);
-        let (slot, runs) = (record.proc_slot, record.runs);
-        remove(tid);
-        if slot == Task::NO_PROC {
-            return 0;
+        let tgid: u32 = Typed::load(task, offset!(task_tgid));
+        if let Some(record) = find(tid) {
+            account::left_behind(record);
+            request::leave(record, Now::Later);
+            let (slot, runs) = (record.proc_slot, record.runs);
+            remove(tid);
+            if slot != Task::NO_PROC
+                && let Some(process) = PROCS.get_ptr_mut(slot)
+                // SAFETY: a map value. Where threads end at the same time, the first may see the end of
+                // the process, and its slot be another one's.
+                && unsafe { (*process).tgid } == tgid
+            {
+                // SAFETY: as above.
+                account::add(unsafe { &raw mut (*process).runs }, runs);
+            }
         }
-        let Some(process) = PROCS.get_ptr_mut(slot) else { return 0 };
-        // SAFETY: a map value.
-        let process = unsafe { &mut *process };
-        account::add(&raw mut process.runs, runs);
         let signal = kernel::pointer::<Typed>(task, offset!(task_signal));
-        if Typed::load::<i32>(signal, offset!(signal_live)) == 0 {
+        if Typed::load::<i32>(signal, offset!(signal_live)) == 0
+            && let Some(process) = ended(tgid)
+        {
             let leader = kernel::pointer::<Typed>(task, offset!(task_group_leader));
             name(process, leader);
-            let _ = PROC_SLOTS.remove(process.tgid);
-            process.flags |= Proc::EXITED;
         }
     }
 }

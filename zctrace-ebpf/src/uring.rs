@@ -8,13 +8,14 @@
 //! thread has issued within `io_uring_enter` it works on until it issues another one or leaves the call
 //! (`request::is_working`). Task work can run in any call, so that has probes of its own.
 
+use aya_ebpf::programs::BtfTracePointContext;
 use zctrace_common::{ABSENT, OPCODES, Op, Request, Task};
 
 use crate::{
     kernel::{self, Access as _, Probed, Typed},
     maps::offset,
-    probe::{fentry, fexit, tp_btf},
-    request::{self, Completer, Now, REQ_F_CQE_SKIP},
+    probe::{self, fentry, fexit, tp_btf},
+    request::{self, Now, Overflowed, REQ_F_CQE_SKIP},
     target,
 };
 
@@ -151,9 +152,9 @@ fexit! {
         let Some(task) = target::current_quietly() else { return 0 };
         let key = kernel::opaque(task, req as u64);
         if let Some(request) = request::find(key) {
-            request::know_file(request, Completer::Silent);
+            request::know_file(request);
             let result: i32 = Probed::load(req, offset!(req_res));
-            request::complete(request, i64::from(result), Completer::Silent);
+            request::complete(request, i64::from(result));
             request::release(request);
         }
     }
@@ -212,10 +213,35 @@ tp_btf! {
             request::find(req)
         };
         let Some(request) = found else { return 0 };
-        request::know_file(request, Completer::Uring);
-        request::complete(request, result, Completer::Uring);
+        request::know_file(request);
+        request::complete(request, result);
         if req != 0 {
             request::release(request);
+        }
+    }
+}
+
+/// What a completion is that has found no room in its queue.
+#[inline(always)]
+pub(crate) fn overflowed(ctx: &BtfTracePointContext) -> Overflowed {
+    Overflowed {
+        ring: probe::number(ctx, 0),
+        user_data: ctx.arg(1),
+        result: ctx.arg(2),
+        flags: ctx.arg(3),
+    }
+}
+
+tp_btf! {
+    /// A completion for which the completion queue has no room. It is told later, without a tracepoint
+    /// (`__io_cqring_overflow_flush`).
+    io_uring_cqe_overflow(ctx) {
+        let completion = overflowed(ctx);
+        if !is_notification(completion.flags) {
+            completion.complete(|request| {
+                request::know_file(request);
+                request::complete(request, i64::from(completion.result));
+            });
         }
     }
 }

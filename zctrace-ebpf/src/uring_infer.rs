@@ -1,6 +1,7 @@
 //! io_uring where functions cannot be traced: requests are known from their submission on, results
 //! are those of their completions, and classes are concluded from opcode and file (`infer.rs`).
 
+use aya_ebpf::programs::BtfTracePointContext;
 use zctrace_common::{ABSENT, Class, Op, Request, Task, Way};
 
 use crate::{
@@ -9,9 +10,8 @@ use crate::{
     kernel::{self, Access as _, Probed, Typed},
     maps::{REQUEST_INDEX, offset},
     object::{self, Ends},
-    probe::tp_btf,
-    request::{self, Completer},
-    syscall, target,
+    probe::{self, tp_btf},
+    request, syscall, target,
     uring::{self, completed, completion},
     words,
 };
@@ -30,9 +30,7 @@ tp_btf! {
             return 0;
         }
         let key = kernel::opaque(task, req as u64);
-        if let Some(stale) = request::find(key) {
-            request::release(stale);
-        }
+        request::is_new(key);
         let user_data: u64 = Typed::load(req, offset!(req_user_data));
         let begun = request::begin(task, key, user_data, op);
         request::end(task);
@@ -127,7 +125,7 @@ tp_btf! {
         let req: u64 = ctx.arg(1);
         let found = if req == 0 {
             let user_data = completed!(ctx);
-            let ring: u64 = request::address(ctx.arg(0), Completer::Inferred);
+            let ring = probe::number(ctx, 0);
             of_index(&[ring, user_data])
         } else {
             request::find(req)
@@ -135,12 +133,31 @@ tp_btf! {
         let Some(request) = found else { return 0 };
         explain(request, result);
         if req != 0 {
-            if request.flags & Request::INDEXED != 0 {
-                let ring: u64 = request::address(ctx.arg(0), Completer::Inferred);
-                let _ = REQUEST_INDEX.remove([ring, request.user_data]);
-            }
+            forget_index(request, ctx);
             request::release(request);
         }
+    }
+}
+
+tp_btf! {
+    /// A completion for which the completion queue has no room.
+    io_uring_cqe_overflow_inferred(ctx) {
+        let completion = uring::overflowed(ctx);
+        if !uring::is_notification(completion.flags) {
+            completion.complete(|request| {
+                explain(request, i64::from(completion.result));
+                forget_index(request, ctx);
+            });
+        }
+    }
+}
+
+/// The last completion of a request is about to be told.
+#[inline(always)]
+fn forget_index(request: &Request, ctx: &BtfTracePointContext) {
+    if request.flags & Request::INDEXED != 0 {
+        let ring = probe::number(ctx, 0);
+        let _ = REQUEST_INDEX.remove([ring, request.user_data]);
     }
 }
 
@@ -157,7 +174,7 @@ fn explain(request: &mut Request, result: i64) {
     if result == 0 && request.flags & Request::MULTISHOT != 0 {
         return;
     }
-    let Some(scratch) = request::scratch(request, Completer::Inferred) else {
+    let Some(scratch) = request::scratch(request) else {
         return;
     };
     let mut class = u64::from(request.flags >> CLASS_SHIFT);
@@ -178,6 +195,7 @@ fn explain(request: &mut Request, result: i64) {
     }
     scratch.entry = [request.source, request.sink, 0, request.dimension];
     account::record_inferred(scratch, request.op as u16);
+    request::give_back(scratch);
 }
 
 /// The class of a request between user memory and a file.

@@ -20,7 +20,8 @@ use crate::{
 
 /// Descriptors that a call sends at most (`TX_BATCH_SIZE` is 32).
 const BATCH: u32 = 64;
-/// In [`Task::fault`], beside the position in the ring: the thread is sending.
+/// In the last word of [`Task::fault`], beside the position in the ring: the thread is sending. The word
+/// before has the socket.
 const SENDING: u64 = 1 << 32;
 
 /// The current thread uses a socket (typed pointer): what comes in is its process's.
@@ -108,21 +109,31 @@ idempotent_fentry! {
     /// Sending begins.
     xsk_xmit_enter(ctx) {
         if let Some(task) = target::current() {
-            let (_, position) = ring(ctx.arg(0));
+            let sock: *const u8 = ctx.arg(0);
+            let (_, position) = ring(sock);
+            task.fault[2] = kernel::opaque(task, sock as u64);
             task.fault[3] = SENDING | u64::from(position);
         }
     }
 }
 
-fexit! {
-    /// A packet out of the application's memory.
-    skb_store_bits(ctx) {
-        let length: i32 = ctx.arg(3);
-        if returned_int(ctx) == 0
-            && length > 0
-            && let Some(task) = target::current()
-            && task.fault[3] & SENDING != 0
+fexit_anywhere! {
+    /// A packet out of the application's memory. Packets that the kernel changes in an interrupt, or on
+    /// their way out within the call, come here too: they are not this socket's, or no longer.
+    skb_store_bits(ctx, id, second) {
+        let Some(task) = target::current_quietly() else { return 0 };
+        if task.fault[3] & SENDING == 0 {
+            return 0;
+        }
+        let (skb, length): (*const u8, i32) = (ctx.arg(0), ctx.arg(3));
+        if returned_int(ctx) != 0
+            || length <= 0
+            || Probed::load::<u64>(skb, offset!(skb_sk)) != task.fault[2]
         {
+            return 0;
+        }
+        let skb = kernel::opaque(task, skb as u64);
+        if twin::is_to_handle(id, second, skb) {
             account::saw_in(task, Acc::FromUser, length as u64);
         }
     }

@@ -17,4 +17,11 @@ fn every_request_is_accounted_for_to_the_byte() {
         .flat_map(|outcome| differences(outcome, &snapshot.processes, strictness))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let members = || ran.iter().flat_map(|outcome| &outcome.processes);
+    for process in &snapshot.processes {
+        let open = process.in_flight;
+        if members().any(|member| member.pid == process.pid) {
+            assert_eq!(open, 0, "{}: requests are open at the end", process.comm);
+        }
+    }
 }

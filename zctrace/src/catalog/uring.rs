@@ -30,6 +30,14 @@ pub(super) const PROBES: &[Probe] = &[
         sees: "completions",
         lost: NOTHING,
     },
+    Probe {
+        name: "io_uring_cqe_overflow",
+        family: Family::Uring,
+        role: Role::Requests,
+        ways: &[tp_btf("io_uring_cqe_overflow", "io_uring_cqe_overflow")],
+        sees: "completions for which the completion queue has no room",
+        lost: "requests whose completion found no room in the completion queue",
+    },
     // From 6.15 on, it no longer calls `io_issue_sqe`.
     Probe {
         name: "io_poll_issue_enter",
@@ -108,5 +116,16 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[tp_btf("io_uring_complete_inferred", "io_uring_complete")],
         sees: "completions, where io_issue_sqe cannot be traced",
         lost: NOTHING,
+    },
+    Probe {
+        name: "io_uring_cqe_overflow_inferred",
+        family: Family::Uring,
+        role: Role::Submissions,
+        ways: &[tp_btf(
+            "io_uring_cqe_overflow_inferred",
+            "io_uring_cqe_overflow",
+        )],
+        sees: "completions without room in the completion queue, where io_issue_sqe cannot be traced",
+        lost: "requests whose completion found no room in the completion queue",
     },
 ];

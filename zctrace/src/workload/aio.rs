@@ -44,6 +44,11 @@ pub(super) const TRAFFIC: &[Traffic] = &[
         "Linux AIO with O_DIRECT on a block device",
         block_device,
     ),
+    Traffic::request(
+        "aio-errors",
+        "Linux AIO on ext4 between requests that the kernel does not take",
+        errors,
+    ),
 ];
 
 pub(super) const IOCB_CMD_PREAD: u16 = 0;
@@ -157,6 +162,24 @@ impl Context {
         }
     }
 
+    /// Submits a request of a file that was not opened for it.
+    fn refused(&self, file: &File, opcode: u16, buffers: &mut Slots) -> Result<()> {
+        let mut request = Iocb {
+            opcode,
+            fd: file.as_raw_fd().cast_unsigned(),
+            buffer: buffers.of(0) as u64,
+            bytes: 1,
+            ..Iocb::default()
+        };
+        let mut requests = [&raw mut request];
+        // SAFETY: one request, of which nothing is left when the call returns.
+        let result =
+            unsafe { libc::syscall(libc::SYS_io_submit, self.0, 1_usize, requests.as_mut_ptr()) };
+        let result = Errno::result(result);
+        ensure!(result == Err(Errno::EBADF), "io_submit: {result:?}");
+        Ok(())
+    }
+
     /// Waits for the end of a request, and takes what else has ended.
     fn reap(&self, lengths: &[usize; DEPTH], free: &mut Vec<usize>) -> Result<()> {
         let mut events = [IoEvent::default(); DEPTH];
@@ -245,6 +268,41 @@ fn buffered(arena: &Arena, fs: Fs) -> Result<Prepared> {
         ));
     Ok(Prepared::new(expected, move || {
         all(&from, &to, bytes, chunk)
+    }))
+}
+
+/// The memory of a request that the kernel does not take is at once that of the next one, which does the
+/// opposite. No completion tells of it, so it is no operation.
+fn errors(arena: &Arena) -> Result<Prepared> {
+    drop(Context::new()?);
+    let (fs, chunk) = (Fs::Ext4, arena.sizes.chunk);
+    let bytes = arena.sizes.bytes.min(8 * chunk as u64);
+    let file = arena.file(fs, bytes)?;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let to_read = File::open(&path)?;
+    let to_write = File::options().write(true).open(&path)?;
+    let calls = calls(bytes, chunk);
+    let row = |op, class| {
+        ExpectedRow::new(op, fs.object())
+            .ops(calls)
+            .class(class, bytes)
+            .needs_functions()
+    };
+    let expected = Expected::new()
+        .row(row(Op::AioRead, Class::CopiedToUser))
+        .row(row(Op::AioWrite, Class::CopiedFromUser));
+    Ok(Prepared::new(expected, move || {
+        let context = Context::new()?;
+        let mut buffers = Slots::new(DEPTH, chunk)?;
+        let all = |length| length;
+        for piece in cut(bytes, chunk) {
+            let one = std::iter::once(piece);
+            context.refused(&to_read, IOCB_CMD_PWRITE, &mut buffers)?;
+            context.each(&to_read, IOCB_CMD_PREAD, one.clone(), all, &mut buffers)?;
+            context.refused(&to_write, IOCB_CMD_PREAD, &mut buffers)?;
+            context.each(&to_write, IOCB_CMD_PWRITE, one, all, &mut buffers)?;
+        }
+        Ok(())
     }))
 }
 

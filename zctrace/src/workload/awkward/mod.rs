@@ -8,6 +8,7 @@ mod forked;
 mod holes;
 mod huge;
 mod killed;
+mod last;
 mod partial;
 mod short;
 mod synced;
@@ -33,4 +34,5 @@ pub(super) const TRAFFIC: &[&[Traffic]] = &[
     exec::TRAFFIC,
     threads::TRAFFIC,
     forked::TRAFFIC,
+    last::TRAFFIC,
 ];

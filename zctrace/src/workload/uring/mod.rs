@@ -3,6 +3,7 @@
 mod busy;
 mod files;
 mod messages;
+mod overflow;
 pub mod provided;
 pub mod ring;
 mod splices;
@@ -79,6 +80,8 @@ pub(super) const TRAFFIC: &[Traffic] = in_each_way! {
         files::silent_direct;
     "errors" "err" "requests that fail, and short ones"
         files::errors;
+    "overflow" "over" "more completions than the completion queue has room for"
+        overflow::overflow;
     "busy" "busy" "two processes at once, each with several rings"
         busy::two;
 };

@@ -40,7 +40,17 @@ pub struct Ring {
 impl Ring {
     /// A ring for [`DEPTH`] requests.
     pub fn new(issue: Issue) -> Result<Self> {
+        Self::built(issue, 4 * DEPTH, 8 * DEPTH)
+    }
+
+    /// A ring with room for the completions of [`DEPTH`] requests, and no more.
+    pub fn narrow(issue: Issue) -> Result<Self> {
+        Self::built(issue, DEPTH, DEPTH)
+    }
+
+    fn built(issue: Issue, submissions: u32, completions: u32) -> Result<Self> {
         let mut builder = IoUring::builder();
+        builder.setup_cqsize(completions);
         let flags = match issue {
             Issue::Inline => squeue::Flags::empty(),
             Issue::Worker => squeue::Flags::ASYNC,
@@ -53,7 +63,7 @@ impl Ring {
                 squeue::Flags::empty()
             }
         };
-        let ring = builder.build(4 * DEPTH).context("io_uring_setup")?;
+        let ring = builder.build(submissions).context("io_uring_setup")?;
         Ok(Self { ring, flags })
     }
 
@@ -70,6 +80,13 @@ impl Ring {
         // SAFETY: the caller's promise.
         unsafe { self.push(entry, user_data) }?;
         self.ring.submit().context("io_uring_enter")?;
+        // Only a thread that polls the queue leaves entries there.
+        if self.ring.submission().is_full() {
+            self.ring
+                .submitter()
+                .squeue_wait()
+                .context("io_uring_enter")?;
+        }
         Ok(())
     }
 
@@ -81,6 +98,20 @@ impl Ring {
         let entry = entry.flags(self.flags).user_data(user_data);
         // SAFETY: the caller's promise.
         unsafe { self.ring.submission().push(&entry) }.context("the submission queue is full")
+    }
+
+    /// Waits until a completion has found no room, and all submissions are taken.
+    pub fn overflows(&mut self) -> Result<()> {
+        let begin = Instant::now();
+        loop {
+            let queue = self.ring.submission();
+            if queue.is_empty() && queue.cq_overflow() {
+                return Ok(());
+            }
+            drop(queue);
+            ensure!(begin.elapsed() < PATIENCE, "no completion is too many");
+            thread::sleep(Duration::from_micros(50));
+        }
     }
 
     /// Puts requests that run one after the other into the submission queue, each with the flags
