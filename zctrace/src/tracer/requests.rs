@@ -117,10 +117,11 @@ mod tests {
         assert!(!is_idle(&Request { filled: 1, ..armed }));
         let send = Op::UringSend as u32;
         assert!(!is_idle(&Request { op: send, ..armed }));
-        let read = |kind: ObjectKind| Request {
-            op: Op::UringRead as u32,
-            source: (kind as u64) << 56,
-            ..armed
+        let read = |kind: ObjectKind| {
+            let mut request = armed;
+            request.op = Op::UringRead as u32;
+            request.source = (kind as u64) << 56;
+            request
         };
         assert!(is_idle(&read(ObjectKind::Pipe)));
         assert!(!is_idle(&read(ObjectKind::File)));
