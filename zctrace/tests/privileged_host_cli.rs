@@ -513,3 +513,18 @@ fn a_probe_that_does_not_exist_is_a_usage_error() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no_such_probe"));
 }
+
+/// More than there are rows for at a time: the slots of those that ended are taken back meanwhile.
+#[test]
+#[ignore = "needs root and BPF"]
+fn thousands_of_short_processes_fit() {
+    const COUNT: usize = 5000;
+    let script = format!(
+        "i=0; while [ $i -lt {COUNT} ]; do dd if=/dev/zero of=/dev/null bs=7 count=1 2>/dev/null; i=$((i+1)); done"
+    );
+    let output = run(&["stat", "--json", "--", "sh", "-c", &script]);
+    let snapshot: Snapshot = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(snapshot.loss.total(), 0);
+    let dds = snapshot.processes.iter().filter(|p| p.comm == "dd");
+    assert_eq!(dds.count(), COUNT);
+}
