@@ -7,7 +7,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use common::{eventually, run, zctrace};
@@ -160,8 +160,16 @@ fn a_full_disk_keeps_the_intervals_that_fitted() {
     // Every round is another process, so every interval takes space.
     let script = worker(dir.path(), &format!("[ -e {} ]", flag.display()));
     let mut recorder = start(&file, &[], &script);
-    recorder.wait().expect("an end");
-    // The command went on: it is not its fault.
+    let length = || fs::metadata(&file).map_or(0, |metadata| metadata.len());
+    let mut last = (0, Instant::now());
+    eventually(PATIENCE, "full", || {
+        if last.0 != length() {
+            last = (length(), Instant::now());
+        }
+        last.0 > 0 && last.1.elapsed() > Duration::from_secs(2)
+    });
+    // The command goes on, it is not its fault, and nobody leaves it alone.
+    assert!(recorder.try_wait().expect("a child").is_none());
     fs::remove_file(&flag).expect("the worker is told");
     let output = recorder.wait_with_output().expect("an end");
     let stderr = String::from_utf8_lossy(&output.stderr);
