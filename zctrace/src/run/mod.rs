@@ -462,6 +462,7 @@ impl<M: Meter> Observation<M> {
                     if !matches!(life, Life::Command(_)) {
                         return Err(error.into());
                     }
+                    say(&format!("{error}; the command goes on, unreported"));
                     unreported = Some(error);
                     next = None;
                     continue;
