@@ -23,8 +23,8 @@ use crate::{
     target, words, xdp, zerocopy,
 };
 
-const FICLONE: u64 = 0x4004_9409;
-const FICLONERANGE: u64 = 0x4020_940d;
+pub(crate) const FICLONE: u64 = 0x4004_9409;
+pub(crate) const FICLONERANGE: u64 = 0x4020_940d;
 const FIDEDUPERANGE: u64 = 0xc018_9436;
 
 /// The class is decided by the block requests that the call makes.
