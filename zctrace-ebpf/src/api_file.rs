@@ -19,7 +19,9 @@ macro_rules! interface {
             $name(ctx) {
                 if let Some(task) = target::current() {
                     let ends = Ends::file::<Typed>(task, ctx.arg(0));
+                    // No site was passed in this call, so what there is was left by another one.
                     if !matches!(task.nr, $(nr::$call)|+) {
+                        account::left_behind(task);
                         account::clear(task);
                     }
                     account::conclude(task, Op::$op, Shape::$shape, &ends, returned(ctx));

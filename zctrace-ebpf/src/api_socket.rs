@@ -6,6 +6,7 @@ use zctrace_common::{Evidence, ObjectKind, Op, Task};
 use crate::{
     account,
     claim::{self, MSG_ZEROCOPY},
+    global::global,
     kernel::{self, Access as _, Probed, Typed},
     maps::offset,
     object::{self, Ends},
@@ -79,7 +80,11 @@ fexit! {
         if let Some(task) = target::current() {
             let ends = of_socket(task, ctx.arg(0));
             let flags: u32 = ctx.arg(3);
-            let offered = if flags & MSG_TRUNC != 0 { space(ctx.arg(1)) } else { u64::MAX };
+            let offered = if flags & MSG_TRUNC == 0 {
+                u64::MAX
+            } else {
+                space(kernel::opaque(task, ctx.arg(1)))
+            };
             received(task, &ends, returned_int(ctx), flags, offered);
         }
     }
@@ -116,30 +121,31 @@ fn received(task: &mut Task, ends: &Ends, result: i64, flags: u32, offered: u64)
     account::finish(task, op, shape, ends, result);
 }
 
-/// The buffer space of a `struct user_msghdr`, up to 8 buffers.
-#[inline(never)]
-pub(crate) fn space(message: u64) -> u64 {
-    /// Offsets in `struct user_msghdr`, part of the system call interface.
-    const IOV: u64 = 16;
-    const IOVLEN: u64 = 24;
-    // SAFETY: the helper checks the address.
-    unsafe {
-        let Ok(vector) = bpf_probe_read_user((message + IOV) as *const u64) else {
-            return 0;
-        };
-        let Ok(count) = bpf_probe_read_user((message + IOVLEN) as *const u64) else {
-            return 0;
-        };
-        let mut sum = 0_u64;
-        let mut i = 0_u64;
-        while i < 8 {
-            if i < count
-                && let Ok(length) = bpf_probe_read_user((vector + i * 16 + 8) as *const u64)
-            {
-                sum += length;
+global! {
+    /// The buffer space of a `struct user_msghdr`, up to 8 buffers.
+    pub(crate) fn space(message: u64) -> u64 {
+        /// Offsets in `struct user_msghdr`, part of the system call interface.
+        const IOV: u64 = 16;
+        const IOVLEN: u64 = 24;
+        // SAFETY: the helper checks the address.
+        unsafe {
+            let Ok(vector) = bpf_probe_read_user((message + IOV) as *const u64) else {
+                return 0;
+            };
+            let Ok(count) = bpf_probe_read_user((message + IOVLEN) as *const u64) else {
+                return 0;
+            };
+            let mut sum = 0_u64;
+            let mut i = 0_u64;
+            while i < 8 {
+                if i < count
+                    && let Ok(length) = bpf_probe_read_user((vector + i * 16 + 8) as *const u64)
+                {
+                    sum += length;
+                }
+                i += 1;
             }
-            i += 1;
+            sum
         }
-        sum
     }
 }

@@ -1,6 +1,6 @@
 //! Interfaces that join two objects, and those without a file.
 
-use zctrace_common::{ObjectKind, Op};
+use zctrace_common::{ABSENT, ObjectKind, Op};
 
 use crate::{
     account, claim,
@@ -10,6 +10,7 @@ use crate::{
     probe::{fexit, returned},
     request,
     settle::Shape,
+    syscall::{FICLONE, FICLONERANGE},
     target,
 };
 
@@ -91,9 +92,35 @@ fexit! {
     }
 }
 
+/// Whether a file (typed pointer) is one that the kernel opened for itself: the application has no
+/// descriptor of it, so a call on it is part of another one. overlayfs opens the files of its layers
+/// so (`open_with_fake_path`, `backing_file_open`) and calls on them what was called on its own.
+#[inline(always)]
+fn is_internal(file: *const u8) -> bool {
+    /// Not in `nr_files`, from the file's making to its end.
+    const FMODE_NOACCOUNT: u32 = 1 << 29;
+    Typed::load::<u32>(file, offset!(file_mode)) & FMODE_NOACCOUNT != 0
+}
+
+/// Whether the current thread is in `FICLONE` or `FICLONERANGE`. Other requests can make overlayfs
+/// copy a file up, and that tries to clone it. A 32-bit call has its arguments elsewhere.
+#[inline(always)]
+fn clones() -> bool {
+    kernel::current_nr() == nr::IOCTL
+        && (offset!(regs_arg1) == ABSENT
+            || kernel::is_compat()
+            || matches!(
+                Typed::load::<u64>(kernel::current_regs(), offset!(regs_arg1)),
+                FICLONE | FICLONERANGE
+            ))
+}
+
 fexit! {
     vfs_copy_file_range(ctx) {
-        if let Some(task) = target::current() && kernel::current_nr() == nr::COPY_FILE_RANGE {
+        if let Some(task) = target::current()
+            && kernel::current_nr() == nr::COPY_FILE_RANGE
+            && !is_internal(ctx.arg(0))
+        {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
             account::finish(task, Op::CopyFileRange, Shape::Both, &ends, returned(ctx));
         }
@@ -103,7 +130,7 @@ fexit! {
 fexit! {
     /// `FICLONE`, `FICLONERANGE`.
     vfs_clone_file_range(ctx) {
-        if let Some(task) = target::current() && kernel::current_nr() == nr::IOCTL {
+        if let Some(task) = target::current() && clones() && !is_internal(ctx.arg(0)) {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
             account::finish(task, Op::Clone, Shape::Both, &ends, returned(ctx));
         }
@@ -113,7 +140,10 @@ fexit! {
 fexit! {
     /// `FIDEDUPERANGE`, once for each destination.
     vfs_dedupe_file_range_one(ctx) {
-        if let Some(task) = target::current() && kernel::current_nr() == nr::IOCTL {
+        if let Some(task) = target::current()
+            && kernel::current_nr() == nr::IOCTL
+            && !is_internal(ctx.arg(0))
+        {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
             account::finish(task, Op::Clone, Shape::Both, &ends, returned(ctx));
         }

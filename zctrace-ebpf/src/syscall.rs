@@ -23,8 +23,8 @@ use crate::{
     target, words, xdp, zerocopy,
 };
 
-const FICLONE: u64 = 0x4004_9409;
-const FICLONERANGE: u64 = 0x4020_940d;
+pub(crate) const FICLONE: u64 = 0x4004_9409;
+pub(crate) const FICLONERANGE: u64 = 0x4020_940d;
 const FIDEDUPERANGE: u64 = 0xc018_9436;
 
 /// The class is decided by the block requests that the call makes.
@@ -201,13 +201,13 @@ fn on_file(regs: *const u8, call: u64) {
 /// What a receive with `flags` is expected to do.
 #[inline(always)]
 const fn receive(flags: u32) -> u64 {
-    if flags & MSG_PEEK != 0 {
-        plan(Op::RecvPeek, Class::CopiedToUser)
-    } else if flags & MSG_TRUNC != 0 {
-        plan(Op::Recv, Class::CopiedToUser) | TRUNCATES
+    let truncates = (flags & MSG_TRUNC) as u64 * (TRUNCATES / MSG_TRUNC as u64);
+    let op = if flags & MSG_PEEK != 0 {
+        Op::RecvPeek
     } else {
-        plan(Op::Recv, Class::CopiedToUser)
-    }
+        Op::Recv
+    };
+    plan(op, Class::CopiedToUser) | truncates
 }
 
 /// What a send with `flags` is expected to do.
@@ -438,7 +438,9 @@ fn finish(task: &mut Task, regs: *const u8, result: i64) {
         task.rest = 0;
     } else if plan & MESSAGES != 0 {
         task.delta.ops = result as u64;
-        task.rest = messages(argument(regs, offset!(regs_arg1)), result as u64);
+        // Of a stream no more can be dropped than there is room for.
+        let truncates = plan & TRUNCATES;
+        task.rest = messages(argument(regs, offset!(regs_arg1)), result as u64, truncates);
     } else if op == Op::Clone as u16 {
         task.rest = cloned(task.rest, regs);
     } else if plan & TRUNCATES != 0 && !object::is(task.entry[0], ObjectKind::Tcp) {
@@ -491,9 +493,10 @@ pub(crate) fn put(task: &mut Task, class: u64, moved: u64) {
     }
 }
 
-/// The lengths that the kernel wrote into a vector of `struct mmsghdr`.
+/// The lengths that the kernel wrote into a vector of `struct mmsghdr`. Where they can exceed the
+/// buffers (`truncates`), what was put into those.
 #[inline(never)]
-fn messages(vector: u64, count: u64) -> u64 {
+fn messages(vector: u64, count: u64, truncates: u64) -> u64 {
     /// Size of `struct mmsghdr`, and where its `msg_len` is: part of the interface.
     const SIZE: u64 = 64;
     const MSG_LEN: u64 = 56;
@@ -505,7 +508,13 @@ fn messages(vector: u64, count: u64) -> u64 {
         if i >= count {
             break;
         }
-        sum += user_u32(vector + i * SIZE + MSG_LEN);
+        let message = vector + i * SIZE;
+        let length = user_u32(message + MSG_LEN);
+        sum += if truncates != 0 {
+            length.min(api_socket::space(message))
+        } else {
+            length
+        };
         i += 1;
     }
     sum

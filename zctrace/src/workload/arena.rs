@@ -118,10 +118,19 @@ impl Arena {
 
     /// `fs`, mounted for the caller alone.
     pub fn mount(&self, fs: Fs) -> Result<Mount> {
+        self.mount_below(&self.directory.0, fs)
+    }
+
+    /// An overlay over two directories of `fs`, mounted for the caller alone.
+    pub fn overlay_on(&self, fs: Fs) -> Result<Mount> {
+        self.mount_below(&self.fs(fs)?, Fs::Overlay)
+    }
+
+    fn mount_below(&self, parent: &Path, fs: Fs) -> Result<Mount> {
         self.isolation.mounts_allowed()?;
         let number = self.mounted.get();
         self.mounted.set(number + 1);
-        let directory = self.directory.0.join(format!("mount-{number}"));
+        let directory = parent.join(format!("mount-{number}"));
         fs::create_dir(&directory)?;
         Mount::new(fs, &directory)
     }
@@ -157,12 +166,14 @@ impl Arena {
 
     /// [`Arena::file`] opened with more flags, for example `O_DIRECT`.
     pub fn file_with(&self, fs: Fs, length: u64, flags: i32) -> Result<File> {
-        let path = self.fs(fs)?.join("traffic");
-        let file = create(&path, length, flags)
-            .with_context(|| format!("a file of {length} bytes on {}", fs.name()));
-        // Nobody needs the name, and the space comes back with the last descriptor.
-        let _ = fs::remove_file(&path);
-        file
+        unnamed(&self.fs(fs)?, length, flags)
+            .with_context(|| format!("a file of {length} bytes on {}", fs.name()))
+    }
+
+    /// [`Arena::file`] on a filesystem that is mounted for the caller alone.
+    pub fn file_on(&self, mount: &Mount, length: u64) -> Result<File> {
+        unnamed(mount.path(), length, 0)
+            .with_context(|| format!("a file of {length} bytes in {}", mount.path().display()))
     }
 
     /// A file of `length` pattern bytes on `fs` that is made once and read by several families.
@@ -174,6 +185,14 @@ impl Arena {
         create(&path, length, flags)
             .with_context(|| format!("a file of {length} bytes on {}", fs.name()))
     }
+}
+
+fn unnamed(directory: &Path, length: u64, flags: i32) -> Result<File> {
+    let path = directory.join("traffic");
+    let file = create(&path, length, flags);
+    // Nobody needs the name, and the space comes back with the last descriptor.
+    let _ = fs::remove_file(&path);
+    file
 }
 
 fn create(path: &Path, length: u64, flags: i32) -> Result<File> {

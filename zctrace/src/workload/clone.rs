@@ -1,4 +1,5 @@
-//! Files that share extents: nothing is moved, whatever the length.
+//! Files that share extents: nothing is moved, whatever the length. Through overlayfs, which calls the
+//! filesystem below for it, it is one operation all the same.
 
 use std::{fs::File, os::fd::AsRawFd as _};
 
@@ -19,6 +20,12 @@ pub(super) const TRAFFIC: &[Traffic] = &[
         "FICLONE, FICLONERANGE and FIDEDUPERANGE on btrfs",
         |arena| on(arena, Fs::Btrfs),
     ),
+    Traffic::new(
+        "clone-overlay",
+        "FICLONE, FICLONERANGE and FIDEDUPERANGE on an overlay over xfs",
+        on_overlay,
+    )
+    .tag("clone-ovl"),
 ];
 
 const FICLONE: libc::Ioctl = nix::request_code_write!(0x94, 9, size_of::<libc::c_int>());
@@ -56,10 +63,20 @@ const _: () = assert!(size_of::<DedupeRange>() == 24 + 32);
 const PART: u64 = 1 << 20;
 
 fn on(arena: &Arena, fs: Fs) -> Result<Prepared> {
+    of_files(arena, fs, &|length| arena.file(fs, length))
+}
+
+fn on_overlay(arena: &Arena) -> Result<Prepared> {
+    let mount = arena.overlay_on(Fs::Xfs)?;
+    let mut prepared = of_files(arena, Fs::Overlay, &|length| arena.file_on(&mount, length))?;
+    prepared.keep.push(Box::new(mount));
+    Ok(prepared)
+}
+
+/// On files that `file` makes, of a length.
+fn of_files(arena: &Arena, fs: Fs, file: &dyn Fn(u64) -> Result<File>) -> Result<Prepared> {
     let bytes = arena.sizes.bytes.max(2 * PART);
-    let from = arena.file(fs, bytes)?;
-    let (whole, part) = (arena.empty_file(fs)?, arena.empty_file(fs)?);
-    let same = arena.file(fs, PART)?;
+    let (from, whole, part, same) = (file(bytes)?, file(0)?, file(0)?, file(PART)?);
     let object = format!("{0}->{0}", fs.object());
     let expected = Expected::new()
         .moves(Op::Clone, &object, Class::Cloned, 1, bytes)
@@ -73,7 +90,7 @@ fn on(arena: &Arena, fs: Fs) -> Result<Prepared> {
     }))
 }
 
-fn clone_whole(from: &File, to: &File) -> nix::Result<()> {
+pub(super) fn clone_whole(from: &File, to: &File) -> nix::Result<()> {
     // SAFETY: FICLONE takes a descriptor by value.
     let result = unsafe { libc::ioctl(to.as_raw_fd(), FICLONE, from.as_raw_fd()) };
     Errno::result(result).map(drop)

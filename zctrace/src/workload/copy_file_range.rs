@@ -1,11 +1,15 @@
 //! `copy_file_range`: shared extents where the filesystem can, else a copy in the kernel.
 
-use anyhow::Result;
-use nix::fcntl::copy_file_range;
+use std::fs::File;
+
+use anyhow::{Result, ensure};
+use nix::{errno::Errno, fcntl::copy_file_range};
 use zctrace_common::{Class, Op};
 
 use super::{
-    Arena, Expected, Prepared, Traffic,
+    Arena, Expected, ExpectedRow, Prepared, Traffic,
+    arena::Sizes,
+    clone::clone_whole,
     exact::{calls, exactly},
     mounts::Fs,
 };
@@ -31,6 +35,12 @@ pub(super) const TRAFFIC: &[Traffic] = &[
         "copy_file_range on btrfs: extents shared, nothing moved",
         |arena| shared(arena, Fs::Btrfs),
     ),
+    Traffic::new(
+        "copy-overlay",
+        "what cp does on an overlay over tmpfs: FICLONE, which fails, and copy_file_range",
+        on_overlay,
+    )
+    .tag("copy-ovl"),
 ];
 
 fn copied(arena: &Arena, fs: Fs) -> Result<Prepared> {
@@ -45,12 +55,39 @@ fn shared(arena: &Arena, fs: Fs) -> Result<Prepared> {
 fn on(arena: &Arena, fs: Fs, class: Class, chunk: usize) -> Result<Prepared> {
     let bytes = arena.sizes.bytes;
     let (from, to) = (arena.file(fs, bytes)?, arena.empty_file(fs)?);
-    let object = format!("{0}->{0}", fs.object());
-    let calls = calls(bytes, chunk);
-    let expected = Expected::new().moves(Op::CopyFileRange, &object, class, calls, bytes);
+    let expected = expected(fs, class, bytes, chunk);
     Ok(Prepared::new(expected, move || {
-        exactly(bytes, chunk, |_, length| {
-            copy_file_range(&from, None, &to, None, length)
-        })
+        copy(&from, &to, bytes, chunk)
     }))
+}
+
+/// overlayfs calls the filesystem below for both: the operations are those on its own files.
+fn on_overlay(arena: &Arena) -> Result<Prepared> {
+    let Sizes { bytes, chunk, .. } = arena.sizes;
+    let mount = arena.overlay_on(Fs::Tmpfs)?;
+    let (from, to) = (arena.file_on(&mount, bytes)?, arena.file_on(&mount, 0)?);
+    let clone = ExpectedRow::new(Op::Clone, &object(Fs::Overlay)).errors(1);
+    let expected = expected(Fs::Overlay, Class::CopiedInKernel, bytes, chunk).row(clone);
+    let mut prepared = Prepared::new(expected, move || {
+        let refused = clone_whole(&from, &to);
+        ensure!(refused == Err(Errno::EOPNOTSUPP), "FICLONE: {refused:?}");
+        copy(&from, &to, bytes, chunk)
+    });
+    prepared.keep.push(Box::new(mount));
+    Ok(prepared)
+}
+
+fn object(fs: Fs) -> String {
+    format!("{0}->{0}", fs.object())
+}
+
+fn expected(fs: Fs, class: Class, bytes: u64, chunk: usize) -> Expected {
+    let calls = calls(bytes, chunk);
+    Expected::new().moves(Op::CopyFileRange, &object(fs), class, calls, bytes)
+}
+
+fn copy(from: &File, to: &File, bytes: u64, chunk: usize) -> Result<()> {
+    exactly(bytes, chunk, |_, length| {
+        copy_file_range(from, None, to, None, length)
+    })
 }

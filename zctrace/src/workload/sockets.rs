@@ -110,7 +110,12 @@ pub fn sendmmsg(socket: &impl AsFd, bytes: &[u8], messages: usize) -> nix::Resul
 }
 
 /// `recvmmsg` of as many messages as `bytes` holds pieces of `length`; returns their lengths.
-pub fn recvmmsg(socket: &impl AsFd, bytes: &mut [u8], length: usize) -> nix::Result<Vec<usize>> {
+pub fn recvmmsg(
+    socket: &impl AsFd,
+    bytes: &mut [u8],
+    length: usize,
+    flags: i32,
+) -> nix::Result<Vec<usize>> {
     let mut pieces: Vec<_> = bytes.chunks_exact_mut(length).map(halves_mut).collect();
     let mut headers = headers(&mut pieces);
     // SAFETY: the headers outlive the call, and the memory they point to is borrowed mutably.
@@ -119,7 +124,7 @@ pub fn recvmmsg(socket: &impl AsFd, bytes: &mut [u8], length: usize) -> nix::Res
             socket.as_fd().as_raw_fd(),
             headers.as_mut_ptr(),
             headers.len() as libc::c_uint,
-            0,
+            flags as _,
             std::ptr::null_mut(),
         )
     };

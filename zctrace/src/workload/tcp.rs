@@ -71,7 +71,7 @@ fn every_call(arena: &Arena) -> Result<Prepared> {
             "short batch"
         );
         wait_for(&far, BATCH * 1000)?;
-        let lengths = recvmmsg(&far, &mut to[..BATCH * 1000], BATCH * 1000)?;
+        let lengths = recvmmsg(&far, &mut to[..BATCH * 1000], BATCH * 1000, 0)?;
         ensure!(lengths == [BATCH * 1000], "batch of {lengths:?}");
 
         send(near_fd, &from[..800], MsgFlags::empty())?;

@@ -97,7 +97,7 @@ fn of_size(arena: &Arena, size: usize, (near, far): (UdpSocket, UdpSocket)) -> R
         })?;
 
         ensure!(sendmmsg(&near, &from, BATCH)? == BATCH, "short batch");
-        let lengths = recvmmsg(&far, &mut to, size)?;
+        let lengths = recvmmsg(&far, &mut to, size, 0)?;
         ensure!(lengths == [size; BATCH], "batch of {lengths:?}");
 
         send(near_fd, &from, MsgFlags::empty())?;
@@ -128,28 +128,41 @@ fn corked(_: &Arena) -> Result<Prepared> {
     }))
 }
 
-/// The return value is the datagram's length, but only what fits was moved.
+/// What is returned is the datagram's length, but only what fits was moved.
 fn trunc(_: &Arena) -> Result<Prepared> {
     const SENT: usize = 1400;
     const ROOM: usize = 100;
+    /// Has room enough.
+    const SHORT: usize = 40;
     let (near, far) = udp_pair()?;
+    let messages = FEW + BATCH as u64;
+    let sent = messages * SENT as u64;
+    let moved = messages * ROOM as u64;
+    let [room, short] = [ROOM, SHORT].map(|length| length as u64);
     let expected = Expected::new()
-        .moves(
-            Op::Send,
-            "udp",
-            Class::CopiedFromUser,
-            FEW,
-            FEW * SENT as u64,
-        )
-        .moves(Op::Recv, "udp", Class::CopiedToUser, FEW, FEW * ROOM as u64);
+        .moves(Op::Send, "udp", Class::CopiedFromUser, messages, sent)
+        .moves(Op::Send, "udp", Class::CopiedFromUser, 1, short)
+        .moves(Op::RecvPeek, "udp", Class::CopiedToUser, 1, room)
+        .moves(Op::Recv, "udp", Class::CopiedToUser, messages, moved)
+        .moves(Op::Recv, "udp", Class::CopiedToUser, 1, short);
     Ok(Prepared::new(expected, move || {
         let from = Buffer::filled(SENT)?;
-        let mut to = Buffer::zeroed(ROOM)?;
+        let mut to = Buffer::zeroed((BATCH + 1) * ROOM)?;
         for _ in 0..FEW {
             send(near.as_raw_fd(), &from, MsgFlags::empty())?;
-            let length = recvmsg(&far, &mut to, libc::MSG_TRUNC)?;
+            let length = recvmsg(&far, &mut to[..ROOM], libc::MSG_TRUNC)?;
             ensure!(length == SENT, "MSG_TRUNC returned {length}");
         }
+
+        ensure!(sendmmsg(&near, &from, BATCH)? == BATCH, "short batch");
+        send(near.as_raw_fd(), &from[..SHORT], MsgFlags::empty())?;
+        let peek = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
+        let length = recv(far.as_raw_fd(), &mut to[..ROOM], peek)?;
+        ensure!(length == SENT, "MSG_PEEK returned {length}");
+        let lengths = recvmmsg(&far, &mut to, ROOM, libc::MSG_TRUNC)?;
+        let mut expected = vec![SENT; BATCH];
+        expected.push(SHORT);
+        ensure!(lengths == expected, "batch of {lengths:?}");
         Ok(())
     }))
 }

@@ -106,7 +106,7 @@ fn every_call(
             sendmmsg(&near, &from[..1000], BATCH)? == BATCH,
             "short batch"
         );
-        let lengths = recvmmsg(&far, &mut to[..BATCH * 1000], 1000)?;
+        let lengths = recvmmsg(&far, &mut to[..BATCH * 1000], 1000, 0)?;
         ensure!(lengths == [1000; BATCH], "batch of {lengths:?}");
 
         send(near_fd, &from[..800], MsgFlags::empty())?;
