@@ -586,10 +586,16 @@ impl Overflowed {
     ///
     /// `io_uring_cqe_overflow` has no request. But what completes is in the list of all that are about to
     /// (`__io_submit_flush_completions`), or is what the thread works on (`io_req_complete_post`,
-    /// `io_post_aux_cqe`).
+    /// `io_post_aux_cqe`). A worker completes only that: the list is another thread's, which may be filling it.
     #[inline(always)]
     pub(crate) fn complete(&self, explain: impl FnOnce(&mut Request)) {
-        let key = about_to_complete(self.ring, self.user_data, self.result as u32, self.flags);
+        let is_worker =
+            target::current_quietly().is_some_and(|task| way(task) == Way::Worker as u32);
+        let key = if is_worker {
+            UNKNOWN
+        } else {
+            about_to_complete(self.ring, self.user_data, self.result as u32, self.flags)
+        };
         let (found, is_last) = if key == UNKNOWN {
             let found = self.of_thread();
             let is_last = self.flags & CQE_F_MORE == 0;
