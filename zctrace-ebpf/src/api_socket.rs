@@ -23,7 +23,7 @@ fexit! {
     sys_sendto(ctx) {
         if let Some(task) = target::current() {
             let file = object::file_of_fd(ctx.arg(0));
-            if !file.is_null() {
+            if !object::had_no_file(file, returned_int(ctx)) {
                 let ends = Ends::file::<Probed>(task, file);
                 sent(task, ends, ctx.arg(3), file, returned_int(ctx));
             }
@@ -66,7 +66,7 @@ fexit! {
     sys_recvfrom(ctx) {
         if let Some(task) = target::current() {
             let file = object::file_of_fd(ctx.arg(0));
-            if !file.is_null() {
+            if !object::had_no_file(file, returned_int(ctx)) {
                 let ends = Ends::file::<Probed>(task, file);
                 received(task, &ends, returned_int(ctx), ctx.arg(3), ctx.arg(2));
             }

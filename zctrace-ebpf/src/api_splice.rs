@@ -37,9 +37,10 @@ fexit! {
         if let Some(task) = target::current() {
             let sink = object::file_of_fd(ctx.arg(0));
             let source = object::file_of_fd(ctx.arg(1));
-            if !sink.is_null() && !source.is_null() {
+            let result = returned(ctx);
+            if !object::had_no_file(sink, result) && !object::had_no_file(source, result) {
                 let ends = Ends::files::<Probed>(task, source, sink);
-                account::finish(task, Op::Sendfile, legs(&ends), &ends, returned(ctx));
+                account::finish(task, Op::Sendfile, legs(&ends), &ends, result);
             }
         }
     }
@@ -75,12 +76,13 @@ fexit! {
 
 fexit! {
     /// The system call's entry function: `vmsplice_to_pipe` and `vmsplice_to_user` are inlined.
-    /// Which of them ran follows from the end of the pipe, and each has one branch.
+    /// Which of them ran follows from the end of the pipe, and each has one branch. Where another thread
+    /// has closed that end meanwhile, only what was copied is known.
     sys_vmsplice(ctx) {
         if let Some(task) = target::current() {
             let regs: *const u8 = ctx.arg(0);
             let file = object::file_of_fd(Typed::load::<u64>(regs, offset!(regs_arg0)) as u32);
-            if !file.is_null() {
+            if !object::had_no_file(file, returned(ctx)) {
                 let into = Probed::load::<u32>(file, offset!(file_mode)) & FMODE_WRITE != 0;
                 let shape = if into { Shape::Reference } else { Shape::ToUser };
                 let mut ends = Ends::of(PIPE);

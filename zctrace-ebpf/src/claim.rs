@@ -42,6 +42,9 @@ global! {
     pub(crate) fn of_zerocopy(sock: u64) -> u32 {
         let sock = sock as *const u8;
         let mut claim = Claim::Zerocopy as u32;
+        if sock.is_null() {
+            return claim;
+        }
         let flags: u64 = Probed::load(sock, offset!(sock_flags));
         if (flags >> (offset!(bit_sock_zerocopy) & 63)) & 1 == 0 {
             claim |= Claim::NoSoZerocopy as u32;

@@ -10,6 +10,9 @@ use crate::maps::offset;
 
 /// How a kernel pointer may be read.
 pub(crate) trait Access {
+    /// Whether a pointer to a file can be null.
+    const CAN_BE_NULL: bool;
+
     /// Reads a `T` at `offset` from `base`.
     fn load<T: Copy + Default>(base: *const u8, offset: u32) -> T;
 
@@ -24,6 +27,8 @@ pub(crate) struct Typed;
 pub(crate) struct Probed;
 
 impl Access for Typed {
+    const CAN_BE_NULL: bool = false;
+
     #[inline(always)]
     fn load<T: Copy + Default>(base: *const u8, offset: u32) -> T {
         // SAFETY: the verifier proves the access; faults read as 0.
@@ -42,6 +47,8 @@ impl Access for Typed {
 }
 
 impl Access for Probed {
+    const CAN_BE_NULL: bool = true;
+
     #[inline(always)]
     fn load<T: Copy + Default>(base: *const u8, offset: u32) -> T {
         let mut value = T::default();

@@ -167,10 +167,14 @@ pub(crate) fn is(object: u64, kind: ObjectKind) -> bool {
     object >> 56 == kind as u64
 }
 
-/// The object behind a `struct file`.
+/// The object behind a `struct file`; [`UNKNOWN`] where there is none.
 #[inline(always)]
 pub(crate) fn of_file<A: Access>(task: &mut Task, file: *const u8) -> u64 {
-    let object = classify::<A>(task, file);
+    let object = if A::CAN_BE_NULL && file.is_null() {
+        UNKNOWN
+    } else {
+        classify::<A>(task, file)
+    };
     kernel::opaque(task, object)
 }
 
@@ -253,6 +257,14 @@ pub(crate) fn file_of_fd(fd: u32) -> *const u8 {
     kernel::pointer::<Probed>(array.wrapping_add(fd as usize * 8), 0)
 }
 
+/// Whether a call that returned `result` had no file: `file` is that of its descriptor now. Where that
+/// is null and the call found one (`EBADF` says it did not), another thread has closed it meanwhile.
+#[inline(always)]
+pub(crate) fn had_no_file(file: *const u8, result: i64) -> bool {
+    const EBADF: i64 = 9;
+    file.is_null() && result == -EBADF
+}
+
 #[inline(always)]
 fn task_dimension() -> u64 {
     if setting!(by) == By::Thread as u32 {
@@ -282,6 +294,9 @@ fn dimension(source: *const u8, sink: *const u8) -> u64 {
 #[inline(never)]
 fn file_dimension(file: u64) -> u64 {
     let file = file as *const u8;
+    if file.is_null() {
+        return 0;
+    }
     let inode = kernel::pointer::<Probed>(file, offset!(file_inode));
     let mode: u16 = Probed::load(inode, offset!(inode_mode));
     let by = setting!(by);
@@ -399,7 +414,7 @@ fn file_does_dma(object: u64, file: u64) -> bool {
             .wrapping_add(offset!(bdev_bdev) as usize)
     } else {
         // A pipe or a socket: nothing to do with the page cache.
-        return true;
+        return !is(object, ObjectKind::Unknown);
     };
     if device.is_null() {
         return false;
