@@ -91,9 +91,17 @@ fn traced(mut command: Command, options: &[&str], traffic: &[&str]) -> (Snapshot
 /// A run of traffic in which nothing was lost. On a kernel with preemption the odd event can be, and
 /// is counted: such a run says nothing of the truth, and one of three must be whole.
 pub(crate) fn trace_whole(traffic: &[&str]) -> (Snapshot, Report) {
+    trace_until(traffic, |snapshot| snapshot.loss == Loss::default())
+}
+
+/// The same, where what counts as whole is another question.
+pub(crate) fn trace_until(
+    traffic: &[&str],
+    is_whole: impl Fn(&Snapshot) -> bool,
+) -> (Snapshot, Report) {
     for _ in 0..3 {
         let (snapshot, report) = trace_traffic(&[], traffic);
-        if snapshot.loss == Loss::default() {
+        if is_whole(&snapshot) {
             return (snapshot, report);
         }
         println!("again, because of {:?}", snapshot.loss);
