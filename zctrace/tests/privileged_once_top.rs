@@ -272,9 +272,16 @@ fn forks_and_requests_show_while_they_happen() {
     }
     load.begin();
     top.press("3");
-    // Its own series beside ordinary copies on write.
+    // Its own series beside ordinary copies on write. What was loaded is copied on write too.
     top.until("copies after a fork", |text| {
-        has_share(text, "copied after fork") && has_share(text, "copied on write")
+        let has_row = |object| {
+            text.lines()
+                .any(|line| line.contains("fault.cow") && line.contains(object))
+        };
+        has_share(text, "copied after fork")
+            && has_share(text, "copied on write")
+            && has_row("file:tmpfs")
+            && has_row("anon")
     });
     let json = top.exported();
     let rows = json["rows"].as_array().expect("rows");
