@@ -9,7 +9,7 @@ use std::{
     os::fd::AsRawFd as _,
 };
 
-use common::{attached::Attached, ran, trace_traffic, trace_traffic_on_loop_devices};
+use common::{attached::Attached, ran, trace_traffic, trace_whole_on_loop_devices};
 use nix::{
     libc,
     sys::socket::{MsgFlags, send, setsockopt, sockopt},
@@ -79,7 +79,7 @@ fn every_line_of_the_table_gets_its_verdict_and_reason() {
     families.dedup();
     let mut arguments = vec!["--bytes", BYTES];
     arguments.extend(&families);
-    let (snapshot, report) = trace_traffic_on_loop_devices(&[], &arguments);
+    let (snapshot, report) = trace_whole_on_loop_devices(&arguments);
     let mut told = 0;
     let mut lines = Vec::new();
     for case in cases {

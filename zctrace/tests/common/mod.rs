@@ -57,16 +57,6 @@ pub(crate) fn trace_traffic(options: &[&str], traffic: &[&str]) -> (Snapshot, Re
     traced(Command::new(zctrace()), options, traffic)
 }
 
-/// [`trace_traffic`] on loop devices, even where there are disks.
-pub(crate) fn trace_traffic_on_loop_devices(
-    options: &[&str],
-    traffic: &[&str],
-) -> (Snapshot, Report) {
-    let mut command = Command::new(zctrace());
-    command.env_remove(SCRATCH_DISKS);
-    traced(command, options, traffic)
-}
-
 fn traced(mut command: Command, options: &[&str], traffic: &[&str]) -> (Snapshot, Report) {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("stat.json");
@@ -99,8 +89,25 @@ pub(crate) fn trace_until(
     traffic: &[&str],
     is_whole: impl Fn(&Snapshot) -> bool,
 ) -> (Snapshot, Report) {
+    repeat_until(|| trace_traffic(&[], traffic), is_whole)
+}
+
+/// [`trace_whole`] on loop devices, even where there are disks.
+pub(crate) fn trace_whole_on_loop_devices(traffic: &[&str]) -> (Snapshot, Report) {
+    let trace = || {
+        let mut command = Command::new(zctrace());
+        command.env_remove(SCRATCH_DISKS);
+        traced(command, &[], traffic)
+    };
+    repeat_until(trace, |snapshot| snapshot.loss == Loss::default())
+}
+
+fn repeat_until(
+    trace: impl Fn() -> (Snapshot, Report),
+    is_whole: impl Fn(&Snapshot) -> bool,
+) -> (Snapshot, Report) {
     for _ in 0..3 {
-        let (snapshot, report) = trace_traffic(&[], traffic);
+        let (snapshot, report) = trace();
         if is_whole(&snapshot) {
             return (snapshot, report);
         }
