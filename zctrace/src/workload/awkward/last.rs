@@ -3,17 +3,12 @@
 use std::{fs, io::ErrorKind, ptr};
 
 use anyhow::{Context as _, Result, bail};
-use nix::{errno::Errno, libc, sys::uio::pread, unistd::Pid};
-use zctrace_common::{Class, Op};
+use nix::{errno::Errno, libc, unistd::Pid};
 
+use super::{read_all, reads};
 use crate::workload::{
-    Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
-    buffer::Buffer,
-    comm,
-    exact::{calls, exactly},
-    fault_anon::succeeded,
-    mounts::Fs,
-    runner,
+    Arena, Expected, ExpectedRow, Prepared, Skip, Traffic, buffer::Buffer, comm,
+    fault_anon::succeeded, mounts::Fs, runner,
 };
 
 pub(super) const TRAFFIC: &[Traffic] = &[Traffic::new(
@@ -44,23 +39,15 @@ fn prepare(arena: &Arena) -> Result<Prepared> {
         }
     }
     let file = arena.file(Fs::Tmpfs, bytes)?;
-    let row = ExpectedRow::new(Op::Read, "file:tmpfs")
-        .ops(TIMES * calls(bytes, chunk))
-        .class(Class::CopiedToUser, TIMES * bytes);
     let expected = Expected::new()
         .row(ExpectedRow::anything_else())
-        .row(row.of(FIRST));
+        .row(reads(bytes, chunk, TIMES).of(FIRST));
     let shared = arena.shared;
     let mut prepared = Prepared::new(expected, move || {
         let child = |role: &str, times: u64, end: fn() -> Result<()>| {
             let file = file.try_clone()?;
             let run = move || {
-                let mut to = Buffer::zeroed(chunk)?;
-                for _ in 0..times {
-                    exactly(bytes, chunk, |offset, length| {
-                        pread(&file, &mut to[..length], offset.cast_signed())
-                    })?;
-                }
+                read_all(&file, bytes, chunk, times)?;
                 end()
             };
             runner::start(comm(TAG, role), Box::new(run), 60, shared)

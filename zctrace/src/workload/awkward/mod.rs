@@ -17,7 +17,17 @@ mod wasted;
 
 pub use exec::resume;
 
-use super::Traffic;
+use std::fs::File;
+
+use anyhow::Result;
+use nix::sys::uio::pread;
+use zctrace_common::{Class, Op};
+
+use super::{
+    ExpectedRow, Traffic,
+    buffer::Buffer,
+    exact::{calls, exactly},
+};
 
 /// Every awkward family.
 pub(super) const TRAFFIC: &[&[Traffic]] = &[
@@ -36,3 +46,21 @@ pub(super) const TRAFFIC: &[&[Traffic]] = &[
     forked::TRAFFIC,
     last::TRAFFIC,
 ];
+
+/// Reads all `bytes` of a file so many times.
+fn read_all(file: &File, bytes: u64, chunk: usize, times: u64) -> Result<()> {
+    let mut to = Buffer::zeroed(chunk)?;
+    for _ in 0..times {
+        exactly(bytes, chunk, |offset, length| {
+            pread(file, &mut to[..length], offset.cast_signed())
+        })?;
+    }
+    Ok(())
+}
+
+/// What [`read_all`] of a file in memory is in the ledger.
+fn reads(bytes: u64, chunk: usize, times: u64) -> ExpectedRow {
+    ExpectedRow::new(Op::Read, "file:tmpfs")
+        .ops(times * calls(bytes, chunk))
+        .class(Class::CopiedToUser, times * bytes)
+}
