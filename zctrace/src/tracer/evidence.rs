@@ -1,13 +1,21 @@
 //! A class without copies is measured only if every place that could have copied was watched, all the
 //! time.
 
-use std::{collections::BTreeSet, fs, mem, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs, mem,
+    time::Duration,
+};
 
 use nix::time::{ClockId, clock_gettime};
 
 use zctrace_common::Evidence;
 
-use super::{Attempt, Reading, claims, rows, stacks::TICK_NS};
+use super::{
+    Attempt, Reading, claims,
+    rows::{self, RowSizes},
+    stacks::TICK_NS,
+};
 use crate::{
     catalog::{Family, Role},
     ledger::{Loss, Totals},
@@ -77,30 +85,33 @@ fn boot_offset(offsets: &str) -> i128 {
 
 /// Marks rows without copies as inferred where copies could have gone unseen.
 pub(super) fn weaken(reading: &mut Reading, gaps: &BTreeSet<Family>, losses: &LossTime) {
-    let Reading {
-        processes, sizes, ..
-    } = reading;
-    for process in processes {
+    let mut sizes: HashMap<_, Vec<&mut RowSizes>> = HashMap::new();
+    for row in &mut reading.sizes {
+        let rows = sizes.entry((row.pid, row.start_time)).or_default();
+        rows.push(row);
+    }
+    for process in &mut reading.processes {
         let lost = losses.concerns(process.start_time);
         let is_weak = |op: &str, object: &str, totals: &Totals| {
             let unseen = || families(op, object).any(|family| gaps.contains(&family));
             has_no_copy_class(totals) && (lost || unseen())
         };
+        let mut sizes = sizes.get_mut(&(process.pid, process.start_time));
         let mut weakened = false;
         for path in &mut process.paths {
             if path.evidence != INFERRED && is_weak(&path.op, &path.object, &path.totals) {
                 path.evidence = INFERRED.into();
                 weakened = true;
-                for row in sizes
-                    .iter_mut()
-                    .filter(|row| row.is_of(process.pid, process.start_time, path))
-                {
-                    row.evidence = INFERRED;
-                }
+                let sizes = sizes.iter_mut().flat_map(|sizes| sizes.iter_mut());
+                sizes
+                    .filter(|row| row.is_of(path))
+                    .for_each(|row| row.evidence = INFERRED);
             }
         }
         for claimed in &mut process.claims {
-            if is_weak(&claimed.op, &claimed.object, &claimed.totals) {
+            if claimed.evidence != INFERRED
+                && is_weak(&claimed.op, &claimed.object, &claimed.totals)
+            {
                 claimed.evidence = INFERRED.to_owned();
                 weakened = true;
             }
@@ -141,6 +152,8 @@ fn families(op: &str, object: &str) -> impl Iterator<Item = Family> {
 
 #[cfg(test)]
 mod tests {
+    use zctrace_common::Sizes;
+
     use super::*;
     use crate::ledger::{Path, Process};
 
@@ -159,6 +172,14 @@ mod tests {
         }
     }
 
+    fn spliced() -> Totals {
+        Totals {
+            moved: 1,
+            spliced: 1,
+            ..Totals::default()
+        }
+    }
+
     fn evidence(mut reading: Reading, gaps: &[Family]) -> String {
         weaken(
             &mut reading,
@@ -170,12 +191,7 @@ mod tests {
 
     #[test]
     fn an_unwatched_copy_site_on_the_path_weakens_a_row_without_copies() {
-        let spliced = Totals {
-            moved: 1,
-            spliced: 1,
-            ..Totals::default()
-        };
-        let row = || reading("file:ext4->tcp", spliced);
+        let row = || reading("file:ext4->tcp", spliced());
         assert_eq!(evidence(row(), &[]), "measured");
         assert_eq!(evidence(row(), &[Family::Socket]), "inferred");
         assert_eq!(evidence(row(), &[Family::File]), "inferred");
@@ -197,15 +213,20 @@ mod tests {
 
     #[test]
     fn what_is_inferred_now_is_one_row_with_what_was() {
-        let spliced = Totals {
-            moved: 1,
-            spliced: 1,
-            ..Totals::default()
-        };
-        let mut two = reading("pipe->pipe", spliced);
+        let mut two = reading("pipe->pipe", spliced());
         let mut other = two.processes[0].paths[0].clone();
         other.evidence = INFERRED.into();
         two.processes[0].paths.push(other);
+        let sizes = |pid| RowSizes {
+            pid,
+            start_time: 70,
+            op: "sendfile",
+            object: "pipe->pipe".into(),
+            evidence: "measured",
+            by: None,
+            sizes: Sizes::ZERO,
+        };
+        two.sizes = vec![sizes(1), sizes(2)];
         weaken(
             &mut two,
             &BTreeSet::from([Family::Pipe]),
@@ -215,6 +236,8 @@ mod tests {
             panic!("{:?}", two.processes[0].paths);
         };
         assert_eq!((path.evidence.as_str(), path.totals.moved), (INFERRED, 2));
+        let sizes: Vec<_> = two.sizes.iter().map(|row| row.evidence).collect();
+        assert_eq!(sizes, [INFERRED, "measured"], "its own sizes go with it");
     }
 
     #[test]
@@ -232,17 +255,12 @@ mod tests {
 
     #[test]
     fn loss_weakens_rows_without_copies_of_the_processes_that_were_there() {
-        let spliced = Totals {
-            moved: 1,
-            spliced: 1,
-            ..Totals::default()
-        };
         let missed = |missed_runs| Loss {
             missed_runs,
             ..Loss::default()
         };
         let evidence = |losses: &LossTime| {
-            let mut row = reading("pipe->pipe", spliced);
+            let mut row = reading("pipe->pipe", spliced());
             weaken(&mut row, &BTreeSet::new(), losses);
             row.processes[0].paths[0].evidence.to_string()
         };

@@ -51,13 +51,44 @@ impl Collector {
 
     /// Takes the slots of processes that have ended back. What they did is in the next reading.
     pub(super) fn keep_up(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
-        let forget = std::mem::replace(&mut self.forget, false);
-        let reading = self.read(ebpf);
-        self.forget = forget;
-        reading.map(drop)
+        self.collect(ebpf).map(drop)
     }
 
+    /// Everything counted since the start.
     pub(super) fn read(&mut self, ebpf: &mut Ebpf) -> Result<Reading, Error> {
+        let mut reading = self.collect(ebpf)?;
+        if self.forget {
+            reading.processes.append(&mut self.ended);
+            reading.requests.append(&mut self.ended_requests);
+            reading.sizes.append(&mut self.ended_sizes);
+        } else {
+            reading.processes.extend(self.ended.iter().cloned());
+            reading.requests.extend(self.ended_requests.iter().cloned());
+            reading.sizes.extend(self.ended_sizes.iter().cloned());
+        }
+        reading
+            .processes
+            .sort_by(|a, b| b.total.moved.cmp(&a.total.moved).then(a.pid.cmp(&b.pid)));
+        for process in &reading.processes {
+            reading.total.add(&process.total);
+        }
+        let losses: Array<_, zctrace_common::Loss> = Array::try_from(map(ebpf, "LOSS"))?;
+        let loss = losses.get(&0, 0)?;
+        reading.loss = ledger::Loss {
+            map_full: loss.map_full,
+            ring_dropped: loss.ring_dropped,
+            missed_runs: loss.unfollowed_calls,
+        };
+        reading.overhead = Overhead {
+            bpf_runs: reading.overhead.bpf_runs + self.ended_runs + live_runs(ebpf)?,
+            bpf_ns: None,
+        };
+        Ok(reading)
+    }
+
+    /// What is in the maps. What belongs to processes that have ended is put beside, and their slots are
+    /// taken back.
+    fn collect(&mut self, ebpf: &mut Ebpf) -> Result<Reading, Error> {
         // The order matters: a process that is marked as ended before its rows are read adds
         // nothing to them any more.
         let processes = processes(ebpf)?;
@@ -137,41 +168,11 @@ impl Collector {
                 reading.sizes.append(&mut row_sizes);
             }
         }
-        if self.forget {
-            reading.requests.append(&mut self.ended_requests);
-            reading.sizes.append(&mut self.ended_sizes);
-        } else {
-            reading.requests.extend(self.ended_requests.iter().cloned());
-            reading.sizes.extend(self.ended_sizes.iter().cloned());
-        }
         recycle(ebpf, &rows, &ended_slots, self.sized)?;
-
-        if self.forget {
-            reading.processes.append(&mut self.ended);
-        } else {
-            reading.processes.extend(self.ended.iter().cloned());
-        }
-        reading
-            .processes
-            .sort_by(|a, b| b.total.moved.cmp(&a.total.moved).then(a.pid.cmp(&b.pid)));
-        for process in &reading.processes {
-            reading.total.add(&process.total);
-        }
         reading.unattributed = kernel
             .into_iter()
             .map(|(thread, totals)| Unattributed { thread, totals })
             .collect();
-        let losses: Array<_, zctrace_common::Loss> = Array::try_from(map(ebpf, "LOSS"))?;
-        let loss = losses.get(&0, 0)?;
-        reading.loss = ledger::Loss {
-            map_full: loss.map_full,
-            ring_dropped: loss.ring_dropped,
-            missed_runs: loss.unfollowed_calls,
-        };
-        reading.overhead = Overhead {
-            bpf_runs: reading.overhead.bpf_runs + self.ended_runs + live_runs(ebpf)?,
-            bpf_ns: None,
-        };
         Ok(reading)
     }
 
@@ -274,10 +275,9 @@ pub struct RowSizes {
 }
 
 impl RowSizes {
-    /// Whether it is about this row of a process.
-    pub(super) fn is_of(&self, pid: u32, start_time: u64, path: &Path) -> bool {
-        (self.pid, self.start_time, self.op, &*self.object, &self.by)
-            == (pid, start_time, &*path.op, &*path.object, &path.by)
+    /// Whether it is about this row of its process, whatever the evidence.
+    pub(super) fn is_of(&self, path: &Path) -> bool {
+        (self.op, &*self.object, &self.by) == (&*path.op, &*path.object, &path.by)
     }
 }
 
