@@ -211,3 +211,66 @@ fn the_policy_in_the_documentation_is_one() {
     let policy = claims::Policy::parse(text.split("```").next().unwrap()).unwrap();
     assert_eq!(policy.claims.len(), 2);
 }
+
+/// The workspace's root.
+fn root() -> &'static std::path::Path {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+}
+
+#[test]
+fn the_map_names_places_that_exist() {
+    let page = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let mut places = 0;
+    for line in page.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, _, file, function, _] = cells[..] else {
+            continue;
+        };
+        let (Some(file), Some(function)) = (in_code(file), in_code(function)) else {
+            continue;
+        };
+        let text = std::fs::read_to_string(root().join(file))
+            .unwrap_or_else(|error| panic!("{file}: {error}"));
+        let name = function.rsplit("::").next().unwrap();
+        assert!(text.contains(name), "{file} has no {function}");
+        places += 1;
+    }
+    assert!(places >= 10, "the way of a byte has only {places} steps");
+}
+
+/// The text of a table's cell that is nothing but code.
+fn in_code(cell: &str) -> Option<&str> {
+    let code = cell.strip_prefix('`')?.strip_suffix('`')?;
+    (!code.contains('`')).then_some(code)
+}
+
+#[test]
+fn every_link_between_pages_leads_somewhere() {
+    let mut pages: Vec<std::path::PathBuf> = ["README.md", "CONTRIBUTING.md", "SECURITY.md"]
+        .iter()
+        .map(|name| root().join(name))
+        .collect();
+    let docs = std::fs::read_dir(root().join("docs")).unwrap();
+    pages.extend(docs.map(|entry| entry.unwrap().path()));
+    pages.retain(|page| page.extension().is_some_and(|ending| ending == "md"));
+    let mut links = 0;
+    for page in &pages {
+        let text = std::fs::read_to_string(page).unwrap();
+        for target in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            let file = target.split('#').next().unwrap();
+            if file.is_empty() || file.contains("://") {
+                continue;
+            }
+            let to = page.parent().unwrap().join(file);
+            assert!(to.exists(), "{} links to {target}", page.display());
+            links += 1;
+        }
+    }
+    assert!(links >= 30, "only {links} links were found");
+}
