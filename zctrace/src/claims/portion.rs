@@ -26,9 +26,10 @@ impl Row<'_> {
         self.path.evidence != "measured"
     }
 
-    /// Whether copies after the call are in its numbers.
+    /// Whether every copy that a notification can tell of is in its numbers: a copy of each byte. A few
+    /// copies do not show that the place was seen of which the kernel notified.
     pub(crate) fn counts_late_copies(&self) -> bool {
-        !self.is_inferred() && self.path.totals.copies() > 0
+        !self.is_inferred() && self.path.totals.copies() >= self.path.totals.moved
     }
 
     /// What notifications say about it beyond what the ledger has. They coalesce, so there were at

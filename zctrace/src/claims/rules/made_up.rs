@@ -485,23 +485,39 @@ fn a_few_copies_beside_shared_extents_are_too_few_to_decide() {
     assert_eq!(judgement.verdict, Verdict::Fail);
 }
 
-/// A thousand sends of a megabyte, and a hundred small ones that were copied.
+/// Sends that the kernel says it copied, and how much of that the sites have counted.
 #[test]
-fn notifications_say_nothing_where_copies_are_counted() {
-    let sends = |evidence: &str, deferred| {
-        let numbers = [("spliced", 1000 * MIB), ("deferred", deferred)];
+fn no_pass_stands_against_a_notification() {
+    let sends = |evidence: &str, deferred, limit| {
+        let numbers = [("spliced", 16 * MIB), ("deferred", deferred)];
         let mut row = path("send.zerocopy", "tcp", evidence, &numbers);
-        row.totals.moved = 1000 * MIB;
-        row.totals.ops = 1100;
+        row.totals.moved = 16 * MIB;
+        row.totals.ops = 256;
         let mut server = process(vec![row], &[Asked::Zerocopy], None);
-        server.claims[0].notifications = 100;
-        judged(&claim(), vec![server])
+        server.claims[0].notifications = 256;
+        let claim = Claim {
+            max_copies_per_byte: Some(limit),
+            ..claim()
+        };
+        let judgement = judged(&claim, vec![server]);
+        let codes = judgement.reasons.iter().map(|reason| reason.code.clone());
+        (judgement.verdict, codes.collect::<BTreeSet<_>>())
     };
-    let judgement = sends(M, 100 << 10);
-    assert_eq!(judgement.verdict, Verdict::Pass, "{judgement:?}");
-    // Nobody has seen the copies that the kernel tells of.
-    assert_eq!(sends(M, 0).verdict, Verdict::Inconclusive);
-    assert_eq!(sends("inferred", 0).verdict, Verdict::Fail);
+    // A few of the copies were seen, as on a tunnel: the others were made somewhere else.
+    for (deferred, limit) in [
+        (0, 0.02),
+        (112 << 10, 0.02),
+        (112 << 10, 1.5),
+        (8 * MIB, 1.5),
+    ] {
+        let (verdict, codes) = sends(M, deferred, limit);
+        assert_eq!(verdict, Verdict::Inconclusive, "{deferred} {limit}");
+        assert!(codes.contains("zerocopy-notified"), "{codes:?}");
+    }
+    // Each byte's copy is in the ledger: the numbers say all that the kernel does.
+    assert_eq!(sends(M, 16 * MIB, 1.5).0, Verdict::Pass);
+    assert_eq!(sends(M, 16 * MIB, 0.02).0, Verdict::Fail);
+    assert_eq!(sends("inferred", 0, 0.02).0, Verdict::Fail);
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "zerocopy-notified",
         says: "The kernel notified that it copied zero-copy sends; it does not tell how many bytes",
-        evidence: "`notifications` in `claims`",
+        evidence: "`notifications` in `claims` of a row that does not have a copy of every byte",
         remedy: "a kernel that lets functions be traced counts the bytes (`zctrace doctor`)",
         look: Look::State(notified),
     },
