@@ -205,15 +205,14 @@ pub struct Sender {
 pub struct Loss {
     /// A task, process or row did not fit into its map.
     pub map_full: u64,
-    /// Ring-buffer records for which there was no room.
-    pub ring_dropped: u64,
-    /// Calls that can move bytes and that the tracepoints backend does not follow: those with 32-bit
-    /// numbers, and `io_submit`.
-    pub unfollowed_calls: u64,
+    /// Calls of `io_submit` that the tracepoints backend does not follow.
+    pub unfollowed_submits: u64,
+    /// Calls with 32-bit numbers that can move bytes and that it does not follow.
+    pub unfollowed_compat: u64,
 }
 
 /// A bit of what the tracepoints backend reports, beside those of [`Op`]s: nothing else sees Linux AIO,
-/// so `io_submit` is counted as [`Loss::unfollowed_calls`].
+/// so `io_submit` is counted as [`Loss::unfollowed_submits`].
 pub const LOSES_AIO: u32 = 63;
 
 /// Slots of the table of tasks; a power of two. See `zctrace-ebpf/src/target.rs`.

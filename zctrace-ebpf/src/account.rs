@@ -51,10 +51,16 @@ pub(crate) fn lost() {
 
 /// Counts a call whose bytes are not followed.
 #[inline(always)]
-pub(crate) fn lost_call() {
+pub(crate) fn unfollowed_call(compat: bool) {
     if let Some(loss) = LOSS.get_ptr_mut(0) {
         // SAFETY: a map value.
-        add(unsafe { &raw mut (*loss).unfollowed_calls }, 1);
+        let (submits, of_32_bits) = unsafe {
+            (
+                &raw mut (*loss).unfollowed_submits,
+                &raw mut (*loss).unfollowed_compat,
+            )
+        };
+        add(if compat { of_32_bits } else { submits }, 1);
     }
 }
 

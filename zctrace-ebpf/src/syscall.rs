@@ -117,7 +117,9 @@ tp_btf! {
             nr::PROCESS_VM_READV => process_vm(Class::CopiedToUser),
             nr::PROCESS_VM_WRITEV => process_vm(Class::CopiedFromUser),
             nr::IOCTL => ioctl(regs),
-            _ if is_unfollowed(nr) && target::current_quietly().is_some() => account::lost_call(),
+            _ if is_unfollowed(nr) && target::current_quietly().is_some() => {
+                account::unfollowed_call(kernel::is_compat());
+            }
             _ => {}
         }
     }

@@ -80,7 +80,7 @@ impl Tracer {
 
     fn read(&mut self) -> Result<Vec<Process>, tracer::Error> {
         let reading = self.session.read()?;
-        self.lost = reading.loss.total();
+        self.lost = reading.loss.lost();
         let mut processes = reading.processes;
         for process in &mut processes {
             process.pid = self.view.to_user(process.pid);

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::{Circumstances, Claim, Effect, Judgement, MIN_BYTES, Outcome, Verdict, judge};
 use crate::{
-    ledger::{Claimed, ExitStatus, Path, Process, Refused, Snapshot, Totals, Unattributed},
+    ledger::{
+        Claimed, ExitStatus, Path, Process, Refused, Snapshot, Totals, Unattributed, Unfollowed,
+    },
     output::samples,
 };
 
@@ -149,8 +151,9 @@ prop_compose! {
     fn snapshot()(
         processes in proptest::collection::vec(process(), 0..4),
         map_full in rarely(0..2_u64),
-        ring_dropped in rarely(0..2_u64),
         missed_runs in rarely(0..2_u64),
+        io_submit in rarely(0..2_u64),
+        compat in rarely(0..2_u64),
         lost_deferred in rarely(amount()),
         refused in proptest::option::weighted(0.2, proptest::sample::select(
             vec!["filemap_read", "wp_page_enter", "tcp_sendmsg_locked", "vfs_read", "no_such_probe"])),
@@ -159,8 +162,8 @@ prop_compose! {
     ) -> Snapshot {
         let mut snapshot = samples::with(processes);
         snapshot.loss.map_full = map_full;
-        snapshot.loss.ring_dropped = ring_dropped;
         snapshot.loss.missed_runs = missed_runs;
+        snapshot.loss.unfollowed_calls = Unfollowed { io_submit, compat };
         if lost_deferred > 0 {
             let totals = Totals { deferred: lost_deferred, ..Totals::default() };
             snapshot.unattributed = vec![Unattributed { thread: "ksoftirqd/0".into(), totals }];
@@ -246,7 +249,9 @@ proptest! {
             return Ok(());
         }
         let loss = &snapshot.loss;
-        prop_assert_eq!((loss.map_full, loss.ring_dropped, loss.missed_runs), (0, 0, 0));
+        prop_assert_eq!((loss.lost(), loss.unfollowed_calls.compat), (0, 0));
+        let about_aio = claim.path.as_deref().is_none_or(|path| path.starts_with("aio."));
+        prop_assert!(!about_aio || loss.unfollowed_calls.io_submit == 0);
         prop_assert!(snapshot.processes.iter().all(|p| p.pending == 0 && p.in_flight == 0));
         prop_assert!(snapshot.exit_status.is_none_or(|status| status.code == Some(0)));
         let rows: Vec<_> = snapshot.processes.iter().flat_map(|p| &p.paths)
@@ -347,14 +352,30 @@ proptest! {
         prop_assert_eq!(verdict(&claim, &diluted).verdict, Verdict::Fail);
     }
 
+    /// Submissions to Linux AIO concern claims about its operations or about all of them, and no others.
+    #[test]
+    fn calls_that_are_not_followed_forbid_a_pass_of_what_they_concern(claim in claim(), snapshot in calm()) {
+        prop_assume!(verdict(&claim, &snapshot).verdict == Verdict::Pass);
+        let mut unfollowed = snapshot;
+        unfollowed.loss.unfollowed_calls.io_submit = 256;
+        let judgement = verdict(&claim, &unfollowed);
+        let concerned = claim.path.as_deref().is_none_or(|path| path.starts_with("aio."));
+        prop_assert_eq!(judgement.verdict == Verdict::Inconclusive, concerned);
+        if concerned {
+            prop_assert_eq!(&judgement.reasons[0].code, "unfollowed-calls");
+            prop_assert_eq!(&judgement.reasons[0].evidence, "Linux AIO, 256 calls of io_submit");
+        }
+    }
+
     /// More copies never help, and neither does knowing less.
     #[test]
-    fn nothing_bad_turns_into_a_pass(claim in claim(), snapshot in calm(), what in 0..8_usize) {
+    fn nothing_bad_turns_into_a_pass(claim in claim(), snapshot in calm(), what in 0..9_usize) {
         prop_assume!(verdict(&claim, &snapshot).verdict == Verdict::Pass);
         let mut worse = snapshot;
         let op = claim.path.clone().unwrap_or_else(|| "write".into());
         match what {
-            0 => worse.loss.missed_runs = 1,
+            0 => worse.loss.miss("vfs_read", 1),
+            8 => worse.loss.unfollowed_calls.compat = 1,
             1 => worse.processes[0].pending = 1,
             2 => worse.processes[0].in_flight = 1,
             7 => {

@@ -347,10 +347,11 @@ impl Report {
             Format::Json | Format::Csv => {}
         }
         // CSV has no place for it.
-        if self.format == Format::Csv
-            && let Some(lost) = table::lost(snapshot)
-        {
-            say(&format!("warning: {lost}"));
+        if self.format == Format::Csv {
+            let missing = [table::lost(snapshot), table::unfollowed(snapshot)];
+            for missing in missing.into_iter().flatten() {
+                say(&format!("warning: {missing}"));
+            }
         }
         self.sink.finish()
     }

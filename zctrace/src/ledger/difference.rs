@@ -94,7 +94,7 @@ impl Counted {
             processes,
             unattributed,
             total,
-            loss: loss_since(self.loss, earlier.loss),
+            loss: self.loss.clone().since(&earlier.loss),
             overhead: overhead_since(self.overhead, earlier.overhead),
             audit: self.audit.since(&earlier.audit),
             stacks: self.stacks.since(&earlier.stacks),
@@ -176,19 +176,6 @@ type Key<'a> = (&'a str, &'a str, &'a str, Option<&'a str>);
 
 fn key(path: &Path) -> Key<'_> {
     (&path.op, &path.object, &path.evidence, path.by.as_deref())
-}
-
-fn loss_since(now: Loss, earlier: Loss) -> Loss {
-    let Loss {
-        map_full,
-        ring_dropped,
-        missed_runs,
-    } = now;
-    Loss {
-        map_full: map_full.saturating_sub(earlier.map_full),
-        ring_dropped: ring_dropped.saturating_sub(earlier.ring_dropped),
-        missed_runs: missed_runs.saturating_sub(earlier.missed_runs),
-    }
 }
 
 fn overhead_since(now: Overhead, earlier: Overhead) -> Overhead {

@@ -2,14 +2,16 @@
 
 pub mod audit;
 mod difference;
+mod loss;
 mod process;
 mod stacks;
 mod totals;
 
 pub use difference::Counted;
+pub use loss::{Loss, Unfollowed};
 pub use process::Direction;
 pub use stacks::{Stack, Stacks};
 pub use totals::{
-    Claimed, Coverage, ExitStatus, Loss, Overhead, Path, Process, Refused, SCHEMA, Snapshot,
-    Target, TargetKind, Totals, Unattributed, ratio,
+    Claimed, Coverage, ExitStatus, Overhead, Path, Process, Refused, SCHEMA, Snapshot, Target,
+    TargetKind, Totals, Unattributed, ratio,
 };

@@ -4,7 +4,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use zctrace_common::{Class, Counters, Evidence};
 
-use super::Stacks;
+use super::{Loss, Stacks};
 
 /// The `schema` of a [`Snapshot`].
 pub const SCHEMA: &str = "zctrace.stat/1";
@@ -408,27 +408,6 @@ pub struct Coverage {
     pub attached: Vec<String>,
     /// The others.
     pub refused: Vec<Refused>,
-}
-
-/// What zctrace itself lost, as counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Loss {
-    /// Tasks, processes or rows that did not fit.
-    pub map_full: u64,
-    /// Ring-buffer records for which there was no room.
-    pub ring_dropped: u64,
-    /// Runs that the kernel skipped.
-    pub missed_runs: u64,
-}
-
-impl Loss {
-    /// All of it.
-    #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.map_full
-            .saturating_add(self.ring_dropped)
-            .saturating_add(self.missed_runs)
-    }
 }
 
 /// What zctrace itself cost.

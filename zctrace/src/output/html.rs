@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{
     bytes, flame,
     recorded::{Document, Finding, ZERO_COPY, fields},
-    table::named,
+    table::{named, unfollowed},
 };
 use crate::{
     claims::{MIN_BYTES, Outcome, Verdict, rules},
@@ -45,12 +45,21 @@ pub fn page(document: &Document) -> String {
         );
     }
     let lost = &stat.loss;
-    if lost.total() > 0 {
+    if lost.lost() > 0 {
+        let places = lost
+            .places()
+            .map(|places| format!(" ({places})"))
+            .unwrap_or_default();
         let _ = writeln!(
             out,
-            "<p class=\"warning\">Not everything was counted: {} did not fit, {} records dropped, {} runs missed.</p>",
-            lost.map_full, lost.ring_dropped, lost.missed_runs
+            "<p class=\"warning\">Not everything was counted: {} did not fit, {} probe runs missed{}.</p>",
+            lost.map_full,
+            lost.missed_runs,
+            text(&places)
         );
+    }
+    if let Some(calls) = unfollowed(stat) {
+        let _ = writeln!(out, "<p class=\"warning\">{}</p>", text(&calls));
     }
     totals(&mut out, &stat.total);
     chart(&mut out, document);
@@ -330,8 +339,8 @@ mod tests {
         let mut document = document();
         document.stat.loss = Loss {
             map_full: u64::MAX,
-            ring_dropped: 1,
-            missed_runs: 0,
+            missed_runs: 1,
+            ..Loss::default()
         };
         assert!(page(&document).contains("Not everything was counted"));
     }

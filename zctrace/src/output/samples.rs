@@ -2,7 +2,7 @@
 
 use crate::ledger::{
     Coverage, ExitStatus, Loss, Overhead, Path, Process, Refused, SCHEMA, Snapshot, Stacks, Target,
-    TargetKind, Totals, Unattributed,
+    TargetKind, Totals, Unattributed, Unfollowed,
 };
 
 const MIB: u64 = 1 << 20;
@@ -209,9 +209,13 @@ pub(crate) fn loss() -> Snapshot {
     let mut snapshot = normal();
     snapshot.loss = Loss {
         map_full: 1,
-        ring_dropped: 23,
-        missed_runs: 4_567_890,
+        unfollowed_calls: Unfollowed {
+            io_submit: 256,
+            compat: 1,
+        },
+        ..Loss::default()
     };
+    snapshot.loss.miss("vfs_read", 4_567_890);
     snapshot.coverage.refused = vec![Refused {
         probe: "do_wp_page".into(),
         reason: "not permitted".into(),

@@ -55,8 +55,8 @@ pub fn interval(snapshot: &Snapshot, elapsed: Duration, options: Options) -> Str
     let title = format!("at {}", duration(elapsed));
     let mut text = format!("{}\n", paint(palette.strong, &title));
     text.push_str(&body(snapshot, options));
-    if let Some(lost) = lost(snapshot) {
-        text.push_str(&paint(palette.warning, &lost));
+    for missing in [lost(snapshot), unfollowed(snapshot)].into_iter().flatten() {
+        text.push_str(&paint(palette.warning, &missing));
         text.push('\n');
     }
     text.push('\n');
@@ -392,18 +392,26 @@ fn contradiction(claimed: &Claimed) -> Option<String> {
 /// What the numbers do not include, or `None` when they are complete.
 #[must_use]
 pub fn lost(snapshot: &Snapshot) -> Option<String> {
-    let loss = snapshot.loss;
+    let loss = &snapshot.loss;
     let mut parts = Vec::new();
     if loss.map_full != 0 {
         parts.push(format!("{} updates (map full)", count(loss.map_full)));
     }
-    if loss.ring_dropped != 0 {
-        parts.push(format!("{} records (ring full)", count(loss.ring_dropped)));
-    }
     if loss.missed_runs != 0 {
-        parts.push(format!("{} probe runs", count(loss.missed_runs)));
+        let places = loss.places();
+        let places = places.map_or_else(String::new, |places| format!(" ({places})"));
+        parts.push(format!("{} probe runs{places}", count(loss.missed_runs)));
     }
     (!parts.is_empty()).then(|| format!("LOST: {}. The numbers are too low.", parts.join(", ")))
+}
+
+/// The calls that nothing follows on this kernel, or `None` when there were none.
+#[must_use]
+pub fn unfollowed(snapshot: &Snapshot) -> Option<String> {
+    let calls = snapshot.loss.unfollowed_calls.named(count)?;
+    Some(format!(
+        "Not followed here: {calls}. What they moved is in no row."
+    ))
 }
 
 fn footer(snapshot: &Snapshot, surface: Surface) -> String {
@@ -411,8 +419,8 @@ fn footer(snapshot: &Snapshot, surface: Surface) -> String {
     let mut lines = Columns::new(Vec::new());
     let mut line = |text: &str, style| lines.text(Cell::new(text, style), 0);
 
-    if let Some(lost) = lost(snapshot) {
-        line(&lost, palette.warning);
+    for missing in [lost(snapshot), unfollowed(snapshot)].into_iter().flatten() {
+        line(&missing, palette.warning);
     }
     if snapshot.total.unexplained != 0 {
         let text = format!(

@@ -15,7 +15,7 @@ use super::{
     beside::{Beside, WireBeside},
     error::{Damage, Error},
     frame::{self, End, Kind, MAGIC, PREAMBLE, VERSION, WITH_END},
-    wire::{Header, Interval, PathKey, ProcessKey, Sparse, StackKey, WireCoverage},
+    wire::{Header, Interval, PathKey, ProcessKey, Sparse, StackKey, WireCoverage, WireLoss},
 };
 use crate::ledger::{
     self, Claimed, Coverage, ExitStatus, Loss, Overhead, Process, Refused, Snapshot, Stack, Stacks,
@@ -268,15 +268,19 @@ impl<R: Read + Seek> Iterator for Recording<R> {
             Ok((Kind::Interval, payload, next)) => {
                 let read = postcard::take_from_bytes::<Interval>(&payload).ok();
                 let read = read.and_then(|(interval, rest)| {
-                    let snapshot = self.tables.snapshot(interval, &self.header, &self.target)?;
-                    let beside = match rest {
-                        // The first recordings end here.
-                        [] => None,
-                        rest => {
-                            let (beside, _) = postcard::take_from_bytes::<WireBeside>(rest).ok()?;
-                            Some(beside.read(&snapshot)?)
-                        }
-                    };
+                    let mut snapshot =
+                        self.tables.snapshot(interval, &self.header, &self.target)?;
+                    // The first recordings end here.
+                    if rest.is_empty() {
+                        return Some((snapshot, None));
+                    }
+                    let (beside, rest) = postcard::take_from_bytes::<WireBeside>(rest).ok()?;
+                    let beside = Some(beside.read(&snapshot)?);
+                    // And those before 0.2 here.
+                    if !rest.is_empty() {
+                        let (loss, _) = postcard::take_from_bytes::<WireLoss>(rest).ok()?;
+                        loss.read(&mut snapshot.loss);
+                    }
                     Some((snapshot, beside))
                 });
                 if let Some((snapshot, beside)) = read {
@@ -472,8 +476,8 @@ impl Tables {
             coverage: self.coverage.clone(),
             loss: Loss {
                 map_full: loss[0],
-                ring_dropped: loss[1],
                 missed_runs: loss[2],
+                ..Loss::default()
             },
             overhead: Overhead { bpf_runs, bpf_ns },
             stacks: sampled,
@@ -538,10 +542,7 @@ impl Whole {
         whole.exit_status = interval.exit_status.or(whole.exit_status);
         whole.coverage.clone_from(&interval.coverage);
         whole.stacks.add(&interval.stacks);
-        let (loss, more) = (&mut whole.loss, &interval.loss);
-        loss.map_full = loss.map_full.saturating_add(more.map_full);
-        loss.ring_dropped = loss.ring_dropped.saturating_add(more.ring_dropped);
-        loss.missed_runs = loss.missed_runs.saturating_add(more.missed_runs);
+        whole.loss.add(&interval.loss);
         let (cost, more) = (&mut whole.overhead, &interval.overhead);
         cost.bpf_runs = cost.bpf_runs.saturating_add(more.bpf_runs);
         if let Some(ns) = more.bpf_ns {

@@ -15,6 +15,9 @@ fn intervals() -> Vec<Snapshot> {
             snapshot.seq = Some(seq);
             snapshot.started_at = format!("2026-11-22T15:00:0{seq}.000000Z");
             snapshot.exit_status = None;
+            snapshot.loss.miss("vfs_read", seq);
+            snapshot.loss.unfollowed_calls.io_submit = seq;
+            snapshot.loss.unfollowed_calls.compat = 2 * seq;
             // As documents of a run are: sums of their rows.
             let mut total = crate::ledger::Totals::default();
             for process in &mut snapshot.processes {

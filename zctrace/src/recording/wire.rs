@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{Coverage, ExitStatus, Target, TargetKind, Totals};
+use crate::ledger::{Coverage, ExitStatus, Loss, Target, TargetKind, Totals, Unfollowed};
 
 /// What was recorded, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +78,7 @@ pub(super) struct Interval {
     pub(super) processes: Vec<ProcessRows>,
     /// Kernel threads: the name's number and the counters.
     pub(super) unattributed: Vec<(u32, Sparse)>,
-    /// `map_full`, `ring_dropped`, `missed_runs`.
+    /// `map_full`, 0 (there is no ring buffer), `missed_runs`. [`WireLoss`] has the rest.
     pub(super) loss: [u64; 3],
     pub(super) bpf_runs: u64,
     pub(super) bpf_ns: Option<u64>,
@@ -86,6 +86,39 @@ pub(super) struct Interval {
     /// A stack's number and its bytes.
     pub(super) stacks: Vec<(u32, u64)>,
     pub(super) stacks_lost: u64,
+}
+
+/// What else is missing from the numbers of an interval; it stands behind what is beside the interval.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WireLoss {
+    /// `missed_runs` by probe.
+    missed_at: Vec<(String, u64)>,
+    io_submit: u64,
+    compat: u64,
+}
+
+impl From<&Loss> for WireLoss {
+    fn from(loss: &Loss) -> Self {
+        let Unfollowed { io_submit, compat } = loss.unfollowed_calls;
+        Self {
+            missed_at: loss.missed_at.clone().into_iter().collect(),
+            io_submit,
+            compat,
+        }
+    }
+}
+
+impl WireLoss {
+    /// Puts it where it belongs.
+    pub(super) fn read(self, loss: &mut Loss) {
+        let Self {
+            missed_at,
+            io_submit,
+            compat,
+        } = self;
+        loss.missed_at = missed_at.into_iter().collect();
+        loss.unfollowed_calls = Unfollowed { io_submit, compat };
+    }
 }
 
 /// Attached probes; refused ones with reason, loss, and whether the kernel has nothing to lose there.

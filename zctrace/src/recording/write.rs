@@ -19,7 +19,7 @@ use super::{
     part,
     wire::{
         self, ClaimedRow, Header, Interval, PathKey, ProcessKey, ProcessRows, Sparse, StackKey,
-        WireCoverage,
+        WireCoverage, WireLoss,
     },
 };
 use crate::ledger::{Coverage, Snapshot};
@@ -118,9 +118,11 @@ impl Writer {
         }
         if let Some(part) = &mut self.file {
             let interval = part.numbers.interval(snapshot, self.seq);
-            let payload = postcard::to_stdvec(&interval).and_then(|payload| {
-                postcard::to_extend(&WireBeside::new(beside, snapshot), payload)
-            });
+            let payload = postcard::to_stdvec(&interval)
+                .and_then(|payload| {
+                    postcard::to_extend(&WireBeside::new(beside, snapshot), payload)
+                })
+                .and_then(|payload| postcard::to_extend(&WireLoss::from(&snapshot.loss), payload));
             let payload = payload.map_err(io::Error::other);
             let frame = payload.and_then(|payload| frame::encode(Kind::Interval, &payload));
             part.append(frame)?;
@@ -292,11 +294,7 @@ impl Numbers {
                 .map_or(0, Timestamp::as_microsecond),
             duration_ns: snapshot.duration_ns,
             exit: snapshot.exit_status.map(wire::exit),
-            loss: [
-                snapshot.loss.map_full,
-                snapshot.loss.ring_dropped,
-                snapshot.loss.missed_runs,
-            ],
+            loss: [snapshot.loss.map_full, 0, snapshot.loss.missed_runs],
             bpf_runs: snapshot.overhead.bpf_runs,
             bpf_ns: snapshot.overhead.bpf_ns,
             stacks_lost: snapshot.stacks.lost,

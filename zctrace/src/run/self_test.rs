@@ -51,7 +51,7 @@ pub fn self_test(progress: &mut dyn FnMut(&str)) -> Result<Survey, Error> {
     drop(arena);
     let reading = session.read()?;
     let strictness = verify::strictness(session.backend(), session.coverage());
-    let lost = reading.loss.total();
+    let lost = reading.loss.lost();
     let families = outcomes
         .iter()
         .map(|outcome| {

@@ -130,6 +130,17 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         "What zctrace could not count: other numbers are too low",
         lost,
     );
+    let unfollowed = Family::<KindLabels, Counter>::default();
+    for (kind, count) in series.unfollowed() {
+        unfollowed
+            .get_or_create(&KindLabels { kind: kind.into() })
+            .inc_by(count);
+    }
+    registry.register(
+        "unfollowed_calls",
+        "Calls that move bytes and that nothing follows on this kernel: they are in no other number",
+        unfollowed,
+    );
     registry.register(
         "folded_rows",
         "Rows counted in the series whose labels are all other, for want of series",

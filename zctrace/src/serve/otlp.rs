@@ -153,6 +153,8 @@ fn document(series: &Series, now_ns: u64) -> Value {
     };
     let lost = series.lost();
     let lost = lost.map(|(kind, count)| point(vec![attribute("kind", kind)], count));
+    let unfollowed = series.unfollowed();
+    let unfollowed = unfollowed.map(|(kind, count)| point(vec![attribute("kind", kind)], count));
     let single = |value: u64| vec![point(Vec::new(), value)];
     let unattributed = single(Totals::copies(&series.unattributed));
     json!({
@@ -170,6 +172,7 @@ fn document(series: &Series, now_ns: u64) -> Value {
                     sum("zctrace.operation_errors", "{operation}", errors),
                     sum("zctrace.unattributed_copied", "By", unattributed),
                     sum("zctrace.lost_events", "{event}", lost.to_vec()),
+                    sum("zctrace.unfollowed_calls", "{call}", unfollowed.to_vec()),
                     sum("zctrace.folded_rows", "{row}", single(series.folded)),
                 ],
             }],

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::ledger::{Loss, Snapshot, Totals};
+use crate::ledger::{Loss, Snapshot, Totals, Unfollowed};
 
 /// The labels of a data path. Neither ids nor names of files: those have no bound.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,10 +103,7 @@ impl Series {
         for work in &snapshot.unattributed {
             self.unattributed.add(&work.totals);
         }
-        let (loss, more) = (&mut self.loss, snapshot.loss);
-        loss.map_full = loss.map_full.saturating_add(more.map_full);
-        loss.ring_dropped = loss.ring_dropped.saturating_add(more.ring_dropped);
-        loss.missed_runs = loss.missed_runs.saturating_add(more.missed_runs);
+        self.loss.add(&snapshot.loss);
     }
 
     fn path(&mut self, key: Key) -> &mut Totals {
@@ -125,12 +122,17 @@ impl Series {
     }
 
     /// What could not be counted, by its kind.
-    pub(super) const fn lost(&self) -> [(&'static str, u64); 3] {
+    pub(super) const fn lost(&self) -> [(&'static str, u64); 2] {
         [
             ("map_full", self.loss.map_full),
-            ("ring_dropped", self.loss.ring_dropped),
             ("missed_runs", self.loss.missed_runs),
         ]
+    }
+
+    /// Calls that nothing follows on this kernel, by their kind.
+    pub(super) const fn unfollowed(&self) -> [(&'static str, u64); 2] {
+        let Unfollowed { io_submit, compat } = self.loss.unfollowed_calls;
+        [("io_submit", io_submit), ("compat", compat)]
     }
 
     /// Whether something was read at all.

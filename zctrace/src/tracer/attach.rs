@@ -313,6 +313,17 @@ fn hand_over(ebpf: &mut Ebpf, attempts: &mut [Attempt]) -> Result<BTreeSet<Op>, 
     Ok(unseen)
 }
 
+/// The name of the probe that a program is attached for; of one of no probe, its own.
+pub(super) fn probe_of<'a>(attempts: &[Attempt], program: &'a str) -> &'a str {
+    let mut attached = attempts.iter().filter_map(|attempt| match attempt.outcome {
+        Outcome::Attached(way) => Some((way.program, attempt.probe.name)),
+        _ => None,
+    });
+    attached
+        .find_map(|(name, probe)| (name == program).then_some(probe))
+        .unwrap_or(program)
+}
+
 pub(super) fn detach(ebpf: &mut Ebpf, way: &Way) {
     for name in [way.program.to_owned(), twin(way)] {
         // Unloading a loaded program cannot fail; an error means that it is not loaded.

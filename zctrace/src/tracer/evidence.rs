@@ -46,8 +46,8 @@ impl LossTime {
     }
 
     fn note_at(&mut self, loss: &Loss, now: impl Fn() -> u64) {
-        if loss.total() > self.total {
-            self.total = loss.total();
+        if loss.lost() > self.total {
+            self.total = loss.lost();
             self.last = Some(now());
         }
     }

@@ -431,7 +431,10 @@ impl Session {
         for (name, &first) in &counters {
             if !name.ends_with(attach::TWIN) {
                 let second = counters.get(format!("{name}{}", attach::TWIN).as_str());
-                reading.loss.missed_runs += self.lost_events(name, first, second.copied());
+                let lost = self.lost_events(name, first, second.copied());
+                reading
+                    .loss
+                    .miss(attach::probe_of(&self.attempts, name), lost);
             }
         }
         self.losses.note(&reading.loss);

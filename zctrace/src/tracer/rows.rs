@@ -13,7 +13,7 @@ use super::{
     names::{Names, text},
     requests, sample,
 };
-use crate::ledger::{self, Overhead, Path, Process, Totals, Unattributed};
+use crate::ledger::{self, Overhead, Path, Process, Totals, Unattributed, Unfollowed};
 
 /// Clock ticks a second in `/proc/PID/stat`: `USER_HZ`, fixed by the kernel's interface.
 const USER_HZ: u64 = 100;
@@ -76,8 +76,11 @@ impl Collector {
         let loss = losses.get(&0, 0)?;
         reading.loss = ledger::Loss {
             map_full: loss.map_full,
-            ring_dropped: loss.ring_dropped,
-            missed_runs: loss.unfollowed_calls,
+            unfollowed_calls: Unfollowed {
+                io_submit: loss.unfollowed_submits,
+                compat: loss.unfollowed_compat,
+            },
+            ..ledger::Loss::default()
         };
         reading.overhead = Overhead {
             bpf_runs: reading.overhead.bpf_runs + self.ended_runs + live_runs(ebpf)?,

@@ -170,7 +170,7 @@ impl Builder {
             verdicts: rows.verdicts,
             stacks: self.stacks(whole, last.as_deref()),
             kernel_threads: self.kernel_threads(whole),
-            loss: whole.loss,
+            loss: whole.loss.clone(),
             overhead: whole.overhead,
             overhead_step: Overhead {
                 bpf_runs: whole
@@ -248,7 +248,7 @@ impl Builder {
             verdicts: Vec::new(),
             stacks: Arc::default(),
             kernel_threads: Vec::new(),
-            loss: last.loss,
+            loss: last.loss.clone(),
             overhead: last.overhead,
             overhead_step: last.overhead_step,
             history: last.history.clone(),

@@ -341,12 +341,7 @@ impl Moment {
     /// Whether something was lost.
     #[must_use]
     pub const fn has_loss(&self) -> bool {
-        let Loss {
-            map_full,
-            ring_dropped,
-            missed_runs,
-        } = self.loss;
-        map_full != 0 || ring_dropped != 0 || missed_runs != 0
+        self.loss.lost() != 0
     }
 }
 

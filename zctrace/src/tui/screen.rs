@@ -206,15 +206,16 @@ fn header(state: &State, area: Rect, buffer: &mut Buffer) {
         first,
         buffer,
     );
-    let loss = moment.loss;
-    let lost = loss
-        .map_full
-        .saturating_add(loss.ring_dropped)
-        .saturating_add(loss.missed_runs);
-    let loss = if moment.has_loss() {
-        Span::styled(format!("LOST {} ", count(lost)), theme.alarm)
-    } else {
-        Span::styled("nothing lost ", theme.good)
+    // One line has no room for both; a loss is worse.
+    let loss = match moment.loss.unfollowed_calls.total() {
+        _ if moment.has_loss() => {
+            Span::styled(format!("LOST {} ", count(moment.loss.lost())), theme.alarm)
+        }
+        0 => Span::styled("nothing lost ", theme.good),
+        calls => Span::styled(
+            format!("{} calls not followed ", count(calls)),
+            theme.warning,
+        ),
     };
     let right = Line::from(vec![loss, cost(state, moment)]);
     let room = usize::from(second.width).saturating_sub(right.width() + 1);

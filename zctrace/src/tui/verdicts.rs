@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::moment::{Moment, PathKey, PathRow, ProcessId};
 use crate::{
     claims::{Circumstances, Claim, Effect, MIN_BYTES, Verdict, judge, rules},
-    ledger::{Coverage, Loss, Overhead, Path, Process, Snapshot, Stacks, Totals},
+    ledger::{Coverage, Overhead, Path, Process, Snapshot, Stacks, Totals},
     output::bytes::bytes,
 };
 
@@ -78,7 +78,7 @@ impl<'a> Bench<'a> {
                 } else {
                     Coverage::default()
                 },
-                loss: Loss { ..whole.loss },
+                loss: whole.loss.clone(),
                 overhead: Overhead::default(),
                 stacks: Stacks::default(),
             },

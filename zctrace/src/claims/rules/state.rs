@@ -1,5 +1,7 @@
 //! What stands against a PASS, whatever the rows say.
 
+use zctrace_common::Op;
+
 use super::{Look, Rule, Seen, State};
 use crate::{
     catalog::{self, Family, Role},
@@ -7,7 +9,7 @@ use crate::{
         Claim,
         portion::{Row, copied},
     },
-    ledger::{Claimed, Process, Refused, Totals},
+    ledger::{Claimed, Loss, Process, Refused, Totals, Unfollowed},
 };
 
 /// The code of the rule about refused probes.
@@ -45,9 +47,16 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "lost-updates",
         says: "zctrace lost updates, so copies may be missing from the ledger",
-        evidence: "any of the counters of `loss`",
+        evidence: "`map_full` or `missed_runs` of `loss`",
         remedy: "name a smaller target, or measure for a shorter time",
         look: Look::State(loss),
+    },
+    Rule {
+        code: "unfollowed-calls",
+        says: "Calls that zctrace does not follow on this kernel were made: what they moved is in no row",
+        evidence: "`unfollowed_calls` of `loss`; `io_submit` only where the claim is about Linux AIO too",
+        remedy: "judge one operation with --path, or measure where functions can be traced (`zctrace doctor`)",
+        look: Look::State(unfollowed),
     },
     Rule {
         code: "unattributed-copies",
@@ -163,18 +172,37 @@ fn names(state: &State<'_>, is: impl Fn(&Process) -> bool) -> String {
 
 fn loss(state: &State<'_>) -> Option<Seen> {
     // Destructured whole, so that a new counter cannot be forgotten.
-    let crate::ledger::Loss {
+    let Loss {
         map_full,
-        ring_dropped,
         missed_runs,
+        missed_at: _,
+        // `unfollowed` looks at them.
+        unfollowed_calls: _,
     } = state.snapshot.loss;
-    (map_full != 0 || ring_dropped != 0 || missed_runs != 0).then(|| Seen {
-        bytes: 0,
-        text: format!(
-            "{map_full} entries that did not fit, {ring_dropped} dropped records, \
-             {missed_runs} missed runs"
-        ),
+    (map_full != 0 || missed_runs != 0).then(|| {
+        let places = state.snapshot.loss.places();
+        let places = places.map_or_else(String::new, |places| format!(" ({places})"));
+        let text = format!(
+            "{map_full} entries that did not fit, {missed_runs} missed runs of probes{places}"
+        );
+        Seen { bytes: 0, text }
     })
+}
+
+fn unfollowed(state: &State<'_>) -> Option<Seen> {
+    let Unfollowed { io_submit, compat } = state.snapshot.loss.unfollowed_calls;
+    let submits = [Op::AioRead, Op::AioWrite].map(Op::name);
+    let concerned = Unfollowed {
+        io_submit: if submits.iter().any(|op| state.claim.is_about(op)) {
+            io_submit
+        } else {
+            0
+        },
+        // Such a call can be any of them.
+        compat,
+    };
+    let text = concerned.named(|count| count.to_string())?;
+    Some(Seen { bytes: 0, text })
 }
 
 fn probes(state: &State<'_>) -> Option<Seen> {
