@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs, io,
+    env, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -11,8 +11,13 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{
     cli::duration,
+    named_file,
+    output::message::say,
     tui::{keys, theme},
 };
+
+/// Far more than every setting takes.
+const MOST: u64 = 1 << 20;
 
 /// The settings. What the file does not have stays as it is.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -89,9 +94,17 @@ pub fn load(named: Option<&Path>) -> Result<Config, Error> {
         (None, Some(path)) => (path, false),
         (None, None) => return Ok(Config::default()),
     };
-    let text = match fs::read_to_string(&path) {
+    let text = match named_file::read_text(&path, MOST) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound && !must => {
+            return Ok(Config::default());
+        }
+        Err(error) if !must => {
+            // Nobody asked for it, and a dashboard without settings is better than none.
+            say(&format!(
+                "note: the settings in {} are not used: {error}",
+                path.display()
+            ));
             return Ok(Config::default());
         }
         Err(source) => return Err(Error::Read { path, source }),

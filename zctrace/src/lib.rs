@@ -11,6 +11,7 @@ pub mod config;
 pub mod explain;
 pub mod kernel;
 pub mod ledger;
+pub mod named_file;
 pub mod output;
 pub mod recording;
 pub mod run;

@@ -538,3 +538,93 @@ fn every_reason_is_explained() {
         assert!(stdout.contains("What helps: "), "{stdout}");
     }
 }
+
+/// Starts a replay in a terminal of its own, on its standard streams; returns the terminal's other end
+/// once something was drawn.
+fn replay_in_a_terminal() -> (std::process::Child, fs::File) {
+    use std::os::unix::process::CommandExt as _;
+    let size = nix::pty::Winsize {
+        ws_row: 24,
+        ws_col: 80,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let pty = nix::pty::openpty(&size, None).unwrap();
+    // Inherited, it would outlive its end here.
+    let close = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC);
+    nix::fcntl::fcntl(&pty.master, close).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zctrace"));
+    command
+        .args(["top", "--replay", &recording("sound-version-2")])
+        .env("TERM", "xterm")
+        .stdin(pty.slave.try_clone().unwrap())
+        .stdout(pty.slave.try_clone().unwrap())
+        .stderr(pty.slave);
+    // SAFETY: both are system calls, which may be made between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            nix::unistd::setsid()?;
+            match libc::ioctl(0, libc::TIOCSCTTY, 0) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        });
+    }
+    let child = command.spawn().unwrap();
+    // It holds copies of the terminal, which would keep it alive.
+    drop(command);
+    let mut master = fs::File::from(pty.master);
+    let mut seen = Vec::new();
+    let mut some = [0; 4096];
+    // The alternate screen, and something on it.
+    let drawn = |seen: &[u8]| {
+        let text = String::from_utf8_lossy(seen);
+        text.split_once("\x1b[?1049h")
+            .is_some_and(|(_, screen)| screen.len() > 200)
+    };
+    while !drawn(&seen) {
+        let count = master.read(&mut some).unwrap();
+        assert!(count > 0, "{}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&some[..count]);
+    }
+    (child, master)
+}
+
+#[test]
+fn a_terminal_that_dies_is_a_hangup_and_no_panic() {
+    for _ in 0..5 {
+        let (mut child, master) = replay_in_a_terminal();
+        drop(master);
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(129), "{status}");
+    }
+}
+
+#[test]
+fn policies_and_settings_are_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let pipe = pipe.to_str().unwrap();
+    let refused = two_lines(&["check", "--policy", pipe, "--", "true"], 2);
+    assert!(refused.contains("not a regular file"), "{refused}");
+    let replay = recording("sound-version-2");
+    let refused = two_lines(&["top", "--config", pipe, "--replay", &replay], 2);
+    assert!(refused.contains("not a regular file"), "{refused}");
+}
+
+#[test]
+fn a_report_gets_the_mode_that_is_asked_for() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let file = recording("sound-version-2");
+    for (options, mode) in [(&[][..], 0o600), (&["--file-mode", "644"][..], 0o644)] {
+        let path = directory.path().join(mode.to_string());
+        let path = path.to_str().unwrap();
+        let arguments = [&["report", &file, "--json", "-o", path], options].concat();
+        let output = zctrace(&arguments);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let found = fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(found & 0o7777, mode);
+    }
+}

@@ -228,7 +228,7 @@ fn loop_devices(pid: u32) -> Vec<String> {
     for entry in fs::read_dir("/sys/block").unwrap().flatten() {
         let file = entry.path().join("loop/backing_file");
         let backing = fs::read_to_string(file).unwrap_or_default();
-        if backing.contains(&format!("zctrace-traffic-{pid}/")) {
+        if backing.contains(&format!("zctrace-traffic-{pid}.")) {
             found.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
@@ -273,7 +273,7 @@ fn nothing_outlives_an_interrupted_run() {
             }
             assert_eq!(left_over(pid), [""; 0], "{name} {signal}");
             let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-            assert!(!mounts.contains(&format!("zctrace-traffic-{pid}")));
+            assert!(!mounts.contains(&format!("zctrace-traffic-{pid}.")));
         }
     }
 }

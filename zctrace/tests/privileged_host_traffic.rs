@@ -11,7 +11,9 @@ use zctrace::workload::report::{Outcome, Report, SCHEMA};
 fn left_over() -> Vec<String> {
     const PREFIX: &str = "zctrace-traffic-";
     let is_over = |name: &str| {
-        let pid = name.strip_prefix(PREFIX);
+        let pid = name
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split('.').next());
         pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
     };
 

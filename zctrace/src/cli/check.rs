@@ -1,8 +1,7 @@
 //! `zctrace check`: the verdict.
 
 use std::{
-    fs,
-    io::{self, Read as _},
+    io,
     os::fd::RawFd,
     path::{Path, PathBuf},
     time::Duration,
@@ -21,6 +20,7 @@ use super::{
 use crate::{
     claims::{Circumstances, Claim, Document, MIN_BYTES, Policy, Verdict, judge},
     ledger::Snapshot,
+    named_file,
     output::{json, junit, sink::Sink, verdict},
     recording::Recording,
     run::{self, Plan},
@@ -295,19 +295,8 @@ fn policy(path: &Path) -> Result<Vec<Claim>, Failure> {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
     if path == Path::new("-") {
-        io::stdin()
-            .lock()
-            .take(MAX_POLICY + 1)
-            .read_to_string(&mut text)?;
-    } else {
-        fs::File::open(path)?
-            .take(MAX_POLICY + 1)
-            .read_to_string(&mut text)?;
+        return named_file::limited(io::stdin().lock(), MAX_POLICY);
     }
-    if text.len() as u64 > MAX_POLICY {
-        return Err(io::Error::other("it is too long"));
-    }
-    Ok(text)
+    named_file::read_text(path, MAX_POLICY)
 }

@@ -26,7 +26,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::output::message::say;
+use crate::{named_file, output::message::say};
 use failure::Failure;
 
 const ABOUT: &str = "Shows where the kernel copied every I/O byte, and where it did not";
@@ -56,6 +56,18 @@ Start with `zctrace doctor` (what can be measured here), then `zctrace stat -- C
 struct Cli {
     #[command(subcommand)]
     command: Command,
+
+    /// Permissions of the files that are made, in octal
+    #[arg(long, global = true, value_name = "MODE", default_value = "600", value_parser = file_mode,
+          hide_short_help = true)]
+    file_mode: u32,
+}
+
+fn file_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("write three octal digits, such as 600 or 644".into()),
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -92,6 +104,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| hinted(error).exit());
+    named_file::set_mode(cli.file_mode);
     let result = match cli.command {
         Command::Stat(args) => stat::run(args),
         Command::Top(args) => top::run(args),
@@ -141,5 +154,13 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         definition().debug_assert();
+    }
+
+    #[test]
+    fn a_mode_is_octal() {
+        assert_eq!(file_mode("644"), Ok(0o644));
+        for wrong in ["", "rw", "888", "4755", "-1"] {
+            assert!(file_mode(wrong).is_err(), "{wrong}");
+        }
     }
 }

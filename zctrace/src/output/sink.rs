@@ -2,15 +2,31 @@
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
-    io::{self, IsTerminal as _, Write},
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown},
+    io::{self, IsTerminal as _, Seek as _, Write},
+    os::{
+        fd::AsRawFd as _,
+        unix::fs::{MetadataExt as _, PermissionsExt as _, fchown},
+    },
     path::{Path, PathBuf},
 };
 
-use nix::unistd::{AccessFlags, access};
+use nix::{
+    errno::Errno,
+    fcntl::{AT_FDCWD, AtFlags, OFlag},
+    sys::{
+        signal::{
+            SigSet,
+            SigmaskHow::{SIG_BLOCK, SIG_SETMASK},
+            pthread_sigmask,
+        },
+        stat::Mode,
+    },
+    unistd::{AccessFlags, access, linkat},
+};
 use tempfile::NamedTempFile;
 
 use super::style::Surface;
+use crate::named_file::{self, directory_of};
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -72,35 +88,97 @@ struct Whole {
 }
 
 impl Whole {
-    fn beside(&self) -> io::Result<NamedTempFile> {
-        let directory = match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
+    /// A file in the same directory, without a name where the filesystem has such.
+    fn beside(&self) -> io::Result<Draft> {
+        let directory = directory_of(&self.path);
         // Asked first, because `tempfile` speaks of a file that the user never chose.
         access(directory, AccessFlags::W_OK | AccessFlags::X_OK)?;
-        let file = tempfile::Builder::new()
-            .prefix(".zctrace-")
-            .tempfile_in(directory)?;
+        let draft = Draft::new(directory)?;
+        let file = draft.file();
         // Before the mode: a change of owner takes the set-user-id bit away.
         if let Some((user, group)) = self.owner {
-            let own = file.as_file().metadata()?;
+            let own = file.metadata()?;
             if (own.uid(), own.gid()) != (user, group) {
-                fchown(file.as_file(), Some(user), Some(group))?;
+                fchown(file, Some(user), Some(group))?;
             }
         }
-        file.as_file()
-            .set_permissions(Permissions::from_mode(self.mode))?;
-        Ok(file)
+        file.set_permissions(Permissions::from_mode(self.mode))?;
+        Ok(draft)
     }
 
     fn put(&self) -> io::Result<()> {
-        let mut file = self.beside()?;
+        let draft = self.beside()?;
+        let mut file = draft.file();
         file.write_all(&self.content)?;
         // A full disk can show as late as this.
-        file.as_file().sync_all()?;
-        file.persist(&self.path)?;
-        Ok(())
+        file.sync_all()?;
+        draft.put(&self.path)
+    }
+}
+
+/// A file that is not in its place yet.
+enum Draft {
+    /// The kernel removes it if zctrace is killed.
+    Nameless(File),
+    /// For filesystems that do not have the other kind.
+    Named(NamedTempFile),
+}
+
+impl Draft {
+    /// What the names of drafts begin with.
+    const PREFIX: &str = ".zctrace-";
+
+    fn new(directory: &Path) -> io::Result<Self> {
+        let flags = OFlag::O_TMPFILE | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        match nix::fcntl::open(directory, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+            Ok(file) => Ok(Self::Nameless(file.into())),
+            Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::ENOENT) => {
+                let named = NamedTempFile::with_prefix_in(Self::PREFIX, directory);
+                named.map(Self::Named)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn file(&self) -> &File {
+        match self {
+            Self::Nameless(file) => file,
+            Self::Named(file) => file.as_file(),
+        }
+    }
+
+    /// Gives it its name, and so replaces what had it.
+    fn put(self, path: &Path) -> io::Result<()> {
+        let file = match self {
+            Self::Nameless(file) => file,
+            Self::Named(file) => return Ok(file.persist(path).map(drop)?),
+        };
+        let link = |path: &Path| {
+            let from = format!("/proc/self/fd/{}", file.as_raw_fd());
+            linkat(
+                AT_FDCWD,
+                from.as_str(),
+                AT_FDCWD,
+                path,
+                AtFlags::AT_SYMLINK_FOLLOW,
+            )
+        };
+        match link(path) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EEXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // A name can only be replaced by another name, which must not be left over: signals wait.
+        let mut before = SigSet::empty();
+        pthread_sigmask(SIG_BLOCK, Some(&SigSet::all()), Some(&mut before))?;
+        let put = tempfile::Builder::new()
+            .prefix(Self::PREFIX)
+            .make_in(directory_of(path), |draft| {
+                link(draft).map_err(io::Error::from)
+            })
+            .and_then(|draft| Ok(draft.into_temp_path().persist(path)?));
+        pthread_sigmask(SIG_SETMASK, Some(&before), None)?;
+        put
     }
 }
 
@@ -175,7 +253,7 @@ impl Sink {
         let result = write(&mut buffer).and_then(|()| match &mut self.to {
             To::Stdout => pass(io::stdout().lock(), &buffer),
             To::Stderr => pass(io::stderr().lock(), &buffer),
-            To::Stream(file) => pass(file, &buffer),
+            To::Stream(file) => append(file, &buffer),
             To::Whole(whole) => pass(&mut whole.content, &buffer),
         });
         result.map_err(|source| self.error(source))
@@ -204,6 +282,20 @@ impl Sink {
     }
 }
 
+/// All of it or, in a file, nothing: a disk that fills up does not leave half a line.
+fn append(file: &mut File, buffer: &[u8]) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    let length = metadata.is_file().then(|| file.stream_position());
+    let written = pass(&mut *file, buffer);
+    if written.is_err()
+        && let Some(Ok(length)) = length
+    {
+        // It is the first error that is told.
+        let _ = file.set_len(length);
+    }
+    written
+}
+
 fn pass(mut out: impl Write, buffer: &[u8]) -> io::Result<()> {
     out.write_all(buffer)?;
     out.flush()
@@ -211,30 +303,25 @@ fn pass(mut out: impl Write, buffer: &[u8]) -> io::Result<()> {
 
 fn open(path: &Path, growing: bool) -> io::Result<To> {
     // The file behind a symbolic link is replaced, not the link.
-    let path = match path.canonicalize() {
-        Ok(path) => path,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
-        Err(error) => return Err(error),
-    };
-    let existing = fs::metadata(&path).ok();
+    let resolved = named_file::resolve(path)?;
+    let path = resolved.path();
+    let existing = fs::metadata(path).ok();
     let special = existing
         .as_ref()
-        .is_some_and(|metadata| !metadata.is_file() || metadata.nlink() > 1);
-    let mut in_place = OpenOptions::new();
-    in_place.write(true).create(true).truncate(true);
+        .is_some_and(|metadata| !metadata.is_file() || metadata.nlink() != 1);
     if growing || special {
-        return in_place.open(&path).map(To::Stream);
+        return resolved.open(true).map(To::Stream);
     }
     let mode = match &existing {
         Some(metadata) => {
             // What must not be written must not be replaced either.
-            OpenOptions::new().write(true).open(&path)?;
+            OpenOptions::new().write(true).open(path)?;
             metadata.permissions().mode() & 0o7777
         }
-        None => 0o666 & !umask(),
+        None => named_file::mode(),
     };
     let whole = Whole {
-        path,
+        path: path.to_owned(),
         mode,
         owner: existing.as_ref().map(|file| (file.uid(), file.gid())),
         content: Vec::new(),
@@ -243,28 +330,19 @@ fn open(path: &Path, growing: bool) -> io::Result<To> {
         Ok(_) => Ok(To::Whole(whole)),
         // A writable file in a directory that is not, or of somebody else.
         Err(error) if existing.is_some() && error.kind() == io::ErrorKind::PermissionDenied => {
-            in_place.open(&whole.path).map(To::Stream)
+            resolved.open(true).map(To::Stream)
         }
         Err(error) => Err(error),
     }
 }
 
-/// The permissions that new files do not get.
-fn umask() -> u32 {
-    // The only other way to ask is to change it.
-    fs::read_to_string("/proc/self/status")
-        .ok()
-        .and_then(|status| {
-            let line = status
-                .lines()
-                .find_map(|line| line.strip_prefix("Umask:"))?;
-            u32::from_str_radix(line.trim(), 8).ok()
-        })
-        .unwrap_or(0o022)
-}
-
 #[cfg(test)]
 mod tests {
+    use nix::{
+        fcntl::{FcntlArg, SealFlag, fcntl},
+        sys::memfd::{MFdFlags, memfd_create},
+    };
+
     use super::*;
 
     #[test]
@@ -302,12 +380,41 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_has_the_usual_permissions() {
+    fn a_new_file_is_for_its_owner() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("new");
-        Sink::file(&path, false).unwrap().finish().unwrap();
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o666 & !umask());
+        for growing in [false, true] {
+            let path = directory.path().join(format!("new-{growing}"));
+            Sink::file(&path, growing).unwrap().finish().unwrap();
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_named_draft_is_put_in_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report");
+        for content in ["first", "second"] {
+            let draft = NamedTempFile::with_prefix_in(Draft::PREFIX, directory.path()).unwrap();
+            draft.as_file().write_all(content.as_bytes()).unwrap();
+            Draft::Named(draft).put(&path).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+            assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_full_disk_leaves_whole_lines() {
+        const PAGE: usize = 4096;
+        // A file that must not grow takes part of what goes beyond its end, as a full disk does.
+        let file = memfd_create("full", MFdFlags::MFD_ALLOW_SEALING).unwrap();
+        let mut file = File::from(file);
+        file.set_len(PAGE as u64).unwrap();
+        fcntl(&file, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_GROW)).unwrap();
+        let whole = [b'x'; PAGE - 6];
+        append(&mut file, &whole).unwrap();
+        assert!(append(&mut file, b"half a line\n").is_err());
+        assert_eq!(file.metadata().unwrap().len(), whole.len() as u64);
     }
 
     #[test]

@@ -2,10 +2,9 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     hash::Hash,
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -22,7 +21,10 @@ use super::{
         WireCoverage, WireLoss,
     },
 };
-use crate::ledger::{Coverage, Snapshot};
+use crate::{
+    ledger::{Coverage, Snapshot},
+    named_file,
+};
 
 /// Numbers are given out again from 0 beyond this many: it bounds what writer and reader remember.
 const MOST_NUMBERS: usize = 1 << 16;
@@ -209,10 +211,7 @@ impl Writer {
 }
 
 fn create(path: &Path, truncate: bool) -> Result<File, Error> {
-    let mut options = OpenOptions::new();
-    // What processes are called and do is nobody else's business.
-    options.write(true).create(true).mode(0o600);
-    let file = options.truncate(truncate).open(path);
+    let file = named_file::resolve(path).and_then(|resolved| resolved.open(truncate));
     file.map_err(|source| Error::Write {
         path: path.to_owned(),
         source,

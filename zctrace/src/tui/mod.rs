@@ -31,6 +31,7 @@ pub mod workload;
 use std::{
     fs::OpenOptions,
     io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
@@ -58,6 +59,7 @@ use self::{
 };
 use crate::{
     ledger::ExitStatus,
+    named_file,
     recording::{self, Recording},
     run::{self, Plan},
     target::Spec,
@@ -236,9 +238,21 @@ pub fn run(input: Input, theme: Theme, keymap: Keymap) -> Result<End, Error> {
     let detaching = source.detaching();
     drop(screen);
     run::detach(detaching);
-    let mut end = end?;
+    let mut end = match end {
+        // The signal that says so comes a moment later, or not at all.
+        Err(error) if is_hangup(&error) => End {
+            signal: Some(SIGHUP),
+            ..End::default()
+        },
+        end => end?,
+    };
     end.exit_status = end.exit_status.or(last);
     Ok(end)
+}
+
+/// Whether the terminal has hung up: nothing can be read from it or written to it any more.
+fn is_hangup(error: &Error) -> bool {
+    matches!(error, Error::Terminal { source, .. } if source.raw_os_error() == Some(libc::EIO))
 }
 
 /// Has large pieces of memory mapped, each on its own, so that what a moment took is the kernel's
@@ -478,6 +492,7 @@ fn save(view: &str, ending: &str, content: &str) -> io::Result<String> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
+        .mode(named_file::mode())
         .open(&name)?;
     file.write_all(content.as_bytes())?;
     Ok(name)

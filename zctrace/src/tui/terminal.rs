@@ -5,7 +5,10 @@ use std::{
     io::{self, BufWriter, Read as _, Seek as _, Write as _},
     os::fd::OwnedFd,
     panic,
-    sync::Once,
+    sync::{
+        Arc, Once,
+        atomic::{AtomicI32, Ordering},
+    },
 };
 
 use crossterm::{
@@ -24,12 +27,41 @@ use super::{screen, state::State};
 static HOOK: Once = Once::new();
 
 /// Buffered: a frame is thousands of short sequences, and each would be a system call.
-type Output = BufWriter<File>;
+type Output = BufWriter<Lasting>;
+
+/// A terminal that takes everything, even when it is gone. When ratatui's terminal is dropped, it prints
+/// an error to standard error, which is gone as well, and that would be a panic. So errors are kept here
+/// and asked for by [`Screen::draw`].
+struct Lasting {
+    file: File,
+    /// The first error's number, 0 without one.
+    failed: Arc<AtomicI32>,
+}
+
+impl io::Write for Lasting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.file.write(bytes) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                let number = error.raw_os_error().unwrap_or(libc::EIO);
+                let _ =
+                    self.failed
+                        .compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed);
+                Ok(bytes.len())
+            }
+            result => result,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// The terminal while the dashboard has it. Dropping it gives it back.
 pub(super) struct Screen {
     terminal: Terminal<CrosstermBackend<Output>>,
     own: File,
+    failed: Arc<AtomicI32>,
     size: (u16, u16),
     aside: Option<Aside>,
 }
@@ -54,14 +86,17 @@ impl Screen {
             }));
         });
         let own = File::from(duplicate(&io::stdout())?);
+        let failed = Arc::default();
         let mut screen = Self {
             size: terminal::size()?,
-            terminal: fixed(own.try_clone()?, terminal::size()?)?,
+            terminal: fixed(lasting(&own, &failed)?, terminal::size()?)?,
             own,
+            failed,
             aside: None,
         };
         enable_raw_mode()?;
         execute!(screen.terminal.backend_mut(), EnterAlternateScreen)?;
+        screen.written()?;
         if aside {
             let kept = Aside {
                 stdin: duplicate(&io::stdin())?,
@@ -86,21 +121,38 @@ impl Screen {
     pub(super) fn draw(&mut self, state: &State) -> io::Result<()> {
         if state.size != self.size {
             self.size = state.size;
-            let own = self.own.try_clone()?;
-            self.terminal = fixed(own, self.size)?;
+            self.terminal = fixed(lasting(&self.own, &self.failed)?, self.size)?;
             execute!(self.terminal.backend_mut(), Clear(ClearType::All))?;
         }
         self.terminal.draw(|frame| {
             let area = frame.area();
             screen::draw(state, area, frame.buffer_mut());
         })?;
-        Ok(())
+        self.written()
     }
+
+    /// Whether the terminal has taken everything so far.
+    fn written(&self) -> io::Result<()> {
+        match self.failed.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            number => Err(io::Error::from_raw_os_error(number)),
+        }
+    }
+}
+
+fn lasting(own: &File, failed: &Arc<AtomicI32>) -> io::Result<Lasting> {
+    Ok(Lasting {
+        file: own.try_clone()?,
+        failed: failed.clone(),
+    })
 }
 
 /// A terminal whose size is told by the state. Of a size of its own accord ratatui would ask the
 /// terminal where the cursor is, and the thread that reads keys would take the answer for keys.
-fn fixed(own: File, (width, height): (u16, u16)) -> io::Result<Terminal<CrosstermBackend<Output>>> {
+fn fixed(
+    own: Lasting,
+    (width, height): (u16, u16),
+) -> io::Result<Terminal<CrosstermBackend<Output>>> {
     let viewport = Viewport::Fixed(Rect::new(0, 0, width, height));
     Terminal::with_options(
         CrosstermBackend::new(BufWriter::with_capacity(1 << 16, own)),

@@ -3,9 +3,9 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process,
 };
@@ -226,13 +226,15 @@ pub fn evict(file: &File) -> Result<()> {
 struct RunDirectory(PathBuf);
 
 impl RunDirectory {
+    /// Its name cannot be guessed, so that nobody can take it beforehand.
     fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("{PREFIX}{}", process::id()));
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .with_context(|| format!("making {}", path.display()))?;
-        Ok(Self(path))
+        let parent = std::env::temp_dir();
+        let directory = tempfile::Builder::new()
+            .prefix(&format!("{PREFIX}{}.", process::id()))
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(&parent)
+            .with_context(|| format!("making a directory in {}", parent.display()))?;
+        Ok(Self(directory.keep()))
     }
 }
 
@@ -290,6 +292,7 @@ mod tests {
         let names = [
             // Larger than any pid.
             (format!("{PREFIX}999999999"), false),
+            (format!("{PREFIX}999999999.xyz"), false),
             (format!("{PREFIX}{}", process::id()), true),
             (format!("{PREFIX}x"), true),
             ("other-999999999".to_owned(), true),

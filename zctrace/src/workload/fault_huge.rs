@@ -65,9 +65,6 @@ pub(super) struct Reservation {
 
 /// What all reservations of this process need: pages that are free now may be another one's.
 static NEEDED: AtomicU64 = AtomicU64::new(0);
-/// How often this process has reserved.
-static NUMBER: AtomicU64 = AtomicU64::new(0);
-
 impl Reservation {
     pub(super) fn of(pages: u64) -> Result<Self> {
         let needed = NEEDED.fetch_add(pages, SeqCst) + pages;
@@ -77,13 +74,12 @@ impl Reservation {
         }
         let before = number("nr_hugepages")?;
         // Noted first: the end can come at any time.
-        let note = std::env::temp_dir().join(format!(
-            "{NOTE}{}.{}",
-            std::process::id(),
-            NUMBER.fetch_add(1, SeqCst)
-        ));
-        let mut file =
-            fs::File::create_new(&note).with_context(|| format!("making {}", note.display()))?;
+        let parent = std::env::temp_dir();
+        let (mut file, note) = tempfile::Builder::new()
+            .prefix(&format!("{NOTE}{}.", std::process::id()))
+            .tempfile_in(&parent)
+            .with_context(|| format!("making a file in {}", parent.display()))?
+            .keep()?;
         file.write_all(pages.to_string().as_bytes())?;
         reservation.taken = Some((pages, note));
         set(before + pages).map_err(|error| Skip(format!("cannot reserve huge pages: {error}")))?;
