@@ -19,7 +19,9 @@ mod stacks;
 
 pub use audit::{AUDIT_SLOTS, AuditCount, AuditKey, AuditRoutine, AuditRoutines};
 pub use claim::Claim;
-pub use object::{Object, ObjectKind};
+pub use object::{
+    IP_SOCKETS, IPPROTO_ICMP, IPPROTO_MPTCP, IPPROTO_RAW, IPPROTO_SCTP, Object, ObjectKind,
+};
 pub use op::{Evidence, Op};
 pub use request::{OPCODES, REQUEST_SLOTS, Request, RequestCounts, Way};
 pub use sample::{COPY_ROUTINES, CodeRange, CopyRoutines, SAMPLE_PERIOD};
@@ -367,8 +369,8 @@ pub enum Acc {
     SinkSynthetic,
     /// Extents shared.
     Cloned,
-    /// The buffer space that a datagram receive was offered (for `MSG_TRUNC`).
-    Offered,
+    /// Asked of a device by a direct read that has not ended. Explains nothing by itself.
+    Asked,
     /// Encrypted or decrypted, whatever else happened to it.
     Encrypted,
     /// The application's pages, referenced for a transform.

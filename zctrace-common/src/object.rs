@@ -10,7 +10,7 @@ pub enum ObjectKind {
     Block = 2,
     /// A pipe or FIFO.
     Pipe = 3,
-    /// A TCP socket (MPTCP is `Socket`).
+    /// A TCP socket (MPTCP is `Socket`, and so is a raw socket for TCP's packets).
     Tcp = 4,
     /// A UDP socket.
     Udp = 5,
@@ -18,7 +18,7 @@ pub enum ObjectKind {
     Unix = 6,
     /// A vsock socket.
     Vsock = 7,
-    /// Another socket; the value is its address family.
+    /// Another socket; the value is its address family, or [`Object::ip_socket`].
     Socket = 8,
     /// A character device; the value is its device number (`inode.i_rdev`).
     Char = 9,
@@ -49,6 +49,22 @@ impl ObjectKind {
     }
 }
 
+/// Sockets over IP that have a name of their own, by the protocol in [`Object::ip_socket`].
+pub const IP_SOCKETS: [(u16, &str); 4] = [
+    (IPPROTO_ICMP, "icmp"),
+    (IPPROTO_SCTP, "sctp"),
+    (IPPROTO_RAW, "raw"),
+    (IPPROTO_MPTCP, "mptcp"),
+];
+/// Echo requests and replies without privileges, over IPv6 too.
+pub const IPPROTO_ICMP: u16 = 1;
+/// Messages and several streams over one association.
+pub const IPPROTO_SCTP: u16 = 132;
+/// Any socket of type `SOCK_RAW`, whatever its protocol is.
+pub const IPPROTO_RAW: u16 = 255;
+/// TCP over several paths.
+pub const IPPROTO_MPTCP: u16 = 262;
+
 /// An object: its kind and a value whose meaning depends on the kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Object {
@@ -67,6 +83,14 @@ impl Object {
     #[must_use]
     pub const fn pack(kind: ObjectKind, value: u64) -> u64 {
         ((kind as u64) << Self::VALUE_BITS) | (value & Self::VALUE_MASK)
+    }
+
+    /// Packs a socket over IP, one of [`IP_SOCKETS`], whichever version of IP it is.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ip_socket(protocol: u16) -> u64 {
+        const AF_INET: u64 = 2;
+        Self::pack(ObjectKind::Socket, AF_INET | (protocol as u64) << 16)
     }
 
     /// The reverse of [`Object::pack`]; `None` for 0 and for an unknown kind.

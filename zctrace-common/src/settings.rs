@@ -215,6 +215,21 @@ offsets! {
     iomap_dio_i_size: "iomap_dio.i_size";
     /// Why it failed, or 0.
     iomap_dio_error: "iomap_dio.error";
+    /// The inode of a file of which one mapping after the other is worked on.
+    iomap_iter_inode: "iomap_iter.inode";
+    /// Where in it the current mapping begins; where what has been done of it ends, in kernels with
+    /// the next field.
+    iomap_iter_pos: "iomap_iter.pos";
+    /// Where the current mapping begins (6.15 and later).
+    iomap_iter_start: "iomap_iter.iter_start_pos";
+    /// Bytes done of the current mapping (before 6.15).
+    iomap_iter_processed: "iomap_iter.processed";
+    /// `IOMAP_*` of it.
+    iomap_iter_flags: "iomap_iter.flags";
+    /// Length of the current mapping, 0 before the first one.
+    iomap_iter_length: "iomap_iter.iomap.length";
+    /// What it is: `IOMAP_HOLE` and its like.
+    iomap_iter_type: "iomap_iter.iomap.type";
     /// Where in the file a request begins, until it has ended.
     kiocb_pos: "kiocb.ki_pos";
     /// In the place of a request to a filesystem below overlayfs: the request itself.

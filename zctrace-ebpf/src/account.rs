@@ -196,12 +196,12 @@ pub(crate) fn conclude(task: &mut Task, op: Op, shape: Shape, ends: &Ends, resul
     let (only, class) = match shape {
         Shape::ToUser => (Acc::ToUser, Class::CopiedToUser),
         Shape::FromUser => (Acc::FromUser, Class::CopiedFromUser),
-        _ => (Acc::Offered, Class::Unexplained),
+        _ => (Acc::Asked, Class::Unexplained),
     };
     if task.filled == 1 << only as u32
         && task.acc[only as usize] == result as u64
         && task.flags & Task::FRESH == 0
-        && !matches!(only, Acc::Offered)
+        && !matches!(only, Acc::Asked)
     {
         task.filled = 0;
         task.acc[only as usize] = 0;

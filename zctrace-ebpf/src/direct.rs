@@ -6,7 +6,7 @@ use crate::{
     account,
     kernel::{self, Access as _, Probed, Typed},
     maps::offset,
-    probe::{fentry_anywhere, fexit, idempotent_fentry, kretprobe, returned},
+    probe::{fentry, fentry_anywhere, fexit, idempotent_fentry, kretprobe, returned},
     request, target, twin,
 };
 
@@ -36,6 +36,74 @@ fn transferred(dio: *const u8, iocb: *const u8, is_write: bool) -> i64 {
     }
 }
 
+/// A direct transfer (typed pointer) has come to nothing, and can be tried again.
+#[inline(always)]
+fn forget_asked(dio: *const u8, iocb: *const u8) {
+    if kernel::pointer::<Typed>(iocb, offset!(kiocb_complete)).is_null() {
+        if let Some(task) = target::current_quietly() {
+            account::forget(task, Acc::SourceSynthetic);
+            account::forget(task, Acc::Asked);
+        }
+    } else if let Some(request) = request::find(Probed::load(dio, offset!(iomap_dio_iocb))) {
+        request.acc[Acc::SourceSynthetic as usize] = 0;
+        request.acc[Acc::Asked as usize] = 0;
+    }
+}
+
+/// `bytes` have come for a request, from or to a file: of a read, those that a device was asked for
+/// ([`request::transferred`]).
+#[inline(always)]
+fn file_transferred(key: u64, bytes: u64, is_write: bool) -> bool {
+    let asked = match request::find(key) {
+        Some(request) if !is_write => request.acc[Acc::Asked as usize],
+        _ => bytes,
+    };
+    request::transferred(key, if asked < bytes { asked } else { bytes })
+}
+
+fentry! {
+    /// A transfer turns from one mapping of its file to the next. What a direct read has done of a
+    /// hole, or of an extent that was never written, the processor filled with zeros: no device was
+    /// asked. `iomap_dio_hole_iter` itself is inlined in most kernels. This is the thread that asks,
+    /// which may be submitting a request; that the transfer succeeds, `iomap_dio_complete` tells.
+    iomap_iter(ctx) {
+        const IOMAP_WRITE: u32 = 1;
+        const IOMAP_DIRECT: u32 = 1 << 4;
+        let iter: *const u8 = ctx.arg(0);
+        let flags: u32 = Typed::load(iter, offset!(iomap_iter_flags));
+        if flags & (IOMAP_DIRECT | IOMAP_WRITE) != IOMAP_DIRECT
+            || Typed::load::<u64>(iter, offset!(iomap_iter_length)) == 0
+        {
+            return 0;
+        }
+        let position: i64 = Typed::load(iter, offset!(iomap_iter_pos));
+        let (start, end) = if offset!(iomap_iter_processed) == ABSENT {
+            (Typed::load::<i64>(iter, offset!(iomap_iter_start)), position)
+        } else {
+            let done: i64 = Typed::load(iter, offset!(iomap_iter_processed));
+            (position, position + done)
+        };
+        // Whole blocks are filled, and what lies behind the end of the file is not reported.
+        let inode = kernel::pointer::<Typed>(iter, offset!(iomap_iter_inode));
+        let size: i64 = Typed::load(inode, offset!(inode_size));
+        let end = if end < size { end } else { size };
+        if end > start && let Some(task) = target::current() {
+            let acc = if is_without_data(Typed::load(iter, offset!(iomap_iter_type))) {
+                Acc::SourceSynthetic
+            } else {
+                Acc::Asked
+            };
+            account::saw_in(task, acc, (end - start) as u64);
+        }
+    }
+}
+
+/// Whether a mapping of this type has nothing to read: `IOMAP_HOLE`, `IOMAP_UNWRITTEN`.
+#[inline(always)]
+const fn is_without_data(kind: u16) -> bool {
+    matches!(kind, 0 | 3)
+}
+
 fentry_anywhere! {
     /// The end of a direct transfer of ext4, xfs, btrfs and others; of a synchronous one in the
     /// task that asked for it.
@@ -45,6 +113,7 @@ fentry_anywhere! {
         let is_write = Typed::load::<u32>(dio, offset!(iomap_dio_flags)) & IOMAP_DIO_WRITE != 0;
         let bytes = transferred(dio, iocb, is_write);
         if bytes <= 0 {
+            forget_asked(dio, iocb);
             return 0;
         }
         if !kernel::pointer::<Typed>(iocb, offset!(kiocb_complete)).is_null() {
@@ -53,11 +122,11 @@ fentry_anywhere! {
             let key: u64 = Probed::load(dio, offset!(iomap_dio_iocb));
             let before: u64 = Typed::load(dio, offset!(iomap_dio_done_before));
             let bytes = bytes as u64 + before;
-            if !request::transferred(key, bytes) && offset!(backing_aio_orig) != ABSENT {
+            if !file_transferred(key, bytes, is_write) && offset!(backing_aio_orig) != ABSENT {
                 // Overlayfs asks the filesystem below in the request's place. Anything else that is
                 // no request has nothing there that is one.
                 let above: u64 = Probed::load(key as *const u8, offset!(backing_aio_orig));
-                request::transferred(above, bytes);
+                file_transferred(above, bytes, is_write);
             }
             return 0;
         }
@@ -65,8 +134,14 @@ fentry_anywhere! {
             return 0;
         }
         if let Some(task) = target::current() {
-            let acc = if is_write { Acc::SinkDirect } else { Acc::SourceDirect };
-            account::saw_in(task, acc, bytes as u64);
+            let bytes = bytes as u64;
+            if is_write {
+                account::saw_in(task, Acc::SinkDirect, bytes);
+            } else {
+                let asked = account::seen(task, Acc::Asked);
+                account::forget(task, Acc::Asked);
+                account::saw_in(task, Acc::SourceDirect, if asked < bytes { asked } else { bytes });
+            }
         }
         if !second {
             twin::done(id);

@@ -212,7 +212,8 @@ fn acc_rest(task: &mut Task) -> u64 {
 #[inline(always)]
 fn forget_earlier(task: &mut Task) {
     let moved = task.delta.moved;
-    if task.filled.count_ones() > 2 {
+    let filled = task.filled & !(1 << Acc::Asked as u32);
+    if filled.count_ones() > 2 {
         task.acc = words::nothing_seen();
     }
     let mut i = 0;

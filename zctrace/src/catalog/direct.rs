@@ -12,6 +12,14 @@ pub(super) const PROBES: &[Probe] = &[
         lost: "direct I/O on files",
     },
     Probe {
+        name: "iomap_iter",
+        family: Family::Direct,
+        role: Role::NoCopySite,
+        ways: &[fentry("iomap_iter", "iomap_iter")],
+        sees: "what a direct read asks a device for, and the holes and unwritten extents that it fills with zeros",
+        lost: "direct reads of files: what came from the device, and what are zeros made by a CPU",
+    },
+    Probe {
         name: "blkdev_read_iter",
         family: Family::Direct,
         role: Role::NoCopySite,

@@ -10,6 +10,7 @@ use super::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
     arena::evict,
     block_device::opened_direct,
+    direct::WithHoles,
     exact::{calls, cut},
     mounts::Fs,
     slots::Slots,
@@ -39,6 +40,12 @@ pub(super) const TRAFFIC: &[Traffic] = &[
         direct_btrfs,
     )
     .tag("aio-dir-bt"),
+    Traffic::request(
+        "aio-direct-holes",
+        "Linux AIO reads with O_DIRECT on xfs across holes and unwritten extents",
+        direct_holes,
+    )
+    .tag("aio-dir-h"),
     Traffic::request(
         "aio-block",
         "Linux AIO with O_DIRECT on a block device",
@@ -337,6 +344,19 @@ fn direct_btrfs(arena: &Arena) -> Result<Prepared> {
     Ok(Prepared::new(expected, move || {
         let opcodes = [IOCB_CMD_PREAD, IOCB_CMD_PREADV];
         some(&from, &opcodes, bytes, DIRECT_CHUNK)
+    }))
+}
+
+fn direct_holes(arena: &Arena) -> Result<Prepared> {
+    let fs = Fs::Xfs;
+    let holes = WithHoles::new(arena, fs, 12 * 4096)?;
+    let row = ExpectedRow::new(Op::AioRead, fs.object())
+        .ops(2 * calls(holes.bytes, DIRECT_CHUNK))
+        .needs_functions();
+    let row = holes.read_once(holes.read_once(row));
+    Ok(Prepared::new(Expected::new().row(row), move || {
+        let opcodes = [IOCB_CMD_PREAD, IOCB_CMD_PREADV];
+        some(&holes.file, &opcodes, holes.bytes, DIRECT_CHUNK)
     }))
 }
 

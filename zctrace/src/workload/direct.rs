@@ -12,7 +12,9 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use nix::{
     errno::Errno,
+    fcntl::{FallocateFlags, fallocate},
     libc,
+    sys::uio::pwrite,
     unistd::{read, write},
 };
 use zctrace_common::{Class, Op};
@@ -66,6 +68,24 @@ pub(super) const TRAFFIC: &[Traffic] = &[
         "O_DIRECT read of a file whose second half is compressed, and so is copied",
         compressed_tail,
     ),
+    Traffic::new(
+        "direct-holes-ext4",
+        "O_DIRECT reads on ext4 across holes and unwritten extents: zeros, made by a CPU",
+        |arena| across_holes(arena, Fs::Ext4),
+    )
+    .tag("dir-h-ext4"),
+    Traffic::new(
+        "direct-holes-xfs",
+        "O_DIRECT reads on xfs across holes and unwritten extents: zeros, made by a CPU",
+        |arena| across_holes(arena, Fs::Xfs),
+    )
+    .tag("dir-h-xfs"),
+    Traffic::new(
+        "direct-holes-btrfs",
+        "O_DIRECT reads on btrfs across holes and unwritten extents: zeros, made by a CPU",
+        |arena| across_holes(arena, Fs::Btrfs),
+    )
+    .tag("dir-h-btrfs"),
     Traffic::new(
         "direct-tmpfs",
         "O_DIRECT on tmpfs: accepted, and copied after all",
@@ -223,6 +243,71 @@ fn compressed_tail(arena: &Arena) -> Result<Prepared> {
         let some = read(&file, &mut to)?;
         ensure!(some == 2 * HALF, "read {some} bytes");
         Ok(())
+    }))
+}
+
+/// A file with data, a hole, an extent that was never written, data, and a hole to its end.
+pub(super) struct WithHoles {
+    pub(super) file: File,
+    /// Its length.
+    pub(super) bytes: u64,
+    /// How much of that is data.
+    pub(super) data: u64,
+}
+
+impl WithHoles {
+    const PART: u64 = 128 * 1024;
+
+    /// The file, opened with `O_DIRECT`; `tail` bytes are behind its data.
+    pub(super) fn new(arena: &Arena, fs: Fs, tail: u64) -> Result<Self> {
+        let part = Self::PART;
+        let file = arena.file_with(fs, 0, libc::O_DIRECT)?;
+        let from = Buffer::filled(CHUNK)?;
+        let data = [0, 3 * part];
+        for start in data {
+            for offset in (start..start + part).step_by(CHUNK) {
+                let some = pwrite(&file, &from, offset.cast_signed())?;
+                ensure!(some == CHUNK, "wrote {some} bytes");
+            }
+        }
+        let (start, length) = (2 * part, part);
+        fallocate(
+            &file,
+            FallocateFlags::empty(),
+            start.cast_signed(),
+            length.cast_signed(),
+        )
+        .context("an extent that was never written")?;
+        let bytes = 4 * part + tail;
+        file.set_len(bytes)?;
+        file.sync_all()?;
+        evict(&file)?;
+        Ok(Self {
+            file,
+            bytes,
+            data: data.len() as u64 * part,
+        })
+    }
+
+    /// Adds to a row what one reading of the file moves.
+    pub(super) fn read_once(&self, row: ExpectedRow) -> ExpectedRow {
+        row.class(Class::Direct, self.data)
+            .class(Class::Synthetic, self.bytes - self.data)
+            // What is direct can be a conclusion, and what is zeros is not.
+            .evidence(Some("any"))
+    }
+}
+
+/// Reads that begin and end within the parts, and the last one short.
+fn across_holes(arena: &Arena, fs: Fs) -> Result<Prepared> {
+    const ACROSS: usize = 80 * 1024;
+    let holes = WithHoles::new(arena, fs, 50_001)?;
+    let (file, bytes) = (holes.file.try_clone()?, holes.bytes);
+    let row = ExpectedRow::new(Op::Read, fs.object()).ops(calls(bytes, ACROSS));
+    let expected = Expected::new().row(holes.read_once(row));
+    Ok(Prepared::new(expected, move || {
+        let mut to = Buffer::zeroed(ACROSS)?;
+        exactly(bytes, ACROSS, |_, _| read(&file, &mut to))
     }))
 }
 

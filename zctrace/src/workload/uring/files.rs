@@ -13,6 +13,7 @@ use super::{
         arena::evict,
         block_device::opened_direct,
         buffer::Buffer,
+        direct::WithHoles,
         exact::{calls, cut},
         mounts::Fs,
         slots::Slots,
@@ -55,6 +56,21 @@ pub(super) fn direct(arena: &Arena, issue: Issue, fs: Fs) -> Result<Prepared> {
         fs.object(),
         arena.direct_evidence(fs),
     ))
+}
+
+/// The same of a file with holes: those are filled with zeros.
+pub(super) fn across_holes(arena: &Arena, issue: Issue, fs: Fs) -> Result<Prepared> {
+    const ACROSS: usize = 80 * 1024;
+    let holes = WithHoles::new(arena, fs, 12 * 4096)?;
+    let mut expected = Expected::new();
+    for op in [Op::UringRead, Op::UringReadv, Op::UringReadFixed] {
+        let row = ExpectedRow::new(op, fs.object()).ops(calls(holes.bytes, ACROSS));
+        expected.add(holes.read_once(row));
+    }
+    Ok(Prepared::new(expected, move || {
+        let mut ring = Ring::new(issue)?;
+        all_reads(&mut ring, &holes.file, holes.bytes, ACROSS)
+    }))
 }
 
 pub(super) fn block_device(arena: &Arena, issue: Issue) -> Result<Prepared> {

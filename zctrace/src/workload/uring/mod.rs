@@ -52,6 +52,8 @@ pub(super) const TRAFFIC: &[Traffic] = in_each_way! {
         |arena, issue| files::buffered(arena, issue, Fs::Tmpfs);
     "direct" "dir" "O_DIRECT reads and writes of ext4"
         |arena, issue| files::direct(arena, issue, Fs::Ext4);
+    "direct-holes" "dirh" "O_DIRECT reads of ext4 across holes and unwritten extents"
+        |arena, issue| files::across_holes(arena, issue, Fs::Ext4);
     "block" "blk" "O_DIRECT reads and writes of a block device"
         files::block_device;
     "tcp" "tcp" "sends and receives of TCP, which wait for each other"
