@@ -123,6 +123,38 @@ fexit! {
     }
 }
 
+fexit! {
+    /// The only way in is a page fault: `write` is refused. Where a page was never touched, it is
+    /// cleared in the reader's buffer, and the result does not tell: of a file with holes that stays
+    /// unexplained.
+    hugetlbfs_read_iter(ctx) {
+        if !is_sparse(ctx.arg(0)) {
+            filled(ctx.arg(1), returned(ctx));
+        }
+    }
+}
+
+/// A program for an access to another process's memory through a file, `/proc/PID/mem`: page by page
+/// through one of the kernel's own.
+macro_rules! memory_file {
+    ($($name:ident: $acc:ident, $within:ident;)+) => {
+        $(fexit! {
+            $name(ctx) {
+                let bytes = returned(ctx);
+                if bytes > 0 && let Some(task) = target::current() {
+                    account::saw_in(task, Acc::$acc, bytes as u64);
+                    account::saw_in(task, Acc::$within, bytes as u64);
+                }
+            }
+        })+
+    };
+}
+
+memory_file! {
+    mem_read: ToUser, SourceCopy;
+    mem_write: FromUser, SinkCopy;
+}
+
 /// Whether the file of a request (typed pointer) has fewer blocks than its size needs.
 #[inline(always)]
 fn is_sparse(iocb: *const u8) -> bool {

@@ -93,8 +93,19 @@ fn habit_of(object: u64, file: *const u8) -> Habit {
                 }
                 RAMFS_MAGIC => Habit::Cached,
                 OVERLAYFS_MAGIC if !direct => Habit::CopiesUser,
+                PROC_MAGIC if is_memory(file) => Habit::Uncertain,
                 PROC_MAGIC | SYSFS_MAGIC | CGROUP2_MAGIC | DEBUGFS_MAGIC | TRACEFS_MAGIC
-                | HUGETLBFS_MAGIC | ANON_INODE_MAGIC => Habit::CopiesUser,
+                | ANON_INODE_MAGIC => Habit::CopiesUser,
+                HUGETLBFS_MAGIC => {
+                    let size: u64 = Probed::load(inode, offset!(inode_size));
+                    let blocks: u64 = Probed::load(inode, offset!(inode_blocks));
+                    // Of a page that was never touched, the reader's buffer is cleared.
+                    if blocks * 512 < size {
+                        Habit::Uncertain
+                    } else {
+                        Habit::CopiesUser
+                    }
+                }
                 _ => Habit::Uncertain,
             }
         }
@@ -132,6 +143,17 @@ fn habit_of(object: u64, file: *const u8) -> Habit {
         }
         _ => Habit::Uncertain,
     }
+}
+
+/// Whether a file of procfs is the memory of a process: that is copied once more within the kernel.
+#[inline(always)]
+fn is_memory(file: *const u8) -> bool {
+    if offset!(file_dentry) == ABSENT {
+        return true;
+    }
+    let dentry = kernel::pointer::<Probed>(file, offset!(file_dentry));
+    let name = kernel::pointer::<Probed>(dentry, offset!(dentry_name));
+    Probed::load::<[u8; 4]>(name, 0) == *b"mem\0"
 }
 
 /// TCP copies at the border to user memory and takes pages by reference where the route can gather;

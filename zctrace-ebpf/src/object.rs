@@ -1,7 +1,10 @@
 //! What an operation works on: from `struct file` and `struct sock` to a packed object.
 
 use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
-use zctrace_common::{ABSENT, By, Label, Object, ObjectKind, Request, Task};
+use zctrace_common::{
+    ABSENT, By, IPPROTO_ICMP, IPPROTO_MPTCP, IPPROTO_RAW, IPPROTO_SCTP, Label, Object, ObjectKind,
+    Request, Task,
+};
 
 use crate::{
     claim,
@@ -24,6 +27,7 @@ pub(crate) const AF_VSOCK: u16 = 40;
 const AF_XDP: u16 = 44;
 pub(crate) const IPPROTO_TCP: u16 = 6;
 pub(crate) const IPPROTO_UDP: u16 = 17;
+const IPPROTO_ICMPV6: u16 = 58;
 const IPPROTO_UDPLITE: u16 = 136;
 
 /// An object that could not be read.
@@ -236,12 +240,36 @@ pub(crate) fn of_sock(sock: *const u8) -> u64 {
     match family {
         AF_UNIX => Object::pack(ObjectKind::Unix, 0),
         AF_VSOCK => Object::pack(ObjectKind::Vsock, 0),
-        AF_INET | AF_INET6 => match Probed::load::<u16>(sock, offset!(sock_protocol)) {
+        AF_INET | AF_INET6 => match ip_protocol(sock) {
             IPPROTO_TCP => Object::pack(ObjectKind::Tcp, 0),
             IPPROTO_UDP | IPPROTO_UDPLITE => Object::pack(ObjectKind::Udp, 0),
+            IPPROTO_ICMP | IPPROTO_ICMPV6 => Object::ip_socket(IPPROTO_ICMP),
+            protocol @ (IPPROTO_SCTP | IPPROTO_RAW | IPPROTO_MPTCP) => Object::ip_socket(protocol),
             _ => Object::pack(ObjectKind::Socket, u64::from(family)),
         },
         _ => Object::pack(ObjectKind::Socket, u64::from(family)),
+    }
+}
+
+/// The protocol of a socket over IP; [`IPPROTO_RAW`] of any raw socket. One can be there for the packets
+/// of TCP, and does nothing that TCP does.
+#[inline(always)]
+fn ip_protocol(sock: *const u8) -> u16 {
+    const SOCK_RAW: u16 = 3;
+    // Beside each other in most kernels, so that one load does.
+    let (kind, protocol) = if offset!(sock_protocol) == offset!(sock_type).wrapping_add(2) {
+        let both: u32 = Probed::load(sock, offset!(sock_type));
+        (both as u16, (both >> 16) as u16)
+    } else {
+        (
+            Probed::load(sock, offset!(sock_type)),
+            Probed::load(sock, offset!(sock_protocol)),
+        )
+    };
+    if kind == SOCK_RAW {
+        IPPROTO_RAW
+    } else {
+        protocol
     }
 }
 

@@ -123,6 +123,43 @@ fexit! {
     }
 }
 
+fexit! {
+    /// MPTCP copies whatever it is given, and hands its own pages to TCP. With `MSG_FASTOPEN` the
+    /// first packet is TCP's, which has counted it.
+    mptcp_sendmsg(ctx) {
+        const MSG_FASTOPEN: u32 = 0x2000_0000;
+        let bytes = returned_int(ctx);
+        if bytes <= 0 {
+            return 0;
+        }
+        let Some(task) = target::current() else { return 0 };
+        let message: *const u8 = ctx.arg(1);
+        let acc = match file::of_type(Typed::load::<u8>(message, offset!(msghdr_iter_type))) {
+            Memory::User => Acc::FromUser,
+            _ => Acc::SinkCopy,
+        };
+        if Typed::load::<u32>(message, offset!(msghdr_flags)) & MSG_FASTOPEN != 0 {
+            account::forget(task, acc);
+        }
+        account::saw_in(task, acc, bytes as u64);
+    }
+}
+
+fexit! {
+    /// Messages that a BPF program of a sockmap has put into the receiver's queue, whatever the protocol.
+    sk_msg_recvmsg(ctx) {
+        let bytes = returned_int(ctx);
+        let message: *const u8 = ctx.arg(2);
+        if bytes > 0 && let Some(task) = target::current() {
+            let acc = match file::of_type(Typed::load::<u8>(message, offset!(msghdr_iter_type))) {
+                Memory::User => Acc::ToUser,
+                _ => Acc::SourceCopy,
+            };
+            account::saw_in(task, acc, bytes as u64);
+        }
+    }
+}
+
 /// The conditions under which `tcp_sendmsg_locked` references pages.
 #[inline(always)]
 fn references(sock: *const u8, message: *const u8, flags: u32) -> bool {

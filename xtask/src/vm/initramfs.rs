@@ -35,7 +35,7 @@ const HOST_PROGRAMS: [&str; 13] = [
 ];
 
 /// Modules the guest loads at boot, as far as this kernel has them as modules.
-const MODULES: [&str; 24] = [
+const MODULES: [&str; 30] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
@@ -45,6 +45,12 @@ const MODULES: [&str; 24] = [
     "fuse",
     "cuse",
     "overlay",
+    "vfat",
+    // The character sets that vfat is mounted with.
+    "nls_cp437",
+    "nls_ascii",
+    "nls_iso8859-1",
+    "exfat",
     "loop",
     "brd",
     "zram",
@@ -60,6 +66,7 @@ const MODULES: [&str; 24] = [
     "af_packet",
     "vsock",
     "vsock_loopback",
+    "sctp",
     "udp_tunnel",
 ];
 

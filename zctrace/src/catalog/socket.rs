@@ -36,6 +36,26 @@ pub(super) const PROBES: &[Probe] = &[
         lost: "sends of TCP",
     },
     Probe {
+        name: "mptcp_sendmsg",
+        family: Family::Socket,
+        role: Role::CopySite,
+        ways: &[fexit("mptcp_sendmsg", "mptcp_sendmsg")],
+        sees: "sender to packet: MPTCP",
+        lost: "sends of MPTCP",
+    },
+    Probe {
+        name: "sk_msg_recvmsg",
+        family: Family::Socket,
+        role: Role::CopySite,
+        // The first is part of the second where the kernel has both.
+        ways: &[
+            fexit("sk_msg_recvmsg", "__sk_msg_recvmsg"),
+            fexit("sk_msg_recvmsg", "sk_msg_recvmsg"),
+        ],
+        sees: "message that a sockmap's program redirected, to receiver",
+        lost: "receives of sockets in a sockmap whose messages come past the network stack",
+    },
+    Probe {
         name: "ip_generic_getfrag",
         family: Family::Socket,
         role: Role::CopySite,

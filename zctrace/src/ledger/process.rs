@@ -1,5 +1,7 @@
 //! What follows from the paths of a process.
 
+use zctrace_common::IP_SOCKETS;
+
 use super::{
     Path, Process,
     totals::{Totals, ratio},
@@ -95,10 +97,11 @@ impl Path {
 }
 
 fn is_network(object: &str) -> bool {
-    matches!(
-        object,
-        "tcp" | "udp" | "vsock" | "socket:inet" | "socket:inet6"
-    )
+    match object.strip_prefix("socket:") {
+        Some("inet" | "inet6") => true,
+        Some(name) => IP_SOCKETS.iter().any(|(_, known)| *known == name),
+        None => matches!(object, "tcp" | "udp" | "vsock"),
+    }
 }
 
 #[cfg(test)]
@@ -168,6 +171,9 @@ mod tests {
         assert_eq!(direction("aio.read", "block"), None);
         assert_eq!(direction("uring.read", "file:ext4"), None);
         assert_eq!(direction("recv", "unix"), None);
+        assert_eq!(direction("send", "socket:mptcp"), Some(Direction::Sent));
+        assert_eq!(direction("recv", "socket:raw"), Some(Direction::Received));
+        assert_eq!(direction("recv", "socket:netlink"), None);
         assert_eq!(direction("recv.peek", "tcp"), None);
         assert_eq!(direction("sendfile", "file:ext4->file:ext4"), None);
     }

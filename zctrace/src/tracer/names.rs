@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use zctrace_common::{By, Label, Object, ObjectKind};
+use zctrace_common::{By, IP_SOCKETS, Label, Object, ObjectKind};
 
 use crate::target::mounts;
 
@@ -85,7 +85,7 @@ impl Names {
             ObjectKind::Udp => "udp".to_owned(),
             ObjectKind::Unix => "unix".to_owned(),
             ObjectKind::Vsock => "vsock".to_owned(),
-            ObjectKind::Socket => format!("socket:{}", family(value)),
+            ObjectKind::Socket => format!("socket:{}", socket(value)),
             ObjectKind::Char => format!("char:{}", self.driver(value)),
             ObjectKind::Anon => "anon".to_owned(),
             ObjectKind::Unknown => "unknown".to_owned(),
@@ -172,6 +172,15 @@ fn connection(label: &Label) -> String {
     }
 }
 
+/// Name of a socket that is none of the more common ones, as in `socket:<name>`.
+fn socket(value: u64) -> String {
+    let protocol = value >> 16;
+    let named = IP_SOCKETS
+        .into_iter()
+        .find(|(number, _)| u64::from(*number) == protocol);
+    named.map_or_else(|| family(value), |(_, name)| name.to_owned())
+}
+
 /// Name of an address family, as in `socket:<family>`.
 fn family(number: u64) -> String {
     match number {
@@ -252,6 +261,8 @@ pub(super) fn text(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use zctrace_common::{IPPROTO_MPTCP, IPPROTO_RAW};
+
     use super::*;
 
     #[test]
@@ -269,6 +280,16 @@ mod tests {
         let tcp = Object::pack(ObjectKind::Tcp, 0);
         let file = Object::pack(ObjectKind::File, 0x1234);
         assert_eq!(names.objects(file, tcp), "file:unknown->tcp");
+    }
+
+    #[test]
+    fn sockets_over_ip_have_names_of_their_own() {
+        let names = Names::default();
+        let name = |object| names.objects(object, 0);
+        assert_eq!(name(Object::ip_socket(IPPROTO_MPTCP)), "socket:mptcp");
+        assert_eq!(name(Object::ip_socket(IPPROTO_RAW)), "socket:raw");
+        assert_eq!(name(Object::pack(ObjectKind::Socket, 10)), "socket:inet6");
+        assert_eq!(name(Object::pack(ObjectKind::Socket, 44)), "socket:xdp");
     }
 
     #[test]

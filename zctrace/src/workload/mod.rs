@@ -29,6 +29,7 @@ pub mod zerocopy;
 
 mod aio;
 mod awkward;
+mod bpf;
 mod chars;
 mod clone;
 mod copy_file_range;
@@ -40,11 +41,14 @@ mod fault_huge;
 mod file;
 mod fork_pinned;
 mod interface;
+mod ip_sockets;
 mod many_ops;
+mod memory_files;
 mod overlay;
 mod pipe;
 mod process_vm;
 mod sendfile;
+mod sockmap;
 mod splice;
 mod splice_unix;
 mod tcp;
@@ -74,10 +78,13 @@ pub use expected::{Expected, ExpectedRow};
 const TECHNIQUES: &[&[Traffic]] = &[
     file::TRAFFIC,
     chars::TRAFFIC,
+    memory_files::TRAFFIC,
     terminal::TRAFFIC,
     pipe::TRAFFIC,
     unix::TRAFFIC,
     tcp::TRAFFIC,
+    sockmap::TRAFFIC,
+    ip_sockets::TRAFFIC,
     udp::TRAFFIC,
     zerocopy::TRAFFIC,
     zerocopy_receive::TRAFFIC,

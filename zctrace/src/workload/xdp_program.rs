@@ -1,12 +1,15 @@
 //! The few instructions that hand frames of one type over to an AF_XDP socket. Other frames, which
 //! the kernel sends over a new device by itself, go their usual way.
 
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result};
-use nix::{errno::Errno, libc};
+use nix::errno::Errno;
 
-use super::Skip;
+use super::{
+    Skip,
+    bpf::{self, instruction},
+};
 
 /// A type for local experiments (IEEE 802).
 pub(super) const ETHER_TYPE: u16 = 0x88b5;
@@ -32,17 +35,9 @@ impl Program {
 
     /// Puts the program on a device, before the kernel's own stack.
     pub(super) fn on(device: u32) -> Result<Self> {
-        let map = bpf(
-            MAP_CREATE,
-            &mut MapCreate {
-                kind: XSKMAP,
-                key_size: 4,
-                value_size: 4,
-                entries: 1,
-            },
-        )
-        .map_err(refused)
-        .context("a map of AF_XDP sockets")?;
+        let map = bpf::sockets(XSKMAP, 1)
+            .map_err(refused)
+            .context("a map of AF_XDP sockets")?;
         let link = put(&code(map.as_raw_fd()), device)?;
         Ok(Self { map, link })
     }
@@ -57,35 +52,16 @@ impl Program {
 
     /// Chooses the socket that gets the frames.
     pub(super) fn redirect_to(&self, socket: &OwnedFd) -> Result<()> {
-        let (key, value) = (0_u32, socket.as_raw_fd());
-        let mut update = MapUpdate {
-            map: self.map.as_raw_fd() as u32,
-            pad: 0,
-            key: (&raw const key) as u64,
-            value: (&raw const value) as u64,
-            flags: 0,
-        };
-        call(MAP_UPDATE_ELEM, &mut update)
-            .map(drop)
-            .context("putting a socket into the map")
+        bpf::put_socket(&self.map, 0, socket).context("putting a socket into the map")
     }
 }
 
 /// Puts instructions on a device; they go with the descriptor.
 fn put(code: &[u64], device: u32) -> Result<OwnedFd> {
-    let license = c"Dual MIT/GPL";
-    let program = bpf(
-        PROG_LOAD,
-        &mut ProgLoad {
-            kind: XDP,
-            count: code.len() as u32,
-            code: code.as_ptr() as u64,
-            license: license.as_ptr() as u64,
-        },
-    )
-    .map_err(refused)
-    .context("an XDP program")?;
-    bpf(
+    let program = bpf::load(XDP, code)
+        .map_err(refused)
+        .context("an XDP program")?;
+    bpf::descriptor(
         LINK_CREATE,
         &mut LinkCreate {
             program: program.as_raw_fd() as u32,
@@ -107,9 +83,6 @@ fn refused(errno: Errno) -> anyhow::Error {
     }
 }
 
-const MAP_CREATE: u32 = 0;
-const MAP_UPDATE_ELEM: u32 = 2;
-const PROG_LOAD: u32 = 5;
 const LINK_CREATE: u32 = 28;
 const XSKMAP: u32 = 17;
 const XDP: u32 = 6;
@@ -119,56 +92,11 @@ const GENERIC: u32 = 1 << 1;
 const XDP_PASS: i32 = 2;
 
 #[repr(C)]
-struct MapCreate {
-    kind: u32,
-    key_size: u32,
-    value_size: u32,
-    entries: u32,
-}
-
-#[repr(C)]
-struct MapUpdate {
-    map: u32,
-    pad: u32,
-    key: u64,
-    value: u64,
-    flags: u64,
-}
-
-#[repr(C)]
-struct ProgLoad {
-    kind: u32,
-    count: u32,
-    code: u64,
-    license: u64,
-}
-
-#[repr(C)]
 struct LinkCreate {
     program: u32,
     device: u32,
     point: u32,
     flags: u32,
-}
-
-/// The system call, with the first fields of its union.
-fn call<T>(command: u32, attributes: &mut T) -> nix::Result<i32> {
-    // SAFETY: the attributes, and what they point to, outlive the call; the kernel takes what is
-    // not passed for zero.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_mut(attributes),
-            size_of::<T>(),
-        )
-    };
-    Errno::result(result).map(|result| result as i32)
-}
-
-fn bpf<T>(command: u32, attributes: &mut T) -> nix::Result<OwnedFd> {
-    // SAFETY: these commands return a descriptor, which nobody else has.
-    call(command, attributes).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// `if (type == ETHER_TYPE) return bpf_redirect_map(map, 0, XDP_PASS); return XDP_PASS;`
@@ -194,11 +122,4 @@ fn code(map: i32) -> [u64; 14] {
         instruction(0x85, 0, 0, 0, REDIRECT_MAP),
         instruction(0x95, 0, 0, 0, 0),
     ]
-}
-
-/// `struct bpf_insn`.
-fn instruction(code: u8, to: u8, from: u8, offset: i16, immediate: i32) -> u64 {
-    let [low, high] = offset.to_ne_bytes();
-    let [a, b, c, d] = immediate.to_ne_bytes();
-    u64::from_ne_bytes([code, from << 4 | to, low, high, a, b, c, d])
 }
