@@ -336,8 +336,7 @@ fn too_few_descriptors_do_not_end_it() {
     answers_in_a_crowd_of(FREE + 8, &instance, &address);
 }
 
-/// Clients that never say what they want: one that does waits, and gets its answer while they are
-/// still there.
+/// Clients that never say what they want: one that does gets its answer while they are still there.
 fn answers_in_a_crowd_of(clients: usize, instance: &Running, address: &str) {
     let crowd: Vec<_> = (0..clients)
         .map(|_| {
@@ -348,17 +347,13 @@ fn answers_in_a_crowd_of(clients: usize, instance: &Running, address: &str) {
         .collect();
     let mut asking = TcpStream::connect(address).expect("a connection");
     asking
-        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .expect("a request");
     let mut answer = String::new();
-    let mut read_within = |seconds| {
-        asking
-            .set_read_timeout(Some(Duration::from_secs(seconds)))
-            .expect("a time");
-        asking.read_to_string(&mut answer)
-    };
-    assert!(read_within(1).is_err(), "a place was free");
-    read_within(120).expect("an answer");
+    asking
+        .set_read_timeout(Some(Duration::from_secs(120)))
+        .expect("a time");
+    asking.read_to_string(&mut answer).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(get(address, "/metrics").0, 200);
     // However many there are, they cost no threads.

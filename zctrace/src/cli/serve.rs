@@ -2,8 +2,8 @@
 
 use std::{
     cell::OnceCell,
-    net::SocketAddr,
     os::fd::RawFd,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -16,7 +16,7 @@ use super::{duration, failure::Failure, stat, target_args::TargetArgs};
 use crate::{
     output::message::say,
     run::{self, Plan},
-    serve::{Pusher, Series, Server},
+    serve::{Access, Address, Pusher, Series, Server},
 };
 
 const EXAMPLES: &str = "\
@@ -37,9 +37,18 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     target: TargetArgs,
 
-    /// Address and port to answer on; there is no password, so choose who can reach it
+    /// Address and port to answer on, or unix:PATH; choose who can reach it
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
-    listen: SocketAddr,
+    listen: Address,
+
+    /// Another name of this machine that clients use; IP addresses, localhost and the machine's own name
+    /// are known, and * allows any
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
+
+    /// Ask for the bearer token in this file before the metrics are shown
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 
     /// Push to the OpenTelemetry collector at this URL too (OTLP over HTTP, JSON, no TLS)
     #[arg(long, value_name = "URL", value_parser = http_url)]
@@ -80,13 +89,25 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
             "use `zctrace stat` or `zctrace record` for a command",
         ));
     }
-    let server = Server::listen(args.listen).map_err(|error| {
+    let mut access = Access {
+        hosts: args.allow_host,
+        token: None,
+    };
+    if let Some(path) = &args.token_file {
+        access.read_token(path).map_err(|error| {
+            Failure::usage(
+                format!("cannot read the token in {}: {error}", path.display()),
+                "--token-file takes a file with nothing but the token",
+            )
+        })?;
+    }
+    let server = Server::listen(&args.listen).map_err(|error| {
         Failure::usage(
             format!("cannot listen on {}: {error}", args.listen),
             "choose another address with --listen",
         )
     })?;
-    let address = server.address();
+    let url = server.url();
     let plan = Plan {
         subject: args.target.subject()?,
         follow: !args.target.no_follow,
@@ -117,11 +138,11 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
             what: "make a thread",
             source,
         };
-        server.start(shared.clone()).map_err(system)?;
+        server.start(shared.clone(), access).map_err(system)?;
         if let Some(url) = &args.otlp {
             let _ = pusher.set(Pusher::start(url, shared.clone()).map_err(system)?);
         }
-        say(&format!("serving http://{address}/metrics"));
+        say(&format!("serving {url}"));
         Ok(session)
     };
     run::observe(plan, attach, &mut |snapshot, _| {

@@ -4,8 +4,9 @@
 mod http;
 mod metrics;
 mod otlp;
+mod places;
 mod series;
 
-pub use http::Server;
+pub use http::{Access, Address, Server};
 pub use otlp::Pusher;
 pub use series::{Key, OTHER, Series, Shared};

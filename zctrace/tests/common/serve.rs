@@ -57,7 +57,7 @@ pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
     // It may be accepted by nobody.
     let patience = Some(Duration::from_secs(10));
     stream.set_read_timeout(patience).expect("a time");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let mut answer = String::new();
     let asked = stream.write_all(request.as_bytes());
     if asked.is_err() || stream.read_to_string(&mut answer).is_err() {
