@@ -103,7 +103,10 @@ fn record(fields: &[String], mut out: impl Write) -> io::Result<()> {
 }
 
 pub(crate) fn quote(field: &str) -> String {
-    let field = printable(field);
+    let mut field = printable(field);
+    if is_formula(&field) {
+        field.insert(0, '\'');
+    }
     if field.contains([',', '"']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {
@@ -111,10 +114,26 @@ pub(crate) fn quote(field: &str) -> String {
     }
 }
 
+/// Whether a spreadsheet would work the field out instead of showing it. A process chooses its name.
+fn is_formula(field: &str) -> bool {
+    field.starts_with(['=', '+', '-', '@']) && field.parse::<f64>().is_err()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::output::samples;
+
+    #[test]
+    fn a_name_is_no_formula() {
+        for name in ["=cmd", "+1+1", "-1+1", "@SUM", "=1"] {
+            assert_eq!(quote(name), format!("'{name}"));
+        }
+        for plain in ["-1", "+2.5", "a=b", "", "nginx"] {
+            assert_eq!(quote(plain), plain);
+        }
+        assert_eq!(quote("=a,\"b\""), "\"'=a,\"\"b\"\"\"");
+    }
 
     fn text(snapshot: &Snapshot) -> String {
         let mut out = Vec::new();
@@ -140,8 +159,6 @@ mod tests {
         assert_eq!(quote("a,b"), "\"a,b\"");
         assert_eq!(quote("say \"hi\"\n"), "\"say \"\"hi\"\"\\x0a\"");
         assert_eq!(quote("\x1b[2J"), "\\x1b[2J");
-        // For whoever opens it in a spreadsheet to see to.
-        assert_eq!(quote("=1+1"), "=1+1");
     }
 
     #[test]

@@ -208,9 +208,9 @@ mod tests {
     fn names_cannot_end_a_label() {
         let mut series = Series::new(100, Duration::from_secs(1));
         let mut snapshot = samples::normal();
-        snapshot.processes[0].comm = "a\"} 1\nx{\\".into();
+        snapshot.processes[0].comm = "a\"} 1\n\x1b\u{202e}x{\\".into();
         series.add(&snapshot);
         let text = text(&series).unwrap();
-        assert!(text.contains(r#"comm="a\"} 1\nx{\\""#), "{text}");
+        assert!(text.contains(r#"comm="a\"} 1\\x0a\\x1b\\u{202e}x{\\""#), "{text}");
     }
 }

@@ -72,8 +72,10 @@ fn push(url: &str, from: &Receiver<Vec<u8>>, shared: &Shared) {
     let mut failed = |error: ureq::Error| {
         lock(shared).push_failures += 1;
         if !std::mem::replace(&mut told, true) {
+            let text = format!("cannot push to {url}: {error}");
+            let text = without_password(&text, url);
             say(&format!(
-                "warning: cannot push to {url}: {error}; zctrace_otlp_pushes_total counts further failures"
+                "warning: {text}; zctrace_otlp_pushes_total counts further failures"
             ));
         }
     };
@@ -103,6 +105,16 @@ fn push(url: &str, from: &Receiver<Vec<u8>>, shared: &Shared) {
                 }
             }
         }
+    }
+}
+
+/// A message without the user and the password that the URL in it has.
+fn without_password(text: &str, url: &str) -> String {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = authority.split('/').next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((secret, _)) if !secret.is_empty() => text.replace(&format!("{secret}@"), "…@"),
+        _ => text.to_owned(),
     }
 }
 
@@ -182,6 +194,18 @@ fn document(series: &Series, now_ns: u64) -> Value {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_password_is_not_printed() {
+        let url = "http://me:p@ss@collector:4318/v1/metrics";
+        let shown = super::without_password(&format!("cannot push to {url}: no"), url);
+        assert_eq!(
+            shown,
+            "cannot push to http://…@collector:4318/v1/metrics: no"
+        );
+        let url = "http://collector:4318/@";
+        assert_eq!(super::without_password(url, url), url);
+    }
+
     use std::{collections::BTreeSet, time::Duration};
 
     use super::*;

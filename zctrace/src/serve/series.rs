@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::ledger::{Loss, Snapshot, Totals, Unfollowed};
+use crate::{
+    ledger::{Loss, Snapshot, Totals, Unfollowed},
+    output::escape::printable,
+};
 
 /// The labels of a data path. Neither ids nor names of files: those have no bound.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,7 +95,8 @@ impl Series {
         for process in &snapshot.processes {
             for path in &process.paths {
                 let key = Key {
-                    comm: process.comm.clone(),
+                    // A terminal may show the metrics, and a process chooses its name.
+                    comm: printable(&process.comm),
                     op: path.op.to_string(),
                     object: path.object.to_string(),
                     evidence: path.evidence.to_string(),
