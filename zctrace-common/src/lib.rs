@@ -83,7 +83,8 @@ impl Class {
 pub struct Counters {
     /// Completed operations.
     pub ops: u64,
-    /// Operations that ended in an error, `EAGAIN` included.
+    /// Operations that ended in an error, `EAGAIN` included. In the map of rows only those for which
+    /// the map of errnos had no room: the others are counted there. In [`Task::delta`] the errno.
     pub errors: u64,
     /// What the operations reported as done.
     pub moved: u64,
@@ -114,6 +115,18 @@ impl Counters {
         cow: 0,
         encrypted: 0,
     };
+}
+
+/// Key of the map of errnos: a row's slot and an errno.
+#[must_use]
+pub const fn errno_key(slot: u32, errno: u32) -> u64 {
+    (slot as u64) << 32 | errno as u64
+}
+
+/// Slot and errno of an [`errno_key`].
+#[must_use]
+pub const fn of_errno_key(key: u64) -> (u32, u32) {
+    ((key >> 32) as u32, key as u32)
 }
 
 /// Key of one row of the ledger.

@@ -1,11 +1,13 @@
 //! From accumulators to rows.
 
-use zctrace_common::{Acc, Class, Counters, Evidence, Op, Request, RowKey, Sizes, StackKind, Task};
+use zctrace_common::{
+    Acc, Class, Counters, Evidence, Op, Request, RowKey, Sizes, StackKind, Task, errno_key,
+};
 
 use crate::{
     global::global,
     kernel::{self, nr::copies_up},
-    maps::{FREE_ROWS, LOSS, ROW_SLOTS, ROWS, SIZES, setting},
+    maps::{ERRNOS, FREE_ROWS, LOSS, ROW_SLOTS, ROWS, SIZES, setting},
     object::{self, Ends},
     request,
     settle::{self, Shape},
@@ -234,19 +236,13 @@ pub(crate) fn record(task: &mut Task, op: u16, ends: &Ends) {
     if unproven == 0 || unproven != moved {
         task.delta.moved = moved - unproven;
         task.delta.class[Class::Direct as usize] = direct - unproven;
-        let (ops, bytes) = (task.delta.ops, task.delta.moved);
-        if let Some(row) = sized_row(task, op, Evidence::Measured, ends, ops, bytes) {
-            merge(row, &task.delta);
-        }
+        add_delta(task, op, Evidence::Measured, ends);
         task.delta = words::no_counts();
     }
     if unproven != 0 {
         task.delta.moved = unproven;
         task.delta.class[Class::Direct as usize] = unproven;
-        let (ops, bytes) = (task.delta.ops, task.delta.moved);
-        if let Some(row) = sized_row(task, op, Evidence::Inferred, ends, ops, bytes) {
-            merge(row, &task.delta);
-        }
+        add_delta(task, op, Evidence::Inferred, ends);
     }
 }
 
@@ -268,18 +264,57 @@ pub(crate) fn record_inferred(task: &mut Task, op: u16) {
     let [source, sink, plan, dimension] = task.entry;
     let mut ends = Ends::stored(source, sink, dimension);
     ends.claim = (plan >> CLAIM_SHIFT) as u8;
+    add_delta(task, op, Evidence::Inferred, &ends);
+}
+
+/// Adds [`Task::delta`] to a row.
+#[inline(always)]
+fn add_delta(task: &mut Task, op: u16, evidence: Evidence, ends: &Ends) {
     let (ops, bytes) = (task.delta.ops, task.delta.moved);
-    if let Some(row) = sized_row(task, op, Evidence::Inferred, &ends, ops, bytes) {
-        merge(row, &task.delta);
+    let Some(slot) = sized_slot(task, op, evidence, ends, ops, bytes) else {
+        return;
+    };
+    let Some(row) = ROWS.get_ptr_mut(slot) else {
+        return;
+    };
+    merge(row, &task.delta);
+    // Last: the user side reads errors before operations, and never finds more of them.
+    let errno = task.delta.errors;
+    if errno != 0 {
+        count_error(slot, errno as u32);
     }
 }
 
+global! {
+    /// Counts an operation of the row at `slot` that failed with `errno`. Where there is no room for
+    /// another pair of them, the row keeps the count and only the errno is lost.
+    fn count_error(slot: u32, errno: u32) -> u32 {
+        const BPF_NOEXIST: u64 = 1;
+        let key = errno_key(slot, errno);
+        if let Some(count) = ERRNOS.get_ptr_mut(key) {
+            add(count, 1);
+            return 0;
+        }
+        if ERRNOS.insert(key, 1, BPF_NOEXIST).is_ok() {
+            return 0;
+        }
+        // Another thread was quicker, or the map is full.
+        if let Some(count) = ERRNOS.get_ptr_mut(key) {
+            add(count, 1);
+        } else if let Some(row) = ROWS.get_ptr_mut(slot) {
+            // SAFETY: a map value.
+            add(unsafe { &raw mut (*row).errors }, 1);
+        }
+        0
+    }
+}
+
+/// Adds what an operation moved. Its error is counted by [`count_error`].
 #[inline(always)]
 fn merge(row: *mut Counters, delta: &Counters) {
     // SAFETY: a map value.
     unsafe {
         add_nonzero(&raw mut (*row).ops, delta.ops);
-        add_nonzero(&raw mut (*row).errors, delta.errors);
         add_nonzero(&raw mut (*row).moved, delta.moved);
         let mut class = 0;
         while class < delta.class.len() {
@@ -316,12 +351,25 @@ pub(crate) fn sized_row(
     ops: u64,
     bytes: u64,
 ) -> Option<*mut Counters> {
+    sized_slot(task, op, evidence, ends, ops, bytes).and_then(|slot| ROWS.get_ptr_mut(slot))
+}
+
+/// The slot of such a row.
+#[inline(always)]
+fn sized_slot(
+    task: &mut Task,
+    op: u16,
+    evidence: Evidence,
+    ends: &Ends,
+    ops: u64,
+    bytes: u64,
+) -> Option<u32> {
     let slot = row_slot(task, op, evidence, ends)?;
     // A constant to the verifier.
     if setting!(sizes) != 0 && ops == 1 {
         count_size(slot, bytes);
     }
-    ROWS.get_ptr_mut(slot)
+    Some(slot)
 }
 
 #[inline(never)]

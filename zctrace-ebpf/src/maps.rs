@@ -38,6 +38,10 @@ pub(crate) static ROW_SLOTS: HashMap<RowKey, u32> = HashMap::with_max_entries(40
 #[map]
 pub(crate) static ROWS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(4096, 0);
 
+/// How many operations of a row have failed with an errno, by [`zctrace_common::errno_key`].
+#[map]
+pub(crate) static ERRNOS: HashMap<u64, u64> = HashMap::with_max_entries(8192, BPF_F_NO_PREALLOC);
+
 /// How large the operations of a row are, by slot in [`ROWS`]; room for one where that is not asked for.
 #[map]
 pub(crate) static SIZES: Array<Sizes> = Array::with_max_entries(1, 0);
@@ -59,7 +63,8 @@ pub(crate) static LENT: HashMap<u64, Lent> = HashMap::with_max_entries(65536, BP
 pub(crate) static SENDERS: HashMap<u64, Sender> =
     HashMap::with_max_entries(16384, BPF_F_NO_PREALLOC);
 
-/// Memory for an entry is taken when there is one: few programs send without copies.
+/// Memory for an entry is taken when there is one: few programs send without copies, and few rows have
+/// errors.
 const BPF_F_NO_PREALLOC: u32 = 1;
 
 /// Unused slots of [`PROCS`]: filled by the user side, which also returns those of ended processes.

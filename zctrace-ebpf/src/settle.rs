@@ -115,7 +115,7 @@ fn explain(task: &mut Task, shape: u32, result: i64) {
     task.delta = words::no_counts();
     task.delta.ops = 1;
     if result < 0 {
-        task.delta.errors = 1;
+        task.delta.errors = result.unsigned_abs();
         task.rest = 0;
     } else {
         task.delta.moved = result as u64;

@@ -436,7 +436,7 @@ fn finish(task: &mut Task, regs: *const u8, result: i64) {
     task.delta = words::no_counts();
     task.delta.ops = 1;
     if result < 0 {
-        task.delta.errors = 1;
+        task.delta.errors = result.unsigned_abs();
         task.rest = 0;
     } else if plan & MESSAGES != 0 {
         task.delta.ops = result as u64;

@@ -188,7 +188,7 @@ fn explain(request: &mut Request, result: i64) {
     scratch.delta = words::no_counts();
     scratch.delta.ops = 1;
     if result < 0 {
-        scratch.delta.errors = 1;
+        scratch.delta.errors = result.unsigned_abs();
     } else {
         scratch.delta.moved = result as u64;
         syscall::put(scratch, class, result as u64);

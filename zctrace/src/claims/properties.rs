@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::{Circumstances, Claim, Effect, Judgement, MIN_BYTES, Outcome, Verdict, judge};
 use crate::{
     ledger::{
-        Claimed, ExitStatus, Path, Process, Refused, Snapshot, Totals, Unattributed, Unfollowed,
+        Claimed, Errnos, ExitStatus, Path, Process, Refused, Snapshot, Totals, Unattributed,
+        Unfollowed,
     },
     output::samples,
 };
@@ -92,6 +93,7 @@ fn path() -> impl Strategy<Value = Path> {
             object: object.into(),
             evidence: evidence.into(),
             by: None,
+            errnos: Errnos::default(),
             totals,
         })
 }
@@ -112,6 +114,7 @@ fn calm() -> impl Strategy<Value = Snapshot> {
             object: object.into(),
             evidence: "measured".into(),
             by: None,
+            errnos: Errnos::default(),
             totals,
         });
     proptest::collection::vec(proptest::collection::vec(path, 1..5), 1..4).prop_map(|processes| {
@@ -337,7 +340,7 @@ proptest! {
         let extra: Vec<_> = (0..split).map(|_| {
             let mut totals = Totals { ops: 1, moved: bytes / split, ..Totals::default() };
             *class(&mut totals) = bytes / split;
-            Path { op: op.into(), object: object.into(), evidence: "measured".into(), by: None, totals }
+            Path { op: op.into(), object: object.into(), evidence: "measured".into(), by: None, errnos: Errnos::default(), totals }
         }).collect();
         let mut diluted = snapshot;
         for (index, path) in extra.into_iter().enumerate() {
@@ -397,7 +400,7 @@ proptest! {
             }
             _ => {
                 let totals = Totals { ops: 1, moved: 64 * MIB, copied_from_user: 64 * MIB, cow: 1 << 60, ..Totals::default() };
-                let path = Path { op: op.into(), object: "tcp".into(), evidence: "inferred".into(), by: None, totals };
+                let path = Path { op: op.into(), object: "tcp".into(), evidence: "inferred".into(), by: None, errnos: Errnos::default(), totals };
                 worse.processes.push(Process::from_paths(77, 1, "z".into(), "/".into(), vec![path]));
             }
         }

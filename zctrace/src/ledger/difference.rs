@@ -7,7 +7,9 @@ use std::{
 
 use zctrace_common::Evidence;
 
-use super::{Claimed, Loss, Overhead, Path, Process, Stacks, Totals, Unattributed, audit::Counts};
+use super::{
+    Claimed, Errnos, Loss, Overhead, Path, Process, Stacks, Totals, Unattributed, audit::Counts,
+};
 
 /// The counted part of a document. Everything is cumulative from the moment of attaching, but
 /// [`Process::pending`] and [`Process::in_flight`], which are states.
@@ -115,9 +117,13 @@ fn process_since(now: &Process, earlier: &Process) -> Process {
     let paths = now
         .paths
         .iter()
-        .map(|path| Path {
-            totals: totals_since(&path.totals, before.get(&key(path))),
-            ..path.clone()
+        .map(|path| {
+            let mut gained = path.clone();
+            if let Some((totals, errnos)) = before.get(&key(path)) {
+                gained.totals.subtract(totals);
+                gained.errnos.subtract(errnos);
+            }
+            gained
         })
         .filter(|path| !path.totals.is_empty())
         .collect();
@@ -140,15 +146,17 @@ fn process_since(now: &Process, earlier: &Process) -> Process {
 
 /// What each row had counted before. A row that is no longer there has lost its evidence since
 /// (`tracer/evidence.rs`) and went on in the inferred one.
-fn before<'a>(now: &[Path], earlier: &'a [Path]) -> HashMap<Key<'a>, Totals> {
+fn before<'a>(now: &[Path], earlier: &'a [Path]) -> HashMap<Key<'a>, (Totals, Errnos)> {
     let goes_on: HashSet<_> = now.iter().map(key).collect();
-    let mut before: HashMap<Key<'_>, Totals> = HashMap::new();
+    let mut before: HashMap<Key<'_>, (Totals, Errnos)> = HashMap::new();
     for path in earlier {
         let mut key = key(path);
         if !goes_on.contains(&key) {
             key.2 = Evidence::Inferred.name();
         }
-        before.entry(key).or_default().add(&path.totals);
+        let (totals, errnos) = before.entry(key).or_default();
+        totals.add(&path.totals);
+        errnos.add(&path.errnos);
     }
     before
 }
@@ -207,6 +215,7 @@ mod tests {
             object: "tcp".into(),
             evidence: "measured".into(),
             by: None,
+            errnos: Errnos::default(),
             totals: totals(1, moved),
         }
     }

@@ -2,12 +2,14 @@
 
 pub mod audit;
 mod difference;
+mod errnos;
 mod loss;
 mod process;
 mod stacks;
 mod totals;
 
 pub use difference::Counted;
+pub use errnos::{Errno, Errnos};
 pub use loss::{Loss, Unfollowed};
 pub use process::Direction;
 pub use stacks::{Stack, Stacks};

@@ -107,6 +107,7 @@ fn is_network(object: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Errnos;
 
     fn path(op: &str, object: &str, totals: Totals) -> Path {
         Path {
@@ -114,6 +115,7 @@ mod tests {
             object: object.into(),
             evidence: "measured".into(),
             by: None,
+            errnos: Errnos::default(),
             totals,
         }
     }

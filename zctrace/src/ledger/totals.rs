@@ -4,7 +4,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use zctrace_common::{Class, Counters, Evidence};
 
-use super::{Loss, Stacks};
+use super::{Errnos, Loss, Stacks};
 
 /// The `schema` of a [`Snapshot`].
 pub const SCHEMA: &str = "zctrace.stat/1";
@@ -276,9 +276,20 @@ pub struct Path {
     /// The value of the `--by` dimension, absent without one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub by: Option<String>,
+    /// How its operations failed; absent where none did.
+    #[serde(skip_serializing_if = "Errnos::is_empty", default)]
+    pub errnos: Errnos,
     /// Its numbers.
     #[serde(flatten)]
     pub totals: Totals,
+}
+
+impl Path {
+    /// Adds the numbers of another row.
+    pub fn add(&mut self, other: &Self) {
+        self.totals.add(&other.totals);
+        self.errnos.add(&other.errnos);
+    }
 }
 
 /// What an application asked for at a path, and what was seen there: the path's numbers by claim.

@@ -1,8 +1,8 @@
 //! Documents that the tests of every output format share.
 
 use crate::ledger::{
-    Coverage, ExitStatus, Loss, Overhead, Path, Process, Refused, SCHEMA, Snapshot, Stacks, Target,
-    TargetKind, Totals, Unattributed, Unfollowed,
+    Coverage, Errno, ExitStatus, Loss, Overhead, Path, Process, Refused, SCHEMA, Snapshot, Stacks,
+    Target, TargetKind, Totals, Unattributed, Unfollowed,
 };
 
 const MIB: u64 = 1 << 20;
@@ -20,6 +20,9 @@ fn path(op: &str, object: &str, evidence: &str, numbers: Totals) -> Path {
         object: object.into(),
         evidence: evidence.into(),
         by: None,
+        errnos: [(Errno::new(libc::EAGAIN.unsigned_abs()), numbers.errors)]
+            .into_iter()
+            .collect(),
         totals: totals(numbers),
     }
 }

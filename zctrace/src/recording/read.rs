@@ -13,13 +13,14 @@ use jiff::Timestamp;
 
 use super::{
     beside::{Beside, WireBeside},
+    errnos::WireErrnos,
     error::{Damage, Error},
     frame::{self, End, Kind, MAGIC, PREAMBLE, VERSION, WITH_END},
     wire::{Header, Interval, PathKey, ProcessKey, Sparse, StackKey, WireCoverage, WireLoss},
 };
 use crate::ledger::{
-    self, Claimed, Coverage, ExitStatus, Loss, Overhead, Process, Refused, Snapshot, Stack, Stacks,
-    Target, Totals, Unattributed,
+    self, Claimed, Coverage, Errnos, ExitStatus, Loss, Overhead, Process, Refused, Snapshot, Stack,
+    Stacks, Target, Totals, Unattributed,
 };
 
 /// Whole intervals, and nothing behind them.
@@ -278,8 +279,12 @@ impl<R: Read + Seek> Iterator for Recording<R> {
                     let beside = Some(beside.read(&snapshot)?);
                     // And those before 0.2 here.
                     if !rest.is_empty() {
-                        let (loss, _) = postcard::take_from_bytes::<WireLoss>(rest).ok()?;
+                        let (loss, rest) = postcard::take_from_bytes::<WireLoss>(rest).ok()?;
                         loss.read(&mut snapshot.loss);
+                        if !rest.is_empty() {
+                            let (errnos, _) = postcard::take_from_bytes::<WireErrnos>(rest).ok()?;
+                            errnos.read(&mut snapshot)?;
+                        }
                     }
                     Some((snapshot, beside))
                 });
@@ -398,6 +403,8 @@ impl Tables {
                         Some(by) => Some(self.name(by)?.to_string()),
                         None => None,
                     },
+                    // They are behind the interval.
+                    errnos: Errnos::default(),
                     totals: counters.totals()?,
                 });
             }
@@ -583,7 +590,7 @@ impl Whole {
                         == (&path.op, &path.object, &path.evidence, &path.by)
                 };
                 match known.paths.iter_mut().find(same) {
-                    Some(known) => known.totals.add(&path.totals),
+                    Some(known) => known.add(path),
                     None => known.paths.push(path.clone()),
                 }
             }

@@ -186,6 +186,36 @@ fn other_files_and_versions_are_refused() {
     assert!(error.ends_with("not a regular file"), "{error}");
 }
 
+/// Errnos came last: a recording without them is read, and one that has more of them than errors
+/// is damaged.
+#[test]
+fn errnos_come_behind_the_rest() {
+    let interval = &intervals()[0];
+    let errnos = |snapshot: &Snapshot| snapshot.processes[0].paths[0].errnos.clone();
+    assert_eq!(errnos(interval).to_string(), "EAGAIN");
+    let good = bytes();
+    let header = Recording::read(Cursor::new(&good), Path::new("x")).unwrap();
+    let mut prefix = frame::preamble();
+    let payload = postcard::to_stdvec(header.header()).unwrap();
+    prefix.extend(frame::encode(frame::Kind::Header, &payload).unwrap());
+    let (_, whole, _) = frame::decode(&mut &good[prefix.len()..], 0).unwrap();
+    let part = postcard::to_stdvec(&super::errnos::WireErrnos::new(interval)).unwrap();
+    let without = whole.strip_suffix(&part[..]).expect("they are the last");
+    let read_with = |payload: &[u8]| {
+        let mut bytes = prefix.clone();
+        bytes.extend(frame::encode(frame::Kind::Interval, payload).unwrap());
+        read(&bytes).unwrap().0
+    };
+    let earlier = read_with(without);
+    assert!(errnos(&earlier[0]).is_empty());
+    assert_eq!(earlier[0].total, interval.total);
+    assert_eq!(read_with(&whole), [interval.clone()]);
+    let mut twice = interval.clone();
+    twice.processes[0].paths[0].errnos.add(&errnos(interval));
+    let part = postcard::to_stdvec(&super::errnos::WireErrnos::new(&twice)).unwrap();
+    assert!(read_with(&[without, &part].concat()).is_empty());
+}
+
 /// What stands beside the ledger came later: the first recordings do without it, and the first readers
 /// take no notice of it.
 #[test]

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use super::{
     beside::{Beside, WireBeside},
+    errnos::WireErrnos,
     error::Error,
     frame::{self, Kind},
     part,
@@ -124,7 +125,8 @@ impl Writer {
                 .and_then(|payload| {
                     postcard::to_extend(&WireBeside::new(beside, snapshot), payload)
                 })
-                .and_then(|payload| postcard::to_extend(&WireLoss::from(&snapshot.loss), payload));
+                .and_then(|payload| postcard::to_extend(&WireLoss::from(&snapshot.loss), payload))
+                .and_then(|payload| postcard::to_extend(&WireErrnos::new(snapshot), payload));
             let payload = payload.map_err(io::Error::other);
             let frame = payload.and_then(|payload| frame::encode(Kind::Interval, &payload));
             part.append(frame)?;

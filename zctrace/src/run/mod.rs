@@ -694,7 +694,7 @@ mod tests {
     use std::{io::Read as _, process::Command as Child, thread::JoinHandle};
 
     use super::*;
-    use crate::ledger::{Path, Process, TargetKind, Totals};
+    use crate::ledger::{Errnos, Path, Process, TargetKind, Totals};
 
     /// Moves ten bytes at every reading.
     #[derive(Default)]
@@ -734,6 +734,7 @@ mod tests {
                 object: "pipe".into(),
                 evidence: "measured".into(),
                 by: None,
+                errnos: Errnos::default(),
                 totals: total,
             };
             let process = Process::from_paths(u32::MAX, 1, "fake".into(), "/".into(), vec![path]);

@@ -155,7 +155,7 @@ mod tests {
     use zctrace_common::Sizes;
 
     use super::*;
-    use crate::ledger::{Path, Process};
+    use crate::ledger::{Errnos, Path, Process};
 
     fn reading(object: &str, totals: Totals) -> Reading {
         let path = Path {
@@ -163,6 +163,7 @@ mod tests {
             object: object.into(),
             evidence: "measured".into(),
             by: None,
+            errnos: Errnos::default(),
             totals,
         };
         let process = Process::from_paths(1, 70, "x".into(), "/".into(), vec![path]);

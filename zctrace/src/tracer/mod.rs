@@ -206,6 +206,8 @@ impl Session {
             .map_max_entries("FREE_ROWS", rows)
             .map_max_entries("SIZES", if config.sizes { rows } else { 1 })
             .map_max_entries("DEVICES", rows)
+            // Few rows have errors, and those few different ones.
+            .map_max_entries("ERRNOS", rows.saturating_mul(2))
             .map_max_entries("PENDING", rows)
             .map_max_entries("LABELS", rows)
             .map_max_entries("REQUEST_COUNTS", rows)

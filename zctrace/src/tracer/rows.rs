@@ -6,14 +6,19 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, Queue},
 };
-use zctrace_common::{By, Counters, DEVICE_LEN, Evidence, Label, Op, Proc, RowKey, Sizes, Task};
+use zctrace_common::{
+    By, Counters, DEVICE_LEN, Evidence, Label, Op, Proc, RowKey, Sizes, Task, errno_key,
+    of_errno_key,
+};
 
 use super::{
     Config, Error, Reading, Requests, batch, claims, map,
     names::{Names, text},
     requests, sample,
 };
-use crate::ledger::{self, Overhead, Path, Process, Totals, Unattributed, Unfollowed};
+use crate::ledger::{
+    self, Errno, Errnos, Overhead, Path, Process, Totals, Unattributed, Unfollowed,
+};
 
 /// Clock ticks a second in `/proc/PID/stat`: `USER_HZ`, fixed by the kernel's interface.
 const USER_HZ: u64 = 100;
@@ -104,7 +109,9 @@ impl Collector {
         } else {
             labels(ebpf)?
         };
-        let rows = rows(ebpf)?;
+        // Before the rows: an operation is counted first, then its error.
+        let errnos = errnos(ebpf)?;
+        let rows = rows(ebpf, &errnos)?;
         let devices = devices(ebpf, &rows)?;
         let sizes: Vec<Sizes> = if self.sized {
             batch::values(map(ebpf, "SIZES"))?
@@ -142,7 +149,7 @@ impl Collector {
                 }
                 continue;
             }
-            let mut document = self.process(process, rows, &labels, &devices);
+            let mut document = self.process(process, rows, &labels, &devices, &errnos);
             let mut row_sizes = self.sizes(&document, rows, &labels, &sizes);
             document.pending = pending.get(slot).copied().unwrap_or(0);
             document.copy_cpu_seconds = self
@@ -171,7 +178,7 @@ impl Collector {
                 reading.sizes.append(&mut row_sizes);
             }
         }
-        recycle(ebpf, &rows, &ended_slots, self.sized)?;
+        recycle(ebpf, &rows, &errnos, &ended_slots, self.sized)?;
         reading.unattributed = kernel
             .into_iter()
             .map(|(thread, totals)| Unattributed { thread, totals })
@@ -219,13 +226,14 @@ impl Collector {
         rows: &[&(RowKey, u32, Counters)],
         labels: &StdHashMap<u64, Label>,
         devices: &StdHashMap<u32, String>,
+        errnos: &StdHashMap<u32, Errnos>,
     ) -> Process {
         let mut paths: Vec<Path> = rows
             .iter()
             .filter(|(key, ..)| !claims::is_notification(key))
             // Made ready for what never came, as by an AF_XDP socket that only sends.
             .filter(|(.., counters)| *counters != Counters::ZERO)
-            .filter_map(|(key, _, counters)| {
+            .filter_map(|(key, slot, counters)| {
                 // A number that no version of the programs writes is not shown as something else.
                 let (op, evidence) = (Op::from_raw(key.op)?, Evidence::from_raw(key.evidence)?);
                 let label = labels.get(&key.dimension);
@@ -234,6 +242,7 @@ impl Collector {
                     object: self.names.objects(key.source, key.sink).into(),
                     evidence: evidence.name().into(),
                     by: self.names.dimension(self.by, key.dimension, label),
+                    errnos: named(errnos.get(slot), counters.errors),
                     totals: counters.into(),
                 })
             })
@@ -293,7 +302,7 @@ pub(super) fn merge_equal(paths: &mut Vec<Path>) {
                 == (&path.op, &path.object, &path.evidence, &path.by)
         };
         match merged.iter_mut().find(same) {
-            Some(other) => other.totals.add(&path.totals),
+            Some(other) => other.add(&path),
             None => merged.push(path),
         }
     }
@@ -306,13 +315,39 @@ fn processes(ebpf: &mut Ebpf) -> Result<BTreeMap<u32, Proc>, Error> {
     Ok(used.collect())
 }
 
-fn rows(ebpf: &mut Ebpf) -> Result<Vec<(RowKey, u32, Counters)>, Error> {
+/// How the operations of rows failed, by their slots.
+fn errnos(ebpf: &mut Ebpf) -> Result<StdHashMap<u32, Errnos>, Error> {
+    let counts: HashMap<&mut MapData, u64, u64> = HashMap::try_from(map(ebpf, "ERRNOS"))?;
+    let mut errnos: StdHashMap<u32, Errnos> = StdHashMap::new();
+    for (key, count) in counts.iter().flatten() {
+        let (slot, errno) = of_errno_key(key);
+        let row = errnos.entry(slot).or_default();
+        row.count(Errno::new(errno), count);
+    }
+    Ok(errnos)
+}
+
+/// The errnos of a row with so many errors: those for which the map had no room have no name.
+fn named(known: Option<&Errnos>, errors: u64) -> Errnos {
+    let mut errnos = known.cloned().unwrap_or_default();
+    let unnamed = errors.saturating_sub(errnos.total());
+    errnos.count(Errno::OTHER, unnamed);
+    errnos
+}
+
+/// Every row, its slot and its counters, to which the errors that have an errno are added.
+fn rows(
+    ebpf: &mut Ebpf,
+    errnos: &StdHashMap<u32, Errnos>,
+) -> Result<Vec<(RowKey, u32, Counters)>, Error> {
     let slots: HashMap<&mut MapData, RowKey, u32> = HashMap::try_from(map(ebpf, "ROW_SLOTS"))?;
     let slots: Vec<_> = slots.iter().flatten().collect();
     let counters: PerCpuArray<_, Counters> = PerCpuArray::try_from(map(ebpf, "ROWS"))?;
     let mut rows = Vec::with_capacity(slots.len());
     for (key, slot) in slots {
-        rows.push((key, slot, sum(&counters.get(&slot, 0)?)));
+        let mut counters = sum(&counters.get(&slot, 0)?);
+        counters.errors += errnos.get(&slot).map_or(0, Errnos::total);
+        rows.push((key, slot, counters));
     }
     Ok(rows)
 }
@@ -399,6 +434,7 @@ fn live_runs(ebpf: &mut Ebpf) -> Result<u64, Error> {
 fn recycle(
     ebpf: &mut Ebpf,
     rows: &[(RowKey, u32, Counters)],
+    errnos: &StdHashMap<u32, Errnos>,
     ended: &[u32],
     sized: bool,
 ) -> Result<(), Error> {
@@ -419,6 +455,13 @@ fn recycle(
         let zeros = PerCpuValues::try_from(vec![Counters::default(); cpus])
             .map_err(aya::maps::MapError::IoError)?;
         counters.set(*slot, zeros, 0)?;
+    }
+    // Before the slots are free: they would be another row's.
+    let mut counts: HashMap<&mut MapData, u64, u64> = HashMap::try_from(map(ebpf, "ERRNOS"))?;
+    for (_, slot, _) in gone() {
+        for (errno, _) in errnos.get(slot).iter().flat_map(|errnos| errnos.iter()) {
+            counts.remove(&errno_key(*slot, errno.number()))?;
+        }
     }
     let mut devices: Array<_, [u8; DEVICE_LEN]> = Array::try_from(map(ebpf, "DEVICES"))?;
     for (_, slot, _) in gone() {

@@ -14,7 +14,8 @@ use compact_str::format_compact;
 
 use super::{Incoming, builder::Builder, sides::Sides};
 use crate::ledger::{
-    Coverage, Loss, Overhead, Path, Process, SCHEMA, Snapshot, Stacks, Target, TargetKind, Totals,
+    Coverage, Errnos, Loss, Overhead, Path, Process, SCHEMA, Snapshot, Stacks, Target, TargetKind,
+    Totals,
 };
 
 /// How much there is to show.
@@ -101,6 +102,7 @@ fn snapshot(size: Size) -> Snapshot {
             object: format_compact!("file:fs{}", row as usize / OPS.len()),
             evidence: "measured".into(),
             by: None,
+            errnos: Errnos::default(),
             totals: Totals::default(),
         });
         let comm = format!("worker-{}", pid % 97);

@@ -21,7 +21,7 @@ use super::{
     workload::{Beside, Parameters, Run},
 };
 use crate::{
-    ledger::{Path, Process, Refused, Snapshot, Stack, Totals},
+    ledger::{Errnos, Path, Process, Refused, Snapshot, Stack, Totals},
     output::samples,
     recording::{self, Recording, Rotation, Writer},
     tracer::{Requests, RowSizes},
@@ -96,6 +96,7 @@ fn path_of(op: &str, object: &str, totals: Totals) -> Path {
         object: object.into(),
         evidence: "measured".into(),
         by: None,
+        errnos: Errnos::default(),
         totals: sum,
     }
 }

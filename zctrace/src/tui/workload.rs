@@ -16,7 +16,7 @@ use nix::{
 
 use super::{Incoming, moment::Moment, state::Message};
 use crate::{
-    ledger::{Path, Process, Totals},
+    ledger::{Errnos, Path, Process, Totals},
     workload::{
         ExpectedRow, compare,
         report::{Outcome, Status},
@@ -208,6 +208,7 @@ fn process(moment: &Moment, pid: u32, comm: &str) -> Process {
         }
         .into(),
         by: None,
+        errnos: Errnos::default(),
         totals: path.totals,
     });
     Process::from_paths(pid, 0, comm.to_owned(), String::new(), paths.collect())

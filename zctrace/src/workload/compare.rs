@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::ledger::{Process, Totals};
+use crate::ledger::{Errnos, Process, Totals};
 
 use super::expected::ExpectedRow;
 
@@ -69,6 +69,17 @@ pub fn compare(
     strictness: Strictness,
 ) -> Vec<Difference> {
     let mut differences = Vec::new();
+    for path in &process.paths {
+        if path.errnos.total() != path.totals.errors {
+            differences.push(Difference {
+                op: path.op.to_string(),
+                object: path.object.to_string(),
+                field: "sum of errnos",
+                expected: path.totals.errors.to_string(),
+                measured: path.errnos.total().to_string(),
+            });
+        }
+    }
     for row in expected.iter().filter(|row| !row.is_anything_else()) {
         if strictness == (Strictness::Inferred { faults: false }) && is_fault(&row.op) {
             continue;
@@ -104,12 +115,14 @@ fn compare_row(
         });
     };
     let mut measured = Totals::default();
+    let mut errnos = Errnos::default();
     let wanted_evidence = row.evidence.as_deref().unwrap_or("measured");
     for path in &process.paths {
         if path.op != row.op || path.object != row.object {
             continue;
         }
         measured.add(&path.totals);
+        errnos.add(&path.errnos);
         if strictness == Strictness::Measured
             && wanted_evidence != "any"
             && path.evidence != wanted_evidence
@@ -120,6 +133,15 @@ fn compare_row(
                 path.evidence.to_string(),
             );
         }
+    }
+    let is_within = |some: &Errnos, all: &Errnos| {
+        let mut counts = some.iter();
+        counts.all(|(errno, count)| count <= all.get(errno))
+    };
+    let no_more = row.at_least || is_within(&errnos, &row.errnos);
+    let no_less = row.at_most || is_within(&row.errnos, &errnos);
+    if !no_more || !no_less {
+        differ("errnos", row.errnos.to_string(), errnos.to_string());
     }
     for (field, rule, expected, measured) in fields(&row.totals, &measured, strictness) {
         let (rule, bound) = match rule {
@@ -233,7 +255,7 @@ mod tests {
     use zctrace_common::{Class, Op};
 
     use super::*;
-    use crate::ledger::Path;
+    use crate::ledger::{Errno, Path};
 
     const TRACEPOINTS: Strictness = Strictness::Inferred { faults: true };
 
@@ -243,6 +265,7 @@ mod tests {
             object: object.into(),
             evidence: evidence.into(),
             by: None,
+            errnos: Errnos::default(),
             totals,
         }
     }
@@ -293,6 +316,29 @@ mod tests {
             names(&compare(&[read()], &measured, Strictness::Measured)),
             ["moved", "copied_to_user", "spliced"]
         );
+    }
+
+    #[test]
+    fn errors_are_told_by_errno() {
+        let row = |errno| ExpectedRow::new(Op::Read, "pipe").errors(errno, 2);
+        let measured = |errno: i32, count| {
+            let mut path = path("read", "pipe", "measured", row(errno).totals);
+            path.errnos = [(Errno::new(errno.unsigned_abs()), count)]
+                .into_iter()
+                .collect();
+            process(vec![path])
+        };
+        let differences = |wanted: ExpectedRow, measured: &Process| {
+            names(&compare(&[wanted], measured, Strictness::Measured))
+        };
+        let again = measured(libc::EAGAIN, 2);
+        assert!(differences(row(libc::EAGAIN), &again).is_empty());
+        assert_eq!(differences(row(libc::EPIPE), &again), ["errnos"]);
+        assert_eq!(differences(row(libc::EPIPE).at_least(), &again), ["errnos"]);
+        assert_eq!(differences(row(libc::EPIPE).at_most(), &again), ["errnos"]);
+        let unnamed = measured(libc::EAGAIN, 1);
+        let both = ["sum of errnos", "errnos"];
+        assert_eq!(differences(row(libc::EAGAIN), &unnamed), both);
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn on_overlay(arena: &Arena) -> Result<Prepared> {
     let Sizes { bytes, chunk, .. } = arena.sizes;
     let mount = arena.overlay_on(Fs::Tmpfs)?;
     let (from, to) = (arena.file_on(&mount, bytes)?, arena.file_on(&mount, 0)?);
-    let clone = ExpectedRow::new(Op::Clone, &object(Fs::Overlay)).errors(1);
+    let clone = ExpectedRow::new(Op::Clone, &object(Fs::Overlay)).errors(libc::EOPNOTSUPP, 1);
     let expected = expected(Fs::Overlay, Class::CopiedInKernel, bytes, chunk).row(clone);
     let mut prepared = Prepared::new(expected, move || {
         let refused = clone_whole(&from, &to);

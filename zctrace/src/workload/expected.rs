@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zctrace_common::{Class, Counters, Op};
 
-use crate::ledger::Totals;
+use crate::ledger::{Errno, Errnos, Totals};
 
 /// Stands for every operation, or object, that no other row of the expectation names.
 pub const ANYTHING: &str = "*";
@@ -38,6 +38,9 @@ pub struct ExpectedRow {
     /// Without functions nothing of it can be seen: a case that the documentation lists.
     #[serde(default)]
     pub needs_functions: bool,
+    /// How operations end in an error.
+    #[serde(default, skip_serializing_if = "Errnos::is_empty")]
+    pub errnos: Errnos,
     /// The numbers.
     #[serde(flatten)]
     pub totals: Totals,
@@ -66,7 +69,10 @@ impl Expected {
     /// [`Expected::row`] in place, for what is known only after the run.
     pub fn add(&mut self, row: ExpectedRow) {
         match self.rows.iter_mut().find(|mine| mine.has_key_of(&row)) {
-            Some(mine) => mine.totals.add(&row.totals),
+            Some(mine) => {
+                mine.totals.add(&row.totals);
+                mine.errnos.add(&row.errnos);
+            }
             None => self.rows.push(row),
         }
     }
@@ -102,6 +108,7 @@ impl ExpectedRow {
             at_least: false,
             at_most: false,
             needs_functions: false,
+            errnos: Errnos::default(),
             totals: Totals::default(),
         }
     }
@@ -115,9 +122,10 @@ impl ExpectedRow {
         })
     }
 
-    /// Adds operations that end in an error. They are operations too.
+    /// Adds operations that end in the error `errno`, as C numbers it. They are operations too.
     #[must_use]
-    pub fn errors(self, errors: u64) -> Self {
+    pub fn errors(mut self, errno: i32, errors: u64) -> Self {
+        self.errnos.count(Errno::new(errno.unsigned_abs()), errors);
         self.counting(Counters {
             ops: errors,
             errors,
@@ -242,7 +250,11 @@ mod tests {
         let expected = Expected::new()
             .moves(Op::Read, "pipe", Class::CopiedToUser, 2, 100)
             .moves(Op::Read, "pipe", Class::CopiedToUser, 1, 10)
-            .row(ExpectedRow::new(Op::Read, "pipe").errors(1).of("peer"));
+            .row(
+                ExpectedRow::new(Op::Read, "pipe")
+                    .errors(libc::EAGAIN, 1)
+                    .of("peer"),
+            );
         assert_eq!(expected.rows.len(), 2);
         let main = expected.of_process("");
         assert_eq!(main[0].totals.ops, 3);
@@ -251,6 +263,7 @@ mod tests {
         assert_eq!(main[0].totals.copies_per_byte, Some(1.0));
         let peer = expected.of_process("peer");
         assert_eq!((peer[0].totals.ops, peer[0].totals.errors), (1, 1));
+        assert_eq!(peer[0].errnos.to_string(), "EAGAIN");
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn copy_up(arena: &Arena, quiet: bool) -> Result<Prepared> {
         .moves(Op::Write, "file:overlay", Class::CopiedFromUser, 1, 1)
         .row(copied.ops(1).recopied(bytes).needs_functions());
     if quiet {
-        expected.add(ExpectedRow::new(Op::Write, "file:anon_inodefs").errors(1));
+        expected.add(ExpectedRow::new(Op::Write, "file:anon_inodefs").errors(libc::EINVAL, 1));
     }
     let mut prepared = Prepared::new(expected, move || {
         let event = EventFd::new()?;

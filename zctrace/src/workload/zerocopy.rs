@@ -111,7 +111,7 @@ pub(super) fn and_notifications(
     prepared.finish(move |expected| {
         let row = ExpectedRow::new(Op::Recv, object)
             .ops(shared.counted(TAKEN))
-            .errors(shared.counted(EMPTY));
+            .errors(libc::EAGAIN, shared.counted(EMPTY));
         expected.add(row);
         add_again(expected, Op::SendZerocopy, object, shared);
         Ok(())

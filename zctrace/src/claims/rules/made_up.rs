@@ -7,7 +7,7 @@ use zctrace_common::Claim as Asked;
 use super::{Look, all};
 use crate::{
     claims::{Circumstances, Claim, Effect, Judgement, MIN_BYTES, Verdict, judge},
-    ledger::{Claimed, Path, Process, Refused, Snapshot, Totals},
+    ledger::{Claimed, Errnos, Path, Process, Refused, Snapshot, Totals},
     output::samples,
 };
 
@@ -56,6 +56,7 @@ fn path(op: &str, object: &str, evidence: &str, numbers: &[(&str, u64)]) -> Path
         object: object.into(),
         evidence: evidence.into(),
         by: None,
+        errnos: Errnos::default(),
         totals,
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::ledger::{Coverage, Loss, Overhead, Process, Target, TargetKind, Unattributed};
+use crate::ledger::{Coverage, Errnos, Loss, Overhead, Process, Target, TargetKind, Unattributed};
 
 fn path(op: &str, object: &str, totals: Totals) -> Path {
     Path {
@@ -7,6 +7,7 @@ fn path(op: &str, object: &str, totals: Totals) -> Path {
         object: object.into(),
         evidence: "measured".into(),
         by: None,
+        errnos: Errnos::default(),
         totals,
     }
 }

@@ -48,7 +48,7 @@ fn prepare(_: &Arena) -> Result<Prepared> {
     }
     fill_up(&full)?;
 
-    let failing = |op, object| ExpectedRow::new(op, object).errors(TIMES);
+    let failing = |op, object| ExpectedRow::new(op, object).errors(libc::EAGAIN, TIMES);
     let expected = Expected::new()
         .row(failing(Op::Read, "pipe"))
         .row(failing(Op::Write, "pipe"))

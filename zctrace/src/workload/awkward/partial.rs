@@ -39,7 +39,7 @@ fn read(arena: &Arena) -> Result<Prepared> {
         ExpectedRow::new(Op::Read, "file:tmpfs")
             .ops(1)
             .class(Class::CopiedToUser, DONE)
-            .errors(1),
+            .errors(libc::EFAULT, 1),
     );
     Ok(Prepared::new(expected, move || {
         let memory = Mapping::before_a_hole(PAGES)?;
@@ -59,7 +59,7 @@ fn write(arena: &Arena) -> Result<Prepared> {
         ExpectedRow::new(Op::Write, "file:tmpfs")
             .ops(1)
             .class(Class::CopiedFromUser, DONE)
-            .errors(1),
+            .errors(libc::EFAULT, 1),
     );
     Ok(Prepared::new(expected, move || {
         let memory = Mapping::before_a_hole(PAGES)?;

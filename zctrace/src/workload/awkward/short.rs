@@ -41,7 +41,7 @@ fn pipe(_: &Arena) -> Result<Prepared> {
         ExpectedRow::new(Op::Write, "pipe")
             .ops(1)
             .class(Class::CopiedFromUser, CAPACITY as u64)
-            .errors(1),
+            .errors(libc::EAGAIN, 1),
     );
     Ok(Prepared::new(expected, move || {
         let _open = out_of;

@@ -33,7 +33,7 @@ fn prepare(_: &Arena) -> Result<Prepared> {
         .moves(Op::Send, "udp", Class::CopiedFromUser, TIMES, bytes)
         .row(
             ExpectedRow::new(Op::Recv, "udp")
-                .errors(TIMES)
+                .errors(libc::EFAULT, TIMES)
                 .wasted(bytes),
         );
     Ok(Prepared::new(expected, move || {

@@ -307,7 +307,7 @@ pub(super) fn errors(arena: &Arena, issue: Issue) -> Result<Prepared> {
                 .ops(2 * TIMES)
                 .class(Class::CopiedToUser, TIMES * SIZE as u64),
         )
-        .row(ExpectedRow::new(Op::UringWrite, Fs::Ext4.object()).errors(TIMES));
+        .row(ExpectedRow::new(Op::UringWrite, Fs::Ext4.object()).errors(libc::EBADF, TIMES));
     Ok(Prepared::new(expected, move || {
         let mut ring = Ring::new(issue)?;
         let mut to = Buffer::zeroed(2 * SIZE)?;

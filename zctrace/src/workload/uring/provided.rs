@@ -111,7 +111,7 @@ fn take_all(
         }
         let done = ring.completion()?;
         if done.result() == -libc::ENOBUFS {
-            taken.errors += 1;
+            taken.unbuffered += 1;
             armed = false;
             continue;
         }
@@ -129,7 +129,7 @@ fn take_all(
         // The cancellation and the end of the request.
         ring.completion()?;
         ring.completion()?;
-        taken.errors += 1;
+        taken.cancelled += 1;
     }
     Ok(taken)
 }
@@ -169,8 +169,10 @@ pub fn received(from: &impl AsRawFd, issue: Issue, bytes: u64, size: usize) -> R
 pub struct Taken {
     /// That brought something.
     pub ops: u64,
-    /// That ended it: there was no buffer left, or it was still waiting when all had come.
-    pub errors: u64,
+    /// That ended it because there was no buffer left.
+    pub unbuffered: u64,
+    /// That ended it because it was still waiting when all had come.
+    pub cancelled: u64,
 }
 
 /// A family with two rows of which only the run tells the number of operations.
@@ -184,16 +186,18 @@ fn counted(
 ) -> Prepared {
     let shared = arena.shared;
     Prepared::new(sends, move || {
-        let Taken { ops, errors } = run()?;
-        shared.count(0, ops);
-        shared.count(1, errors);
+        let taken = run()?;
+        shared.count(0, taken.ops);
+        shared.count(1, taken.unbuffered);
+        shared.count(2, taken.cancelled);
         Ok(())
     })
     .finish(move |expected| {
         expected.add(
             ExpectedRow::new(op, object)
                 .ops(shared.counted(0))
-                .errors(shared.counted(1))
+                .errors(libc::ENOBUFS, shared.counted(1))
+                .errors(libc::ECANCELED, shared.counted(2))
                 .class(Class::CopiedToUser, bytes),
         );
         Ok(())

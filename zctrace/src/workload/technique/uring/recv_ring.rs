@@ -32,7 +32,8 @@ const MOST: usize = 16 << 20;
 const SOURCE: &str = "source";
 /// Counters: completions with bytes, and others.
 const OPS: usize = 0;
-const ERRORS: usize = 1;
+const UNBUFFERED: usize = 1;
+const CANCELLED: usize = 2;
 
 fn prepare(setting: &Setting<'_>) -> Result<Ready> {
     needs(&[opcode::Recv::CODE])?;
@@ -47,7 +48,8 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
     let prepared = Prepared::new(Expected::new().row(sent), move || {
         let taken = received(&far, Issue::Inline, bytes, pieces.chunk())?;
         shared.count(OPS, taken.ops);
-        shared.count(ERRORS, taken.errors);
+        shared.count(UNBUFFERED, taken.unbuffered);
+        shared.count(CANCELLED, taken.cancelled);
         Ok(())
     })
     .beside(SOURCE, move || {
@@ -58,7 +60,8 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
         expected.add(
             ExpectedRow::new(Op::UringRecv, "tcp")
                 .ops(shared.counted(OPS))
-                .errors(shared.counted(ERRORS))
+                .errors(libc::ENOBUFS, shared.counted(UNBUFFERED))
+                .errors(libc::ECANCELED, shared.counted(CANCELLED))
                 .class(Class::CopiedToUser, bytes),
         );
         Ok(())
