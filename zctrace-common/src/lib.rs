@@ -8,6 +8,7 @@
 #![no_std]
 
 mod audit;
+mod calls;
 mod claim;
 mod object;
 mod op;
@@ -18,6 +19,7 @@ mod sizes;
 mod stacks;
 
 pub use audit::{AUDIT_SLOTS, AuditCount, AuditKey, AuditRoutine, AuditRoutines};
+pub use calls::{NO_PAYLOAD, NoPayload};
 pub use claim::Claim;
 pub use object::{
     IP_SOCKETS, IPPROTO_ICMP, IPPROTO_MPTCP, IPPROTO_RAW, IPPROTO_SCTP, Object, ObjectKind,

@@ -26,6 +26,10 @@ pub enum ObjectKind {
     Anon = 10,
     /// The object could not be read.
     Unknown = 11,
+    /// What a system call works on is not known; the value is the call's number as 32 bits.
+    Syscall = 12,
+    /// A file of overlayfs.
+    Overlay = 13,
 }
 
 impl ObjectKind {
@@ -44,6 +48,8 @@ impl ObjectKind {
             9 => Self::Char,
             10 => Self::Anon,
             11 => Self::Unknown,
+            12 => Self::Syscall,
+            13 => Self::Overlay,
             _ => return None,
         })
     }

@@ -70,6 +70,10 @@ ops! {
     RecvZerocopy = 31 => "recv.zerocopy",
     /// Work that no operation of a process is known to have caused.
     Kernel = 16 => "kernel",
+    /// A system call that is no operation of the ledger and in which bytes were copied all the same.
+    Other = 17 => "other",
+    /// overlayfs copied a file of a lower layer.
+    CopyUp = 18 => "copy_up",
     /// `IORING_OP_READV`.
     UringReadv = 64 => "uring.readv",
     /// `IORING_OP_WRITEV`.

@@ -1,12 +1,13 @@
 //! From accumulators to rows.
 
 use zctrace_common::{
-    Acc, Class, Counters, Evidence, Op, Request, RowKey, Sizes, StackKind, Task, errno_key,
+    Acc, Class, Counters, Evidence, Object, ObjectKind, Op, Request, RowKey, Sizes, StackKind,
+    Task, errno_key,
 };
 
 use crate::{
     global::global,
-    kernel::{self, nr::copies_up},
+    kernel,
     maps::{ERRNOS, FREE_ROWS, LOSS, ROW_SLOTS, ROWS, SIZES, setting},
     object::{self, Ends},
     request,
@@ -123,8 +124,8 @@ pub(crate) fn forget(task: &mut Task, acc: Acc) {
     task.acc[acc as usize] = 0;
 }
 
-/// Makes the accumulators those of system call `nr`: what another call left behind (an `exec`
-/// that read a file, an io_uring submission) belongs to no operation.
+/// Makes the accumulators those of system call `nr`. What another call left behind belongs to no
+/// operation.
 #[inline(always)]
 pub(crate) fn enter(task: &mut Task, nr: i32) {
     if task.nr != nr {
@@ -134,24 +135,75 @@ pub(crate) fn enter(task: &mut Task, nr: i32) {
     }
 }
 
-/// Copies into a file by a call that is no I/O operation: overlayfs copies a file of a lower layer
-/// up when it is opened for writing, or changed. They are copies with nothing moved.
+/// The kinds of copies that sites see.
+const COPIES: u32 = 1 << Acc::ToUser as u32
+    | 1 << Acc::FromUser as u32
+    | 1 << Acc::SourceCopy as u32
+    | 1 << Acc::SinkCopy as u32;
+
+/// Copies in a call that is no operation (an `ioctl` that writes into a pipe) are somebody's bytes
+/// all the same: they get a row that is named after the call.
 #[inline(always)]
 pub(crate) fn left_behind(task: &mut Task) {
-    if task.filled & 1 << Acc::SinkCopy as u32 != 0 && copies_up(task.nr) {
-        copied_up(task);
+    if task.filled & COPIES != 0 {
+        book_other(task);
     }
 }
 
-#[inline(never)]
-fn copied_up(task: &mut Task) {
-    let bytes = task.acc[Acc::SinkCopy as usize];
-    let ends = Ends::of(object::UNKNOWN);
-    if let Some(row) = row(task, Op::Kernel as u16, Evidence::Measured, &ends) {
+global! {
+    /// Only reached where accumulators that no interface has settled are given up.
+    fn book_other(task: *mut Task) -> u32 {
+        // SAFETY: it is our own reference.
+        let Some(task) = (unsafe { task.as_mut() }) else {
+            return 0;
+        };
+        if !kernel::nr::is_other(task.nr) {
+            return 0;
+        }
+        let to_user = task.acc[Acc::ToUser as usize];
+        let from_user = task.acc[Acc::FromUser as usize];
+        let (source, sink) = (
+            task.acc[Acc::SourceCopy as usize],
+            task.acc[Acc::SinkCopy as usize],
+        );
+        if to_user + from_user + source + sink == 0 {
+            return 0;
+        }
+        // What was copied on both legs is taken to be the same bytes.
+        let in_kernel = if source > sink { source } else { sink };
+        let ends = Ends::of(Object::pack(ObjectKind::Syscall, u64::from(task.nr as u32)));
+        if let Some(row) = row(task, Op::Other as u16, Evidence::Measured, &ends) {
+            // SAFETY: a map value.
+            unsafe {
+                add(&raw mut (*row).ops, 1);
+                add(&raw mut (*row).moved, to_user + from_user + in_kernel);
+                add_nonzero(&raw mut (*row).class[Class::CopiedToUser as usize], to_user);
+                add_nonzero(&raw mut (*row).class[Class::CopiedFromUser as usize], from_user);
+                add_nonzero(&raw mut (*row).class[Class::CopiedInKernel as usize], in_kernel);
+                add_nonzero(&raw mut (*row).recopied, source + sink - in_kernel);
+            }
+        }
+        0
+    }
+}
+
+/// overlayfs has copied a file of a lower layer up, because it was opened for writing or changed:
+/// copies with nothing moved. Within an operation they are that operation's.
+pub(crate) fn copied_up(task: &mut Task) {
+    enter(task, kernel::current_nr());
+    let source = task.acc[Acc::SourceCopy as usize];
+    let sink = task.acc[Acc::SinkCopy as usize];
+    if source + sink == 0 || request::is_working(task) || !kernel::nr::is_other(task.nr) {
+        return;
+    }
+    task.acc[Acc::SourceCopy as usize] = 0;
+    task.acc[Acc::SinkCopy as usize] = 0;
+    let ends = Ends::of(Object::pack(ObjectKind::Overlay, 0));
+    if let Some(row) = row(task, Op::CopyUp as u16, Evidence::Measured, &ends) {
         // SAFETY: a map value.
         unsafe {
             add(&raw mut (*row).ops, 1);
-            add(&raw mut (*row).recopied, bytes);
+            add(&raw mut (*row).recopied, source + sink);
         }
     }
 }

@@ -121,8 +121,7 @@ fn plain_nr() -> i32 {
 /// Whether the current thread is in `io_uring_enter`, which has one number everywhere.
 #[inline(always)]
 pub(crate) fn submits() -> bool {
-    const IO_URING_ENTER: i32 = 426;
-    plain_nr() == IO_URING_ENTER
+    plain_nr() == nr::IO_URING_ENTER
 }
 
 /// `TS_COMPAT`: the current thread is in a 32-bit system call, with numbers of its own.
@@ -148,6 +147,10 @@ pub(crate) fn current_cgroup() -> u64 {
 
 /// System call numbers that decide something. Others are not looked at.
 pub(crate) mod nr {
+    use zctrace_common::NO_PAYLOAD;
+
+    pub(crate) const IO_URING_ENTER: i32 = 426;
+
     #[cfg(bpf_target_arch = "aarch64")]
     mod arch {
         pub(crate) const PREADV2: i32 = 286;
@@ -170,6 +173,8 @@ pub(crate) mod nr {
         pub(crate) const RECVMSG: i32 = 212;
         pub(crate) const IOCTL: i32 = 29;
         pub(crate) const IO_SUBMIT: i32 = 2;
+        pub(crate) const IO_GETEVENTS: i32 = 4;
+        pub(crate) const IO_PGETEVENTS: i32 = 292;
         pub(crate) const IO_SUBMIT_IN_32_BITS: i32 = 246;
         pub(crate) const GETSOCKOPT: i32 = 209;
         pub(crate) const RECVMMSG: i32 = 243;
@@ -185,6 +190,8 @@ pub(crate) mod nr {
         pub(crate) const WRITE: i32 = 1;
         pub(crate) const IOCTL: i32 = 16;
         pub(crate) const IO_SUBMIT: i32 = 209;
+        pub(crate) const IO_GETEVENTS: i32 = 208;
+        pub(crate) const IO_PGETEVENTS: i32 = 333;
         pub(crate) const IO_SUBMIT_IN_32_BITS: i32 = 248;
         pub(crate) const GETSOCKOPT: i32 = 55;
         pub(crate) const PREAD64: i32 = 17;
@@ -283,46 +290,65 @@ pub(crate) mod nr {
         nr == 102 || !matches!(native(nr), NONE | IOCTL | GETSOCKOPT)
     }
 
-    /// Whether it is a call that makes overlayfs copy a file up: it opens a file or changes its
-    /// length, owner, permissions, times, attributes or name.
-    #[cfg(not(bpf_target_arch = "aarch64"))]
-    #[inline(always)]
-    pub(crate) fn copies_up(nr: i32) -> bool {
-        matches!(
-            nr,
-            2 | 76
-                | 82
-                | 85
-                | 86
-                | 90
-                | 92
-                | 94
-                | 132
-                | 188
-                | 189
-                | 197
-                | 198
-                | 235
-                | 257
-                | 260
-                | 261
-                | 264
-                | 265
-                | 268
-                | 280
-                | 316
-                | 437
-                | 452
-        )
-    }
+    /// By number: 1 for the calls that are operations of the ledger, or carry them, and for those
+    /// that move no payload. In a map, so that the verifier does not follow each.
+    static ACCOUNTED: [u8; 512] = {
+        let mut accounted = [0; 512];
+        let mut i = 0;
+        while i < OPERATIONS.len() {
+            accounted[OPERATIONS[i] as usize] = 1;
+            i += 1;
+        }
+        i = 0;
+        while i < NO_PAYLOAD.len() {
+            accounted[NO_PAYLOAD[i].nr as usize] = 1;
+            i += 1;
+        }
+        accounted
+    };
 
-    /// The same.
-    #[cfg(bpf_target_arch = "aarch64")]
+    /// Calls whose bytes an interface reports. `ioctl` is not among them: the operations that it
+    /// carries are settled by their own interfaces, and what is left is another request's.
+    const OPERATIONS: &[i32] = &[
+        READ,
+        WRITE,
+        IO_SUBMIT,
+        IO_GETEVENTS,
+        IO_PGETEVENTS,
+        IO_URING_ENTER,
+        PREAD64,
+        PWRITE64,
+        READV,
+        WRITEV,
+        SENDFILE,
+        SENDTO,
+        RECVFROM,
+        SENDMSG,
+        RECVMSG,
+        SPLICE,
+        TEE,
+        VMSPLICE,
+        PREADV,
+        PWRITEV,
+        RECVMMSG,
+        SENDMMSG,
+        PROCESS_VM_READV,
+        PROCESS_VM_WRITEV,
+        COPY_FILE_RANGE,
+        PREADV2,
+        PWRITEV2,
+    ];
+
+    /// Whether the bytes that sites see in a call belong to no operation: those of exceptions
+    /// (-1: a core dump, a fault) and of 32-bit calls without a number here among them.
     #[inline(always)]
-    pub(crate) fn copies_up(nr: i32) -> bool {
-        matches!(
-            nr,
-            5 | 6 | 14 | 15 | 37 | 38 | 45 | 53 | 54 | 56 | 88 | 276 | 437 | 452
-        )
+    pub(crate) fn is_other(nr: i32) -> bool {
+        let nr = nr as u32 as usize;
+        if nr >= ACCOUNTED.len() {
+            return true;
+        }
+        let accounted = &raw const ACCOUNTED;
+        // SAFETY: within the array.
+        unsafe { accounted.cast::<u8>().add(nr).read_volatile() == 0 }
     }
 }

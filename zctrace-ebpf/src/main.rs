@@ -25,6 +25,7 @@ mod infer;
 mod kernel;
 mod maps;
 mod object;
+mod overlay;
 mod pipe;
 mod probe;
 mod reflink;

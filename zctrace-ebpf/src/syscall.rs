@@ -425,6 +425,11 @@ tp_btf! {
         }
         task.flags &= !Task::ENTERED;
         task.runs += 1;
+        if task.filled != 0 {
+            // What sites have seen in this call is this operation's, which is concluded.
+            account::enter(task, kernel::current_nr());
+            account::clear(task);
+        }
         finish(task, regs, result);
     }
 }

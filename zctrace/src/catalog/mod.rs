@@ -9,6 +9,7 @@ mod direct;
 mod fault;
 mod file;
 mod interface;
+mod overlay;
 pub mod page;
 mod pipe;
 mod reflink;
@@ -44,6 +45,8 @@ pub enum Role {
     /// The same as [`Role::Requests`] without functions, in place of [`Role::Requests`] of its family: requests are known
     /// from their submission, and classes are concluded.
     Submissions,
+    /// Tells why copies were made that are in the ledger without it too.
+    Cause,
     /// Tells what becomes of bytes later: when borrowed pages are back, what the kernel notifies.
     Evidence,
     /// Concludes operations and classes from the system calls: the tracepoint backend.
@@ -232,6 +235,7 @@ pub fn probes() -> impl Iterator<Item = &'static Probe> {
         splice::PROBES,
         reflink::PROBES,
         vm::PROBES,
+        overlay::PROBES,
         fault::PROBES,
         uring::PROBES,
         aio::PROBES,

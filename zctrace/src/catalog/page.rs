@@ -42,6 +42,7 @@ fn section(probe: &Probe) -> String {
         Role::NoCopySite => "A place where bytes go without a copy by a CPU".to_owned(),
         Role::SomeRequests => "Tells of requests that go another way than most".to_owned(),
         Role::Requests => "Tells which request a thread works on, and what it reported".to_owned(),
+        Role::Cause => "Tells why copies were made".to_owned(),
         Role::Evidence => "Tells what becomes of bytes later".to_owned(),
         Role::Submissions | Role::SystemCalls => "Part of the tracepoint backend".to_owned(),
     };

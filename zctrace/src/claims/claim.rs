@@ -145,7 +145,9 @@ fn matches(path: &str, op: &str) -> bool {
 }
 
 /// Operations that have nothing to do with sockets.
-const NEVER: [&str; 8] = [
+const NEVER: [&str; 10] = [
+    "copy_up",
+    "other",
     "copy_file_range",
     "clone",
     "process_vm",

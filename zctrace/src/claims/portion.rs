@@ -153,7 +153,7 @@ impl Portion<'_> {
     clippy::cast_precision_loss,
     reason = "a limit is a ratio; 2^53 bytes are exact"
 )]
-fn within(copies: u64, carried: u64, limit: f64) -> bool {
+pub(crate) fn within(copies: u64, carried: u64, limit: f64) -> bool {
     copies as f64 <= limit * carried as f64
 }
 

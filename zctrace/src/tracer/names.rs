@@ -10,7 +10,7 @@ use std::{
 
 use zctrace_common::{By, IP_SOCKETS, Label, Object, ObjectKind};
 
-use crate::target::mounts;
+use crate::{kernel::syscalls, target::mounts};
 
 /// Names of objects, cgroups and values of the `--by` dimension.
 #[derive(Default)]
@@ -89,6 +89,8 @@ impl Names {
             ObjectKind::Char => format!("char:{}", self.driver(value)),
             ObjectKind::Anon => "anon".to_owned(),
             ObjectKind::Unknown => "unknown".to_owned(),
+            ObjectKind::Overlay => "file:overlay".to_owned(),
+            ObjectKind::Syscall => system_call(value),
         }
     }
 
@@ -146,6 +148,16 @@ impl Names {
             )),
             By::Connection => Some(label.map_or_else(|| format!("#{value:x}"), connection)),
         }
+    }
+}
+
+/// What an operation is named after that is only known by its system call. The BPF side passes its
+/// number as 32 bits: -1 of an exception, -2 of a 32-bit call that has no number of its own there.
+fn system_call(value: u64) -> String {
+    match value as u32 as i32 {
+        -1 => "exception".to_owned(),
+        -2 => "syscall:32-bit".to_owned(),
+        nr => format!("syscall:{}", syscalls::name(nr)),
     }
 }
 
@@ -271,6 +283,21 @@ mod tests {
         assert_eq!(names[&1], "mem");
         assert_eq!(names[&4], "vc/0");
         assert_eq!(names.len(), 3);
+    }
+
+    #[test]
+    fn what_only_a_call_is_known_of_is_named_after_it() {
+        let names = Names::default();
+        let call =
+            |nr: i32| names.objects(Object::pack(ObjectKind::Syscall, u64::from(nr as u32)), 0);
+        let ioctl = i32::try_from(libc::SYS_ioctl).expect("a number");
+        assert_eq!(call(ioctl), "syscall:ioctl");
+        assert_eq!(call(-1), "exception");
+        assert_eq!(call(-2), "syscall:32-bit");
+        assert_eq!(
+            names.objects(Object::pack(ObjectKind::Overlay, 0), 0),
+            "file:overlay"
+        );
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub mod zerocopy;
 mod aio;
 mod awkward;
 mod bpf;
+mod btrfs_send;
 mod chars;
 mod clone;
 mod copy_file_range;
@@ -91,6 +92,7 @@ const TECHNIQUES: &[&[Traffic]] = &[
     xdp::TRAFFIC,
     ktls::TRAFFIC,
     overlay::TRAFFIC,
+    btrfs_send::TRAFFIC,
     sendfile::TRAFFIC,
     splice::TRAFFIC,
     splice_unix::TRAFFIC,

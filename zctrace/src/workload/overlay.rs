@@ -29,7 +29,7 @@ fn copy_up(arena: &Arena, quiet: bool) -> Result<Prepared> {
     let mount = arena.mount(Fs::Overlay)?;
     arena.fill_file(&mount.lower().join("file"), bytes)?;
     let path = mount.path().join("file");
-    let copied = ExpectedRow::new(Op::Kernel, "unknown");
+    let copied = ExpectedRow::new(Op::CopyUp, "file:overlay");
     let mut expected = Expected::new()
         .moves(Op::Write, "file:overlay", Class::CopiedFromUser, 1, 1)
         .row(copied.ops(1).recopied(bytes).needs_functions());

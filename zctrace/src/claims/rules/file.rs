@@ -28,8 +28,8 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         code: "overlay-copy-up",
-        says: "overlayfs copies a lower file as a whole when it is first opened for writing",
-        evidence: "`recopied` in the row `kernel` of a process, whose copies no operation reports, or `copied_in_kernel` and `recopied` in rows of overlay",
+        says: "overlayfs copies a lower file as a whole when it is first opened for writing or changed",
+        evidence: "`recopied` in a row `copy_up`, whose copies no operation reports, or `copied_in_kernel` and `recopied` in rows of overlay",
         remedy: "put files that are written on a volume, or let the layers be on a filesystem with reflinks",
         look: Look::Copies(overlay),
     },
@@ -72,7 +72,7 @@ fn fuse(sight: &Sight<'_>) -> Option<Seen> {
 
 fn overlay(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
-    if path.op == Op::Kernel.name() {
+    if path.op == Op::CopyUp.name() {
         let text = "copied by calls that open or change files and are no I/O themselves";
         return Seen::some(path.totals.recopied, || text.to_owned());
     }

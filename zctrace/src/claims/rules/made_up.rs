@@ -220,6 +220,12 @@ const EXAMPLES: &[Example] = &[
         "overlay-copy-up",
     ),
     example(
+        ("copy_up", "file:overlay", M),
+        &[("recopied", 4 * MIB)],
+        Verdict::Fail,
+        "overlay-copy-up",
+    ),
+    example(
         ("read", "file:tmpfs", M),
         &[("copied_to_user", 4 * MIB)],
         Verdict::Fail,
@@ -302,6 +308,31 @@ fn every_rule_about_rows_sees_its_example() {
             assert!(seen.contains(rule.code), "{} has no example", rule.code);
         }
     }
+}
+
+/// `btrfs send`: an ioctl copies into a pipe, which is then spliced on.
+#[test]
+fn copies_in_another_call_stand_against_a_pass() {
+    let ledger = |other: u64| {
+        vec![process(
+            vec![
+                path("splice", "pipe->pipe", M, &[("spliced", 64 * MIB)]),
+                path("other", "syscall:ioctl", M, &[("copied_in_kernel", other)]),
+            ],
+            &[],
+            None,
+        )]
+    };
+    assert_eq!(judged(&claim(), ledger(64 * MIB)).verdict, Verdict::Fail);
+    let splice = Claim {
+        path: Some("splice".into()),
+        ..claim()
+    };
+    let judgement = judged(&splice, ledger(64 * MIB));
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    assert_eq!(judgement.reasons[0].code, "other-calls-copied");
+    // Too few to matter.
+    assert_eq!(judged(&splice, ledger(MIB)).verdict, Verdict::Pass);
 }
 
 #[test]

@@ -7,9 +7,9 @@ use crate::{
     catalog::{self, Family, Role},
     claims::{
         Claim,
-        portion::{Row, copied},
+        portion::{Row, carried, copied, within},
     },
-    ledger::{Claimed, Loss, Process, Refused, Totals, Unfollowed},
+    ledger::{Claimed, Loss, Path, Process, Refused, Totals, Unfollowed},
 };
 
 /// The code of the rule about refused probes.
@@ -66,6 +66,13 @@ pub(super) const RULES: &[Rule] = &[
         look: Look::Numbers,
     },
     Rule {
+        code: "other-calls-copied",
+        says: "Calls that are no operation of the ledger copied bytes that may have gone this path",
+        evidence: "copies in rows `other` of a process with this path, more than the limit leaves room for",
+        remedy: "judge the whole process without --path, or measure the path without these calls",
+        look: Look::State(other_calls),
+    },
+    Rule {
         code: PROBES_MISSING,
         says: "A place where bytes can be copied was not watched, or calls could end unseen",
         evidence: "refused probes that this kernel has functions for; --accept-inferred accepts that copies are concluded, not that calls or processes are unseen",
@@ -107,6 +114,30 @@ fn pending(state: &State<'_>) -> Option<Seen> {
         let names = names(state, |process| process.pending > 0);
         format!("bytes sent by {names} have not been released")
     })
+}
+
+/// What `btrfs send` splices, an `ioctl` has written into the pipe: nobody can tell the copies of
+/// such a call from those of the path that is judged.
+fn other_calls(state: &State<'_>) -> Option<Seen> {
+    state.claim.path.as_ref()?;
+    let is_about = |path: &&Path| state.claim.is_about(&path.op);
+    let is_other = |path: &&Path| path.op == Op::Other.name() && !is_about(path);
+    let sum = |paths: &mut dyn Iterator<Item = u64>| paths.fold(0_u64, u64::saturating_add);
+    for process in &state.snapshot.processes {
+        let of_path = || process.paths.iter().filter(is_about);
+        let others = || process.paths.iter().filter(is_other);
+        let carried = sum(&mut of_path().map(carried));
+        let charge = sum(&mut of_path().map(|path| may_have_copied(&path.totals, state.claim)));
+        let copied = sum(&mut others().map(|path| copied(&path.totals, state.claim)));
+        let breaks = |limit| !within(charge.saturating_add(copied), carried, limit);
+        if carried == 0 || copied == 0 || !state.claim.limits().any(|(_, limit)| breaks(limit)) {
+            continue;
+        }
+        let calls: Vec<_> = others().map(|path| path.object.as_str()).take(3).collect();
+        let text = format!("{} of {}", calls.join(", "), process.comm);
+        return Seen::some(copied, || text);
+    }
+    None
 }
 
 fn notified(state: &State<'_>) -> Option<Seen> {
@@ -271,7 +302,7 @@ fn gap(refused: &Refused, state: &State<'_>) -> Gap {
         // What a cipher rewrites stands beside the classes.
         (Role::NoCopySite, _) if probe.family == Family::Tls => concluded(!claim.allow_encryption),
         // Bytes that it would have seen are unexplained without it.
-        (Role::NoCopySite | Role::SystemCalls, _) => Gap::None,
+        (Role::NoCopySite | Role::SystemCalls | Role::Cause, _) => Gap::None,
         (Role::CopySite, None) => Gap::Concluded,
         (Role::CopySite, Some(path)) => {
             let faults = path.starts_with("fault.") || path.starts_with("fork.");

@@ -1,6 +1,6 @@
 //! System calls by what they are in the ledger.
 
-use zctrace_common::{AuditKey, Op};
+use zctrace_common::{AuditKey, NO_PAYLOAD, Op};
 
 use super::Direction;
 
@@ -9,6 +9,8 @@ use super::Direction;
 pub(super) enum Caller {
     /// Index into [`CALLERS`].
     Call(usize),
+    /// Calls that are no operation of the ledger: its rows `other` and `copy_up`.
+    Other,
     /// The ledger's `unattributed`.
     KernelThread,
 }
@@ -109,17 +111,22 @@ impl Caller {
         if nr == AuditKey::KERNEL_THREAD {
             return Ok(Self::KernelThread);
         }
-        let nr = libc::c_long::from(nr);
-        let calls = CALLERS.iter().position(|entry| entry.calls.contains(&nr));
+        let number = libc::c_long::from(nr);
+        let calls = CALLERS
+            .iter()
+            .position(|entry| entry.calls.contains(&number));
         match calls {
             Some(index) if is_counted(CALLERS[index].op) => Ok(Self::Call(index)),
             Some(index) => Err(CALLERS[index].name.into()),
-            None => Err(other(nr)),
+            None => moves_no_payload(nr).map_or(Ok(Self::Other), Err),
         }
     }
 
     /// The caller behind an operation of the ledger.
     pub(super) fn of_op(op: &str) -> Option<Self> {
+        if op == Op::Other.name() || op == Op::CopyUp.name() {
+            return Some(Self::Other);
+        }
         let first = first_word(op);
         let index = CALLERS.iter().position(|entry| entry.op == first)?;
         Some(Self::Call(index))
@@ -129,6 +136,7 @@ impl Caller {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Call(index) => CALLERS[index].name,
+            Self::Other => "calls that are no operation",
             Self::KernelThread => "kernel threads",
         }
     }
@@ -137,7 +145,7 @@ impl Caller {
     pub(super) fn direction(self) -> Direction {
         match self {
             Self::Call(index) => CALLERS[index].direction,
-            Self::KernelThread => Direction::InKernel,
+            Self::KernelThread | Self::Other => Direction::InKernel,
         }
     }
 }
@@ -151,38 +159,12 @@ fn is_counted(first: &str) -> bool {
     Op::ALL.iter().any(|op| first_word(op.name()) == first)
 }
 
-macro_rules! names {
-    ($nr:expr; $($name:ident)+) => {
-        name_of($nr, &[$((stringify!($name), libc::$name)),+])
-    };
-}
-
-fn name_of(nr: libc::c_long, names: &[(&'static str, libc::c_long)]) -> Option<&'static str> {
-    let (name, _) = names.iter().find(|(_, other)| *other == nr)?;
-    name.strip_prefix("SYS_")
-}
-
-/// A system call that moves no I/O of the ledger.
-fn other(nr: libc::c_long) -> String {
-    let known = names!(nr;
-        SYS_accept SYS_accept4 SYS_add_key SYS_bind SYS_bpf SYS_capget SYS_clock_gettime
-        SYS_clock_nanosleep SYS_clone SYS_clone3 SYS_connect SYS_epoll_ctl SYS_epoll_pwait
-        SYS_execve SYS_execveat SYS_exit SYS_exit_group SYS_fcntl SYS_fgetxattr SYS_finit_module
-        SYS_flistxattr SYS_fsetxattr SYS_fstat SYS_fstatfs SYS_futex SYS_getcwd SYS_getdents64
-        SYS_getgroups SYS_getpeername SYS_getrandom SYS_getresgid SYS_getresuid SYS_getrusage
-        SYS_getsockname SYS_getsockopt SYS_getxattr SYS_init_module SYS_ioctl SYS_keyctl
-        SYS_lgetxattr SYS_listxattr SYS_mmap SYS_mount SYS_move_pages SYS_nanosleep SYS_newfstatat
-        SYS_openat SYS_openat2 SYS_perf_event_open SYS_pidfd_open SYS_pipe2 SYS_ppoll SYS_prctl
-        SYS_prlimit64 SYS_process_madvise SYS_pselect6 SYS_ptrace SYS_readlinkat SYS_rseq
-        SYS_rt_sigaction SYS_rt_sigpending SYS_rt_sigprocmask SYS_rt_sigreturn SYS_rt_sigsuspend
-        SYS_rt_sigtimedwait SYS_sched_getaffinity SYS_sched_setaffinity SYS_set_robust_list
-        SYS_setsockopt SYS_setxattr SYS_sigaltstack SYS_socketpair SYS_statfs SYS_statx
-        SYS_sysinfo SYS_timer_create SYS_timer_gettime SYS_timer_settime SYS_timerfd_gettime
-        SYS_timerfd_settime SYS_times SYS_uname SYS_wait4 SYS_waitid);
-    match known {
-        Some(name) => name.into(),
-        None if nr >= libc::c_long::from(AuditKey::CALLS - 1) => "other system calls".into(),
-        None if nr == -1 => "page faults and interrupts".into(),
-        None => format!("system call {nr}"),
+/// A call whose copies are nobody's I/O; `None` of one that moves bytes which the ledger has as
+/// [`Op::Other`].
+fn moves_no_payload(nr: i32) -> Option<String> {
+    if nr == -1 {
+        return Some("page faults and interrupts".into());
     }
+    let call = NO_PAYLOAD.iter().find(|call| call.nr == nr)?;
+    Some(call.name.into())
 }

@@ -7,12 +7,13 @@
 mod calls;
 mod routines;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use zctrace_common::{AuditCount, Evidence};
 
 use super::{Path, Snapshot, Totals};
+use crate::kernel::syscalls;
 pub use routines::{CHOICE, ROUTINES, Routine, routine};
 use {calls::Caller, routines::Carriers};
 
@@ -223,12 +224,19 @@ struct Row {
     catalog: BTreeMap<Caller, u64>,
     /// What it counted for others, by what they are.
     others: BTreeMap<String, AuditCount>,
+    /// Names of the calls behind [`Caller::Other`].
+    calls: BTreeSet<String>,
 }
 
 impl Row {
     fn hit(&mut self, hit: &Hit, count: AuditCount) {
         let into = match Caller::of(hit.nr) {
-            Ok(caller) => self.seen.entry(caller).or_default(),
+            Ok(caller) => {
+                if caller == Caller::Other {
+                    self.calls.insert(syscalls::name(hit.nr).into_owned());
+                }
+                self.seen.entry(caller).or_default()
+            }
             Err(name) => self.others.entry(name).or_default(),
         };
         into.hits += count.hits;
@@ -274,7 +282,14 @@ impl Row {
             let seen = self.seen.get(&caller).map_or(0, |count| count.bytes);
             let catalog = self.catalog.get(&caller).copied().unwrap_or(0);
             let entry = ledger.entry((caller, direction)).or_default();
-            explain(caller, seen, catalog, entry, &mut items);
+            let name = match caller {
+                Caller::Other if !self.calls.is_empty() => {
+                    let calls: Vec<_> = self.calls.iter().map(String::as_str).collect();
+                    format!("{} ({})", caller.name(), calls.join(", "))
+                }
+                _ => caller.name().to_owned(),
+            };
+            explain(caller, &name, seen, catalog, entry, &mut items);
         }
         items.sort_by_key(|item| std::cmp::Reverse(item.bytes.unsigned_abs()));
         let compared = routine.iterator.is_some();
@@ -294,8 +309,14 @@ impl Row {
 }
 
 /// Says why a breakpoint and the ledger differ over one kind of caller.
-fn explain(caller: Caller, seen: u64, catalog: u64, entry: &mut Ledger, items: &mut Vec<Item>) {
-    let name = caller.name();
+fn explain(
+    caller: Caller,
+    name: &str,
+    seen: u64,
+    catalog: u64,
+    entry: &mut Ledger,
+    items: &mut Vec<Item>,
+) {
     let mut item = |what: String, bytes: i64| {
         if bytes != 0 {
             items.push(Item {
@@ -328,6 +349,10 @@ fn explain(caller: Caller, seen: u64, catalog: u64, entry: &mut Ledger, items: &
     );
     let unexplained = take(&mut entry.unexplained);
     item(format!("{name}: unexplained in the ledger"), unexplained);
+    if caller == Caller::Other {
+        item(format!("{name}: no site saw them copy"), signed(rest));
+        return;
+    }
     item(
         format!("{name}: copied again after a page fault, or for calls that failed or did not end"),
         signed(rest),

@@ -162,6 +162,28 @@ fn other_callers_are_named() {
     );
 }
 
+/// `btrfs send`: an `ioctl` that writes into a pipe is in the ledger, or a difference.
+#[test]
+fn copies_in_a_call_that_is_no_operation_are_a_difference() {
+    let counts = hits(&[
+        ("_copy_from_iter", true, libc::SYS_ioctl, 100),
+        ("_copy_to_iter", true, libc::SYS_execve, 7),
+    ]);
+    let rows = audit(Vec::new(), &counts);
+    let row = of(&rows, "_copy_from_iter", Direction::InKernel);
+    assert_eq!((row.disagreement(), row.other_bytes), (Some(100), 0));
+    assert!(row.items[0].what.contains("(ioctl)"), "{row:?}");
+    let row = of(&rows, "_copy_to_iter", Direction::InKernel);
+    assert_eq!((row.disagreement(), row.other_bytes), (Some(0), 7));
+
+    let rows = audit(
+        vec![path("other", "syscall:ioctl", in_kernel(100))],
+        &counts,
+    );
+    let row = of(&rows, "_copy_from_iter", Direction::InKernel);
+    assert_eq!(row.disagreement(), Some(0), "{row:?}");
+}
+
 #[test]
 fn more_at_the_breakpoint_is_unexplained_first_and_then_a_retry() {
     let mut totals = to_user(100);
