@@ -77,6 +77,8 @@ impl Request {
     pub const MULTISHOT: u32 = 2;
     /// Its success is not told (`IOSQE_CQE_SKIP_SUCCESS`).
     pub const SILENT: u32 = 4;
+    /// The flags of its message leave open what becomes of its bytes (tracepoints backend).
+    pub const UNCERTAIN: u32 = 8;
 }
 
 /// What became of a process' requests.

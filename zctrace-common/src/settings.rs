@@ -129,6 +129,12 @@ offsets! {
     inode_size: "inode.i_size";
     /// Allocated 512-byte blocks.
     inode_blocks: "inode.i_blocks";
+    /// `S_DAX` and its like.
+    inode_flags: "inode.i_flags";
+    /// Number of the bits of an offset within a block.
+    inode_blkbits: "inode.i_blkbits";
+    /// The file that a `seq_file` was opened for.
+    seq_file_file: "seq_file.file";
     /// The filesystem's type.
     sb_type: "super_block.s_type";
     /// The filesystem's magic number.
@@ -169,6 +175,8 @@ offsets! {
     sock_flags: "sock.__sk_common.skc_flags";
     /// `NETIF_F_*` of the route.
     sock_route_caps: "sock.sk_route_caps";
+    /// Not null where a BPF program or the kernel itself has taken the socket over.
+    sock_user_data: "sock.sk_user_data";
     /// The cached route.
     sock_dst: "sock.sk_dst_cache";
     /// The device of a route.
@@ -334,6 +342,8 @@ offsets! {
     req_fd: "io_kiocb.cqe.fd";
     /// `IORING_RECV_MULTISHOT` and the like of a send or receive.
     uring_msg_flags: "io_sr_msg.flags";
+    /// `MSG_*` of it.
+    uring_message_flags: "io_sr_msg.msg_flags";
     /// The descriptor that a splice reads from.
     uring_splice_in: "io_splice.splice_fd_in";
     /// `SPLICE_F_*` of it.

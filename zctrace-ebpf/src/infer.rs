@@ -29,7 +29,6 @@ const SYSFS_MAGIC: u64 = 0x6265_6572;
 const CGROUP2_MAGIC: u64 = 0x6367_7270;
 const DEBUGFS_MAGIC: u64 = 0x6462_6720;
 const TRACEFS_MAGIC: u64 = 0x7472_6163;
-const ANON_INODE_MAGIC: u64 = 0x0904_1934;
 
 /// What an object does with bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,6 +37,10 @@ pub(crate) enum Habit {
     Cached,
     /// Copies them at the border to user memory; what it does with a pipe is not certain.
     CopiesUser,
+    /// Copies them at the border to user memory, and what a pipe brings.
+    CopiesAll,
+    /// Copies what is read into user memory; what it does with the rest is not certain.
+    CopiesOut,
     /// The same, but for the kernel's own memory, registered buffers included: that can be cleared.
     CopiesOrClears,
     /// Takes pages by reference from a pipe, copies from and to user memory.
@@ -77,25 +80,28 @@ fn habit_of(object: u64, file: *const u8) -> Habit {
                         Habit::Cached
                     }
                 }
-                EXT_MAGIC | XFS_MAGIC | BTRFS_MAGIC | F2FS_MAGIC | MSDOS_MAGIC => {
+                EXT_MAGIC | XFS_MAGIC | BTRFS_MAGIC | MSDOS_MAGIC => {
                     if direct {
                         Habit::Direct
+                    } else if is_dax(inode) {
+                        Habit::CopiesUser
                     } else {
                         Habit::Cached
                     }
                 }
-                EROFS_MAGIC | SQUASHFS_MAGIC => {
-                    if direct {
-                        Habit::Uncertain
-                    } else {
-                        Habit::Cached
-                    }
-                }
+                // Nobody has seen what these lend to a pipe.
+                F2FS_MAGIC if direct => Habit::Direct,
+                F2FS_MAGIC | EROFS_MAGIC | SQUASHFS_MAGIC if !direct => Habit::CopiesUser,
                 RAMFS_MAGIC => Habit::Cached,
-                OVERLAYFS_MAGIC if !direct => Habit::CopiesUser,
-                PROC_MAGIC if is_memory(file) => Habit::Uncertain,
+                // Of the filesystem below nothing is known, but that it can be tmpfs.
+                OVERLAYFS_MAGIC if !direct => Habit::CopiesOrClears,
+                // Every file of these can have functions of its own, but those of a `seq_file` are
+                // shared: `seq_read_iter`, and that of kernfs.
                 PROC_MAGIC | SYSFS_MAGIC | CGROUP2_MAGIC | DEBUGFS_MAGIC | TRACEFS_MAGIC
-                | ANON_INODE_MAGIC => Habit::CopiesUser,
+                    if is_sequence(file) =>
+                {
+                    Habit::CopiesOut
+                }
                 HUGETLBFS_MAGIC => {
                     let size: u64 = Probed::load(inode, offset!(inode_size));
                     let blocks: u64 = Probed::load(inode, offset!(inode_blocks));
@@ -116,11 +122,10 @@ fn habit_of(object: u64, file: *const u8) -> Habit {
                 Habit::Cached
             }
         }
-        kind if kind == ObjectKind::Pipe as u8 || kind == ObjectKind::Unix as u8 => {
-            Habit::TakesPages
-        }
-        kind if kind == ObjectKind::Tcp as u8 => tcp(file),
-        kind if kind == ObjectKind::Udp as u8 => Habit::CopiesUser,
+        kind if kind == ObjectKind::Pipe as u8 => Habit::TakesPages,
+        kind if kind == ObjectKind::Unix as u8 => unix(sock_of(file)),
+        kind if kind == ObjectKind::Tcp as u8 => tcp(sock_of(file)),
+        kind if kind == ObjectKind::Udp as u8 => udp(sock_of(file)),
         kind if kind == ObjectKind::Socket as u8 => {
             const AF_NETLINK: u64 = 16;
             if object & 0xffff == AF_NETLINK {
@@ -145,25 +150,44 @@ fn habit_of(object: u64, file: *const u8) -> Habit {
     }
 }
 
-/// Whether a file of procfs is the memory of a process: that is copied once more within the kernel.
+/// The `struct sock` of a socket's file, both any pointers.
 #[inline(always)]
-fn is_memory(file: *const u8) -> bool {
-    if offset!(file_dentry) == ABSENT {
-        return true;
+fn sock_of(file: *const u8) -> *const u8 {
+    let socket = kernel::pointer::<Probed>(file, offset!(file_private_data));
+    kernel::pointer::<Probed>(socket, offset!(socket_sk))
+}
+
+const SOCK_STREAM: u16 = 1;
+const SOCK_DGRAM: u16 = 2;
+
+#[inline(always)]
+fn sock_type(sock: *const u8) -> u16 {
+    Probed::load(sock, offset!(sock_type))
+}
+
+/// Only a unix stream takes pages (`unix_stream_sendpage`, `MSG_SPLICE_PAGES` in
+/// `unix_stream_sendmsg`). `unix_dgram_sendmsg`, which sends for the other types, always copies.
+#[inline(always)]
+fn unix(sock: *const u8) -> Habit {
+    if sock_type(sock) == SOCK_STREAM {
+        Habit::TakesPages
+    } else {
+        Habit::CopiesAll
     }
-    let dentry = kernel::pointer::<Probed>(file, offset!(file_dentry));
-    let name = kernel::pointer::<Probed>(dentry, offset!(dentry_name));
-    Probed::load::<[u8; 4]>(name, 0) == *b"mem\0"
 }
 
 /// TCP copies at the border to user memory and takes pages by reference where the route can gather;
-/// kernel TLS and its like do as they please.
+/// kernel TLS and its like do as they please, and so does a BPF program that has the socket in a map.
+/// A raw socket can name the protocol as well.
 #[inline(always)]
-fn tcp(file: *const u8) -> Habit {
+fn tcp(sock: *const u8) -> Habit {
     const NETIF_F_SG: u64 = 1;
-    let socket = kernel::pointer::<Probed>(file, offset!(file_private_data));
-    let sock = kernel::pointer::<Probed>(socket, offset!(socket_sk));
-    if offset!(sock_ulp) == ABSENT || Probed::load::<u64>(sock, offset!(sock_ulp)) != 0 {
+    if sock_type(sock) != SOCK_STREAM
+        || offset!(sock_ulp) == ABSENT
+        || offset!(sock_user_data) == ABSENT
+        || Probed::load::<u64>(sock, offset!(sock_ulp)) != 0
+        || Probed::load::<u64>(sock, offset!(sock_user_data)) != 0
+    {
         return Habit::Uncertain;
     }
     if Probed::load::<u64>(sock, offset!(sock_route_caps)) & NETIF_F_SG == 0 {
@@ -171,6 +195,34 @@ fn tcp(file: *const u8) -> Habit {
     } else {
         Habit::TakesPages
     }
+}
+
+/// UDP copies at the border to user memory. What it takes by reference from a pipe depends on the
+/// kernel, the route and the length.
+#[inline(always)]
+fn udp(sock: *const u8) -> Habit {
+    if sock_type(sock) == SOCK_DGRAM {
+        Habit::CopiesUser
+    } else {
+        Habit::Uncertain
+    }
+}
+
+/// Whether a file (any pointer) has a `seq_file`, which names it in return.
+#[inline(always)]
+fn is_sequence(file: *const u8) -> bool {
+    if offset!(seq_file_file) == ABSENT {
+        return false;
+    }
+    let sequence = kernel::pointer::<Probed>(file, offset!(file_private_data));
+    Probed::load::<u64>(sequence, offset!(seq_file_file)) == file as u64
+}
+
+/// Whether an inode (any pointer) has no page cache: its pages are the device.
+#[inline(always)]
+fn is_dax(inode: *const u8) -> bool {
+    const S_DAX: u32 = 1 << 13;
+    Probed::load::<u32>(inode, offset!(inode_flags)) & S_DAX != 0
 }
 
 const fn is(raw: u32, habit: Habit) -> bool {
@@ -193,14 +245,14 @@ pub(crate) enum User {
     ByRequests,
 }
 
-/// What becomes of bytes between user memory and an object.
+/// What becomes of bytes between user memory and an object, which `reads` gets them from.
 #[inline(always)]
-pub(crate) fn with_user(habit: u32) -> User {
+pub(crate) fn with_user(habit: u32, reads: bool) -> User {
     if is(habit, Habit::Direct) {
         User::ByRequests
     } else if is(habit, Habit::Synthetic) {
         User::Else(Class::Synthetic)
-    } else if is(habit, Habit::Uncertain) {
+    } else if is(habit, Habit::Uncertain) || is(habit, Habit::CopiesOut) && !reads {
         User::Else(Class::Unexplained)
     } else {
         User::Copies
@@ -224,7 +276,7 @@ pub(crate) fn joined(ends: &Ends, source: u32, sink: u32) -> Class {
         Class::Spliced
     } else if is(sink, Habit::Synthetic) {
         Class::Synthetic
-    } else if is(sink, Habit::Cached) {
+    } else if is(sink, Habit::Cached) || is(sink, Habit::CopiesAll) {
         Class::CopiedInKernel
     } else if is(sink, Habit::TakesPages) {
         Class::Spliced

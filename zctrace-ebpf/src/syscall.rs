@@ -34,6 +34,9 @@ const MESSAGES: u64 = 1 << 33;
 /// The result can exceed the buffer (`MSG_TRUNC`).
 const TRUNCATES: u64 = 1 << 34;
 
+/// `MSG_SOCK_DEVMEM`.
+const MSG_SOCK_DEVMEM: u32 = 0x0200_0000;
+
 /// The plan of a call that is no operation.
 const NOTHING: u64 = 0;
 const CLASS_SHIFT: u32 = 16;
@@ -49,6 +52,12 @@ const fn plan(op: Op, class: Class) -> u64 {
 #[inline(always)]
 const fn with_class(plan: u64, class: Class) -> u64 {
     plan & !(CLASS_MASK << CLASS_SHIFT) | (class as u64) << CLASS_SHIFT
+}
+
+/// Whether the bytes of a plan go to user memory.
+#[inline(always)]
+const fn reads(plan: u64) -> bool {
+    (plan >> CLASS_SHIFT) & CLASS_MASK == Class::CopiedToUser as u64
 }
 
 #[inline(always)]
@@ -192,7 +201,7 @@ fn on_file(regs: *const u8, call: u64) {
     if object::is(ends.source, ObjectKind::Tcp) {
         ends.claim |= claim::of_ulp(file as u64) as u8;
     }
-    let plan = match infer::with_user(habit) {
+    let plan = match infer::with_user(habit, reads(call)) {
         User::Copies => call,
         User::Else(class) => with_class(call, class),
         User::ByRequests => with_class(call, Class::Unexplained) | BY_REQUESTS,
@@ -204,12 +213,18 @@ fn on_file(regs: *const u8, call: u64) {
 #[inline(always)]
 const fn receive(flags: u32) -> u64 {
     let truncates = (flags & MSG_TRUNC) as u64 * (TRUNCATES / MSG_TRUNC as u64);
+    // What lies in a device's memory stays there.
+    let class = if flags & MSG_SOCK_DEVMEM == 0 {
+        Class::CopiedToUser
+    } else {
+        Class::Unexplained
+    };
     let op = if flags & MSG_PEEK != 0 {
         Op::RecvPeek
     } else {
         Op::Recv
     };
-    plan(op, Class::CopiedToUser) | truncates
+    plan(op, class) | truncates
 }
 
 /// What a send with `flags` is expected to do.
@@ -238,7 +253,7 @@ fn send_zerocopy(task: &mut Task, fd: u32, call: u64) {
     ends.claim |= claim as u8;
     const AT_ONCE: u32 = Claim::NoSoZerocopy as u32 | Claim::NoScatterGather as u32;
     let copied = claim & AT_ONCE != 0 || object::is(ends.source, ObjectKind::Unix);
-    let plan = match infer::with_user(habit) {
+    let plan = match infer::with_user(habit, false) {
         User::Copies if copied => call,
         User::Else(class) if copied => with_class(call, class),
         _ => with_class(call, Class::Unexplained),

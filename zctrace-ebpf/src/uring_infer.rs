@@ -6,6 +6,8 @@ use zctrace_common::{ABSENT, Class, Op, Request, Task, Way};
 
 use crate::{
     account,
+    api_socket::MSG_TRUNC,
+    claim::MSG_ZEROCOPY,
     infer::{self, User},
     kernel::{self, Access as _, Probed, Typed},
     maps::{REQUEST_INDEX, offset},
@@ -48,6 +50,9 @@ tp_btf! {
         if uring::is_multishot(op, key) {
             request.flags |= Request::MULTISHOT;
         }
+        if is_uncertain(op, key) {
+            request.flags |= Request::UNCERTAIN;
+        }
         if completes_often(op, key) {
             let ctx = kernel::pointer::<Typed>(req, offset!(req_ctx));
             let ring = kernel::opaque(task, ctx as u64);
@@ -56,6 +61,24 @@ tp_btf! {
                 account::lost();
             }
         }
+    }
+}
+
+/// Whether the flags of a message leave open what becomes of its bytes: they are passed by reference,
+/// or thrown away.
+#[inline(always)]
+fn is_uncertain(op: u32, req: u64) -> bool {
+    const SENDMSG: u32 = Op::UringSendmsg as u32;
+    const RECVMSG: u32 = Op::UringRecvmsg as u32;
+    const SEND: u32 = Op::UringSend as u32;
+    const RECV: u32 = Op::UringRecv as u32;
+    const MSG_SOCK_DEVMEM: u32 = 0x0200_0000;
+    let command = req.wrapping_add(u64::from(offset!(req_cmd))) as *const u8;
+    let flags: u32 = Probed::load(command, offset!(uring_message_flags));
+    match op {
+        SEND | SENDMSG => flags & MSG_ZEROCOPY != 0,
+        RECV | RECVMSG => flags & (MSG_TRUNC | MSG_SOCK_DEVMEM) != 0,
+        _ => false,
     }
 }
 
@@ -183,7 +206,11 @@ fn explain(request: &mut Request, result: i64) {
         let ends = Ends::file::<Probed>(scratch, file);
         request::works_on(request, &ends);
         let habit = infer::habit(scratch, ends.source, file as u64);
-        class = of_file(request.op, habit) as u64;
+        class = if request.flags & Request::UNCERTAIN == 0 {
+            of_file(request.op, habit) as u64
+        } else {
+            Class::Unexplained as u64
+        };
     }
     scratch.delta = words::no_counts();
     scratch.delta.ops = 1;
@@ -219,7 +246,7 @@ fn of_file(op: u32, habit: u32) -> Class {
         }
         _ => Class::CopiedFromUser,
     };
-    match infer::with_user(habit) {
+    match infer::with_user(habit, matches!(copied, Class::CopiedToUser)) {
         User::Copies => copied,
         User::Else(class) => class,
         User::ByRequests => Class::Unexplained,

@@ -6,7 +6,7 @@ use anyhow::Result;
 use nix::{
     sys::{
         sendfile::sendfile,
-        socket::{MsgFlags, recv},
+        socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair},
     },
     unistd::read,
 };
@@ -52,7 +52,46 @@ pub(super) const TRAFFIC: &[Traffic] = &[
         |arena| to_file(arena, Fs::Ext4),
     )
     .tag("sf-f-ext4"),
+    Traffic::new(
+        "sendfile-unix",
+        "sendfile from ext4 to a unix stream: by reference",
+        |arena| to_unix(arena, SockType::Stream, Class::Spliced),
+    )
+    .tag("sf-unix"),
+    Traffic::new(
+        "sendfile-unix-dgram",
+        "sendfile from ext4 to a unix datagram socket: copied in the kernel",
+        |arena| to_unix(arena, SockType::Datagram, Class::CopiedInKernel),
+    )
+    .tag("sf-unix-d"),
+    Traffic::new(
+        "sendfile-unix-seqpacket",
+        "sendfile from ext4 to a unix socket of sequenced packets: copied in the kernel",
+        |arena| to_unix(arena, SockType::SeqPacket, Class::CopiedInKernel),
+    )
+    .tag("sf-unix-s"),
 ];
+
+/// What one datagram holds whatever the limits are.
+const PACKET: usize = 4096;
+
+/// Only a stream takes pages (6.5 and later by `MSG_SPLICE_PAGES`, before by `sendpage`).
+fn to_unix(arena: &Arena, kind: SockType, class: Class) -> Result<Prepared> {
+    let bytes = arena.sizes.bytes;
+    let file = arena.file(Fs::Ext4, bytes)?;
+    let (near, far) = socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC)?;
+    let calls = calls(bytes, PACKET);
+    let expected = Expected::new()
+        .moves(Op::Sendfile, "file:ext4->unix", class, calls, bytes)
+        .moves(Op::Recv, "unix", Class::CopiedToUser, calls, bytes);
+    Ok(Prepared::new(expected, move || {
+        let mut to = Buffer::zeroed(PACKET)?;
+        exactly(bytes, PACKET, |_, length| {
+            sendfile(&near, &file, None, length)?;
+            recv(far.as_raw_fd(), &mut to[..length], MsgFlags::MSG_WAITALL)
+        })
+    }))
+}
 
 fn to_tcp(arena: &Arena, fs: Fs) -> Result<Prepared> {
     let (bytes, chunk) = (arena.sizes.bytes, arena.sizes.chunk);
