@@ -14,6 +14,7 @@ use aya::{
 use zctrace_common::{LOSES_AIO, Op};
 
 use super::{
+    BACKEND_VARIABLE, Backend,
     load::{self, Refusals},
     sample,
 };
@@ -114,6 +115,8 @@ pub(super) struct Selection<'a> {
     pub(super) copy_routines: bool,
     /// Names given by the user.
     pub(super) without: &'a [String],
+    /// Which kinds may be used.
+    pub(super) backend: Backend,
 }
 
 impl Selection<'_> {
@@ -122,6 +125,11 @@ impl Selection<'_> {
             return Some("switched off by --without-probe");
         }
         (probe.family == Family::Fault && !self.faults).then_some("switched off by --no-faults")
+    }
+
+    /// Whether it may be tried.
+    fn allows(&self, probe: &Probe) -> bool {
+        self.leaves_out(probe).is_none() && self.backend.takes(probe)
     }
 }
 
@@ -139,6 +147,10 @@ pub(super) fn attach(
     for probe in catalog::probes() {
         let outcome = match selection.leaves_out(probe) {
             Some(reason) => Outcome::Refused(Refusal::wanted(reason)),
+            // As if the kernel had refused it: others may see what it would see.
+            None if !selection.backend.takes(probe) => Outcome::Refused(Refusal::of(format!(
+                "{BACKEND_VARIABLE} asks for tracepoints"
+            ))),
             None if probe.role == Role::SystemCalls => {
                 let needed = match unseen {
                     Some(needed) => needed,
@@ -223,7 +235,7 @@ fn load_ahead(
     let mut ways = HashMap::new();
     let wanted = catalog::probes().filter(|probe| {
         role(probe.role)
-            && selection.leaves_out(probe).is_none()
+            && selection.allows(probe)
             && (probe.family != Family::Sample || selection.copy_routines)
     });
     for way in wanted.filter_map(|probe| probe.ways.first()) {

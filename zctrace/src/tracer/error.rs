@@ -27,6 +27,9 @@ pub enum Error {
     /// `--without-probe` names no probe.
     #[error("there is no probe called {0}")]
     NoSuchProbe(String),
+    /// The environment asks for a backend that there is not.
+    #[error("ZCTRACE_BACKEND: there is no backend called {0}")]
+    NoSuchBackend(String),
 }
 
 const OPEN_FILES: &str = "zctrace opens several hundred: raise the limit (ulimit -n 4096, LimitNOFILE= of a service; \
@@ -50,6 +53,7 @@ impl Error {
                 "this kernel is not supported yet; please report it with `zctrace doctor --json`"
             }
             Self::NoSuchProbe(_) => "`zctrace doctor --all` lists the probes",
+            Self::NoSuchBackend(_) => "it can be `auto` or `tracepoints`",
         }
     }
 }

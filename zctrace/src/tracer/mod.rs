@@ -2,6 +2,7 @@
 
 mod attach;
 mod audit;
+mod backend;
 mod batch;
 mod claims;
 mod error;
@@ -29,6 +30,7 @@ use zctrace_common::{
 };
 
 pub use attach::{Attempt, Outcome, Refusal};
+pub use backend::{Backend, VARIABLE as BACKEND_VARIABLE};
 pub use error::Error;
 pub use requests::{RequestId, Requests};
 pub use rows::RowSizes;
@@ -69,6 +71,8 @@ pub struct Config {
     pub by: By,
     /// Names of probes that are switched off.
     pub without: Vec<String>,
+    /// Which kinds of probes may be used.
+    pub backend: Backend,
     /// Whether the kernel is asked to measure the run time of BPF programs, machine-wide.
     pub own_cost: bool,
     /// Copy routines to set breakpoints on, by name: empty for the usual choice, `None` for none.
@@ -94,6 +98,7 @@ impl Default for Config {
             faults: true,
             by: By::Nothing,
             without: Vec::new(),
+            backend: Backend::Auto,
             own_cost: false,
             audit: None,
             stack_bytes: 0,
@@ -230,6 +235,10 @@ impl Session {
             faults: config.faults,
             copy_routines: copy_routines != CopyRoutines::NONE,
             without: &config.without,
+            backend: match config.backend {
+                Backend::Auto => Backend::wanted()?,
+                Backend::Tracepoints => Backend::Tracepoints,
+            },
         };
         let mut attempts = attach::attach(&mut ebpf, &btf, &selection)?;
         let seen = attempts.iter().any(|attempt| {
