@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Circumstances, Claim, Measure, Verdict,
-    portion::{Kind, Portion, carried, copied, portions},
+    portion::{Kind, Portion, carried, copied, not_carried, portions},
     reason::{Effect, Reason, RowName},
-    rules::{self, Rule, Seen, Sight, State},
+    rules::{self, Matter, Rule, Seen, Sight, State},
     standing,
 };
 use crate::{
@@ -140,13 +140,20 @@ impl<'a> Court<'a> {
         self.reasons.iter().any(|reason| reason.effect == effect)
     }
 
+    fn matter(&self) -> Matter<'a> {
+        Matter {
+            claim: self.claim,
+            snapshot: self.snapshot,
+        }
+    }
+
     fn say(&mut self, rule: &Rule, effect: Effect, portion: Option<&Portion<'_>>, seen: Seen) {
         let row = portion.and_then(|portion| match &portion.rows[..] {
             [row] => Some(row),
             _ => None,
         });
         self.reasons
-            .push(rule.reason(self.claim, effect, row, seen));
+            .push(rule.reason(self.matter(), effect, row, seen));
     }
 
     /// Judges everything by one limit.
@@ -300,11 +307,11 @@ impl<'a> Court<'a> {
                     continue;
                 }
                 told = told.saturating_add(seen.bytes);
-                let reason = rule.reason(self.claim, Effect::Refutes, Some(row), seen);
+                let reason = rule.reason(self.matter(), Effect::Refutes, Some(row), seen);
                 self.reasons.push(reason);
             }
             for (rule, seen) in rules::notes(&sight) {
-                let reason = rule.reason(self.claim, Effect::Explains, Some(row), seen);
+                let reason = rule.reason(self.matter(), Effect::Explains, Some(row), seen);
                 self.reasons.push(reason);
             }
             let copies = copied(row.totals(), self.claim);
@@ -314,7 +321,7 @@ impl<'a> Court<'a> {
                     text: in_words(row),
                 };
                 let reason =
-                    rules::ABOVE_LIMIT.reason(self.claim, Effect::Refutes, Some(row), seen);
+                    rules::ABOVE_LIMIT.reason(self.matter(), Effect::Refutes, Some(row), seen);
                 self.reasons.push(reason);
             }
         }
@@ -358,7 +365,7 @@ impl<'a> Court<'a> {
                     Effect::Explains
                 };
                 self.reasons
-                    .push(rule.reason(self.claim, effect, Some(row), seen));
+                    .push(rule.reason(self.matter(), effect, Some(row), seen));
             }
             if row.is_inferred() {
                 inferred = inferred.saturating_add(row.totals().moved.max(1));
@@ -404,30 +411,60 @@ impl<'a> Court<'a> {
         self.say(&rules::DILUTED, Effect::Explains, None, seen);
     }
 
-    /// Nothing of substance was seen to hold.
+    /// Nothing of substance was seen to hold. Where that is because of copies, or of bytes that may
+    /// have been copied, it has been said.
     fn not_enough(&mut self, measure: Measure) {
         self.enough = false;
-        if self.has(Effect::Refutes) {
+        let told = |judged: &Judged| judged.measure == measure && judged.outcome != Outcome::Holds;
+        if self.has(Effect::Refutes) || self.judged.iter().any(told) {
             return;
         }
-        let what = match measure {
-            Measure::CopiesPerByte => "carried",
-            Measure::CopiesPerSentByte => "sent",
-            Measure::CopiesPerReceivedByte => "received",
+        let (carried, what) = match measure {
+            Measure::CopiesPerByte => (self.sum(carried), "carried"),
+            Measure::CopiesPerSentByte => (self.crossed(Direction::Sent), "sent"),
+            Measure::CopiesPerReceivedByte => (self.crossed(Direction::Received), "received"),
         };
-        let carried = match measure {
-            Measure::CopiesPerByte => self.sum(carried),
-            Measure::CopiesPerSentByte => self.crossed(Direction::Sent),
-            Measure::CopiesPerReceivedByte => self.crossed(Direction::Received),
+        let least = bytes(self.claim.min_bytes);
+        let idle = self.sum(not_carried);
+        if carried < self.claim.min_bytes && idle >= self.claim.min_bytes {
+            let seen = Seen {
+                bytes: idle,
+                text: format!(
+                    "{} were generated, dropped or only mapped{}, {} were {what}",
+                    bytes(idle),
+                    self.idle_at(),
+                    bytes(carried)
+                ),
+            };
+            self.say(&rules::NOTHING_CARRIED, Effect::Forbids, None, seen);
+            return;
+        }
+        let text = match self.sum(|path| path.totals.moved) {
+            0 => "nothing was moved".to_owned(),
+            _ if carried < self.claim.min_bytes => {
+                format!("{} were {what}, and {least} are asked for", bytes(carried))
+            }
+            _ => format!(
+                "{} were {what}, and no path has {least} by itself",
+                bytes(carried)
+            ),
         };
         let seen = Seen {
             bytes: carried,
-            text: match self.sum(|path| path.totals.moved) {
-                0 => "nothing was moved".to_owned(),
-                _ => format!("{} were {what}", bytes(carried)),
-            },
+            text,
         };
         self.say(&rules::TOO_FEW_BYTES, Effect::Forbids, None, seen);
+    }
+
+    /// Where most of the bytes were that nothing carried.
+    fn idle_at(&self) -> String {
+        let paths = self.snapshot.processes.iter().flat_map(|p| &p.paths);
+        paths
+            .filter(|path| self.claim.is_about(&path.op))
+            .max_by_key(|path| not_carried(path))
+            .map_or_else(String::new, |path| {
+                format!(" (`{} {}`)", path.op, printable(&path.object))
+            })
     }
 
     /// Copies, however few, of a target that carried nothing at all are all that it did.

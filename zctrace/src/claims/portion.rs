@@ -166,18 +166,19 @@ fn cloned(rows: &[Row<'_>]) -> u64 {
 /// Bytes of a row that something had to carry: not shared extents, made-up bytes or pages of
 /// libraries that became visible.
 pub(crate) fn carried(path: &Path) -> u64 {
-    let Totals {
-        moved,
-        cloned,
-        synthetic,
-        mapped,
-        ..
-    } = path.totals;
-    let visible = if path.op == "fault.map" { mapped } else { 0 };
+    let Totals { moved, cloned, .. } = path.totals;
     moved
         .saturating_sub(cloned)
-        .saturating_sub(synthetic)
-        .saturating_sub(visible)
+        .saturating_sub(not_carried(path))
+}
+
+/// Bytes of a row that were made up or dropped, and pages of libraries that became visible.
+pub(crate) fn not_carried(path: &Path) -> u64 {
+    let Totals {
+        synthetic, mapped, ..
+    } = path.totals;
+    let visible = if path.op == "fault.map" { mapped } else { 0 };
+    synthetic.saturating_add(visible)
 }
 
 /// Copies of a row as the claim counts them.

@@ -3,7 +3,7 @@
 use super::{
     Claim,
     reason::{Effect, Reason},
-    rules::{self, State},
+    rules::{self, Matter, State},
 };
 use crate::ledger::{Snapshot, TargetKind};
 
@@ -50,6 +50,7 @@ pub(crate) fn against(
     snapshot: &Snapshot,
     circumstances: Circumstances,
 ) -> Vec<Reason> {
+    let matter = Matter { claim, snapshot };
     let state = State {
         claim,
         snapshot,
@@ -58,7 +59,7 @@ pub(crate) fn against(
     rules::of_state()
         .filter_map(|(rule, look)| {
             let seen = look(&state)?;
-            Some(rule.reason(claim, Effect::Forbids, None, seen))
+            Some(rule.reason(matter, Effect::Forbids, None, seen))
         })
         .collect()
 }

@@ -104,16 +104,27 @@ fn reasons(lines: &mut Columns, all: &[&Reason], surface: Surface) {
             let row_of = format!("{} {} of {} ({}): ", row.op, row.object, row.comm, row.pid);
             printable(&row_of)
         });
+        let count = bytes(reason.bytes);
         let count = match reason.bytes {
             0 => String::new(),
-            count => format!("{}, ", bytes(count)),
+            // No number is told twice.
+            _ if reason.evidence.starts_with(&count) => String::new(),
+            _ => format!("{count}, "),
         };
         let line = format!("{row}{count}{}", printable(&reason.evidence));
         lines.text(Cell::new(&line, Style::new()), 4);
     }
     more(lines, all.len(), "such rows");
-    if first.effect != Effect::Explains || !first.remedy.starts_with("nothing") {
-        let remedy = format!("What helps: {}.", printable(&first.remedy));
+    // It may depend on the row.
+    let mut remedies: Vec<&str> = Vec::new();
+    for reason in all.iter().take(MOST) {
+        let is_idle = reason.effect == Effect::Explains && reason.remedy.starts_with("nothing");
+        if !is_idle && !remedies.contains(&reason.remedy.as_str()) {
+            remedies.push(&reason.remedy);
+        }
+    }
+    for remedy in remedies {
+        let remedy = format!("What helps: {}.", printable(remedy));
         lines.text(Cell::new(&remedy, palette.faint), 4);
     }
 }

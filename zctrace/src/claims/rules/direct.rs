@@ -8,6 +8,9 @@ use crate::ledger::Totals;
 /// The code of the one rule here that no acceptance of conclusions lifts.
 pub(crate) const DEVICE_UNKNOWN: &str = "direct-device-unknown";
 
+/// The code of the rule about page caches that were used all the same.
+pub(super) const FELL_BACK: &str = "direct-fell-back";
+
 pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "direct-on-tmpfs",
@@ -17,10 +20,10 @@ pub(super) const RULES: &[Rule] = &[
         look: Look::Copies(tmpfs),
     },
     Rule {
-        code: "direct-fell-back",
+        code: FELL_BACK,
         says: "O_DIRECT was asked for, and the filesystem went through its page cache all the same",
-        evidence: "copies in a row opened with O_DIRECT, of another filesystem than tmpfs: btrfs writes with checksums, compressed or misaligned parts",
-        remedy: "aligned offsets and lengths; on btrfs chattr +C on the empty file, which gives up its checksums",
+        evidence: "copies in a row opened with O_DIRECT, of another filesystem than tmpfs: btrfs writes with checksums, compressed or misaligned parts, writes that extend a file on vfat or exfat",
+        remedy: "aligned offsets and lengths; what else helps depends on the filesystem: chattr +C on btrfs, preallocation on vfat and exfat",
         look: Look::Copies(fell_back),
     },
     Rule {

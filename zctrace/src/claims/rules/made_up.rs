@@ -682,3 +682,86 @@ fn only_conclusions_can_be_accepted() {
     );
     assert_eq!(verdicts(missing("sys_sendmsg"), &[], sendfile), [Pass; 2]);
 }
+
+/// Where every judged byte is unexplained, that is what is said, and nothing of their number.
+#[test]
+fn each_reason_is_given_only_where_it_holds() {
+    let of = |claim: &Claim, row: Path| judged(claim, vec![process(vec![row], &[], None)]);
+    let codes = |judgement: &Judgement| -> Vec<String> {
+        judgement.reasons.iter().map(|r| r.code.clone()).collect()
+    };
+    let unexplained = || {
+        let mut row = path("splice", "tcp->pipe", "inferred", &[]);
+        row.totals.moved = 16 * MIB;
+        row.totals.unexplained = 16 * MIB;
+        row
+    };
+    let judgement = of(&claim(), unexplained());
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    assert_eq!(codes(&judgement), ["too-much-unexplained"]);
+    let sentence = judgement.sentence(&samples::with(Vec::new()));
+    assert!(sentence.contains("too-much-unexplained"), "{sentence}");
+    // Too few are too few.
+    let judgement = of(&claim(), path("read", "tcp", M, &[("spliced", MIB / 2)]));
+    assert_eq!(codes(&judgement), ["too-few-bytes"]);
+    // What nothing carried says nothing, however much it is.
+    for (op, object, class) in [
+        ("write", "char:mem", "synthetic"),
+        ("fault.map", "file:ext4", "mapped"),
+    ] {
+        let judgement = of(&claim(), path(op, object, M, &[(class, 16 * MIB)]));
+        assert_eq!(judgement.verdict, Verdict::Inconclusive);
+        assert_eq!(codes(&judgement), ["nothing-carried"]);
+        let evidence = &judgement.reasons[0].evidence;
+        assert!(evidence.contains(object), "{evidence}");
+    }
+}
+
+#[test]
+fn remedies_know_what_was_given_and_what_cannot_be() {
+    let remedy = |claim: &Claim, row: Path, asked: &[Asked], code: &str| {
+        let judgement = judged(claim, vec![process(vec![row], asked, None)]);
+        let reason = judgement.reasons.into_iter().find(|r| r.code == code);
+        reason.map(|reason| reason.remedy).unwrap_or_default()
+    };
+    let spliced = || {
+        path(
+            "sendfile",
+            "file:ext4->tcp",
+            "inferred",
+            &[("spliced", 4 * MIB)],
+        )
+    };
+    let accepting = Claim {
+        accept_inferred: true,
+        ..claim()
+    };
+    let of = |claim: &Claim| remedy(claim, spliced(), &[], "only-inferred");
+    assert!(of(&claim()).contains("--accept-inferred"));
+    assert!(!of(&accepting).is_empty() && !of(&accepting).contains("--accept-inferred"));
+
+    let named = Claim {
+        path: Some("read".into()),
+        ..claim()
+    };
+    let few = || path("read", "tcp", M, &[("spliced", 1)]);
+    let of = |claim: &Claim| remedy(claim, few(), &[], "too-few-bytes");
+    assert!(of(&claim()).contains("--path"));
+    assert!(!of(&named).is_empty() && !of(&named).contains("--path"));
+
+    let asked = [Asked::Zerocopy, Asked::NoSoZerocopy];
+    let of = |object: &str| {
+        let row = path("send.zerocopy", object, M, &[("copied_from_user", 4 * MIB)]);
+        remedy(&claim(), row, &asked, "zerocopy-flag-ignored")
+    };
+    assert!(of("tcp").starts_with("setsockopt(SO_ZEROCOPY) before"));
+    assert!(of("unix").starts_with("nothing: unix sockets have no"));
+
+    let of = |object: &str| {
+        let row = path("write", object, M, &[("copied_from_user", 4 * MIB)]);
+        remedy(&claim(), row, &[Asked::Direct], "direct-fell-back")
+    };
+    assert!(of("file:btrfs").contains("chattr +C"));
+    assert!(of("file:vfat").contains("extends a file"));
+    assert!(!of("file:xfs").contains("chattr"), "{}", of("file:xfs"));
+}

@@ -8,13 +8,15 @@ mod file;
 mod memory;
 mod number;
 mod receive;
+mod remedy;
 mod send;
 mod splice;
 mod state;
 mod transform;
 
 pub(crate) use number::{
-    ABOVE_LIMIT, COPIES_WITHOUT_MOVES, DILUTED, INFERRED, TOO_FEW_BYTES, UNEXPLAINED,
+    ABOVE_LIMIT, COPIES_WITHOUT_MOVES, DILUTED, INFERRED, NOTHING_CARRIED, TOO_FEW_BYTES,
+    UNEXPLAINED,
 };
 
 use zctrace_common::Claim as Claimed;
@@ -29,6 +31,7 @@ use super::{
     reason::{Effect, Reason, RowName},
 };
 use crate::{
+    catalog::Role,
     ledger::{self, Snapshot, Totals},
     output::escape::printable,
 };
@@ -98,6 +101,13 @@ pub(crate) struct State<'a> {
     pub(crate) circumstances: Circumstances,
 }
 
+/// What is judged, and by what was counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Matter<'a> {
+    pub(crate) claim: &'a Claim,
+    pub(crate) snapshot: &'a Snapshot,
+}
+
 /// What a rule saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
@@ -119,19 +129,19 @@ impl Rule {
     /// What it has to say.
     pub(crate) fn reason(
         &self,
-        claim: &Claim,
+        matter: Matter<'_>,
         effect: Effect,
         row: Option<&Row<'_>>,
         seen: Seen,
     ) -> Reason {
         Reason {
             code: self.code.to_owned(),
-            claim: claim.name.clone(),
+            claim: matter.claim.name.clone(),
             effect,
             row: row.map(RowName::from),
             bytes: seen.bytes,
             evidence: seen.text,
-            remedy: self.remedy.to_owned(),
+            remedy: remedy::of(self, matter, row),
         }
     }
 }

@@ -45,8 +45,16 @@ pub(crate) const INFERRED: Rule = Rule {
 pub(crate) const TOO_FEW_BYTES: Rule = Rule {
     code: "too-few-bytes",
     says: "Too few bytes were carried to say anything",
-    evidence: "no row, and not all of them together, has --min-bytes; shared extents count, mapped libraries and made-up bytes do not",
+    evidence: "no row has --min-bytes, and all of them together have not either; shared extents count, mapped libraries and made-up bytes do not",
     remedy: "measure longer or under load, name the target and --path that move the bytes, or lower --min-bytes",
+    look: Look::Numbers,
+};
+
+pub(crate) const NOTHING_CARRIED: Rule = Rule {
+    code: "nothing-carried",
+    says: "Bytes that are made up, dropped or only mapped are nothing that copies could be compared with",
+    evidence: "enough bytes moved, but they are `synthetic` (/dev/null, /dev/zero, holes, MSG_TRUNC) or pages that a fault made visible: no data had to be carried, so no limit of copies says anything about them",
+    remedy: "measure with the real source and sink instead of /dev/null and /dev/zero, or judge another path with --path",
     look: Look::Numbers,
 };
 
@@ -57,4 +65,5 @@ pub(super) const RULES: &[Rule] = &[
     UNEXPLAINED,
     INFERRED,
     TOO_FEW_BYTES,
+    NOTHING_CARRIED,
 ];

@@ -5,6 +5,9 @@ use zctrace_common::Claim;
 use super::{Look, Rule, Seen, Sight};
 use crate::output::bytes::bytes;
 
+/// The code of the rule about sockets without the option.
+pub(super) const FLAG_IGNORED: &str = "zerocopy-flag-ignored";
+
 pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "zerocopy-loopback",
@@ -21,7 +24,7 @@ pub(super) const RULES: &[Rule] = &[
         look: Look::Copies(later),
     },
     Rule {
-        code: "zerocopy-flag-ignored",
+        code: FLAG_IGNORED,
         says: "MSG_ZEROCOPY on a socket without SO_ZEROCOPY is ignored: copied at once, nobody is notified",
         evidence: "`copied_from_user` in sends with the flag on sockets without the option",
         remedy: "setsockopt(SO_ZEROCOPY) before the first send, and check that it succeeds",

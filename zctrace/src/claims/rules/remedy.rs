@@ -1,0 +1,98 @@
+//! What helps, where that depends on what was asked for or on where the bytes went. A remedy that
+//! was already taken, or that cannot be taken there, helps nobody.
+
+use super::{Matter, PROBES_MISSING, Role, Rule, direct, number, send};
+use crate::{catalog, claims::portion::Row};
+
+/// What helps against what `rule` saw.
+pub(super) fn of(rule: &Rule, matter: Matter<'_>, row: Option<&Row<'_>>) -> String {
+    let claim = matter.claim;
+    let object = row.map_or("", |row| row.path.object.as_str());
+    let text = match rule.code {
+        PROBES_MISSING if claim.path.is_some() => "`zctrace doctor` tells how to get them",
+        code if code == number::INFERRED.code && claim.accept_inferred => {
+            "use a kernel that lets functions be traced (`zctrace doctor`)"
+        }
+        code if code == number::DILUTED.code && claim.path.is_some() => {
+            "judge rows, not totals, as is done here"
+        }
+        code if code == number::COPIES_WITHOUT_MOVES.code && claim.path.is_some() => {
+            "what was copied is in the row"
+        }
+        code if code == number::UNEXPLAINED.code => unexplained(matter),
+        code if code == number::TOO_FEW_BYTES.code => return too_few(matter),
+        code if code == number::ABOVE_LIMIT.code => match row {
+            Some(row) => {
+                return format!(
+                    "`zctrace explain {}` tells which operation copies less",
+                    row.path.op
+                );
+            }
+            None => rule.remedy,
+        },
+        send::FLAG_IGNORED => zero_copy_send(object, rule.remedy),
+        direct::FELL_BACK => direct_io(object),
+        _ => rule.remedy,
+    };
+    text.to_owned()
+}
+
+fn too_few(matter: Matter<'_>) -> String {
+    let claim = matter.claim;
+    let target = match &claim.path {
+        None => "name the target and --path that move the bytes".to_owned(),
+        Some(path) => format!("name the target that moves bytes by {path}"),
+    };
+    let least = if claim.min_bytes > 1 {
+        ", or lower --min-bytes"
+    } else {
+        ""
+    };
+    format!("measure longer or under load, {target}{least}")
+}
+
+fn unexplained(matter: Matter<'_>) -> &'static str {
+    let coverage = &matter.snapshot.coverage;
+    let is_missing = coverage.refused.iter().any(|refused| {
+        let role = catalog::find(&refused.probe).map(|probe| probe.role);
+        !refused.absent && matches!(role, Some(Role::CopySite | Role::NoCopySite))
+    });
+    if is_missing {
+        number::UNEXPLAINED.remedy
+    } else {
+        "nothing here: no probe of these bytes is missing, zctrace does not follow this way yet; \
+         --path judges the other operations without it"
+    }
+}
+
+/// The kinds of sockets that have zero-copy sends.
+fn zero_copy_send(object: &str, usual: &'static str) -> &'static str {
+    if object.starts_with("unix") {
+        "nothing: unix sockets have no zero-copy send, and setsockopt(SO_ZEROCOPY) fails on them; \
+         share memory, or pass pages with vmsplice and splice"
+    } else {
+        usual
+    }
+}
+
+/// What each filesystem wants for `O_DIRECT`.
+fn direct_io(object: &str) -> &'static str {
+    let is_on = |names: &[&str]| {
+        object
+            .split("->")
+            .filter_map(|end| end.strip_prefix("file:"))
+            .any(|end| names.contains(&end))
+    };
+    if is_on(&["btrfs"]) {
+        "chattr +C on the empty file, which gives up its checksums and compression, and aligned \
+         offsets and lengths"
+    } else if is_on(&["vfat", "msdos", "exfat"]) {
+        "write the file to its full size once and then rewrite it in place: a direct write that \
+         extends a file goes through the page cache here"
+    } else if is_on(&["ext4", "ext3", "ext2"]) {
+        "mount without data=journal, aligned offsets and lengths, and no holes in a file that is \
+         not made of extents"
+    } else {
+        "aligned offsets and lengths, as the filesystem and its device want them"
+    }
+}
