@@ -135,7 +135,8 @@ impl Claim {
     }
 }
 
-fn matches(path: &str, op: &str) -> bool {
+/// Whether a claim's path means this operation.
+pub(super) fn matches(path: &str, op: &str) -> bool {
     match path.strip_suffix(".*") {
         Some(family) => op
             .strip_prefix(family)

@@ -8,6 +8,7 @@ use super::{
     reason::{Effect, Reason, RowName},
     rules::{self, Matter, Rule, Seen, Sight, State},
     standing,
+    ways::Instead,
 };
 use crate::{
     ledger::{Direction, Path, Snapshot, ratio},
@@ -79,6 +80,7 @@ pub fn judge(claim: &Claim, snapshot: &Snapshot, circumstances: Circumstances) -
         enough: true,
         rests_on_inferred: false,
     };
+    court.unused(circumstances);
     for (measure, limit) in claim.limits() {
         court.hear(measure, limit);
     }
@@ -210,6 +212,57 @@ impl<'a> Court<'a> {
             let bytes = unattributed;
             self.say(rule, Effect::Forbids, None, Seen { bytes, text });
         }
+    }
+
+    /// A path that was not taken, while the same work was done in another way, is not what is
+    /// claimed. Where it may have been taken unseen, nobody can tell.
+    fn unused(&mut self, circumstances: Circumstances) {
+        let claim = self.claim;
+        let state = State {
+            claim,
+            snapshot: self.snapshot,
+            circumstances,
+        };
+        let used = self.sum(|path| {
+            path.totals
+                .moved
+                .saturating_add(copied(&path.totals, claim))
+        });
+        if used > 0 || rules::may_be_unseen(&state) {
+            return;
+        }
+        let Some(instead) =
+            Instead::of(claim, self.snapshot).filter(|instead| instead.bytes >= claim.min_bytes)
+        else {
+            return;
+        };
+        let path = claim.path.as_deref().unwrap_or_default();
+        let failed = self.failed();
+        let refused = failed
+            .as_ref()
+            .map_or_else(String::new, |seen| format!(" ({})", seen.text));
+        let seen = Seen {
+            bytes: instead.bytes,
+            text: format!(
+                "no byte by {}{refused}; {}",
+                printable(path),
+                instead.words()
+            ),
+        };
+        self.say(&rules::PATH_NOT_USED, Effect::Refutes, None, seen);
+        if let Some(seen) = failed {
+            self.say(&rules::REFUSED, Effect::Explains, None, seen);
+        }
+    }
+
+    /// How many calls failed of a path that moved nothing.
+    fn failed(&self) -> Option<Seen> {
+        let errors = self.sum(|path| path.totals.errors);
+        let calls = self.sum(|path| path.totals.ops);
+        (errors > 0 && self.sum(|path| path.totals.moved) == 0).then(|| Seen {
+            bytes: 0,
+            text: format!("{errors} of {calls} calls failed"),
+        })
     }
 
     /// Says which probes were missing where that was accepted.
@@ -439,6 +492,10 @@ impl<'a> Court<'a> {
             self.say(&rules::NOTHING_CARRIED, Effect::Forbids, None, seen);
             return;
         }
+        if let Some(seen) = self.failed() {
+            self.say(&rules::REFUSED, Effect::Forbids, None, seen);
+            return;
+        }
         let text = match self.sum(|path| path.totals.moved) {
             0 => "nothing was moved".to_owned(),
             _ if carried < self.claim.min_bytes => {
@@ -449,9 +506,13 @@ impl<'a> Court<'a> {
                 bytes(carried)
             ),
         };
+        // Perhaps another path is meant, or this one should have been taken.
+        let instead = Instead::of(self.claim, self.snapshot)
+            .filter(|instead| instead.bytes >= self.claim.min_bytes)
+            .map_or_else(String::new, |instead| format!("; {}", instead.words()));
         let seen = Seen {
             bytes: carried,
-            text,
+            text: text + &instead,
         };
         self.say(&rules::TOO_FEW_BYTES, Effect::Forbids, None, seen);
     }

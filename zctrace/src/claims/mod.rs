@@ -19,6 +19,7 @@ pub mod rules;
 mod sentence;
 mod standing;
 pub mod table;
+mod ways;
 
 #[cfg(test)]
 mod properties;

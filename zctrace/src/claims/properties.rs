@@ -325,6 +325,8 @@ proptest! {
     ) {
         let before = verdict(&claim, &snapshot);
         prop_assume!(before.verdict == Verdict::Fail);
+        // A path that was not used is one that can be used.
+        prop_assume!(before.reasons.iter().all(|reason| reason.code != "path-not-used"));
         // Copies of a target that carried nothing are all that it did, until it carries something.
         let broken = before.judged.iter().any(|judged| judged.outcome == Outcome::Broken);
         prop_assume!(way != 3 || broken);

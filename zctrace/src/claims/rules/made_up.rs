@@ -765,3 +765,121 @@ fn remedies_know_what_was_given_and_what_cannot_be() {
     assert!(of("file:vfat").contains("extends a file"));
     assert!(!of("file:xfs").contains("chattr"), "{}", of("file:xfs"));
 }
+
+/// "This server uses sendfile", and it reads and writes.
+#[test]
+fn a_path_that_was_not_used_is_a_fail_with_what_was_used_instead() {
+    let on = |op: &str| Claim {
+        path: Some(op.into()),
+        ..claim()
+    };
+    let copied = |op: &str, object: &str| {
+        let class = if op.contains("read") || op.contains("recv") {
+            "copied_to_user"
+        } else {
+            "copied_from_user"
+        };
+        path(op, object, M, &[(class, 16 * MIB)])
+    };
+    let in_kernel = |op: &str, object: &str| path(op, object, M, &[("copied_in_kernel", 16 * MIB)]);
+    let failed = |op: &str, object: &str| {
+        let mut row = path(op, object, M, &[]);
+        row.totals.errors = row.totals.ops;
+        row
+    };
+    let reads_and_writes = || vec![copied("read", "file:ext4"), copied("write", "tcp")];
+    let proxies = || vec![copied("recv", "tcp"), copied("send", "tcp")];
+    let copies = || vec![copied("read", "file:ext4"), copied("write", "file:tmpfs")];
+    for (op, rows) in [
+        ("sendfile", reads_and_writes()),
+        ("splice", proxies()),
+        ("copy_file_range", copies()),
+        ("clone", copies()),
+        (
+            "clone",
+            vec![in_kernel("copy_file_range", "file:ext4->file:ext4")],
+        ),
+        ("sendfile", vec![in_kernel("splice", "file:ext4->pipe")]),
+        ("vmsplice", vec![copied("write", "pipe")]),
+        ("fault.map", vec![copied("read", "file:ext4")]),
+        ("uring.*", vec![copied("read", "file:ext4")]),
+        ("uring.read", vec![copied("read", "file:ext4")]),
+        ("uring.send_zc", vec![copied("send", "tcp")]),
+        ("aio.read", vec![copied("read", "file:ext4")]),
+        ("send.zerocopy", vec![copied("send", "tcp")]),
+        ("recv.zerocopy", vec![copied("recv", "tcp")]),
+    ] {
+        let judgement = judged(&on(op), vec![process(rows.clone(), &[], None)]);
+        assert_eq!(judgement.verdict, Verdict::Fail, "{op}: {judgement:?}");
+        assert_eq!(judgement.reasons[0].code, "path-not-used", "{op}");
+        let evidence = &judgement.reasons[0].evidence;
+        let last = rows.last().unwrap();
+        assert!(
+            evidence.contains(&format!("`{} {}`", last.op, last.object)),
+            "{evidence}"
+        );
+        // A call of it that may have gone by unseen could have done it.
+        let mut snapshot: Snapshot = samples::with(vec![process(rows.clone(), &[], None)]);
+        snapshot.loss.missed_runs = 1;
+        let unsure = judge(&on(op), &snapshot, Circumstances::default());
+        assert_eq!(unsure.verdict, Verdict::Inconclusive, "{op}");
+        // Used, however little, it is another question.
+        let mut used = rows;
+        used.push(path(
+            &op.replace('*', "read"),
+            "file:ext4->tcp",
+            M,
+            &[("spliced", 4096)],
+        ));
+        let judgement = judged(&on(op), vec![process(used, &[], None)]);
+        assert_eq!(judgement.verdict, Verdict::Inconclusive, "{op}");
+    }
+    let judgement = judged(
+        &on("sendfile"),
+        vec![process(reads_and_writes(), &[], None)],
+    );
+    let evidence = &judgement.reasons[0].evidence;
+    assert!(evidence.contains("at 2.00 copies per byte"), "{evidence}");
+    let sentence = judgement.sentence(&samples::with(Vec::new()));
+    assert!(sentence.contains("path-not-used"), "{sentence}");
+    // Nobody could have used sendfile for these.
+    for rows in [
+        vec![copied("write", "tcp")],
+        vec![copied("read", "file:ext4")],
+        vec![copied("read", "file:ext4"), copied("write", "char:mem")],
+        vec![copied("recv", "tcp"), copied("write", "tcp")],
+        Vec::new(),
+    ] {
+        let judgement = judged(&on("sendfile"), vec![process(rows, &[], None)]);
+        assert_eq!(judgement.verdict, Verdict::Inconclusive, "{judgement:?}");
+    }
+    // Nor does one process stand for another.
+    let apart = reads_and_writes()
+        .into_iter()
+        .map(|row| process(vec![row], &[], None));
+    let judgement = judged(&on("sendfile"), apart.collect());
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    // Page faults are unseen where their sites are.
+    let reads = process(vec![copied("read", "file:ext4")], &[], None);
+    let mut snapshot: Snapshot = samples::with(vec![reads]);
+    snapshot.coverage.refused = vec![refused("file_fault_exit", false)];
+    let unsure = judge(&on("fault.map"), &snapshot, Circumstances::default());
+    assert_eq!(unsure.verdict, Verdict::Inconclusive);
+    // Calls that were refused are named, with and without a replacement.
+    let zerocopy = on("send.zerocopy");
+    let row = failed("send.zerocopy", "tcp");
+    let judgement = judged(&zerocopy, vec![process(vec![row.clone()], &[], None)]);
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    assert_eq!(judgement.reasons[0].code, "refused");
+    assert_eq!(judgement.reasons[0].evidence, "16 of 16 calls failed");
+    assert!(judgement.reasons[0].remedy.contains("RLIMIT_MEMLOCK"));
+    let rows = vec![row, copied("send", "tcp")];
+    let judgement = judged(&zerocopy, vec![process(rows, &[], None)]);
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    assert!(
+        judgement.reasons[0]
+            .evidence
+            .contains("16 of 16 calls failed")
+    );
+    assert!(judgement.reasons.iter().any(|r| r.code == "refused"));
+}

@@ -15,14 +15,14 @@ mod state;
 mod transform;
 
 pub(crate) use number::{
-    ABOVE_LIMIT, COPIES_WITHOUT_MOVES, DILUTED, INFERRED, NOTHING_CARRIED, TOO_FEW_BYTES,
-    UNEXPLAINED,
+    ABOVE_LIMIT, COPIES_WITHOUT_MOVES, DILUTED, INFERRED, NOTHING_CARRIED, PATH_NOT_USED, REFUSED,
+    TOO_FEW_BYTES, UNEXPLAINED,
 };
 
 use zctrace_common::Claim as Claimed;
 
 pub(crate) use direct::DEVICE_UNKNOWN;
-pub(crate) use state::{PROBES_MISSING, accepted, may_have_copied, unattributed};
+pub(crate) use state::{PROBES_MISSING, accepted, may_be_unseen, may_have_copied, unattributed};
 pub(crate) use transform::KTLS;
 
 use super::{

@@ -58,6 +58,22 @@ pub(crate) const NOTHING_CARRIED: Rule = Rule {
     look: Look::Numbers,
 };
 
+pub(crate) const PATH_NOT_USED: Rule = Rule {
+    code: "path-not-used",
+    says: "The claim is about an operation that moved nothing, while the same work was done in another way",
+    evidence: "--path names an operation without a byte, a process moved --min-bytes between the same kinds of places by others, and no operation of that kind can have gone by unseen",
+    remedy: "find out why the program did not take this path: an option that is off, a call that failed and was replaced, or a file or socket that does not allow it",
+    look: Look::Numbers,
+};
+
+pub(crate) const REFUSED: Rule = Rule {
+    code: "refused",
+    says: "Calls of this operation failed, and none of them moved a byte",
+    evidence: "a row with `errors` that moved nothing; no load will change that",
+    remedy: "`strace -e trace=CALL` or the program's own log names the error; `zctrace explain OPERATION` tells what the operation needs",
+    look: Look::Numbers,
+};
+
 pub(super) const RULES: &[Rule] = &[
     ABOVE_LIMIT,
     COPIES_WITHOUT_MOVES,
@@ -66,4 +82,6 @@ pub(super) const RULES: &[Rule] = &[
     INFERRED,
     TOO_FEW_BYTES,
     NOTHING_CARRIED,
+    PATH_NOT_USED,
+    REFUSED,
 ];

@@ -20,6 +20,7 @@ pub(super) fn of(rule: &Rule, matter: Matter<'_>, row: Option<&Row<'_>>) -> Stri
             "what was copied is in the row"
         }
         code if code == number::UNEXPLAINED.code => unexplained(matter),
+        code if code == number::REFUSED.code => refused(claim.path.as_deref(), rule.remedy),
         code if code == number::TOO_FEW_BYTES.code => return too_few(matter),
         code if code == number::ABOVE_LIMIT.code => match row {
             Some(row) => {
@@ -35,6 +36,28 @@ pub(super) fn of(rule: &Rule, matter: Matter<'_>, row: Option<&Row<'_>>) -> Stri
         _ => rule.remedy,
     };
     text.to_owned()
+}
+
+/// What calls of an operation fail for.
+fn refused(path: Option<&str>, usual: &'static str) -> &'static str {
+    match path {
+        Some("send.zerocopy" | "uring.send_zc" | "uring.sendmsg_zc") => {
+            "ENOBUFS: raise RLIMIT_MEMLOCK or give CAP_IPC_LOCK, and raise net.core.optmem_max; \
+             EOPNOTSUPP: this kind of socket has no zero-copy send"
+        }
+        Some("sendfile" | "splice" | "uring.splice") => {
+            "EINVAL: the sink must not be open with O_APPEND, and source and sink must be able to \
+             splice; EAGAIN: wait until the other end is ready"
+        }
+        Some("copy_file_range") => {
+            "EXDEV: both files on one filesystem; EINVAL: regular files, and a sink without O_APPEND"
+        }
+        Some("clone") => {
+            "EOPNOTSUPP or EXDEV: both files on one filesystem that shares extents (xfs with \
+             reflink=1, btrfs); EINVAL: offsets and lengths on block boundaries"
+        }
+        _ => usual,
+    }
 }
 
 fn too_few(matter: Matter<'_>) -> String {

@@ -243,6 +243,28 @@ fn probes(state: &State<'_>) -> Option<Seen> {
     })
 }
 
+/// Whether operations that the claim is about can have gone by unseen.
+pub(crate) fn may_be_unseen(state: &State<'_>) -> bool {
+    let is_fault = state.claim.path.as_deref().is_some_and(is_fault);
+    let hides = |refused: &Refused| match gap(refused, state) {
+        Gap::Unseen => true,
+        // A page fault is an operation that nothing but its sites tell of.
+        Gap::Concluded => {
+            is_fault
+                && catalog::find(&refused.probe).is_some_and(|probe| probe.family == Family::Fault)
+        }
+        Gap::None => false,
+    };
+    loss(state).is_some()
+        || unfollowed(state).is_some()
+        || in_flight(state).is_some()
+        || state.snapshot.coverage.refused.iter().any(hides)
+}
+
+fn is_fault(path: &str) -> bool {
+    path.starts_with("fault.") || path.starts_with("fork.")
+}
+
 /// Probes whose bytes are accepted as concluded.
 pub(crate) fn accepted(state: &State<'_>) -> Option<Seen> {
     not_attached(state, |refused| {
@@ -304,10 +326,7 @@ fn gap(refused: &Refused, state: &State<'_>) -> Gap {
         // Bytes that it would have seen are unexplained without it.
         (Role::NoCopySite | Role::SystemCalls | Role::Cause, _) => Gap::None,
         (Role::CopySite, None) => Gap::Concluded,
-        (Role::CopySite, Some(path)) => {
-            let faults = path.starts_with("fault.") || path.starts_with("fork.");
-            concluded(probe.family != Family::Fault || faults)
-        }
+        (Role::CopySite, Some(path)) => concluded(probe.family != Family::Fault || is_fault(path)),
         // Without it, pages that are still borrowed may look as if they were back.
         (Role::Evidence, _) => {
             concluded(!is_attached("sys_exit") && probe.family != Family::Sample)
