@@ -199,7 +199,7 @@ fn errnos_come_behind_the_rest() {
     let payload = postcard::to_stdvec(header.header()).unwrap();
     prefix.extend(frame::encode(frame::Kind::Header, &payload).unwrap());
     let (_, whole, _) = frame::decode(&mut &good[prefix.len()..], 0).unwrap();
-    let part = postcard::to_stdvec(&super::errnos::WireErrnos::new(interval)).unwrap();
+    let part = postcard::to_stdvec(&errnos::WireErrnos::new(interval)).unwrap();
     let without = whole.strip_suffix(&part[..]).expect("they are the last");
     let read_with = |payload: &[u8]| {
         let mut bytes = prefix.clone();
@@ -212,7 +212,7 @@ fn errnos_come_behind_the_rest() {
     assert_eq!(read_with(&whole), [interval.clone()]);
     let mut twice = interval.clone();
     twice.processes[0].paths[0].errnos.add(&errnos(interval));
-    let part = postcard::to_stdvec(&super::errnos::WireErrnos::new(&twice)).unwrap();
+    let part = postcard::to_stdvec(&errnos::WireErrnos::new(&twice)).unwrap();
     assert!(read_with(&[without, &part].concat()).is_empty());
 }
 

@@ -211,6 +211,9 @@ mod tests {
         snapshot.processes[0].comm = "a\"} 1\n\x1b\u{202e}x{\\".into();
         series.add(&snapshot);
         let text = text(&series).unwrap();
-        assert!(text.contains(r#"comm="a\"} 1\\x0a\\x1b\\u{202e}x{\\""#), "{text}");
+        assert!(
+            text.contains(r#"comm="a\"} 1\\x0a\\x1b\\u{202e}x{\\""#),
+            "{text}"
+        );
     }
 }

@@ -197,13 +197,13 @@ mod tests {
     #[test]
     fn a_password_is_not_printed() {
         let url = "http://me:p@ss@collector:4318/v1/metrics";
-        let shown = super::without_password(&format!("cannot push to {url}: no"), url);
+        let shown = without_password(&format!("cannot push to {url}: no"), url);
         assert_eq!(
             shown,
             "cannot push to http://…@collector:4318/v1/metrics: no"
         );
         let url = "http://collector:4318/@";
-        assert_eq!(super::without_password(url, url), url);
+        assert_eq!(without_password(url, url), url);
     }
 
     use std::{collections::BTreeSet, time::Duration};
