@@ -4,6 +4,7 @@ pub mod audit;
 mod difference;
 mod errnos;
 mod loss;
+mod per_byte;
 mod process;
 mod stacks;
 mod totals;
@@ -11,6 +12,7 @@ mod totals;
 pub use difference::Counted;
 pub use errnos::{Errno, Errnos};
 pub use loss::{Loss, Unfollowed};
+pub use per_byte::PerByte;
 pub use process::Direction;
 pub use stacks::{Stack, Stacks};
 pub use totals::{

@@ -44,6 +44,8 @@ impl Process {
             received,
             copies_per_sent_byte: ratio(total.copies(), sent),
             copies_per_received_byte: ratio(total.copies(), received),
+            copies_per_sent_byte_is_lower_bound: sent != 0 && total.is_lower_bound(),
+            copies_per_received_byte_is_lower_bound: received != 0 && total.is_lower_bound(),
             pending: 0,
             in_flight: 0,
             copy_cpu_seconds: None,

@@ -51,6 +51,10 @@ pub struct Totals {
     pub encrypted: u64,
     /// [`Totals::copies`] over `moved`; `None` when nothing moved.
     pub copies_per_byte: Option<f64>,
+    /// How some of the bytes moved was not seen, so more may have been copied than
+    /// `copies_per_byte` says. Absent where it is not so.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub copies_per_byte_is_lower_bound: bool,
 }
 
 impl Totals {
@@ -153,6 +157,7 @@ impl Totals {
             cow,
             encrypted,
             copies_per_byte: _,
+            copies_per_byte_is_lower_bound: _,
         } = *self;
         [
             ops,
@@ -173,6 +178,13 @@ impl Totals {
             cow,
             encrypted,
         ]
+    }
+
+    /// Works out what follows from the numbers.
+    fn divide(&mut self) {
+        let figure = self.per_byte();
+        self.copies_per_byte = figure.ratio();
+        self.copies_per_byte_is_lower_bound = figure.is_lower_bound();
     }
 
     /// The totals with these [`Totals::numbers`].
@@ -215,8 +227,9 @@ impl Totals {
             cow,
             encrypted,
             copies_per_byte: None,
+            copies_per_byte_is_lower_bound: false,
         };
-        totals.copies_per_byte = ratio(totals.copies(), moved);
+        totals.divide();
         totals
     }
 }
@@ -243,8 +256,9 @@ impl From<&Counters> for Totals {
             cow: counters.cow,
             encrypted: counters.encrypted,
             copies_per_byte: None,
+            copies_per_byte_is_lower_bound: false,
         };
-        totals.copies_per_byte = ratio(totals.copies(), totals.moved);
+        totals.divide();
         totals
     }
 }
@@ -363,6 +377,13 @@ pub struct Process {
     pub copies_per_sent_byte: Option<f64>,
     /// Copies over `received`.
     pub copies_per_received_byte: Option<f64>,
+    /// How some of the process's bytes moved was not seen, so `copies_per_sent_byte` may be higher.
+    /// Absent where it is not so.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub copies_per_sent_byte_is_lower_bound: bool,
+    /// The same of `copies_per_received_byte`.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub copies_per_received_byte_is_lower_bound: bool,
     /// Bytes sent by reference and not released yet.
     pub pending: u64,
     /// Operations open when tracing ended.

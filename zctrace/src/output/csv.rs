@@ -77,7 +77,8 @@ fn line(names: [String; NAMES.len()], totals: &Totals, out: impl Write) -> io::R
     record(&fields, out)
 }
 
-/// The numbers by column; `copies_per_byte` is empty when nothing moved.
+/// The numbers by column; `copies_per_byte` is empty when nothing moved, and the column after it is
+/// `true` where more may have been copied.
 fn numbers(totals: &Totals) -> Vec<(&'static str, String)> {
     let counts = [
         ("ops", totals.ops),
@@ -90,10 +91,16 @@ fn numbers(totals: &Totals) -> Vec<(&'static str, String)> {
         .chain(totals.classes())
         .chain(totals.extras())
         .map(|(name, value)| (name, value.to_string()))
-        .chain([(
-            "copies_per_byte",
-            ratio.map_or_else(String::new, |ratio| ratio.to_string()),
-        )])
+        .chain([
+            (
+                "copies_per_byte",
+                ratio.map_or_else(String::new, |ratio| ratio.to_string()),
+            ),
+            (
+                "copies_per_byte_is_lower_bound",
+                totals.per_byte().is_lower_bound().to_string(),
+            ),
+        ])
         .collect()
 }
 
@@ -146,7 +153,7 @@ mod tests {
     fn every_line_has_the_columns_of_the_header() {
         let text = text(&samples::normal());
         let columns = text.lines().next().unwrap().split(',').count();
-        assert_eq!(columns, NAMES.len() + 3 + 9 + 5 + 1);
+        assert_eq!(columns, NAMES.len() + 3 + 9 + 5 + 2);
         for line in text.lines() {
             assert_eq!(line.split(',').count(), columns, "{line}");
         }

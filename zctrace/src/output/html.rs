@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     claims::{MIN_BYTES, Outcome, Verdict, rules},
-    ledger::Totals,
+    ledger::{PerByte, Totals},
 };
 
 const STYLE: &str = include_str!("html.css");
@@ -63,6 +63,13 @@ pub fn page(document: &Document) -> String {
     }
     totals(&mut out, &stat.total);
     chart(&mut out, document);
+    if stat.total.unexplained != 0 {
+        let _ = writeln!(
+            out,
+            "<p class=\"warning\">How {} moved was not seen: copies per byte marked with ? can be higher.</p>",
+            bytes::bytes(stat.total.unexplained)
+        );
+    }
     paths(&mut out, document);
     verdicts(&mut out, document);
     graph(&mut out, document);
@@ -76,11 +83,15 @@ pub fn page(document: &Document) -> String {
 
 fn totals(out: &mut String, total: &Totals) {
     out.push_str("<h2>Totals</h2>\n<table id=\"totals\">\n");
-    let ratio = total.copies_per_byte.map_or_else(
-        || ("null".into(), "-".into()),
-        |r| (r.to_string(), format!("{r:.3}")),
-    );
-    let (value, shown): (String, String) = ratio;
+    let figure = total.per_byte();
+    let value = figure
+        .ratio()
+        .map_or_else(|| "null".to_owned(), |ratio| ratio.to_string());
+    let mut shown = exactly(figure);
+    if total.synthetic != 0 {
+        let carried = exactly(total.per_carried_byte());
+        let _ = write!(shown, " ({carried} without what was made up or dropped)");
+    }
     let _ = writeln!(
         out,
         "<tr><th>copies per byte</th><td data-field=\"copies_per_byte\" data-value=\"{value}\">{shown}</td></tr>"
@@ -100,6 +111,14 @@ fn totals(out: &mut String, total: &Totals) {
         );
     }
     out.push_str("</table>\n");
+}
+
+/// A figure per byte to three decimals, with its mark.
+pub(super) fn exactly(figure: PerByte) -> String {
+    let number = figure
+        .ratio()
+        .map_or_else(|| "-".into(), |ratio| format!("{ratio:.3}"));
+    bytes::marked(number, figure)
 }
 
 /// Bytes moved and copied a second, as stacked bars.
@@ -171,7 +190,6 @@ fn paths(out: &mut String, document: &Document) {
                     )
                 })
                 .collect();
-            let ratio = path.totals.copies_per_byte;
             let _ = writeln!(
                 out,
                 "<tr data-pid=\"{pid}\"><td data-label=\"process\">{} [{pid}]</td><td data-label=\"operation\">{}{}</td><td data-label=\"object\">{}</td><td data-label=\"evidence\">{}</td><td data-label=\"ops\" data-field=\"ops\" data-value=\"{ops}\">{ops}</td><td data-label=\"moved\" data-field=\"moved\" data-value=\"{}\">{}</td><td data-label=\"copies per byte\">{}</td><td data-label=\"how\"><span>{}</span></td></tr>",
@@ -184,7 +202,7 @@ fn paths(out: &mut String, document: &Document) {
                 text(&path.evidence),
                 path.totals.moved,
                 bytes::bytes(path.totals.moved),
-                ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.3}")),
+                exactly(path.totals.per_byte()),
                 how.join(", "),
                 pid = process.pid,
                 ops = path.totals.ops,

@@ -329,11 +329,7 @@ pub(crate) fn fields(totals: &Totals) -> [(&'static str, u64); 15] {
 pub fn compare(comparison: &Comparison, _surface: Surface) -> String {
     let (before, after) = (&comparison.before.stat, &comparison.after.stat);
     let mut text = String::new();
-    let ratio = |totals: &Totals| {
-        totals
-            .copies_per_byte
-            .map_or_else(|| "-".into(), |ratio| format!("{ratio:.3}"))
-    };
+    let ratio = |totals: &Totals| super::html::exactly(totals.per_byte());
     let _ = writeln!(
         text,
         "{:<18} {:>12} {:>7} {:>12} {:>7}",

@@ -166,6 +166,7 @@ pub(crate) fn overflow() -> Snapshot {
         cow: huge,
         encrypted: huge,
         copies_per_byte: None,
+        copies_per_byte_is_lower_bound: false,
     };
     let mut process = process(
         u32::MAX,

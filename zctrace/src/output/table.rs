@@ -6,12 +6,12 @@ use anstyle::Style;
 use zctrace_common::Claim;
 
 use super::{
-    bytes::{bytes, copies_per_byte, count, duration, percent},
+    bytes::{bytes, count, duration, per_byte, percent},
     columns::{Align, Cell, Column, Columns, Narrow, cut, unbroken},
     escape::printable,
     style::{Palette, Surface, paint},
 };
-use crate::ledger::{Claimed, Process, Snapshot, Target, TargetKind, Totals, ratio};
+use crate::ledger::{Claimed, Direction, PerByte, Process, Snapshot, Target, TargetKind, Totals};
 
 /// What every report must say about itself.
 pub const SCOPE: &str = "copies by the kernel on behalf of I/O. Not seen: memcpy in user space and \
@@ -25,6 +25,9 @@ const NARROW: usize = 72;
 const MAX_NAME: usize = 100;
 /// Processes shown unless all are asked for.
 const MAX_PROCESSES: usize = 10;
+/// Copies made elsewhere are told beside the price of the network where they are at least one for
+/// this many bytes that crossed it.
+const ELSEWHERE: u64 = 20;
 /// Data paths of a process shown unless all are asked for.
 const MAX_PATHS: usize = 20;
 
@@ -157,7 +160,7 @@ fn body(snapshot: &Snapshot, options: Options) -> String {
         table.spanning(
             "total".into(),
             palette.strong,
-            shape.numbers(&snapshot.total),
+            shape.numbers(&snapshot.total, snapshot.total.per_carried_byte()),
         );
     }
     if !snapshot.unattributed.is_empty() {
@@ -166,7 +169,11 @@ fn body(snapshot: &Snapshot, options: Options) -> String {
         table.text(Cell::new(text, palette.faint), 0);
         for work in &snapshot.unattributed {
             let name = format!("    {}", printable(&work.thread));
-            table.spanning(name, Style::new(), shape.numbers(&work.totals));
+            table.spanning(
+                name,
+                Style::new(),
+                shape.numbers(&work.totals, work.totals.per_byte()),
+            );
         }
     }
     table.render(options.surface)
@@ -199,7 +206,7 @@ impl Shape {
 
     fn process(self, process: &Process, all: bool, table: &mut Columns) {
         let name = format!("{} [{}]", printable(&process.comm), process.pid);
-        let mut cells = self.numbers(&process.total);
+        let mut cells = self.numbers(&process.total, process.total.per_carried_byte());
         if process.paths.len() == 1 || !self.wide {
             // The lines below say it again, and in more detail.
             let end = cells.len() - 1;
@@ -223,7 +230,7 @@ impl Shape {
                 let by = printable(path.by.as_deref().unwrap_or("-"));
                 cells.push(Cell::new(&by, Style::new()));
             }
-            cells.extend(self.numbers(&path.totals));
+            cells.extend(self.numbers(&path.totals, path.totals.per_byte()));
             table.row(cells);
         }
         let rest = process.paths.get(shown..).unwrap_or_default();
@@ -245,7 +252,7 @@ impl Shape {
     }
 
     /// The cells from OPS to HOW.
-    fn numbers(self, totals: &Totals) -> Vec<Cell> {
+    fn numbers(self, totals: &Totals, figure: PerByte) -> Vec<Cell> {
         let plain = Style::new();
         let mut cells = Vec::new();
         if self.wide {
@@ -258,18 +265,12 @@ impl Shape {
             cells.push(Cell::new(&errors, plain));
         }
         cells.push(Cell::new(&unbroken(&bytes(totals.moved)), plain));
-        let copies = ratio(totals.copies(), totals.moved);
-        // Green is a claim: nothing copied, and nothing that could have been.
-        let style = if copies == Some(0.0) && totals.unexplained == 0 {
+        let style = if figure.is_zero_copy() {
             self.palette.good
         } else {
             plain
         };
-        let mut shown = copies_per_byte(copies);
-        if totals.unexplained != 0 {
-            shown.push('?');
-        }
-        cells.push(Cell::new(&shown, style));
+        cells.push(Cell::new(&per_byte(figure), style));
         cells.push(self.how(totals));
         cells
     }
@@ -319,24 +320,7 @@ impl Shape {
 /// Lines about a process as a whole: what went over the network, and what is not over.
 fn states(process: &Process) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut network = Vec::new();
-    if process.sent != 0 {
-        network.push(format!(
-            "sent {} at {} copies/B",
-            bytes(process.sent),
-            copies_per_byte(process.copies_per_sent_byte)
-        ));
-    }
-    if process.received != 0 {
-        network.push(format!(
-            "received {} at {} copies/B",
-            bytes(process.received),
-            copies_per_byte(process.copies_per_received_byte)
-        ));
-    }
-    if !network.is_empty() {
-        lines.push(format!("network: {}", network.join(", ")));
-    }
+    lines.extend(network(process));
     // Less than two samples are chance.
     if let Some(seconds) = process.copy_cpu_seconds
         && seconds >= 0.01
@@ -363,6 +347,64 @@ fn states(process: &Process) -> Vec<String> {
         lines.push(format!("open: {}", open.join(", ")));
     }
     lines
+}
+
+/// What went over the network, and at what price. The price is that of everything the process
+/// copied, so where some of it was copied elsewhere, the line says how much was not.
+fn network(process: &Process) -> Option<String> {
+    let mut parts = Vec::new();
+    let (mut told, mut own, mut ways) = (None, 0_u64, Vec::new());
+    for (direction, verb, doing, amount, figure) in [
+        (
+            Direction::Sent,
+            "sent",
+            "sending",
+            process.sent,
+            process.per_sent_byte(),
+        ),
+        (
+            Direction::Received,
+            "received",
+            "receiving",
+            process.received,
+            process.per_received_byte(),
+        ),
+    ] {
+        let paths = process.paths.iter();
+        let copied = paths
+            .filter(|path| path.direction() == Some(direction))
+            .map(|path| path.totals.copies())
+            .fold(0, u64::saturating_add);
+        own = own.saturating_add(copied);
+        if amount == 0 {
+            continue;
+        }
+        parts.push(match figure.ratio() {
+            Some(_) => {
+                told = told.min(Some(amount)).or(Some(amount));
+                ways.push(format!("{} by {doing}", bytes(copied)));
+                format!("{verb} {} at {} copies/B", bytes(amount), per_byte(figure))
+            }
+            // Other bytes were by far the most: the price is not that of these.
+            None => format!("{verb} {}", bytes(amount)),
+        });
+    }
+    if parts.is_empty() {
+        return None;
+    }
+    let all = process.total.copies();
+    let elsewhere = all.saturating_sub(own).saturating_mul(ELSEWHERE);
+    let note = match told {
+        Some(amount) if elsewhere >= amount => {
+            format!(
+                "; all {} that it copied count, {}",
+                bytes(all),
+                ways.join(", ")
+            )
+        }
+        _ => String::new(),
+    };
+    Some(format!("network: {}{note}", parts.join(", ")))
 }
 
 /// What was seen that contradicts what was asked for at a path.
@@ -431,6 +473,13 @@ fn footer(snapshot: &Snapshot, surface: Surface) -> String {
         );
         line(&text, palette.alarm);
     }
+    if snapshot.total.synthetic != 0 {
+        let text = format!(
+            "Made up or dropped: {}. COPIES/B of processes and of the total leave these bytes out.",
+            bytes(snapshot.total.synthetic)
+        );
+        line(&text, palette.faint);
+    }
     let paths = || snapshot.processes.iter().flat_map(|process| &process.paths);
     if paths().any(|path| path.evidence == "inferred") {
         let text = "~ inferred from the call, its flags and its object, not measured";
@@ -469,7 +518,10 @@ mod tests {
     use unicode_width::UnicodeWidthStr as _;
 
     use super::*;
-    use crate::output::samples;
+    use crate::{
+        ledger::{Errnos, Path},
+        output::samples,
+    };
 
     const WIDTHS: [usize; 4] = [60, 80, 120, 200];
 
@@ -536,6 +588,60 @@ mod tests {
         // What a recording says is not trusted.
         snapshot.processes[0].copy_cpu_seconds = Some(f64::MAX);
         assert!(!at_all_widths(&snapshot).contains("copying:"));
+    }
+
+    #[test]
+    fn the_price_of_the_network_says_whose_copies_count() {
+        let mib = 1 << 20;
+        let path = |op: &str, object: &str, totals| Path {
+            op: op.into(),
+            object: object.into(),
+            evidence: "inferred".into(),
+            by: None,
+            errnos: Errnos::default(),
+            totals,
+        };
+        let spliced = Totals {
+            moved: 16 * mib,
+            spliced: 16 * mib,
+            ..Totals::default()
+        };
+        let copied = Totals {
+            moved: 48 * mib,
+            copied_in_kernel: 48 * mib,
+            ..Totals::default()
+        };
+        let request = Totals {
+            moved: 79,
+            copied_to_user: 79,
+            ..Totals::default()
+        };
+        let lines = |paths: Vec<Path>| {
+            let process = Process::from_paths(1, 0, "x".into(), "/".into(), paths);
+            network(&process).unwrap()
+        };
+        assert_eq!(
+            lines(vec![
+                path("sendfile", "file:ext4->tcp", spliced),
+                path("copy_file_range", "file:ext4->file:ext4", copied),
+                path("recv", "tcp", request),
+            ]),
+            "network: sent 16.0 MiB at 3.00 copies/B, received 79 B; all 48.0 MiB that it copied \
+             count, 0 B by sending"
+        );
+        assert_eq!(
+            lines(vec![path("sendfile", "file:ext4->tcp", spliced)]),
+            "network: sent 16.0 MiB at 0.00 copies/B"
+        );
+        let unseen = Totals {
+            moved: mib,
+            unexplained: mib,
+            ..Totals::default()
+        };
+        assert_eq!(
+            lines(vec![path("send.zerocopy", "tcp", unseen)]),
+            "network: sent 1.00 MiB at 0.00? copies/B"
+        );
     }
 
     #[test]

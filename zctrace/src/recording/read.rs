@@ -621,6 +621,8 @@ impl Whole {
                 received: _,
                 copies_per_sent_byte: _,
                 copies_per_received_byte: _,
+                copies_per_sent_byte_is_lower_bound: _,
+                copies_per_received_byte_is_lower_bound: _,
             } = process;
             let mut process = Process::from_paths(pid, start_time, comm, cgroup, paths);
             process.pending = pending;

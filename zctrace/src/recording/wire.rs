@@ -203,7 +203,9 @@ macro_rules! counters {
         impl From<&Totals> for Sparse {
             fn from(totals: &Totals) -> Self {
                 // Destructured whole, so that a new field cannot be forgotten.
-                let Totals { $($field,)+ copies_per_byte: _ } = *totals;
+                let Totals {
+                    $($field,)+ copies_per_byte: _, copies_per_byte_is_lower_bound: _,
+                } = *totals;
                 let mut sparse = Self::default();
                 for (bit, value) in [$($field),+].into_iter().enumerate() {
                     if value != 0 {
@@ -226,7 +228,10 @@ macro_rules! counters {
                         _ => Some(0),
                     }
                 };
-                let read = Totals { $($field: next()?,)+ copies_per_byte: None };
+                let read = Totals {
+                    $($field: next()?,)+
+                    copies_per_byte: None, copies_per_byte_is_lower_bound: false,
+                };
                 const COUNT: usize = [$(stringify!($field)),+].len();
                 if values.next().is_some() || self.mask >> COUNT != 0 {
                     return None;

@@ -66,6 +66,7 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
     let errors = Family::<PathLabels, Counter>::default();
     let moved = Family::<ClassLabels, Counter>::default();
     let copied = Family::<ClassLabels, Counter>::default();
+    let bounds = Family::<PathLabels, Gauge>::default();
     for (key, totals) in &series.paths {
         let labels = PathLabels {
             comm: key.comm.clone(),
@@ -76,6 +77,9 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         operations.get_or_create(&labels).inc_by(totals.ops);
         if totals.errors != 0 {
             errors.get_or_create(&labels).inc_by(totals.errors);
+        }
+        if totals.is_lower_bound() {
+            bounds.get_or_create(&labels).set(1);
         }
         for (index, (class, bytes)) in fields(totals).into_iter().enumerate() {
             let family = match index {
@@ -112,6 +116,11 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         "Copies, and passes of a cipher, that no moved byte is explained by",
         Unit::Bytes,
         copied,
+    );
+    registry.register(
+        "copies_per_byte_is_lower_bound",
+        "1 where some bytes moved unseen: more may have been copied than was counted",
+        bounds,
     );
     registry.register_with_unit(
         "unattributed_copied",

@@ -133,6 +133,7 @@ fn document(series: &Series, now_ns: u64) -> Value {
     };
     let (mut operations, mut errors) = (Vec::new(), Vec::new());
     let (mut moved, mut further) = (Vec::new(), Vec::new());
+    let mut bounds = Vec::new();
     for (key, totals) in &series.paths {
         let attributes = || {
             vec![
@@ -145,6 +146,9 @@ fn document(series: &Series, now_ns: u64) -> Value {
         operations.push(point(attributes(), totals.ops));
         if totals.errors != 0 {
             errors.push(point(attributes(), totals.errors));
+        }
+        if totals.is_lower_bound() {
+            bounds.push(point(attributes(), 1));
         }
         for (index, (class, bytes)) in fields(totals).into_iter().enumerate().skip(1) {
             if bytes != 0 {
@@ -182,6 +186,10 @@ fn document(series: &Series, now_ns: u64) -> Value {
                     sum("zctrace.moved", "By", moved),
                     sum("zctrace.further", "By", further),
                     sum("zctrace.operation_errors", "{operation}", errors),
+                    json!({
+                        "name": "zctrace.copies_per_byte_is_lower_bound",
+                        "gauge": {"dataPoints": bounds},
+                    }),
                     sum("zctrace.unattributed_copied", "By", unattributed),
                     sum("zctrace.lost_events", "{event}", lost.to_vec()),
                     sum("zctrace.unfollowed_calls", "{call}", unfollowed.to_vec()),
@@ -222,6 +230,7 @@ mod tests {
                 .as_array()
                 .unwrap()
                 .iter()
+                .filter(|metric| metric["sum"].is_object())
                 .map(|metric| {
                     let name = metric["name"].as_str().unwrap().replace('.', "_");
                     let unit = if metric["unit"] == "By" { "_bytes" } else { "" };

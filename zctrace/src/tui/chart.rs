@@ -15,10 +15,7 @@ use super::{
     theme::{LETTERS, SHORT, Theme},
     views::View,
 };
-use crate::{
-    ledger::ratio,
-    output::bytes::{bytes, copies_per_byte, percent},
-};
+use crate::output::bytes::{bytes, per_byte, percent};
 
 const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 /// Width of the numbers beside the chart.
@@ -114,9 +111,9 @@ pub(super) fn panel(state: &State, moment: &Moment, area: Rect, buffer: &mut Buf
         .border_style(theme.faint)
         .title(Span::styled(title, theme.accent));
     if beside == 0 {
-        let now = ratio(moment.last.totals.copies(), moment.last.totals.moved);
+        let now = moment.last.totals.per_carried_byte();
         block = block.title_bottom(Line::styled(
-            format!(" {} copies/byte now ", copies_per_byte(now)),
+            format!(" {} copies/byte now ", per_byte(now)),
             theme.strong,
         ));
     }
@@ -132,8 +129,8 @@ pub(super) fn panel(state: &State, moment: &Moment, area: Rect, buffer: &mut Buf
 
 fn numbers(moment: &Moment, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let big = area.height >= 9;
-    let now = ratio(moment.last.totals.copies(), moment.last.totals.moved);
-    let style = if now == Some(0.0) {
+    let now = moment.last.totals.per_carried_byte();
+    let style = if now.is_zero_copy() {
         theme.good
     } else {
         theme.strong
@@ -141,10 +138,7 @@ fn numbers(moment: &Moment, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let mut y = area.y;
     if big {
         buffer.set_stringn(area.x + 2, y, "COPIES PER BYTE, NOW", 25, theme.faint);
-        for (line, row) in digits(&copies_per_byte(now), theme.ascii)
-            .iter()
-            .enumerate()
-        {
+        for (line, row) in digits(&per_byte(now), theme.ascii).iter().enumerate() {
             buffer.set_stringn(
                 area.x + 2,
                 y + 1 + u16::try_from(line).unwrap_or(0),
@@ -181,6 +175,7 @@ fn digits(text: &str, ascii: bool) -> [String; 3] {
             '8' => ["█▀█", "█▀█", "█▄█"],
             '9' => ["█▀█", "▀▀█", "▄▄█"],
             '.' => [" ", " ", "▄"],
+            '?' => ["▀▀█", " █▀", " ▄ "],
             '<' => [" ▄▀", "█  ", " ▀▄"],
             '>' => ["▀▄ ", "  █", "▄▀ "],
             _ => ["  ", "▀▀", "  "],

@@ -7,9 +7,9 @@ use zctrace_common::Sizes;
 
 use super::moment::SPARK;
 use crate::{
-    ledger::Totals,
+    ledger::{PerByte, Totals},
     output::{
-        bytes::{bytes, copies_per_byte, count, duration},
+        bytes::{bytes, count, duration, per_byte},
         escape::printable,
     },
 };
@@ -32,8 +32,8 @@ pub enum Value<'a> {
     BytesPerSecond(f64),
     /// Things in a second.
     PerSecond(f64),
-    /// A quotient; `None` where nothing is divided by.
-    Ratio(Option<f64>),
+    /// Copies per byte.
+    PerByte(PerByte),
     /// A part in percent.
     Percent(Option<f64>),
     /// A length of time.
@@ -65,7 +65,7 @@ impl<'a> Value<'a> {
             Self::BytesPerSecond(rate) => bytes(whole(*rate)),
             Self::PerSecond(rate) if *rate == 0.0 => "-".into(),
             Self::PerSecond(rate) => count(whole(*rate)),
-            Self::Ratio(ratio) => copies_per_byte(*ratio),
+            Self::PerByte(figure) => per_byte(*figure),
             Self::Percent(None) => "-".into(),
             Self::Percent(Some(part)) => percent(*part),
             Self::Time(time) => duration(*time),
@@ -80,7 +80,8 @@ impl<'a> Value<'a> {
             Self::Text(text) => text.as_ref().into(),
             Self::Count(value) | Self::Bytes(value) => (*value).into(),
             Self::BytesPerSecond(rate) | Self::PerSecond(rate) => (*rate).into(),
-            Self::Ratio(ratio) | Self::Percent(ratio) => (*ratio).into(),
+            Self::PerByte(figure) => figure.ratio().into(),
+            Self::Percent(part) => (*part).into(),
             Self::Time(time) => u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).into(),
             Self::Ways(totals) => {
                 let ways = totals.classes().into_iter().chain(totals.extras());
@@ -106,7 +107,8 @@ impl<'a> Value<'a> {
         match self {
             Self::Count(value) | Self::Bytes(value) => Some(*value as f64),
             Self::BytesPerSecond(rate) | Self::PerSecond(rate) => Some(*rate),
-            Self::Ratio(ratio) | Self::Percent(ratio) => *ratio,
+            Self::PerByte(figure) => figure.ratio(),
+            Self::Percent(part) => *part,
             Self::Time(time) => Some(time.as_secs_f64()),
             Self::Ways(totals) => Some(totals.moved as f64),
             Self::Spark(values) => values.last().map(|last| f64::from(*last)),
@@ -346,4 +348,19 @@ pub fn order(rows: &dyn Rows, keep: impl Fn(usize) -> bool, sort: Sort) -> Vec<u
         }
     });
     keyed.into_iter().map(|(_, row)| row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_that_rests_on_unseen_bytes_has_its_mark() {
+        let unseen = Totals {
+            moved: 1,
+            unexplained: 1,
+            ..Totals::default()
+        };
+        assert_eq!(Value::PerByte(unseen.per_byte()).shown(), "0.00?");
+    }
 }

@@ -25,9 +25,9 @@ use super::{
     workload::Run,
 };
 use crate::{
-    ledger::{TargetKind, Totals, ratio},
+    ledger::{TargetKind, Totals},
     output::{
-        bytes::{bytes, copies_per_byte, count, duration},
+        bytes::{bytes, count, duration, per_byte},
         escape::printable,
     },
 };
@@ -601,7 +601,7 @@ fn cell_of(value: &Value<'_>, column: &Column, theme: &Theme, area: Rect, buffer
         Value::Spark(values) => chart::spark(values.as_slice(), theme, area, buffer),
         _ => {
             let style = match value {
-                Value::Ratio(Some(0.0)) => theme.good,
+                Value::PerByte(figure) if figure.is_zero_copy() => theme.good,
                 Value::Text(text) if text == "PASS" || text == "attached" => theme.good,
                 Value::Text(text) if text == "FAIL" || text == "silent" => theme.alarm,
                 Value::Text(text) if text == "INCONCLUSIVE" || text == "~" || text == "refused" => {
@@ -895,14 +895,8 @@ pub(super) const ASCII_BORDER: ratatui::symbols::border::Set<'static> =
 pub(super) fn summary(moment: &Moment) -> [(&'static str, String); 5] {
     let (now, session) = (&moment.last.totals, &moment.total);
     [
-        (
-            "copies/byte now",
-            copies_per_byte(ratio(now.copies(), now.moved)),
-        ),
-        (
-            "copies/byte",
-            copies_per_byte(ratio(session.copies(), session.moved)),
-        ),
+        ("copies/byte now", per_byte(now.per_carried_byte())),
+        ("copies/byte", per_byte(session.per_carried_byte())),
         ("moved", bytes(session.moved)),
         ("copied", bytes(session.copies())),
         ("since", duration(moment.at.saturating_sub(moment.base_at))),

@@ -263,7 +263,7 @@ fn counted(name: &str, totals: &Totals, step: &Step, moment: &Moment) -> Value<'
         "moved/s" => Value::BytesPerSecond(moment.per_second(step.moved)),
         "copied" => Value::Bytes(totals.copies()),
         "copied/s" => Value::BytesPerSecond(moment.per_second(step.copied)),
-        "copies/byte" => Value::Ratio(ratio(totals.copies(), totals.moved)),
+        "copies/byte" => Value::PerByte(totals.per_byte()),
         "how" => Value::Ways(Box::new(*totals)),
         "ops" => Value::Count(totals.ops),
         "ops/s" => Value::PerSecond(moment.per_second(step.ops)),
@@ -378,6 +378,7 @@ impl Rows for Processes<'_> {
             "pending" => Value::Bytes(process.pending),
             "in-flight" => Value::Count(process.in_flight),
             "cgroup" => Value::text(moment.name(process.cgroup)),
+            "copies/byte" => Value::PerByte(totals.per_carried_byte()),
             name => counted(name, totals, &process.step, moment),
         }
     }

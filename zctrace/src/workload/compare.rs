@@ -188,6 +188,7 @@ fn fields(
         cow,
         encrypted,
         copies_per_byte: _,
+        copies_per_byte_is_lower_bound: _,
     } = *expected;
     let explained = match strictness {
         Strictness::Measured => Rule::Exact,
@@ -281,6 +282,8 @@ mod tests {
             received: 0,
             copies_per_sent_byte: None,
             copies_per_received_byte: None,
+            copies_per_sent_byte_is_lower_bound: false,
+            copies_per_received_byte_is_lower_bound: false,
             pending: 0,
             in_flight: 0,
             copy_cpu_seconds: None,

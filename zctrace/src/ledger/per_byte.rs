@@ -1,0 +1,232 @@
+//! Copies per byte as people are told of them: what they are divided by, and whether more may have
+//! been copied than was seen. One place decides, so that no report says less than another.
+
+use super::{
+    Process,
+    totals::{Totals, ratio},
+};
+
+/// A divisor says something where it is at least one part in this many of what was moved: copies of
+/// a whole process over the 79 bytes of a request say nothing of the request.
+const FAIR_PART: u64 = 20;
+
+/// Copies beside what moved (copy-on-write, a copy-up, retries) that are more than this many times
+/// what moved were not made for it: a process that forks moved a few libraries besides.
+const FURTHER_AT_MOST: u64 = 4;
+
+/// Copies over bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PerByte {
+    ratio: Option<f64>,
+    at_least: bool,
+}
+
+impl PerByte {
+    /// The quotient; `None` where it would say nothing.
+    #[must_use]
+    pub const fn ratio(self) -> Option<f64> {
+        self.ratio
+    }
+
+    /// Whether more may have been copied: how some of the bytes moved was not seen. Such a number
+    /// never stands without its mark.
+    #[must_use]
+    pub const fn is_lower_bound(self) -> bool {
+        self.at_least && self.ratio.is_some()
+    }
+
+    /// Whether nothing was copied and every byte was seen: the claim that is shown in green.
+    #[must_use]
+    pub fn is_zero_copy(self) -> bool {
+        self.ratio == Some(0.0) && !self.at_least
+    }
+}
+
+impl Totals {
+    /// Whether `copies_per_byte` is only the least that was copied.
+    #[must_use]
+    pub const fn is_lower_bound(&self) -> bool {
+        self.unexplained != 0
+    }
+
+    /// Copies per byte of a single row, as `copies_per_byte` has it.
+    #[must_use]
+    pub fn per_byte(&self) -> PerByte {
+        PerByte {
+            ratio: ratio(self.copies(), self.moved),
+            at_least: self.is_lower_bound(),
+        }
+    }
+
+    /// Copies per byte of a sum of rows. Bytes that were made up or dropped are left out: nothing
+    /// was carried there, and they would make copies elsewhere look cheap. So is the number itself
+    /// where the copies were not made for what moved.
+    #[must_use]
+    pub fn per_carried_byte(&self) -> PerByte {
+        let carried = self.moved.saturating_sub(self.synthetic);
+        let further = [self.deferred, self.recopied, self.wasted, self.cow]
+            .into_iter()
+            .fold(0, u64::saturating_add);
+        let related = further <= carried.saturating_mul(FURTHER_AT_MOST);
+        PerByte {
+            ratio: ratio(self.copies(), carried).filter(|_| related),
+            at_least: self.is_lower_bound(),
+        }
+    }
+}
+
+impl Process {
+    /// All its copies over what it sent, where that is a fair part of what it moved.
+    #[must_use]
+    pub fn per_sent_byte(&self) -> PerByte {
+        self.over(self.sent)
+    }
+
+    /// All its copies over what it received, where that is a fair part of what it moved.
+    #[must_use]
+    pub fn per_received_byte(&self) -> PerByte {
+        self.over(self.received)
+    }
+
+    fn over(&self, part: u64) -> PerByte {
+        let carried = self.total.moved.saturating_sub(self.total.synthetic);
+        let fair = part.saturating_mul(FAIR_PART) >= carried;
+        PerByte {
+            ratio: ratio(self.total.copies(), part)
+                .filter(|_| fair && self.total.per_carried_byte().ratio.is_some()),
+            at_least: self.total.is_lower_bound(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Errnos, Path};
+
+    const MIB: u64 = 1 << 20;
+
+    fn process(rows: &[(&str, &str, Totals)]) -> Process {
+        let paths = rows.iter().map(|(op, object, totals)| Path {
+            op: (*op).into(),
+            object: (*object).into(),
+            evidence: "inferred".into(),
+            by: None,
+            errnos: Errnos::default(),
+            totals: *totals,
+        });
+        Process::from_paths(1, 0, "x".into(), "/".into(), paths.collect())
+    }
+
+    fn to_user(moved: u64) -> Totals {
+        Totals {
+            moved,
+            copied_to_user: moved,
+            ..Totals::default()
+        }
+    }
+
+    fn from_user(moved: u64) -> Totals {
+        Totals {
+            moved,
+            copied_from_user: moved,
+            ..Totals::default()
+        }
+    }
+
+    #[test]
+    fn what_nobody_saw_is_never_zero_copy() {
+        let unseen = Totals {
+            moved: MIB,
+            unexplained: MIB,
+            ..Totals::default()
+        };
+        for figure in [unseen.per_byte(), unseen.per_carried_byte()] {
+            assert_eq!(figure.ratio(), Some(0.0));
+            assert!(figure.is_lower_bound() && !figure.is_zero_copy());
+        }
+        let process = process(&[
+            ("sendfile", "file:ext4->tcp", unseen),
+            ("recv", "tcp", to_user(MIB)),
+        ]);
+        assert!(process.per_sent_byte().is_lower_bound());
+        // Which copies belong to what was received cannot be told: all of the process count.
+        assert!(process.per_received_byte().is_lower_bound());
+        assert!(process.copies_per_sent_byte_is_lower_bound);
+        assert!(process.copies_per_received_byte_is_lower_bound);
+        assert!(process.total.copies_per_byte_is_lower_bound);
+        // Where there is no number there is nothing to mark.
+        assert!(!Totals::default().per_byte().is_lower_bound());
+        let seen = self::process(&[("send", "tcp", from_user(MIB))]);
+        assert!(!seen.copies_per_sent_byte_is_lower_bound);
+        assert!(!seen.per_sent_byte().is_lower_bound());
+    }
+
+    #[test]
+    fn a_request_is_no_divisor_for_the_answer() {
+        let server = process(&[
+            ("read", "file:ext4", to_user(16 * MIB)),
+            ("send", "tcp", from_user(16 * MIB)),
+            ("recv", "tcp", to_user(79)),
+        ]);
+        assert_eq!(server.per_received_byte().ratio(), None);
+        assert!(server.per_sent_byte().ratio().unwrap() > 2.0);
+        // The document keeps its definition.
+        assert!(server.copies_per_received_byte.unwrap() > 9999.0);
+        // What a compressor sent is worth dividing by, and so is what a proxy received.
+        let compressor = process(&[
+            ("read", "file:ext4", to_user(16 * MIB)),
+            ("send", "tcp", from_user(2 * MIB)),
+        ]);
+        assert_eq!(compressor.per_sent_byte().ratio(), Some(9.0));
+    }
+
+    #[test]
+    fn copies_made_for_something_else_have_no_divisor() {
+        let copied_up = process(&[
+            (
+                "kernel",
+                "unknown",
+                Totals {
+                    recopied: 16 * MIB,
+                    ..Totals::default()
+                },
+            ),
+            ("read", "file:ext4", to_user(2_396)),
+        ]);
+        assert_eq!(copied_up.total.per_carried_byte().ratio(), None);
+        assert!(copied_up.total.copies_per_byte.unwrap() > 6_000.0);
+        let written = Totals {
+            moved: MIB,
+            mapped: MIB,
+            cow: MIB,
+            ..Totals::default()
+        };
+        assert_eq!(written.per_carried_byte().ratio(), Some(1.0));
+    }
+
+    #[test]
+    fn made_up_bytes_do_not_dilute_a_sum() {
+        let total = process(&[
+            ("read", "file:ext4", to_user(MIB)),
+            (
+                "write",
+                "char:mem",
+                Totals {
+                    moved: MIB,
+                    synthetic: MIB,
+                    ..Totals::default()
+                },
+            ),
+        ])
+        .total;
+        assert_eq!(total.per_carried_byte().ratio(), Some(1.0));
+        assert_eq!(total.copies_per_byte, Some(0.5));
+        let only = Totals {
+            moved: MIB,
+            synthetic: MIB,
+            ..Totals::default()
+        };
+        assert_eq!(only.per_carried_byte().ratio(), None);
+    }
+}
