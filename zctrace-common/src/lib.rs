@@ -228,6 +228,20 @@ pub struct Loss {
     pub unfollowed_compat: u64,
 }
 
+/// Calls of a function whose return a kretprobe is to see: see `zctrace-ebpf/src/room.rs`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnderWay {
+    /// How many calls at a time there is room for.
+    pub room: u64,
+    /// Calls for which there was room.
+    pub entered: u64,
+    /// Those that have returned.
+    pub returned: u64,
+    /// Calls for which there was none.
+    pub unseen: u64,
+}
+
 /// A bit of what the tracepoints backend reports, beside those of [`Op`]s: nothing else sees Linux AIO,
 /// so `io_submit` is counted as [`Loss::unfollowed_submits`].
 pub const LOSES_AIO: u32 = 63;
@@ -425,6 +439,8 @@ mod pod {
     unsafe impl aya::Pod for crate::Proc {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Loss {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::UnderWay {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Task {}
     // SAFETY: as above.

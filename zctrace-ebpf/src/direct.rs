@@ -6,7 +6,7 @@ use crate::{
     account,
     kernel::{self, Access as _, Probed, Typed},
     maps::offset,
-    probe::{fentry, fentry_anywhere, fexit, idempotent_fentry, kretprobe, returned},
+    probe::{at_return, fentry, fentry_anywhere, fexit, idempotent_fentry, returned},
     request, target, twin,
 };
 
@@ -182,14 +182,13 @@ fexit! {
     }
 }
 
-/// A program for a function that passes a direct transfer on to a device. More than six arguments:
-/// no fexit.
+/// A program for a function that passes a direct transfer on to a device.
 macro_rules! passer {
     ($($name:ident)+) => {
-        $(kretprobe! {
-            $name(ctx) {
+        $(at_return! {
+            $name(result: i64) {
                 if let Some(task) = target::current_quietly() {
-                    request::given_to_device(task, ctx.ret());
+                    request::given_to_device(task, result);
                 }
             }
         })+

@@ -6,7 +6,7 @@ use crate::{
     account,
     kernel::{self, Access as _, Typed},
     maps::offset,
-    probe::{fexit, kretprobe, returned},
+    probe::{at_return, fexit, kretprobe, returned},
     request, target,
 };
 
@@ -178,10 +178,9 @@ fn from_user_memory(task: &Task) -> bool {
     )
 }
 
-kretprobe! {
-    /// The only place that sees btrfs' buffered writes; a function of a module.
-    btrfs_buffered_write(ctx) {
-        let bytes: i64 = ctx.ret();
+at_return! {
+    /// The only place that sees btrfs' buffered writes.
+    btrfs_buffered_write(bytes: i64) {
         if bytes > 0 && let Some(task) = target::current() {
             let acc = if from_user_memory(task) { Acc::FromUser } else { Acc::SinkCopy };
             account::saw_in(task, acc, bytes as u64);
@@ -190,8 +189,8 @@ kretprobe! {
 }
 
 kretprobe! {
-    /// FUSE where it is a module.
-    fuse_dev_read_module(ctx) {
+    /// FUSE where it is a module whose types cannot be read.
+    fuse_dev_read_kretprobe(ctx) {
         let bytes: i64 = ctx.ret();
         if bytes > 0 {
             account::saw(Acc::ToUser, bytes as u64);
@@ -200,7 +199,7 @@ kretprobe! {
 }
 
 kretprobe! {
-    fuse_dev_write_module(ctx) {
+    fuse_dev_write_kretprobe(ctx) {
         let bytes: i64 = ctx.ret();
         if bytes > 0 {
             account::saw(Acc::FromUser, bytes as u64);
@@ -208,24 +207,16 @@ kretprobe! {
     }
 }
 
-/// Writes through FUSE's page cache, where no generic function does them. The position of the
-/// iterator among the arguments differs between kernels, so the system call decides.
-#[inline(always)]
-fn fuse_written(bytes: i64) {
-    if bytes > 0
-        && let Some(task) = target::current()
-    {
-        let acc = if from_user_memory(task) {
-            Acc::FromUser
-        } else {
-            Acc::SinkCopy
-        };
-        account::saw_in(task, acc, bytes as u64);
+at_return! {
+    /// Writes through FUSE's page cache, where no generic function does them. The position of the
+    /// iterator among the arguments differs between kernels, so the system call decides.
+    fuse_perform_write(bytes: i64) {
+        if bytes > 0 && let Some(task) = target::current() {
+            let acc = if from_user_memory(task) { Acc::FromUser } else { Acc::SinkCopy };
+            account::saw_in(task, acc, bytes as u64);
+        }
     }
 }
-
-fexit! { fuse_perform_write(ctx) { fuse_written(returned(ctx)); } }
-kretprobe! { fuse_perform_write_module(ctx) { fuse_written(ctx.ret()); } }
 
 fexit! {
     /// Small files of procfs, debugfs and drivers, out of a buffer.

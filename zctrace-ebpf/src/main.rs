@@ -30,6 +30,7 @@ mod pipe;
 mod probe;
 mod reflink;
 mod request;
+mod room;
 mod sample;
 mod settle;
 mod socket;

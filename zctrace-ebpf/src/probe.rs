@@ -163,7 +163,39 @@ macro_rules! anywhere {
 }
 pub(crate) use anywhere;
 
-/// Declares a `kretprobe` program, for functions of modules and those with more than six arguments.
+/// Declares two ways to the return of a function: an `fexit` program, and a `kretprobe` under the name
+/// with `_kretprobe` behind it. The second is for kernels that take no fexit there: more than six
+/// arguments before Linux 6.6, and modules whose types cannot be read. The body has what was returned, of
+/// the given type.
+macro_rules! at_return {
+    ($(#[$meta:meta])* $name:ident($returned:ident: $type:ty) { $($body:tt)* }) => {
+        pastey::paste! {
+            #[inline(always)]
+            fn [<$name _returned>]($returned: i64) {
+                $($body)*
+            }
+
+            $crate::probe::fexit! {
+                $(#[$meta])*
+                $name(ctx) {
+                    let returned = $crate::probe::returned(ctx) as $type;
+                    [<$name _returned>](i64::from(returned));
+                }
+            }
+
+            $crate::probe::kretprobe! {
+                [<$name _kretprobe>](ctx) {
+                    let returned: $type = ctx.ret();
+                    [<$name _returned>](i64::from(returned));
+                }
+            }
+        }
+    };
+}
+pub(crate) use at_return;
+
+/// Declares a `kretprobe` program, and one for the entry of the function, which counts what the first will
+/// miss (`room.rs`).
 macro_rules! kretprobe {
     ($(#[$meta:meta])* $name:ident($ctx:ident) { $($body:tt)* }) => {
         pastey::paste! {
@@ -176,8 +208,15 @@ macro_rules! kretprobe {
             $(#[$meta])*
             #[aya_ebpf::macros::kretprobe]
             fn $name(ctx: aya_ebpf::programs::RetProbeContext) -> u32 {
+                $crate::room::returned($crate::twin::slot(stringify!($name)));
                 [<$name _body>](&ctx);
                 $crate::stacks::take(&ctx);
+                0
+            }
+
+            #[aya_ebpf::macros::kprobe]
+            fn [<$name _entry>](_ctx: aya_ebpf::programs::ProbeContext) -> u32 {
+                $crate::room::entered($crate::twin::slot(stringify!($name)));
                 0
             }
         }

@@ -1,14 +1,13 @@
-//! Sites of shared extents. Functions of modules, so kretprobes.
+//! Sites of shared extents, in modules.
 
 use zctrace_common::Acc;
 
-use crate::{account, probe::kretprobe};
+use crate::{account, probe::at_return};
 
 macro_rules! cloner {
     ($($name:ident)+) => {
-        $(kretprobe! {
-            $name(ctx) {
-                let bytes: i64 = ctx.ret();
+        $(at_return! {
+            $name(bytes: i64) {
                 if bytes > 0 {
                     account::saw(Acc::Cloned, bytes as u64);
                 }

@@ -8,7 +8,7 @@ use crate::{
     account,
     file::drained,
     kernel::{self, nr},
-    probe::{fexit, kretprobe, returned_int},
+    probe::{at_return, fexit, returned_int},
     target,
 };
 
@@ -60,8 +60,8 @@ fn seen(task: &mut Task, acc: Acc) -> u64 {
 
 /// A program for a function of the module `tls` that returns the bytes it was given or gave out.
 macro_rules! transform {
-    ($($name:ident: $done:expr;)+) => {
-        $(kretprobe! { $name(ctx) { $done(ctx.ret()); } })+
+    ($($name:ident: $done:ident of $type:ty;)+) => {
+        $(at_return! { $name(bytes: $type) { $done(bytes); } })+
     };
 }
 
@@ -72,15 +72,9 @@ fn received(bytes: i64) {
     }
 }
 
-/// The functions return an `int`.
-#[inline(always)]
-fn int(done: impl Fn(i64)) -> impl Fn(i32) {
-    move |bytes| done(i64::from(bytes))
-}
-
 transform! {
-    tls_sw_sendmsg: int(sent);
-    tls_sw_sendpage: int(sent);
-    tls_sw_recvmsg: int(received);
-    tls_sw_splice_read: received;
+    tls_sw_sendmsg: sent of i32;
+    tls_sw_sendpage: sent of i32;
+    tls_sw_recvmsg: received of i32;
+    tls_sw_splice_read: received of i64;
 }

@@ -5,14 +5,12 @@ use zctrace_common::Acc;
 use crate::{
     account,
     kernel::{self, nr},
-    probe::kretprobe,
+    probe::at_return,
 };
 
-kretprobe! {
-    /// Seven arguments: no fexit on every kernel. Its only branch copies between the pages of the
-    /// other process and the caller's buffers.
-    process_vm_rw(ctx) {
-        let bytes: i64 = ctx.ret();
+at_return! {
+    /// Its only branch copies between the pages of the other process and the caller's buffers.
+    process_vm_rw(bytes: i64) {
         if bytes > 0 {
             match kernel::current_nr() {
                 nr::PROCESS_VM_READV => account::saw(Acc::ToUser, bytes as u64),

@@ -39,7 +39,10 @@ pub(super) const PROBES: &[Probe] = &[
         name: "iomap_dio_rw",
         family: Family::Direct,
         role: Role::SomeRequests,
-        ways: &[kretprobe("iomap_dio_rw", "iomap_dio_rw")],
+        ways: &[
+            fexit("iomap_dio_rw", "iomap_dio_rw"),
+            kretprobe("iomap_dio_rw_kretprobe", "iomap_dio_rw"),
+        ],
         sees: "a direct transfer goes on without its caller, on ext4, xfs and others",
         lost: "direct I/O of io_uring whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
     },
@@ -47,7 +50,10 @@ pub(super) const PROBES: &[Probe] = &[
         name: "__iomap_dio_rw",
         family: Family::Direct,
         role: Role::SomeRequests,
-        ways: &[kretprobe("iomap_dio_rw_inner", "__iomap_dio_rw")],
+        ways: &[
+            fexit("iomap_dio_rw_inner", "__iomap_dio_rw"),
+            kretprobe("iomap_dio_rw_inner_kretprobe", "__iomap_dio_rw"),
+        ],
         sees: "a direct transfer goes on without its caller, on btrfs",
         lost: "direct I/O of io_uring on btrfs whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
     },

@@ -1,6 +1,6 @@
 //! Buffered file I/O, character devices, procfs and FUSE.
 
-use super::{Family, Probe, Role, fexit, kretprobe};
+use super::{Family, Probe, Role, fexit, fexit_of, kretprobe};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -42,7 +42,10 @@ pub(super) const PROBES: &[Probe] = &[
         name: "btrfs_buffered_write",
         family: Family::File,
         role: Role::CopySite,
-        ways: &[kretprobe("btrfs_buffered_write", "btrfs_buffered_write")],
+        ways: &[
+            fexit_of("btrfs", "btrfs_buffered_write", "btrfs_buffered_write"),
+            kretprobe("btrfs_buffered_write_kretprobe", "btrfs_buffered_write"),
+        ],
         sees: "writer to page cache: btrfs",
         lost: "buffered writes of btrfs",
     },
@@ -107,8 +110,8 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::File,
         role: Role::CopySite,
         ways: &[
-            fexit("fuse_dev_read", "fuse_dev_read"),
-            kretprobe("fuse_dev_read_module", "fuse_dev_read"),
+            fexit_of("fuse", "fuse_dev_read", "fuse_dev_read"),
+            kretprobe("fuse_dev_read_kretprobe", "fuse_dev_read"),
         ],
         sees: "requests to a FUSE server",
         lost: "what a FUSE server reads",
@@ -118,8 +121,8 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::File,
         role: Role::CopySite,
         ways: &[
-            fexit("fuse_dev_write", "fuse_dev_write"),
-            kretprobe("fuse_dev_write_module", "fuse_dev_write"),
+            fexit_of("fuse", "fuse_dev_write", "fuse_dev_write"),
+            kretprobe("fuse_dev_write_kretprobe", "fuse_dev_write"),
         ],
         sees: "replies of a FUSE server",
         lost: "what a FUSE server writes",
@@ -129,8 +132,8 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::File,
         role: Role::CopySite,
         ways: &[
-            fexit("fuse_perform_write", "fuse_perform_write"),
-            kretprobe("fuse_perform_write_module", "fuse_perform_write"),
+            fexit_of("fuse", "fuse_perform_write", "fuse_perform_write"),
+            kretprobe("fuse_perform_write_kretprobe", "fuse_perform_write"),
         ],
         sees: "writer to page cache: FUSE",
         lost: "buffered writes of FUSE",

@@ -124,6 +124,8 @@ pub struct Way {
     pub program: &'static str,
     /// Kernel function or tracepoint.
     pub symbol: &'static str,
+    /// The module in which the function is looked for, if the kernel itself does not have it.
+    pub module: Option<&'static str>,
 }
 
 /// Kinds of attachment, cheapest first.
@@ -133,7 +135,8 @@ pub enum Kind {
     FEntry,
     /// At its return.
     FExit,
-    /// At its return, through a kprobe: functions of modules, or with more than six arguments.
+    /// At its return, through a kprobe, where the kernel takes no fexit: more than six arguments before
+    /// Linux 6.6, and modules whose types cannot be read. It misses returns when many calls are under way.
     KRetProbe,
     /// A tracepoint with typed arguments.
     BtfTracepoint,
@@ -200,11 +203,20 @@ const fn way(kind: Kind, program: &'static str, symbol: &'static str) -> Way {
         kind,
         program,
         symbol,
+        module: None,
     }
 }
 
 const fn fexit(program: &'static str, symbol: &'static str) -> Way {
     way(Kind::FExit, program, symbol)
+}
+
+/// In a module, on most kernels.
+const fn fexit_of(module: &'static str, program: &'static str, symbol: &'static str) -> Way {
+    Way {
+        module: Some(module),
+        ..fexit(program, symbol)
+    }
 }
 
 const fn fentry(program: &'static str, symbol: &'static str) -> Way {

@@ -48,7 +48,11 @@ fn section(probe: &Probe) -> String {
     };
     let ways: Vec<_> = ways
         .iter()
-        .map(|way| format!("{} of `{}`", way.kind.name(), way.symbol))
+        .map(|way| {
+            let module = way.module.map(|module| format!(" (module {module})"));
+            let (kind, symbol) = (way.kind.name(), way.symbol);
+            format!("{kind} of `{symbol}`{}", module.unwrap_or_default())
+        })
         .collect();
     format!(
         "\n### `{name}`\n\nSees: {sees}. {role}.\n\nAttached as {}. Lost without it: {lost}.\n",

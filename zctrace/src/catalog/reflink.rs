@@ -1,13 +1,16 @@
 //! Shared extents. The functions belong to modules, so they attach only once those are loaded.
 
-use super::{Family, Probe, Role, kretprobe};
+use super::{Family, Probe, Role, fexit_of, kretprobe};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
         name: "btrfs_remap_file_range",
         family: Family::Reflink,
         role: Role::NoCopySite,
-        ways: &[kretprobe("btrfs_remap", "btrfs_remap_file_range")],
+        ways: &[
+            fexit_of("btrfs", "btrfs_remap", "btrfs_remap_file_range"),
+            kretprobe("btrfs_remap_kretprobe", "btrfs_remap_file_range"),
+        ],
         sees: "extents shared by btrfs",
         lost: "reflinks on btrfs",
     },
@@ -15,7 +18,10 @@ pub(super) const PROBES: &[Probe] = &[
         name: "xfs_file_remap_range",
         family: Family::Reflink,
         role: Role::NoCopySite,
-        ways: &[kretprobe("xfs_remap", "xfs_file_remap_range")],
+        ways: &[
+            fexit_of("xfs", "xfs_remap", "xfs_file_remap_range"),
+            kretprobe("xfs_remap_kretprobe", "xfs_file_remap_range"),
+        ],
         sees: "extents shared by xfs",
         lost: "reflinks on xfs",
     },

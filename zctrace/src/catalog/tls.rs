@@ -1,6 +1,6 @@
 //! Kernel TLS in software.
 
-use super::{Family, Probe, Role, fexit, kretprobe};
+use super::{Family, Probe, Role, fexit, fexit_of, kretprobe};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -29,7 +29,10 @@ pub(super) const PROBES: &[Probe] = &[
         name: "tls_sw_sendmsg",
         family: Family::Tls,
         role: Role::NoCopySite,
-        ways: &[kretprobe("tls_sw_sendmsg", "tls_sw_sendmsg")],
+        ways: &[
+            fexit_of("tls", "tls_sw_sendmsg", "tls_sw_sendmsg"),
+            kretprobe("tls_sw_sendmsg_kretprobe", "tls_sw_sendmsg"),
+        ],
         sees: "bytes encrypted (module tls)",
         lost: "that sends over kernel TLS are encrypted by a CPU",
     },
@@ -37,7 +40,10 @@ pub(super) const PROBES: &[Probe] = &[
         name: "tls_sw_sendpage",
         family: Family::Tls,
         role: Role::NoCopySite,
-        ways: &[kretprobe("tls_sw_sendpage", "tls_sw_sendpage")],
+        ways: &[
+            fexit_of("tls", "tls_sw_sendpage", "tls_sw_sendpage"),
+            kretprobe("tls_sw_sendpage_kretprobe", "tls_sw_sendpage"),
+        ],
         sees: "bytes encrypted, of sendfile and splice before 6.5 (module tls)",
         lost: "that sendfile over kernel TLS is encrypted by a CPU",
     },
@@ -45,7 +51,10 @@ pub(super) const PROBES: &[Probe] = &[
         name: "tls_sw_recvmsg",
         family: Family::Tls,
         role: Role::NoCopySite,
-        ways: &[kretprobe("tls_sw_recvmsg", "tls_sw_recvmsg")],
+        ways: &[
+            fexit_of("tls", "tls_sw_recvmsg", "tls_sw_recvmsg"),
+            kretprobe("tls_sw_recvmsg_kretprobe", "tls_sw_recvmsg"),
+        ],
         sees: "bytes decrypted (module tls)",
         lost: "that receives over kernel TLS are decrypted by a CPU",
     },
@@ -53,7 +62,10 @@ pub(super) const PROBES: &[Probe] = &[
         name: "tls_sw_splice_read",
         family: Family::Tls,
         role: Role::NoCopySite,
-        ways: &[kretprobe("tls_sw_splice_read", "tls_sw_splice_read")],
+        ways: &[
+            fexit_of("tls", "tls_sw_splice_read", "tls_sw_splice_read"),
+            kretprobe("tls_sw_splice_read_kretprobe", "tls_sw_splice_read"),
+        ],
         sees: "bytes decrypted, of splice (module tls)",
         lost: "that splice from kernel TLS is decrypted by a CPU",
     },

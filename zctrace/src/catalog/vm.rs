@@ -1,12 +1,15 @@
 //! Other processes' memory.
 
-use super::{Family, Probe, Role, kretprobe};
+use super::{Family, Probe, Role, fexit, kretprobe};
 
 pub(super) const PROBES: &[Probe] = &[Probe {
     name: "process_vm_rw",
     family: Family::Vm,
     role: Role::CopySite,
-    ways: &[kretprobe("process_vm_rw", "process_vm_rw")],
+    ways: &[
+        fexit("process_vm_rw", "process_vm_rw"),
+        kretprobe("process_vm_rw_kretprobe", "process_vm_rw"),
+    ],
     sees: "memory of one process to that of another",
     lost: "process_vm_readv and process_vm_writev",
 }];

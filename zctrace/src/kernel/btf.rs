@@ -40,6 +40,24 @@ impl Types {
         Ok(Self(Btf::from_bytes(&fs::read(path)?)?))
     }
 
+    /// The types of a module, of which only those are given that the kernel itself does not have.
+    ///
+    /// # Errors
+    /// When they cannot be parsed.
+    pub fn of_module(&self, types: &[u8]) -> Result<Self, BtfError> {
+        Ok(Self(Btf::from_split_bytes(types, &self.0)?))
+    }
+
+    /// The number of a function among the types.
+    #[must_use]
+    pub fn function_id(&self, name: &str) -> Option<u32> {
+        let ids = self.0.resolve_ids_by_name(name).ok()?;
+        ids.into_iter().find(|&id| {
+            let found = self.0.resolve_type_by_id(id);
+            matches!(found, Ok(Type::Func(_)))
+        })
+    }
+
     /// Offsets and enum values of this kernel; what it does not have stays absent.
     #[must_use]
     pub fn offsets(&self) -> Offsets {

@@ -48,7 +48,8 @@ pub const NEEDS: &[Need] = &[
     Need {
         capability: Capability::CAP_SYS_ADMIN,
         required: false,
-        purpose: "measure zctrace's own cost (--own-cost) and set the audit's breakpoints",
+        purpose: "measure zctrace's own cost (--own-cost), set the audit's breakpoints, and trace functions \
+                  of modules by fexit, which costs less than a kretprobe and misses nothing",
     },
 ];
 

@@ -3,19 +3,23 @@
 use std::{
     collections::{BTreeSet, HashMap},
     io,
+    os::fd::AsFd as _,
     path::Path as FsPath,
 };
 
 use aya::{
-    Btf, Ebpf,
+    Btf,
     maps::{Array, MapError},
     programs::{KProbeError, Program, ProgramError},
 };
 use zctrace_common::{LOSES_AIO, Op};
 
 use super::{
-    BACKEND_VARIABLE, Backend,
+    BACKEND_VARIABLE, Backend, kretprobe,
     load::{self, Refusals},
+    missed,
+    modules::ModuleError,
+    programs::Programs,
     sample,
 };
 use crate::{
@@ -136,14 +140,20 @@ impl Selection<'_> {
 /// Attaches what the kernel takes. Operations whose interface is refused are left to the
 /// tracepoint backend, whole: two probes never see the same operation.
 pub(super) fn attach(
-    ebpf: &mut Ebpf,
+    programs: &mut Programs,
     btf: &Btf,
     selection: &Selection<'_>,
 ) -> Result<Vec<Attempt>, MapError> {
     let mut attempts: Vec<Attempt> = Vec::new();
     let mut unseen = None;
     let mut refusals = Refusals::default();
-    load_ahead(ebpf, btf, selection, |role| !is_second(role), &mut refusals);
+    load_ahead(
+        programs,
+        btf,
+        selection,
+        |role| !is_second(role),
+        &mut refusals,
+    );
     for probe in catalog::probes() {
         let outcome = match selection.leaves_out(probe) {
             Some(reason) => Outcome::Refused(Refusal::wanted(reason)),
@@ -155,47 +165,47 @@ pub(super) fn attach(
                 let needed = match unseen {
                     Some(needed) => needed,
                     None => {
-                        let needed = !hand_over(ebpf, &mut attempts)?.is_empty();
+                        let needed = !hand_over(programs, &mut attempts)?.is_empty();
                         if needed {
                             let role = |role| role == Role::SystemCalls;
-                            load_ahead(ebpf, btf, selection, role, &mut refusals);
+                            load_ahead(programs, btf, selection, role, &mut refusals);
                         }
                         *unseen.insert(needed)
                     }
                 };
                 if needed {
-                    attach_probe(ebpf, btf, probe, selection.twins, &mut refusals)
+                    attach_probe(programs, btf, probe, selection.twins, &mut refusals)
                 } else {
                     Outcome::NotNeeded
                 }
             }
             None if probe.role == Role::Submissions => {
-                match requests(ebpf, &mut attempts, probe.family) {
+                match requests(programs, &mut attempts, probe.family) {
                     Requests::Seen => Outcome::NotNeeded,
                     Requests::Unwanted => {
                         Outcome::Refused(Refusal::wanted("its family is switched off"))
                     }
                     Requests::Unseen => {
-                        attach_probe(ebpf, btf, probe, selection.twins, &mut refusals)
+                        attach_probe(programs, btf, probe, selection.twins, &mut refusals)
                     }
                 }
             }
             None if probe.family == Family::Sample && !selection.copy_routines => Outcome::Refused(
                 Refusal::of("the kernel's addresses are hidden (sysctl kernel.kptr_restrict=1)"),
             ),
-            None => attach_probe(ebpf, btf, probe, selection.twins, &mut refusals),
+            None => attach_probe(programs, btf, probe, selection.twins, &mut refusals),
         };
         attempts.push(Attempt { probe, outcome });
     }
     for family in [Family::Uring, Family::Aio] {
-        requests(ebpf, &mut attempts, family);
+        requests(programs, &mut attempts, family);
     }
     Ok(attempts)
 }
 
 /// Leaves operations whose functions turned out to be silent to the system call tracepoints.
 pub(super) fn hand_over_silent(
-    ebpf: &mut Ebpf,
+    programs: &mut Programs,
     btf: &Btf,
     selection: &Selection<'_>,
     attempts: &mut [Attempt],
@@ -207,13 +217,13 @@ pub(super) fn hand_over_silent(
     if !attempts.iter().any(is_silent) {
         return Ok(());
     }
-    hand_over(ebpf, attempts)?;
+    hand_over(programs, attempts)?;
     let mut refusals = Refusals::default();
     for attempt in attempts {
         if matches!(attempt.outcome, Outcome::NotNeeded) && attempt.probe.role == Role::SystemCalls
         {
             let twins = selection.twins;
-            attempt.outcome = attach_probe(ebpf, btf, attempt.probe, twins, &mut refusals);
+            attempt.outcome = attach_probe(programs, btf, attempt.probe, twins, &mut refusals);
         }
     }
     Ok(())
@@ -226,7 +236,7 @@ fn is_second(role: Role) -> bool {
 
 /// Loads the programs of every probe of a role, each for the way that people expect.
 fn load_ahead(
-    ebpf: &mut Ebpf,
+    programs: &mut Programs,
     btf: &Btf,
     selection: &Selection<'_>,
     role: impl Fn(Role) -> bool,
@@ -244,7 +254,7 @@ fn load_ahead(
             ways.entry(twin(way)).or_insert(way);
         }
     }
-    load::ahead(ebpf, btf, &ways, refusals);
+    load::ahead(&mut programs.ebpf, btf, &ways, refusals);
 }
 
 /// How much functions tell of a family's requests.
@@ -259,7 +269,7 @@ enum Requests {
 
 /// What functions tell of a family's requests. They are of use only together: where one is missing,
 /// the others are detached.
-fn requests(ebpf: &mut Ebpf, attempts: &mut [Attempt], family: Family) -> Requests {
+fn requests(programs: &mut Programs, attempts: &mut [Attempt], family: Family) -> Requests {
     let theirs = |attempt: &&mut Attempt| {
         attempt.probe.family == family && attempt.probe.role == Role::Requests
     };
@@ -272,7 +282,7 @@ fn requests(ebpf: &mut Ebpf, attempts: &mut [Attempt], family: Family) -> Reques
     }
     for attempt in attempts.iter_mut().filter(theirs) {
         if let Outcome::Attached(way) = attempt.outcome {
-            detach(ebpf, &way);
+            detach(programs, &way);
             attempt.outcome = Outcome::Refused(Refusal::of("of no use without the others"));
         }
     }
@@ -285,7 +295,7 @@ fn requests(ebpf: &mut Ebpf, attempts: &mut [Attempt], family: Family) -> Reques
 
 /// Leaves the operations that functions do not see, or do not see whole, to the system call
 /// tracepoints.
-fn hand_over(ebpf: &mut Ebpf, attempts: &mut [Attempt]) -> Result<BTreeSet<Op>, MapError> {
+fn hand_over(programs: &mut Programs, attempts: &mut [Attempt]) -> Result<BTreeSet<Op>, MapError> {
     let unseen: BTreeSet<Op> = attempts
         .iter()
         .filter_map(|attempt| match (attempt.probe.role, &attempt.outcome) {
@@ -308,7 +318,7 @@ fn hand_over(ebpf: &mut Ebpf, attempts: &mut [Attempt]) -> Result<BTreeSet<Op>, 
         if let Outcome::Attached(way) = attempt.outcome
             && unseen.contains(&op)
         {
-            detach(ebpf, &way);
+            detach(programs, &way);
             attempt.outcome =
                 Outcome::Refused(Refusal::of("its operation is seen by the system call"));
         }
@@ -320,7 +330,8 @@ fn hand_over(ebpf: &mut Ebpf, attempts: &mut [Attempt]) -> Result<BTreeSet<Op>, 
     if loses_aio {
         ops |= 1 << LOSES_AIO;
     }
-    let mut by_syscall: Array<_, u64> = Array::try_from(super::map(ebpf, "BY_SYSCALL"))?;
+    let mut by_syscall: Array<_, u64> =
+        Array::try_from(super::map(&mut programs.ebpf, "BY_SYSCALL"))?;
     by_syscall.set(0, ops, 0)?;
     Ok(unseen)
 }
@@ -336,24 +347,16 @@ pub(super) fn probe_of<'a>(attempts: &[Attempt], program: &'a str) -> &'a str {
         .unwrap_or(program)
 }
 
-pub(super) fn detach(ebpf: &mut Ebpf, way: &Way) {
+pub(super) fn detach(programs: &mut Programs, way: &Way) {
     for name in [way.program.to_owned(), twin(way)] {
-        // Unloading a loaded program cannot fail; an error means that it is not loaded.
-        let _ = match ebpf.program_mut(&name) {
-            Some(Program::FExit(program)) => program.unload(),
-            Some(Program::FEntry(program)) => program.unload(),
-            Some(Program::KProbe(program)) => program.unload(),
-            Some(Program::BtfTracePoint(program)) => program.unload(),
-            Some(Program::PerfEvent(program)) => program.unload(),
-            _ => Ok(()),
-        };
+        programs.unload(&name);
     }
 }
 
 /// Attaches a probe in the first way that works. `refusals` has the programs that were refused
 /// when they were loaded ahead.
 pub(super) fn attach_probe(
-    ebpf: &mut Ebpf,
+    programs: &mut Programs,
     btf: &Btf,
     probe: &Probe,
     twins: bool,
@@ -361,12 +364,12 @@ pub(super) fn attach_probe(
 ) -> Outcome {
     let mut refusal = None;
     for way in probe.ways {
-        match attach_pair(ebpf, btf, way, twins, refusals) {
+        match attach_pair(programs, btf, way, twins, refusals) {
             Ok(()) => return Outcome::Attached(*way),
             // The first way is the one that people expect; the others are for other kernels.
             Err(error) => {
                 // Its twin may be there.
-                detach(ebpf, way);
+                detach(programs, way);
                 let worse = refusal
                     .as_ref()
                     .is_some_and(|r: &Refusal| r.errno.is_some());
@@ -394,6 +397,8 @@ enum WayError {
     NoProgram,
     #[error(transparent)]
     Program(#[from] ProgramError),
+    #[error(transparent)]
+    Module(#[from] ModuleError),
 }
 
 /// What the name of a program's twin ends in: see `zctrace-ebpf/src/twin.rs`.
@@ -406,7 +411,7 @@ fn twin(way: &Way) -> String {
 /// Attaches a program and, where it is wanted, its twin, so that the program runs first: of the
 /// programs at a function the last attached one does, of those at a tracepoint the first.
 fn attach_pair(
-    ebpf: &mut Ebpf,
+    programs: &mut Programs,
     btf: &Btf,
     way: &Way,
     twins: bool,
@@ -414,31 +419,45 @@ fn attach_pair(
 ) -> Result<(), WayError> {
     let twin = twin(way);
     // Those that the kernel does not preempt, such as kretprobes, have none.
-    let twins = twins && ebpf.program(&twin).is_some();
+    let twins = twins && programs.ebpf.program(&twin).is_some();
     let names: &[&str] = match way.kind {
         Kind::FEntry | Kind::FExit if twins => &[&twin, way.program],
         Kind::BtfTracepoint if twins => &[way.program, &twin],
         _ => &[way.program],
     };
     for name in names {
-        attach_way(ebpf, btf, way, name, refusals)?;
+        attach_way(programs, btf, way, name, refusals)?;
     }
     Ok(())
 }
 
 fn attach_way(
-    ebpf: &mut Ebpf,
+    programs: &mut Programs,
     btf: &Btf,
     way: &Way,
     name: &str,
     refusals: &mut Refusals,
 ) -> Result<(), WayError> {
+    let Programs {
+        ebpf,
+        modules,
+        kretprobes,
+    } = programs;
     let program = ebpf.program_mut(name).ok_or(WayError::NoProgram)?;
-    if let Some(refusal) = refusals.take(name) {
-        return Err(refusal.into());
-    }
-    if !load::is_loaded(program) {
-        load::load(program, btf, way)?;
+    let loaded = match refusals.take(name) {
+        Some(refusal) => Err(refusal),
+        None if load::is_loaded(program) => Ok(()),
+        None => load::load(program, btf, way),
+    };
+    match loaded {
+        // It is not in the kernel itself.
+        Err(ProgramError::Btf(error)) if way.module.is_some() => {
+            return match modules.attach(ebpf, way, name) {
+                Err(ModuleError::NotThere) => Err(ProgramError::Btf(error).into()),
+                attached => Ok(attached?),
+            };
+        }
+        loaded => loaded?,
     }
     match program {
         Program::FExit(program) => {
@@ -448,7 +467,21 @@ fn attach_way(
             program.attach()?;
         }
         Program::KProbe(program) => {
-            program.attach(way.symbol, 0)?;
+            let link = kretprobe::attach(program.fd()?.as_fd(), way.symbol).ok();
+            let link = link.filter(|link| missed::unseen_returns(link.as_fd()).is_some());
+            match link {
+                Some(link) => {
+                    kretprobes.insert(name.to_owned(), link);
+                }
+                // The kernel does not tell what the probe misses. Counted from before it is there: a call
+                // too many under way is a loss told for nothing, one too few a loss that is not told.
+                None => {
+                    kretprobe::count_calls(ebpf, name, way.symbol)?;
+                    if let Some(Program::KProbe(program)) = ebpf.program_mut(name) {
+                        program.attach(way.symbol, 0)?;
+                    }
+                }
+            }
         }
         Program::BtfTracePoint(program) => {
             program.attach()?;
@@ -461,7 +494,7 @@ fn attach_way(
 
 /// A refusal for people.
 fn explain(error: &WayError, way: &Way) -> Refusal {
-    let error = match error {
+    match error {
         WayError::NoProgram => {
             return Refusal::of(format!("this build has no program {}", way.program));
         }
@@ -475,12 +508,14 @@ fn explain(error: &WayError, way: &Way) -> Refusal {
                 ))
             };
         }
-        WayError::Program(error) => error,
-    };
-    if let ProgramError::KProbeError(KProbeError::FileError { filename, .. }) = error
-        && filename.starts_with("/sys/bus/event_source")
-    {
-        return Refusal::of("this kernel has no kprobes (CONFIG_KPROBES, CONFIG_KPROBE_EVENTS)");
+        WayError::Program(ProgramError::KProbeError(KProbeError::FileError {
+            filename, ..
+        })) if filename.starts_with("/sys/bus/event_source") => {
+            return Refusal::of(
+                "this kernel has no kprobes (CONFIG_KPROBES, CONFIG_KPROBE_EVENTS)",
+            );
+        }
+        WayError::Program(_) | WayError::Module(_) => {}
     }
     let errno = io_error(error).and_then(io::Error::raw_os_error);
     let cause = match errno {
@@ -521,7 +556,7 @@ const fn what(kind: Kind) -> &'static str {
     }
 }
 
-pub(super) fn io_error(error: &ProgramError) -> Option<&io::Error> {
+pub(super) fn io_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = source {
         if let Some(io) = error.downcast_ref::<io::Error>() {

@@ -1,14 +1,18 @@
-//! What the kernel knows of a loaded program and aya does not tell.
+//! What the kernel knows of programs and links, and aya does not tell.
 
-use std::{mem, os::fd::AsRawFd as _};
+use std::{
+    mem,
+    os::fd::{AsFd, BorrowedFd},
+};
 
-use aya::programs::ProgramFd;
-use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info};
+use aya_obj::generated::{bpf_link_info, bpf_prog_info};
+
+use super::bpf;
 
 /// Counters of a program, since it was loaded.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ProgramCounters {
-    /// Runs that the kernel skipped because the program was running already.
+    /// Runs that the kernel skipped: the program was running already, or a kretprobe had no room.
     pub(super) missed: u64,
     /// Runs; 0 unless BPF statistics are on.
     pub(super) runs: u64,
@@ -17,24 +21,35 @@ pub(super) struct ProgramCounters {
 }
 
 /// The counters of a program; `None` when the kernel does not tell.
-pub(super) fn counters(fd: &ProgramFd) -> Option<ProgramCounters> {
-    // SAFETY: both are plain C structs for which all zeros are a value.
-    let (mut answer, mut attr): (bpf_prog_info, bpf_attr) = unsafe { mem::zeroed() };
-    attr.info.bpf_fd = std::os::fd::AsFd::as_fd(fd).as_raw_fd().cast_unsigned();
-    attr.info.info = (&raw mut answer) as u64;
-    attr.info.info_len = size_of::<bpf_prog_info>() as u32;
-    // SAFETY: `attr` says where the answer goes and how much room there is.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            bpf_cmd::BPF_OBJ_GET_INFO_BY_FD as libc::c_long,
-            &raw mut attr,
-            size_of::<bpf_attr>(),
-        )
-    };
-    (result == 0).then_some(ProgramCounters {
+pub(super) fn counters(fd: impl AsFd) -> Option<ProgramCounters> {
+    // SAFETY: a plain C struct for which all zeros are a value.
+    let mut answer: bpf_prog_info = unsafe { mem::zeroed() };
+    // SAFETY: it is what the kernel tells of a program, and asks for none of its lists.
+    unsafe { bpf::info(fd.as_fd(), &mut answer) }.ok()?;
+    Some(ProgramCounters {
         missed: answer.recursion_misses,
         runs: answer.run_cnt,
         ns: answer.run_time_ns,
     })
+}
+
+/// Calls whose return the kretprobe behind a link did not see, because too many were under way; `None`
+/// before Linux 6.7, which does not tell.
+pub(super) fn unseen_returns(link: BorrowedFd<'_>) -> Option<u64> {
+    // SAFETY: a plain C struct for which all zeros are a value.
+    let mut answer: bpf_link_info = unsafe { mem::zeroed() };
+    // SAFETY: it is what the kernel tells of a link, and asks for no name.
+    let told = unsafe { bpf::info(link, &mut answer) }.ok()?;
+    // SAFETY: numbers, of which any bits are values.
+    let missed = unsafe {
+        &answer
+            .__bindgen_anon_1
+            .perf_event
+            .__bindgen_anon_1
+            .kprobe
+            .missed
+    };
+    let end = std::ptr::from_ref(missed) as usize + size_of::<u64>()
+        - std::ptr::from_ref(&answer) as usize;
+    (told >= end).then_some(*missed)
 }

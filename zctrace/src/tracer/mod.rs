@@ -4,15 +4,19 @@ mod attach;
 mod audit;
 mod backend;
 mod batch;
+mod bpf;
 mod claims;
 mod error;
 mod evidence;
 mod exercise;
 mod files;
+mod kretprobe;
 mod load;
 mod missed;
+mod modules;
 mod names;
 mod preemption;
+mod programs;
 mod requests;
 mod rows;
 mod sample;
@@ -38,6 +42,8 @@ pub use survey::survey;
 
 use load::Refusals;
 use missed::ProgramCounters;
+use modules::Modules;
+use programs::Programs;
 
 use crate::{
     catalog,
@@ -146,7 +152,7 @@ pub struct Activity {
 /// Attached probes. Dropping it, or the end of the process however it comes, detaches them: every
 /// link is a file descriptor of this process.
 pub struct Session {
-    ebpf: Ebpf,
+    programs: Programs,
     btf: Btf,
     twins: bool,
     attempts: Vec<Attempt>,
@@ -240,7 +246,8 @@ impl Session {
                 Backend::Tracepoints => Backend::Tracepoints,
             },
         };
-        let mut attempts = attach::attach(&mut ebpf, &btf, &selection)?;
+        let mut programs = Programs::new(ebpf, Modules::find(OBJECT, &types));
+        let mut attempts = attach::attach(&mut programs, &btf, &selection)?;
         let seen = attempts.iter().any(|attempt| {
             attempt.is_attached()
                 && matches!(
@@ -254,15 +261,15 @@ impl Session {
                 reason.map_or_else(String::new, |refusal| refusal.cause.clone()),
             ));
         }
-        find_silent(&mut ebpf, &mut attempts);
-        attach::hand_over_silent(&mut ebpf, &btf, &selection, &mut attempts)?;
+        find_silent(&mut programs, &mut attempts);
+        attach::hand_over_silent(&mut programs, &btf, &selection, &mut attempts)?;
         Ok(Self {
-            audit: audit.map(|plan| plan.attach(&mut ebpf)),
+            audit: audit.map(|plan| plan.attach(&mut programs.ebpf)),
             sampler: samples.then(stacks::Sampler::new),
             coverage: attach::coverage(&attempts),
             backend: attach::backend(&attempts),
             collector: rows::Collector::new(config, is_sampled(&attempts)),
-            ebpf,
+            programs,
             btf,
             twins,
             attempts,
@@ -276,7 +283,7 @@ impl Session {
     /// # Errors
     /// When the map of tasks is full or gone.
     pub fn add_task(&mut self, tid: u32) -> Result<(), Error> {
-        add_tasks(&mut self.ebpf, &[tid], true)
+        add_tasks(&mut self.programs.ebpf, &[tid], true)
     }
 
     /// Detaches one probe; what it would have explained becomes `unexplained`. Returns whether it
@@ -292,7 +299,7 @@ impl Session {
         let Outcome::Attached(way) = *outcome else {
             return false;
         };
-        attach::detach(&mut self.ebpf, &way);
+        attach::detach(&mut self.programs, &way);
         *outcome = Outcome::Refused(Refusal::wanted("unplugged"));
         self.coverage = attach::coverage(&self.attempts);
         true
@@ -307,7 +314,7 @@ impl Session {
         let Some(attempt) = attempt else { return false };
         if !attempt.is_attached() {
             attempt.outcome = attach::attach_probe(
-                &mut self.ebpf,
+                &mut self.programs,
                 &self.btf,
                 attempt.probe,
                 self.twins,
@@ -334,10 +341,8 @@ impl Session {
     /// What every probe of [`Session::attempts`] did since it was attached.
     #[must_use]
     pub fn activity(&self) -> Vec<Activity> {
-        let counters = |program: &str| {
-            let program = self.ebpf.program(program)?;
-            missed::counters(program.fd().ok()?)
-        };
+        let all = self.programs.counters();
+        let counters = |program: &str| all.get(program).copied();
         let timed = self.statistics.is_some();
         let activity = |attempt: &Attempt| {
             let Outcome::Attached(way) = &attempt.outcome else {
@@ -368,8 +373,12 @@ impl Session {
         let Some(second) = second else {
             return first.missed;
         };
-        let rescued: Result<Array<_, u64>, _> =
-            Array::try_from(self.ebpf.map("RESCUED").expect("twin.rs has this map"));
+        let rescued: Result<Array<_, u64>, _> = Array::try_from(
+            self.programs
+                .ebpf
+                .map("RESCUED")
+                .expect("twin.rs has this map"),
+        );
         let rescued = rescued
             .and_then(|rescued| rescued.get(&zctrace_common::twin_slot(program), 0))
             .unwrap_or(0);
@@ -393,7 +402,7 @@ impl Session {
     /// # Errors
     /// When a map cannot be read.
     pub fn keep_up(&mut self) -> Result<(), Error> {
-        self.collector.keep_up(&mut self.ebpf)
+        self.collector.keep_up(&mut self.programs.ebpf)
     }
 
     /// Requests that wait for input and have copied nothing so far; none where only submissions are seen.
@@ -408,7 +417,7 @@ impl Session {
         if !is_seen {
             return Ok(BTreeSet::new());
         }
-        requests::idle(&mut self.ebpf)
+        requests::idle(&mut self.programs.ebpf)
     }
 
     /// Everything counted since the start.
@@ -419,25 +428,17 @@ impl Session {
         if attach::note_late_tls(&mut self.attempts) {
             self.coverage = attach::coverage(&self.attempts);
         }
-        let mut reading = self.collector.read(&mut self.ebpf)?;
+        let mut reading = self.collector.read(&mut self.programs.ebpf)?;
         if let Some(audit) = &self.audit {
-            reading.audit = audit.read(&mut self.ebpf)?;
+            reading.audit = audit.read(&mut self.programs.ebpf)?;
         }
         if let Some(sampler) = &mut self.sampler {
-            reading.stacks = sampler.read(&mut self.ebpf, &reading.processes)?;
+            reading.stacks = sampler.read(&mut self.programs.ebpf, &reading.processes)?;
         }
-        let mut counters: std::collections::HashMap<&str, ProgramCounters> =
-            std::collections::HashMap::new();
-        for (name, program) in self.ebpf.programs() {
-            // One that was not loaded has none.
-            let Ok(fd) = program.fd() else { continue };
-            let Some(program) = missed::counters(fd) else {
-                continue;
-            };
-            counters.insert(name, program);
-            if self.statistics.is_some() {
-                *reading.overhead.bpf_ns.get_or_insert(0) += program.ns;
-            }
+        let counters = self.programs.counters();
+        if self.statistics.is_some() {
+            let ns = counters.values().map(|program| program.ns).sum();
+            reading.overhead.bpf_ns = Some(ns);
         }
         for (name, &first) in &counters {
             if !name.ends_with(attach::TWIN) {
@@ -462,13 +463,18 @@ fn is_sampled(attempts: &[Attempt]) -> bool {
 }
 
 /// Sends known bytes past the probes. Those that stay silent count as not there.
-fn find_silent(ebpf: &mut Ebpf, attempts: &mut [Attempt]) {
+fn find_silent(programs: &mut Programs, attempts: &mut [Attempt]) {
     // Only with its statistics does the kernel count the runs of a program. Where it refuses them,
     // nothing is known to be silent.
     let Ok(_statistics) = aya::sys::enable_stats(aya::sys::Stats::RunTime) else {
         return;
     };
     let expected = exercise::run();
+    let runs: std::collections::HashMap<_, _> = programs
+        .counters()
+        .into_iter()
+        .map(|(name, counters)| (name.to_owned(), counters.runs))
+        .collect();
     for attempt in attempts
         .iter_mut()
         .filter(|attempt| expected.contains(attempt.probe.name))
@@ -476,12 +482,8 @@ fn find_silent(ebpf: &mut Ebpf, attempts: &mut [Attempt]) {
         let Outcome::Attached(way) = attempt.outcome else {
             continue;
         };
-        let runs = ebpf
-            .program(way.program)
-            .and_then(|program| missed::counters(program.fd().ok()?))
-            .map(|counters| counters.runs);
-        if runs == Some(0) {
-            attach::detach(ebpf, &way);
+        if runs.get(way.program) == Some(&0) {
+            attach::detach(programs, &way);
             attempt.outcome = Outcome::Silent(way);
         }
     }
