@@ -39,6 +39,8 @@ claims! {
     Gift = 5 => "splice_gift_or_move",
     /// Seen: kernel TLS on the socket.
     Tls = 6 => "tls",
+    /// Seen: the route's device is a tunnel or encrypts, so what it does with pages is not known.
+    CopyingRoute = 7 => "copying_route",
 }
 
 impl Claim {

@@ -12,6 +12,7 @@ mod calls;
 mod claim;
 mod object;
 mod op;
+mod place;
 mod request;
 mod sample;
 mod settings;
@@ -25,6 +26,7 @@ pub use object::{
     IP_SOCKETS, IPPROTO_ICMP, IPPROTO_MPTCP, IPPROTO_RAW, IPPROTO_SCTP, Object, ObjectKind,
 };
 pub use op::{Evidence, Op};
+pub use place::Place;
 pub use request::{OPCODES, REQUEST_SLOTS, Request, RequestCounts, Way};
 pub use sample::{COPY_ROUTINES, CodeRange, CopyRoutines, SAMPLE_PERIOD};
 pub use settings::{ABSENT, By, Offsets, Scope, Settings};
@@ -216,6 +218,36 @@ pub struct Sender {
     pub proc_slot: u32,
 }
 
+/// Whose pages of files and pipes the packets of a `struct sock` refer to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lender {
+    /// Start time of the process: another one can come to the same slot.
+    pub start_ns: u64,
+    /// Slot of the row that counts what is copied of them later.
+    pub row_slot: u32,
+    /// Slot of the process.
+    pub proc_slot: u32,
+    /// Ports of the socket: another one can come to the same address.
+    pub ports: u32,
+    /// Not used.
+    pub padding: u32,
+}
+
+/// What was copied of the packets of a `struct sock` before its first send by reference had ended.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Early {
+    /// Bytes that nobody has taken over yet.
+    pub bytes: u64,
+    /// Ports of the socket.
+    pub ports: u32,
+    /// Not used.
+    pub padding: u32,
+    /// The device that the packets were to pass.
+    pub device: [u8; DEVICE_LEN],
+}
+
 /// What zctrace itself lost. Every field is a count.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -318,6 +350,18 @@ pub struct Task {
     pub way: u32,
     /// That of the record when the thread began to work on it: see [`Request::generation`].
     pub request_generation: u32,
+    /// The socket that the thread has met last: see `zctrace-ebpf/src/object.rs`.
+    pub sock: u64,
+    /// The socket of the thread's last send by reference: see `zctrace-ebpf/src/late.rs`.
+    pub lender: u64,
+    /// Ports of the socket in [`Task::sock`].
+    pub ports: u32,
+    /// Those of the one in [`Task::lender`].
+    pub lender_ports: u32,
+    /// The row of that send.
+    pub lender_slot: u32,
+    /// Not used.
+    pub padding: u32,
     /// A place to pass values through: see `zctrace-ebpf/src/kernel.rs`.
     pub scratch: u64,
     /// The result of settling an operation. Here and not on the stack, which is small, and so that
@@ -364,6 +408,12 @@ impl Task {
         request_op: 0,
         way: 0,
         request_generation: 0,
+        sock: 0,
+        lender: 0,
+        ports: 0,
+        lender_ports: 0,
+        lender_slot: 0,
+        padding: 0,
         scratch: 0,
         delta: Counters::ZERO,
     };
@@ -419,8 +469,11 @@ const _: () = {
     assert!(size_of::<Loss>() == 24);
     assert!(size_of::<Lent>() == 16);
     assert!(size_of::<Sender>() == 24);
+    assert!(size_of::<Lender>() == 24);
+    assert!(size_of::<Early>() == 32);
     assert!(
-        size_of::<Task>() == 8 + 16 + 8 * Acc::COUNT + 24 + 32 + 32 + 48 + size_of::<Counters>()
+        size_of::<Task>()
+            == 8 + 16 + 8 * Acc::COUNT + 24 + 32 + 32 + 48 + 32 + size_of::<Counters>()
     );
     assert!(core::mem::offset_of!(Counters, class) == 24);
     assert!(core::mem::offset_of!(RowKey, source) == 8);

@@ -181,6 +181,12 @@ offsets! {
     sock_dst: "sock.sk_dst_cache";
     /// The device of a route.
     dst_dev: "dst_entry.dev";
+    /// What encrypts on a route (IPsec).
+    dst_xfrm: "dst_entry.xfrm";
+    /// What made a device, null of hardware.
+    netdev_link_ops: "net_device.rtnl_link_ops";
+    /// The kind of devices that it makes.
+    link_ops_kind: "rtnl_link_ops.kind";
     /// `NETIF_F_*` of a device.
     netdev_features: "net_device.features";
     /// Name of a device.

@@ -5,6 +5,7 @@ use zctrace_common::{ABSENT, ObjectKind, Op};
 use crate::{
     account, claim,
     kernel::{self, Access as _, Probed, Typed, nr},
+    late,
     maps::offset,
     object::{self, ANON, Ends, PIPE},
     probe::{fexit, returned},
@@ -41,6 +42,7 @@ fexit! {
             if !object::had_no_file(sink, result) && !object::had_no_file(source, result) {
                 let ends = Ends::files::<Probed>(task, source, sink);
                 account::finish(task, Op::Sendfile, legs(&ends), &ends, result);
+                late::lends(task, Op::Sendfile as u16, &ends);
             }
         }
     }
@@ -53,10 +55,12 @@ fexit! {
         if let Some(request) = request::current(task) {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
             request::works_on(request, &ends);
+            late::lends(task, Op::UringSplice as u16, &ends);
         } else if kernel::current_nr() == nr::SPLICE {
             let mut ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
             ends.claim |= claim::of_splice(ctx.arg(5));
             account::finish(task, Op::Splice, legs(&ends), &ends, returned(ctx));
+            late::lends(task, Op::Splice as u16, &ends);
         }
     }
 }

@@ -176,12 +176,11 @@ fn unix(sock: *const u8) -> Habit {
     }
 }
 
-/// TCP copies at the border to user memory and takes pages by reference where the route can gather;
-/// kernel TLS and its like do as they please, and so does a BPF program that has the socket in a map.
-/// A raw socket can name the protocol as well.
+/// TCP copies at the border to user memory and takes pages by reference. Kernel TLS and its like do as
+/// they please, and so does a BPF program that has the socket in a map. A raw socket can name the protocol
+/// as well. What the route does with the pages is another question (`claim::of_route`).
 #[inline(always)]
 fn tcp(sock: *const u8) -> Habit {
-    const NETIF_F_SG: u64 = 1;
     if sock_type(sock) != SOCK_STREAM
         || offset!(sock_ulp) == ABSENT
         || offset!(sock_user_data) == ABSENT
@@ -190,11 +189,7 @@ fn tcp(sock: *const u8) -> Habit {
     {
         return Habit::Uncertain;
     }
-    if Probed::load::<u64>(sock, offset!(sock_route_caps)) & NETIF_F_SG == 0 {
-        Habit::CopiesUser
-    } else {
-        Habit::TakesPages
-    }
+    Habit::TakesPages
 }
 
 /// UDP copies at the border to user memory. What it takes by reference from a pipe depends on the

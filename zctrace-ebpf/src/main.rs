@@ -23,6 +23,7 @@ mod file;
 mod global;
 mod infer;
 mod kernel;
+mod late;
 mod maps;
 mod object;
 mod overlay;

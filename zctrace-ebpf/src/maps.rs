@@ -2,11 +2,11 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, Queue},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue},
 };
 use zctrace_common::{
-    Counters, DEVICE_LEN, Label, Lent, Loss, Offsets, Proc, REQUEST_SLOTS, Request, RequestCounts,
-    RowKey, Sender, Settings, Sizes, TASK_SLOTS, Task,
+    Counters, DEVICE_LEN, Early, Label, Lender, Lent, Loss, Offsets, Place, Proc, REQUEST_SLOTS,
+    Request, RequestCounts, RowKey, Sender, Settings, Sizes, TASK_SLOTS, Task,
 };
 
 /// Threads of the target, by the low bits of their ids: see `target.rs`.
@@ -66,6 +66,20 @@ pub(crate) static SENDERS: HashMap<u64, Sender> =
 /// Memory for an entry is taken when there is one: few programs send without copies, and few rows have
 /// errors.
 const BPF_F_NO_PREALLOC: u32 = 1;
+
+/// Sockets with sends of pages of files and pipes, by the address of their `struct sock`. Those that
+/// nothing is heard of make room.
+#[map]
+pub(crate) static LENDERS: LruHashMap<u64, Lender> = LruHashMap::with_max_entries(16384, 0);
+
+/// What was copied of the packets of other sockets: the first such send of a socket has not ended
+/// then, or the socket is not the target's.
+#[map]
+pub(crate) static EARLY: LruHashMap<u64, Early> = LruHashMap::with_max_entries(4096, 0);
+
+/// Bytes that were copied at each [`Place`], of packets that are nobody's.
+#[map]
+pub(crate) static LATE: Array<u64> = Array::with_max_entries(Place::COUNT, 0);
 
 /// Unused slots of [`PROCS`]: filled by the user side, which also returns those of ended processes.
 #[map]

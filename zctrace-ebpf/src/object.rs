@@ -190,7 +190,11 @@ fn classify<A: Access>(task: &mut Task, file: *const u8) -> u64 {
         S_IFIFO => PIPE,
         S_IFSOCK => {
             let socket = kernel::pointer::<A>(file, offset!(file_private_data));
-            of_sock(kernel::pointer::<Probed>(socket, offset!(socket_sk)))
+            let sock = kernel::pointer::<Probed>(socket, offset!(socket_sk));
+            let (object, ports) = of_sock_with_ports(sock);
+            task.sock = sock as u64;
+            task.ports = ports;
+            object
         }
         S_IFBLK => Object::pack(ObjectKind::Block, 0),
         S_IFCHR => Object::pack(
@@ -236,7 +240,38 @@ fn magic(file: u64) -> u64 {
 /// The object behind a `struct sock`, which may be any pointer.
 #[inline(always)]
 pub(crate) fn of_sock(sock: *const u8) -> u64 {
-    let family: u16 = Probed::load(sock, offset!(sock_family));
+    of_sock_with_ports(sock).0
+}
+
+/// The ports of a `struct sock` (any pointer): with its address, which socket it is. They stay when the
+/// application has closed it, as the inode number does not.
+#[inline(always)]
+pub(crate) fn ports(sock: *const u8) -> u32 {
+    family_and_ports(sock).1
+}
+
+/// The family of a `struct sock` (any pointer) and its [`ports`]. They lie side by side, so one read
+/// gets both.
+#[inline(always)]
+fn family_and_ports(sock: *const u8) -> (u16, u32) {
+    let at = offset!(sock_family).wrapping_sub(offset!(sock_dport));
+    let word: u64 = Probed::load(sock, offset!(sock_dport));
+    let family = if at <= 6 {
+        (word >> ((at & 7) * 8)) as u16
+    } else {
+        Probed::load(sock, offset!(sock_family))
+    };
+    (family, word as u32)
+}
+
+#[inline(always)]
+fn of_sock_with_ports(sock: *const u8) -> (u64, u32) {
+    let (family, ports) = family_and_ports(sock);
+    (of_family(sock, family), ports)
+}
+
+#[inline(always)]
+fn of_family(sock: *const u8, family: u16) -> u64 {
     match family {
         AF_UNIX => Object::pack(ObjectKind::Unix, 0),
         AF_VSOCK => Object::pack(ObjectKind::Vsock, 0),

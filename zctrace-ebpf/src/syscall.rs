@@ -238,7 +238,8 @@ const fn send(flags: u32) -> u64 {
 }
 
 /// With `MSG_ZEROCOPY`, what becomes of the pages the call does not tell. But where the socket does
-/// not have `SO_ZEROCOPY`, or its route cannot gather pages, the kernel copies at once.
+/// not have `SO_ZEROCOPY`, or is one of datagrams whose route cannot gather pages, the kernel copies at
+/// once.
 #[inline(never)]
 fn send_zerocopy(task: &mut Task, fd: u32, call: u64) {
     let file = object::file_of_fd(fd);
@@ -251,8 +252,12 @@ fn send_zerocopy(task: &mut Task, fd: u32, call: u64) {
     let sock: u64 = Probed::load(socket, offset!(socket_sk));
     let claim = claim::of_zerocopy(sock);
     ends.claim |= claim as u8;
-    const AT_ONCE: u32 = Claim::NoSoZerocopy as u32 | Claim::NoScatterGather as u32;
-    let copied = claim & AT_ONCE != 0 || object::is(ends.source, ObjectKind::Unix);
+    // TCP takes the pages all the same, and copies them when their packets are cut up.
+    let gathers =
+        object::is(ends.source, ObjectKind::Tcp) || claim & Claim::NoScatterGather as u32 == 0;
+    let copied = claim & Claim::NoSoZerocopy as u32 != 0
+        || !gathers
+        || object::is(ends.source, ObjectKind::Unix);
     let plan = match infer::with_user(habit, false) {
         User::Copies if copied => call,
         User::Else(class) if copied => with_class(call, class),
@@ -283,8 +288,9 @@ fn two_files(regs: *const u8, op: Op, source: u64, sink: u64) {
     if op == Op::Splice as u16 {
         ends.claim |= claim::of_splice(argument(regs, offset!(regs_arg5)) as u32);
     }
-    if object::is(ends.sink, ObjectKind::Tcp) {
-        ends.claim |= claim::of_ulp(sink as u64) as u8;
+    let (is_tcp, sink_file) = (object::is(ends.sink, ObjectKind::Tcp), sink as u64);
+    if is_tcp {
+        ends.claim |= (claim::of_ulp(sink_file) | claim::of_route(sink_file)) as u8;
     }
     let source = infer::habit(task, ends.source, source as u64);
     let sink = infer::habit(task, ends.sink, sink as u64);
@@ -292,6 +298,15 @@ fn two_files(regs: *const u8, op: Op, source: u64, sink: u64) {
         infer::copied_range(&ends, source, sink)
     } else {
         infer::joined(&ends, source, sink)
+    };
+    // What the route does with the pages comes after the call.
+    const ROUTE: u8 = Claim::NoScatterGather as u8 | Claim::CopyingRoute as u8;
+    let class = if is_tcp && ends.claim & ROUTE != 0 {
+        let sock = task.sock;
+        claim::note_route(task, op, Evidence::Inferred, &ends, sock);
+        Class::Unexplained
+    } else {
+        class
     };
     remember(task, &ends, with_class(op.into(), class));
 }

@@ -2,12 +2,12 @@
 //! are those of their completions, and classes are concluded from opcode and file (`infer.rs`).
 
 use aya_ebpf::programs::BtfTracePointContext;
-use zctrace_common::{ABSENT, Class, Op, Request, Task, Way};
+use zctrace_common::{ABSENT, Class, ObjectKind, Op, Request, Task, Way};
 
 use crate::{
     account,
     api_socket::MSG_TRUNC,
-    claim::MSG_ZEROCOPY,
+    claim::{self, MSG_ZEROCOPY},
     infer::{self, User},
     kernel::{self, Access as _, Probed, Typed},
     maps::{REQUEST_INDEX, offset},
@@ -109,9 +109,15 @@ fn join(task: &mut Task, request: &mut Request, req: *const u8, key: u64) {
     } else {
         let ends = Ends::files::<Probed>(task, source, sink);
         request::works_on(request, &ends);
+        let sink_file = sink as u64;
         let source = infer::habit(task, ends.source, source as u64);
         let sink = infer::habit(task, ends.sink, sink as u64);
-        infer::joined(&ends, source, sink)
+        let class = infer::joined(&ends, source, sink);
+        if object::is(ends.sink, ObjectKind::Tcp) && claim::of_route(sink_file) != 0 {
+            Class::Unexplained
+        } else {
+            class
+        }
     };
     request.flags |= (class as u32) << CLASS_SHIFT;
 }

@@ -2,22 +2,19 @@
 //!
 //! `MSG_ZEROCOPY` and io_uring's `SEND_ZC` lend pages to packets. What they lend is known by a
 //! `struct ubuf_info`, which every packet with such pages points to, wherever it goes. So a copy
-//! that the kernel makes later, in whatever context, is the sender's: [`LENT`] tells whose.
+//! that the kernel makes later (`late.rs`), in whatever context, is the sender's: [`LENT`] tells whose.
 
 use zctrace_common::{Acc, Claim, Counters, Evidence, Lent, ObjectKind, Op, Proc, Sender, Task};
 
 use crate::{
     account::{self, add},
-    claim,
     kernel::{self, Access as _, Probed, Typed},
+    late,
     maps::{LENT, PENDING, PROCS, ROWS, SENDERS, offset},
     object::{self, Ends},
-    probe::{fentry_anywhere, fexit, idempotent_fexit, returned, returned_int, tp_btf_anywhere},
+    probe::{fexit, idempotent_fexit, returned, returned_int, tp_btf_anywhere},
     request, target, twin,
 };
-
-/// `SKBFL_ZEROCOPY_ENABLE`: the packet borrows pages.
-const SKBFL_ZEROCOPY_ENABLE: u8 = 1;
 
 fexit! {
     /// TCP: pages of the application into a packet.
@@ -40,25 +37,13 @@ fexit! {
             return 0;
         }
         let Some(task) = target::current() else { return 0 };
-        let ubuf = borrowed(ctx.arg(2));
+        let ubuf = late::borrowed(ctx.arg(2));
         // The sockets that pass none are vsock's.
         if !sock.is_null() && object::is(object::of_sock(sock), ObjectKind::Tcp) {
             return 0;
         }
         lend(task, sock, ubuf, length & 0xffff_ffff);
     }
-}
-
-/// The `ubuf_info` of the pages that a packet (typed pointer) borrows, 0 if it borrows none.
-#[inline(always)]
-fn borrowed(skb: *const u8) -> u64 {
-    let head: u64 = Typed::load(skb, offset!(skb_head));
-    let end: u32 = Typed::load(skb, offset!(skb_end));
-    let shared = (head + u64::from(end)) as *const u8;
-    if Probed::load::<u8>(shared, offset!(shinfo_flags)) & SKBFL_ZEROCOPY_ENABLE == 0 {
-        return 0;
-    }
-    Probed::load(shared, offset!(shinfo_destructor_arg))
 }
 
 /// The current thread lends `bytes` of its pages.
@@ -159,60 +144,6 @@ releaser! { msg_zerocopy_complete io_tx_ubuf_complete }
 idempotent_fexit! {
     /// The send has failed.
     msg_zerocopy_put_abort(ctx) { released(ctx.arg(0)); }
-}
-
-/// The kernel copies `bytes` of the pages that a packet (typed pointer) borrows.
-#[inline(always)]
-fn copied(skb: *const u8, bytes: u32, id: u32, second: bool) {
-    let ubuf = borrowed(skb);
-    if ubuf == 0 {
-        return;
-    }
-    let Some(lent) = LENT.get_ptr(ubuf) else {
-        return;
-    };
-    if !twin::is_to_handle(id, second, skb as u64) {
-        return;
-    }
-    // SAFETY: a map value.
-    let row_slot = unsafe { (*lent).row_slot };
-    if let Some(row) = ROWS.get_ptr_mut(row_slot) {
-        // SAFETY: a map value.
-        add(unsafe { &raw mut (*row).deferred }, u64::from(bytes));
-        // A number to the verifier, as a global function takes it.
-        claim::note_device(row_slot, Probed::load::<u64>(skb, offset!(skb_dev)));
-    }
-}
-
-/// A program for a function `f(skb, …)` that copies all pages of a packet.
-macro_rules! copier {
-    ($($(#[$meta:meta])* $name:ident)+) => {
-        $(fentry_anywhere! {
-            $(#[$meta])*
-            $name(ctx, id, second) {
-                let skb: *const u8 = ctx.arg(0);
-                copied(skb, Typed::load(skb, offset!(skb_data_len)), id, second);
-            }
-        })+
-    };
-}
-
-copier! {
-    /// Before a packet with borrowed pages reaches a receiver on this machine, a capture, or its
-    /// copy a timestamp's reader: at its entry, because at its end the `ubuf_info` can be gone.
-    skb_copy_ubufs
-    skb_copy
-    skb_copy_expand
-}
-
-fentry_anywhere! {
-    /// Part of a packet's pages, or all for a device without scatter-gather, into its linear buffer.
-    pskb_pull_tail(ctx, id, second) {
-        let skb: *const u8 = ctx.arg(0);
-        let wanted: u32 = ctx.arg(1);
-        let there: u32 = Typed::load(skb, offset!(skb_data_len));
-        copied(skb, if wanted < there { wanted } else { there }, id, second);
-    }
 }
 
 /// Notes who is to know of the notifications of a socket: the row for them is made now, in the

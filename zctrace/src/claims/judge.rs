@@ -396,6 +396,19 @@ impl<'a> Court<'a> {
     }
 
     fn open(&mut self, portion: &Portion<'_>) {
+        for row in &portion.rows {
+            let sight = Sight {
+                row,
+                snapshot: self.snapshot,
+            };
+            let about = rules::notes(&sight)
+                .into_iter()
+                .filter(|(rule, _)| rule.code == rules::ROUTE_COPIES);
+            for (rule, seen) in about {
+                let reason = rule.reason(self.claim, Effect::Forbids, Some(row), seen);
+                self.reasons.push(reason);
+            }
+        }
         let seen = Seen {
             bytes: portion.unexplained,
             text: self.place(portion),

@@ -155,6 +155,39 @@ pub const LINES: &[Line] = &[
         test: "",
     },
     Line {
+        claim: "sendfile, splice and MSG_ZEROCOPY over TCP to another host, over a device without scatter-gather",
+        truth: "by reference, and every byte is copied when its packet is cut up; nobody is notified",
+        codes: &["splice-copied-later", "zerocopy-copied-later"],
+        cases: &[
+            Case::of(
+                "sendfile-sg",
+                // Nothing needs to be said about it.
+                Says(Pass, ""),
+                Says(Inconclusive, "only-inferred"),
+            )
+            .path("sendfile"),
+            Case::of(
+                "sendfile-nosg",
+                Says(Fail, "splice-copied-later"),
+                Says(Inconclusive, "too-much-unexplained"),
+            )
+            .path("sendfile"),
+            Case::of(
+                "splice-nosg",
+                Says(Fail, "splice-copied-later"),
+                Says(Inconclusive, "too-much-unexplained"),
+            )
+            .path("splice"),
+            Case::of(
+                "zc-tcp-nosg",
+                Says(Fail, "zerocopy-copied-later"),
+                Says(Inconclusive, "too-much-unexplained"),
+            )
+            .path(SEND_ZEROCOPY),
+        ],
+        test: "",
+    },
+    Line {
         claim: "MSG_ZEROCOPY over loopback",
         truth: "every byte is copied later, the notification says COPIED",
         codes: &["zerocopy-loopback", "zerocopy-copied-later"],

@@ -418,6 +418,12 @@ fn contradiction(claimed: &Claimed) -> Option<String> {
             "{} takes no pages (scatter-gather is off)",
             printable(device)
         )
+    } else if is(Claim::CopyingRoute) {
+        let device = claimed.device.as_deref().unwrap_or("the device");
+        format!(
+            "{} is a tunnel or encrypts, and may copy",
+            printable(device)
+        )
     } else if is(Claim::Copied) {
         let times = match claimed.notifications {
             1 => "once".into(),

@@ -9,7 +9,7 @@ pub(super) const fn is_notification(key: &RowKey) -> bool {
     key.claim & Claim::Copied as u8 != 0
 }
 
-/// The portion of a path that a row with claims is; `None` of a row without.
+/// The portion of a path that a row with claims, or with a device that copied, is; `None` of others.
 pub(super) fn claimed(
     key: &RowKey,
     object: String,
@@ -26,7 +26,7 @@ pub(super) fn claimed(
         mask |= Claim::Tls as u8;
     }
     // The row for notifications is there before the first of them.
-    if mask == 0 || (is_notification(key) && counters.ops == 0) {
+    if (mask == 0 && device.is_none()) || (is_notification(key) && counters.ops == 0) {
         return None;
     }
     let mut claimed = Claimed {

@@ -131,7 +131,10 @@ fn has_no_copy_class(totals: &Totals) -> bool {
 
 /// The families whose copies a path can meet.
 fn families(op: &str, object: &str) -> impl Iterator<Item = Family> {
-    let lends = matches!(op, "send.zerocopy" | "uring.send_zc" | "uring.sendmsg_zc");
+    let passes_pages = matches!(op, "sendfile" | "splice" | "uring.splice")
+        && (object.ends_with("->tcp") || object.ends_with("->udp"));
+    let lends =
+        passes_pages || matches!(op, "send.zerocopy" | "uring.send_zc" | "uring.sendmsg_zc");
     let has = |part: &str| {
         object
             .split("->")
@@ -196,6 +199,7 @@ mod tests {
         assert_eq!(evidence(row(), &[]), "measured");
         assert_eq!(evidence(row(), &[Family::Socket]), "inferred");
         assert_eq!(evidence(row(), &[Family::File]), "inferred");
+        assert_eq!(evidence(row(), &[Family::Zerocopy]), "inferred");
         assert_eq!(evidence(row(), &[Family::Vm]), "measured");
     }
 

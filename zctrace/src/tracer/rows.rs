@@ -7,7 +7,7 @@ use aya::{
     maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, Queue},
 };
 use zctrace_common::{
-    By, Counters, DEVICE_LEN, Evidence, Label, Op, Proc, RowKey, Sizes, Task, errno_key,
+    By, Counters, DEVICE_LEN, Evidence, Label, Op, Place, Proc, RowKey, Sizes, Task, errno_key,
     of_errno_key,
 };
 
@@ -177,6 +177,9 @@ impl Collector {
                 reading.requests.append(&mut theirs);
                 reading.sizes.append(&mut row_sizes);
             }
+        }
+        for (place, totals) in late(ebpf)? {
+            kernel.entry(place).or_default().add(&totals);
         }
         recycle(ebpf, &rows, &errnos, &ended_slots, self.sized)?;
         reading.unattributed = kernel
@@ -401,14 +404,33 @@ fn by_process(
     Ok(by_process)
 }
 
-/// Names of the network devices that rows with claims have met, by slot.
+/// What was copied of packets that are nobody's, by the place that copied.
+fn late(ebpf: &mut Ebpf) -> Result<Vec<(String, Totals)>, Error> {
+    let counts: Array<_, u64> = Array::try_from(map(ebpf, "LATE"))?;
+    let mut late = Vec::new();
+    for place in Place::ALL {
+        let deferred = counts.get(&(*place as u32), 0)?;
+        if deferred != 0 {
+            let counters = Counters {
+                deferred,
+                ..Counters::ZERO
+            };
+            late.push((place.name().to_owned(), Totals::from(&counters)));
+        }
+    }
+    Ok(late)
+}
+
+/// Names of the network devices that rows with claims or later copies have met, by slot.
 fn devices(
     ebpf: &mut Ebpf,
     rows: &[(RowKey, u32, Counters)],
 ) -> Result<StdHashMap<u32, String>, Error> {
     let names: Array<_, [u8; DEVICE_LEN]> = Array::try_from(map(ebpf, "DEVICES"))?;
     let mut devices = StdHashMap::new();
-    for (_, slot, _) in rows.iter().filter(|(key, ..)| key.claim != 0) {
+    let met =
+        |(key, _, counters): &&(RowKey, u32, Counters)| key.claim != 0 || counters.deferred != 0;
+    for (_, slot, _) in rows.iter().filter(met) {
         let name = text(&names.get(slot, 0)?);
         if !name.is_empty() {
             devices.insert(*slot, name);

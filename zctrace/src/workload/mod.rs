@@ -43,6 +43,7 @@ mod file;
 mod fork_pinned;
 mod interface;
 mod ip_sockets;
+mod late;
 mod many_ops;
 mod memory_files;
 mod overlay;
@@ -88,6 +89,7 @@ const TECHNIQUES: &[&[Traffic]] = &[
     ip_sockets::TRAFFIC,
     udp::TRAFFIC,
     zerocopy::TRAFFIC,
+    late::TRAFFIC,
     zerocopy_receive::TRAFFIC,
     xdp::TRAFFIC,
     ktls::TRAFFIC,

@@ -4,14 +4,19 @@
 use std::{
     cell::RefCell,
     ffi::CStr,
-    os::fd::AsRawFd as _,
+    fs::File,
+    net::{Ipv4Addr, TcpListener},
+    os::fd::{AsFd, AsRawFd as _},
     rc::{Rc, Weak},
+    sync::mpsc,
+    thread,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use nix::{
     errno::Errno,
     libc,
+    sched::{CloneFlags, unshare},
     sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket},
 };
 
@@ -23,6 +28,8 @@ pub const NEAR: &CStr = c"zctnear";
 pub const FAR: &CStr = c"zctfar";
 /// The address of the near end.
 const ADDRESS: [u8; 4] = [198, 51, 100, 1];
+/// The address of the far end where that is in another network namespace.
+const FAR_ADDRESS: [u8; 4] = [198, 51, 100, 2];
 /// An address beyond the far end.
 pub const BEYOND: &str = "198.51.100.2:9";
 /// Packets that the near end sends.
@@ -61,8 +68,42 @@ impl Veth {
         Self::make(true, MTU)
     }
 
+    /// Makes a pair whose far end is in a network namespace of its own, where a socket listens: what is
+    /// sent there leaves the machine as far as the sender can tell, and comes in as on another one.
+    pub fn apart(gathers: bool) -> Result<(Self, TcpListener)> {
+        let (tell, told) = mpsc::channel();
+        let (begin, begun) = mpsc::channel();
+        let far = thread::spawn(move || -> Result<TcpListener> {
+            unshare(CloneFlags::CLONE_NEWNET)
+                .map_err(|_| Skip("a network namespace needs root".into()))?;
+            tell.send(File::open("/proc/thread-self/ns/net")?)?;
+            begun.recv()?;
+            let interfaces = Interfaces::new()?;
+            interfaces.set_address(FAR, FAR_ADDRESS)?;
+            interfaces.raise(FAR, 0)?;
+            Ok(TcpListener::bind((Ipv4Addr::from(FAR_ADDRESS), 0))?)
+        });
+        let made = told.recv().map(|namespace| create(Some(&namespace)));
+        if let Ok(Ok(())) = made {
+            begin.send(())?;
+        }
+        drop(begin);
+        let listener = far.join().map_err(|_| anyhow!("the far end panicked"));
+        // What went wrong first.
+        made.unwrap_or(Ok(()))?;
+        let listener = listener??;
+        let veth = Self(());
+        let interfaces = Interfaces::new()?;
+        interfaces.set_address(NEAR, ADDRESS)?;
+        if !gathers {
+            gather_not(&interfaces)?;
+        }
+        interfaces.raise(NEAR, 0)?;
+        Ok((veth, listener))
+    }
+
     fn make(gathers: bool, far_mtu: libc::c_int) -> Result<Self> {
-        create()?;
+        create(None::<&File>)?;
         let veth = Self(());
         let interfaces = Interfaces::new()?;
         interfaces.set_mtu(NEAR, MTU)?;
@@ -75,17 +116,22 @@ impl Veth {
             interfaces.raise(name, libc::IFF_NOARP)?;
         }
         if !gathers {
-            let mut value = EthtoolValue {
-                command: ETHTOOL_SSG,
-                data: 0,
-            };
-            let data = (&raw mut value).cast::<libc::c_char>();
-            interfaces
-                .set(NEAR, SIOCETHTOOL, &|r| r.ifr_ifru.ifru_data = data)
-                .context("ETHTOOL_SSG")?;
+            gather_not(&interfaces)?;
         }
         Ok(veth)
     }
+}
+
+/// Turns scatter-gather off at the near end.
+fn gather_not(interfaces: &Interfaces) -> Result<()> {
+    let mut value = EthtoolValue {
+        command: ETHTOOL_SSG,
+        data: 0,
+    };
+    let data = (&raw mut value).cast::<libc::c_char>();
+    interfaces
+        .set(NEAR, SIOCETHTOOL, &|r| r.ifr_ifru.ifru_data = data)
+        .context("ETHTOOL_SSG")
 }
 
 impl Drop for Veth {
@@ -108,11 +154,17 @@ struct EthtoolValue {
     data: u32,
 }
 
-fn create() -> Result<()> {
+/// Makes the pair. The far end goes into a network namespace if one is given.
+fn create(namespace: Option<&impl AsFd>) -> Result<()> {
     const VETH_INFO_PEER: u16 = 1;
+    let namespace = namespace.map_or_else(Vec::new, |namespace| {
+        let fd = namespace.as_fd().as_raw_fd();
+        attribute(libc::IFLA_NET_NS_FD, &fd.to_ne_bytes())
+    });
     let far = [
         vec![0; IFINFOMSG],
         attribute(libc::IFLA_IFNAME, FAR.to_bytes_with_nul()),
+        namespace,
     ]
     .concat();
     let info = [

@@ -46,6 +46,7 @@ fn path(op: &str, object: &str, evidence: &str, numbers: &[(&str, u64)]) -> Path
             "recopied" => &mut totals.recopied,
             "cow" => &mut totals.cow,
             "encrypted" => &mut totals.encrypted,
+            "unexplained" => &mut totals.unexplained,
             _ => panic!("{name}"),
         };
         *field = *bytes;
@@ -64,7 +65,7 @@ fn path(op: &str, object: &str, evidence: &str, numbers: &[(&str, u64)]) -> Path
 fn process(paths: Vec<Path>, asked: &[Asked], device: Option<&str>) -> Process {
     let claims = paths
         .iter()
-        .filter(|_| !asked.is_empty())
+        .filter(|_| !asked.is_empty() || device.is_some())
         .map(|path| Claimed {
             op: path.op.to_string(),
             object: path.object.to_string(),
@@ -189,6 +190,21 @@ const EXAMPLES: &[Example] = &[
         Verdict::Fail,
         "splice-read-copied",
     ),
+    example(
+        ("sendfile", "file:ext4->tcp", M),
+        &[("spliced", 4 * MIB), ("deferred", 4 * MIB)],
+        Verdict::Fail,
+        "splice-copied-later",
+    )
+    .device("wg0"),
+    example(
+        ("sendfile", "file:ext4->tcp", "inferred"),
+        &[("unexplained", 4 * MIB)],
+        Verdict::Inconclusive,
+        "route-may-copy",
+    )
+    .asked(&[Asked::CopyingRoute])
+    .device("wg0"),
     example(
         ("splice", "tcp->pipe", M),
         &[("copied_in_kernel", MIB), ("spliced", 3 * MIB)],

@@ -22,6 +22,7 @@ pub(crate) use number::{
 use zctrace_common::Claim as Claimed;
 
 pub(crate) use direct::DEVICE_UNKNOWN;
+pub(crate) use splice::ROUTE_COPIES;
 pub(crate) use state::{PROBES_MISSING, accepted, may_be_unseen, may_have_copied, unattributed};
 pub(crate) use transform::KTLS;
 
@@ -85,6 +86,15 @@ impl Sight<'_> {
     fn sum(&self, claim: Claimed, number: impl Fn(&Totals) -> u64) -> u64 {
         self.claimed(claim)
             .fold(0, |sum, part| sum.saturating_add(number(&part.totals)))
+    }
+
+    /// The device at which bytes of the row were copied later.
+    fn copied_at(&self) -> Option<String> {
+        let path = self.row.path;
+        let mut parts = self.row.process.claims.iter().filter(|part| {
+            part.op == path.op && part.object == path.object && part.totals.deferred > 0
+        });
+        parts.find_map(|part| part.device.as_deref().map(printable))
     }
 
     /// The device that they met.

@@ -1,6 +1,11 @@
 //! sendfile and splice.
 
+use zctrace_common::Claim;
+
 use super::{Look, Rule, Seen, Sight, ends, is_stored};
+
+/// The code of the rule about routes that may copy.
+pub(crate) const ROUTE_COPIES: &str = "route-may-copy";
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -23,6 +28,20 @@ pub(super) const RULES: &[Rule] = &[
         evidence: "`copied_in_kernel` in a splice row from tcp",
         remedy: "larger packets (jumbo frames, GRO) and a device that splits header and data",
         look: Look::Copies(from_tcp),
+    },
+    Rule {
+        code: "splice-copied-later",
+        says: "Pages of a file or pipe were passed by reference, and the kernel copied them on their way",
+        evidence: "`deferred` in a splice or sendfile row into a socket: the packets were cut up or made linear for a device without scatter-gather, WireGuard, IPsec or a queue to user space",
+        remedy: "ethtool -K DEV sg on, or a route that neither encrypts in software nor hands packets to a program",
+        look: Look::Copies(copied_later),
+    },
+    Rule {
+        code: ROUTE_COPIES,
+        says: "The route of a send by reference leads over a device that may copy, which is not seen without functions",
+        evidence: "`no_scatter_gather` or `copying_route` in `claims` of a sendfile or splice row on the tracepoints backend",
+        remedy: "a kernel that lets functions be traced counts what is copied (`zctrace doctor`), or ethtool -K DEV sg on, or a route without a tunnel",
+        look: Look::Notes(route),
     },
     Rule {
         code: "gift-ignored",
@@ -73,6 +92,39 @@ fn from_tcp(sight: &Sight<'_>) -> Option<Seen> {
     }
     Seen::some(path.totals.copied_in_kernel, || {
         "in the linear parts of packets".to_owned()
+    })
+}
+
+fn route(sight: &Sight<'_>) -> Option<Seen> {
+    if !is_splice(&sight.row.path.op) {
+        return None;
+    }
+    let told = [
+        (Claim::NoScatterGather, "has scatter-gather off"),
+        (Claim::CopyingRoute, "is a tunnel or encrypts"),
+    ];
+    told.into_iter().find_map(|(claim, what)| {
+        let bytes = sight.sum(claim, |totals| totals.unexplained);
+        Seen::some(bytes, || {
+            let device = sight.device(claim);
+            format!(
+                "{} {what}",
+                device.as_deref().unwrap_or("the device of the route")
+            )
+        })
+    })
+}
+
+fn copied_later(sight: &Sight<'_>) -> Option<Seen> {
+    let path = sight.row.path;
+    if !is_splice(&path.op) {
+        return None;
+    }
+    let device = sight
+        .copied_at()
+        .map_or_else(String::new, |device| format!(" at {device}"));
+    Seen::some(path.totals.deferred, || {
+        format!("passed by reference, and copied later{device}")
     })
 }
 
