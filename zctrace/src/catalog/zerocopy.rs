@@ -53,7 +53,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Zerocopy,
         role: Role::CopySite,
         ways: &[fentry("pskb_pull_tail", "__pskb_pull_tail")],
-        sees: "pages sent by reference copied later, into the packet's linear buffer: devices that cannot gather, ciphers",
+        sees: "pages sent by reference copied later, into the packet's linear buffer: ciphers and others",
         lost: "that a packet with pages sent by reference was made linear",
     },
     Probe {

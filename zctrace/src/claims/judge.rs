@@ -405,7 +405,7 @@ impl<'a> Court<'a> {
                 .into_iter()
                 .filter(|(rule, _)| rule.code == rules::ROUTE_COPIES);
             for (rule, seen) in about {
-                let reason = rule.reason(self.claim, Effect::Forbids, Some(row), seen);
+                let reason = rule.reason(self.matter(), Effect::Forbids, Some(row), seen);
                 self.reasons.push(reason);
             }
         }
