@@ -61,7 +61,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Zerocopy,
         role: Role::CopySite,
         ways: &[fentry("skb_segment", "skb_segment")],
-        sees: "pages sent by reference copied later, when their packet is cut up for a device that cannot gather, or for WireGuard, IPsec, a queue to user space",
+        sees: "pages sent by reference copied later, when their packet is cut up in software",
         lost: "that a packet with pages sent by reference was copied when it was cut up",
     },
     Probe {

@@ -242,17 +242,19 @@ fn second_copy(data: &[u8], ebpf: &Ebpf) -> Result<Object, ModuleError> {
         .maps()
         .filter_map(|(name, map)| Some((name, descriptor(map)?)))
         .collect();
-    let known = maps.iter().filter_map(|(name, map)| {
-        let fd = *descriptors.get(name.as_str())?;
-        Some((name.as_str(), fd, map))
-    });
+    let known: Option<Vec<_>> = maps
+        .iter()
+        .map(|(name, map)| Some((name.as_str(), *descriptors.get(name.as_str())?, map)))
+        .collect();
+    // With one of them missing, aya-obj would panic.
+    let known = known.ok_or_else(|| wrong(&"a map of another kind"))?;
     let text = object
         .functions
         .keys()
         .map(|(section, _)| *section)
         .collect();
     object
-        .relocate_maps(known, &text)
+        .relocate_maps(known.into_iter(), &text)
         .map_err(|error| wrong(&error))?;
     object
         .relocate_calls(&text)
@@ -264,6 +266,7 @@ fn second_copy(data: &[u8], ebpf: &Ebpf) -> Result<Object, ModuleError> {
 fn descriptor(map: &Map) -> Option<RawFd> {
     let (Map::Array(data)
     | Map::HashMap(data)
+    | Map::LruHashMap(data)
     | Map::PerCpuArray(data)
     | Map::Queue(data)
     | Map::StackTraceMap(data)) = map
