@@ -48,7 +48,7 @@ const _: () = assert!(size_of::<VolumeArgs>() == 4096 && size_of::<SendArgs>() =
 
 fn prepare(arena: &Arena) -> Result<Prepared> {
     let mount = arena.mount(Fs::Btrfs)?;
-    let subvolume = snapshot(&mount.path(), arena)?;
+    let subvolume = snapshot(mount.path(), arena)?;
     let stream = File::from(memfd_create(c"zctrace-stream", MFdFlags::MFD_CLOEXEC)?);
     let written = stream.try_clone()?;
     let mut prepared = Prepared::new(Expected::new(), move || {
