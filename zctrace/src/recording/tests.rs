@@ -209,7 +209,7 @@ fn errnos_come_behind_the_rest() {
     let earlier = read_with(without);
     assert!(errnos(&earlier[0]).is_empty());
     assert_eq!(earlier[0].total, interval.total);
-    assert_eq!(read_with(&whole), std::slice::from_ref(&interval));
+    assert_eq!(read_with(&whole), std::slice::from_ref(interval));
     let mut twice = interval.clone();
     twice.processes[0].paths[0].errnos.add(&errnos(interval));
     let part = postcard::to_stdvec(&errnos::WireErrnos::new(&twice)).unwrap();
