@@ -279,6 +279,9 @@ pub(super) fn multishot_reads(arena: &Arena, issue: Issue) -> Result<Prepared> {
 }
 
 /// Several buffers for one completion: sent from one pool, received into another one.
+/// The counter of what a family of [`counted`] sends; those before it are the receiver's.
+const SENT: usize = 3;
+
 pub(super) fn bundles(arena: &Arena, issue: Issue) -> Result<Prepared> {
     const ROUNDS: u64 = 20;
     if !Ring::new(Issue::Inline)?
@@ -314,7 +317,7 @@ pub(super) fn bundles(arena: &Arena, issue: Issue) -> Result<Prepared> {
                     let done = sender.completion()?;
                     let moved = result(&done)?;
                     sent += moved as u64;
-                    shared.count(2, 1);
+                    shared.count(SENT, 1);
                     if !cqueue::more(done.flags()) {
                         break;
                     }
@@ -347,7 +350,7 @@ pub(super) fn bundles(arena: &Arena, issue: Issue) -> Result<Prepared> {
     Ok(prepared.finish(move |expected| {
         expected.add(
             ExpectedRow::new(Op::UringSend, "tcp")
-                .ops(shared.counted(2))
+                .ops(shared.counted(SENT))
                 .class(Class::CopiedFromUser, bytes),
         );
         receives.map_or(Ok(()), |receives| receives(expected))
