@@ -278,10 +278,10 @@ pub(super) fn multishot_reads(arena: &Arena, issue: Issue) -> Result<Prepared> {
     ))
 }
 
-/// Several buffers for one completion: sent from one pool, received into another one.
 /// The counter of what a family of [`counted`] sends; those before it are the receiver's.
 const SENT: usize = 3;
 
+/// Several buffers for one completion: sent from one pool, received into another one.
 pub(super) fn bundles(arena: &Arena, issue: Issue) -> Result<Prepared> {
     const ROUNDS: u64 = 20;
     if !Ring::new(Issue::Inline)?
