@@ -14,6 +14,7 @@ pub mod page;
 mod pipe;
 mod reflink;
 mod sample;
+pub mod sight;
 mod socket;
 mod splice;
 mod syscall;

@@ -1,6 +1,7 @@
 //! The model: what every number means. Pure; knows nothing of BPF or terminals.
 
 pub mod audit;
+mod coverage;
 mod difference;
 mod errnos;
 mod loss;
@@ -9,6 +10,7 @@ mod process;
 mod stacks;
 mod totals;
 
+pub use coverage::Coverage;
 pub use difference::Counted;
 pub use errnos::{Errno, Errnos};
 pub use loss::{Loss, Unfollowed};
@@ -16,6 +18,6 @@ pub use per_byte::PerByte;
 pub use process::Direction;
 pub use stacks::{Stack, Stacks};
 pub use totals::{
-    Claimed, Coverage, ExitStatus, Overhead, Path, Process, Refused, SCHEMA, Snapshot, Target,
-    TargetKind, Totals, Unattributed, ratio,
+    Claimed, ExitStatus, Overhead, Path, Process, Refused, SCHEMA, Snapshot, Target, TargetKind,
+    Totals, Unattributed, ratio,
 };

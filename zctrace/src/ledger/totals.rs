@@ -4,7 +4,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use zctrace_common::{Class, Counters, Evidence};
 
-use super::{Errnos, Loss, Stacks};
+use super::{Coverage, Errnos, Loss, Stacks};
 
 /// The `schema` of a [`Snapshot`].
 pub const SCHEMA: &str = "zctrace.stat/1";
@@ -431,15 +431,6 @@ impl Refused {
     pub(crate) fn is_replaced(&self) -> bool {
         self.lost.ends_with(Self::REPLACED)
     }
-}
-
-/// Which probes took part.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Coverage {
-    /// Names of the attached probes.
-    pub attached: Vec<String>,
-    /// The others.
-    pub refused: Vec<Refused>,
 }
 
 /// What zctrace itself cost.

@@ -61,6 +61,9 @@ pub fn page(document: &Document) -> String {
     if let Some(calls) = unfollowed(stat) {
         let _ = writeln!(out, "<p class=\"warning\">{}</p>", text(&calls));
     }
+    if let Some(blind) = stat.coverage.blind_spots() {
+        let _ = writeln!(out, "<p class=\"warning\">{}</p>", text(&blind));
+    }
     totals(&mut out, &stat.total);
     chart(&mut out, document);
     if stat.total.unexplained != 0 {
@@ -361,6 +364,14 @@ mod tests {
             ..Loss::default()
         };
         assert!(page(&document).contains("Not everything was counted"));
+    }
+
+    #[test]
+    fn what_no_probe_sees_is_told() {
+        let mut document = document();
+        assert!(!page(&document).contains("Not seen here"));
+        document.stat.coverage = samples::loss().coverage;
+        assert!(page(&document).contains("Not seen here: page faults and copy-on-write."));
     }
 
     #[test]

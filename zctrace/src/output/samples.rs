@@ -221,9 +221,9 @@ pub(crate) fn loss() -> Snapshot {
     };
     snapshot.loss.miss("vfs_read", 4_567_890);
     snapshot.coverage.refused = vec![Refused {
-        probe: "do_wp_page".into(),
+        probe: "wp_page_enter".into(),
         reason: "not permitted".into(),
-        lost: "copy-on-write".into(),
+        lost: "copy-on-write after fork".into(),
         absent: false,
     }];
     snapshot

@@ -515,6 +515,9 @@ fn footer(snapshot: &Snapshot, surface: Surface) -> String {
         coverage.attached.len()
     );
     line(&text, palette.faint);
+    if let Some(blind) = coverage.blind_spots() {
+        line(&blind, palette.warning);
+    }
     line(&format!("Scope: {SCOPE}"), palette.faint);
     lines.render(surface)
 }

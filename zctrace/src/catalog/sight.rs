@@ -1,0 +1,205 @@
+//! What the attached probes can tell of each technique. A count of probes does not say that.
+
+use super::{Family, Probe, Role, probes};
+
+/// How much is seen of a technique.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Where its bytes are copied or passed on, they are counted.
+    Measured,
+    /// Some of these places are not watched.
+    Partly,
+    /// Classes are concluded from the calls; what those do not tell is unexplained.
+    Inferred,
+    /// Nothing: it can happen without a word in any row.
+    NotSeen,
+}
+
+impl Sight {
+    /// Its name in documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Measured => "measured",
+            Self::Partly => "partly",
+            Self::Inferred => "inferred",
+            Self::NotSeen => "not_seen",
+        }
+    }
+}
+
+/// A way of moving bytes, as people call it.
+#[derive(Clone, Copy, Debug)]
+pub struct Technique {
+    /// Its name.
+    pub name: &'static str,
+    /// The probes that measure it.
+    by: fn(&Probe) -> bool,
+    /// The probes from which it is concluded otherwise; none where nothing is.
+    else_by: &'static [&'static str],
+}
+
+const CALLS: &[&str] = &["sys_enter", "sys_exit"];
+
+const TECHNIQUES: &[Technique] = &[
+    Technique {
+        name: "reads and writes",
+        by: |probe| {
+            probe.role == Role::CopySite
+                && matches!(probe.family, Family::File | Family::Pipe | Family::Socket)
+        },
+        else_by: CALLS,
+    },
+    Technique {
+        name: "sendfile, splice, vmsplice, tee",
+        by: |probe| {
+            probe.family == Family::Splice
+                || (probe.family == Family::Socket && probe.role == Role::NoCopySite)
+        },
+        else_by: CALLS,
+    },
+    Technique {
+        name: "copy_file_range and reflinks",
+        by: |probe| probe.family == Family::Reflink,
+        else_by: CALLS,
+    },
+    Technique {
+        name: "direct I/O",
+        by: |probe| probe.family == Family::Direct && probe.role != Role::SystemCalls,
+        else_by: &["sys_enter", "sys_exit", "block_bio_queue"],
+    },
+    Technique {
+        name: "zero-copy sends",
+        by: |probe| probe.family == Family::Zerocopy && probe.role == Role::NoCopySite,
+        else_by: CALLS,
+    },
+    Technique {
+        name: "copies after a send",
+        by: |probe| probe.family == Family::Zerocopy && probe.role == Role::CopySite,
+        else_by: &[],
+    },
+    Technique {
+        name: "page faults and copy-on-write",
+        by: |probe| probe.family == Family::Fault,
+        else_by: &[],
+    },
+    Technique {
+        name: "copy-up of overlayfs",
+        by: |probe| {
+            matches!(
+                probe.name,
+                "generic_perform_write" | "iomap_file_buffered_write"
+            )
+        },
+        else_by: &[],
+    },
+    Technique {
+        name: "io_uring",
+        by: |probe| probe.family == Family::Uring && probe.role == Role::Requests,
+        else_by: &["io_uring_submit_req", "io_uring_complete_inferred"],
+    },
+    Technique {
+        name: "Linux AIO",
+        by: |probe| probe.family == Family::Aio,
+        else_by: &[],
+    },
+    Technique {
+        name: "process_vm_readv and process_vm_writev",
+        by: |probe| probe.family == Family::Vm,
+        else_by: CALLS,
+    },
+    Technique {
+        name: "encryption by kernel TLS",
+        by: |probe| probe.family == Family::Tls,
+        else_by: &[],
+    },
+    Technique {
+        name: "AF_XDP",
+        by: |probe| probe.family == Family::Xdp,
+        else_by: &[],
+    },
+];
+
+/// What is seen of each technique, given which probes are attached and which of this kernel are
+/// missing. A technique of which this kernel has nothing is left out.
+pub fn techniques(
+    attached: impl Fn(&str) -> bool,
+    missing: impl Fn(&str) -> bool,
+) -> Vec<(Technique, Sight)> {
+    let sight = |technique: &Technique| {
+        let own = || probes().filter(|probe| (technique.by)(probe));
+        let some = own().any(|probe| attached(probe.name));
+        let gap = own().any(|probe| missing(probe.name));
+        let otherwise =
+            || !technique.else_by.is_empty() && technique.else_by.iter().all(|name| attached(name));
+        match (some, gap) {
+            (true, false) => Some(Sight::Measured),
+            (true, true) => Some(Sight::Partly),
+            (false, true) if otherwise() => Some(Sight::Inferred),
+            (false, true) => Some(Sight::NotSeen),
+            (false, false) => None,
+        }
+    };
+    let all = TECHNIQUES.iter();
+    all.filter_map(|technique| Some((*technique, sight(technique)?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(attached: &[&str], name: &str) -> Option<Sight> {
+        let is = |probe: &str| attached.contains(&probe);
+        techniques(is, |probe| !is(probe))
+            .into_iter()
+            .find(|(technique, _)| technique.name == name)
+            .map(|(_, sight)| sight)
+    }
+
+    #[test]
+    fn every_technique_has_probes() {
+        for technique in TECHNIQUES {
+            assert!(probes().any(technique.by), "{}", technique.name);
+            for name in technique.else_by {
+                assert!(super::super::find(name).is_some(), "{name}");
+            }
+        }
+        assert!(techniques(|_| false, |_| false).is_empty());
+    }
+
+    #[test]
+    fn tracepoints_conclude_some_and_see_nothing_of_others() {
+        let tracepoints = [
+            "sys_enter",
+            "sys_exit",
+            "block_bio_queue",
+            "io_uring_submit_req",
+            "io_uring_complete_inferred",
+        ];
+        for (name, sight) in [
+            ("reads and writes", Sight::Inferred),
+            ("direct I/O", Sight::Inferred),
+            ("io_uring", Sight::Inferred),
+            ("page faults and copy-on-write", Sight::NotSeen),
+            ("copy-up of overlayfs", Sight::NotSeen),
+            ("Linux AIO", Sight::NotSeen),
+            ("copies after a send", Sight::NotSeen),
+        ] {
+            assert_eq!(of(&tracepoints, name), Some(sight), "{name}");
+        }
+        assert_eq!(of(&[], "io_uring"), Some(Sight::NotSeen));
+        let all: Vec<_> = probes().map(|probe| probe.name).collect();
+        let every = techniques(|name| all.contains(&name), |_| false);
+        assert!(every.iter().all(|(_, sight)| *sight == Sight::Measured));
+        // One fault probe of several is gone.
+        let without: Vec<_> = all
+            .into_iter()
+            .filter(|name| *name != "fork_exit")
+            .collect();
+        assert_eq!(
+            of(&without, "page faults and copy-on-write"),
+            Some(Sight::Partly)
+        );
+    }
+}
