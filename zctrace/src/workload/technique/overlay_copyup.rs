@@ -29,7 +29,7 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
     setting.arena.fill_file(&lower, length)?;
     let path = mount.path().join("file");
     let shared = setting.shared;
-    let copied = ExpectedRow::new(Op::Kernel, "unknown");
+    let copied = ExpectedRow::new(Op::CopyUp, "file:overlay");
     let expected = Expected::new()
         .moves(Op::Write, "file:overlay", Class::CopiedFromUser, 1, 1)
         .row(copied.ops(1).recopied(length).needs_functions());
