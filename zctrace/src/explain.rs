@@ -74,7 +74,12 @@ fn parse(page: &'static str) -> Vec<Entry> {
 /// `uring.*`, `copied to user` finds `copied_to_user`.
 #[must_use]
 pub fn find(name: &str) -> Option<Entry> {
-    let wanted = normal(name);
+    let wanted = match name.trim() {
+        // The marks of a table.
+        "~" => "inferred".to_owned(),
+        "?" => "unexplained".to_owned(),
+        name => normal(name),
+    };
     let entries = entries();
     let exact = |wanted: &str| {
         let is = |entry: &&Entry| entry.names().any(|name| normal(name) == wanted);
@@ -142,6 +147,14 @@ mod tests {
 
     use super::*;
     use crate::ledger::Totals;
+
+    #[test]
+    fn marks_are_explained() {
+        for (mark, name) in [("~", "inferred"), ("?", "unexplained")] {
+            assert_eq!(find(mark), find(name), "{mark}");
+            assert!(find(mark).is_some());
+        }
+    }
 
     #[test]
     fn everything_in_a_report_is_explained() {
