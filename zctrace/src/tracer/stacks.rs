@@ -4,7 +4,7 @@
 //! addresses meant. What could not be named says so.
 
 use std::{
-    collections::{BTreeMap, HashMap as StdHashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap as StdHashMap, HashSet},
     sync::Arc,
 };
 
@@ -13,12 +13,13 @@ use aya::{
     maps::{Array, HashMap, MapData, StackTraceMap},
 };
 use blazesym::{
-    MaybeDefault, Pid,
+    ErrorKind, MaybeDefault, Pid,
     symbolize::{
-        Input, Symbolized, Symbolizer,
+        Input, Reason, Symbolized, Symbolizer,
         source::{Kernel, Process, Source},
     },
 };
+use procfs::process::{MMPermissions, MMapPath};
 use zctrace_common::{StackKey, StackKind};
 
 use super::{Error, map};
@@ -215,7 +216,8 @@ impl Sampler {
     }
 
     fn name_user(&mut self, id: Id, stacks: &[Vec<u64>]) -> Vec<Frames> {
-        let all: Vec<u64> = stacks.iter().flatten().copied().collect();
+        let all: BTreeSet<u64> = stacks.iter().flatten().copied().collect();
+        let all: Vec<u64> = all.into_iter().collect();
         let pid = self.view.as_ref().map(|view| view.to_user(id.0));
         let named = match pid {
             Some(pid) if self.alive(id).is_some() => {
@@ -225,9 +227,30 @@ impl Sampler {
                     debug_syms: false,
                     ..Process::new(Pid::from(pid))
                 });
-                let named = self.symbolizer.symbolize(&source, Input::AbsAddr(&all));
+                let modules = self.modules(pid);
+                let named = each(&all, &mut |addresses| {
+                    self.symbolizer
+                        .symbolize(&source, Input::AbsAddr(addresses))
+                });
+                let named: StdHashMap<u64, String> = all
+                    .iter()
+                    .zip(named)
+                    .map(|(&address, named)| {
+                        let why = match named {
+                            Ok(Symbolized::Sym(symbol)) => return (address, symbol.name.into()),
+                            Ok(Symbolized::Unknown(Reason::Unmapped)) => "[unmapped]",
+                            Ok(Symbolized::Unknown(_)) => "[unknown]",
+                            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                                "[not permitted]"
+                            }
+                            Err(_) => "[unreadable]",
+                        };
+                        let place = within(&modules, address);
+                        (address, place.unwrap_or_else(|| why.to_owned()))
+                    })
+                    .collect();
                 // The id may have gone to another process meanwhile.
-                named.ok().filter(|_| self.alive(id).is_some())
+                self.alive(id).map(|_| named)
             }
             _ => None,
         };
@@ -235,22 +258,104 @@ impl Sampler {
             let frames: Frames = [self.names.keep("[ended before it was read]")].into();
             return stacks.iter().map(|_| frames.clone()).collect();
         };
-        let mut named = named.iter();
         let names = &mut self.names;
         stacks
             .iter()
             .map(|stack| {
-                let mut frames: Vec<_> = named
-                    .by_ref()
-                    .take(stack.len())
-                    .map(|symbolized| match symbolized {
-                        Symbolized::Sym(symbol) => names.keep(&symbol.name),
-                        Symbolized::Unknown(_) => names.keep("[unknown]"),
-                    })
-                    .collect();
-                frames.reverse();
+                let name = |address| named.get(address).map_or("[unknown]", String::as_str);
+                let frames: Vec<_> = stack.iter().rev().map(|at| names.keep(name(at))).collect();
                 frames.into()
             })
             .collect()
+    }
+
+    /// The code that a process has mapped from files; nothing where that cannot be read.
+    fn modules(&self, pid: u32) -> Vec<Module> {
+        let view = self.view.as_ref();
+        let process = view.and_then(|view| view.process(pid).ok());
+        let Some(maps) = process.and_then(|process| process.maps().ok()) else {
+            return Vec::new();
+        };
+        maps.into_iter()
+            // An address in anything else is no frame, only what lay where one was looked for.
+            .filter(|map| map.perms.contains(MMPermissions::EXECUTE))
+            .filter_map(|map| match map.pathname {
+                MMapPath::Path(path) => Some(Module {
+                    start: map.address.0,
+                    end: map.address.1,
+                    offset: map.offset,
+                    name: path.file_name()?.to_string_lossy().into_owned(),
+                }),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+/// A part of a file that a process has mapped.
+struct Module {
+    start: u64,
+    end: u64,
+    offset: u64,
+    name: String,
+}
+
+/// A place without a symbol: the file, and the offset in it.
+fn within(modules: &[Module], address: u64) -> Option<String> {
+    let module = modules
+        .iter()
+        .find(|module| (module.start..module.end).contains(&address))?;
+    let offset = module.offset.wrapping_add(address - module.start);
+    Some(format!("{}+{offset:#x}", module.name))
+}
+
+/// The answer for each address. One that spoils a batch (a stack without frame pointers has some)
+/// must not take the others with it, so a batch that fails is tried again in halves.
+fn each<T, E>(
+    addresses: &[u64],
+    batch: &mut impl FnMut(&[u64]) -> Result<Vec<T>, E>,
+) -> Vec<Result<T, E>> {
+    match batch(addresses) {
+        Ok(all) => all.into_iter().map(Ok).collect(),
+        Err(error) if addresses.len() < 2 => vec![Err(error)],
+        Err(_) => {
+            let (left, right) = addresses.split_at(addresses.len() / 2);
+            let mut all = each(left, batch);
+            all.extend(each(right, batch));
+            all
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bad_address_spoils_no_other() {
+        let mut batch = |addresses: &[u64]| {
+            if addresses.contains(&3) {
+                return Err("refused");
+            }
+            Ok(addresses.to_vec())
+        };
+        let all = each(&[1, 2, 3, 4, 5], &mut batch);
+        assert_eq!(all, [Ok(1), Ok(2), Err("refused"), Ok(4), Ok(5)]);
+        assert!(each(&[], &mut batch).is_empty());
+    }
+
+    #[test]
+    fn a_place_without_a_symbol_is_named_by_its_file() {
+        let modules = [Module {
+            start: 0x1000,
+            end: 0x2000,
+            offset: 0x400,
+            name: "python3.11".into(),
+        }];
+        assert_eq!(
+            within(&modules, 0x1010).as_deref(),
+            Some("python3.11+0x410")
+        );
+        assert_eq!(within(&modules, 0x2000), None);
     }
 }
