@@ -11,7 +11,7 @@ use super::{
     ways::Instead,
 };
 use crate::{
-    ledger::{Direction, Path, Snapshot, ratio},
+    ledger::{Direction, Errnos, Path, Snapshot, ratio},
     output::{bytes::bytes, escape::printable},
 };
 
@@ -259,9 +259,19 @@ impl<'a> Court<'a> {
     fn failed(&self) -> Option<Seen> {
         let errors = self.sum(|path| path.totals.errors);
         let calls = self.sum(|path| path.totals.ops);
-        (errors > 0 && self.sum(|path| path.totals.moved) == 0).then(|| Seen {
+        if errors == 0 || self.sum(|path| path.totals.moved) > 0 {
+            return None;
+        }
+        let mut errnos = Errnos::default();
+        for path in self.paths() {
+            errnos.add(&path.errnos);
+        }
+        let why = errnos
+            .words()
+            .map_or_else(String::new, |words| format!(" with {words}"));
+        Some(Seen {
             bytes: 0,
-            text: format!("{errors} of {calls} calls failed"),
+            text: format!("{errors} of {calls} calls failed{why}"),
         })
     }
 
@@ -555,12 +565,17 @@ impl<'a> Court<'a> {
     }
 
     /// The sum of a number over the rows that are meant.
-    fn sum(&self, number: impl Fn(&Path) -> u64) -> u64 {
+    /// The rows that the claim is about.
+    fn paths(&self) -> impl Iterator<Item = &Path> {
         self.snapshot
             .processes
             .iter()
             .flat_map(|process| &process.paths)
             .filter(|path| self.claim.is_about(&path.op))
+    }
+
+    fn sum(&self, number: impl Fn(&Path) -> u64) -> u64 {
+        self.paths()
             .fold(0, |sum: u64, path| sum.saturating_add(number(path)))
     }
 

@@ -136,6 +136,22 @@ impl Errnos {
         all
     }
 
+    /// In words, the most frequent first: `EINVAL`, or `12 EAGAIN, 3 EINVAL`; `None` where nothing failed.
+    #[must_use]
+    pub fn words(&self) -> Option<String> {
+        match &self.by_count()[..] {
+            [] => None,
+            [(errno, _)] => Some(errno.to_string()),
+            several => {
+                let words: Vec<_> = several
+                    .iter()
+                    .map(|(errno, count)| format!("{count} {errno}"))
+                    .collect();
+                Some(words.join(", "))
+            }
+        }
+    }
+
     /// Counts more operations that failed with an errno.
     pub fn count(&mut self, errno: Errno, more: u64) {
         if more != 0 {
@@ -195,6 +211,16 @@ mod tests {
 
     use super::*;
     use crate::ledger::{Counted, Path, Process, Totals};
+
+    #[test]
+    fn the_most_frequent_is_named_first() {
+        let mut errnos = Errnos::default();
+        assert_eq!(errnos.words(), None);
+        errnos.count(Errno(22), 3);
+        assert_eq!(errnos.words().as_deref(), Some("EINVAL"));
+        errnos.count(Errno(11), 12);
+        assert_eq!(errnos.words().as_deref(), Some("12 EAGAIN, 3 EINVAL"));
+    }
 
     #[test]
     fn errnos_are_written_as_in_the_headers() {

@@ -231,6 +231,10 @@ impl Shape {
                 cells.push(Cell::new(&by, Style::new()));
             }
             cells.extend(self.numbers(&path.totals, path.totals.per_byte()));
+            if let (Some(how), Some(why)) = (cells.last_mut(), path.errnos.words()) {
+                let failed = count(path.errnos.total());
+                how.push(&format!("({failed} failed: {why})"), self.palette.faint);
+            }
             table.row(cells);
         }
         let rest = process.paths.get(shown..).unwrap_or_default();

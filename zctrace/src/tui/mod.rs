@@ -250,9 +250,19 @@ pub fn run(input: Input, theme: Theme, keymap: Keymap) -> Result<End, Error> {
     Ok(end)
 }
 
-/// Whether the terminal has hung up: nothing can be read from it or written to it any more.
+/// What an end is called that is the terminal's: keys cannot be read any more.
+const READ_KEYS: &str = "read keys";
+
+/// Whether the terminal has hung up: it is the first to be read from, asked or written to in vain.
 fn is_hangup(error: &Error) -> bool {
-    matches!(error, Error::Terminal { source, .. } if source.raw_os_error() == Some(libc::EIO))
+    let Error::Terminal { what, source } = error else {
+        return false;
+    };
+    *what == READ_KEYS
+        || matches!(
+            source.raw_os_error(),
+            Some(libc::EIO | libc::ENXIO | libc::ENOTTY)
+        )
 }
 
 /// Has large pieces of memory mapped, each on its own, so that what a moment took is the kernel's
@@ -353,7 +363,7 @@ fn turn(
                 }
                 Incoming::Gone(source) => {
                     return Err(Error::Terminal {
-                        what: "read keys",
+                        what: READ_KEYS,
                         source,
                     });
                 }

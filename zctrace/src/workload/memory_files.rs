@@ -22,16 +22,12 @@ use super::{
 };
 
 pub(super) const TRAFFIC: &[Traffic] = &[
-    Traffic::new("file-hugetlbfs", "reads of a file of huge pages", |arena| {
-        huge_pages(arena, 2, Class::CopiedToUser)
-    })
-    .tag("f-hugetlbfs"),
     Traffic::new(
-        "file-hugetlbfs-holes",
-        "reads of a file of huge pages that were not all touched: zeros, whose number nobody tells",
-        |arena| huge_pages(arena, 1, Class::Unexplained),
+        "file-hugetlbfs",
+        "reads of a file of huge pages",
+        huge_pages,
     )
-    .tag("f-hugetlb-h"),
+    .tag("f-hugetlbfs"),
     Traffic::new(
         "proc-mem",
         "reads and writes of /proc/self/mem, which go through a page of the kernel's own",
@@ -39,7 +35,7 @@ pub(super) const TRAFFIC: &[Traffic] = &[
     ),
 ];
 
-fn huge_pages(arena: &Arena, touched: usize, class: Class) -> Result<Prepared> {
+fn huge_pages(arena: &Arena) -> Result<Prepared> {
     const PAGES: usize = 2;
     let chunk = arena.sizes.chunk;
     let reservation = Reservation::of(PAGES as u64)?;
@@ -49,11 +45,11 @@ fn huge_pages(arena: &Arena, touched: usize, class: Class) -> Result<Prepared> {
     )?);
     let bytes = (PAGES * HUGE) as u64;
     ftruncate(&file, bytes.cast_signed())?;
-    Mapping::of_file(&file, touched * HUGE / PAGE, MapFlags::MAP_SHARED)?.write_every(HUGE);
+    Mapping::of_file(&file, PAGES * HUGE / PAGE, MapFlags::MAP_SHARED)?.write_every(HUGE);
     let expected = Expected::new().moves(
         Op::Read,
         "file:hugetlbfs",
-        class,
+        Class::CopiedToUser,
         calls(bytes, chunk),
         bytes,
     );
