@@ -28,7 +28,8 @@ impl Place {
         match object {
             "pipe" => Self::Pipe,
             "block" => Self::Stored,
-            "tcp" | "udp" | "vsock" | "mptcp" => Self::Network,
+            "tcp" | "udp" | "vsock" => Self::Network,
+            "socket:mptcp" | "socket:raw" | "socket:sctp" | "socket:icmp" => Self::Network,
             _ if object.starts_with("file:") => Self::Stored,
             _ if object.starts_with("unix") => Self::Unix,
             _ if object.starts_with("socket:inet") => Self::Network,
