@@ -250,10 +250,10 @@ pub fn run(input: Input, theme: Theme, keymap: Keymap) -> Result<End, Error> {
     Ok(end)
 }
 
-/// What an end is called that is the terminal's: keys cannot be read any more.
+/// What fails first when the terminal is gone.
 const READ_KEYS: &str = "read keys";
 
-/// Whether the terminal has hung up: it is the first to be read from, asked or written to in vain.
+/// Whether the terminal has hung up: it cannot be read from, asked for its size, or written to.
 fn is_hangup(error: &Error) -> bool {
     let Error::Terminal { what, source } = error else {
         return false;
