@@ -11,8 +11,11 @@ use crate::{job::Job, paths};
 /// The package whose integration tests are run here.
 pub(super) const PACKAGE: &str = "zctrace";
 
-/// The names of the package's integration tests: those that need root, or the others.
-pub(super) fn integration_tests(privileged: bool) -> Vec<String> {
+/// The integration test of those that need root. The others are the command line's.
+pub(super) const PRIVILEGED: &str = "privileged";
+
+/// The names of the package's integration tests that need no root.
+pub(super) fn unprivileged_tests() -> Vec<String> {
     let tests = paths::root().join(PACKAGE).join("tests");
     let mut names: Vec<String> = std::fs::read_dir(tests)
         .into_iter()
@@ -23,18 +26,61 @@ pub(super) fn integration_tests(privileged: bool) -> Vec<String> {
             let is_test = path.extension().is_some_and(|extension| extension == "rs")
                 || path.join("main.rs").exists();
             let name = path.file_stem()?.to_str()?.to_owned();
-            (is_test && name.starts_with("privileged") == privileged).then_some(name)
+            (is_test && name != PRIVILEGED).then_some(name)
         })
         .collect();
     names.sort();
     names
 }
 
+/// Where a privileged test runs: the module of the test program that it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Address {
+    /// On every kernel of the matrix, and on the running one.
+    EveryKernel,
+    /// On one kernel of the matrix, and on the running one.
+    OneKernel,
+    /// On the running kernel.
+    Host,
+}
+
+impl Address {
+    pub(super) const ALL: [Self; 3] = [Self::EveryKernel, Self::OneKernel, Self::Host];
+
+    /// How the names of its tests begin.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::EveryKernel => "every_kernel::",
+            Self::OneKernel => "one_kernel::",
+            Self::Host => "host::",
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        self.prefix().trim_end_matches(':')
+    }
+
+    /// The test program's arguments for the tests that are here and have `filter` in their names.
+    ///
+    /// Two filters of libtest's select what matches either, so the other addresses are skipped.
+    /// The tests run one by one, because each watches the machine.
+    pub(super) fn arguments(self, filter: Option<&str>) -> Vec<String> {
+        let fixed = ["--include-ignored", "--test-threads=1", "--show-output"];
+        let others = Self::ALL.into_iter().filter(|other| *other != self);
+        fixed
+            .into_iter()
+            .map(str::to_owned)
+            .chain(others.map(|other| format!("--skip={}", other.prefix())))
+            .chain(filter.map(str::to_owned))
+            .collect()
+    }
+}
+
 /// What a build for tests made.
 #[derive(Debug, Default)]
 pub(super) struct Built {
-    /// Test programs.
-    pub(super) tests: Vec<PathBuf>,
+    /// The test program.
+    pub(super) test: PathBuf,
     /// The binaries they call.
     pub(super) binaries: Vec<PathBuf>,
 }
@@ -57,13 +103,11 @@ struct Diagnostic {
     rendered: Option<String>,
 }
 
-/// Builds the integration tests `names` with `job`, a `cargo test` so far without them.
-pub(super) fn build(job: Job, names: &[String]) -> Result<Built> {
-    let mut job = job.args(["--no-run", "--locked", "--message-format=json"]);
-    job = job.args(["--package", PACKAGE]);
-    for name in names {
-        job = job.args(["--test", name]);
-    }
+/// Builds the privileged tests with `job`, a `cargo test` so far without them.
+pub(super) fn build(job: Job) -> Result<Built> {
+    let job = job
+        .args(["--no-run", "--locked", "--message-format=json"])
+        .args(["--package", PACKAGE, "--test", PRIVILEGED]);
     let mut built = Built::default();
     let ended = job.lines(|line| match serde_json::from_str::<Message>(line) {
         Ok(message) => built.take(message),
@@ -73,8 +117,7 @@ pub(super) fn build(job: Job, names: &[String]) -> Result<Built> {
     if !ended.status.success() {
         bail!("the tests do not build");
     }
-    built.tests.sort();
-    (!built.tests.is_empty())
+    (!built.test.as_os_str().is_empty())
         .then_some(built)
         .context("cargo built no test program")
 }
@@ -90,9 +133,32 @@ impl Built {
             return;
         };
         if message.profile.is_some_and(|profile| profile.test) {
-            self.tests.push(executable);
+            self.test = executable;
         } else {
             self.binaries.push(executable);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_selects_among_the_tests_of_an_address() {
+        let arguments = Address::OneKernel.arguments(Some("nginx"));
+        assert_eq!(
+            arguments[3..],
+            ["--skip=every_kernel::", "--skip=host::", "nginx"]
+        );
+    }
+
+    #[test]
+    fn the_test_program_has_the_addresses() {
+        let path = paths::root().join(PACKAGE).join("tests").join(PRIVILEGED);
+        for address in Address::ALL {
+            assert!(path.join(address.name()).join("mod.rs").exists());
+        }
+        assert!(!unprivileged_tests().contains(&PRIVILEGED.to_owned()));
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io::Write as _,
     num::NonZeroUsize,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -14,8 +14,7 @@ use anyhow::Result;
 
 use super::{
     Layer, Reader, Row, Tally,
-    artifacts::{self, Built, PACKAGE},
-    host::PRIVILEGED,
+    artifacts::{self, Address, Built, PACKAGE},
     log,
 };
 use crate::{
@@ -24,8 +23,7 @@ use crate::{
     vm::{self, DISKS, Extra, Guest, Kernel, Outcome, SERIES, Series, Stream},
 };
 
-/// The kernel for the tests that depend on the backend and not on its version, `privileged_once_*`,
-/// when several are asked for: they take a third of the time.
+/// The kernel of [`Address::OneKernel`] when several are asked for.
 const ONCE: &str = "6.12";
 
 /// For all test programs on one kernel: twice what they take beside another guest on two processors.
@@ -51,23 +49,12 @@ const PROGRAMS: [&str; 12] = [
 ];
 
 pub(super) fn run(kernels: &[Series], filter: Option<&str>) -> Result<Vec<Row>> {
-    let mut names = artifacts::integration_tests(true);
-    // What is about the program and not about the kernel is seen on the running kernel.
-    names.retain(|name| !name.starts_with("privileged_host"));
-    if names.is_empty() {
-        return Ok(vec![Row {
-            layer: Layer::Vm,
-            kernel: String::new(),
-            tally: Tally::skipped("there are no privileged tests"),
-            took: Duration::ZERO,
-        }]);
-    }
     let cargo = Job::new("cargo")
         .args(["test", "--target", paths::STATIC_TARGET])
         .env("RUSTFLAGS", paths::STATIC_FLAGS)
         .current_dir(paths::root())
         .limit(Duration::from_mins(20));
-    let built = artifacts::build(cargo, &names)?;
+    let built = artifacts::build(cargo)?;
     let kernels = if kernels.is_empty() { &SERIES } else { kernels };
     let alone = kernels.len() == 1;
     let jobs = kernels.iter().enumerate().map(|(index, &series)| {
@@ -171,22 +158,12 @@ fn run_on(series: Series, kernel: &Kernel, guest: &Guest) -> Result<Tally> {
 /// binaries they call and of their data.
 fn guest(built: &Built, filter: Option<&str>, once: bool) -> Guest {
     let package = paths::root().join(PACKAGE);
-    let is_once = |test: &Path| {
-        let name = test.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("privileged_once")
-    };
-    let tests: Vec<_> = built
-        .tests
-        .iter()
-        .filter(|test| once || !is_once(test))
-        .collect();
     let same_place = |path: &PathBuf| Extra {
         source: path.clone(),
         destination: path.clone(),
     };
-    let mut extras: Vec<Extra> = tests
-        .iter()
-        .copied()
+    let mut extras: Vec<Extra> = [&built.test]
+        .into_iter()
         .chain(&built.binaries)
         .map(same_place)
         .collect();
@@ -203,15 +180,21 @@ fn guest(built: &Built, filter: Option<&str>, once: bool) -> Guest {
             destination: PathBuf::from("/usr/bin").join(name),
         })
     }));
-    // One that fails does not keep the others from running.
+    let mut addresses = vec![Address::EveryKernel];
+    addresses.extend(once.then_some(Address::OneKernel));
+    // One that fails does not keep the other from running.
     let mut script = format!("cd '{}' || exit 1\nstatus=0\n", package.display());
-    for program in tests {
-        script += &format!("'{}' \"$@\" || status=$?\n", program.display());
+    for address in addresses {
+        let arguments: Vec<_> = address
+            .arguments(filter)
+            .iter()
+            .map(|argument| format!("'{argument}'"))
+            .collect();
+        let test = built.test.display();
+        script += &format!("'{test}' {} || status=$?\n", arguments.join(" "));
     }
     script += "exit $status\n";
-    let mut command: Vec<String> = ["/bin/sh", "-c", &script, "sh"].map(str::to_owned).to_vec();
-    command.extend(PRIVILEGED.map(str::to_owned));
-    command.extend(filter.map(str::to_owned));
+    let command = ["/bin/sh", "-c", &script].map(str::to_owned).to_vec();
     let mut variables = Guest::default().variables;
     variables.push(("ZCTRACE_SCRATCH_DISKS".to_owned(), DISKS.join(",")));
     // Some tests do less where each instruction costs fifty.

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{
     Tally,
-    artifacts::{self, PACKAGE},
+    artifacts::{self, Address, PACKAGE},
     run_tests,
 };
 use crate::{job::Job, paths};
@@ -28,7 +28,7 @@ pub(super) fn unit(filter: Option<&str>) -> Result<Tally> {
 }
 
 pub(super) fn cli(filter: Option<&str>) -> Result<Tally> {
-    let names = artifacts::integration_tests(false);
+    let names = artifacts::unprivileged_tests();
     if names.is_empty() {
         return Ok(Tally::skipped("there are no tests of the command line"));
     }
@@ -39,20 +39,16 @@ pub(super) fn cli(filter: Option<&str>) -> Result<Tally> {
     run_tests("cli", &job.args(filter).args(["--", "--show-output"]))
 }
 
-/// Built as the user, run as root.
+/// Built as the user, run as root: a process for each address, so that what ends one of them leaves
+/// the others.
 pub(super) fn running(filter: Option<&str>) -> Result<Tally> {
-    let names = artifacts::integration_tests(true);
-    if names.is_empty() {
-        return Ok(Tally::skipped("there are no privileged tests"));
-    }
-    let built = artifacts::build(cargo_test(), &names)?;
+    let built = artifacts::build(cargo_test())?;
     let mut tally = Tally::default();
-    for program in built.tests {
-        let name = program.file_name().unwrap_or_default().to_string_lossy();
+    for address in Address::ALL {
+        let name = address.name();
         println!("running: {name}");
-        let job = Job::new(&program)
-            .args(PRIVILEGED)
-            .args(filter)
+        let job = Job::new(&built.test)
+            .args(address.arguments(filter))
             .env("RUST_BACKTRACE", "1")
             .current_dir(&paths::root().join(PACKAGE))
             .root()
@@ -61,6 +57,3 @@ pub(super) fn running(filter: Option<&str>) -> Result<Tally> {
     }
     Ok(tally)
 }
-
-/// How tests that need root are run: one by one, because each watches the machine.
-pub(super) const PRIVILEGED: [&str; 3] = ["--include-ignored", "--test-threads=1", "--show-output"];

@@ -441,7 +441,7 @@ pub const LINES: &[Line] = &[
         truth: "may still be copied",
         codes: &["zerocopy-pending"],
         cases: &[],
-        test: "privileged_verdicts::sends_that_are_still_queued_are_no_pass",
+        test: "every_kernel::verdicts::sends_that_are_still_queued_are_no_pass",
     },
     Line {
         claim: "io_uring's SEND_ZC",

@@ -1,0 +1,165 @@
+//! What the privileged tests share.
+
+pub(crate) mod attached;
+pub(crate) mod bench;
+pub(crate) mod nginx;
+pub(crate) mod serve;
+pub(crate) mod terminal;
+
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::{Command, Output},
+    thread,
+    time::{Duration, Instant},
+};
+
+use zctrace::{
+    ledger::{Loss, Process, Snapshot},
+    workload::{
+        block_device::SCRATCH_DISKS,
+        compare::Strictness,
+        report::{Outcome, Report, Status},
+        verify,
+    },
+};
+
+/// The program under test.
+pub(crate) fn zctrace() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_zctrace"))
+}
+
+/// Whether this machine is an emulated one, whose processors take fifty times as long.
+pub(crate) fn is_emulated() -> bool {
+    env::var_os("ZCTRACE_EMULATED").is_some()
+}
+
+/// Waits for what must come within a time, and says what did not.
+pub(crate) fn eventually(within: Duration, what: &str, mut is_there: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_there() {
+        assert!(begin.elapsed() < within, "never {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Runs the program and returns what it said.
+pub(crate) fn run(args: &[&str]) -> Output {
+    Command::new(zctrace())
+        .args(args)
+        .output()
+        .expect("the program starts")
+}
+
+/// `zctrace stat OPTIONS -- zctrace traffic ARGS`: what was measured, and the truth.
+pub(crate) fn trace_traffic(options: &[&str], traffic: &[&str]) -> (Snapshot, Report) {
+    traced(Command::new(zctrace()), options, traffic)
+}
+
+fn traced(mut command: Command, options: &[&str], traffic: &[&str]) -> (Snapshot, Report) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("stat.json");
+    let output = command
+        .args(["stat", "--json", "-o"])
+        .arg(&file)
+        .args(options)
+        .arg("--")
+        .arg(zctrace())
+        .args(["traffic", "--json"])
+        .args(traffic)
+        .output()
+        .expect("the program starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    let snapshot = serde_json::from_str(&text).expect("a stat document");
+    let report = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("traffic report: {error}: {stderr}"));
+    (snapshot, report)
+}
+
+/// A run of traffic in which nothing was lost. On a kernel with preemption the odd event can be, and
+/// is counted: such a run says nothing of the truth, and one of three must be whole.
+pub(crate) fn trace_whole(traffic: &[&str]) -> (Snapshot, Report) {
+    trace_until(traffic, |snapshot| snapshot.loss == Loss::default())
+}
+
+/// The same, where what counts as whole is another question.
+pub(crate) fn trace_until(
+    traffic: &[&str],
+    is_whole: impl Fn(&Snapshot) -> bool,
+) -> (Snapshot, Report) {
+    repeat_until(|| trace_traffic(&[], traffic), is_whole)
+}
+
+/// [`trace_whole`] on loop devices, even where there are disks.
+pub(crate) fn trace_whole_on_loop_devices(traffic: &[&str]) -> (Snapshot, Report) {
+    let trace = || {
+        let mut command = Command::new(zctrace());
+        command.env_remove(SCRATCH_DISKS);
+        traced(command, &[], traffic)
+    };
+    repeat_until(trace, |snapshot| snapshot.loss == Loss::default())
+}
+
+fn repeat_until(
+    trace: impl Fn() -> (Snapshot, Report),
+    is_whole: impl Fn(&Snapshot) -> bool,
+) -> (Snapshot, Report) {
+    for _ in 0..3 {
+        let (snapshot, report) = trace();
+        if is_whole(&snapshot) {
+            return (snapshot, report);
+        }
+        println!("again, because of {:?}", snapshot.loss);
+    }
+    panic!("three runs, and each lost something");
+}
+
+/// What the backend of a document must know.
+pub(crate) fn strictness(snapshot: &Snapshot) -> Strictness {
+    verify::strictness(&snapshot.backend, &snapshot.coverage)
+}
+
+/// How one family's truth differs from what was measured, a line each.
+pub(crate) fn differences(
+    outcome: &Outcome,
+    processes: &[Process],
+    strictness: Strictness,
+) -> Vec<String> {
+    verify::differences(outcome, processes, strictness)
+        .into_iter()
+        .map(|line| format!("{}: {line}", outcome.name))
+        .collect()
+}
+
+/// Prints what a family could not do here; true if it ran.
+pub(crate) fn ran(outcome: &Outcome) -> bool {
+    match outcome.status {
+        Status::Ok => true,
+        Status::Skipped => {
+            println!(
+                "SKIP: {}: {}",
+                outcome.name,
+                outcome.reason.as_deref().unwrap_or("?")
+            );
+            false
+        }
+        Status::Failed => panic!("{} failed: {:?}", outcome.name, outcome.reason),
+    }
+}
+
+/// Every row of the document conserves its bytes.
+pub(crate) fn assert_conservation(snapshot: &Snapshot) {
+    for process in &snapshot.processes {
+        for path in &process.paths {
+            assert_eq!(
+                path.totals.moved,
+                path.totals.explained_and_unexplained(),
+                "{} {} {}",
+                process.comm,
+                path.op,
+                path.object
+            );
+        }
+    }
+}

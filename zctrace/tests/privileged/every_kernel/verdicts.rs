@@ -1,0 +1,165 @@
+//! Every line of the table of claims, on this kernel: the traffic runs once, and each case is judged
+//! on the rows of its own processes.
+
+use std::{
+    env,
+    net::{TcpListener, TcpStream},
+    os::fd::AsRawFd as _,
+};
+
+use crate::common::{attached::Attached, ran, trace_traffic, trace_whole_on_loop_devices};
+use nix::{
+    libc,
+    sys::socket::{MsgFlags, send, setsockopt, sockopt},
+};
+use zctrace::{
+    claims::{
+        Circumstances, Document, Verdict, judge,
+        table::{Case, Expected, LINES},
+    },
+    ledger::Snapshot,
+    workload::{
+        block_device::SCRATCH_DISKS,
+        report::{Outcome, Status},
+        zerocopy::allow,
+    },
+};
+
+/// Enough for every row of a family to be judged by itself.
+const BYTES: &str = "2097152";
+
+/// What of the document is about these processes.
+fn only(snapshot: &Snapshot, pids: &[u32]) -> Snapshot {
+    let mut snapshot = snapshot.clone();
+    snapshot
+        .processes
+        .retain(|process| pids.contains(&process.pid));
+    snapshot
+}
+
+fn wrong(case: &Case, snapshot: &Snapshot, outcome: &Outcome) -> Option<String> {
+    let expected = case.expected(&snapshot.kernel, &snapshot.backend)?;
+    let Expected::Says(verdict, code) = expected else {
+        return (outcome.status != Status::Skipped)
+            .then(|| format!("{}: the kernel does it after all", case.traffic));
+    };
+    if !ran(outcome) {
+        return None;
+    }
+    let pids: Vec<_> = outcome
+        .processes
+        .iter()
+        .filter(|member| member.process == case.process)
+        .map(|member| member.pid)
+        .collect();
+    let own = only(snapshot, &pids);
+    let judgement = judge(&case.claim(), &own, Circumstances::default());
+    let codes: Vec<_> = judgement.reasons.iter().map(|r| r.code.as_str()).collect();
+    let right = judgement.verdict == verdict && (code.is_empty() || codes.contains(&code));
+    (!right).then(|| {
+        format!(
+            "{} {:?}: {} {codes:?} instead of {} {code}: {:#?}",
+            case.traffic,
+            case.path,
+            judgement.verdict.word(),
+            verdict.word(),
+            judgement.judged
+        )
+    })
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn every_line_of_the_table_gets_its_verdict_and_reason() {
+    let cases: Vec<_> = LINES.iter().flat_map(|line| line.cases).collect();
+    let mut families: Vec<_> = cases.iter().map(|case| case.traffic).collect();
+    families.sort_unstable();
+    families.dedup();
+    let mut arguments = vec!["--bytes", BYTES];
+    arguments.extend(&families);
+    let (snapshot, report) = trace_whole_on_loop_devices(&arguments);
+    let mut told = 0;
+    let mut lines = Vec::new();
+    for case in cases {
+        let outcome = report
+            .traffic
+            .iter()
+            .find(|outcome| outcome.name == case.traffic)
+            .expect("every family reports");
+        if case.expected(&snapshot.kernel, &snapshot.backend).is_some() {
+            told += 1;
+        }
+        lines.extend(wrong(case, &snapshot, outcome));
+    }
+    if told == 0 {
+        println!(
+            "SKIP: the table does not know {} with {}",
+            snapshot.kernel, snapshot.backend
+        );
+    }
+    assert!(lines.is_empty(), "{}", lines.join("\n"));
+}
+
+/// What the table has for a loop device, on a disk.
+#[test]
+#[ignore = "needs root and BPF"]
+fn direct_reads_of_a_disk_pass() {
+    if env::var_os(SCRATCH_DISKS).is_none() {
+        println!("SKIP: no disk may be overwritten here ({SCRATCH_DISKS})");
+        return;
+    }
+    let (snapshot, report) = trace_traffic(&[], &["--bytes", BYTES, "direct-ext4"]);
+    assert!(ran(&report.traffic[0]));
+    let case = LINES
+        .iter()
+        .flat_map(|line| line.cases)
+        .find(|case| case.traffic == "direct-ext4")
+        .expect("a line of the table");
+    let judgement = judge(&case.claim(), &snapshot, Circumstances::default());
+    assert_eq!(judgement.verdict, Verdict::Pass, "{:#?}", judgement.judged);
+}
+
+/// A receiver that does not read: what was sent to it by reference may still be copied when the
+/// time is up.
+#[test]
+#[ignore = "needs root and BPF"]
+fn sends_that_are_still_queued_are_no_pass() {
+    const SEND: usize = 64 * 1024;
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    setsockopt(&listener, sockopt::RcvBuf, &8192).expect("SO_RCVBUF");
+    let near = TcpStream::connect(listener.local_addr().expect("an address")).expect("connecting");
+    let (far, _) = listener.accept().expect("accepting");
+    setsockopt(&near, sockopt::SndBufForce, &(16 << 20)).expect("SO_SNDBUFFORCE");
+    allow(&near).expect("SO_ZEROCOPY");
+    let pid = std::process::id().to_string();
+    let check = Attached::start(&[
+        "check",
+        "--json",
+        "--max-copies-per-byte",
+        "0.5",
+        "--path",
+        "send.zerocopy",
+        "--duration",
+        "1s",
+        "--pid",
+        &pid,
+    ]);
+    let bytes = vec![7; SEND];
+    for _ in 0..64 {
+        let flags = MsgFlags::from_bits_retain(libc::MSG_ZEROCOPY | libc::MSG_DONTWAIT);
+        assert_eq!(send(near.as_raw_fd(), &bytes, flags), Ok(SEND));
+    }
+    let output = check.finish();
+    let document: Document = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let codes: Vec<_> = document.reasons.iter().map(|r| r.code.as_str()).collect();
+    assert_eq!(document.verdict, Verdict::Inconclusive, "{codes:?}");
+    let code = if document.stat.backend == "functions" {
+        "zerocopy-pending"
+    } else {
+        // What is pending is not known there, nor how the bytes went.
+        "too-much-unexplained"
+    };
+    assert!(codes.contains(&code), "{codes:?}");
+    drop(far);
+}

@@ -1,0 +1,447 @@
+//! Metrics and what fleets have: a real Prometheus server that scrapes several instances under load
+//! has what `stat` counts; collectors that do not answer and clocks that jump hold nothing up.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use crate::common::{
+    attached::Attached,
+    serve::{
+        Bytes, Running, await_served, bytes_of, eventually, generator, get, run, serve, worker,
+        written,
+    },
+    zctrace,
+};
+use serde_json::Value;
+use zctrace::output::recorded::Document;
+
+/// The answer of Prometheus to a query: each result with its labels and its value.
+fn ask(prometheus: &str, query: &str) -> Vec<(Value, String)> {
+    let (_, body) = get(prometheus, &format!("/api/v1/query?query={query}"));
+    // The body may be chunked, in pieces that are no part of the document.
+    let document = body.find('{').zip(body.rfind('}'));
+    let text: String = document.map_or_else(String::new, |(a, b)| {
+        let lines = body[a..=b].split("\r\n").enumerate();
+        lines
+            .filter(|(index, _)| index % 2 == 0)
+            .map(|(_, line)| line)
+            .collect()
+    });
+    let document: Value = serde_json::from_str(&text).unwrap_or_default();
+    let results = document["data"]["result"].as_array().cloned();
+    results
+        .unwrap_or_default()
+        .into_iter()
+        .map(|result| {
+            let value = result["value"][1].as_str().unwrap_or_default().to_owned();
+            (result["metric"].clone(), value)
+        })
+        .collect()
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn prometheus_scrapes_three_instances_under_load_and_has_what_stat_counts() {
+    const LOADS: [&[&str]; 3] = [
+        &["sendfile-tcp", "pipe"],
+        &["tcp", "file-tmpfs"],
+        &["zc-tcp", "splice-tcp"],
+    ];
+    let Ok(prometheus) = which("prometheus") else {
+        println!(
+            "SKIP: prometheus_scrapes_three_instances_under_load_and_has_what_stat_counts: no prometheus here (apt-get install prometheus)"
+        );
+        return;
+    };
+    let dir = tempfile::tempdir().expect("a directory");
+    let names = ["zcserve-0", "zcserve-1", "zcserve-2"];
+    let instances = names.map(|name| serve(name, &[]));
+    let stats = names.map(|name| {
+        let file = dir.path().join(format!("{name}.json"));
+        let path = file.display().to_string();
+        let options = ["stat", "--json", "--no-faults", "--comm", name, "-o", &path];
+        (Attached::start(&options), file)
+    });
+    let targets: Vec<_> = instances
+        .iter()
+        .map(|(_, address)| format!("{address:?}"))
+        .collect();
+    let config = dir.path().join("prometheus.yml");
+    let text = format!(
+        "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: zctrace\n  static_configs:\n  - targets: [{}]\n",
+        targets.join(", ")
+    );
+    fs::write(&config, text).expect("written");
+    let port = TcpListener::bind("127.0.0.1:0")
+        .and_then(|l| l.local_addr())
+        .expect("a port")
+        .to_string();
+    let server = Command::new(prometheus)
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!(
+            "--storage.tsdb.path={}",
+            dir.path().join("data").display()
+        ))
+        .arg(format!("--web.listen-address={port}"))
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("prometheus starts");
+    let _server = Running(server);
+    eventually("all up", || {
+        ask(&port, "up").iter().filter(|(_, up)| up == "1").count() == 3
+    });
+
+    // All at once, while it scrapes.
+    let loads: Vec<_> = names
+        .iter()
+        .zip(LOADS)
+        .map(|(name, load)| {
+            let program = generator(dir.path(), name);
+            let load = move || {
+                for _ in 0..4 {
+                    let run = Command::new(&program)
+                        .args(["traffic", "--bytes", "8388608"])
+                        .args(load)
+                        .output()
+                        .expect("it starts");
+                    assert!(run.status.success(), "{run:?}");
+                }
+            };
+            thread::spawn(load)
+        })
+        .collect();
+    for load in loads {
+        load.join().expect("a load that works");
+    }
+    for ((instance, (_, address)), (stat, file)) in instances.iter().enumerate().zip(stats) {
+        // It reads once more when it is interrupted; what serve reads comes by itself.
+        let output = stat.interrupt();
+        assert!(output.status.success(), "{output:?}");
+        let text = fs::read_to_string(file).expect("a file");
+        let expected = bytes_of(&serde_json::from_str(&text).expect("a document"));
+        let moved: u64 = expected.values().sum();
+        assert!(moved > 4 * 2 * (8 << 20), "{instance}: {expected:#?}");
+        await_served(address, &expected);
+        let query = format!(
+            "%7B__name__%3D~%22zctrace_(moved%7Cfurther)_bytes_total%22%2Cinstance%3D%22{address}%22%7D"
+        );
+        eventually("scraped what stat counts", || {
+            let mut scraped = Bytes::new();
+            for (labels, value) in ask(&port, &query) {
+                let label = |name: &str| labels[name].as_str().expect("a label").to_owned();
+                let labels = ["op", "object", "evidence", "class"].map(label);
+                *scraped.entry(labels).or_default() += value.parse::<u64>().expect("a number");
+            }
+            scraped == expected
+        });
+    }
+    // No scrape saw a sum smaller than the one before it, and none was refused.
+    let resets = "sum(resets(zctrace_moved_bytes_total%5B10m%5D))";
+    assert_eq!(ask(&port, resets)[0].1, "0");
+    let failed = ask(&port, "min(min_over_time(up%5B10m%5D))");
+    assert_eq!(failed[0].1, "1");
+}
+
+/// The queries of a dashboard as recording rules, which promtool can check.
+fn queries_as_rules(dashboard: &str) -> String {
+    let dashboard: Value = serde_json::from_str(dashboard).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().expect("targets"));
+    let rules: Vec<_> = targets
+        .enumerate()
+        .map(|(number, target)| {
+            let query = target["expr"].as_str().expect("a query");
+            let query = query.replace("$__rate_interval", "5m");
+            serde_json::json!({"record": format!("panel:{number}"), "expr": query})
+        })
+        .collect();
+    assert!(rules.len() >= 5, "{rules:?}");
+    // JSON is YAML.
+    serde_json::json!({"groups": [{"name": "panels", "rules": rules}]}).to_string()
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn promtool_accepts_rules_and_metrics() {
+    let Ok(promtool) = which("promtool") else {
+        println!(
+            "SKIP: promtool_accepts_rules_and_metrics: no promtool here (apt-get install prometheus)"
+        );
+        return;
+    };
+    let dir = tempfile::tempdir().expect("a directory");
+    let packaging = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging"));
+    let alerts = packaging.join("alerts.yaml");
+    let panels = dir.path().join("panels.yaml");
+    let dashboard = fs::read_to_string(packaging.join("grafana.json")).expect("a file");
+    fs::write(&panels, queries_as_rules(&dashboard)).expect("written");
+    let checked = Command::new(&promtool)
+        .args(["check", "rules"])
+        .args([&alerts, &panels])
+        .output();
+    let checked = checked.expect("promtool starts");
+    assert!(
+        checked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&checked.stderr)
+    );
+    let worker = worker(dir.path(), "zcserve-tool");
+    let (_instance, address) = serve("zcserve-tool", &[]);
+    run(&worker);
+    eventually("counted", || {
+        get(&address, "/metrics").1.contains("zcserve-tool")
+    });
+    // What they ask for is there.
+    let served = get(&address, "/metrics").1;
+    for asked in [alerts, panels] {
+        let text = fs::read_to_string(asked).expect("a file");
+        let names = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let names: BTreeSet<_> = names
+            .filter(|name| name.starts_with("zctrace_"))
+            .map(|name| name.strip_suffix("_total").unwrap_or(name))
+            .collect();
+        assert!(names.len() >= 2, "{names:?}");
+        for name in names {
+            // A family without series is left out, and these copy nothing beside what they move.
+            let empty = name == "zctrace_further_bytes";
+            assert!(
+                empty || served.contains(&format!("# TYPE {name} ")),
+                "{name}"
+            );
+        }
+    }
+    let mut child = Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool starts");
+    // promtool reads the older format, which has no end mark and no metadata of units.
+    let text: String = get(&address, "/metrics")
+        .1
+        .lines()
+        .filter(|line| !line.starts_with("# EOF") && !line.starts_with("# UNIT"))
+        .map(|line| {
+            let counter = line
+                .strip_suffix(" counter")
+                .and_then(|line| line.strip_prefix("# TYPE "));
+            match (counter, line.strip_prefix("# HELP ")) {
+                (Some(name), _) => format!("# TYPE {name}_total counter\n"),
+                (None, Some(help))
+                    if !help.starts_with("zctrace_build_info")
+                        && !help.starts_with("zctrace_probes") =>
+                {
+                    let (name, help) = help.split_once(' ').unwrap();
+                    format!("# HELP {name}_total {help}\n")
+                }
+                _ => format!("{line}\n"),
+            }
+        })
+        .collect();
+    child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(text.as_bytes())
+        .expect("read");
+    let output = child.wait_with_output().expect("an end");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{text}");
+}
+
+/// Neither a collector that is not there nor one that never answers holds the readings up.
+#[test]
+#[ignore = "needs root and BPF"]
+fn a_collector_that_does_not_answer_holds_nothing_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = format!("http://{}", silent.local_addr().expect("an address"));
+    for url in [
+        "http://127.0.0.1:1",
+        &silent,
+        "http://no-such-host.invalid:4318",
+    ] {
+        let (_instance, address) = serve("zcserve-lost", &["--otlp", url]);
+        let value = |name: &str| {
+            let (_, text) = get(&address, "/metrics");
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(name).map(str::to_owned));
+            line.map_or(0, |value| value.trim().parse::<u64>().expect("a number"))
+        };
+        let readings = || value("zctrace_readings_total");
+        let before = readings();
+        eventually("read on", || readings() >= before + 10);
+        eventually("counted what was dropped", || {
+            value("zctrace_otlp_pushes_total{kind=\"dropped\"}") >= 5
+        });
+        if url != silent {
+            eventually("counted failures", || {
+                value("zctrace_otlp_pushes_total{kind=\"failed\"}") >= 1
+            });
+        }
+        assert_eq!(get(&address, "/healthz").0, 200);
+    }
+}
+
+/// More clients than it lets in at a time.
+#[test]
+#[ignore = "needs root and BPF"]
+fn too_many_clients_do_not_end_it() {
+    let (instance, address) = serve("zcserve-crowd", &[]);
+    answers_in_a_crowd_of(100, &instance, &address);
+}
+
+/// More clients than there are descriptors.
+#[test]
+#[ignore = "needs root and BPF"]
+fn too_few_descriptors_do_not_end_it() {
+    // Fewer than the connections it takes at a time, and enough for reading `/proc` meanwhile.
+    const FREE: usize = 16;
+    let (instance, address) = serve("zcserve-fds", &[]);
+    let pid = instance.0.id();
+    let taken: BTreeSet<usize> = fs::read_dir(format!("/proc/{pid}/fd"))
+        .expect("descriptors")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    // The limit is on their numbers, and they have gaps.
+    let most = (0..).filter(|number| !taken.contains(number)).nth(FREE);
+    let most = most.expect("numbers do not end") as u64;
+    let limit = libc::rlimit {
+        rlim_cur: most,
+        rlim_max: most,
+    };
+    // SAFETY: the limit is read and nothing is written.
+    let set = unsafe {
+        libc::prlimit(
+            pid.cast_signed(),
+            libc::RLIMIT_NOFILE,
+            &raw const limit,
+            std::ptr::null_mut(),
+        )
+    };
+    assert_eq!(set, 0);
+    answers_in_a_crowd_of(FREE + 8, &instance, &address);
+}
+
+/// Clients that never say what they want: one that does gets its answer while they are still there.
+fn answers_in_a_crowd_of(clients: usize, instance: &Running, address: &str) {
+    let crowd: Vec<_> = (0..clients)
+        .map(|_| {
+            let mut client = TcpStream::connect(address).expect("a connection");
+            client.write_all(b"GET /met").expect("half a request");
+            client
+        })
+        .collect();
+    let mut asking = TcpStream::connect(address).expect("a connection");
+    asking
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("a request");
+    let mut answer = String::new();
+    asking
+        .set_read_timeout(Some(Duration::from_secs(120)))
+        .expect("a time");
+    asking.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(get(address, "/metrics").0, 200);
+    // However many there are, they cost no threads.
+    let threads = fs::read_dir(format!("/proc/{}/task", instance.0.id()))
+        .expect("threads")
+        .count();
+    assert!(threads <= 3, "{threads} threads");
+    drop(crowd);
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn an_address_in_use_is_said_in_two_lines() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let output = crate::common::run(&["serve", "--listen", &address]);
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(stderr.lines().count(), 2, "{stderr}");
+    assert!(
+        stderr.contains(&format!("cannot listen on {address}")),
+        "{stderr}"
+    );
+}
+
+/// A clock that is set forth and back by hours while it is read.
+#[test]
+#[ignore = "needs root and BPF"]
+fn a_clock_that_jumps_changes_no_number() {
+    const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+    if !Path::new(LIBRARY).exists() {
+        println!("SKIP: a_clock_that_jumps_changes_no_number: no libfaketime here");
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let worker = worker(dir.path(), "zcserve-clock");
+    let clock = dir.path().join("clock");
+    let file = dir.path().join("clock.zct");
+    fs::write(&clock, "-3600").expect("written");
+    let real = SystemTime::now();
+    let begin = Instant::now();
+    let mut recorder = Command::new(zctrace())
+        .args(["record", "--no-faults", "--comm", "zcserve-clock"])
+        .args(["--interval", "200ms", "-o"])
+        .arg(&file)
+        .env("LD_PRELOAD", LIBRARY)
+        .env("FAKETIME_TIMESTAMP_FILE", &clock)
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .spawn()
+        .expect("the program starts");
+    eventually("begun", || {
+        fs::metadata(&file).is_ok_and(|file| file.len() > 0)
+    });
+    for jump in ["+3600", "-7200", "+0"] {
+        fs::write(&clock, jump).expect("written");
+        run(&worker);
+        thread::sleep(Duration::from_millis(700));
+    }
+    // As with Ctrl-C.
+    let interrupt = Command::new("kill")
+        .args(["-INT", &recorder.id().to_string()])
+        .status();
+    assert!(interrupt.expect("kill starts").success());
+    assert!(recorder.wait().expect("an end").success());
+    let took = u64::try_from(begin.elapsed().as_nanos()).expect("not that long");
+    let output = crate::common::run(&["report", "--json", &file.display().to_string()]);
+    let document: Document = serde_json::from_slice(&output.stdout).expect("a document");
+    assert_eq!(document.damage, None);
+    assert_eq!(written(&document.stat), 3 * (200 << 16));
+    assert!((2_000_000_000..took).contains(&document.stat.duration_ns));
+    let starts: Vec<_> = document.intervals.iter().map(|i| &i.started_at).collect();
+    // The start is the clock's; what follows is counted from there.
+    assert!(starts.is_sorted(), "{starts:?}");
+    let first: jiff::Timestamp = starts[0].parse().expect("a time");
+    let hours = jiff::Timestamp::try_from(real).expect("a time") - first;
+    assert!(
+        hours.get_seconds() > 3000,
+        "the clock was not another: {hours}"
+    );
+}
+
+fn which(program: &str) -> Result<String, ()> {
+    let output = Command::new("sh")
+        .args(["-c", &format!("command -v {program}")])
+        .output();
+    let output = output.map_err(|_| ())?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    } else {
+        Err(())
+    }
+}

@@ -1,0 +1,97 @@
+//! Verdicts about fio with io_uring: what saves copies is O_DIRECT, not io_uring and not registered
+//! buffers.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use crate::common::zctrace;
+use zctrace::{
+    claims::{Document, Verdict},
+    workload::{
+        isolation::Isolation,
+        mounts::{Fs, Mount},
+    },
+};
+
+const MIB: usize = 1 << 20;
+
+/// The verdict on fio with this option, reading a file of ext4 twice: into buffers of its own, and into
+/// registered ones.
+fn verdict(file: &Path, option: &str) -> Document {
+    let output = file.with_file_name("check.json");
+    let run = Command::new(zctrace())
+        .args(["check", "--json", "-o"])
+        .arg(&output)
+        .args(["--max-copies-per-byte", "0.02", "--path", "uring.*"])
+        .args(["--", "fio", "--ioengine=io_uring", "--rw=read"])
+        .args(["--bs=64k", "--iodepth=4", "--thread", "--invalidate=0"])
+        .args(["--size=4m", option, "--filename"])
+        .arg(file)
+        .args([
+            "--name=plain",
+            "--name=registered",
+            "--fixedbufs",
+            "--stonewall",
+        ])
+        .stdout(Stdio::null())
+        .output()
+        .expect("the program starts");
+    let stderr = String::from_utf8_lossy(&run.stderr);
+    let text = fs::read_to_string(&output).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn only_direct_io_saves_the_copy() {
+    let installed = Command::new("fio")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status();
+    if installed.is_err() {
+        println!("SKIP: only_direct_io_saves_the_copy: fio is not installed");
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let isolation = Isolation::new(directory.path()).expect("namespaces");
+    isolation.mounts_allowed().expect("root");
+    let mount = Mount::new(Fs::Ext4, directory.path()).expect("a filesystem");
+    let file = mount.path().join("data");
+    fs::write(&file, vec![7; 4 * MIB]).expect("the file");
+    nix::unistd::sync();
+    for option in ["--direct=0", "--direct=1"] {
+        let document = verdict(&file, option);
+        let codes: Vec<_> = document.reasons.iter().map(|r| r.code.as_str()).collect();
+        let rows: Vec<_> = document
+            .stat
+            .processes
+            .iter()
+            .flat_map(|p| &p.paths)
+            .filter(|path| path.op.starts_with("uring."))
+            .collect();
+        let moved: Vec<_> = rows.iter().map(|path| path.totals.moved).collect();
+        assert_eq!(moved, [4 * MIB as u64; 2], "{option}: {rows:?}");
+        assert!(rows.iter().any(|row| row.op == "uring.read_fixed"));
+        let (wanted, code) = if option == "--direct=0" {
+            (Verdict::Fail, "above-limit")
+        } else if document.stat.backend == "tracepoints" {
+            // A completion does not tell how the bytes went.
+            (Verdict::Inconclusive, "too-much-unexplained")
+        } else if mount.is_disk() {
+            (Verdict::Pass, "")
+        } else {
+            (Verdict::Inconclusive, "direct-device-unknown")
+        };
+        assert_eq!(document.verdict, wanted, "{option}: {codes:?}");
+        let told = codes.iter().filter(|told| **told == code).count();
+        // Both rows are to blame, where any is.
+        let blamed = if wanted == Verdict::Fail { 2 } else { 0 };
+        assert!(
+            code.is_empty() || told >= blamed.max(1),
+            "{option}: {codes:?}"
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! Metrics, whatever the backend: they are what `stat` counts, what comes and goes leaves nothing
+//! behind, and no privilege is kept.
+
+use std::{fs, process::Command};
+
+use crate::common::{
+    attached::Attached,
+    is_emulated,
+    serve::{await_served, bytes_of, eventually, generator, get, serve, sum, worker},
+};
+use zctrace::ledger::Snapshot;
+
+/// The same processes over the same time, counted twice.
+#[test]
+#[ignore = "needs root and BPF"]
+fn it_serves_what_stat_counts() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let name = "zcserve-same";
+    let (_instance, address) = serve(name, &[]);
+    let file = dir.path().join("stat.json");
+    let path = file.display().to_string();
+    let stat = Attached::start(&["stat", "--json", "--no-faults", "--comm", name, "-o", &path]);
+    let load = Command::new(generator(dir.path(), name))
+        .args(["traffic", "--bytes", "4194304"])
+        .args(["sendfile-tcp", "tcp", "pipe", "file-tmpfs", "splice-tcp"])
+        .output();
+    assert!(load.expect("it starts").status.success());
+    assert!(stat.interrupt().status.success());
+    let stat: Snapshot =
+        serde_json::from_str(&fs::read_to_string(file).expect("a file")).expect("a document");
+    let expected = bytes_of(&stat);
+    assert!(
+        expected.values().sum::<u64>() > 5 * (4 << 20),
+        "{expected:#?}"
+    );
+    await_served(&address, &expected);
+    assert_eq!(
+        sum(
+            &get(&address, "/metrics").1,
+            "zctrace_lost_events_total",
+            &[]
+        ),
+        0
+    );
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn processes_that_come_and_go_leave_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let worker = worker(dir.path(), "zcserve-many");
+    let (instance, address) = serve("zcserve-many", &[]);
+    let series = || {
+        get(&address, "/metrics")
+            .1
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .count()
+    };
+    let memory = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", instance.0.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap()
+            .to_owned();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+    };
+    let many = |count: u32| {
+        let script = format!(
+            "i=0; while [ $i -lt {count} ]; do {worker} if=/dev/zero of=/dev/null bs=1 count=1 2>/dev/null; i=$((i+1)); done"
+        );
+        assert!(
+            Command::new("sh")
+                .args(["-c", &script])
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    let counted = |count: u64| {
+        eventually("counted", || {
+            let labels = ["op=\"write\"", "object=\"char:mem\"", "zcserve-many"];
+            // dd writes once to its output; what it says goes to /dev/null too, in one write or more.
+            sum(
+                &get(&address, "/metrics").1,
+                "zctrace_operations_total",
+                &labels,
+            ) >= count
+        });
+    };
+    let first = if is_emulated() { 100 } else { 1000 };
+    many(first);
+    counted(first.into());
+    let (series_before, memory_before) = (series(), memory());
+    many(9 * first);
+    counted(10 * u64::from(first));
+    assert_eq!(series(), series_before);
+    let grown = memory().saturating_sub(memory_before);
+    assert!(grown < 4096, "{grown} KiB more than {memory_before}");
+    let text = get(&address, "/metrics").1;
+    assert_eq!(sum(&text, "zctrace_lost_events_total", &["map_full"]), 0);
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn no_thread_keeps_a_capability() {
+    // With a pusher: every kind of thread there is.
+    let (instance, _) = serve("zcserve-caps", &["--otlp", "http://127.0.0.1:1"]);
+    let tasks = fs::read_dir(format!("/proc/{}/task", instance.0.id())).expect("threads");
+    let mut count = 0;
+    for task in tasks {
+        // A kernel worker that was used while attaching may just be ending.
+        let status = fs::read_to_string(task.expect("a thread").path().join("status"));
+        let Ok(status) = status else { continue };
+        let sets: Vec<_> = status.lines().filter(|l| l.starts_with("Cap")).collect();
+        assert_eq!(sets.len(), 5, "{status}");
+        for set in sets {
+            let value = set.split_whitespace().nth(1).expect("a value");
+            assert_eq!(u64::from_str_radix(value, 16), Ok(0), "{status}");
+        }
+        count += 1;
+    }
+    assert!(count >= 3, "{count}");
+}

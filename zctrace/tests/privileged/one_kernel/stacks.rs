@@ -1,0 +1,83 @@
+//! Sampled stacks add up to the bytes that the ledger says were copied.
+
+use std::process::Command;
+
+use crate::common::zctrace;
+use zctrace::output::recorded::Document;
+
+/// Bytes between two samples.
+const EVERY: u64 = 64 << 10;
+
+fn record(options: &[&str]) -> Document {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("record.zct");
+    let output = Command::new(zctrace())
+        .args(["record", "--interval", "100ms"])
+        .args(options)
+        .arg("-o")
+        .arg(&file)
+        .arg("--")
+        .arg(zctrace())
+        .args(["traffic", "--bytes", "16777216", "file-tmpfs", "pipe"])
+        .output()
+        .expect("the program starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let report = Command::new(zctrace())
+        .args(["report", "--json"])
+        .arg(&file)
+        .output()
+        .expect("the program starts");
+    let stderr = String::from_utf8_lossy(&report.stderr);
+    serde_json::from_slice(&report.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"))
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn stacks_add_up_to_what_was_copied() {
+    let document = record(&["--stack-every", "64KiB"]);
+    let copied = document.stat.total.copies();
+    let sampled: u64 = document.stacks.iter().map(|stack| stack.bytes).sum();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    assert_eq!(document.stack_bytes_lost, 0);
+    assert!(copied > 32 << 20, "{copied}");
+    // What remains of a sample on each processor; and what exec reads, which is no operation.
+    assert!(
+        sampled + EVERY * processors >= copied,
+        "{sampled} of {copied}"
+    );
+    assert!(sampled <= copied + copied / 20, "{sampled} of {copied}");
+    assert!(document.stacks.iter().all(|stack| stack.bytes % EVERY == 0));
+
+    let kernel: u64 = document
+        .stacks
+        .iter()
+        .filter(|stack| stack.frames.iter().any(|frame| frame.ends_with("_[k]")))
+        .map(|stack| stack.bytes)
+        .sum();
+    if document.stat.backend == "functions" {
+        assert_eq!(kernel, sampled, "every copy has a kernel stack");
+        let names = |name: &str| {
+            document
+                .stacks
+                .iter()
+                .any(|stack| stack.frames.iter().any(|frame| frame.contains(name)))
+        };
+        assert!(names("read") && names("write"), "{:?}", document.stacks);
+        assert!(!names("bpf_prog_"), "zctrace's own frames are left out");
+    } else {
+        assert_eq!(
+            kernel, 0,
+            "at the exit of a call the kernel's stack says nothing"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn without_stacks_there_are_none() {
+    let document = record(&["--no-stacks"]);
+    assert_eq!(document.stack_bytes, 0);
+    assert!(document.stacks.is_empty());
+    assert!(document.stat.total.copies() > 32 << 20);
+}
