@@ -260,7 +260,7 @@ pub struct Loss {
     pub unfollowed_compat: u64,
 }
 
-/// Calls of a function whose return a kretprobe is to see: see `zctrace-ebpf/src/room.rs`.
+/// Calls of a function whose return a kretprobe is to see: see `zctrace-ebpf/src/book/room.rs`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UnderWay {
@@ -278,14 +278,14 @@ pub struct UnderWay {
 /// so `io_submit` is counted as [`Loss::unfollowed_submits`].
 pub const LOSES_AIO: u32 = 63;
 
-/// Slots of the table of tasks; a power of two. See `zctrace-ebpf/src/target.rs`.
+/// Slots of the table of tasks; a power of two. See `zctrace-ebpf/src/book/target.rs`.
 pub const TASK_SLOTS: u32 = 4096;
 
 /// How many numbers [`twin_slot`] gives, 0 included, which it does not.
 pub const TWIN_SLOTS: u32 = 32768;
 
 /// A number for a program that is attached in a pair, by its name (FNV-1a); never 0. See
-/// `zctrace-ebpf/src/twin.rs`.
+/// `zctrace-ebpf/src/book/twin.rs`.
 #[must_use]
 pub const fn twin_slot(program: &str) -> u32 {
     let bytes = program.as_bytes();
@@ -327,22 +327,22 @@ pub struct Task {
     pub cached_op: u32,
     /// See [`Task::cached_source`].
     pub cached_slot: u32,
-    /// Scratch of the fault family: see `zctrace-ebpf/src/fault.rs`. The last two are those of
-    /// `zctrace-ebpf/src/xdp.rs`.
+    /// Scratch of the fault family: see `zctrace-ebpf/src/site/fault.rs`. The last two are those of
+    /// `zctrace-ebpf/src/site/xdp.rs`.
     pub fault: [u64; 4],
     /// What was read at the entry of the system call (tracepoint backend only): see
-    /// `zctrace-ebpf/src/syscall.rs`.
+    /// `zctrace-ebpf/src/tracepoint/syscall.rs`.
     pub entry: [u64; 4],
     /// Runs of zctrace's programs that passed the target filter.
     pub runs: u64,
     /// What is left to be explained while an operation is settled.
     pub rest: u64,
-    /// The program of a pair that has seen the current event: see `zctrace-ebpf/src/twin.rs`.
+    /// The program of a pair that has seen the current event: see `zctrace-ebpf/src/book/twin.rs`.
     pub done: u32,
-    /// Stack samples that are due: see `zctrace-ebpf/src/stacks.rs`.
+    /// Stack samples that are due: see `zctrace-ebpf/src/book/stacks.rs`.
     pub due: u32,
     /// Slot of the request that the thread works on, 0 without one: see
-    /// `zctrace-ebpf/src/request.rs`. What sites see belongs to it then, not to a system call.
+    /// `zctrace-ebpf/src/book/request.rs`. What sites see belongs to it then, not to a system call.
     pub request: u32,
     /// The operation of that request.
     pub request_op: u32,
@@ -350,9 +350,9 @@ pub struct Task {
     pub way: u32,
     /// That of the record when the thread began to work on it: see [`Request::generation`].
     pub request_generation: u32,
-    /// The socket that the thread has met last: see `zctrace-ebpf/src/object.rs`.
+    /// The socket that the thread has met last: see `zctrace-ebpf/src/book/object.rs`.
     pub sock: u64,
-    /// The socket of the thread's last send by reference: see `zctrace-ebpf/src/late.rs`.
+    /// The socket of the thread's last send by reference: see `zctrace-ebpf/src/site/late.rs`.
     pub lender: u64,
     /// Ports of the socket in [`Task::sock`].
     pub ports: u32,
@@ -362,7 +362,7 @@ pub struct Task {
     pub lender_slot: u32,
     /// Not used.
     pub padding: u32,
-    /// A place to pass values through: see `zctrace-ebpf/src/kernel.rs`.
+    /// A place to pass values through: see `zctrace-ebpf/src/base/kernel.rs`.
     pub scratch: u64,
     /// The result of settling an operation. Here and not on the stack, which is small, and so that
     /// the verifier forgets what it knew of the values: it would follow every combination.

@@ -2,7 +2,7 @@
 
 use crate::{Acc, Op};
 
-/// Slots of the table of requests; a power of two. See `zctrace-ebpf/src/request.rs`.
+/// Slots of the table of requests; a power of two. See `zctrace-ebpf/src/book/request.rs`.
 pub const REQUEST_SLOTS: u32 = 16_384;
 
 /// How a request was issued at last.

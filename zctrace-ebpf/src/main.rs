@@ -1,53 +1,30 @@
-//! zctrace's BPF programs: one file per probe family, one for accounting, one for the target.
+//! zctrace's BPF programs, in floors. Each floor uses only those below it:
 //!
-//! How a byte gets into the ledger: a *site* program sees the routine that copied or referenced it
-//! and adds it to the accumulators of the current thread ([`account::saw`]); when the operation
-//! ends, an *interface* program reads what the operation reported as moved, explains it by the
-//! accumulators and adds the result to a row ([`account::finish`]). On the tracepoint backend there
-//! are no sites: `syscall.rs` concludes the class from the call.
+//! ```text
+//! beside/      the audit, and samples of where time goes: no part of the ledger
+//! tracepoint/  the tracepoints backend: what is concluded from a call
+//! interface/   where an operation ends and says what it moved; where threads begin and end
+//! site/        where bytes are copied or referenced: one file for each family of routines
+//! book/        whose work it is, what sites saw, how it is settled, which row it goes to
+//! base/        the kernel's constants and structures, the maps, words of memory
+//! ```
+//!
+//! How a byte gets into the ledger: a *site* program sees the routine that copied or referenced it and
+//! adds it to the accumulators of the current thread ([`book::account::saw`]). When the operation ends, an
+//! *interface* program reads what the operation reported as moved, explains it by the accumulators and
+//! adds the result to a row ([`book::account::finish`]). The tracepoints backend has no sites:
+//! `tracepoint/syscall.rs` concludes the class from the call.
 #![no_std]
 #![no_main]
-// The BPF targets have no atomic read-modify-write in `core`: see `account::add`.
+// The BPF targets have no atomic read-modify-write in `core`: see `base::atomic::add`.
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
-mod account;
-mod aio;
-mod api_file;
-mod api_socket;
-mod api_splice;
-mod audit;
-mod claim;
-mod direct;
-mod fault;
-mod file;
-mod global;
-mod infer;
-mod kernel;
-mod late;
-mod maps;
-mod object;
-mod overlay;
-mod pipe;
-mod probe;
-mod reflink;
-mod request;
-mod room;
-mod sample;
-mod settle;
-mod socket;
-mod splice;
-mod stacks;
-mod syscall;
-mod target;
-mod tls;
-mod twin;
-mod uring;
-mod uring_infer;
-mod vm;
-mod words;
-mod xdp;
-mod zerocopy;
-mod zerocopy_receive;
+mod base;
+mod beside;
+mod book;
+mod interface;
+mod site;
+mod tracepoint;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -401,7 +401,7 @@ enum WayError {
     Module(#[from] ModuleError),
 }
 
-/// What the name of a program's twin ends in: see `zctrace-ebpf/src/twin.rs`.
+/// What the name of a program's twin ends in: see `zctrace-ebpf/src/book/twin.rs`.
 pub(super) const TWIN: &str = "_twin";
 
 fn twin(way: &Way) -> String {

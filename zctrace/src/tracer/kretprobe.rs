@@ -32,7 +32,7 @@ pub(super) fn attach(program: BorrowedFd<'_>, function: &str) -> io::Result<Owne
     unsafe { bpf::open(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
 }
 
-/// What the name of the program at a function's entry ends in: see `zctrace-ebpf/src/room.rs`.
+/// What the name of the program at a function's entry ends in: see `zctrace-ebpf/src/book/room.rs`.
 const ENTRY: &str = "_entry";
 
 /// The name of the program at the entry that counts for a kretprobe.

@@ -491,10 +491,10 @@ fn find_silent(programs: &mut Programs, attempts: &mut [Attempt]) {
 
 fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut aya::maps::Map {
     ebpf.map_mut(name)
-        .expect("every map of zctrace-ebpf/src/maps.rs is in the object")
+        .expect("every map of zctrace-ebpf/src/base/maps.rs is in the object")
 }
 
-/// Puts threads into the table of tasks, as `add` of `zctrace-ebpf/src/target.rs` does. Before the
+/// Puts threads into the table of tasks, as `add` of `zctrace-ebpf/src/book/target.rs` does. Before the
 /// probes are attached into the slots themselves; later, when programs use those at the same time,
 /// into the hash beside them.
 fn add_tasks(ebpf: &mut Ebpf, tids: &[u32], attached: bool) -> Result<(), Error> {

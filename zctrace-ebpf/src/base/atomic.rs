@@ -1,0 +1,62 @@
+//! What other tasks and interrupts may not come between.
+
+/// Adds atomically: another task can interrupt this program in the middle of the same slot.
+#[inline(always)]
+pub(crate) fn add(counter: *mut u64, value: u64) {
+    // SAFETY: callers pass the address of an aligned field of a map value.
+    #[cfg(target_arch = "bpf")]
+    unsafe {
+        core::arch::asm!(
+            "lock *(u64 *)({counter} + 0) += {value}",
+            counter = in(reg) counter,
+            value = in(reg) value,
+            options(nostack),
+        );
+    }
+    // SAFETY: as above. Only so that the crate can be checked for the host.
+    #[cfg(not(target_arch = "bpf"))]
+    unsafe {
+        core::sync::atomic::AtomicU64::from_ptr(counter)
+            .fetch_add(value, core::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[inline(always)]
+pub(crate) fn add_nonzero(counter: *mut u64, value: u64) {
+    if value != 0 {
+        add(counter, value);
+    }
+}
+
+/// Puts `value` where 0 is; returns what was there.
+///
+/// # Safety
+/// `word` points to an aligned field of a map value.
+#[inline(always)]
+pub(crate) unsafe fn set_if_zero(word: *mut u64, value: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut found = 0_u64;
+        // SAFETY: the caller's promise.
+        unsafe {
+            core::arch::asm!(
+                "r0 = cmpxchg_64({word} + 0, r0, {value})",
+                word = in(reg) word,
+                value = in(reg) value,
+                inlateout("r0") found,
+                options(nostack),
+            );
+        }
+        found
+    }
+    // Only so that the crate can be checked for the host.
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+        // SAFETY: the caller's promise.
+        let word = unsafe { AtomicU64::from_ptr(word) };
+        match word.compare_exchange(0, value, Relaxed, Relaxed) {
+            Ok(found) | Err(found) => found,
+        }
+    }
+}

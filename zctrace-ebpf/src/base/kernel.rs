@@ -1,0 +1,150 @@
+//! Reading kernel memory.
+
+use aya_ebpf::helpers::{
+    bpf_get_current_task_btf, bpf_task_pt_regs,
+    generated::{bpf_get_current_cgroup_id, bpf_probe_read_kernel},
+};
+use zctrace_common::{ABSENT, Task};
+
+use crate::base::{maps::offset, syscalls};
+
+/// How a kernel pointer may be read.
+pub(crate) trait Access {
+    /// Whether a pointer to a file can be null.
+    const CAN_BE_NULL: bool;
+
+    /// Reads a `T` at `offset` from `base`.
+    fn load<T: Copy + Default>(base: *const u8, offset: u32) -> T;
+
+    /// Reads a pointer at `offset` from `base`; a typed one stays typed.
+    fn pointer(base: *const u8, offset: u32) -> *const u8;
+}
+
+/// Through a pointer that the verifier knows the type of: a plain load, 1 instruction.
+pub(crate) struct Typed;
+
+/// Through any pointer: a helper call, some 50 instructions. A fault reads as 0.
+pub(crate) struct Probed;
+
+impl Access for Typed {
+    const CAN_BE_NULL: bool = false;
+
+    #[inline(always)]
+    fn load<T: Copy + Default>(base: *const u8, offset: u32) -> T {
+        // SAFETY: the verifier proves the access; faults read as 0.
+        unsafe { base.add(offset as usize).cast::<T>().read_volatile() }
+    }
+
+    #[inline(always)]
+    fn pointer(base: *const u8, offset: u32) -> *const u8 {
+        // SAFETY: the verifier proves the access; faults read as 0.
+        unsafe {
+            base.add(offset as usize)
+                .cast::<*const u8>()
+                .read_volatile()
+        }
+    }
+}
+
+impl Access for Probed {
+    const CAN_BE_NULL: bool = true;
+
+    #[inline(always)]
+    fn load<T: Copy + Default>(base: *const u8, offset: u32) -> T {
+        let mut value = T::default();
+        // SAFETY: the destination is a local of the given size; the helper checks the source.
+        unsafe {
+            bpf_probe_read_kernel(
+                (&raw mut value).cast(),
+                size_of::<T>() as u32,
+                base.wrapping_add(offset as usize).cast(),
+            );
+        }
+        value
+    }
+
+    #[inline(always)]
+    fn pointer(base: *const u8, offset: u32) -> *const u8 {
+        Self::load::<usize>(base, offset) as *const u8
+    }
+}
+
+/// Reads the pointer at `offset` from `base`; a typed one stays typed.
+#[inline(always)]
+pub(crate) fn pointer<A: Access>(base: *const u8, offset: u32) -> *const u8 {
+    A::pointer(base, offset)
+}
+
+/// Reads a bit: `bit` counts from the start of the structure.
+#[inline(always)]
+pub(crate) fn bit(base: *const u8, bit: u32) -> bool {
+    if bit == ABSENT {
+        return false;
+    }
+    (Probed::load::<u8>(base, bit / 8) >> (bit % 8)) & 1 != 0
+}
+
+/// The current `task_struct`.
+#[inline(always)]
+pub(crate) fn current_task() -> *const u8 {
+    // SAFETY: always allowed.
+    unsafe { bpf_get_current_task_btf().cast_const().cast() }
+}
+
+/// Passes a value through a map. A typed pointer comes out as a number, with which the verifier
+/// allows arithmetic, and a number comes out as one of which the verifier knows nothing, so that it
+/// does not follow each of its values separately.
+#[inline(always)]
+pub(crate) fn opaque(task: &mut Task, value: u64) -> u64 {
+    let scratch = &raw mut task.scratch;
+    // SAFETY: a field of a map value.
+    unsafe {
+        scratch.write_volatile(value);
+        scratch.read_volatile()
+    }
+}
+
+/// The number of the system call that the current thread is in, for a 32-bit one that of the 64-bit
+/// call that does the same; of a page fault from user space and of interrupts -1; of kernel threads 0.
+#[inline(always)]
+pub(crate) fn current_nr() -> i32 {
+    let nr = plain_nr();
+    if is_compat() {
+        syscalls::native(nr)
+    } else {
+        nr
+    }
+}
+
+/// The same, of a 32-bit system call its own number.
+#[inline(always)]
+fn plain_nr() -> i32 {
+    Typed::load::<i64>(current_regs(), offset!(regs_nr)) as i32
+}
+
+/// Whether the current thread is in `io_uring_enter`, which has one number everywhere.
+#[inline(always)]
+pub(crate) fn submits() -> bool {
+    plain_nr() == syscalls::IO_URING_ENTER
+}
+
+/// `TS_COMPAT`: the current thread is in a 32-bit system call, with numbers of its own.
+#[inline(always)]
+pub(crate) fn is_compat() -> bool {
+    const TS_COMPAT: u32 = 2;
+    Typed::load::<u32>(current_task(), offset!(task_status)) & TS_COMPAT != 0
+}
+
+/// The registers with which the current thread entered the kernel.
+#[inline(always)]
+pub(crate) fn current_regs() -> *const u8 {
+    // SAFETY: the helper takes the current task.
+    unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as *const u8 }
+}
+
+/// The cgroup (v2) of the current task.
+#[inline(always)]
+pub(crate) fn current_cgroup() -> u64 {
+    // SAFETY: always allowed.
+    unsafe { bpf_get_current_cgroup_id() }
+}

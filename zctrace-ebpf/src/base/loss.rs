@@ -1,0 +1,27 @@
+//! What is not in the ledger, counted.
+
+use crate::base::{atomic::add, maps::LOSS};
+
+/// Counts something that did not fit.
+#[inline(always)]
+pub(crate) fn lost() {
+    if let Some(loss) = LOSS.get_ptr_mut(0) {
+        // SAFETY: a map value.
+        add(unsafe { &raw mut (*loss).map_full }, 1);
+    }
+}
+
+/// Counts a call whose bytes are not followed.
+#[inline(always)]
+pub(crate) fn unfollowed_call(compat: bool) {
+    if let Some(loss) = LOSS.get_ptr_mut(0) {
+        // SAFETY: a map value.
+        let (submits, of_32_bits) = unsafe {
+            (
+                &raw mut (*loss).unfollowed_submits,
+                &raw mut (*loss).unfollowed_compat,
+            )
+        };
+        add(if compat { of_32_bits } else { submits }, 1);
+    }
+}

@@ -1,0 +1,10 @@
+//! What everything stands on: the kernel's constants and structures, the maps, words of memory. Knows no task and no row.
+
+pub(crate) mod abi;
+pub(crate) mod atomic;
+pub(crate) mod global;
+pub(crate) mod kernel;
+pub(crate) mod loss;
+pub(crate) mod maps;
+pub(crate) mod syscalls;
+pub(crate) mod words;

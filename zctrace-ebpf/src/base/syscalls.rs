@@ -1,0 +1,206 @@
+//! System call numbers that decide something. Others are not looked at.
+
+use zctrace_common::NO_PAYLOAD;
+
+pub(crate) const IO_URING_ENTER: i32 = 426;
+
+#[cfg(bpf_target_arch = "aarch64")]
+mod arch {
+    pub(crate) const PREADV2: i32 = 286;
+    pub(crate) const PWRITEV2: i32 = 287;
+    pub(crate) const READ: i32 = 63;
+    pub(crate) const WRITE: i32 = 64;
+    pub(crate) const READV: i32 = 65;
+    pub(crate) const WRITEV: i32 = 66;
+    pub(crate) const PREAD64: i32 = 67;
+    pub(crate) const PWRITE64: i32 = 68;
+    pub(crate) const PREADV: i32 = 69;
+    pub(crate) const PWRITEV: i32 = 70;
+    pub(crate) const SENDFILE: i32 = 71;
+    pub(crate) const VMSPLICE: i32 = 75;
+    pub(crate) const SPLICE: i32 = 76;
+    pub(crate) const TEE: i32 = 77;
+    pub(crate) const SENDTO: i32 = 206;
+    pub(crate) const RECVFROM: i32 = 207;
+    pub(crate) const SENDMSG: i32 = 211;
+    pub(crate) const RECVMSG: i32 = 212;
+    pub(crate) const IOCTL: i32 = 29;
+    pub(crate) const IO_SUBMIT: i32 = 2;
+    pub(crate) const IO_GETEVENTS: i32 = 4;
+    pub(crate) const IO_PGETEVENTS: i32 = 292;
+    pub(crate) const IO_SUBMIT_IN_32_BITS: i32 = 246;
+    pub(crate) const GETSOCKOPT: i32 = 209;
+    pub(crate) const RECVMMSG: i32 = 243;
+    pub(crate) const SENDMMSG: i32 = 269;
+    pub(crate) const PROCESS_VM_READV: i32 = 270;
+    pub(crate) const PROCESS_VM_WRITEV: i32 = 271;
+    pub(crate) const COPY_FILE_RANGE: i32 = 285;
+}
+
+#[cfg(not(bpf_target_arch = "aarch64"))]
+mod arch {
+    pub(crate) const READ: i32 = 0;
+    pub(crate) const WRITE: i32 = 1;
+    pub(crate) const IOCTL: i32 = 16;
+    pub(crate) const IO_SUBMIT: i32 = 209;
+    pub(crate) const IO_GETEVENTS: i32 = 208;
+    pub(crate) const IO_PGETEVENTS: i32 = 333;
+    pub(crate) const IO_SUBMIT_IN_32_BITS: i32 = 248;
+    pub(crate) const GETSOCKOPT: i32 = 55;
+    pub(crate) const PREAD64: i32 = 17;
+    pub(crate) const PWRITE64: i32 = 18;
+    pub(crate) const READV: i32 = 19;
+    pub(crate) const WRITEV: i32 = 20;
+    pub(crate) const SENDFILE: i32 = 40;
+    pub(crate) const SENDTO: i32 = 44;
+    pub(crate) const RECVFROM: i32 = 45;
+    pub(crate) const SENDMSG: i32 = 46;
+    pub(crate) const RECVMSG: i32 = 47;
+    pub(crate) const SPLICE: i32 = 275;
+    pub(crate) const TEE: i32 = 276;
+    pub(crate) const VMSPLICE: i32 = 278;
+    pub(crate) const PREADV: i32 = 295;
+    pub(crate) const PWRITEV: i32 = 296;
+    pub(crate) const RECVMMSG: i32 = 299;
+    pub(crate) const SENDMMSG: i32 = 307;
+    pub(crate) const PROCESS_VM_READV: i32 = 310;
+    pub(crate) const PROCESS_VM_WRITEV: i32 = 311;
+    pub(crate) const COPY_FILE_RANGE: i32 = 326;
+    pub(crate) const PREADV2: i32 = 327;
+    pub(crate) const PWRITEV2: i32 = 328;
+}
+
+pub(crate) use arch::*;
+
+/// By the number of a 32-bit call (`arch/x86/entry/syscalls/syscall_32.tbl`): the 64-bit call that
+/// does the same, if it is one of those above. In a map, so that the verifier does not follow each.
+#[cfg(not(bpf_target_arch = "aarch64"))]
+static NATIVE: [i16; 512] = {
+    let mut natives = [NONE as i16; 512];
+    let known = [
+        (3, READ),
+        (4, WRITE),
+        (54, IOCTL),
+        (145, READV),
+        (146, WRITEV),
+        (180, PREAD64),
+        (181, PWRITE64),
+        (187, SENDFILE),
+        (239, SENDFILE),
+        (313, SPLICE),
+        (315, TEE),
+        (316, VMSPLICE),
+        (333, PREADV),
+        (334, PWRITEV),
+        (337, RECVMMSG),
+        (345, SENDMMSG),
+        (347, PROCESS_VM_READV),
+        (348, PROCESS_VM_WRITEV),
+        (365, GETSOCKOPT),
+        (369, SENDTO),
+        (370, SENDMSG),
+        (371, RECVFROM),
+        (372, RECVMSG),
+        (377, COPY_FILE_RANGE),
+        (378, PREADV2),
+        (379, PWRITEV2),
+    ];
+    let mut i = 0;
+    while i < known.len() {
+        natives[known[i].0] = known[i].1 as i16;
+        i += 1;
+    }
+    natives
+};
+
+/// No call that decides anything.
+const NONE: i32 = -2;
+
+/// The 64-bit call that does what the 32-bit call with this number does, if it decides anything.
+#[cfg(not(bpf_target_arch = "aarch64"))]
+#[inline(always)]
+pub(crate) fn native(nr: i32) -> i32 {
+    let nr = nr as u32 as usize;
+    if nr >= NATIVE.len() {
+        return NONE;
+    }
+    let natives = &raw const NATIVE;
+    // SAFETY: within the array.
+    i32::from(unsafe { natives.cast::<i16>().add(nr).read_volatile() })
+}
+
+/// What marks 32-bit calls on x86 is something else on this processor.
+#[cfg(bpf_target_arch = "aarch64")]
+#[inline(always)]
+pub(crate) const fn native(_nr: i32) -> i32 {
+    NONE
+}
+
+/// Whether it is, as the number of a 32-bit call, one that moves bytes. `socketcall` (102) may.
+/// None of these numbers is that of a 64-bit call that does.
+#[inline(always)]
+pub(crate) fn moves_in_32_bits(nr: i32) -> bool {
+    nr == 102 || !matches!(native(nr), NONE | IOCTL | GETSOCKOPT)
+}
+
+/// By number: 1 for the calls that are operations of the ledger, or carry them, and for those
+/// that move no payload. In a map, so that the verifier does not follow each.
+static ACCOUNTED: [u8; 512] = {
+    let mut accounted = [0; 512];
+    let mut i = 0;
+    while i < OPERATIONS.len() {
+        accounted[OPERATIONS[i] as usize] = 1;
+        i += 1;
+    }
+    i = 0;
+    while i < NO_PAYLOAD.len() {
+        accounted[NO_PAYLOAD[i].nr as usize] = 1;
+        i += 1;
+    }
+    accounted
+};
+
+/// Calls whose bytes an interface reports. `ioctl` is not among them: the operations that it
+/// carries are settled by their own interfaces, and what is left is another request's.
+const OPERATIONS: &[i32] = &[
+    READ,
+    WRITE,
+    IO_SUBMIT,
+    IO_GETEVENTS,
+    IO_PGETEVENTS,
+    IO_URING_ENTER,
+    PREAD64,
+    PWRITE64,
+    READV,
+    WRITEV,
+    SENDFILE,
+    SENDTO,
+    RECVFROM,
+    SENDMSG,
+    RECVMSG,
+    SPLICE,
+    TEE,
+    VMSPLICE,
+    PREADV,
+    PWRITEV,
+    RECVMMSG,
+    SENDMMSG,
+    PROCESS_VM_READV,
+    PROCESS_VM_WRITEV,
+    COPY_FILE_RANGE,
+    PREADV2,
+    PWRITEV2,
+];
+
+/// Whether the bytes that sites see in a call belong to no operation: those of exceptions
+/// (-1: a core dump, a fault) and of 32-bit calls without a number here among them.
+#[inline(always)]
+pub(crate) fn is_other(nr: i32) -> bool {
+    let nr = nr as u32 as usize;
+    if nr >= ACCOUNTED.len() {
+        return true;
+    }
+    let accounted = &raw const ACCOUNTED;
+    // SAFETY: within the array.
+    unsafe { accounted.cast::<u8>().add(nr).read_volatile() == 0 }
+}

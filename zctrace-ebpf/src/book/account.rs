@@ -1,0 +1,225 @@
+//! From accumulators to rows.
+
+use zctrace_common::{Acc, Class, Evidence, Object, ObjectKind, Op, Request, StackKind, Task};
+
+use crate::{
+    base::{
+        atomic::{add, add_nonzero},
+        global::global,
+        kernel, syscalls, words,
+    },
+    book::{
+        object::{self, Ends},
+        request, row,
+        settle::{self, Shape},
+        stacks, target,
+    },
+};
+
+/// A site saw `bytes` in the current thread.
+#[inline(always)]
+pub(crate) fn saw(acc: Acc, bytes: u64) {
+    if let Some(task) = target::current() {
+        saw_in(task, acc, bytes);
+    }
+}
+
+/// A site saw `bytes` in the thread of `task`. Returns the request that it works on.
+#[inline(always)]
+pub(crate) fn saw_in(task: &mut Task, acc: Acc, bytes: u64) -> Option<&'static mut Request> {
+    let request = request::current(task);
+    let acc = match request {
+        Some(_) => request::of_user(task, acc),
+        None => acc,
+    };
+    match acc {
+        Acc::ToUser => stacks::copied(task, StackKind::ToUser, bytes),
+        Acc::FromUser => stacks::copied(task, StackKind::FromUser, bytes),
+        Acc::SourceCopy | Acc::SinkCopy => stacks::copied(task, StackKind::InKernel, bytes),
+        _ => {}
+    }
+    if let Some(request) = request {
+        request::saw(request, acc, bytes);
+        return Some(request);
+    }
+    if task.flags & Task::KTHREAD != 0 {
+        kernel_thread(task, acc, bytes);
+        return None;
+    }
+    enter(task, kernel::current_nr());
+    task.acc[acc as usize] += bytes;
+    task.filled |= 1 << acc as u32;
+    None
+}
+
+/// What the sites have seen of one kind in the thread's operation.
+#[inline(always)]
+pub(crate) fn seen(task: &mut Task, acc: Acc) -> u64 {
+    if let Some(request) = request::current(task) {
+        return request.acc[acc as usize];
+    }
+    enter(task, kernel::current_nr());
+    task.acc[acc as usize]
+}
+
+/// Forgets what the sites have seen of one kind: an outer frame knows better.
+#[inline(always)]
+pub(crate) fn forget(task: &mut Task, acc: Acc) {
+    if let Some(request) = request::current(task) {
+        request.acc[acc as usize] = 0;
+        return;
+    }
+    enter(task, kernel::current_nr());
+    task.acc[acc as usize] = 0;
+}
+
+/// Makes the accumulators those of system call `nr`. What another call left behind belongs to no
+/// operation.
+#[inline(always)]
+pub(crate) fn enter(task: &mut Task, nr: i32) {
+    if task.nr != nr {
+        left_behind(task);
+        task.nr = nr;
+        clear(task);
+    }
+}
+
+/// The kinds of copies that sites see.
+const COPIES: u32 = 1 << Acc::ToUser as u32
+    | 1 << Acc::FromUser as u32
+    | 1 << Acc::SourceCopy as u32
+    | 1 << Acc::SinkCopy as u32;
+
+/// Copies in a call that is no operation (an `ioctl` that writes into a pipe) are somebody's bytes
+/// all the same: they get a row that is named after the call.
+#[inline(always)]
+pub(crate) fn left_behind(task: &mut Task) {
+    if task.filled & COPIES != 0 {
+        book_other(task);
+    }
+}
+
+global! {
+    /// Only reached where accumulators that no interface has settled are given up.
+    fn book_other(task: *mut Task) -> u32 {
+        // SAFETY: it is our own reference.
+        let Some(task) = (unsafe { task.as_mut() }) else {
+            return 0;
+        };
+        if !syscalls::is_other(task.nr) {
+            return 0;
+        }
+        let to_user = task.acc[Acc::ToUser as usize];
+        let from_user = task.acc[Acc::FromUser as usize];
+        let (source, sink) = (
+            task.acc[Acc::SourceCopy as usize],
+            task.acc[Acc::SinkCopy as usize],
+        );
+        if to_user + from_user + source + sink == 0 {
+            return 0;
+        }
+        // What was copied on both legs is taken to be the same bytes.
+        let in_kernel = if source > sink { source } else { sink };
+        let ends = Ends::of(Object::pack(ObjectKind::Syscall, u64::from(task.nr as u32)));
+        if let Some(row) = row::row(task, Op::Other as u16, Evidence::Measured, &ends) {
+            // SAFETY: a map value.
+            unsafe {
+                add(&raw mut (*row).ops, 1);
+                add(&raw mut (*row).moved, to_user + from_user + in_kernel);
+                add_nonzero(&raw mut (*row).class[Class::CopiedToUser as usize], to_user);
+                add_nonzero(&raw mut (*row).class[Class::CopiedFromUser as usize], from_user);
+                add_nonzero(&raw mut (*row).class[Class::CopiedInKernel as usize], in_kernel);
+                add_nonzero(&raw mut (*row).recopied, source + sink - in_kernel);
+            }
+        }
+        0
+    }
+}
+
+/// overlayfs has copied a file of a lower layer up, because it was opened for writing or changed:
+/// copies with nothing moved. Within an operation they are that operation's.
+pub(crate) fn copied_up(task: &mut Task) {
+    enter(task, kernel::current_nr());
+    let source = task.acc[Acc::SourceCopy as usize];
+    let sink = task.acc[Acc::SinkCopy as usize];
+    if source + sink == 0 || request::is_working(task) || !syscalls::is_other(task.nr) {
+        return;
+    }
+    task.acc[Acc::SourceCopy as usize] = 0;
+    task.acc[Acc::SinkCopy as usize] = 0;
+    let ends = Ends::of(Object::pack(ObjectKind::Overlay, 0));
+    if let Some(row) = row::row(task, Op::CopyUp as u16, Evidence::Measured, &ends) {
+        // SAFETY: a map value.
+        unsafe {
+            add(&raw mut (*row).ops, 1);
+            add(&raw mut (*row).recopied, source + sink);
+        }
+    }
+}
+
+#[inline(always)]
+pub(crate) fn clear(task: &mut Task) {
+    if task.filled != 0 {
+        task.filled = 0;
+        task.acc = words::nothing_seen();
+    }
+}
+
+/// What a kernel thread copies is nobody's operation: it is counted as `unattributed`.
+#[inline(never)]
+fn kernel_thread(task: &mut Task, acc: Acc, bytes: u64) {
+    let class = match acc {
+        Acc::ToUser => Class::CopiedToUser,
+        Acc::FromUser => Class::CopiedFromUser,
+        Acc::SourceCopy | Acc::SinkCopy => Class::CopiedInKernel,
+        _ => return,
+    };
+    let ends = Ends::of(object::UNKNOWN);
+    if let Some(row) = row::row(task, Op::Kernel as u16, Evidence::Measured, &ends) {
+        // SAFETY: a map value.
+        unsafe {
+            add(&raw mut (*row).ops, 1);
+            add(&raw mut (*row).moved, bytes);
+            add(&raw mut (*row).class[class as usize], bytes);
+        }
+    }
+}
+
+/// An operation of the current thread ended: `result` is what its interface returned.
+#[inline(always)]
+pub(crate) fn finish(task: &mut Task, op: Op, shape: Shape, ends: &Ends, result: i64) {
+    enter(task, kernel::current_nr());
+    conclude(task, op, shape, ends, result);
+}
+
+/// The same, when the accumulators are known to be those of this operation.
+#[inline(always)]
+pub(crate) fn conclude(task: &mut Task, op: Op, shape: Shape, ends: &Ends, result: i64) {
+    // The usual case first: everything copied, by one kind of copy.
+    let (only, class) = match shape {
+        Shape::ToUser => (Acc::ToUser, Class::CopiedToUser),
+        Shape::FromUser => (Acc::FromUser, Class::CopiedFromUser),
+        _ => (Acc::Asked, Class::Unexplained),
+    };
+    if task.filled == 1 << only as u32
+        && task.acc[only as usize] == result as u64
+        && task.flags & Task::FRESH == 0
+        && !matches!(only, Acc::Asked)
+    {
+        task.filled = 0;
+        task.acc[only as usize] = 0;
+        if let Some(row) =
+            row::sized_row(task, op as u16, Evidence::Measured, ends, 1, result as u64)
+        {
+            // SAFETY: a map value.
+            unsafe {
+                add(&raw mut (*row).ops, 1);
+                add(&raw mut (*row).moved, result as u64);
+                add(&raw mut (*row).class[class as usize], result as u64);
+            }
+        }
+        return;
+    }
+    settle::settle(task, shape, result);
+    row::record(task, op as u16, ends);
+}

@@ -1,0 +1,14 @@
+//! The ledger: whose work it is, what sites saw, what an operation settled, which row it goes to.
+
+pub(crate) mod account;
+pub(crate) mod claim;
+pub(crate) mod object;
+pub(crate) mod probe;
+pub(crate) mod request;
+pub(crate) mod room;
+pub(crate) mod route;
+pub(crate) mod row;
+pub(crate) mod settle;
+pub(crate) mod stacks;
+pub(crate) mod target;
+pub(crate) mod twin;

@@ -1,0 +1,494 @@
+//! What an operation works on: from `struct file` and `struct sock` to a packed object.
+
+use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
+use zctrace_common::{
+    ABSENT, By, IPPROTO_ICMP, IPPROTO_MPTCP, IPPROTO_RAW, IPPROTO_SCTP, Label, Object, ObjectKind,
+    Request, Task,
+};
+
+use crate::{
+    base::{
+        abi::{
+            AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, AF_XDP, EXT_MAGIC, F2FS_MAGIC, IPPROTO_ICMPV6,
+            IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE, MSDOS_MAGIC, RAMFS_MAGIC, S_IFBLK, S_IFCHR,
+            S_IFIFO, S_IFMT, S_IFSOCK, TMPFS_MAGIC,
+        },
+        global::global,
+        kernel::{self, Access, Probed, Typed},
+        loss::lost,
+        maps::{FS_NAMES, LABELS, offset, setting},
+        words,
+    },
+    book::claim,
+};
+
+/// An object that could not be read.
+pub(crate) const UNKNOWN: u64 = Object::pack(ObjectKind::Unknown, 0);
+/// A pipe.
+pub(crate) const PIPE: u64 = Object::pack(ObjectKind::Pipe, 0);
+/// An AF_XDP socket.
+pub(crate) const XDP: u64 = Object::pack(ObjectKind::Socket, AF_XDP as u64);
+/// Anonymous memory.
+pub(crate) const ANON: u64 = Object::pack(ObjectKind::Anon, 0);
+
+/// The object or the two objects of an operation.
+pub(crate) struct Ends {
+    /// Packed [`Object`].
+    pub(crate) source: u64,
+    /// Packed [`Object`], or 0.
+    pub(crate) sink: u64,
+    /// Value of the `--by` dimension.
+    pub(crate) dimension: u64,
+    /// What was asked for and seen, a bit for each [`Claim`](zctrace_common::Claim).
+    pub(crate) claim: u8,
+    /// Address of the `struct file` of `source`, or 0.
+    source_file: u64,
+    /// Address of the `struct file` of `sink`, or 0.
+    sink_file: u64,
+}
+
+impl Ends {
+    /// An operation on something that is no file.
+    #[inline(always)]
+    pub(crate) fn of(object: u64) -> Self {
+        let dimension = match setting!(by) {
+            by if by == By::Thread as u32 || by == By::Cgroup as u32 => task_dimension(),
+            _ => 0,
+        };
+        let zero = words::zero();
+        Self {
+            source: object,
+            sink: zero,
+            dimension,
+            claim: zero as u8,
+            source_file: zero,
+            sink_file: zero,
+        }
+    }
+
+    /// An operation on a socket that no file is at hand for (any pointer).
+    #[inline(always)]
+    pub(crate) fn sock(task: &mut Task, sock: *const u8) -> Self {
+        let object = of_sock(sock);
+        let mut ends = Self::of(kernel::opaque(task, object));
+        if setting!(by) == By::Connection as u32 {
+            ends.dimension = connection(sock);
+        }
+        ends
+    }
+
+    /// An operation on one file.
+    #[inline(always)]
+    pub(crate) fn file<A: Access>(task: &mut Task, file: *const u8) -> Self {
+        Self {
+            source: of_file::<A>(task, file),
+            sink: 0,
+            dimension: dimension(file, core::ptr::null()),
+            claim: claim::of_file::<A>(file),
+            source_file: kernel::opaque(task, file as u64),
+            sink_file: 0,
+        }
+    }
+
+    /// Ends that were read earlier.
+    #[inline(always)]
+    pub(crate) fn stored(source: u64, sink: u64, dimension: u64) -> Self {
+        Self {
+            source,
+            sink,
+            dimension,
+            claim: 0,
+            source_file: 0,
+            sink_file: 0,
+        }
+    }
+
+    /// The ends of a request, as [`Ends::keep`] kept them.
+    #[inline(always)]
+    pub(crate) fn kept(request: &Request) -> Self {
+        Self {
+            source: request.source,
+            sink: request.sink,
+            dimension: request.dimension,
+            claim: request.claim as u8,
+            source_file: request.source_file,
+            sink_file: request.sink_file,
+        }
+    }
+
+    /// Keeps them with a request.
+    #[inline(always)]
+    pub(crate) fn keep(&self, request: &mut Request) {
+        request.source = self.source;
+        request.sink = self.sink;
+        request.dimension = self.dimension;
+        request.claim = self.claim.into();
+        request.source_file = self.source_file;
+        request.sink_file = self.sink_file;
+    }
+
+    /// An operation that joins two pipes.
+    #[inline(always)]
+    pub(crate) fn joined_pipes() -> Self {
+        Self {
+            sink: PIPE,
+            ..Self::of(PIPE)
+        }
+    }
+
+    /// Whether both files are on filesystems that may share extents instead of copying.
+    #[inline(always)]
+    pub(crate) fn may_reflink(&self) -> bool {
+        reflinks(magic(self.source_file)) && reflinks(magic(self.sink_file))
+    }
+
+    /// An operation that joins two files.
+    #[inline(always)]
+    pub(crate) fn files<A: Access>(task: &mut Task, source: *const u8, sink: *const u8) -> Self {
+        Self {
+            source: of_file::<A>(task, source),
+            sink: of_file::<A>(task, sink),
+            dimension: dimension(source, sink),
+            claim: claim::of_file::<A>(source) | claim::of_file::<A>(sink),
+            source_file: kernel::opaque(task, source as u64),
+            sink_file: kernel::opaque(task, sink as u64),
+        }
+    }
+}
+
+/// The kind of a packed object.
+#[inline(always)]
+pub(crate) fn is(object: u64, kind: ObjectKind) -> bool {
+    object >> 56 == kind as u64
+}
+
+/// The object behind a `struct file`; [`UNKNOWN`] where there is none.
+#[inline(always)]
+pub(crate) fn of_file<A: Access>(task: &mut Task, file: *const u8) -> u64 {
+    let object = if A::CAN_BE_NULL && file.is_null() {
+        UNKNOWN
+    } else {
+        classify::<A>(task, file)
+    };
+    kernel::opaque(task, object)
+}
+
+#[inline(always)]
+fn classify<A: Access>(task: &mut Task, file: *const u8) -> u64 {
+    let inode = kernel::pointer::<A>(file, offset!(file_inode));
+    let mode: u16 = A::load(inode, offset!(inode_mode));
+    match mode & S_IFMT {
+        S_IFIFO => PIPE,
+        S_IFSOCK => {
+            let socket = kernel::pointer::<A>(file, offset!(file_private_data));
+            let sock = kernel::pointer::<Probed>(socket, offset!(socket_sk));
+            let (object, ports) = of_sock_with_ports(sock);
+            task.sock = sock as u64;
+            task.ports = ports;
+            object
+        }
+        S_IFBLK => Object::pack(ObjectKind::Block, 0),
+        S_IFCHR => Object::pack(
+            ObjectKind::Char,
+            u64::from(A::load::<u32>(inode, offset!(inode_rdev))),
+        ),
+        // Regular files, directories and the anonymous inodes of eventfd and its like.
+        _ => {
+            let sb = kernel::pointer::<A>(inode, offset!(inode_sb));
+            let fs_type = kernel::pointer::<A>(sb, offset!(sb_type));
+            Object::pack(ObjectKind::File, kernel::opaque(task, fs_type as u64))
+        }
+    }
+}
+
+global! {
+    /// Notes the name of the filesystem type behind a packed object, for the user side.
+    pub(crate) fn remember_fs(object: u64) -> u32 {
+        if !is(object, ObjectKind::File) || FS_NAMES.get_ptr(object).is_some() {
+            return 0;
+        }
+        // Packing cut off the upper byte, which is 0xff in every kernel address.
+        let fs_type = (object | 0xff << 56) as *const u8;
+        let name = kernel::pointer::<Probed>(fs_type, offset!(fs_type_name));
+        let mut text = [0_u8; 16];
+        // SAFETY: the helper writes at most the length of `text` and checks the source.
+        unsafe {
+            let _ = bpf_probe_read_kernel_str_bytes(name, &mut text);
+        }
+        let _ = FS_NAMES.insert(object, text, 0);
+        0
+    }
+}
+
+/// Magic number of the filesystem of a file (any pointer).
+#[inline(always)]
+fn magic(file: u64) -> u64 {
+    let inode = kernel::pointer::<Probed>(file as *const u8, offset!(file_inode));
+    let sb = kernel::pointer::<Probed>(inode, offset!(inode_sb));
+    Probed::load(sb, offset!(sb_magic))
+}
+
+/// The object behind a `struct sock`, which may be any pointer.
+#[inline(always)]
+pub(crate) fn of_sock(sock: *const u8) -> u64 {
+    of_sock_with_ports(sock).0
+}
+
+/// The ports of a `struct sock` (any pointer): with its address, which socket it is. They stay when the
+/// application has closed it, as the inode number does not.
+#[inline(always)]
+pub(crate) fn ports(sock: *const u8) -> u32 {
+    family_and_ports(sock).1
+}
+
+/// The family of a `struct sock` (any pointer) and its [`ports`]. They lie side by side, so one read
+/// gets both.
+#[inline(always)]
+fn family_and_ports(sock: *const u8) -> (u16, u32) {
+    let at = offset!(sock_family).wrapping_sub(offset!(sock_dport));
+    let word: u64 = Probed::load(sock, offset!(sock_dport));
+    let family = if at <= 6 {
+        (word >> ((at & 7) * 8)) as u16
+    } else {
+        Probed::load(sock, offset!(sock_family))
+    };
+    (family, word as u32)
+}
+
+#[inline(always)]
+fn of_sock_with_ports(sock: *const u8) -> (u64, u32) {
+    let (family, ports) = family_and_ports(sock);
+    (of_family(sock, family), ports)
+}
+
+#[inline(always)]
+fn of_family(sock: *const u8, family: u16) -> u64 {
+    match family {
+        AF_UNIX => Object::pack(ObjectKind::Unix, 0),
+        AF_VSOCK => Object::pack(ObjectKind::Vsock, 0),
+        AF_INET | AF_INET6 => match ip_protocol(sock) {
+            IPPROTO_TCP => Object::pack(ObjectKind::Tcp, 0),
+            IPPROTO_UDP | IPPROTO_UDPLITE => Object::pack(ObjectKind::Udp, 0),
+            IPPROTO_ICMP | IPPROTO_ICMPV6 => Object::ip_socket(IPPROTO_ICMP),
+            protocol @ (IPPROTO_SCTP | IPPROTO_RAW | IPPROTO_MPTCP) => Object::ip_socket(protocol),
+            _ => Object::pack(ObjectKind::Socket, u64::from(family)),
+        },
+        _ => Object::pack(ObjectKind::Socket, u64::from(family)),
+    }
+}
+
+/// The protocol of a socket over IP; [`IPPROTO_RAW`] of any raw socket. One can be there for the packets
+/// of TCP, and does nothing that TCP does.
+#[inline(always)]
+fn ip_protocol(sock: *const u8) -> u16 {
+    const SOCK_RAW: u16 = 3;
+    // Beside each other in most kernels, so that one load does.
+    let (kind, protocol) = if offset!(sock_protocol) == offset!(sock_type).wrapping_add(2) {
+        let both: u32 = Probed::load(sock, offset!(sock_type));
+        (both as u16, (both >> 16) as u16)
+    } else {
+        (
+            Probed::load(sock, offset!(sock_type)),
+            Probed::load(sock, offset!(sock_protocol)),
+        )
+    };
+    if kind == SOCK_RAW {
+        IPPROTO_RAW
+    } else {
+        protocol
+    }
+}
+
+/// The `struct file` of a descriptor of the current task, as any pointer; null if there is none.
+#[inline(always)]
+pub(crate) fn file_of_fd(fd: u32) -> *const u8 {
+    let files = kernel::pointer::<Typed>(kernel::current_task(), offset!(task_files));
+    let table = kernel::pointer::<Typed>(files, offset!(files_fdt));
+    if fd >= Typed::load::<u32>(table, offset!(fdtable_max_fds)) {
+        return core::ptr::null();
+    }
+    let array = kernel::pointer::<Typed>(table, offset!(fdtable_fd));
+    kernel::pointer::<Probed>(array.wrapping_add(fd as usize * 8), 0)
+}
+
+/// Whether a call that returned `result` had no file: `file` is that of its descriptor now. Where that
+/// is null and the call found one (`EBADF` says it did not), another thread has closed it meanwhile.
+#[inline(always)]
+pub(crate) fn had_no_file(file: *const u8, result: i64) -> bool {
+    const EBADF: i64 = 9;
+    file.is_null() && result == -EBADF
+}
+
+#[inline(always)]
+fn task_dimension() -> u64 {
+    if setting!(by) == By::Thread as u32 {
+        aya_ebpf::helpers::bpf_get_current_pid_tgid() & 0xffff_ffff
+    } else {
+        kernel::current_cgroup()
+    }
+}
+
+#[inline(always)]
+fn dimension(source: *const u8, sink: *const u8) -> u64 {
+    match setting!(by) {
+        by if by == By::Nothing as u32 => 0,
+        by if by == By::Thread as u32 || by == By::Cgroup as u32 => task_dimension(),
+        _ => {
+            let of_source = file_dimension(source as u64);
+            if of_source != 0 || sink.is_null() {
+                of_source
+            } else {
+                file_dimension(sink as u64)
+            }
+        }
+    }
+}
+
+/// File, mount or connection, whichever `--by` asks for; 0 for an object that is none.
+#[inline(never)]
+fn file_dimension(file: u64) -> u64 {
+    let file = file as *const u8;
+    if file.is_null() {
+        return 0;
+    }
+    let inode = kernel::pointer::<Probed>(file, offset!(file_inode));
+    let mode: u16 = Probed::load(inode, offset!(inode_mode));
+    let by = setting!(by);
+    if by == By::Connection as u32 {
+        if mode & S_IFMT != S_IFSOCK {
+            return 0;
+        }
+        let socket = kernel::pointer::<Probed>(file, offset!(file_private_data));
+        return connection(kernel::pointer::<Probed>(socket, offset!(socket_sk)));
+    }
+    if mode & S_IFMT == S_IFSOCK || mode & S_IFMT == S_IFIFO {
+        return 0;
+    }
+    let sb = kernel::pointer::<Probed>(inode, offset!(inode_sb));
+    let dev: u32 = Probed::load(sb, offset!(sb_dev));
+    if by == By::Mount as u32 {
+        return u64::from(dev);
+    }
+    let ino: u64 = Probed::load(inode, offset!(inode_ino));
+    let mut label = Label {
+        major: dev,
+        number: ino,
+        ..Label::default()
+    };
+    if offset!(file_dentry) != ABSENT {
+        let dentry = kernel::pointer::<Probed>(file, offset!(file_dentry));
+        let name = kernel::pointer::<Probed>(dentry, offset!(dentry_name));
+        // SAFETY: the helper writes at most the length of `text` and checks the source.
+        unsafe {
+            let _ = bpf_probe_read_kernel_str_bytes(name, &mut label.text);
+        }
+    }
+    let id = mix(mix(SEED, u64::from(dev)), ino);
+    remember(id, &label);
+    id
+}
+
+/// The two ends of a socket.
+#[inline(never)]
+fn connection(sock: *const u8) -> u64 {
+    let family: u16 = Probed::load(sock, offset!(sock_family));
+    let mut label = Label {
+        major: u32::from(family),
+        ..Label::default()
+    };
+    let local: u16 = Probed::load(sock, offset!(sock_num));
+    let remote: u16 = u16::from_be(Probed::load(sock, offset!(sock_dport)));
+    label.ports = u32::from(local) | u32::from(remote) << 16;
+    let mut id = mix(mix(SEED, u64::from(family)), u64::from(label.ports));
+    if family == AF_INET {
+        let local: [u8; 4] = Probed::load(sock, offset!(sock_rcv_saddr));
+        let remote: [u8; 4] = Probed::load(sock, offset!(sock_daddr));
+        label.text[..4].copy_from_slice(&local);
+        label.text[16..20].copy_from_slice(&remote);
+        id = mix(
+            mix(id, u64::from(u32::from_ne_bytes(local))),
+            u64::from(u32::from_ne_bytes(remote)),
+        );
+    } else if family == AF_INET6 && offset!(sock_v6_daddr) != ABSENT {
+        let local: [u64; 2] = Probed::load(sock, offset!(sock_v6_rcv_saddr));
+        let remote: [u64; 2] = Probed::load(sock, offset!(sock_v6_daddr));
+        label.text[..8].copy_from_slice(&local[0].to_ne_bytes());
+        label.text[8..16].copy_from_slice(&local[1].to_ne_bytes());
+        label.text[16..24].copy_from_slice(&remote[0].to_ne_bytes());
+        label.text[24..].copy_from_slice(&remote[1].to_ne_bytes());
+        id = mix(mix(mix(mix(id, local[0]), local[1]), remote[0]), remote[1]);
+    } else {
+        label.number = sock as u64;
+        id = mix(id, sock as u64);
+    }
+    remember(id, &label);
+    id
+}
+
+const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A step of a 64-bit hash (the finalizer of MurmurHash3): equal ids of two objects are as
+/// unlikely as 2^-64 for each pair.
+#[inline(always)]
+fn mix(state: u64, value: u64) -> u64 {
+    let mut x = state.rotate_left(23) ^ value;
+    x = (x ^ (x >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    x = (x ^ (x >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    x ^ (x >> 33)
+}
+
+#[inline(always)]
+fn remember(id: u64, label: &Label) {
+    if LABELS.get_ptr(id).is_none() && LABELS.insert(id, label, 0).is_err() {
+        lost();
+    }
+}
+
+/// Whether the devices below the files of an operation are known to transfer by DMA, so that
+/// `direct` is measured and not concluded: NVMe, SCSI, virtio, Xen and MMC disks. Loop, brd, zram,
+/// device mapper and md copy, or can.
+#[inline(never)]
+pub(crate) fn does_dma(ends: &Ends) -> bool {
+    file_does_dma(ends.source, ends.source_file)
+        && (ends.sink == 0 || file_does_dma(ends.sink, ends.sink_file))
+}
+
+#[inline(never)]
+fn file_does_dma(object: u64, file: u64) -> bool {
+    let file = file as *const u8;
+    let device = if is(object, ObjectKind::File) {
+        let inode = kernel::pointer::<Probed>(file, offset!(file_inode));
+        let sb = kernel::pointer::<Probed>(inode, offset!(inode_sb));
+        kernel::pointer::<Probed>(sb, offset!(sb_bdev))
+    } else if is(object, ObjectKind::Block) && offset!(bdev_inode) != ABSENT {
+        let mapping = kernel::pointer::<Probed>(file, offset!(file_mapping));
+        let inode = kernel::pointer::<Probed>(mapping, offset!(mapping_host));
+        inode
+            .wrapping_sub(offset!(bdev_inode) as usize)
+            .wrapping_add(offset!(bdev_bdev) as usize)
+    } else {
+        // A pipe or a socket: nothing to do with the page cache.
+        return !is(object, ObjectKind::Unknown);
+    };
+    if device.is_null() {
+        return false;
+    }
+    let disk = kernel::pointer::<Probed>(device, offset!(bdev_disk));
+    let name: [u8; 4] = Probed::load(disk, offset!(gendisk_name));
+    matches!(
+        name,
+        [b's' | b'v', b'd', _, _]
+            | [b'n', b'v', b'm', b'e']
+            | [b'x', b'v', b'd', _]
+            | [b'm', b'm', b'c', b'b']
+    )
+}
+
+/// Whether a filesystem with this magic number can share extents.
+#[inline(always)]
+fn reflinks(magic: u64) -> bool {
+    !matches!(
+        magic,
+        EXT_MAGIC | TMPFS_MAGIC | F2FS_MAGIC | RAMFS_MAGIC | MSDOS_MAGIC
+    )
+}

@@ -1,0 +1,797 @@
+//! Requests: I/O that one thread submits and another one may do and complete.
+//!
+//! While a thread works on a request, what the sites see in that thread goes to the request's record
+//! ([`saw`]), however often and by how many threads the request is tried. When it completes, the
+//! record explains what the completion reported ([`complete`]). io_uring and Linux AIO both name a
+//! request by the address of its `kiocb`, which is also what direct I/O knows it by.
+
+use aya_ebpf::helpers::bpf_get_current_comm;
+use zctrace_common::{
+    ABSENT, Acc, Claim, Class, Evidence, Op, REQUEST_SLOTS, Request, RequestCounts, Task, Way,
+};
+
+use crate::{
+    base::{
+        abi::PF_IO_WORKER,
+        atomic::{add, set_if_zero},
+        global::global,
+        kernel::{self, Access as _, Probed, Typed},
+        loss::lost,
+        maps::{REQUEST_COUNTS, REQUESTS, SCRATCH, SCRATCH_RECORDS, offset},
+        words,
+    },
+    book::{
+        object::{self, Ends},
+        row,
+        settle::{self, Shape, legs},
+        target,
+    },
+};
+
+/// Where the search for a request's record begins.
+#[inline(always)]
+fn home(key: u64) -> u32 {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u32 & (REQUEST_SLOTS - 1)
+}
+
+/// How many slots a request can be in.
+const REACH: u32 = 8;
+
+/// The record in a slot, by the number that [`Task::request`] has: 0 is none.
+#[inline(always)]
+fn at(number: u32) -> Option<&'static mut Request> {
+    if number == 0 {
+        return None;
+    }
+    // SAFETY: a map value. A request is worked on by one thread at a time.
+    REQUESTS.get_ptr_mut(number - 1).map(|r| unsafe { &mut *r })
+}
+
+/// The record of a request, if it is a target's.
+///
+/// Every completion of the machine comes here, so the first slot mostly tells: a request goes to a
+/// later one only where another one was, which leaves a mark.
+#[inline(always)]
+pub(crate) fn find(key: u64) -> Option<&'static mut Request> {
+    if key == 0 {
+        return None;
+    }
+    let request = REQUESTS.get_ptr_mut(home(key))?;
+    // SAFETY: a map value. A request is worked on by one thread at a time.
+    unsafe {
+        if (*request).key == key {
+            return Some(&mut *request);
+        }
+        if (*request).crowded == 0 {
+            return None;
+        }
+    }
+    at(search_on(key))
+}
+
+global! {
+    /// The number of a request's slot, if that is a later one.
+    fn search_on(key: u64) -> u32 {
+        let first = home(key);
+        let mut i = 1;
+        while i < REACH {
+            let slot = (first + i) & (REQUEST_SLOTS - 1);
+            if let Some(request) = REQUESTS.get_ptr(slot)
+                // SAFETY: a map value.
+                && unsafe { (*request).key } == key
+            {
+                return slot + 1;
+            }
+            i += 1;
+        }
+        0
+    }
+}
+
+/// A slot for a request.
+struct Place {
+    /// As [`Task::request`] has it.
+    number: u32,
+    /// Its record was the request's before.
+    known: bool,
+    request: &'static mut Request,
+}
+
+/// The slot of a request, a free one if it has none.
+#[inline(always)]
+fn take(key: u64) -> Option<Place> {
+    let first = home(key);
+    let request = REQUESTS.get_ptr_mut(first)?;
+    // SAFETY: aligned fields of a map value.
+    unsafe {
+        let known = (*request).key == key;
+        if known || ((*request).crowded == 0 && set_if_zero(&raw mut (*request).key, key) == 0) {
+            return Some(Place {
+                number: first + 1,
+                known,
+                request: &mut *request,
+            });
+        }
+    }
+    let taken = take_later(key);
+    let number = taken & !KNOWN;
+    Some(Place {
+        number,
+        known: taken & KNOWN != 0,
+        request: at(number)?,
+    })
+}
+
+/// What [`take_later`] adds to the number of a slot that was the request's before.
+const KNOWN: u32 = 1 << 31;
+
+global! {
+    fn take_later(key: u64) -> u32 {
+        let number = search_on(key);
+        if number != 0 {
+            return number | KNOWN;
+        }
+        let first = home(key);
+        if let Some(request) = REQUESTS.get_ptr_mut(first) {
+            // SAFETY: aligned fields of a map value. The mark is there before anybody looks for the
+            // request.
+            unsafe {
+                if set_if_zero(&raw mut (*request).key, key) == 0 {
+                    return first + 1;
+                }
+                (&raw mut (*request).crowded).write_volatile(1);
+            }
+        }
+        let mut i = 1;
+        while i < REACH {
+            let slot = (first + i) & (REQUEST_SLOTS - 1);
+            if let Some(request) = REQUESTS.get_ptr_mut(slot)
+                // SAFETY: an aligned field of a map value.
+                && unsafe { set_if_zero(&raw mut (*request).key, key) } == 0
+            {
+                return slot + 1;
+            }
+            i += 1;
+        }
+        lost();
+        0
+    }
+}
+
+/// The record of the request that a thread works on.
+#[inline(always)]
+pub(crate) fn current(task: &Task) -> Option<&'static mut Request> {
+    if is_working(task) { last(task) } else { None }
+}
+
+/// Whether a thread works on a request.
+///
+/// What `io_uring_enter` issues, a thread works on until it issues another one, or the call is over:
+/// in between it copies for nobody else, and no probe is needed to tell that it has done with one.
+#[inline(always)]
+pub(crate) fn is_working(task: &Task) -> bool {
+    task.request != 0 && (task.flags & Task::SUBMITS == 0 || kernel::submits())
+}
+
+/// The record of the request that a thread worked on last, if it has not ended.
+#[inline(always)]
+pub(crate) fn last(task: &Task) -> Option<&'static mut Request> {
+    // Its slot may be another's by now.
+    at(task.request)
+        .filter(|request| task.request_generation == request.generation && request.key != 0)
+}
+
+/// `REQ_F_CQE_SKIP`, which has the number of `IOSQE_CQE_SKIP_SUCCESS_BIT`.
+pub(crate) const REQ_F_CQE_SKIP: u32 = 1 << 6;
+
+/// How the current thread works on requests.
+#[inline(always)]
+fn way(task: &mut Task) -> u32 {
+    if task.way == 0 {
+        task.way = own_way() + 1;
+    }
+    task.way - 1
+}
+
+global! {
+    fn own_way() -> u32 {
+        let flags: u32 = Typed::load(kernel::current_task(), offset!(task_flags));
+        if flags & PF_IO_WORKER == 0 {
+            return Way::Inline as u32;
+        }
+        match bpf_get_current_comm() {
+            Ok([b'i', b'o', b'u', b'-', b's', ..]) => Way::SqPoll as u32,
+            _ => Way::Worker as u32,
+        }
+    }
+}
+
+/// Whether a thread submits requests itself.
+#[inline(always)]
+pub(crate) const fn is_submitter(task: &Task) -> bool {
+    task.way == Way::Inline as u32 + 1
+}
+
+/// The current thread begins to work on a request, or tries it again.
+#[inline(always)]
+pub(crate) fn begin(
+    task: &mut Task,
+    key: u64,
+    user_data: u64,
+    op: u32,
+) -> Option<&'static mut Request> {
+    let way = way(task);
+    task.request = 0;
+    task.flags &= !(Task::QUEUED | Task::SUBMITS);
+    let Place {
+        number,
+        mut known,
+        request,
+    } = take(key)?;
+    task.request = number;
+    task.request_op = op;
+    if known && request.flags & Request::SILENT != 0 && is_reused(key) {
+        if succeeded(request) {
+            ended(request);
+        }
+        known = false;
+    }
+    if known && request.user_data == user_data {
+        request.way = if way == Way::Worker as u32 {
+            way
+        } else {
+            Way::TaskWork as u32
+        };
+        task.request_generation = request.generation;
+        return Some(request);
+    }
+    if known {
+        // Another one's, of which the end was missed.
+        ended(request);
+    }
+    clear(request);
+    request.generation = request.generation.wrapping_add(1);
+    task.request_generation = request.generation;
+    request.proc_slot = match task.proc_slot {
+        Task::NO_PROC => target::proc_slot(task).unwrap_or(Task::NO_PROC),
+        known => known,
+    };
+    request.concluded = 0;
+    request.user_data = user_data;
+    request.op = op;
+    request.way = way;
+    request.flags = 0;
+    request.descriptor = 0;
+    request.source = words::zero();
+    request.sink = words::zero();
+    count(request, |counts, index| {
+        // SAFETY: the index is within the array.
+        unsafe { &raw mut (*counts).submitted[index] }
+    });
+    Some(request)
+}
+
+/// Memory becomes that of a request that is new for certain: what was there before has ended unseen.
+#[inline(always)]
+pub(crate) fn is_new(key: u64) {
+    if let Some(stale) = find(key) {
+        release(stale);
+    }
+}
+
+/// The current thread has done what it can for now.
+#[inline(always)]
+pub(crate) fn end(task: &mut Task) {
+    task.request = 0;
+}
+
+/// The current thread turns to something else than the request that it has worked on.
+#[inline(always)]
+pub(crate) fn leave(task: &mut Task, now: Now) {
+    if task.flags & Task::SILENT != 0 {
+        settle_silent(task, now);
+    }
+    end(task);
+}
+
+/// Notes what a request works on.
+#[inline(always)]
+pub(crate) fn works_on(request: &mut Request, ends: &Ends) {
+    ends.keep(request);
+    if is_zerocopy(request.op) {
+        request.claim |= Claim::Zerocopy as u32;
+    }
+}
+
+/// Looks at the file of a request, where no site has.
+#[inline(always)]
+pub(crate) fn know_file(request: &mut Request) {
+    if request.source == 0
+        && let Some(task) = scratch(request)
+    {
+        let file = kernel::pointer::<Probed>(request.key as *const u8, offset!(req_file));
+        let ends = Ends::file::<Probed>(task, file);
+        works_on(request, &ends);
+        give_back(task);
+    }
+}
+
+/// Whether an operation lends the application's pages to packets.
+#[inline(always)]
+pub(crate) const fn is_zerocopy(op: u32) -> bool {
+    op == Op::UringSendZc as u32 || op == Op::UringSendmsgZc as u32
+}
+
+/// Whether an operation joins two objects.
+#[inline(always)]
+const fn joins(op: u32) -> bool {
+    op == Op::UringSplice as u32 || op == Op::UringTee as u32
+}
+
+/// What a site saw in a thread that works on a request: registered buffers are the application's too,
+/// although the kernel sees them as pages.
+#[inline(always)]
+pub(crate) fn of_user(task: &Task, acc: Acc) -> Acc {
+    match acc {
+        Acc::SourceCopy if !joins(task.request_op) => Acc::ToUser,
+        Acc::SinkCopy if !joins(task.request_op) => Acc::FromUser,
+        acc => acc,
+    }
+}
+
+/// A site saw `bytes` in a thread that works on a request.
+#[inline(always)]
+pub(crate) fn saw(request: &mut Request, acc: Acc, bytes: u64) {
+    request.acc[acc as usize] += bytes;
+    request.filled |= 1 << acc as u32;
+    if request.flags & Request::SILENT != 0 {
+        know_file_now(request);
+    }
+}
+
+/// Of a silent request the file may be gone when its end is known.
+#[inline(never)]
+fn know_file_now(request: &mut Request) {
+    know_file(request);
+}
+
+/// Looks at the file of a request that a thread works on, if `kiocb` (typed pointer) is its own: overlayfs
+/// asks the filesystem below in its place. A plain load here, where its completion needs a helper for
+/// each.
+#[inline(always)]
+pub(crate) fn know_file_of(task: &mut Task, request: &mut Request, kiocb: *const u8) {
+    if request.source == 0 && request.key == kernel::opaque(task, kiocb as u64) {
+        let file = kernel::pointer::<Typed>(kiocb, offset!(kiocb_filp));
+        let ends = Ends::file::<Typed>(task, file);
+        works_on(request, &ends);
+    }
+}
+
+/// `-EIOCBQUEUED`: the request goes on without the caller.
+const QUEUED: i64 = -529;
+
+/// What the current thread gave to a device has `result`: the request may end before the thread is
+/// done with it, so this is noted in the thread's record.
+#[inline(always)]
+pub(crate) fn given_to_device(task: &mut Task, result: i64) {
+    if result == QUEUED {
+        task.flags |= Task::QUEUED;
+    }
+}
+
+/// A device has transferred `bytes` for a request, if it is one: in any thread or interrupt, before
+/// the request completes. May be called again, with what has become more. Whether it is one.
+#[inline(always)]
+pub(crate) fn transferred(key: u64, bytes: u64) -> bool {
+    let mut found = find(key);
+    if let Some(request) = &mut found {
+        // Which of the two the operation can be explained by, its shape decides.
+        request.acc[Acc::SourceDirect as usize] = bytes;
+        request.acc[Acc::SinkDirect as usize] = bytes;
+        if request.flags & Request::SILENT != 0 {
+            know_file_now(request);
+        }
+        request.filled |= 1 << Acc::SourceDirect as u32 | 1 << Acc::SinkDirect as u32;
+    }
+    found.is_some()
+}
+
+#[inline(always)]
+fn clear(request: &mut Request) {
+    if request.filled != 0 {
+        request.filled = 0;
+        request.acc = words::nothing_seen();
+    }
+}
+
+/// Frees the slot of a request that has ended.
+#[inline(always)]
+pub(crate) fn release(request: &mut Request) {
+    ended(request);
+    clear(request);
+    request.flags = 0;
+    core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
+    // SAFETY: a field of a map value; nothing of the record is touched after this.
+    unsafe { (&raw mut request.key).write_volatile(0) };
+}
+
+/// Counts the end of a request.
+#[inline(always)]
+fn ended(request: &Request) {
+    count(request, |counts, index| {
+        // SAFETY: the index and the way are within the arrays.
+        unsafe { &raw mut (*counts).completed[index][(request.way & 3) as usize] }
+    });
+}
+
+#[inline(always)]
+fn count(request: &Request, which: impl FnOnce(*mut RequestCounts, usize) -> *mut u64) {
+    let index = RequestCounts::index(request.op);
+    if index < RequestCounts::OPS
+        && let Some(counts) = REQUEST_COUNTS.get_ptr_mut(request.proc_slot)
+    {
+        add(which(counts, index), 1);
+    }
+}
+
+/// When the end of a silent request is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Now {
+    /// As soon as the thread has done with it: it is not freed yet.
+    Done,
+    /// When the thread turns to something else.
+    Later,
+}
+
+/// Completes the request that a thread worked on last if its success is not told, and it has succeeded.
+///
+/// No probe sees the end of such a request. It is looked for when the thread turns to something else;
+/// until then the ring keeps the memory, and when that is used again ([`begin`]), the result is still
+/// there.
+#[inline(never)]
+fn settle_silent(task: &mut Task, now: Now) {
+    const WORKER: u32 = Way::Worker as u32;
+    task.flags &= !Task::SILENT;
+    if task.flags & Task::QUEUED != 0 {
+        // Its device ends it.
+        return;
+    }
+    let Some(request) = last(task) else {
+        return;
+    };
+    let req = request.key as *const u8;
+    let flags: u32 = Probed::load(req, offset!(req_flags));
+    // Then its end is seen where the later one begins. Even a thread that has just done with it can be
+    // late: another one may have tried it again meanwhile.
+    if is_reused(request.key) {
+        return;
+    }
+    if matches!(now, Now::Later) {
+        if Probed::load::<u64>(req, offset!(req_user_data)) != request.user_data {
+            // Its ring was closed by another thread.
+            lost();
+            release(request);
+            return;
+        }
+        // A worker does it.
+        if request.way == WORKER && task.way != WORKER + 1 {
+            return;
+        }
+    }
+    // Of a failure the application is told.
+    if flags & REQ_F_CQE_SKIP == 0 {
+        return;
+    }
+    // Where the flags of its completion will be is its descriptor until then: it waits for something.
+    // Of descriptor 0 that cannot be told.
+    if Probed::load::<u32>(req, offset!(req_fd)) == request.descriptor {
+        return;
+    }
+    // What it waited for has left something there as well. It has ended if that is what the sites saw.
+    let waited = offset!(req_polled) != ABSENT && flags >> (offset!(req_polled) & 31) & 1 != 0;
+    if waited && (matches!(now, Now::Later) || !is_explained(request)) {
+        return;
+    }
+    if matches!(now, Now::Done) {
+        know_file(request);
+    }
+    if succeeded(request) {
+        release(request);
+    }
+}
+
+/// Whether the result in a request's memory is what one kind of site saw. 0 is what they see of one
+/// that still waits, too.
+#[inline(always)]
+fn is_explained(request: &Request) -> bool {
+    let result: i32 = Probed::load(request.key as *const u8, offset!(req_res));
+    let result = i64::from(result) as u64;
+    result != 0
+        && [Acc::ToUser, Acc::FromUser, Acc::SinkRef]
+            .into_iter()
+            .any(|acc| request.acc[acc as usize] == result)
+}
+
+/// Whether the memory of a request is that of a later one, which has no file yet (`io_init_req`).
+#[inline(always)]
+fn is_reused(key: u64) -> bool {
+    Probed::load::<u64>(key as *const u8, offset!(req_file)) == 0
+}
+
+/// A request has succeeded of which nothing is told. False if another thread has found that out.
+#[inline(never)]
+fn succeeded(request: &mut Request) -> bool {
+    // SAFETY: an aligned field of a map value.
+    if unsafe { set_if_zero(&raw mut request.concluded, 1) } != 0 {
+        return false;
+    }
+    if request.source == 0 {
+        // Its file may be gone.
+        request.source = object::UNKNOWN;
+    }
+    let result: i32 = Probed::load(request.key as *const u8, offset!(req_res));
+    complete(request, i64::from(result));
+    true
+}
+
+/// A record to settle in, for the process of a request: the current thread can be another's. To be given
+/// back ([`give_back`]).
+///
+/// Completions interrupt one another: in an interrupt, and where programs are preempted. So each takes a
+/// record that is free.
+#[inline(always)]
+pub(crate) fn scratch(request: &Request) -> Option<&'static mut Task> {
+    let task = SCRATCH.get_ptr_mut(take_scratch(SCRATCH_RECORDS).wrapping_sub(1))?;
+    // SAFETY: a map value that was free.
+    let task = unsafe { &mut *task };
+    task.proc_slot = request.proc_slot;
+    task.cached_op = 0;
+    Some(task)
+}
+
+global! {
+    /// The number of a record of this processor that was free, plus 1; 0 if all are in use.
+    fn take_scratch(records: u32) -> u32 {
+        let mut i = 0;
+        while i < records && i < SCRATCH_RECORDS {
+            if let Some(task) = SCRATCH.get_ptr_mut(i)
+                // SAFETY: an aligned field of a map value.
+                && unsafe { set_if_zero(&raw mut (*task).tid, 1) } == 0
+            {
+                return i + 1;
+            }
+            i += 1;
+        }
+        lost();
+        0
+    }
+}
+
+/// Gives back a record of [`scratch`].
+#[inline(always)]
+pub(crate) fn give_back(task: &mut Task) {
+    core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
+    // SAFETY: a field of a map value; nothing of the record is touched after this.
+    unsafe { (&raw mut task.tid).write_volatile(0) };
+}
+
+/// A request of a ring, named by what a completion says, for which there was no room.
+pub(crate) struct Overflowed {
+    pub(crate) ring: u64,
+    pub(crate) user_data: u64,
+    pub(crate) result: i32,
+    pub(crate) flags: u32,
+}
+
+/// `IORING_CQE_F_MORE`: the request completes again.
+const CQE_F_MORE: u32 = 1 << 1;
+
+impl Overflowed {
+    /// Completes the request, as `explain` does. Where it cannot be told which one it is, or if it is one
+    /// of the ledger's at all, its bytes are lost.
+    ///
+    /// `io_uring_cqe_overflow` has no request. But what completes is in the list of all that are about to
+    /// (`__io_submit_flush_completions`), or is what the thread works on (`io_req_complete_post`,
+    /// `io_post_aux_cqe`). A worker completes only that: the list is another thread's, which may be filling it.
+    #[inline(always)]
+    pub(crate) fn complete(&self, explain: impl FnOnce(&mut Request)) {
+        let is_worker =
+            target::current_quietly().is_some_and(|task| way(task) == Way::Worker as u32);
+        let key = if is_worker {
+            UNKNOWN
+        } else {
+            about_to_complete(self.ring, self.user_data, self.result as u32, self.flags)
+        };
+        let (found, is_last) = if key == UNKNOWN {
+            let found = self.of_thread();
+            let is_last = self.flags & CQE_F_MORE == 0;
+            (found, is_last)
+        } else {
+            (find(key), true)
+        };
+        match found {
+            Some(request) => {
+                let is_last = is_last || is_zerocopy(request.op);
+                explain(request);
+                if is_last {
+                    release(request);
+                }
+            }
+            None if key == UNKNOWN && self.result > 0 && target::is_current() => lost(),
+            None => {}
+        }
+    }
+
+    /// The request that the thread works on.
+    #[inline(always)]
+    fn of_thread(&self) -> Option<&'static mut Request> {
+        let request = last(target::current_quietly()?)?;
+        let req = request.key as *const u8;
+        let is_it = request.user_data == self.user_data
+            && Probed::load::<u64>(req, offset!(req_ctx)) == self.ring
+            && (self.flags & CQE_F_MORE != 0
+                || Probed::load::<i32>(req, offset!(req_res)) == self.result);
+        is_it.then_some(request)
+    }
+}
+
+/// No request is known to be meant.
+const UNKNOWN: u64 = 1;
+
+global! {
+    /// The first request in the list of those that complete which has this result, and has a record: what is
+    /// before it has completed. 0 if all such are none of the ledger's.
+    fn about_to_complete(ring: u64, user_data: u64, result: u32, flags: u32) -> u64 {
+        /// More are seldom submitted at once.
+        const MOST: u32 = 256;
+        if offset!(ctx_completing) == ABSENT || offset!(req_completing) == ABSENT {
+            return UNKNOWN;
+        }
+        let mut found = UNKNOWN;
+        let mut node: u64 = Probed::load(ring as *const u8, offset!(ctx_completing));
+        let mut i = 0;
+        while i < MOST && node != 0 {
+            let req = node.wrapping_sub(u64::from(offset!(req_completing)));
+            let at = req as *const u8;
+            if Probed::load::<u64>(at, offset!(req_user_data)) == user_data
+                && Probed::load::<u32>(at, offset!(req_res)) == result
+                && Probed::load::<u32>(at, offset!(req_cqe_flags)) == flags
+            {
+                if find(req).is_some() {
+                    return req;
+                }
+                found = 0;
+            }
+            node = Probed::load(node as *const u8, 0);
+            i += 1;
+        }
+        found
+    }
+}
+
+/// Which sites can explain a request: a [`Shape`] that the verifier does not know, so that it does not
+/// follow each operation through all that comes after.
+#[inline(never)]
+fn shape(request: &Request, scratch: &mut Task) -> u32 {
+    let shape = shape_of(request.op, &Ends::kept(request));
+    kernel::opaque(scratch, shape as u64) as u32
+}
+
+#[inline(always)]
+fn shape_of(op: u32, ends: &Ends) -> Shape {
+    const SPLICE: u32 = Op::UringSplice as u32;
+    match op {
+        SPLICE => legs(ends),
+        _ => shape_of_one(op),
+    }
+}
+
+/// The same, for operations other than splice.
+#[inline(always)]
+const fn shape_of_one(op: u32) -> Shape {
+    const READV: u32 = Op::UringReadv as u32;
+    const READ_FIXED: u32 = Op::UringReadFixed as u32;
+    const RECVMSG: u32 = Op::UringRecvmsg as u32;
+    const READ: u32 = Op::UringRead as u32;
+    const RECV: u32 = Op::UringRecv as u32;
+    const READ_MULTISHOT: u32 = Op::UringReadMultishot as u32;
+    const RECV_ZC: u32 = Op::UringRecvZc as u32;
+    const READV_FIXED: u32 = Op::UringReadvFixed as u32;
+    const AIO_READ: u32 = Op::AioRead as u32;
+    const SPLICE: u32 = Op::UringSplice as u32;
+    const TEE: u32 = Op::UringTee as u32;
+    match op {
+        READV | READ_FIXED | RECVMSG | READ | RECV | READ_MULTISHOT | RECV_ZC | READV_FIXED
+        | AIO_READ => Shape::ToUser,
+        SPLICE | TEE => Shape::Reference,
+        _ => Shape::FromUser,
+    }
+}
+
+/// A completion of a request told its result: explains it, in a row of the request's process.
+#[inline(always)]
+pub(crate) fn complete(request: &mut Request, result: i64) {
+    if result == 0 && request.flags & Request::MULTISHOT != 0 {
+        return;
+    }
+    /// `struct io_uring_recvmsg_out`, which a multishot `recvmsg` copies before each message and
+    /// reports as part of its length.
+    const HEADER: u64 = 16;
+    if result > 0
+        && request.flags & Request::MULTISHOT != 0
+        && request.op == Op::UringRecvmsg as u32
+    {
+        request.acc[Acc::ToUser as usize] += HEADER;
+    }
+    if completes_as_usual(request, result) {
+        return;
+    }
+    let ends = Ends::kept(request);
+    let Some(scratch) = scratch(request) else {
+        return;
+    };
+    let shape = Shape::numbered(shape(request, scratch));
+    words::copy(&mut scratch.acc, &request.acc);
+    settle::settle(scratch, shape, result);
+    row::record(scratch, request.op as u16, &ends);
+    give_back(scratch);
+    clear(request);
+}
+
+/// By [`RequestCounts::index`]: the one kind of copy that explains the usual case, 0 where there is
+/// none. In a map, so that it is found without comparing.
+static USUAL: [u8; 32] = {
+    let mut usual = [0; 32];
+    let mut op = Op::UringReadv as u32;
+    while op <= Op::AioWrite as u32 {
+        usual[RequestCounts::index(op)] = match shape_of_one(op) {
+            Shape::ToUser => TO_USER,
+            Shape::FromUser => FROM_USER,
+            _ => 0,
+        };
+        op += 1;
+    }
+    usual
+};
+const TO_USER: u8 = 1;
+const FROM_USER: u8 = 2;
+
+/// The usual case: everything copied, by one kind of copy, and told in a thread of the process. False
+/// if it is not that.
+#[inline(always)]
+fn completes_as_usual(request: &mut Request, result: i64) -> bool {
+    let index = RequestCounts::index(request.op);
+    if index >= USUAL.len() {
+        return false;
+    }
+    let usual = &raw const USUAL;
+    // SAFETY: within the array.
+    let usual = unsafe { usual.cast::<u8>().add(index).read_volatile() };
+    let (only, class) = match usual {
+        TO_USER => (Acc::ToUser, Class::CopiedToUser),
+        FROM_USER => (Acc::FromUser, Class::CopiedFromUser),
+        _ => return false,
+    };
+    if request.filled != 1 << only as u32 || request.acc[only as usize] != result as u64 {
+        return false;
+    }
+    let Some(task) = target::current_quietly() else {
+        return false;
+    };
+    if task.proc_slot != request.proc_slot {
+        return false;
+    }
+    let (op, ends) = (request.op as u16, Ends::kept(request));
+    let row = row::sized_row(task, op, Evidence::Measured, &ends, 1, result as u64);
+    if let Some(row) = row {
+        // SAFETY: a map value.
+        unsafe {
+            add(&raw mut (*row).ops, 1);
+            add(&raw mut (*row).moved, result as u64);
+            add(&raw mut (*row).class[class as usize], result as u64);
+        }
+    }
+    request.filled = 0;
+    request.acc[only as usize] = 0;
+    true
+}

@@ -1,0 +1,153 @@
+//! The device that the packets of a socket go through, and what it says against them.
+
+use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
+use zctrace_common::{ABSENT, Claim, DEVICE_LEN, Evidence, Task};
+
+use crate::{
+    base::{
+        abi::NETIF_F_SG,
+        global::global,
+        kernel::{self, Access as _, Probed},
+        maps::{DEVICES, offset},
+    },
+    book::{object::Ends, row},
+};
+
+global! {
+    /// What becomes of a send with `MSG_ZEROCOPY` on a socket (any pointer), as far as the socket tells.
+    pub(crate) fn of_zerocopy(sock: u64) -> u32 {
+        let sock = sock as *const u8;
+        let mut claim = Claim::Zerocopy as u32;
+        if sock.is_null() {
+            return claim;
+        }
+        let flags: u64 = Probed::load(sock, offset!(sock_flags));
+        if (flags >> (offset!(bit_sock_zerocopy) & 63)) & 1 == 0 {
+            claim |= Claim::NoSoZerocopy as u32;
+        }
+        claim | gathers(sock)
+    }
+}
+
+/// What is known against the device of a socket's route (any pointer): that it does not gather pages.
+/// An unconnected socket has no route, and what its sends meet is not known. What TCP keeps of the
+/// device (`sk_route_caps`) always has scatter-gather.
+#[inline(always)]
+fn gathers(sock: *const u8) -> u32 {
+    let device = route(sock);
+    if device.is_null() || Probed::load::<u64>(device, offset!(netdev_features)) & NETIF_F_SG != 0 {
+        0
+    } else {
+        Claim::NoScatterGather as u32
+    }
+}
+
+global! {
+    /// What speaks against pages that are sent on a file's socket (any pointer) leaving the machine
+    /// uncopied: a device that does not gather, or one that packets go through on to others.
+    pub(crate) fn of_route(file: u64) -> u32 {
+        let socket = kernel::pointer::<Probed>(file as *const u8, offset!(file_private_data));
+        let sock = kernel::pointer::<Probed>(socket, offset!(socket_sk));
+        if sock.is_null() {
+            return 0;
+        }
+        let mut claim = gathers(sock);
+        let device = route(sock);
+        if device.is_null() {
+            return claim;
+        }
+        let route = kernel::pointer::<Probed>(sock, offset!(sock_dst));
+        let encrypts = offset!(dst_xfrm) != ABSENT
+            && Probed::load::<u64>(route, offset!(dst_xfrm)) != 0;
+        if encrypts || !passes_on(device) {
+            claim |= Claim::CopyingRoute as u32;
+        }
+        claim
+    }
+}
+
+/// Whether a device (any pointer) is hardware, or a kind of which it is known that it hands pages on
+/// as they are. Tunnels and what encrypts are not: WireGuard, vxlan, gre, ipip, xfrm, macsec and so on.
+#[inline(always)]
+fn passes_on(device: *const u8) -> bool {
+    if offset!(netdev_link_ops) == ABSENT || offset!(link_ops_kind) == ABSENT {
+        return false;
+    }
+    let maker = kernel::pointer::<Probed>(device, offset!(netdev_link_ops));
+    if maker.is_null() {
+        return true;
+    }
+    let kind = kernel::pointer::<Probed>(maker, offset!(link_ops_kind));
+    // The kinds that count are told by four letters, the end included.
+    matches!(
+        Probed::load::<[u8; 4]>(kind, 0),
+        [b'v', b'e', b't', b'h']
+            | [b'b', b'o', b'n', b'd']
+            | [b't', b'e', b'a', b'm']
+            | [b'v', b'l', b'a', b'n']
+            | [b'b', b'r', b'i', b'd']
+            | [b'm', b'a', b'c', b'v']
+            | [b'i', b'p', b'v', b'l']
+            | [b'v', b'r', b'f', 0]
+            | [b'd', b'u', b'm', b'm']
+    )
+}
+
+/// The device of a socket's cached route, null without one.
+#[inline(always)]
+fn route(sock: *const u8) -> *const u8 {
+    let route = kernel::pointer::<Probed>(sock, offset!(sock_dst));
+    if route.is_null() {
+        return route;
+    }
+    kernel::pointer::<Probed>(route, offset!(dst_dev))
+}
+
+global! {
+    /// Whether kernel TLS is on a file's socket (any pointer).
+    pub(crate) fn of_ulp(file: u64) -> u32 {
+        if offset!(sock_ulp) == ABSENT || offset!(ulp_name) == ABSENT {
+            return 0;
+        }
+        let socket = kernel::pointer::<Probed>(file as *const u8, offset!(file_private_data));
+        let sock = kernel::pointer::<Probed>(socket, offset!(socket_sk));
+        let ulp = kernel::pointer::<Probed>(sock, offset!(sock_ulp));
+        if ulp.is_null() {
+            return 0;
+        }
+        match Probed::load::<[u8; 4]>(ulp, offset!(ulp_name)) {
+            [b't', b'l', b's', 0] => Claim::Tls as u32,
+            _ => 0,
+        }
+    }
+}
+
+/// Notes the device that the row of these sends met, where something speaks against it.
+#[inline(always)]
+pub(crate) fn note_route(task: &mut Task, op: u16, evidence: Evidence, ends: &Ends, sock: u64) {
+    const AGAINST: u8 = Claim::NoScatterGather as u8 | Claim::CopyingRoute as u8;
+    if ends.claim & AGAINST != 0
+        && let Some(slot) = row::row_slot(task, op, evidence, ends)
+    {
+        note_device(slot, route(sock as *const u8) as u64);
+    }
+}
+
+global! {
+    /// Notes the name of a `struct net_device` (any pointer) for a row; the last one stays.
+    pub(crate) fn note_device(slot: u32, device: u64) -> u32 {
+        if device == 0 || offset!(netdev_name) == ABSENT {
+            return 0;
+        }
+        let Some(name) = DEVICES.get_ptr_mut(slot) else {
+            return 0;
+        };
+        let source = (device as *const u8).wrapping_add(offset!(netdev_name) as usize);
+        // SAFETY: a map value; the helper writes at most its length and checks the source.
+        unsafe {
+            let name: &mut [u8; DEVICE_LEN] = &mut *name;
+            let _ = bpf_probe_read_kernel_str_bytes(source, name);
+        }
+        0
+    }
+}

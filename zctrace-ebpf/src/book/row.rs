@@ -1,0 +1,248 @@
+//! The rows of the ledger: how one is found, and how an operation is added to it.
+
+use zctrace_common::{Class, Counters, Evidence, RowKey, Sizes, StackKind, Task, errno_key};
+
+use crate::{
+    base::{
+        abi::BPF_NOEXIST,
+        atomic::{add, add_nonzero},
+        global::global,
+        loss::lost,
+        maps::{ERRNOS, FREE_ROWS, ROW_SLOTS, ROWS, SIZES, setting},
+        words,
+    },
+    book::{
+        object::{self, Ends},
+        stacks, target,
+    },
+};
+
+/// Adds [`Task::delta`] to the row, or to two where the evidence differs.
+#[inline(never)]
+pub(crate) fn record(task: &mut Task, op: u16, ends: &Ends) {
+    let cow = task.delta.cow;
+    stacks::copied(task, StackKind::Cow, cow);
+    let moved = task.delta.moved;
+    let direct = task.delta.class[Class::Direct as usize];
+    let unproven = if direct != 0 && !object::does_dma(ends) {
+        direct
+    } else {
+        0
+    };
+    if unproven == 0 || unproven != moved {
+        task.delta.moved = moved - unproven;
+        task.delta.class[Class::Direct as usize] = direct - unproven;
+        add_delta(task, op, Evidence::Measured, ends);
+        task.delta = words::no_counts();
+    }
+    if unproven != 0 {
+        task.delta.moved = unproven;
+        task.delta.class[Class::Direct as usize] = unproven;
+        add_delta(task, op, Evidence::Inferred, ends);
+    }
+}
+
+/// Where the plan of a call (`tracepoint/syscall.rs`) has what was asked for.
+pub(crate) const CLAIM_SHIFT: u32 = 40;
+
+/// Adds [`Task::delta`] to the row of the call that [`Task::entry`] describes: concluded, not
+/// measured.
+#[inline(always)]
+pub(crate) fn record_inferred(task: &mut Task, op: u16) {
+    for (class, kind) in [
+        (Class::CopiedToUser, StackKind::ToUserAtExit),
+        (Class::CopiedFromUser, StackKind::FromUserAtExit),
+        (Class::CopiedInKernel, StackKind::InKernelAtExit),
+    ] {
+        let bytes = task.delta.class[class as usize];
+        stacks::copied(task, kind, bytes);
+    }
+    let [source, sink, plan, dimension] = task.entry;
+    let mut ends = Ends::stored(source, sink, dimension);
+    ends.claim = (plan >> CLAIM_SHIFT) as u8;
+    add_delta(task, op, Evidence::Inferred, &ends);
+}
+
+/// Adds [`Task::delta`] to a row.
+#[inline(always)]
+fn add_delta(task: &mut Task, op: u16, evidence: Evidence, ends: &Ends) {
+    let (ops, bytes) = (task.delta.ops, task.delta.moved);
+    let Some(slot) = sized_slot(task, op, evidence, ends, ops, bytes) else {
+        return;
+    };
+    let Some(row) = ROWS.get_ptr_mut(slot) else {
+        return;
+    };
+    merge(row, &task.delta);
+    // Last: the user side reads errors before operations, and never finds more of them.
+    let errno = task.delta.errors;
+    if errno != 0 {
+        count_error(slot, errno as u32);
+    }
+}
+
+global! {
+    /// Counts an operation of the row at `slot` that failed with `errno`. Where there is no room for
+    /// another pair of them, the row keeps the count and only the errno is lost.
+    fn count_error(slot: u32, errno: u32) -> u32 {
+        let key = errno_key(slot, errno);
+        if let Some(count) = ERRNOS.get_ptr_mut(key) {
+            add(count, 1);
+            return 0;
+        }
+        if ERRNOS.insert(key, 1, BPF_NOEXIST).is_ok() {
+            return 0;
+        }
+        // Another thread was quicker, or the map is full.
+        if let Some(count) = ERRNOS.get_ptr_mut(key) {
+            add(count, 1);
+        } else if let Some(row) = ROWS.get_ptr_mut(slot) {
+            // SAFETY: a map value.
+            add(unsafe { &raw mut (*row).errors }, 1);
+        }
+        0
+    }
+}
+
+/// Adds what an operation moved. Its error is counted by [`count_error`].
+#[inline(always)]
+fn merge(row: *mut Counters, delta: &Counters) {
+    // SAFETY: a map value.
+    unsafe {
+        add_nonzero(&raw mut (*row).ops, delta.ops);
+        add_nonzero(&raw mut (*row).moved, delta.moved);
+        let mut class = 0;
+        while class < delta.class.len() {
+            add_nonzero(&raw mut (*row).class[class], delta.class[class]);
+            class += 1;
+        }
+        add_nonzero(&raw mut (*row).deferred, delta.deferred);
+        add_nonzero(&raw mut (*row).recopied, delta.recopied);
+        add_nonzero(&raw mut (*row).wasted, delta.wasted);
+        add_nonzero(&raw mut (*row).cow, delta.cow);
+        add_nonzero(&raw mut (*row).encrypted, delta.encrypted);
+    }
+}
+
+/// The counters of a row on this CPU.
+#[inline(always)]
+pub(crate) fn row(
+    task: &mut Task,
+    op: u16,
+    evidence: Evidence,
+    ends: &Ends,
+) -> Option<*mut Counters> {
+    row_slot(task, op, evidence, ends).and_then(|slot| ROWS.get_ptr_mut(slot))
+}
+
+/// The counters of a row to which an operation is added that moved `bytes`. More than one at a
+/// time, of which only the sum is known, have no size.
+#[inline(always)]
+pub(crate) fn sized_row(
+    task: &mut Task,
+    op: u16,
+    evidence: Evidence,
+    ends: &Ends,
+    ops: u64,
+    bytes: u64,
+) -> Option<*mut Counters> {
+    sized_slot(task, op, evidence, ends, ops, bytes).and_then(|slot| ROWS.get_ptr_mut(slot))
+}
+
+/// The slot of such a row.
+#[inline(always)]
+fn sized_slot(
+    task: &mut Task,
+    op: u16,
+    evidence: Evidence,
+    ends: &Ends,
+    ops: u64,
+    bytes: u64,
+) -> Option<u32> {
+    let slot = row_slot(task, op, evidence, ends)?;
+    // A constant to the verifier.
+    if setting!(sizes) != 0 && ops == 1 {
+        count_size(slot, bytes);
+    }
+    Some(slot)
+}
+
+#[inline(never)]
+fn count_size(slot: u32, bytes: u64) {
+    if let Some(sizes) = SIZES.get_ptr_mut(slot)
+        && let place = Sizes::place(bytes)
+        && place < Sizes::COUNT
+    {
+        // SAFETY: a map value, and within it.
+        add(
+            unsafe { (&raw mut (*sizes).counts).cast::<u64>().add(place) },
+            1,
+        );
+    }
+}
+
+/// The slot of a row.
+#[inline(always)]
+pub(crate) fn row_slot(task: &mut Task, op: u16, evidence: Evidence, ends: &Ends) -> Option<u32> {
+    const USED: u32 = 1 << 31;
+    let cached = USED | u32::from(op) | (evidence as u32) << 16 | u32::from(ends.claim) << 17;
+    if task.cached_op == cached
+        && task.cached_source == ends.source
+        && task.cached_sink == ends.sink
+        && ends.dimension == 0
+    {
+        return Some(task.cached_slot);
+    }
+    let slot = find_row(task, cached, ends.source, ends.sink, ends.dimension).checked_sub(1)?;
+    if ends.dimension == 0 {
+        task.cached_op = cached;
+        task.cached_source = ends.source;
+        task.cached_sink = ends.sink;
+        task.cached_slot = slot;
+    }
+    Some(slot)
+}
+
+global! {
+    /// The slot of a row plus 1, made if there is none; 0 where there is no room. `kind` is what
+    /// [`row_slot`] keeps as [`Task::cached_op`].
+    fn find_row(task: *mut Task, kind: u32, source: u64, sink: u64, dimension: u64) -> u32 {
+        // SAFETY: it is our own reference.
+        let Some(task) = (unsafe { task.as_mut() }) else {
+            return 0;
+        };
+        let Some(proc_slot) = target::proc_slot(task) else {
+            return 0;
+        };
+        let key = RowKey {
+            proc_slot,
+            op: kind as u16,
+            evidence: (kind >> 16 & 1) as u8,
+            claim: (kind >> 17) as u8,
+            source,
+            sink,
+            dimension,
+        };
+        if let Some(slot) = ROW_SLOTS.get_ptr(key) {
+            // SAFETY: a map value.
+            return unsafe { *slot } + 1;
+        }
+        let Ok(Some(slot)) = FREE_ROWS.pop() else {
+            lost();
+            return 0;
+        };
+        if ROW_SLOTS.insert(key, slot, BPF_NOEXIST).is_ok() {
+            object::remember_fs(source);
+            object::remember_fs(sink);
+            return slot + 1;
+        }
+        // Another thread was quicker, or the map is full.
+        let _ = FREE_ROWS.push(slot, 0);
+        if let Some(theirs) = ROW_SLOTS.get_ptr(key) {
+            // SAFETY: a map value.
+            return unsafe { *theirs } + 1;
+        }
+        lost();
+        0
+    }
+}

@@ -1,0 +1,254 @@
+//! Which threads are traced: the table of tasks is the filter. `interface/lifecycle.rs` keeps it right.
+
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes};
+use zctrace_common::{Proc, Scope, TASK_SLOTS, Task};
+
+use crate::base::{
+    abi::{BPF_NOEXIST, PF_EXITING, PF_KTHREAD},
+    atomic::set_if_zero,
+    kernel::{self, Access as _, Typed},
+    loss::lost,
+    maps::{FREE_PROCS, PROC_SLOTS, PROCS, TASK_OVERFLOW, TASK_TABLE, TASKS, offset, setting},
+};
+
+/// The current thread's record, if it is traced.
+#[inline(always)]
+pub(crate) fn current() -> Option<&'static mut Task> {
+    let tid = bpf_get_current_pid_tgid() as u32;
+    if let Some(task) = find(tid) {
+        task.runs += 1;
+        return Some(task);
+    }
+    if setting!(scope) == Scope::System as u32 {
+        return adopt(tid);
+    }
+    None
+}
+
+/// The record of a thread.
+///
+/// Every probe starts here, for every task of the machine, so this is an array and not a hash: a
+/// thread whose slot is free or another's is told from a target in some ten instructions. Threads
+/// that collide are in a hash; slots with such threads are marked.
+#[inline(always)]
+pub(crate) fn find(tid: u32) -> Option<&'static mut Task> {
+    let slot = tid & (TASK_SLOTS - 1);
+    let task = TASK_TABLE.get_ptr_mut(slot)?;
+    // SAFETY: map values. Only programs of the thread use its record, and they do not nest.
+    unsafe {
+        if (*task).tid == u64::from(tid) && tid != 0 {
+            return Some(&mut *task);
+        }
+        if *TASK_OVERFLOW.get_ptr(slot)? == 0 {
+            return None;
+        }
+        TASKS.get_ptr_mut(tid).map(|task| &mut *task)
+    }
+}
+
+/// The current thread's record, if there is one: for programs that every system call reaches.
+#[inline(always)]
+pub(crate) fn current_quietly() -> Option<&'static mut Task> {
+    find(bpf_get_current_pid_tgid() as u32)
+}
+
+/// Whether the current thread is a target, or will be at its first operation. Changes nothing: for
+/// programs that run where a map must not be written to.
+#[inline(always)]
+pub(crate) fn is_current() -> bool {
+    let ids = bpf_get_current_pid_tgid();
+    let (tgid, tid) = ((ids >> 32) as u32, ids as u32);
+    if find(tid).is_some() {
+        return true;
+    }
+    setting!(scope) == Scope::System as u32 && tid != 0 && tgid != setting!(own_tgid)
+}
+
+/// `PF_*` of the current thread.
+#[inline(always)]
+fn current_flags() -> u32 {
+    Typed::load(kernel::current_task(), offset!(task_flags))
+}
+
+/// Whether the current thread is the kernel's.
+#[inline(always)]
+pub(crate) fn is_kernel_thread() -> bool {
+    current_flags() & PF_KTHREAD != 0
+}
+
+/// Takes the current thread into the target ([`Scope::System`]).
+#[inline(never)]
+fn adopt(tid: u32) -> Option<&'static mut Task> {
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    // Thread 0 is the idle task of every CPU at once: not a thread with a record of its own.
+    if tgid == setting!(own_tgid) || tid == 0 {
+        return None;
+    }
+    let flags = current_flags();
+    if flags & PF_EXITING != 0 {
+        // Its end may have been seen: nothing would take it out again.
+        return None;
+    }
+    let kthread = if flags & PF_KTHREAD != 0 {
+        Task::KTHREAD
+    } else {
+        0
+    };
+    add(tid, Task::FRESH | kthread);
+    find(tid)
+}
+
+/// What a new record starts from. In a map and not on the stack, which is small.
+static NEW_TASK: Task = Task::NEW;
+
+/// Makes a record. The thread is the current one or does not run yet; of one that was moved between
+/// cgroups, at most one operation is taken for a first one.
+#[inline(never)]
+pub(crate) fn add(tid: u32, flags: u32) {
+    const EEXIST: i32 = 17;
+    let slot = tid & (TASK_SLOTS - 1);
+    let Some(task) = TASK_TABLE.get_ptr_mut(slot) else {
+        return;
+    };
+    // SAFETY: map values.
+    unsafe {
+        let owner = set_if_zero(&raw mut (*task).tid, u64::from(tid));
+        if owner == 0 {
+            (*task).flags = flags;
+        } else if owner != u64::from(tid) {
+            if let Some(overflow) = TASK_OVERFLOW.get_ptr_mut(slot) {
+                overflow.write_volatile(1);
+            }
+            let template: &Task = &NEW_TASK;
+            match TASKS.insert(tid, template, BPF_NOEXIST) {
+                Ok(()) => {
+                    if let Some(task) = TASKS.get_ptr_mut(tid) {
+                        (*task).tid = u64::from(tid);
+                        (*task).flags = flags;
+                    }
+                }
+                Err(error) if error == -EEXIST => {}
+                Err(_) => lost(),
+            }
+        }
+    }
+}
+
+/// Takes a thread out. Its slot is free only when its record is clean again.
+#[inline(never)]
+pub(crate) fn remove(tid: u32) {
+    let Some(task) = TASK_TABLE.get_ptr_mut(tid & (TASK_SLOTS - 1)) else {
+        return;
+    };
+    // SAFETY: a map value; the thread is the current one.
+    unsafe {
+        if (*task).tid == u64::from(tid) && tid != 0 {
+            clean(task);
+            core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
+            (&raw mut (*task).tid).write_volatile(0);
+            return;
+        }
+    }
+    let _ = TASKS.remove(tid);
+}
+
+/// Sets everything but the id to zero.
+///
+/// # Safety
+/// `task` points to a map value of the current thread.
+#[inline(always)]
+unsafe fn clean(task: *mut Task) {
+    const WORDS: usize = size_of::<Task>() / 8;
+    let words = task.cast::<u64>();
+    let mut i = core::mem::offset_of!(Task, tid) / 8 + 1;
+    while i < WORDS {
+        // SAFETY: within the record. Volatile: one store after the other, before the id.
+        unsafe { words.add(i).write_volatile(0) };
+        i += 1;
+    }
+}
+
+/// The slot of the current thread's process, made if there is none.
+#[inline(always)]
+pub(crate) fn proc_slot(task: &mut Task) -> Option<u32> {
+    if task.proc_slot != Task::NO_PROC {
+        return Some(task.proc_slot);
+    }
+    find_process(task)
+}
+
+#[inline(never)]
+fn find_process(task: &mut Task) -> Option<u32> {
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let current = kernel::current_task();
+    let leader = kernel::pointer::<Typed>(current, offset!(task_group_leader));
+    let start_ns: u64 = Typed::load(leader, offset!(task_start_boottime));
+    if let Some(slot) = PROC_SLOTS.get_ptr(tgid) {
+        // SAFETY: a map value.
+        let slot = unsafe { *slot };
+        let is_earlier = PROCS.get_ptr_mut(slot).is_some_and(|process| {
+            // SAFETY: a map value. One that is being made has no id yet.
+            unsafe { (*process).tgid == tgid && (*process).start_ns != start_ns }
+        });
+        if !is_earlier {
+            task.proc_slot = slot;
+            return Some(slot);
+        }
+        // Its end was missed, and its id is another one's.
+        mark_exited(tgid);
+    }
+    let Ok(Some(slot)) = FREE_PROCS.pop() else {
+        lost();
+        return None;
+    };
+    if PROC_SLOTS.insert(tgid, slot, BPF_NOEXIST).is_err() {
+        // Another thread of the process was quicker, or the map is full.
+        let _ = FREE_PROCS.push(slot, 0);
+        let Some(theirs) = PROC_SLOTS.get_ptr(tgid) else {
+            lost();
+            return None;
+        };
+        // SAFETY: a map value.
+        task.proc_slot = unsafe { *theirs };
+        return Some(task.proc_slot);
+    }
+    if let Some(process) = PROCS.get_ptr_mut(slot) {
+        // SAFETY: a map value; the slot was just taken.
+        let process = unsafe { &mut *process };
+        process.start_ns = start_ns;
+        process.cgroup = kernel::current_cgroup();
+        process.runs = 0;
+        process.flags = if task.flags & Task::KTHREAD != 0 {
+            Proc::KTHREAD
+        } else {
+            0
+        };
+        name(process, leader);
+        // Last: the user side takes a process with an id of 0 for one that is being made.
+        process.tgid = tgid;
+    }
+    task.proc_slot = slot;
+    Some(slot)
+}
+
+/// A process has ended. Its slot, if it has one: its last thread need not have been traced.
+#[inline(always)]
+pub(crate) fn mark_exited(tgid: u32) -> Option<&'static mut Proc> {
+    let slot = PROC_SLOTS.get_ptr(tgid)?;
+    // SAFETY: map values.
+    let process = unsafe { &mut *PROCS.get_ptr_mut(*slot)? };
+    if process.tgid != tgid {
+        return None;
+    }
+    let _ = PROC_SLOTS.remove(tgid);
+    process.flags |= Proc::EXITED;
+    Some(process)
+}
+
+/// Takes the name of a process from its first thread: other threads often have names of their own.
+#[inline(always)]
+pub(crate) fn name(process: &mut Proc, leader: *const u8) {
+    let comm = leader.wrapping_add(offset!(task_comm) as usize);
+    // SAFETY: the helper writes at most the length of `comm` and checks the source.
+    let _ = unsafe { bpf_probe_read_kernel_str_bytes(comm, &mut process.comm) };
+}

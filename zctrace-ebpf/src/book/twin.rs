@@ -1,0 +1,85 @@
+//! Twins: what makes counting exact on kernels with preemption.
+//!
+//! A tracing program does not run while the same program is running on the same CPU
+//! (`__bpf_prog_enter_recur`, `__bpf_trace_run`): that is to stop recursion, but it also happens
+//! when a task is preempted within the program and the next one gets there. So on such kernels each
+//! program is attached twice. The two run one after the other; the first leaves a mark, and the
+//! second works only where the mark is missing. An event is lost only if both are skipped.
+//!
+//! What is the current thread's work is marked in its record. What is not, such as the work of
+//! interrupts, is marked in [`HANDLED`], by what it is about.
+//!
+//! [`RESCUED`] counts the events that only the second has seen: without it, the user side could not
+//! tell two events that each missed one of the pair from one event that missed both.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap},
+};
+use zctrace_common::{Scope, TWIN_SLOTS};
+
+pub(crate) use zctrace_common::twin_slot as slot;
+
+use crate::{
+    base::{abi::BPF_F_NO_PREALLOC, atomic::add, maps::setting},
+    book::target,
+};
+
+/// Events that the first of a pair has missed and the second has seen, by [`slot`].
+#[map]
+static RESCUED: Array<u64> = Array::with_max_entries(TWIN_SLOTS, 0);
+
+/// Events that the first of a pair has handled and the second has not passed yet: the program and
+/// an address. One whose second was skipped stays, until the next event of that address.
+#[map]
+static HANDLED: HashMap<[u64; 2], u8> = HashMap::with_max_entries(16384, BPF_F_NO_PREALLOC);
+
+#[inline(always)]
+fn rescued(id: u32) {
+    if let Some(count) = RESCUED.get_ptr_mut(id) {
+        add(count, 1);
+    }
+}
+
+/// Whether this program, which may be the `second` of its pair, is to handle an event that is not
+/// the current thread's work. True for one of the two that the kernel runs.
+#[inline(always)]
+pub(crate) fn is_to_handle(id: u32, second: bool, about: u64) -> bool {
+    if setting!(twins) == 0 {
+        return true;
+    }
+    let event = [u64::from(id), about];
+    if !second {
+        // What cannot be marked is left to the second, which finds no mark.
+        return HANDLED.insert(event, 0, 0).is_ok();
+    }
+    if HANDLED.remove(event).is_ok() {
+        return false;
+    }
+    rescued(id);
+    true
+}
+
+/// Notes that the first of a pair has seen the event.
+#[inline(always)]
+pub(crate) fn done(id: u32) {
+    if setting!(twins) != 0
+        && let Some(task) = target::current_quietly()
+    {
+        task.done = id;
+    }
+}
+
+/// Whether the second of a pair is to see the event.
+#[inline(always)]
+pub(crate) fn takes_over(id: u32) -> bool {
+    let Some(task) = target::current_quietly() else {
+        return setting!(scope) != Scope::Tasks as u32;
+    };
+    if task.done == id {
+        task.done = 0;
+        return false;
+    }
+    rescued(id);
+    true
+}

@@ -1,0 +1,41 @@
+//! Interfaces on one file: where `read` and `write` and their kin end.
+
+use zctrace_common::Op;
+
+use crate::{
+    base::{kernel::Typed, syscalls},
+    book::{
+        account,
+        object::Ends,
+        probe::{fexit, returned},
+        settle::Shape,
+        target,
+    },
+};
+
+/// A program for a function `f(file, …)` that only the given system calls reach and that returns
+/// the bytes moved. Cheaper than to ask which call is running: the sites have asked already.
+macro_rules! interface {
+    ($($name:ident: $op:ident, $shape:ident, $($call:ident)|+;)+) => {
+        $(fexit! {
+            $name(ctx) {
+                if let Some(task) = target::current() {
+                    let ends = Ends::file::<Typed>(task, ctx.arg(0));
+                    // No site was passed in this call, so what there is was left by another one.
+                    if !matches!(task.nr, $(syscalls::$call)|+) {
+                        account::left_behind(task);
+                        account::clear(task);
+                    }
+                    account::conclude(task, Op::$op, Shape::$shape, &ends, returned(ctx));
+                }
+            }
+        })+
+    };
+}
+
+interface! {
+    vfs_read: Read, ToUser, READ | PREAD64;
+    vfs_readv: Read, ToUser, READV | PREADV | PREADV2;
+    vfs_write: Write, FromUser, WRITE | PWRITE64;
+    vfs_writev: Write, FromUser, WRITEV | PWRITEV | PWRITEV2;
+}

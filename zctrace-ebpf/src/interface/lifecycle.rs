@@ -1,0 +1,175 @@
+//! Births, ends, names and cgroups of threads: what keeps the table of the target right.
+
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes,
+};
+use zctrace_common::{ABSENT, COMM_LEN, Scope, Task};
+
+use crate::{
+    base::{
+        abi::PF_IO_WORKER,
+        atomic,
+        kernel::{self, Access as _, Probed, Typed},
+        maps::{PROCS, offset, setting},
+    },
+    book::{
+        account,
+        probe::tp_btf,
+        request::{self, Now},
+        target::{add, current_quietly, find, mark_exited, name, remove},
+    },
+};
+
+/// Whether `task` (typed) is in the cgroup of [`Scope::Cgroup`] or below it.
+#[inline(always)]
+fn in_cgroup(task: *const u8) -> bool {
+    if offset!(cgroup_ancestors) == ABSENT || offset!(cgroup_level) == ABSENT {
+        return false;
+    }
+    let css_set = kernel::pointer::<Typed>(task, offset!(task_cgroups));
+    let cgroup = kernel::pointer::<Typed>(css_set, offset!(css_set_dfl_cgrp));
+    let wanted = setting!(cgroup_level);
+    if Typed::load::<u32>(cgroup, offset!(cgroup_level)) < wanted {
+        return false;
+    }
+    let ancestor = kernel::pointer::<Probed>(cgroup, offset!(cgroup_ancestors) + wanted * 8);
+    let node = kernel::pointer::<Probed>(ancestor, offset!(cgroup_kn));
+    Probed::load::<u64>(node, offset!(kernfs_node_id)) == setting!(cgroup)
+}
+
+#[inline(always)]
+fn has_comm(comm: &[u8; COMM_LEN]) -> bool {
+    let wanted = setting!(comm);
+    let mut i = 0;
+    while i < COMM_LEN {
+        if comm[i] != wanted[i] {
+            return false;
+        }
+        if comm[i] == 0 {
+            return true;
+        }
+        i += 1;
+    }
+    true
+}
+
+#[inline(always)]
+fn current_has_comm() -> bool {
+    bpf_get_current_comm().is_ok_and(|comm| has_comm(&comm))
+}
+
+tp_btf! {
+    /// Threads of a traced process are always traced, child processes if they are followed.
+    task_fork(ctx) {
+        let parent: *const u8 = ctx.arg(0);
+        let child: *const u8 = ctx.arg(1);
+        let parent_tid: u32 = Typed::load(parent, offset!(task_pid));
+        let tid: u32 = Typed::load(child, offset!(task_pid));
+        let thread = Typed::load::<u32>(child, offset!(task_tgid))
+            == Typed::load::<u32>(parent, offset!(task_tgid));
+        if find(parent_tid).is_some() {
+            if thread || setting!(follow) != 0 {
+                add(tid, 0);
+            }
+        } else if setting!(scope) == Scope::Cgroup as u32 && in_cgroup(child) {
+            // clone3 can put a child of a stranger straight into a cgroup.
+            add(tid, 0);
+        }
+    }
+}
+
+tp_btf! {
+    /// Threads that io_uring makes for a process: they pass no `sched_process_fork`.
+    task_newtask(ctx) {
+        let child: *const u8 = ctx.arg(0);
+        if Typed::load::<u32>(child, offset!(task_flags)) & PF_IO_WORKER != 0
+            && current_quietly().is_some()
+        {
+            add(Typed::load(child, offset!(task_pid)), 0);
+        }
+    }
+}
+
+tp_btf! {
+    task_exec(ctx) {
+        let task: *const u8 = ctx.arg(0);
+        let old_tid: u32 = ctx.arg(1);
+        let tid: u32 = Typed::load(task, offset!(task_pid));
+        if old_tid != tid && let Some(old) = find(old_tid) {
+            // A thread other than the first has called exec: it takes over the first one's id.
+            add(tid, 0);
+            if let Some(new) = find(tid) {
+                new.proc_slot = old.proc_slot;
+                new.runs = old.runs;
+            }
+            remove(old_tid);
+        }
+        if let Some(record) = find(tid) {
+            if let Some(process) = PROCS.get_ptr_mut(record.proc_slot) {
+                // SAFETY: a map value; a torn name is replaced at the next report.
+                name(unsafe { &mut *process }, task);
+            }
+        } else if setting!(scope) == Scope::Comm as u32 && current_has_comm() {
+            add(tid, 0);
+        }
+    }
+}
+
+tp_btf! {
+    /// A thread that gives itself the name of `--comm`.
+    task_renamed(ctx) {
+        let task: *const u8 = ctx.arg(0);
+        let new: *const u8 = ctx.arg(1);
+        if setting!(scope) == Scope::Comm as u32 {
+            let mut comm = [0_u8; COMM_LEN];
+            // SAFETY: the helper writes at most the length of `comm` and checks the source.
+            unsafe {
+                let _ = bpf_probe_read_kernel_str_bytes(new, &mut comm);
+            }
+            let tid: u32 = Typed::load(task, offset!(task_pid));
+            if has_comm(&comm) && tid == bpf_get_current_pid_tgid() as u32 {
+                add(tid, 0);
+            }
+        }
+    }
+}
+
+tp_btf! {
+    /// A task that is moved into the cgroup of `--cgroup`.
+    task_moved(ctx) {
+        let task: *const u8 = ctx.arg(2);
+        if setting!(scope) == Scope::Cgroup as u32 && in_cgroup(task) {
+            add(Typed::load(task, offset!(task_pid)), Task::FRESH);
+        }
+    }
+}
+
+tp_btf! {
+    task_exit(ctx) {
+        let task: *const u8 = ctx.arg(0);
+        let tid: u32 = Typed::load(task, offset!(task_pid));
+        let tgid: u32 = Typed::load(task, offset!(task_tgid));
+        if let Some(record) = find(tid) {
+            account::left_behind(record);
+            request::leave(record, Now::Later);
+            let (slot, runs) = (record.proc_slot, record.runs);
+            remove(tid);
+            if slot != Task::NO_PROC
+                && let Some(process) = PROCS.get_ptr_mut(slot)
+                // SAFETY: a map value. Where threads end at the same time, the first may see the end of
+                // the process, and its slot be another one's.
+                && unsafe { (*process).tgid } == tgid
+            {
+                // SAFETY: as above.
+                atomic::add(unsafe { &raw mut (*process).runs }, runs);
+            }
+        }
+        let signal = kernel::pointer::<Typed>(task, offset!(task_signal));
+        if Typed::load::<i32>(signal, offset!(signal_live)) == 0
+            && let Some(process) = mark_exited(tgid)
+        {
+            let leader = kernel::pointer::<Typed>(task, offset!(task_group_leader));
+            name(process, leader);
+        }
+    }
+}

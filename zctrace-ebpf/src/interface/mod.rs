@@ -1,0 +1,6 @@
+//! Where an operation ends and says what it moved, and where threads begin and end.
+
+pub(crate) mod file;
+pub(crate) mod lifecycle;
+pub(crate) mod socket;
+pub(crate) mod splice;

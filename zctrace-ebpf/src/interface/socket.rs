@@ -1,0 +1,154 @@
+//! Interfaces of sockets: where `send` and `recv` and their kin end.
+
+use aya_ebpf::helpers::bpf_probe_read_user;
+use zctrace_common::{Evidence, ObjectKind, Op, Task};
+
+use crate::{
+    base::{
+        abi::{MSG_PEEK, MSG_TRUNC, MSG_ZEROCOPY},
+        global::global,
+        kernel::{self, Access as _, Probed, Typed},
+        maps::offset,
+    },
+    book::{
+        account,
+        object::{self, Ends},
+        probe::{fexit, returned_int},
+        route,
+        settle::Shape,
+        target,
+    },
+    site::xdp,
+};
+
+fexit! {
+    /// `__sys_sendto`, for `send` and `sendto`.
+    sys_sendto(ctx) {
+        if let Some(task) = target::current() {
+            let file = object::file_of_fd(ctx.arg(0));
+            if !object::had_no_file(file, returned_int(ctx)) {
+                let ends = Ends::file::<Probed>(task, file);
+                sent(task, ends, ctx.arg(3), file, returned_int(ctx));
+            }
+        }
+    }
+}
+
+fexit! {
+    /// `___sys_sendmsg`, once for each message of `sendmsg` and `sendmmsg`.
+    sys_sendmsg(ctx) {
+        if let Some(task) = target::current() {
+            let socket: *const u8 = ctx.arg(0);
+            let file = kernel::pointer::<Typed>(socket, offset!(socket_file));
+            let ends = Ends::file::<Typed>(task, file);
+            sent(task, ends, ctx.arg(3), file, returned_int(ctx));
+        }
+    }
+}
+
+/// A send ended.
+#[inline(always)]
+fn sent(task: &mut Task, mut ends: Ends, flags: u32, file: *const u8, result: i64) {
+    if xdp::is(ends.source) {
+        return;
+    }
+    if flags & MSG_ZEROCOPY == 0 {
+        account::finish(task, Op::Send, Shape::FromUser, &ends, result);
+        return;
+    }
+    let socket = kernel::pointer::<Probed>(file, offset!(file_private_data));
+    let sock: u64 = Probed::load(socket, offset!(socket_sk));
+    ends.claim |= route::of_zerocopy(sock) as u8;
+    account::finish(task, Op::SendZerocopy, Shape::FromUser, &ends, result);
+    let op = Op::SendZerocopy as u16;
+    route::note_route(task, op, Evidence::Measured, &ends, sock);
+}
+
+fexit! {
+    /// `__sys_recvfrom`, for `recv` and `recvfrom`.
+    sys_recvfrom(ctx) {
+        if let Some(task) = target::current() {
+            let file = object::file_of_fd(ctx.arg(0));
+            if !object::had_no_file(file, returned_int(ctx)) {
+                let ends = Ends::file::<Probed>(task, file);
+                received(task, &ends, returned_int(ctx), ctx.arg(3), ctx.arg(2));
+            }
+        }
+    }
+}
+
+fexit! {
+    /// `___sys_recvmsg`, once for each message of `recvmsg` and `recvmmsg`.
+    sys_recvmsg(ctx) {
+        if let Some(task) = target::current() {
+            let ends = of_socket(task, ctx.arg(0));
+            let flags: u32 = ctx.arg(3);
+            let offered = if flags & MSG_TRUNC == 0 {
+                u64::MAX
+            } else {
+                space(kernel::opaque(task, ctx.arg(1)))
+            };
+            received(task, &ends, returned_int(ctx), flags, offered);
+        }
+    }
+}
+
+/// An operation on a `struct socket` (typed pointer).
+#[inline(always)]
+fn of_socket(task: &mut Task, socket: *const u8) -> Ends {
+    let file = kernel::pointer::<Typed>(socket, offset!(socket_file));
+    Ends::file::<Typed>(task, file)
+}
+
+/// A receive ended. With `MSG_TRUNC` its result can exceed what was put into the buffer of
+/// `offered` bytes: a datagram's rest is not moved, a stream's bytes are dropped.
+#[inline(always)]
+fn received(task: &mut Task, ends: &Ends, result: i64, flags: u32, offered: u64) {
+    if xdp::is(ends.source) {
+        return;
+    }
+    let op = if flags & MSG_PEEK != 0 {
+        Op::RecvPeek
+    } else {
+        Op::Recv
+    };
+    let (shape, result) = if flags & MSG_TRUNC == 0 || result <= 0 {
+        (Shape::ToUser, result)
+    } else if object::is(ends.source, ObjectKind::Tcp) {
+        (Shape::Dropped, result)
+    } else if result as u64 > offered {
+        (Shape::ToUser, offered as i64)
+    } else {
+        (Shape::ToUser, result)
+    };
+    account::finish(task, op, shape, ends, result);
+}
+
+global! {
+    /// The buffer space of a `struct user_msghdr`, up to 8 buffers.
+    pub(crate) fn space(message: u64) -> u64 {
+        /// Offsets in `struct user_msghdr`, part of the system call interface.
+        const IOV: u64 = 16;
+        const IOVLEN: u64 = 24;
+        // SAFETY: the helper checks the address.
+        unsafe {
+            let Ok(vector) = bpf_probe_read_user((message + IOV) as *const u64) else {
+                return 0;
+            };
+            let Ok(count) = bpf_probe_read_user((message + IOVLEN) as *const u64) else {
+                return 0;
+            };
+            let mut sum = 0_u64;
+            let mut i = 0_u64;
+            while i < 8 {
+                if i < count
+                    && let Ok(length) = bpf_probe_read_user((vector + i * 16 + 8) as *const u64)
+                {
+                    sum += length;
+                }
+                i += 1;
+            }
+            sum
+        }
+    }
+}

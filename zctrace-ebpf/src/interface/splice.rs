@@ -1,0 +1,162 @@
+//! Interfaces that join two objects, and those without a file.
+
+use zctrace_common::{ABSENT, Op};
+
+use crate::{
+    base::{
+        abi::{FICLONE, FICLONERANGE, FMODE_WRITE},
+        kernel::{self, Access as _, Probed, Typed},
+        maps::offset,
+        syscalls,
+    },
+    book::{
+        account, claim,
+        object::{self, ANON, Ends, PIPE},
+        probe::{fexit, returned},
+        request,
+        settle::{Shape, legs},
+        target,
+    },
+    site::late,
+};
+
+fexit! {
+    do_sendfile(ctx) {
+        if let Some(task) = target::current() {
+            let sink = object::file_of_fd(ctx.arg(0));
+            let source = object::file_of_fd(ctx.arg(1));
+            let result = returned(ctx);
+            if !object::had_no_file(sink, result) && !object::had_no_file(source, result) {
+                let ends = Ends::files::<Probed>(task, source, sink);
+                account::finish(task, Op::Sendfile, legs(&ends), &ends, result);
+                late::lends(task, Op::Sendfile as u16, &ends);
+            }
+        }
+    }
+}
+
+fexit! {
+    /// io_uring gets here too: its request then learns what it joins.
+    do_splice(ctx) {
+        let Some(task) = target::current() else { return 0 };
+        if let Some(request) = request::current(task) {
+            let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
+            request::works_on(request, &ends);
+            late::lends(task, Op::UringSplice as u16, &ends);
+        } else if kernel::current_nr() == syscalls::SPLICE {
+            let mut ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
+            ends.claim |= claim::of_splice(ctx.arg(5));
+            account::finish(task, Op::Splice, legs(&ends), &ends, returned(ctx));
+            late::lends(task, Op::Splice as u16, &ends);
+        }
+    }
+}
+
+fexit! {
+    do_tee(ctx) {
+        let Some(task) = target::current() else { return 0 };
+        if let Some(request) = request::current(task) {
+            let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(1));
+            request::works_on(request, &ends);
+        } else if kernel::current_nr() == syscalls::TEE {
+            let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(1));
+            account::finish(task, Op::Tee, Shape::Reference, &ends, returned(ctx));
+        }
+    }
+}
+
+fexit! {
+    /// The system call's entry function: `vmsplice_to_pipe` and `vmsplice_to_user` are inlined.
+    /// Which of them ran follows from the end of the pipe, and each has one branch. Where another thread
+    /// has closed that end meanwhile, only what was copied is known.
+    sys_vmsplice(ctx) {
+        if let Some(task) = target::current() {
+            let regs: *const u8 = ctx.arg(0);
+            let file = object::file_of_fd(Typed::load::<u64>(regs, offset!(regs_arg0)) as u32);
+            if !object::had_no_file(file, returned(ctx)) {
+                let into = Probed::load::<u32>(file, offset!(file_mode)) & FMODE_WRITE != 0;
+                let shape = if into { Shape::Reference } else { Shape::ToUser };
+                let mut ends = Ends::of(PIPE);
+                let flags: u64 = Typed::load(regs, offset!(regs_arg3));
+                ends.claim = claim::of_splice(flags as u32);
+                account::finish(task, Op::Vmsplice, shape, &ends, returned(ctx));
+            }
+        }
+    }
+}
+
+/// Whether a file (typed pointer) is one that the kernel opened for itself: the application has no
+/// descriptor of it, so a call on it is part of another one. overlayfs opens the files of its layers
+/// so (`open_with_fake_path`, `backing_file_open`) and calls on them what was called on its own.
+#[inline(always)]
+fn is_internal(file: *const u8) -> bool {
+    /// Not in `nr_files`, from the file's making to its end.
+    const FMODE_NOACCOUNT: u32 = 1 << 29;
+    Typed::load::<u32>(file, offset!(file_mode)) & FMODE_NOACCOUNT != 0
+}
+
+/// Whether the current thread is in `FICLONE` or `FICLONERANGE`. Other requests can make overlayfs
+/// copy a file up, and that tries to clone it. A 32-bit call has its arguments elsewhere.
+#[inline(always)]
+fn clones() -> bool {
+    kernel::current_nr() == syscalls::IOCTL
+        && (offset!(regs_arg1) == ABSENT
+            || kernel::is_compat()
+            || matches!(
+                Typed::load::<u64>(kernel::current_regs(), offset!(regs_arg1)),
+                FICLONE | FICLONERANGE
+            ))
+}
+
+fexit! {
+    vfs_copy_file_range(ctx) {
+        if let Some(task) = target::current()
+            && kernel::current_nr() == syscalls::COPY_FILE_RANGE
+            && !is_internal(ctx.arg(0))
+        {
+            let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
+            account::finish(task, Op::CopyFileRange, Shape::Both, &ends, returned(ctx));
+        }
+    }
+}
+
+fexit! {
+    /// `FICLONE`, `FICLONERANGE`.
+    vfs_clone_file_range(ctx) {
+        if let Some(task) = target::current() && clones() && !is_internal(ctx.arg(0)) {
+            let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
+            account::finish(task, Op::Clone, Shape::Both, &ends, returned(ctx));
+        }
+    }
+}
+
+fexit! {
+    /// `FIDEDUPERANGE`, once for each destination.
+    vfs_dedupe_file_range_one(ctx) {
+        if let Some(task) = target::current()
+            && kernel::current_nr() == syscalls::IOCTL
+            && !is_internal(ctx.arg(0))
+        {
+            let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
+            account::finish(task, Op::Clone, Shape::Both, &ends, returned(ctx));
+        }
+    }
+}
+
+fexit! {
+    sys_process_vm_readv(ctx) {
+        if let Some(task) = target::current() {
+            let ends = Ends::of(ANON);
+            account::finish(task, Op::ProcessVm, Shape::ToUser, &ends, returned(ctx));
+        }
+    }
+}
+
+fexit! {
+    sys_process_vm_writev(ctx) {
+        if let Some(task) = target::current() {
+            let ends = Ends::of(ANON);
+            account::finish(task, Op::ProcessVm, Shape::FromUser, &ends, returned(ctx));
+        }
+    }
+}

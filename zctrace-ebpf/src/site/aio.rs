@@ -1,0 +1,76 @@
+//! Linux AIO: a buffered request copies while it is submitted, a direct one completes in whatever
+//! context its device interrupts.
+
+use zctrace_common::Op;
+
+use crate::{
+    base::{
+        kernel::{self, Typed},
+        maps::offset,
+    },
+    book::{
+        object::Ends,
+        probe::{self, fentry, fexit, idempotent_fentry, returned_int},
+        request::{self, Now},
+        target,
+    },
+};
+
+macro_rules! submission {
+    ($($name:ident: $op:ident;)+) => {
+        $(fentry! {
+            $name(ctx) {
+                let Some(task) = target::current() else { return 0 };
+                request::leave(task, Now::Later);
+                let kiocb: *const u8 = ctx.arg(0);
+                let key = kernel::opaque(task, kiocb as u64);
+                let file = kernel::pointer::<Typed>(kiocb, offset!(kiocb_filp));
+                let ends = Ends::file::<Typed>(task, file);
+                // It is submitted once, and then never tried again.
+                request::is_new(key);
+                if let Some(request) = request::begin(task, key, 0, Op::$op as u32) {
+                    request::works_on(request, &ends);
+                }
+            }
+        })+
+    };
+}
+
+submission! {
+    aio_read: AioRead;
+    aio_write: AioWrite;
+}
+
+fexit! {
+    /// One request of `io_submit` has been submitted. One that fails is freed here, and never completes:
+    /// what is wrong with it shows before it is tried (`aio_rw_done`).
+    io_submit_one(ctx) {
+        let Some(task) = target::current_quietly() else { return 0 };
+        // Not the request's own: from that the compiler would conclude what the verifier does not.
+        let is_of_aio = is_of_aio(task.request_op);
+        if returned_int(ctx) != 0
+            && is_of_aio
+            && let Some(request) = request::last(task)
+        {
+            request::release(request);
+        }
+        request::end(task);
+    }
+}
+
+/// Whether an operation is one of AIO: a submission can fail before its thread turns to it.
+#[inline(always)]
+const fn is_of_aio(op: u32) -> bool {
+    op == Op::AioRead as u32 || op == Op::AioWrite as u32
+}
+
+idempotent_fentry! {
+    /// Called for each request once, often in an interrupt: a second run finds it gone.
+    aio_complete_rw(ctx) {
+        let result: i64 = ctx.arg(1);
+        if let Some(request) = request::find(probe::number(&ctx, 0)) {
+            request::complete(request, result);
+            request::release(request);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Sites of direct I/O: the page cache is bypassed.
+
+use zctrace_common::{ABSENT, Acc};
+
+use crate::{
+    base::{
+        abi::O_DIRECT,
+        kernel::{self, Access as _, Probed, Typed},
+        maps::offset,
+    },
+    book::{
+        account,
+        probe::{at_return, fentry, fentry_anywhere, fexit, idempotent_fentry, returned},
+        request, target, twin,
+    },
+};
+
+/// `IOMAP_DIO_WRITE` of fs/iomap/direct-io.c, unchanged since it was added.
+const IOMAP_DIO_WRITE: u32 = 1 << 30;
+/// What a direct transfer (typed pointer) has transferred in all, as `iomap_dio_complete` will say: read
+/// before, because that frees it.
+#[inline(always)]
+fn transferred(dio: *const u8, iocb: *const u8, is_write: bool) -> i64 {
+    if Typed::load::<i32>(dio, offset!(iomap_dio_error)) != 0 {
+        return 0;
+    }
+    let size: i64 = Typed::load(dio, offset!(iomap_dio_size));
+    let file_size: i64 = Typed::load(dio, offset!(iomap_dio_i_size));
+    let position: i64 = Typed::load(iocb, offset!(kiocb_pos));
+    if position + size > file_size && !is_write {
+        file_size - position
+    } else {
+        size
+    }
+}
+
+/// A direct transfer (typed pointer) has come to nothing, and can be tried again.
+#[inline(always)]
+fn forget_asked(dio: *const u8, iocb: *const u8) {
+    if kernel::pointer::<Typed>(iocb, offset!(kiocb_complete)).is_null() {
+        if let Some(task) = target::current_quietly() {
+            account::forget(task, Acc::SourceSynthetic);
+            account::forget(task, Acc::Asked);
+        }
+    } else if let Some(request) = request::find(Probed::load(dio, offset!(iomap_dio_iocb))) {
+        request.acc[Acc::SourceSynthetic as usize] = 0;
+        request.acc[Acc::Asked as usize] = 0;
+    }
+}
+
+/// `bytes` have come for a request, from or to a file: of a read, those that a device was asked for
+/// ([`request::transferred`]).
+#[inline(always)]
+fn file_transferred(key: u64, bytes: u64, is_write: bool) -> bool {
+    let asked = match request::find(key) {
+        Some(request) if !is_write => request.acc[Acc::Asked as usize],
+        _ => bytes,
+    };
+    request::transferred(key, if asked < bytes { asked } else { bytes })
+}
+
+fentry! {
+    /// A transfer turns from one mapping of its file to the next. What a direct read has done of a
+    /// hole, or of an extent that was never written, the processor filled with zeros: no device was
+    /// asked. `iomap_dio_hole_iter` itself is inlined in most kernels. This is the thread that asks,
+    /// which may be submitting a request; that the transfer succeeds, `iomap_dio_complete` tells.
+    iomap_iter(ctx) {
+        const IOMAP_WRITE: u32 = 1;
+        const IOMAP_DIRECT: u32 = 1 << 4;
+        let iter: *const u8 = ctx.arg(0);
+        let flags: u32 = Typed::load(iter, offset!(iomap_iter_flags));
+        if flags & (IOMAP_DIRECT | IOMAP_WRITE) != IOMAP_DIRECT
+            || Typed::load::<u64>(iter, offset!(iomap_iter_length)) == 0
+        {
+            return 0;
+        }
+        let position: i64 = Typed::load(iter, offset!(iomap_iter_pos));
+        let (start, end) = if offset!(iomap_iter_processed) == ABSENT {
+            (Typed::load::<i64>(iter, offset!(iomap_iter_start)), position)
+        } else {
+            let done: i64 = Typed::load(iter, offset!(iomap_iter_processed));
+            (position, position + done)
+        };
+        // Whole blocks are filled, and what lies behind the end of the file is not reported.
+        let inode = kernel::pointer::<Typed>(iter, offset!(iomap_iter_inode));
+        let size: i64 = Typed::load(inode, offset!(inode_size));
+        let end = if end < size { end } else { size };
+        if end > start && let Some(task) = target::current() {
+            let acc = if is_without_data(Typed::load(iter, offset!(iomap_iter_type))) {
+                Acc::SourceSynthetic
+            } else {
+                Acc::Asked
+            };
+            account::saw_in(task, acc, (end - start) as u64);
+        }
+    }
+}
+
+/// Whether a mapping of this type has nothing to read: `IOMAP_HOLE`, `IOMAP_UNWRITTEN`.
+#[inline(always)]
+const fn is_without_data(kind: u16) -> bool {
+    matches!(kind, 0 | 3)
+}
+
+fentry_anywhere! {
+    /// The end of a direct transfer of ext4, xfs, btrfs and others; of a synchronous one in the
+    /// task that asked for it.
+    iomap_dio_complete(ctx, id, second) {
+        let dio: *const u8 = ctx.arg(0);
+        let iocb = kernel::pointer::<Typed>(dio, offset!(iomap_dio_iocb));
+        let is_write = Typed::load::<u32>(dio, offset!(iomap_dio_flags)) & IOMAP_DIO_WRITE != 0;
+        let bytes = transferred(dio, iocb, is_write);
+        if bytes <= 0 {
+            forget_asked(dio, iocb);
+            return 0;
+        }
+        if !kernel::pointer::<Typed>(iocb, offset!(kiocb_complete)).is_null() {
+            // Nobody waits for it: this can run in any thread, and in interrupts. Not `iocb` itself:
+            // a typed pointer is no number.
+            let key: u64 = Probed::load(dio, offset!(iomap_dio_iocb));
+            let before: u64 = Typed::load(dio, offset!(iomap_dio_done_before));
+            let bytes = bytes as u64 + before;
+            if !file_transferred(key, bytes, is_write) && offset!(backing_aio_orig) != ABSENT {
+                // Overlayfs asks the filesystem below in the request's place. Anything else that is
+                // no request has nothing there that is one.
+                let above: u64 = Probed::load(key as *const u8, offset!(backing_aio_orig));
+                file_transferred(above, bytes, is_write);
+            }
+            return 0;
+        }
+        if second && !twin::takes_over(id) {
+            return 0;
+        }
+        if let Some(task) = target::current() {
+            let bytes = bytes as u64;
+            if is_write {
+                account::saw_in(task, Acc::SinkDirect, bytes);
+            } else {
+                let asked = account::seen(task, Acc::Asked);
+                account::forget(task, Acc::Asked);
+                account::saw_in(task, Acc::SourceDirect, if asked < bytes { asked } else { bytes });
+            }
+        }
+        if !second {
+            twin::done(id);
+        }
+    }
+}
+
+/// A block device, opened with `O_DIRECT`: what was not copied inside the call was direct.
+/// `blkdev_direct_IO` below it is inlined on 6.1.
+#[inline(always)]
+fn block_device(iocb: *const u8, result: i64, copied: Acc, direct: Acc) {
+    if result == 0 {
+        return;
+    }
+    let file = kernel::pointer::<Typed>(iocb, offset!(kiocb_filp));
+    if Typed::load::<u32>(file, offset!(file_flags)) & O_DIRECT == 0 {
+        return;
+    }
+    if let Some(task) = target::current() {
+        if result < 0 {
+            request::given_to_device(task, result);
+            return;
+        }
+        let tail = account::seen(task, copied);
+        account::saw_in(task, direct, (result as u64).saturating_sub(tail));
+    }
+}
+
+fexit! {
+    blkdev_read_iter(ctx) {
+        block_device(ctx.arg(0), returned(ctx), Acc::ToUser, Acc::SourceDirect);
+    }
+}
+
+fexit! {
+    blkdev_write_iter(ctx) {
+        block_device(ctx.arg(0), returned(ctx), Acc::FromUser, Acc::SinkDirect);
+    }
+}
+
+/// A program for a function that passes a direct transfer on to a device.
+macro_rules! passer {
+    ($($name:ident)+) => {
+        $(at_return! {
+            $name(result: i64) {
+                if let Some(task) = target::current_quietly() {
+                    request::given_to_device(task, result);
+                }
+            }
+        })+
+    };
+}
+
+// `__iomap_dio_rw` is what btrfs calls; of the other one it can be a part.
+passer! { iomap_dio_rw iomap_dio_rw_inner }
+
+/// A device has done with one request of a transfer that nobody waits for. Of several, the last one
+/// comes when the size is that of all.
+#[inline(always)]
+fn end_of_block_device(dio: *const u8) {
+    // Of a transfer that somebody waits for, that is the task in the same place: no request.
+    let key: u64 = Probed::load(dio, offset!(blkdev_dio_iocb));
+    let bytes: u64 = Probed::load(dio, offset!(blkdev_dio_size));
+    request::transferred(key, bytes);
+}
+
+idempotent_fentry! {
+    /// Transfers of one part.
+    blkdev_bio_end_io_async(ctx) {
+        let bio: *const u8 = ctx.arg(0);
+        end_of_block_device(bio.wrapping_sub(offset!(blkdev_dio_bio) as usize));
+    }
+}
+
+idempotent_fentry! {
+    /// Transfers of several parts, and on older kernels.
+    blkdev_bio_end_io(ctx) {
+        let bio: *const u8 = ctx.arg(0);
+        end_of_block_device(kernel::pointer::<Probed>(bio, offset!(bio_private)));
+    }
+}

@@ -1,0 +1,242 @@
+//! Page faults: file pages made visible, and copy-on-write.
+//!
+//! `Task::fault[0]` holds what the thread is in and what happened there, `Task::fault[1]` the page
+//! table entries set so far.
+
+use zctrace_common::{ABSENT, Class, Counters, Op, Task};
+
+use crate::{
+    base::{
+        kernel::{self, Access as _, Probed, Typed},
+        maps::{offset, setting},
+        words,
+    },
+    book::{
+        object::{ANON, Ends},
+        probe::{fentry, fexit},
+        row, target,
+    },
+};
+
+/// Within `do_wp_page`.
+const IN_WRITE_PROTECT: u64 = 1;
+/// Within `do_fault`.
+const IN_FILE_FAULT: u64 = 2;
+/// Within `copy_page_range`, that is, `fork`.
+const IN_FORK: u64 = 4;
+/// A page was allocated since.
+const ALLOCATED: u64 = 8;
+
+/// `VM_FAULT_ERROR | VM_FAULT_RETRY` of include/linux/mm_types.h.
+const FAILED: u32 = 0x0001 | 0x0002 | 0x0010 | 0x0020 | 0x0040 | 0x0400 | 0x0800;
+
+const PAGE_SIZE: u64 = 4096;
+
+fentry! {
+    wp_page_enter(_ctx) {
+        if let Some(task) = target::current() {
+            task.fault[0] = (task.fault[0] & IN_FORK) | IN_WRITE_PROTECT;
+        }
+    }
+}
+
+fexit! {
+    /// `vma_alloc_folio`, from 6.10 `vma_alloc_folio_noprof`: the only sign that `do_wp_page`
+    /// copied the page and did not reuse it, and that `fork` copied a pinned one.
+    vma_alloc_folio(ctx) {
+        if crate::book::probe::returned(ctx) == 0 {
+            return 0;
+        }
+        let Some(task) = target::current() else { return 0 };
+        let state = task.fault[0];
+        if state & IN_FORK != 0 {
+            let order: u32 = ctx.arg(1);
+            copied(task, Op::ForkCow, &Ends::of(ANON), PAGE_SIZE << (order & 31), 0);
+        } else if state & IN_WRITE_PROTECT != 0 {
+            task.fault[0] = state | ALLOCATED;
+        }
+    }
+}
+
+fexit! {
+    /// The zero page is not copied but zeroed anew: then `vmf->page` is null.
+    wp_page_exit(ctx) {
+        let Some(task) = target::current() else { return 0 };
+        let state = task.fault[0];
+        task.fault[0] = state & IN_FORK;
+        if state & ALLOCATED == 0 || crate::book::probe::returned(ctx) as u32 & FAILED != 0 {
+            return 0;
+        }
+        let vmf: *const u8 = ctx.arg(0);
+        let page = kernel::pointer::<Typed>(vmf, offset!(vmf_page));
+        if page.is_null() {
+            return 0;
+        }
+        let vma = kernel::pointer::<Typed>(vmf, offset!(vmf_vma));
+        let file = kernel::pointer::<Typed>(vma, offset!(vma_file));
+        let page = kernel::opaque(task, page as u64);
+        if !file.is_null() && !is_anonymous(page) {
+            let ends = Ends::file::<Typed>(task, file);
+            copied(task, Op::FaultCow, &ends, PAGE_SIZE, PAGE_SIZE);
+        } else {
+            copied(task, Op::FaultCow, &Ends::of(ANON), PAGE_SIZE, 0);
+        }
+    }
+}
+
+/// `PageAnon`: whether a page belongs to anonymous memory.
+#[inline(always)]
+pub(crate) fn is_anonymous(page: u64) -> bool {
+    const PAGE_MAPPING_ANON: u64 = 1;
+    /// From here on it is a mask: a `struct page` is never that high.
+    const MASKS: u64 = 0xffff_ffff_0000_0000;
+    let info: u64 = Probed::load(page as *const u8, offset!(page_compound_head));
+    // Of a page that is not the first of its folio, `compound_head` (`compound_info` since 7.0) has
+    // bit 0 set, and is the address of the first one or a mask that makes it out of this one's.
+    let page = match info {
+        info if info & 1 == 0 => page,
+        info if info >= MASKS => page & info,
+        info => info - 1,
+    };
+    Probed::load::<u64>(page as *const u8, offset!(page_mapping)) & PAGE_MAPPING_ANON != 0
+}
+
+fentry! {
+    file_fault_enter(_ctx) {
+        if let Some(task) = target::current() {
+            task.fault[0] = IN_FILE_FAULT;
+            task.fault[1] = 0;
+        }
+    }
+}
+
+fentry! {
+    /// `set_pte_range`: so many page table entries become present.
+    set_pte_range(ctx) {
+        let pages: u32 = ctx.arg(3);
+        if let Some(task) = target::current() {
+            task.fault[1] += u64::from(pages);
+        }
+    }
+}
+
+fentry! {
+    /// `do_set_pte`, the same before 6.6: one entry.
+    do_set_pte(_ctx) {
+        if let Some(task) = target::current() {
+            task.fault[1] += 1;
+        }
+    }
+}
+
+fexit! {
+    file_fault_exit(ctx) {
+        let Some(task) = target::current() else { return 0 };
+        if task.fault[0] & IN_FILE_FAULT == 0 {
+            return 0;
+        }
+        task.fault[0] = 0;
+        let vmf: *const u8 = ctx.arg(0);
+        let vma = kernel::pointer::<Typed>(vmf, offset!(vmf_vma));
+        let file = kernel::pointer::<Typed>(vma, offset!(vma_file));
+        if file.is_null() {
+            return 0;
+        }
+        let ended_well = crate::book::probe::returned(ctx) as u32 & FAILED == 0;
+        let copy = kernel::pointer::<Typed>(vmf, offset!(vmf_cow_page));
+        if ended_well && !copy.is_null() {
+            let ends = Ends::file::<Typed>(task, file);
+            copied(task, Op::FaultCow, &ends, PAGE_SIZE, PAGE_SIZE);
+            return 0;
+        }
+        let (moved, class) = if setting!(counts_ptes) != 0 {
+            (task.fault[1] * PAGE_SIZE, Class::Mapped)
+        } else if ended_well {
+            (PAGE_SIZE, Class::Unexplained)
+        } else {
+            return 0;
+        };
+        if moved != 0 {
+            let ends = Ends::file::<Typed>(task, file);
+            task.delta = Counters { ops: 1, moved, ..words::no_counts() };
+            task.delta.class[class as usize] = moved;
+            record(task, Op::FaultMap, &ends);
+        }
+    }
+}
+
+fentry! {
+    fork_enter(_ctx) {
+        if let Some(task) = target::current() {
+            task.fault[0] = IN_FORK;
+        }
+    }
+}
+
+fexit! {
+    fork_exit(_ctx) {
+        if let Some(task) = target::current() {
+            task.fault[0] = 0;
+        }
+    }
+}
+
+fexit! {
+    /// `copy_user_large_folio`: hugetlb pages are copied whole.
+    copy_user_large_folio(ctx) {
+        if crate::book::probe::returned_int(ctx) == 0 {
+            let folio: *const u8 = ctx.arg(1);
+            let pages = if offset!(folio_nr_pages) == ABSENT {
+                512
+            } else {
+                Typed::load::<u32>(folio, offset!(folio_nr_pages))
+            };
+            huge_page_copied(ctx.arg(3), u64::from(pages));
+        }
+    }
+}
+
+fexit! {
+    /// The same before 6.6.
+    copy_user_huge_page(ctx) {
+        huge_page_copied(ctx.arg(3), u64::from(ctx.arg::<u32>(4)));
+    }
+}
+
+#[inline(always)]
+fn huge_page_copied(vma: *const u8, pages: u64) {
+    let Some(task) = target::current() else {
+        return;
+    };
+    let op = if task.fault[0] & IN_FORK != 0 {
+        Op::ForkCow
+    } else {
+        Op::FaultCow
+    };
+    let file = kernel::pointer::<Typed>(vma, offset!(vma_file));
+    let ends = if file.is_null() {
+        Ends::of(ANON)
+    } else {
+        Ends::file::<Typed>(task, file)
+    };
+    copied(task, op, &ends, pages * PAGE_SIZE, 0);
+}
+
+#[inline(always)]
+fn copied(task: &mut Task, op: Op, ends: &Ends, bytes: u64, mapped: u64) {
+    task.delta = Counters {
+        ops: 1,
+        moved: mapped,
+        cow: bytes,
+        ..words::no_counts()
+    };
+    task.delta.class[Class::Mapped as usize] = mapped;
+    record(task, op, ends);
+}
+
+#[inline(always)]
+fn record(task: &mut Task, op: Op, ends: &Ends) {
+    if task.flags & Task::KTHREAD == 0 {
+        row::record(task, op as u16, ends);
+    }
+}

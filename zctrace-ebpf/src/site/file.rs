@@ -1,0 +1,265 @@
+//! Sites of buffered file I/O: page cache, character devices, procfs and FUSE.
+
+use zctrace_common::{Acc, Op, Task};
+
+use crate::{
+    base::{
+        kernel::{self, Access as _, Typed},
+        maps::offset,
+        syscalls,
+    },
+    book::{
+        account,
+        probe::{at_return, fexit, kretprobe, returned},
+        request, target,
+    },
+};
+
+/// What the memory behind an `iov_iter` is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// The application's: a copy crosses the user boundary.
+    User,
+    /// Pages of a pipe (`ITER_PIPE`, up to 6.4): the page cache puts references there, others copy.
+    Pipe,
+    /// Other pages of the kernel.
+    Kernel,
+}
+
+/// What the memory behind an `iov_iter` is (typed pointer).
+#[inline(always)]
+pub(crate) fn memory(iter: *const u8) -> Memory {
+    of_type(Typed::load::<u8>(iter, offset!(iter_type)))
+}
+
+/// What an `iter_type` stands for.
+#[inline(always)]
+pub(crate) fn of_type(raw: u8) -> Memory {
+    let raw = u32::from(raw);
+    if raw == offset!(iter_ubuf) || raw == offset!(iter_iovec) {
+        Memory::User
+    } else if raw == offset!(iter_pipe) {
+        Memory::Pipe
+    } else {
+        Memory::Kernel
+    }
+}
+
+/// `bytes` were copied into `iter`.
+#[inline(always)]
+pub(crate) fn filled(iter: *const u8, bytes: i64) {
+    if bytes > 0
+        && let Some(task) = target::current()
+    {
+        let acc = match memory(iter) {
+            Memory::User => Acc::ToUser,
+            Memory::Kernel | Memory::Pipe => Acc::SourceCopy,
+        };
+        account::saw_in(task, acc, bytes as u64);
+    }
+}
+
+/// `bytes` came out of `iter`.
+#[inline(always)]
+pub(crate) fn drained(iter: *const u8, bytes: i64) {
+    if bytes > 0
+        && let Some(task) = target::current()
+    {
+        let acc = match memory(iter) {
+            Memory::User => Acc::FromUser,
+            _ => Acc::SinkCopy,
+        };
+        account::saw_in(task, acc, bytes as u64);
+    }
+}
+
+/// A program for a function `f(iocb, to)` that copies what it returns into `to`.
+macro_rules! reader {
+    ($($name:ident)+) => {
+        $(fexit! { $name(ctx) { filled(ctx.arg(1), returned(ctx)); } })+
+    };
+}
+
+/// A program for a function `f(iocb, from)` that copies what it returns out of `from`.
+macro_rules! writer {
+    ($($name:ident)+) => {
+        $(fexit! { $name(ctx) { drained(ctx.arg(1), returned(ctx)); } })+
+    };
+}
+
+reader! { seq_read_iter tty_read fuse_dev_read }
+writer! { generic_perform_write iomap_file_buffered_write tty_write fuse_dev_write }
+
+fexit! {
+    /// `already_read`, the third argument, is part of the result: what direct I/O read before. A
+    /// pipe's memory takes pages of the cache by reference.
+    filemap_read(ctx) {
+        let bytes = returned(ctx) - ctx.arg::<i64>(2);
+        let acc = match memory(ctx.arg(1)) {
+            Memory::User => Acc::ToUser,
+            Memory::Kernel => Acc::SourceCopy,
+            Memory::Pipe => return 0,
+        };
+        if bytes > 0
+            && let Some(task) = target::current()
+            && let Some(request) = account::saw_in(task, acc, bytes as u64)
+        {
+            request::know_file_of(task, request, ctx.arg(0));
+        }
+    }
+}
+
+fexit! {
+    /// Of a hole it copies the zero page to user memory (1bdec44b1eee). Other memory is cleared
+    /// instead, and the result does not tell: of a file with holes that stays unexplained.
+    shmem_file_read_iter(ctx) {
+        let bytes = returned(ctx);
+        let iter: *const u8 = ctx.arg(1);
+        if bytes > 0 && let Some(task) = target::current() {
+            let acc = match memory(iter) {
+                Memory::User => Acc::ToUser,
+                Memory::Kernel => Acc::SourceCopy,
+                Memory::Pipe => return 0,
+            };
+            if matches!(acc, Acc::ToUser) || !is_sparse(ctx.arg(0)) {
+                account::saw_in(task, acc, bytes as u64);
+            }
+        }
+    }
+}
+
+fexit! {
+    /// The only way in is a page fault: `write` is refused. Where a page was never touched, it is
+    /// cleared in the reader's buffer, and the result does not tell: of a file with holes that stays
+    /// unexplained.
+    hugetlbfs_read_iter(ctx) {
+        if !is_sparse(ctx.arg(0)) {
+            filled(ctx.arg(1), returned(ctx));
+        }
+    }
+}
+
+/// A program for an access to another process's memory through a file, `/proc/PID/mem`: page by page
+/// through one of the kernel's own.
+macro_rules! memory_file {
+    ($($name:ident: $acc:ident, $within:ident;)+) => {
+        $(fexit! {
+            $name(ctx) {
+                let bytes = returned(ctx);
+                if bytes > 0 && let Some(task) = target::current() {
+                    account::saw_in(task, Acc::$acc, bytes as u64);
+                    account::saw_in(task, Acc::$within, bytes as u64);
+                }
+            }
+        })+
+    };
+}
+
+memory_file! {
+    mem_read: ToUser, SourceCopy;
+    mem_write: FromUser, SinkCopy;
+}
+
+/// Whether the file of a request (typed pointer) has fewer blocks than its size needs.
+#[inline(always)]
+fn is_sparse(iocb: *const u8) -> bool {
+    let file = kernel::pointer::<Typed>(iocb, offset!(kiocb_filp));
+    let inode = kernel::pointer::<Typed>(file, offset!(file_inode));
+    let size: u64 = Typed::load(inode, offset!(inode_size));
+    let blocks: u64 = Typed::load(inode, offset!(inode_blocks));
+    blocks * 512 < size
+}
+
+/// Whether a write-like system call is under way: in a kretprobe the iterator is gone.
+#[inline(always)]
+fn from_user_memory(task: &Task) -> bool {
+    use syscalls::{PWRITE64, PWRITEV, PWRITEV2, WRITE, WRITEV};
+    if request::is_working(task) {
+        return task.request_op != Op::UringSplice as u32;
+    }
+    matches!(
+        kernel::current_nr(),
+        WRITE | PWRITE64 | WRITEV | PWRITEV | PWRITEV2
+    )
+}
+
+at_return! {
+    /// The only place that sees btrfs' buffered writes.
+    btrfs_buffered_write(bytes: i64) {
+        if bytes > 0 && let Some(task) = target::current() {
+            let acc = if from_user_memory(task) { Acc::FromUser } else { Acc::SinkCopy };
+            account::saw_in(task, acc, bytes as u64);
+        }
+    }
+}
+
+kretprobe! {
+    /// FUSE where it is a module whose types cannot be read.
+    fuse_dev_read_kretprobe(ctx) {
+        let bytes: i64 = ctx.ret();
+        if bytes > 0 {
+            account::saw(Acc::ToUser, bytes as u64);
+        }
+    }
+}
+
+kretprobe! {
+    fuse_dev_write_kretprobe(ctx) {
+        let bytes: i64 = ctx.ret();
+        if bytes > 0 {
+            account::saw(Acc::FromUser, bytes as u64);
+        }
+    }
+}
+
+at_return! {
+    /// Writes through FUSE's page cache, where no generic function does them. The position of the
+    /// iterator among the arguments differs between kernels, so the system call decides.
+    fuse_perform_write(bytes: i64) {
+        if bytes > 0 && let Some(task) = target::current() {
+            let acc = if from_user_memory(task) { Acc::FromUser } else { Acc::SinkCopy };
+            account::saw_in(task, acc, bytes as u64);
+        }
+    }
+}
+
+fexit! {
+    /// Small files of procfs, debugfs and drivers, out of a buffer.
+    simple_read_from_buffer(ctx) {
+        let bytes = returned(ctx);
+        if bytes > 0 {
+            account::saw(Acc::ToUser, bytes as u64);
+        }
+    }
+}
+
+/// A program for a function that makes up the bytes that it returns the number of.
+macro_rules! generator {
+    ($($name:ident)+) => {
+        $(fexit! {
+            $name(ctx) {
+                let bytes = returned(ctx);
+                if bytes > 0 {
+                    account::saw(Acc::SourceSynthetic, bytes as u64);
+                }
+            }
+        })+
+    };
+}
+
+/// A program for a function that throws away the bytes that it returns the number of.
+macro_rules! dropper {
+    ($($name:ident)+) => {
+        $(fexit! {
+            $name(ctx) {
+                let bytes = returned(ctx);
+                if bytes > 0 {
+                    account::saw(Acc::SinkSynthetic, bytes as u64);
+                }
+            }
+        })+
+    };
+}
+
+generator! { read_zero read_iter_zero random_read_iter urandom_read_iter }
+dropper! { write_null write_iter_null splice_write_null }

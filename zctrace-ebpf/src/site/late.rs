@@ -1,0 +1,332 @@
+//! Copies that the network makes after the call that sent the bytes.
+//!
+//! A send by reference puts pages into packets, and the kernel can still copy them: for a device that
+//! cannot gather, for a tunnel that encrypts, for a capture. Whose pages a packet has is told in two
+//! ways. Pages that `MSG_ZEROCOPY` borrows have a `ubuf_info` (`site/zerocopy.rs`). Pages of files and
+//! pipes, which `sendfile` and `splice` pass, only mark the packet as one with shared fragments; they
+//! are those of the packet's socket, for which [`LENDERS`] has the row of the last such send.
+//!
+//! What counts are the bytes taken out of fragments, headers are not among them. The copy has no
+//! shared fragments any more, so a byte counts once for each time that it is taken out of its own
+//! page: once more if it is sent again, but not if its copy is copied. A packet with shared fragments
+//! can have some of an ordinary send behind them; those were copied before, and count here too.
+//!
+//! A packet that has left its socket (`skb_orphan`: on the far side of a veth pair) is nobody's. What
+//! is copied of it counts for the [`Place`].
+
+use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
+use zctrace_common::{ABSENT, DEVICE_LEN, Early, Evidence, Lender, ObjectKind, Place, Proc, Task};
+
+use crate::{
+    base::{
+        abi::NETIF_F_SG,
+        atomic::add,
+        global::global,
+        kernel::{Access as _, Probed, Typed},
+        loss::lost,
+        maps::{DEVICES, EARLY, LATE, LENDERS, LENT, PROCS, ROWS, offset},
+    },
+    book::{
+        object::{self, Ends},
+        probe::fentry_anywhere,
+        route, row, twin,
+    },
+};
+
+/// `SKBFL_ZEROCOPY_ENABLE`: the packet borrows pages of an application.
+const SKBFL_ZEROCOPY_ENABLE: u8 = 1;
+/// `SKBFL_SHARED_FRAG`: the packet has pages that others may write to.
+const SKBFL_SHARED_FRAG: u8 = 2;
+
+/// The `struct skb_shared_info` of a packet (typed pointer).
+#[inline(always)]
+fn shared_info(skb: *const u8) -> *const u8 {
+    let head: u64 = Typed::load(skb, offset!(skb_head));
+    let end: u32 = Typed::load(skb, offset!(skb_end));
+    (head + u64::from(end)) as *const u8
+}
+
+/// The `ubuf_info` of the pages that a packet (typed pointer) borrows, 0 if it borrows none.
+#[inline(always)]
+pub(crate) fn borrowed(skb: *const u8) -> u64 {
+    let shared = shared_info(skb);
+    if Probed::load::<u8>(shared, offset!(shinfo_flags)) & SKBFL_ZEROCOPY_ENABLE == 0 {
+        return 0;
+    }
+    Probed::load(shared, offset!(shinfo_destructor_arg))
+}
+
+/// The kernel copies `bytes` out of the fragments of a packet (typed pointer).
+#[inline(always)]
+fn copied(skb: *const u8, bytes: u32, place: Place, id: u32, second: bool) {
+    let shared = shared_info(skb);
+    let flags: u8 = Probed::load(shared, offset!(shinfo_flags));
+    if flags & (SKBFL_ZEROCOPY_ENABLE | SKBFL_SHARED_FRAG) == 0 || bytes == 0 {
+        return;
+    }
+    if !twin::is_to_handle(id, second, skb as u64) {
+        return;
+    }
+    let device: u64 = Probed::load(skb, offset!(skb_dev));
+    if flags & SKBFL_ZEROCOPY_ENABLE != 0 {
+        let ubuf: u64 = Probed::load(shared, offset!(shinfo_destructor_arg));
+        copied_of_application(ubuf, device, bytes.into());
+    } else {
+        let sock: u64 = Probed::load(skb, offset!(skb_sk));
+        copied_of_socket(sock, device, bytes.into(), place as u32);
+    }
+}
+
+/// Adds to a row what was copied later, at a device (any pointer, or 0).
+#[inline(always)]
+fn defer(row_slot: u32, device: u64, bytes: u64) {
+    if let Some(row) = ROWS.get_ptr_mut(row_slot) {
+        // SAFETY: a map value.
+        add(unsafe { &raw mut (*row).deferred }, bytes);
+        route::note_device(row_slot, device);
+    }
+}
+
+global! {
+    /// Pages that a `ubuf_info` stands for were copied. Those of others are not followed.
+    fn copied_of_application(ubuf: u64, device: u64, bytes: u64) -> u32 {
+        if let Some(lent) = LENT.get_ptr(ubuf) {
+            // SAFETY: a map value.
+            defer(unsafe { (*lent).row_slot }, device, bytes);
+        }
+        0
+    }
+}
+
+global! {
+    /// Pages in a packet of a socket (any pointer) were copied.
+    fn copied_of_socket(sock: u64, device: u64, bytes: u64, place: u32) -> u32 {
+        if sock == 0 {
+            nobodys(place, bytes);
+            return 0;
+        }
+        let ports = object::ports(sock as *const u8);
+        match lender(sock, ports) {
+            Found::Row(slot) => defer(slot, device, bytes),
+            Found::Gone => nobodys(place, bytes),
+            Found::Nothing => {
+                keep_early(sock, ports, device, bytes);
+                // The send can have ended between the two.
+                if let Found::Row(slot) = lender(sock, ports) {
+                    take_early(sock, ports, slot);
+                }
+            }
+        }
+        0
+    }
+}
+
+/// Whose the packets of a socket are.
+enum Found {
+    /// A row of a process that lives.
+    Row(u32),
+    /// A process that has ended: its rows may have been read for the last time.
+    Gone,
+    /// No send by reference of the target has ended on this socket.
+    Nothing,
+}
+
+#[inline(always)]
+fn lender(sock: u64, ports: u32) -> Found {
+    let Some(lender) = LENDERS.get_ptr(sock) else {
+        return Found::Nothing;
+    };
+    // SAFETY: map values.
+    unsafe {
+        if (*lender).ports != ports {
+            return Found::Nothing;
+        }
+        match PROCS.get_ptr((*lender).proc_slot) {
+            Some(process)
+                if (*process).start_ns == (*lender).start_ns
+                    && (*process).flags & Proc::EXITED == 0 =>
+            {
+                Found::Row((*lender).row_slot)
+            }
+            _ => Found::Gone,
+        }
+    }
+}
+
+#[inline(always)]
+fn nobodys(place: u32, bytes: u64) {
+    if let Some(counter) = LATE.get_ptr_mut(place) {
+        add(counter, bytes);
+    }
+}
+
+/// Keeps what was copied of the packets of a socket for the end of the send that is under way.
+#[inline(always)]
+fn keep_early(sock: u64, ports: u32, device: u64, bytes: u64) {
+    if let Some(early) = EARLY.get_ptr_mut(sock)
+        // SAFETY: a map value.
+        && unsafe { (*early).ports } == ports
+    {
+        // SAFETY: a map value.
+        add(unsafe { &raw mut (*early).bytes }, bytes);
+        return;
+    }
+    let mut early = Early {
+        bytes,
+        ports,
+        padding: 0,
+        device: [0; DEVICE_LEN],
+    };
+    if device != 0 && offset!(netdev_name) != ABSENT {
+        let name = (device as *const u8).wrapping_add(offset!(netdev_name) as usize);
+        // SAFETY: the helper writes at most the length of the name and checks the source.
+        unsafe {
+            let _ = bpf_probe_read_kernel_str_bytes(name, &mut early.device);
+        }
+    }
+    if EARLY.insert(sock, early, 0).is_err() {
+        lost();
+    }
+}
+
+/// Adds to a row what was copied of a socket's packets before the row was known.
+#[inline(always)]
+fn take_early(sock: u64, ports: u32, row_slot: u32) {
+    let Some(early) = EARLY.get_ptr_mut(sock) else {
+        return;
+    };
+    // SAFETY: a map value.
+    if unsafe { (*early).ports } != ports {
+        return;
+    }
+    // SAFETY: an aligned field of a map value.
+    let bytes = unsafe { taken(&raw mut (*early).bytes) };
+    if bytes == 0 {
+        return;
+    }
+    defer(row_slot, 0, bytes);
+    // SAFETY: a map value.
+    if unsafe { (*early).device[0] } != 0
+        && let Some(name) = DEVICES.get_ptr_mut(row_slot)
+    {
+        // SAFETY: map values.
+        unsafe { *name = (*early).device };
+    }
+}
+
+/// Sets a counter to 0 and returns what it was.
+///
+/// # Safety
+/// `counter` points to an aligned field of a map value.
+#[inline(always)]
+unsafe fn taken(counter: *mut u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut value = 0_u64;
+        // SAFETY: the caller's promise.
+        unsafe {
+            core::arch::asm!(
+                "{value} = xchg_64({counter} + 0, {value})",
+                counter = in(reg) counter,
+                value = inout(reg) value,
+                options(nostack),
+            );
+        }
+        value
+    }
+    // Only so that the crate can be checked for the host.
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+        // SAFETY: the caller's promise.
+        unsafe { AtomicU64::from_ptr(counter) }.swap(0, Relaxed)
+    }
+}
+
+/// A call ended that sends pages of files or pipes, if its sink is a socket whose packets leave it. Its
+/// row gets what is copied of them from now on, and what was copied within the call.
+#[inline(always)]
+pub(crate) fn lends(task: &mut Task, op: u16, ends: &Ends) {
+    if !object::is(ends.sink, ObjectKind::Tcp) && !object::is(ends.sink, ObjectKind::Udp) {
+        return;
+    }
+    // With a dimension the row is not the one that the thread remembers.
+    if task.lender == task.sock
+        && task.lender_ports == task.ports
+        && task.lender_slot == task.cached_slot
+        && ends.dimension == 0
+    {
+        return;
+    }
+    if let Some(row_slot) = row::row_slot(task, op, Evidence::Measured, ends) {
+        remember(task, row_slot);
+    }
+}
+
+#[inline(never)]
+fn remember(task: &mut Task, row_slot: u32) {
+    let Some(process) = PROCS.get_ptr(task.proc_slot) else {
+        return;
+    };
+    let lender = Lender {
+        // SAFETY: a map value.
+        start_ns: unsafe { (*process).start_ns },
+        row_slot,
+        proc_slot: task.proc_slot,
+        ports: task.ports,
+        padding: 0,
+    };
+    let (sock, ports) = (task.sock, task.ports);
+    if LENDERS.insert(sock, lender, 0).is_err() {
+        lost();
+        return;
+    }
+    take_early(sock, ports, row_slot);
+    task.lender = sock;
+    task.lender_ports = ports;
+    task.lender_slot = row_slot;
+}
+
+/// A program for a function `f(skb, …)` that copies all fragments of a packet.
+macro_rules! copier {
+    ($($(#[$meta:meta])* $name:ident: $place:ident;)+) => {
+        $(fentry_anywhere! {
+            $(#[$meta])*
+            $name(ctx, id, second) {
+                let skb: *const u8 = ctx.arg(0);
+                copied(skb, Typed::load(skb, offset!(skb_data_len)), Place::$place, id, second);
+            }
+        })+
+    };
+}
+
+copier! {
+    /// Before a packet with borrowed pages reaches a receiver on this machine, a capture, or its
+    /// copy a timestamp's reader: at its entry, because at its end the `ubuf_info` can be gone.
+    skb_copy_ubufs: CopyBorrowed;
+    skb_copy: Copy;
+    skb_copy_expand: CopyExpand;
+}
+
+fentry_anywhere! {
+    /// Some of a packet's fragments, or all for a device without scatter-gather, into its linear buffer.
+    pskb_pull_tail(ctx, id, second) {
+        let skb: *const u8 = ctx.arg(0);
+        let wanted: u32 = ctx.arg(1);
+        let there: u32 = Typed::load(skb, offset!(skb_data_len));
+        copied(skb, if wanted < there { wanted } else { there }, Place::Pull, id, second);
+    }
+}
+
+fentry_anywhere! {
+    /// A packet into smaller ones. They refer to its fragments where the features that are asked of
+    /// them have scatter-gather, else they are copies.
+    skb_segment(ctx, id, second) {
+        let features: u64 = ctx.arg(1);
+        if features & NETIF_F_SG != 0 {
+            return 0;
+        }
+        let skb: *const u8 = ctx.arg(0);
+        copied(skb, Typed::load(skb, offset!(skb_data_len)), Place::Segment, id, second);
+    }
+}

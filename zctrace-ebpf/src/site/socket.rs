@@ -1,0 +1,266 @@
+//! Sites of sockets.
+
+use zctrace_common::{ABSENT, Acc, Op, Task};
+
+use crate::{
+    base::{
+        abi::{MSG_SPLICE_PAGES, MSG_ZEROCOPY, NETIF_F_SG},
+        kernel::{self, Access as _, Probed, Typed},
+        maps::offset,
+        syscalls,
+    },
+    book::{
+        account,
+        probe::{fexit, returned, returned_int},
+        request, target,
+    },
+    site::file::{self, Memory, filled},
+};
+
+fexit! {
+    /// Payload of a packet into the receiver's buffer: TCP, unix, datagrams with pages.
+    skb_copy_datagram_iter(ctx) {
+        let length: i32 = ctx.arg(3);
+        if returned_int(ctx) == 0 {
+            filled(ctx.arg(2), i64::from(length));
+        }
+    }
+}
+
+/// A UDP receive copies the smaller of the datagram and the buffer, whatever it returns
+/// (`MSG_TRUNC`). Small datagrams are copied inline, others pass `skb_copy_datagram_iter` as well:
+/// this is the outer frame and replaces what the inner one counted.
+#[inline(always)]
+fn udp_received(result: i64, offered: u64) {
+    if result < 0 {
+        return;
+    }
+    if let Some(task) = target::current() {
+        let result = result as u64;
+        let copied = if result < offered { result } else { offered };
+        account::forget(task, Acc::ToUser);
+        account::saw_in(task, Acc::ToUser, copied);
+    }
+}
+
+fexit! {
+    /// `udp_recvmsg`.
+    udp_recvmsg(ctx) { udp_received(returned_int(ctx), ctx.arg(2)); }
+}
+
+fexit! {
+    /// `udpv6_recvmsg`.
+    udpv6_recvmsg(ctx) { udp_received(returned_int(ctx), ctx.arg(2)); }
+}
+
+/// Whether the running system call's data comes from user memory. On 6.1 `sendfile` and `splice`
+/// pass kernel pages through the functions that copy from messages.
+#[inline(always)]
+fn user_message(task: &mut Task) -> bool {
+    use syscalls::{SENDFILE, SPLICE};
+    if request::is_working(task) {
+        return task.request_op != Op::UringSplice as u32;
+    }
+    account::enter(task, kernel::current_nr());
+    !matches!(task.nr, SENDFILE | SPLICE)
+}
+
+#[inline(always)]
+fn message_copied(bytes: u64) {
+    if let Some(task) = target::current() {
+        let acc = if user_message(task) {
+            Acc::FromUser
+        } else {
+            Acc::SinkCopy
+        };
+        account::saw_in(task, acc, bytes);
+    }
+}
+
+fexit! {
+    /// UDP and raw sockets: payload into a packet, once for each fragment.
+    ip_generic_getfrag(ctx) {
+        let length: i32 = ctx.arg(3);
+        if returned_int(ctx) == 0 && length > 0 {
+            message_copied(length as u64);
+        }
+    }
+}
+
+fexit! {
+    /// Unix sockets.
+    skb_copy_datagram_from_iter(ctx) {
+        let length: i32 = ctx.arg(3);
+        if returned_int(ctx) == 0 && length > 0 {
+            message_copied(length as u64);
+        }
+    }
+}
+
+fexit! {
+    /// TCP: what was accepted was copied, unless the pages could be referenced. The flags are a
+    /// wish: without scatter-gather on the route the kernel copies at once, as the same conditions
+    /// in `tcp_sendmsg_locked` say.
+    tcp_sendmsg_locked(ctx) {
+        let bytes = returned_int(ctx);
+        if bytes <= 0 {
+            return 0;
+        }
+        let Some(task) = target::current() else { return 0 };
+        let sock: *const u8 = ctx.arg(0);
+        let message: *const u8 = ctx.arg(1);
+        let flags: u32 = Typed::load(message, offset!(msghdr_flags));
+        if flags & MSG_SPLICE_PAGES != 0 && has_ulp(sock) {
+            forget_references(task);
+            return 0;
+        }
+        if flags & (MSG_SPLICE_PAGES | MSG_ZEROCOPY) != 0 && references(sock, message, flags) {
+            return 0;
+        }
+        let acc = match file::of_type(Typed::load::<u8>(message, offset!(msghdr_iter_type))) {
+            Memory::User => Acc::FromUser,
+            _ => Acc::SinkCopy,
+        };
+        account::saw_in(task, acc, bytes as u64);
+    }
+}
+
+fexit! {
+    /// MPTCP copies whatever it is given, and hands its own pages to TCP. With `MSG_FASTOPEN` the
+    /// first packet is TCP's, which has counted it.
+    mptcp_sendmsg(ctx) {
+        const MSG_FASTOPEN: u32 = 0x2000_0000;
+        let bytes = returned_int(ctx);
+        if bytes <= 0 {
+            return 0;
+        }
+        let Some(task) = target::current() else { return 0 };
+        let message: *const u8 = ctx.arg(1);
+        let acc = match file::of_type(Typed::load::<u8>(message, offset!(msghdr_iter_type))) {
+            Memory::User => Acc::FromUser,
+            _ => Acc::SinkCopy,
+        };
+        if Typed::load::<u32>(message, offset!(msghdr_flags)) & MSG_FASTOPEN != 0 {
+            account::forget(task, acc);
+        }
+        account::saw_in(task, acc, bytes as u64);
+    }
+}
+
+fexit! {
+    /// Messages that a BPF program of a sockmap has put into the receiver's queue, whatever the protocol.
+    sk_msg_recvmsg(ctx) {
+        let bytes = returned_int(ctx);
+        let message: *const u8 = ctx.arg(2);
+        if bytes > 0 && let Some(task) = target::current() {
+            let acc = match file::of_type(Typed::load::<u8>(message, offset!(msghdr_iter_type))) {
+                Memory::User => Acc::ToUser,
+                _ => Acc::SourceCopy,
+            };
+            account::saw_in(task, acc, bytes as u64);
+        }
+    }
+}
+
+/// The conditions under which `tcp_sendmsg_locked` references pages.
+#[inline(always)]
+fn references(sock: *const u8, message: *const u8, flags: u32) -> bool {
+    if Typed::load::<u64>(sock, offset!(sock_route_caps)) & NETIF_F_SG == 0 {
+        return false;
+    }
+    if flags & MSG_ZEROCOPY == 0 {
+        return true;
+    }
+    let own = offset!(msghdr_ubuf);
+    if own != ABSENT && Probed::load::<u64>(message, own) != 0 {
+        return true;
+    }
+    let sock_flags: u64 = Probed::load(sock, offset!(sock_flags));
+    (sock_flags >> offset!(bit_sock_zerocopy)) & 1 != 0
+}
+
+/// Whether another protocol, such as TLS, sits on a TCP socket.
+#[inline(always)]
+fn has_ulp(sock: *const u8) -> bool {
+    offset!(sock_ulp) != ABSENT && Probed::load::<u64>(sock, offset!(sock_ulp)) != 0
+}
+
+/// What is referenced is another protocol's, not the operation's.
+#[inline(always)]
+fn forget_references(task: &mut Task) {
+    account::forget(task, Acc::SinkRef);
+}
+
+fexit! {
+    /// TCP before 6.5.
+    do_tcp_sendpages(ctx) {
+        let bytes = returned_int(ctx);
+        if bytes <= 0 {
+            return 0;
+        }
+        let Some(task) = target::current() else { return 0 };
+        if has_ulp(ctx.arg(0)) {
+            forget_references(task);
+        } else {
+            account::saw_in(task, Acc::SinkRef, bytes as u64);
+        }
+    }
+}
+
+/// A program for a function that takes references to the pages that it returns the size of.
+macro_rules! referencer {
+    ($($name:ident)+) => {
+        $(fexit! {
+            $name(ctx) {
+                let bytes = returned_int(ctx);
+                if bytes > 0 {
+                    account::saw(Acc::SinkRef, bytes as u64);
+                }
+            }
+        })+
+    };
+}
+
+referencer! { skb_splice_from_iter unix_stream_sendpage }
+
+fexit! {
+    /// Out of a socket into a pipe: pages go by reference, the linear part of a packet is copied
+    /// (`linear_to_page`) unless it is a page fragment that nobody else holds
+    /// (`skb_head_is_locked`).
+    skb_splice_bits(ctx) {
+        let bytes = returned(ctx) as i32;
+        if bytes <= 0 {
+            return 0;
+        }
+        let Some(task) = target::current() else { return 0 };
+        let skb: *const u8 = ctx.arg(0);
+        let start: u32 = ctx.arg(2);
+        let bytes = bytes as u32;
+        let length: u32 = Typed::load(skb, offset!(skb_len));
+        let linear = length - Typed::load::<u32>(skb, offset!(skb_data_len));
+        let in_head = linear.saturating_sub(start);
+        let in_head = if in_head < bytes { in_head } else { bytes };
+        let copied = if in_head != 0 && head_is_locked(skb) { in_head } else { 0 };
+        if copied != 0 {
+            account::saw_in(task, Acc::SourceCopy, u64::from(copied));
+        }
+        if bytes != copied {
+            account::saw_in(task, Acc::SourceRef, u64::from(bytes - copied));
+        }
+    }
+}
+
+#[inline(always)]
+fn head_is_locked(skb: *const u8) -> bool {
+    const SKB_DATAREF_MASK: u32 = (1 << 16) - 1;
+    if !kernel::bit(skb, offset!(skb_bit_head_frag)) {
+        return true;
+    }
+    if !kernel::bit(skb, offset!(skb_bit_cloned)) {
+        return false;
+    }
+    let head = Probed::load::<usize>(skb, offset!(skb_head)) as *const u8;
+    let end: u32 = Probed::load(skb, offset!(skb_end));
+    let shared = head.wrapping_add(end as usize);
+    Probed::load::<u32>(shared, offset!(shinfo_dataref)) & SKB_DATAREF_MASK != 1
+}

@@ -1,0 +1,38 @@
+//! Sites of the splice family: file pages into a pipe, and pipe pages to user memory.
+
+use zctrace_common::Acc;
+
+use crate::book::{
+    account,
+    probe::{fexit, returned},
+};
+
+/// A program for a function that puts references to file pages into a pipe.
+macro_rules! lender {
+    ($($name:ident)+) => {
+        $(fexit! {
+            $name(ctx) {
+                let bytes = returned(ctx);
+                if bytes > 0 {
+                    account::saw(Acc::SourceRef, bytes as u64);
+                }
+            }
+        })+
+    };
+}
+
+lender! { filemap_splice_read shmem_file_splice_read generic_file_splice_read }
+
+fexit! {
+    /// `vmsplice` out of a pipe is the only user of this function among the traced calls that ends
+    /// in user memory.
+    splice_to_user(ctx) {
+        let bytes = returned(ctx);
+        if bytes > 0
+            && let Some(task) = crate::book::target::current()
+            && crate::base::kernel::current_nr() == crate::base::syscalls::VMSPLICE
+        {
+            account::saw_in(task, Acc::ToUser, bytes as u64);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! io_uring: which request a thread works on, and what its completions report.
+//!
+//! `io_issue_sqe` is where every request is tried: by the thread that submits it, by a worker, by
+//! the thread that polls the submission queue, by task work, and again after it had to wait. Its
+//! own result says little (docs/probes.md); `io_uring_complete` has what the application is told.
+//!
+//! There is no probe at its exit, which would be a third more to pay for each request: what a
+//! thread has issued within `io_uring_enter` it works on until it issues another one or leaves the call
+//! (`request::is_working`). Task work can run in any call, so that has probes of its own.
+
+use aya_ebpf::programs::BtfTracePointContext;
+use zctrace_common::{ABSENT, OPCODES, Op, Request, Task};
+
+use crate::{
+    base::{
+        kernel::{self, Access as _, Probed, Typed},
+        maps::offset,
+    },
+    book::{
+        probe::{self, fentry, fexit, tp_btf},
+        request::{self, Now, Overflowed, REQ_F_CQE_SKIP},
+        target,
+    },
+};
+
+/// `IORING_CQE_F_NOTIF`: a zero-copy send has let go of its pages. No operation.
+const CQE_F_NOTIF: u32 = 1 << 3;
+/// `IORING_RECV_MULTISHOT` of a send or receive.
+pub(crate) const RECV_MULTISHOT: u16 = 1 << 1;
+/// `IORING_RECVSEND_BUNDLE`.
+pub(crate) const BUNDLE: u16 = 1 << 4;
+/// The operation of each opcode. In a map, so that it is found without comparing.
+static OPS: [u8; 64] = OPCODES;
+
+/// The operation of an `io_kiocb` (typed pointer); 0 if it is none of the ledger's.
+#[inline(always)]
+pub(crate) fn op_of(req: *const u8) -> u32 {
+    let opcode: u8 = Typed::load(req, offset!(req_opcode));
+    if opcode > 63 {
+        return 0;
+    }
+    let ops = &raw const OPS;
+    // SAFETY: within the array.
+    u32::from(unsafe { ops.cast::<u8>().add(opcode as usize).read_volatile() })
+}
+
+/// Flags of a send or receive, which belong to its operation alone (any pointer).
+#[inline(always)]
+pub(crate) fn message_flags(req: u64) -> u16 {
+    let command = offset!(req_cmd) + offset!(uring_msg_flags);
+    Probed::load(req as *const u8, command)
+}
+
+/// Whether a request completes again and again by its nature.
+#[inline(always)]
+pub(crate) fn is_multishot(op: u32, req: u64) -> bool {
+    const RECV: u32 = Op::UringRecv as u32;
+    const RECVMSG: u32 = Op::UringRecvmsg as u32;
+    const READ_MULTISHOT: u32 = Op::UringReadMultishot as u32;
+    const RECV_ZC: u32 = Op::UringRecvZc as u32;
+    match op {
+        READ_MULTISHOT | RECV_ZC => true,
+        RECV | RECVMSG => message_flags(req) & RECV_MULTISHOT != 0,
+        _ => false,
+    }
+}
+
+/// The current thread begins to work on a request, or tries it again.
+#[inline(always)]
+fn work_on(req: *const u8) {
+    let Some(task) = target::current() else {
+        return;
+    };
+    request::leave(task, Now::Later);
+    let op = op_of(req);
+    if op == 0 {
+        return;
+    }
+    let user_data: u64 = Typed::load(req, offset!(req_user_data));
+    let key = kernel::opaque(task, req as u64);
+    let Some(request) = request::begin(task, key, user_data, op) else {
+        return;
+    };
+    if request::is_submitter(task) && kernel::submits() {
+        task.flags |= Task::SUBMITS;
+    }
+    if Typed::load::<u32>(req, offset!(req_flags)) & REQ_F_CQE_SKIP != 0 {
+        task.flags |= Task::SILENT;
+        request.flags |= Request::SILENT;
+        if request.descriptor == 0 {
+            request.descriptor = Typed::load(req, offset!(req_fd));
+        }
+    }
+    if request.source == 0 && is_multishot(op, key) {
+        request.flags |= Request::MULTISHOT;
+    }
+}
+
+fentry! {
+    io_issue_sqe_enter(ctx) {
+        work_on(ctx.arg(0));
+    }
+}
+
+fentry! {
+    /// What a multishot request waits for has come. From Linux 6.15 on it is tried without
+    /// `io_issue_sqe` then; one that is left to a worker at once, for the first time.
+    io_poll_issue_enter(ctx) {
+        work_on(ctx.arg(0));
+    }
+}
+
+/// A program for the exit of a function that issues requests in another place than `io_uring_enter`.
+macro_rules! leaver {
+    ($($(#[$meta:meta])* $name:ident)+) => {
+        $(fexit! {
+            $(#[$meta])*
+            $name(_ctx) {
+                if let Some(task) = target::current_quietly() {
+                    request::leave(task, Now::Done);
+                }
+            }
+        })+
+    };
+}
+
+leaver! {
+    io_poll_issue_exit
+    /// Task work: what a request has waited for has come, or the request that it was linked to has ended.
+    io_req_task_submit
+    /// A worker.
+    io_wq_submit_work
+}
+
+fentry! {
+    /// A ring is closed: the memory of its requests will be freed.
+    io_uring_release(_ctx) {
+        if let Some(task) = target::current_quietly() {
+            request::leave(task, Now::Later);
+        }
+    }
+}
+
+fexit! {
+    /// The end of a read or write that a device has done, in task work: the only sign of one whose
+    /// success is not told (`IOSQE_CQE_SKIP_SUCCESS`). A failure is told all the same. At its exit,
+    /// because the transfer can end in it (`IOCB_DIO_CALLER_COMP`); the request is freed later, by
+    /// the same thread.
+    io_req_rw_complete(ctx) {
+        // On new kernels a structure around the pointer (`struct io_tw_req`): a number, no pointer.
+        let req: *const u8 = ctx.arg(0);
+        let flags: u32 = Probed::load(req, offset!(req_flags));
+        if flags & REQ_F_CQE_SKIP == 0 {
+            return 0;
+        }
+        let Some(task) = target::current_quietly() else { return 0 };
+        let key = kernel::opaque(task, req as u64);
+        if let Some(request) = request::find(key) {
+            request::know_file(request);
+            let result: i32 = Probed::load(req, offset!(req_res));
+            request::complete(request, i64::from(result));
+            request::release(request);
+        }
+    }
+}
+
+/// The result and the flags of a completion. From 6.16 on the tracepoint has the completion itself.
+macro_rules! completion {
+    ($ctx:ident) => {
+        if offset!(arg_complete_cqe) == ABSENT {
+            (i64::from($ctx.arg::<i32>(3)), $ctx.arg::<u32>(4))
+        } else {
+            let cqe: *const u8 = $ctx.arg(2);
+            (
+                i64::from(Typed::load::<i32>(cqe, offset!(cqe_res))),
+                Typed::load::<u32>(cqe, offset!(cqe_flags)),
+            )
+        }
+    };
+}
+pub(crate) use completion;
+
+/// What the application calls the request that a completion is of.
+macro_rules! completed {
+    ($ctx:ident) => {
+        if offset!(arg_complete_cqe) == ABSENT {
+            $ctx.arg::<u64>(2)
+        } else {
+            Typed::load::<u64>($ctx.arg(2), offset!(cqe_user_data))
+        }
+    };
+}
+pub(crate) use completed;
+
+/// Whether a completion is a notification.
+#[inline(always)]
+pub(crate) const fn is_notification(flags: u32) -> bool {
+    flags & CQE_F_NOTIF != 0
+}
+
+tp_btf! {
+    /// In the thread that reaps the completions of a ring, or a worker of the kernel's once the
+    /// ring's owner is gone. A completion that is not the request's last one names no request, but what
+    /// the application calls it: it comes from within `io_issue_sqe`, or from a poll or a timeout.
+    io_uring_complete(ctx) {
+        let (result, flags) = completion!(ctx);
+        if is_notification(flags) {
+            return 0;
+        }
+        let req: u64 = ctx.arg(1);
+        let found = if req == 0 {
+            let name = completed!(ctx);
+            target::current_quietly()
+                .and_then(|task| request::current(task))
+                .filter(|request| request.user_data == name)
+        } else {
+            request::find(req)
+        };
+        let Some(request) = found else { return 0 };
+        request::know_file(request);
+        request::complete(request, result);
+        if req != 0 {
+            request::release(request);
+        }
+    }
+}
+
+/// What a completion is that has found no room in its queue.
+#[inline(always)]
+pub(crate) fn overflowed(ctx: &BtfTracePointContext) -> Overflowed {
+    Overflowed {
+        ring: probe::number(ctx, 0),
+        user_data: ctx.arg(1),
+        result: ctx.arg(2),
+        flags: ctx.arg(3),
+    }
+}
+
+tp_btf! {
+    /// A completion for which the completion queue has no room. It is told later, without a tracepoint
+    /// (`__io_cqring_overflow_flush`).
+    io_uring_cqe_overflow(ctx) {
+        let completion = overflowed(ctx);
+        if !is_notification(completion.flags) {
+            completion.complete(|request| {
+                request::know_file(request);
+                request::complete(request, i64::from(completion.result));
+            });
+        }
+    }
+}

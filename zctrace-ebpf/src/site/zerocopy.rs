@@ -1,0 +1,241 @@
+//! Zero-copy sends: pages of the application in packets, until the network has released them.
+//!
+//! `MSG_ZEROCOPY` and io_uring's `SEND_ZC` lend pages to packets. What they lend is known by a
+//! `struct ubuf_info`, which every packet with such pages points to, wherever it goes. So a copy
+//! that the kernel makes later (`site/late.rs`), in whatever context, is the sender's: [`LENT`] tells whose.
+
+use zctrace_common::{Acc, Claim, Counters, Evidence, Lent, ObjectKind, Op, Proc, Sender, Task};
+
+use crate::{
+    base::{
+        atomic::add,
+        kernel::{self, Access as _, Probed, Typed},
+        loss::lost,
+        maps::{LENT, PENDING, PROCS, ROWS, SENDERS, offset},
+    },
+    book::{
+        account,
+        object::{self, Ends},
+        probe::{fexit, idempotent_fexit, returned, returned_int, tp_btf_anywhere},
+        request, row, target, twin,
+    },
+    site::late,
+};
+
+fexit! {
+    /// TCP: pages of the application into a packet.
+    skb_zerocopy_iter_stream(ctx) {
+        let bytes = returned_int(ctx);
+        if bytes > 0 && let Some(task) = target::current() {
+            lend(task, ctx.arg(0), ctx.arg(4), bytes as u64);
+        }
+    }
+}
+
+fexit! {
+    /// The same of sockets that are no streams. (TCP's passes here too, and is counted above: it
+    /// can take a part and still report an error here.)
+    zerocopy_sg_from_iter(ctx) {
+        let message: u64 = ctx.arg(0);
+        let sock: *const u8 = ctx.arg(1);
+        let length: u64 = ctx.arg(4);
+        if returned_int(ctx) != 0 || message == 0 {
+            return 0;
+        }
+        let Some(task) = target::current() else { return 0 };
+        let ubuf = late::borrowed(ctx.arg(2));
+        // The sockets that pass none are vsock's.
+        if !sock.is_null() && object::is(object::of_sock(sock), ObjectKind::Tcp) {
+            return 0;
+        }
+        lend(task, sock, ubuf, length & 0xffff_ffff);
+    }
+}
+
+/// The current thread lends `bytes` of its pages.
+#[inline(always)]
+fn lend(task: &mut Task, sock: *const u8, ubuf: u64, bytes: u64) {
+    account::saw_in(task, Acc::SinkRef, bytes);
+    if ubuf != 0 && !sock.is_null() {
+        lend_until_released(task, sock as u64, ubuf, bytes);
+    }
+}
+
+/// Notes whose pages they are. The row is that of the operation that is under way.
+#[inline(never)]
+fn lend_until_released(task: &mut Task, sock: u64, ubuf: u64, bytes: u64) {
+    if let Some(lent) = LENT.get_ptr_mut(ubuf) {
+        // SAFETY: map values. Only the thread that holds the socket's lock lends.
+        unsafe {
+            add(&raw mut (*lent).bytes, bytes);
+            pend((*lent).proc_slot, bytes);
+        }
+        return;
+    }
+    let mut ends = Ends::sock(task, sock as *const u8);
+    ends.claim = Claim::Zerocopy as u8;
+    let of_request = request::is_working(task);
+    let op = if of_request {
+        task.request_op as u16
+    } else {
+        Op::SendZerocopy as u16
+    };
+    let Some(row_slot) = row::row_slot(task, op, Evidence::Measured, &ends) else {
+        return;
+    };
+    let lent = Lent {
+        row_slot,
+        proc_slot: task.proc_slot,
+        bytes,
+    };
+    if LENT.insert(ubuf, lent, 0).is_ok() {
+        pend(lent.proc_slot, bytes);
+    } else {
+        lost();
+    }
+    // What io_uring sends, the socket's error queue does not tell of.
+    if !of_request {
+        remember_sender(task, sock, Evidence::Measured, &mut ends);
+    }
+}
+
+#[inline(always)]
+fn pend(proc_slot: u32, bytes: u64) {
+    if let Some(pending) = PENDING.get_ptr_mut(proc_slot) {
+        add(pending, bytes);
+    }
+}
+
+/// The pages behind a `ubuf_info` are back.
+#[inline(never)]
+fn release(ubuf: u64) {
+    let Some(lent) = LENT.get_ptr(ubuf) else {
+        return;
+    };
+    // SAFETY: a map value.
+    let (proc_slot, bytes) = unsafe { ((*lent).proc_slot, (*lent).bytes) };
+    if LENT.remove(ubuf).is_ok() {
+        pend(proc_slot, bytes.wrapping_neg());
+    }
+}
+
+idempotent_fexit! {
+    /// A new `ubuf_info`: what was known of its address is over.
+    msg_zerocopy_realloc(ctx) {
+        let ubuf = returned(&ctx) as u64;
+        if ubuf != 0 && ubuf != ctx.arg::<u64>(2) {
+            release(ubuf);
+        }
+    }
+}
+
+/// Whether the last reference to a `ubuf_info` (typed pointer) is gone. Its memory may be as well:
+/// nothing but 0 is left at that place when it is freed or made into the notification.
+#[inline(always)]
+fn released(ubuf: *const u8) {
+    if Typed::load::<i32>(ubuf, offset!(ubuf_refcnt)) <= 0 {
+        release(ubuf as u64);
+    }
+}
+
+/// A program for a function `f(skb, ubuf, …)` that gives a reference back.
+macro_rules! releaser {
+    ($($name:ident)+) => {
+        $(idempotent_fexit! { $name(ctx) { released(ctx.arg(1)); } })+
+    };
+}
+
+releaser! { msg_zerocopy_complete io_tx_ubuf_complete }
+
+idempotent_fexit! {
+    /// The send has failed.
+    msg_zerocopy_put_abort(ctx) { released(ctx.arg(0)); }
+}
+
+/// Notes who is to know of the notifications of a socket: the row for them is made now, in the
+/// context of the sender.
+#[inline(always)]
+pub(crate) fn remember_sender(task: &mut Task, sock: u64, evidence: Evidence, ends: &mut Ends) {
+    let claim = ends.claim;
+    ends.claim = Claim::Zerocopy as u8 | Claim::Copied as u8;
+    let row_slot = row::row_slot(task, Op::SendZerocopy as u16, evidence, ends);
+    ends.claim = claim;
+    if let Some(row_slot) = row_slot {
+        remember(task, sock, row_slot);
+    }
+}
+
+/// Notes whose row counts what is learned of a socket (any pointer) in whatever context.
+#[inline(always)]
+pub(crate) fn remember(task: &mut Task, sock: u64, row_slot: u32) {
+    let Some(process) = PROCS.get_ptr(task.proc_slot) else {
+        return;
+    };
+    let sender = Sender {
+        ino: inode_number(sock),
+        // SAFETY: a map value.
+        start_ns: unsafe { (*process).start_ns },
+        row_slot,
+        proc_slot: task.proc_slot,
+    };
+    if SENDERS.insert(sock, sender, 0).is_err() {
+        lost();
+    }
+}
+
+/// The row that counts what is learned of a socket (any pointer), as long as its process lives.
+#[inline(always)]
+pub(crate) fn row_of(sock: u64) -> Option<*mut Counters> {
+    // SAFETY: a map value.
+    let Sender {
+        ino,
+        start_ns,
+        row_slot,
+        proc_slot,
+    } = unsafe { *SENDERS.get_ptr(sock)? };
+    if ino != inode_number(sock) {
+        return None;
+    }
+    let process = PROCS.get_ptr(proc_slot)?;
+    // SAFETY: a map value.
+    let alive = unsafe { (*process).start_ns == start_ns && (*process).flags & Proc::EXITED == 0 };
+    if alive {
+        ROWS.get_ptr_mut(row_slot)
+    } else {
+        None
+    }
+}
+
+/// The inode number of a `struct sock`'s socket (any pointer), 0 when it has none any more.
+#[inline(always)]
+pub(crate) fn inode_number(sock: u64) -> u64 {
+    let socket = kernel::pointer::<Probed>(sock as *const u8, offset!(sock_socket));
+    if socket.is_null() {
+        return 0;
+    }
+    Probed::load(
+        socket,
+        offset!(socket_inode).wrapping_add(offset!(inode_ino)),
+    )
+}
+
+tp_btf_anywhere! {
+    /// A message came into the error queue of a socket, such as that a zero-copy send was copied.
+    inet_sk_error_report(ctx, id, second) {
+        const SO_EE_ORIGIN_ZEROCOPY: u8 = 5;
+        const SO_EE_CODE_ZEROCOPY_COPIED: u8 = 1;
+        let sock: u64 = ctx.arg(0);
+        let Some(row) = row_of(sock) else { return 0 };
+        let last = kernel::pointer::<Probed>(sock as *const u8, offset!(sock_error_queue_last));
+        let message = last.wrapping_add(offset!(skb_cb) as usize);
+        if Probed::load::<u8>(message, offset!(serr_origin)) != SO_EE_ORIGIN_ZEROCOPY
+            || Probed::load::<u8>(message, offset!(serr_code)) & SO_EE_CODE_ZEROCOPY_COPIED == 0
+        {
+            return 0;
+        }
+        if twin::is_to_handle(id, second, sock) {
+            // SAFETY: a map value.
+            add(unsafe { &raw mut (*row).ops }, 1);
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! What a system call does with its bytes, concluded from the call, its flags and its objects: the
+//! tracepoint backend.
+//!
+//! A wrong class is never an answer: what is not certain for every kernel that has these tracepoints
+//! is left unexplained. docs/probes.md lists those cases; keep it in step.
+
+use zctrace_common::{ABSENT, Class, ObjectKind, Task};
+
+use crate::{
+    base::{
+        abi::{
+            BTRFS_MAGIC, CGROUP2_MAGIC, DEBUGFS_MAGIC, EROFS_MAGIC, EXT_MAGIC, F2FS_MAGIC,
+            HUGETLBFS_MAGIC, MSDOS_MAGIC, O_DIRECT, OVERLAYFS_MAGIC, PROC_MAGIC, RAMFS_MAGIC,
+            SOCK_DGRAM, SOCK_STREAM, SQUASHFS_MAGIC, SYSFS_MAGIC, TMPFS_MAGIC, TRACEFS_MAGIC,
+            XFS_MAGIC,
+        },
+        kernel::{self, Access as _, Probed},
+        maps::offset,
+    },
+    book::object::{self, Ends},
+};
+
+/// What an object does with bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Habit {
+    /// Copies them at the border to user memory; lends its pages to a pipe.
+    Cached,
+    /// Copies them at the border to user memory; what it does with a pipe is not certain.
+    CopiesUser,
+    /// Copies them at the border to user memory, and what a pipe brings.
+    CopiesAll,
+    /// Copies what is read into user memory; what it does with the rest is not certain.
+    CopiesOut,
+    /// The same, but for the kernel's own memory, registered buffers included: that can be cleared.
+    CopiesOrClears,
+    /// Takes pages by reference from a pipe, copies from and to user memory.
+    TakesPages,
+    /// Bypasses the page cache where it can: what block requests show decides.
+    Direct,
+    /// Makes them up or throws them away.
+    Synthetic,
+    /// Nothing is certain.
+    Uncertain,
+}
+
+/// What the object behind a `struct file` (any pointer) does with bytes. A [`Habit`] that the verifier
+/// does not know: it would follow each of them to the end of the program.
+#[inline(never)]
+pub(crate) fn habit(task: &mut Task, object: u64, file: u64) -> u32 {
+    let habit = habit_of(object, file as *const u8) as u64;
+    kernel::opaque(task, habit) as u32
+}
+
+#[inline(always)]
+fn habit_of(object: u64, file: *const u8) -> Habit {
+    let flags: u32 = Probed::load(file, offset!(file_flags));
+    let direct = flags & O_DIRECT != 0;
+    match (object >> 56) as u8 {
+        kind if kind == ObjectKind::File as u8 => {
+            let inode = kernel::pointer::<Probed>(file, offset!(file_inode));
+            let sb = kernel::pointer::<Probed>(inode, offset!(inode_sb));
+            match Probed::load::<u64>(sb, offset!(sb_magic)) {
+                TMPFS_MAGIC => {
+                    let size: u64 = Probed::load(inode, offset!(inode_size));
+                    let blocks: u64 = Probed::load(inode, offset!(inode_blocks));
+                    // Of a hole tmpfs copies the zero page. O_DIRECT is accepted and copies.
+                    if blocks * 512 < size {
+                        Habit::CopiesOrClears
+                    } else {
+                        Habit::Cached
+                    }
+                }
+                EXT_MAGIC | XFS_MAGIC | BTRFS_MAGIC | MSDOS_MAGIC => {
+                    if direct {
+                        Habit::Direct
+                    } else if is_dax(inode) {
+                        Habit::CopiesUser
+                    } else {
+                        Habit::Cached
+                    }
+                }
+                // Nobody has seen what these lend to a pipe.
+                F2FS_MAGIC if direct => Habit::Direct,
+                F2FS_MAGIC | EROFS_MAGIC | SQUASHFS_MAGIC if !direct => Habit::CopiesUser,
+                RAMFS_MAGIC => Habit::Cached,
+                // Of the filesystem below nothing is known, but that it can be tmpfs.
+                OVERLAYFS_MAGIC if !direct => Habit::CopiesOrClears,
+                // Every file of these can have functions of its own, but those of a `seq_file` are
+                // shared: `seq_read_iter`, and that of kernfs.
+                PROC_MAGIC | SYSFS_MAGIC | CGROUP2_MAGIC | DEBUGFS_MAGIC | TRACEFS_MAGIC
+                    if is_sequence(file) =>
+                {
+                    Habit::CopiesOut
+                }
+                HUGETLBFS_MAGIC => {
+                    let size: u64 = Probed::load(inode, offset!(inode_size));
+                    let blocks: u64 = Probed::load(inode, offset!(inode_blocks));
+                    // Of a page that was never touched, the reader's buffer is cleared.
+                    if blocks * 512 < size {
+                        Habit::Uncertain
+                    } else {
+                        Habit::CopiesUser
+                    }
+                }
+                _ => Habit::Uncertain,
+            }
+        }
+        kind if kind == ObjectKind::Block as u8 => {
+            if direct {
+                Habit::Direct
+            } else {
+                Habit::Cached
+            }
+        }
+        kind if kind == ObjectKind::Pipe as u8 => Habit::TakesPages,
+        kind if kind == ObjectKind::Unix as u8 => unix(sock_of(file)),
+        kind if kind == ObjectKind::Tcp as u8 => tcp(sock_of(file)),
+        kind if kind == ObjectKind::Udp as u8 => udp(sock_of(file)),
+        kind if kind == ObjectKind::Socket as u8 => {
+            const AF_NETLINK: u64 = 16;
+            if object & 0xffff == AF_NETLINK {
+                Habit::CopiesUser
+            } else {
+                Habit::Uncertain
+            }
+        }
+        kind if kind == ObjectKind::Char as u8 => {
+            const MINOR: u64 = 0xf_ffff;
+            match ((object >> 20) & 0xfff, object & MINOR) {
+                // null, zero, random, urandom
+                (1, 3 | 5 | 8 | 9) => Habit::Synthetic,
+                // Terminals.
+                (4 | 5 | 136..=143 | 204, _) => Habit::CopiesUser,
+                // /dev/fuse
+                (10, 229) => Habit::CopiesUser,
+                _ => Habit::Uncertain,
+            }
+        }
+        _ => Habit::Uncertain,
+    }
+}
+
+/// The `struct sock` of a socket's file, both any pointers.
+#[inline(always)]
+fn sock_of(file: *const u8) -> *const u8 {
+    let socket = kernel::pointer::<Probed>(file, offset!(file_private_data));
+    kernel::pointer::<Probed>(socket, offset!(socket_sk))
+}
+
+#[inline(always)]
+fn sock_type(sock: *const u8) -> u16 {
+    Probed::load(sock, offset!(sock_type))
+}
+
+/// Only a unix stream takes pages (`unix_stream_sendpage`, `MSG_SPLICE_PAGES` in
+/// `unix_stream_sendmsg`). `unix_dgram_sendmsg`, which sends for the other types, always copies.
+#[inline(always)]
+fn unix(sock: *const u8) -> Habit {
+    if sock_type(sock) == SOCK_STREAM {
+        Habit::TakesPages
+    } else {
+        Habit::CopiesAll
+    }
+}
+
+/// TCP copies at the border to user memory and takes pages by reference. Kernel TLS and its like do as
+/// they please, and so does a BPF program that has the socket in a map. A raw socket can name the protocol
+/// as well. What the route does with the pages is another question (`claim::of_route`).
+#[inline(always)]
+fn tcp(sock: *const u8) -> Habit {
+    if sock_type(sock) != SOCK_STREAM
+        || offset!(sock_ulp) == ABSENT
+        || offset!(sock_user_data) == ABSENT
+        || Probed::load::<u64>(sock, offset!(sock_ulp)) != 0
+        || Probed::load::<u64>(sock, offset!(sock_user_data)) != 0
+    {
+        return Habit::Uncertain;
+    }
+    Habit::TakesPages
+}
+
+/// UDP copies at the border to user memory. What it takes by reference from a pipe depends on the
+/// kernel, the route and the length.
+#[inline(always)]
+fn udp(sock: *const u8) -> Habit {
+    if sock_type(sock) == SOCK_DGRAM {
+        Habit::CopiesUser
+    } else {
+        Habit::Uncertain
+    }
+}
+
+/// Whether a file (any pointer) has a `seq_file`, which names it in return.
+#[inline(always)]
+fn is_sequence(file: *const u8) -> bool {
+    if offset!(seq_file_file) == ABSENT {
+        return false;
+    }
+    let sequence = kernel::pointer::<Probed>(file, offset!(file_private_data));
+    Probed::load::<u64>(sequence, offset!(seq_file_file)) == file as u64
+}
+
+/// Whether an inode (any pointer) has no page cache: its pages are the device.
+#[inline(always)]
+fn is_dax(inode: *const u8) -> bool {
+    const S_DAX: u32 = 1 << 13;
+    Probed::load::<u32>(inode, offset!(inode_flags)) & S_DAX != 0
+}
+
+const fn is(raw: u32, habit: Habit) -> bool {
+    raw == habit as u32
+}
+
+/// Whether the kernel's own memory may be cleared where user memory is copied to.
+#[inline(always)]
+pub(crate) const fn may_clear(habit: u32) -> bool {
+    is(habit, Habit::CopiesOrClears)
+}
+
+/// What becomes of bytes between user memory and an object.
+pub(crate) enum User {
+    /// They are copied.
+    Copies,
+    /// Another class.
+    Else(Class),
+    /// Block requests decide.
+    ByRequests,
+}
+
+/// What becomes of bytes between user memory and an object, which `reads` gets them from.
+#[inline(always)]
+pub(crate) fn with_user(habit: u32, reads: bool) -> User {
+    if is(habit, Habit::Direct) {
+        User::ByRequests
+    } else if is(habit, Habit::Synthetic) {
+        User::Else(Class::Synthetic)
+    } else if is(habit, Habit::Uncertain) || is(habit, Habit::CopiesOut) && !reads {
+        User::Else(Class::Unexplained)
+    } else {
+        User::Copies
+    }
+}
+
+/// The class of a call that joins two objects, from what each of them does.
+#[inline(always)]
+pub(crate) fn joined(ends: &Ends, source: u32, sink: u32) -> Class {
+    let from_pipe = object::is(ends.source, ObjectKind::Pipe);
+    let to_pipe = object::is(ends.sink, ObjectKind::Pipe);
+    if from_pipe && to_pipe {
+        return Class::Spliced;
+    }
+    // The linear parts of packets are copied; how much that is, the call does not tell.
+    let lends = from_pipe || is(source, Habit::Cached);
+    if !lends {
+        return Class::Unexplained;
+    }
+    if to_pipe {
+        Class::Spliced
+    } else if is(sink, Habit::Synthetic) {
+        Class::Synthetic
+    } else if is(sink, Habit::Cached) || is(sink, Habit::CopiesAll) {
+        Class::CopiedInKernel
+    } else if is(sink, Habit::TakesPages) {
+        Class::Spliced
+    } else {
+        Class::Unexplained
+    }
+}
+
+/// The class of `copy_file_range`: filesystems that can share extents, or copy on a server, may.
+#[inline(always)]
+pub(crate) fn copied_range(ends: &Ends, source: u32, sink: u32) -> Class {
+    if is(source, Habit::Cached) && is(sink, Habit::Cached) && !ends.may_reflink() {
+        Class::CopiedInKernel
+    } else {
+        Class::Unexplained
+    }
+}

@@ -1,0 +1,592 @@
+//! The tracepoint backend: where kernel functions cannot be traced, operations begin and end at the
+//! system call tracepoints, and their classes are concluded (`tracepoint/infer.rs`).
+//!
+//! `Task::entry` holds what was read at the entry, when the descriptors still meant what the call
+//! takes them for: source, sink, plan, dimension.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use zctrace_common::{ABSENT, Acc, Claim, Class, Evidence, LOSES_AIO, ObjectKind, Op, Task};
+
+use crate::{
+    base::{
+        abi::{
+            FICLONE, FICLONERANGE, FIDEDUPERANGE, FMODE_WRITE, MSG_PEEK, MSG_SOCK_DEVMEM,
+            MSG_TRUNC, MSG_ZEROCOPY,
+        },
+        kernel::{self, Access as _, Probed, Typed},
+        loss::unfollowed_call,
+        maps::{BY_SYSCALL, offset},
+        syscalls, words,
+    },
+    book::{
+        account, claim,
+        object::{self, ANON, Ends, PIPE},
+        probe::tp_btf,
+        route,
+        row::{self, CLAIM_SHIFT},
+        target,
+    },
+    interface::socket::space,
+    site::{fault::is_anonymous, xdp, zerocopy},
+    tracepoint::infer::{self, User},
+};
+
+/// The class is decided by the block requests that the call makes.
+const BY_REQUESTS: u64 = 1 << 32;
+/// The result counts messages, whose lengths the kernel wrote into the vector.
+const MESSAGES: u64 = 1 << 33;
+/// The result can exceed the buffer (`MSG_TRUNC`).
+const TRUNCATES: u64 = 1 << 34;
+
+/// The plan of a call that is no operation.
+const NOTHING: u64 = 0;
+const CLASS_SHIFT: u32 = 16;
+const CLASS_MASK: u64 = 0xf;
+
+/// What a call is expected to do: its operation, and the class of its bytes.
+#[inline(always)]
+const fn plan(op: Op, class: Class) -> u64 {
+    with_class(op as u64, class)
+}
+
+/// A plan with another class.
+#[inline(always)]
+const fn with_class(plan: u64, class: Class) -> u64 {
+    plan & !(CLASS_MASK << CLASS_SHIFT) | (class as u64) << CLASS_SHIFT
+}
+
+/// Whether the bytes of a plan go to user memory.
+#[inline(always)]
+const fn reads(plan: u64) -> bool {
+    (plan >> CLASS_SHIFT) & CLASS_MASK == Class::CopiedToUser as u64
+}
+
+#[inline(always)]
+fn argument(regs: *const u8, offset: u32) -> u64 {
+    Typed::load(regs, offset)
+}
+
+/// Whether this backend reports an operation, an [`Op`].
+#[inline(always)]
+fn reports(op: u16) -> bool {
+    // SAFETY: a map value that the user side has set before this program was attached.
+    BY_SYSCALL
+        .get_ptr(0)
+        .is_some_and(|ops| unsafe { *ops } >> (op & 63) & 1 != 0)
+}
+
+tp_btf! {
+    sys_enter(ctx) {
+        let regs: *const u8 = ctx.arg(0);
+        let nr: i64 = ctx.arg(1);
+        let nr = nr as i32;
+        let flags = |offset| argument(regs, offset) as u32;
+        // Many calls share a way through this program, so that the verifier goes there once.
+        let one_file = match nr {
+            syscalls::READ | syscalls::PREAD64 | syscalls::READV | syscalls::PREADV | syscalls::PREADV2 => {
+                plan(Op::Read, Class::CopiedToUser)
+            }
+            syscalls::WRITE | syscalls::PWRITE64 | syscalls::WRITEV | syscalls::PWRITEV | syscalls::PWRITEV2 => {
+                plan(Op::Write, Class::CopiedFromUser)
+            }
+            syscalls::RECVFROM => receive(flags(offset!(regs_arg3))),
+            syscalls::RECVMSG => receive(flags(offset!(regs_arg2))),
+            syscalls::RECVMMSG => receive(flags(offset!(regs_arg3))) | MESSAGES,
+            syscalls::SENDTO => send(flags(offset!(regs_arg3))),
+            syscalls::SENDMSG => send(flags(offset!(regs_arg2))),
+            syscalls::SENDMMSG => send(flags(offset!(regs_arg3))) | MESSAGES,
+            syscalls::GETSOCKOPT => receive_zerocopy(regs),
+            _ => NOTHING,
+        };
+        if one_file != NOTHING {
+            on_file(regs, one_file);
+            return 0;
+        }
+        let (source, sink) = match nr {
+            syscalls::SENDFILE => (offset!(regs_arg1), offset!(regs_arg0)),
+            syscalls::SPLICE | syscalls::COPY_FILE_RANGE => (offset!(regs_arg0), offset!(regs_arg2)),
+            _ => (0, 0),
+        };
+        if source != sink {
+            let op = match nr {
+                syscalls::SENDFILE => Op::Sendfile,
+                syscalls::SPLICE => Op::Splice,
+                _ => Op::CopyFileRange,
+            };
+            two_files(regs, op, argument(regs, source), argument(regs, sink));
+            return 0;
+        }
+        match nr {
+            syscalls::TEE => {
+                if reports(Op::Tee as u16) && let Some(task) = entered() {
+                    let ends = Ends::joined_pipes();
+                    remember(task, &ends, plan(Op::Tee, Class::Spliced));
+                }
+            }
+            syscalls::VMSPLICE => vmsplice(regs),
+            syscalls::PROCESS_VM_READV => process_vm(Class::CopiedToUser),
+            syscalls::PROCESS_VM_WRITEV => process_vm(Class::CopiedFromUser),
+            syscalls::IOCTL => ioctl(regs),
+            _ if is_unfollowed(nr) && target::current_quietly().is_some() => {
+                unfollowed_call(kernel::is_compat());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether the current call can move bytes that nothing sees.
+#[inline(always)]
+fn is_unfollowed(nr: i32) -> bool {
+    let submits = nr == syscalls::IO_SUBMIT || nr == syscalls::IO_SUBMIT_IN_32_BITS;
+    if submits && !reports(LOSES_AIO as u16) {
+        return false;
+    }
+    if kernel::is_compat() {
+        nr == syscalls::IO_SUBMIT_IN_32_BITS || syscalls::moves_in_32_bits(nr)
+    } else {
+        nr == syscalls::IO_SUBMIT
+    }
+}
+
+/// The current thread's record, at the entry of a call that this backend reports.
+#[inline(always)]
+fn entered() -> Option<&'static mut Task> {
+    let task = target::current()?;
+    if kernel::is_compat() {
+        return None;
+    }
+    enter(task);
+    Some(task)
+}
+
+#[inline(always)]
+fn enter(task: &mut Task) {
+    task.flags &= !Task::FRESH;
+    task.acc[Acc::SourceDirect as usize] = 0;
+}
+
+#[inline(always)]
+fn remember(task: &mut Task, ends: &Ends, plan: u64) {
+    let plan = plan | u64::from(ends.claim) << CLAIM_SHIFT;
+    task.entry = [ends.source, ends.sink, plan, ends.dimension];
+    task.flags |= Task::ENTERED;
+}
+
+/// A call on the descriptor that is its first argument. `call` is the plan for an object that copies.
+#[inline(always)]
+fn on_file(regs: *const u8, call: u64) {
+    let Some(task) = target::current() else {
+        return;
+    };
+    let call = kernel::opaque(task, call);
+    let op = call as u16;
+    if !reports(op) || kernel::is_compat() {
+        return;
+    }
+    enter(task);
+    let fd = argument(regs, offset!(regs_arg0)) as u32;
+    if op == Op::SendZerocopy as u16 {
+        send_zerocopy(task, fd, call);
+        return;
+    }
+    let file = object::file_of_fd(fd);
+    if file.is_null() {
+        return;
+    }
+    let mut ends = Ends::file::<Probed>(task, file);
+    if xdp::is(ends.source) {
+        return;
+    }
+    let habit = infer::habit(task, ends.source, file as u64);
+    if object::is(ends.source, ObjectKind::Tcp) {
+        ends.claim |= route::of_ulp(file as u64) as u8;
+    }
+    let plan = match infer::with_user(habit, reads(call)) {
+        User::Copies => call,
+        User::Else(class) => with_class(call, class),
+        User::ByRequests => with_class(call, Class::Unexplained) | BY_REQUESTS,
+    };
+    remember(task, &ends, plan);
+}
+
+/// What a receive with `flags` is expected to do.
+#[inline(always)]
+const fn receive(flags: u32) -> u64 {
+    let truncates = (flags & MSG_TRUNC) as u64 * (TRUNCATES / MSG_TRUNC as u64);
+    // What lies in a device's memory stays there.
+    let class = if flags & MSG_SOCK_DEVMEM == 0 {
+        Class::CopiedToUser
+    } else {
+        Class::Unexplained
+    };
+    let op = if flags & MSG_PEEK != 0 {
+        Op::RecvPeek
+    } else {
+        Op::Recv
+    };
+    plan(op, class) | truncates
+}
+
+/// What a send with `flags` is expected to do.
+#[inline(always)]
+const fn send(flags: u32) -> u64 {
+    if flags & MSG_ZEROCOPY == 0 {
+        plan(Op::Send, Class::CopiedFromUser)
+    } else {
+        plan(Op::SendZerocopy, Class::CopiedFromUser)
+    }
+}
+
+/// With `MSG_ZEROCOPY`, what becomes of the pages the call does not tell. But where the socket does
+/// not have `SO_ZEROCOPY`, or is one of datagrams whose route cannot gather pages, the kernel copies at
+/// once.
+#[inline(never)]
+fn send_zerocopy(task: &mut Task, fd: u32, call: u64) {
+    let file = object::file_of_fd(fd);
+    if file.is_null() {
+        return;
+    }
+    let mut ends = Ends::file::<Probed>(task, file);
+    let habit = infer::habit(task, ends.source, file as u64);
+    let socket = kernel::pointer::<Probed>(file, offset!(file_private_data));
+    let sock: u64 = Probed::load(socket, offset!(socket_sk));
+    let claim = route::of_zerocopy(sock);
+    ends.claim |= claim as u8;
+    // TCP takes the pages all the same, and copies them when their packets are cut up.
+    let gathers =
+        object::is(ends.source, ObjectKind::Tcp) || claim & Claim::NoScatterGather as u32 == 0;
+    let copied = claim & Claim::NoSoZerocopy as u32 != 0
+        || !gathers
+        || object::is(ends.source, ObjectKind::Unix);
+    let plan = match infer::with_user(habit, false) {
+        User::Copies if copied => call,
+        User::Else(class) if copied => with_class(call, class),
+        _ => with_class(call, Class::Unexplained),
+    };
+    let op = Op::SendZerocopy as u16;
+    route::note_route(task, op, Evidence::Inferred, &ends, sock);
+    zerocopy::remember_sender(task, sock, Evidence::Inferred, &mut ends);
+    remember(task, &ends, plan);
+}
+
+#[inline(always)]
+fn two_files(regs: *const u8, op: Op, source: u64, sink: u64) {
+    let Some(task) = target::current() else {
+        return;
+    };
+    let op = kernel::opaque(task, op as u64) as u16;
+    if !reports(op) || kernel::is_compat() {
+        return;
+    }
+    enter(task);
+    let source = object::file_of_fd(source as u32);
+    let sink = object::file_of_fd(sink as u32);
+    if source.is_null() || sink.is_null() {
+        return;
+    }
+    let mut ends = Ends::files::<Probed>(task, source, sink);
+    if op == Op::Splice as u16 {
+        ends.claim |= claim::of_splice(argument(regs, offset!(regs_arg5)) as u32);
+    }
+    let (is_tcp, sink_file) = (object::is(ends.sink, ObjectKind::Tcp), sink as u64);
+    if is_tcp {
+        ends.claim |= (route::of_ulp(sink_file) | route::of_route(sink_file)) as u8;
+    }
+    let source = infer::habit(task, ends.source, source as u64);
+    let sink = infer::habit(task, ends.sink, sink as u64);
+    let class = if op == Op::CopyFileRange as u16 {
+        infer::copied_range(&ends, source, sink)
+    } else {
+        infer::joined(&ends, source, sink)
+    };
+    // What the route does with the pages comes after the call.
+    const ROUTE: u8 = Claim::NoScatterGather as u8 | Claim::CopyingRoute as u8;
+    let class = if is_tcp && ends.claim & ROUTE != 0 {
+        let sock = task.sock;
+        route::note_route(task, op, Evidence::Inferred, &ends, sock);
+        Class::Unexplained
+    } else {
+        class
+    };
+    remember(task, &ends, with_class(op.into(), class));
+}
+
+#[inline(always)]
+fn vmsplice(regs: *const u8) {
+    if !reports(Op::Vmsplice as u16) {
+        return;
+    }
+    let Some(task) = entered() else { return };
+    let file = object::file_of_fd(argument(regs, offset!(regs_arg0)) as u32);
+    if file.is_null() {
+        return;
+    }
+    let into = Probed::load::<u32>(file, offset!(file_mode)) & FMODE_WRITE != 0;
+    let class = if into {
+        Class::Spliced
+    } else {
+        Class::CopiedToUser
+    };
+    let mut ends = Ends::of(PIPE);
+    ends.claim = claim::of_splice(argument(regs, offset!(regs_arg3)) as u32);
+    remember(task, &ends, plan(Op::Vmsplice, class));
+}
+
+#[inline(always)]
+fn process_vm(class: Class) {
+    if reports(Op::ProcessVm as u16)
+        && let Some(task) = entered()
+    {
+        remember(task, &Ends::of(ANON), plan(Op::ProcessVm, class));
+    }
+}
+
+/// `TCP_ZEROCOPY_RECEIVE`: what it maps and what it copies, it tells itself.
+#[inline(always)]
+fn receive_zerocopy(regs: *const u8) -> u64 {
+    const IPPROTO_TCP: u64 = 6;
+    const TCP_ZEROCOPY_RECEIVE: u64 = 35;
+    if argument(regs, offset!(regs_arg1)) == IPPROTO_TCP
+        && argument(regs, offset!(regs_arg2)) == TCP_ZEROCOPY_RECEIVE
+    {
+        plan(Op::RecvZerocopy, Class::Mapped)
+    } else {
+        NOTHING
+    }
+}
+
+/// The bytes that `TCP_ZEROCOPY_RECEIVE` mapped, and those that it copied.
+#[inline(always)]
+fn received_zerocopy(regs: *const u8) -> (u64, u64) {
+    let receive = argument(regs, offset!(regs_arg3));
+    let size = user_u32(argument(regs, offset!(regs_arg4)));
+    let mapped = user_u32(receive + u64::from(offset!(zc_length)));
+    let copied = offset!(zc_copied);
+    if copied == ABSENT || size < u64::from(copied) + 4 {
+        return (mapped, 0);
+    }
+    (mapped, user_u32(receive + u64::from(copied)))
+}
+
+/// `FICLONE` and its kin. Their result is no length: that comes from the arguments at the exit.
+#[inline(always)]
+fn ioctl(regs: *const u8) {
+    let request = argument(regs, offset!(regs_arg1));
+    if !reports(Op::Clone as u16) || !matches!(request, FICLONE | FICLONERANGE | FIDEDUPERANGE) {
+        return;
+    }
+    let Some(task) = entered() else { return };
+    let own = object::file_of_fd(argument(regs, offset!(regs_arg0)) as u32);
+    let third = argument(regs, offset!(regs_arg2));
+    let other_fd = match request {
+        FICLONE => third,
+        FICLONERANGE => user(third),
+        // The first destination; the others are taken to be of its kind.
+        _ => user(third + DEDUPE_HEADER),
+    };
+    let other = object::file_of_fd(other_fd as u32);
+    if own.is_null() || other.is_null() {
+        return;
+    }
+    let (source, sink) = if request == FIDEDUPERANGE {
+        (own, other)
+    } else {
+        (other, own)
+    };
+    let ends = Ends::files::<Probed>(task, source, sink);
+    remember(task, &ends, plan(Op::Clone, Class::Cloned));
+    // The length of the source, for the requests that mean "to its end".
+    let inode = kernel::pointer::<Probed>(source, offset!(file_inode));
+    task.rest = Probed::load(inode, offset!(inode_size));
+}
+
+/// Size of `struct file_dedupe_range` without its destinations.
+const DEDUPE_HEADER: u64 = 24;
+
+/// Reads user memory; a fault reads as 0. No branch, so that loops stay short for the verifier.
+#[inline(always)]
+fn user_memory<T: Copy + Default>(address: u64) -> T {
+    let mut value = T::default();
+    // SAFETY: the destination is a local of the given size; the helper checks the source.
+    unsafe {
+        bpf_probe_read_user(
+            (&raw mut value).cast(),
+            size_of::<T>() as u32,
+            address as *const c_void,
+        );
+    }
+    value
+}
+
+#[inline(always)]
+fn user(address: u64) -> u64 {
+    user_memory(address)
+}
+
+#[inline(always)]
+fn user_u32(address: u64) -> u64 {
+    user_memory::<u32>(address).into()
+}
+
+tp_btf! {
+    /// Block requests made within a direct call: one for the caller's own pages is direct.
+    block_bio_queue(ctx) {
+        let bio: *const u8 = ctx.arg(0);
+        let Some(task) = target::current() else { return 0 };
+        if task.flags & Task::ENTERED == 0 || task.entry[2] & BY_REQUESTS == 0 {
+            return 0;
+        }
+        let segment = kernel::pointer::<Typed>(bio, offset!(bio_io_vec));
+        let page: u64 = Probed::load(segment, offset!(bvec_page));
+        if is_anonymous(page) {
+            let bytes: u32 = Typed::load(bio, offset!(bio_size));
+            task.acc[Acc::SourceDirect as usize] += u64::from(bytes);
+        }
+    }
+}
+
+tp_btf! {
+    sys_exit(ctx) {
+        let regs: *const u8 = ctx.arg(0);
+        let result: i64 = ctx.arg(1);
+        let Some(task) = target::current_quietly() else { return 0 };
+        if task.flags & Task::ENTERED == 0 {
+            return 0;
+        }
+        task.flags &= !Task::ENTERED;
+        task.runs += 1;
+        if task.filled != 0 {
+            // What sites have seen in this call is this operation's, which is concluded.
+            account::enter(task, kernel::current_nr());
+            account::clear(task);
+        }
+        finish(task, regs, result);
+    }
+}
+
+#[inline(always)]
+fn finish(task: &mut Task, regs: *const u8, result: i64) {
+    let plan = task.entry[2];
+    let op = plan as u16;
+    task.delta = words::no_counts();
+    task.delta.ops = 1;
+    if result < 0 {
+        task.delta.errors = result.unsigned_abs();
+        task.rest = 0;
+    } else if plan & MESSAGES != 0 {
+        task.delta.ops = result as u64;
+        // Of a stream no more can be dropped than there is room for.
+        let truncates = plan & TRUNCATES;
+        task.rest = messages(argument(regs, offset!(regs_arg1)), result as u64, truncates);
+    } else if op == Op::Clone as u16 {
+        task.rest = cloned(task.rest, regs);
+    } else if plan & TRUNCATES != 0 && !object::is(task.entry[0], ObjectKind::Tcp) {
+        let space = if kernel::current_nr() == syscalls::RECVFROM {
+            argument(regs, offset!(regs_arg2))
+        } else {
+            space(argument(regs, offset!(regs_arg1)))
+        };
+        task.rest = if (result as u64) < space {
+            result as u64
+        } else {
+            space
+        };
+    } else if op == Op::RecvZerocopy as u16 {
+        let (mapped, copied) = received_zerocopy(regs);
+        task.delta.class[Class::CopiedToUser as usize] = copied;
+        task.delta.moved = copied;
+        task.rest = mapped;
+    } else {
+        task.rest = result as u64;
+    }
+    let moved = task.rest;
+    task.delta.moved += moved;
+    let class = if plan & TRUNCATES != 0 && object::is(task.entry[0], ObjectKind::Tcp) {
+        // With MSG_TRUNC a stream's bytes are dropped.
+        Class::Synthetic as u64
+    } else {
+        (plan >> CLASS_SHIFT) & CLASS_MASK
+    };
+    if plan & BY_REQUESTS != 0 {
+        let seen = task.acc[Acc::SourceDirect as usize];
+        let direct = if seen < moved { seen } else { moved };
+        task.delta.class[Class::Direct as usize] = direct;
+        task.delta.class[Class::Unexplained as usize] = moved - direct;
+    } else {
+        put(task, class, moved);
+    }
+    row::record_inferred(task, op);
+}
+
+/// Sets the class with a number that the verifier does not know.
+#[inline(always)]
+pub(crate) fn put(task: &mut Task, class: u64, moved: u64) {
+    let mut i = 0;
+    while i < task.delta.class.len() {
+        if i as u64 == class {
+            task.delta.class[i] = moved;
+        }
+        i += 1;
+    }
+}
+
+/// The lengths that the kernel wrote into a vector of `struct mmsghdr`. Where they can exceed the
+/// buffers (`truncates`), what was put into those.
+#[inline(never)]
+fn messages(vector: u64, count: u64, truncates: u64) -> u64 {
+    /// Size of `struct mmsghdr`, and where its `msg_len` is: part of the interface.
+    const SIZE: u64 = 64;
+    const MSG_LEN: u64 = 56;
+    /// `UIO_MAXIOV`: the kernel takes no more.
+    const MOST: u64 = 1024;
+    let mut sum = 0;
+    let mut i = 0;
+    while i < MOST {
+        if i >= count {
+            break;
+        }
+        let message = vector + i * SIZE;
+        let length = user_u32(message + MSG_LEN);
+        sum += if truncates != 0 {
+            length.min(space(message))
+        } else {
+            length
+        };
+        i += 1;
+    }
+    sum
+}
+
+/// The bytes that a successful `FICLONE`, `FICLONERANGE` or `FIDEDUPERANGE` shared. `size` is the
+/// length of the source.
+#[inline(always)]
+fn cloned(size: u64, regs: *const u8) -> u64 {
+    let third = argument(regs, offset!(regs_arg2));
+    match argument(regs, offset!(regs_arg1)) {
+        FICLONE => size,
+        FICLONERANGE => {
+            let (start, length) = (user(third + 8), user(third + 16));
+            if length == 0 {
+                size.saturating_sub(start)
+            } else {
+                length
+            }
+        }
+        _ => {
+            let count = user(third + 16) & 0xffff;
+            let mut sum = 0;
+            let mut i = 0;
+            while i < 16 {
+                // struct file_dedupe_range_info: fd, offset, bytes_deduped, status, reserved.
+                if i < count {
+                    sum += user(third + DEDUPE_HEADER + i * 32 + 16);
+                }
+                i += 1;
+            }
+            sum
+        }
+    }
+}

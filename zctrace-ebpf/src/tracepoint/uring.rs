@@ -1,0 +1,266 @@
+//! io_uring where functions cannot be traced: requests are known from their submission on, results
+//! are those of their completions, and classes are concluded from opcode and file (`tracepoint/infer.rs`).
+
+use aya_ebpf::programs::BtfTracePointContext;
+use zctrace_common::{ABSENT, Class, ObjectKind, Op, Request, Task, Way};
+
+use crate::{
+    base::{
+        abi::{MSG_TRUNC, MSG_ZEROCOPY},
+        kernel::{self, Access as _, Probed, Typed},
+        loss::lost,
+        maps::{REQUEST_INDEX, offset},
+        words,
+    },
+    book::{
+        object::{self, Ends},
+        probe::{self, tp_btf},
+        request, route, row, target,
+    },
+    site::uring::{self, completed, completion},
+    tracepoint::{
+        infer::{self, User},
+        syscall,
+    },
+};
+
+/// Where [`Request::flags`] has the class of a request that joins two files.
+const CLASS_SHIFT: u32 = 8;
+
+tp_btf! {
+    io_uring_submit_req(ctx) {
+        let Some(task) = target::current() else { return 0 };
+        let req: *const u8 = ctx.arg(0);
+        let op = uring::op_of(req);
+        // The end of a silent request cannot be seen here.
+        let silent = Typed::load::<u32>(req, offset!(req_flags)) & request::REQ_F_CQE_SKIP != 0;
+        if op == 0 || silent {
+            return 0;
+        }
+        let key = kernel::opaque(task, req as u64);
+        request::is_new(key);
+        let user_data: u64 = Typed::load(req, offset!(req_user_data));
+        let begun = request::begin(task, key, user_data, op);
+        request::end(task);
+        let Some(request) = begun else { return 0 };
+        const SPLICE: u32 = Op::UringSplice as u32;
+        const TEE: u32 = Op::UringTee as u32;
+        match op {
+            SPLICE => join(task, request, req, key),
+            TEE => {
+                request::works_on(request, &Ends::joined_pipes());
+                request.flags |= (Class::Spliced as u32) << CLASS_SHIFT;
+            }
+            _ => {}
+        }
+        if uring::is_multishot(op, key) {
+            request.flags |= Request::MULTISHOT;
+        }
+        if is_uncertain(op, key) {
+            request.flags |= Request::UNCERTAIN;
+        }
+        if completes_often(op, key) {
+            let ctx = kernel::pointer::<Typed>(req, offset!(req_ctx));
+            let ring = kernel::opaque(task, ctx as u64);
+            request.flags |= Request::INDEXED;
+            if REQUEST_INDEX.insert([ring, user_data], key, 0).is_err() {
+                lost();
+            }
+        }
+    }
+}
+
+/// Whether the flags of a message leave open what becomes of its bytes: they are passed by reference,
+/// or thrown away.
+#[inline(always)]
+fn is_uncertain(op: u32, req: u64) -> bool {
+    const SENDMSG: u32 = Op::UringSendmsg as u32;
+    const RECVMSG: u32 = Op::UringRecvmsg as u32;
+    const SEND: u32 = Op::UringSend as u32;
+    const RECV: u32 = Op::UringRecv as u32;
+    const MSG_SOCK_DEVMEM: u32 = 0x0200_0000;
+    let command = req.wrapping_add(u64::from(offset!(req_cmd))) as *const u8;
+    let flags: u32 = Probed::load(command, offset!(uring_message_flags));
+    match op {
+        SEND | SENDMSG => flags & MSG_ZEROCOPY != 0,
+        RECV | RECVMSG => flags & (MSG_TRUNC | MSG_SOCK_DEVMEM) != 0,
+        _ => false,
+    }
+}
+
+/// Whether completions other than the last one can come, which name no request.
+#[inline(always)]
+fn completes_often(op: u32, req: u64) -> bool {
+    const SEND: u32 = Op::UringSend as u32;
+    const RECV: u32 = Op::UringRecv as u32;
+    uring::is_multishot(op, req)
+        || matches!(op, SEND | RECV) && uring::message_flags(req) & uring::BUNDLE != 0
+}
+
+/// A splice: both descriptors are those of the submitter. Of one in the ring's own table nothing is
+/// known.
+#[inline(always)]
+fn join(task: &mut Task, request: &mut Request, req: *const u8, key: u64) {
+    const SPLICE_F_FD_IN_FIXED: u32 = 1 << 31;
+    const REQ_F_FIXED_FILE: u32 = 1;
+    let command = key.wrapping_add(u64::from(offset!(req_cmd))) as *const u8;
+    let flags: u32 = Probed::load(command, offset!(uring_splice_flags));
+    let fixed = flags & SPLICE_F_FD_IN_FIXED != 0
+        || Typed::load::<u32>(req, offset!(req_flags)) & REQ_F_FIXED_FILE != 0;
+    let source = object::file_of_fd(Probed::load(command, offset!(uring_splice_in)));
+    let sink = object::file_of_fd(Typed::load(req, offset!(req_fd)));
+    let class = if fixed || source.is_null() || sink.is_null() {
+        request::works_on(request, &Ends::of(object::UNKNOWN));
+        Class::Unexplained
+    } else {
+        let ends = Ends::files::<Probed>(task, source, sink);
+        request::works_on(request, &ends);
+        let sink_file = sink as u64;
+        let source = infer::habit(task, ends.source, source as u64);
+        let sink = infer::habit(task, ends.sink, sink as u64);
+        let class = infer::joined(&ends, source, sink);
+        if object::is(ends.sink, ObjectKind::Tcp) && route::of_route(sink_file) != 0 {
+            Class::Unexplained
+        } else {
+            class
+        }
+    };
+    request.flags |= (class as u32) << CLASS_SHIFT;
+}
+
+tp_btf! {
+    /// Left to a worker.
+    io_uring_queue_async_work(ctx) {
+        reissued_by(ctx.arg(0), Way::Worker);
+    }
+}
+
+tp_btf! {
+    /// To be tried again by task work.
+    io_uring_poll_arm(ctx) {
+        reissued_by(ctx.arg(0), Way::TaskWork);
+    }
+}
+
+#[inline(always)]
+fn reissued_by(req: *const u8, way: Way) {
+    if let Some(task) = target::current_quietly()
+        && let Some(request) = request::find(kernel::opaque(task, req as u64))
+    {
+        request.way = way as u32;
+    }
+}
+
+tp_btf! {
+    io_uring_complete_inferred(ctx) {
+        let (result, flags) = completion!(ctx);
+        if uring::is_notification(flags) {
+            return 0;
+        }
+        let req: u64 = ctx.arg(1);
+        let found = if req == 0 {
+            let user_data = completed!(ctx);
+            let ring = probe::number(ctx, 0);
+            of_index(&[ring, user_data])
+        } else {
+            request::find(req)
+        };
+        let Some(request) = found else { return 0 };
+        explain(request, result);
+        if req != 0 {
+            forget_index(request, ctx);
+            request::release(request);
+        }
+    }
+}
+
+tp_btf! {
+    /// A completion for which the completion queue has no room.
+    io_uring_cqe_overflow_inferred(ctx) {
+        let completion = uring::overflowed(ctx);
+        if !uring::is_notification(completion.flags) {
+            completion.complete(|request| {
+                explain(request, i64::from(completion.result));
+                forget_index(request, ctx);
+            });
+        }
+    }
+}
+
+/// The last completion of a request is about to be told.
+#[inline(always)]
+fn forget_index(request: &Request, ctx: &BtfTracePointContext) {
+    if request.flags & Request::INDEXED != 0 {
+        let ring = probe::number(ctx, 0);
+        let _ = REQUEST_INDEX.remove([ring, request.user_data]);
+    }
+}
+
+#[inline(always)]
+fn of_index(index: &[u64; 2]) -> Option<&'static mut Request> {
+    let key = REQUEST_INDEX.get_ptr(index)?;
+    // SAFETY: a map value.
+    request::find(unsafe { *key })
+}
+
+/// A completion told its result: concludes how the bytes went, in a row of the request's process.
+#[inline(always)]
+fn explain(request: &mut Request, result: i64) {
+    if result == 0 && request.flags & Request::MULTISHOT != 0 {
+        return;
+    }
+    let Some(scratch) = request::scratch(request) else {
+        return;
+    };
+    let mut class = u64::from(request.flags >> CLASS_SHIFT);
+    if class == 0 {
+        let file = kernel::pointer::<Probed>(request.key as *const u8, offset!(req_file));
+        let ends = Ends::file::<Probed>(scratch, file);
+        request::works_on(request, &ends);
+        let habit = infer::habit(scratch, ends.source, file as u64);
+        class = if request.flags & Request::UNCERTAIN == 0 {
+            of_file(request.op, habit) as u64
+        } else {
+            Class::Unexplained as u64
+        };
+    }
+    scratch.delta = words::no_counts();
+    scratch.delta.ops = 1;
+    if result < 0 {
+        scratch.delta.errors = result.unsigned_abs();
+    } else {
+        scratch.delta.moved = result as u64;
+        syscall::put(scratch, class, result as u64);
+    }
+    scratch.entry = [request.source, request.sink, 0, request.dimension];
+    row::record_inferred(scratch, request.op as u16);
+    request::give_back(scratch);
+}
+
+/// The class of a request between user memory and a file.
+#[inline(always)]
+fn of_file(op: u32, habit: u32) -> Class {
+    const READV: u32 = Op::UringReadv as u32;
+    const READ_FIXED: u32 = Op::UringReadFixed as u32;
+    const READ: u32 = Op::UringRead as u32;
+    const READ_MULTISHOT: u32 = Op::UringReadMultishot as u32;
+    const READV_FIXED: u32 = Op::UringReadvFixed as u32;
+    const RECVMSG: u32 = Op::UringRecvmsg as u32;
+    const RECV: u32 = Op::UringRecv as u32;
+    const SEND_ZC: u32 = Op::UringSendZc as u32;
+    const SENDMSG_ZC: u32 = Op::UringSendmsgZc as u32;
+    const RECV_ZC: u32 = Op::UringRecvZc as u32;
+    let copied = match op {
+        SEND_ZC | SENDMSG_ZC | RECV_ZC => return Class::Unexplained,
+        READ_FIXED | READV_FIXED if infer::may_clear(habit) => return Class::Unexplained,
+        READV | READ_FIXED | READ | READ_MULTISHOT | READV_FIXED | RECVMSG | RECV => {
+            Class::CopiedToUser
+        }
+        _ => Class::CopiedFromUser,
+    };
+    match infer::with_user(habit, matches!(copied, Class::CopiedToUser)) {
+        User::Copies => copied,
+        User::Else(class) => class,
+        User::ByRequests => Class::Unexplained,
+    }
+}
