@@ -176,7 +176,8 @@ mod tests {
                 .unwrap_err()
                 .contains("fly")
         );
-        assert!(parse("[top]\ntheme = \"pink\"\n").is_err());
+        let error = parse("[top]\ntheme = \"pink\"\n").unwrap_err();
+        assert!(error.contains("pink") && error.contains("mono"), "{error}");
         for refresh in ["soon", "1", "1ms", "-1s"] {
             let error = parse(&format!("[top]\nrefresh = \"{refresh}\"\n")).unwrap_err();
             assert!(error.starts_with("line 2: top.refresh: "), "{error}");

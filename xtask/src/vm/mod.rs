@@ -229,6 +229,10 @@ mod tests {
         let given = extra("./a/b:/etc/c").unwrap();
         assert_eq!(given.destination, Path::new("/etc/c"));
         assert_eq!(extra("./a/b").unwrap().destination, Path::new("/usr/bin/b"));
-        assert!(extra("no-such-program-anywhere").is_err());
+        let error = extra("no-such-program-anywhere").map(drop).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no program no-such-program-anywhere on this machine"
+        );
     }
 }

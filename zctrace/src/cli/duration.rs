@@ -86,7 +86,10 @@ mod tests {
             let error = duration(text).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
         }
-        assert!(interval("9ms").is_err());
+        assert_eq!(
+            interval("9ms"),
+            Err("the shortest interval is 10ms".to_owned())
+        );
         assert_eq!(interval("10ms"), Ok(SHORTEST_INTERVAL));
     }
 }

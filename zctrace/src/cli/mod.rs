@@ -160,7 +160,8 @@ mod tests {
     fn a_mode_is_octal() {
         assert_eq!(file_mode("644"), Ok(0o644));
         for wrong in ["", "rw", "888", "4755", "-1"] {
-            assert!(file_mode(wrong).is_err(), "{wrong}");
+            let error = file_mode(wrong).expect_err(wrong);
+            assert_eq!(error, "write three octal digits, such as 600 or 644");
         }
     }
 }

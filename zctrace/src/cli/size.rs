@@ -90,13 +90,23 @@ mod tests {
 
     #[test]
     fn mistakes_are_explained() {
-        for text in ["", "K", "1X", "-1", "1.5M", "99999999999G"] {
-            assert!(size(text).is_err(), "{text}");
+        let refused = |error: &str| Err(error.to_owned());
+        let shape = "write a number and a unit, as in 4096, 64K or 1M";
+        for text in ["", "K", "1X", "-1", "1.5M"] {
+            assert_eq!(size(text), refused(shape), "{text}");
         }
-        assert!(positive("0").is_err() && at_least_a_page("4095").is_err());
-        assert!(buffer("0").is_err() && buffer("2G").is_err());
+        assert_eq!(
+            size("99999999999G"),
+            refused("it must not be more than 1024G")
+        );
+        for of in [positive, buffer] {
+            assert_eq!(of("0"), refused("it must be more than zero"));
+        }
+        assert_eq!(at_least_a_page("4095"), refused("the least is 4KiB"));
+        assert_eq!(buffer("2G"), refused("it must not be more than 1G"));
         for text in ["", "1.1", "-0.1", "101%", "NaN", "x"] {
-            assert!(fraction(text).is_err(), "{text}");
+            let error = fraction(text).expect_err(text);
+            assert_eq!(error, "write a part from 0 to 1, as in 0.25 or 25%");
         }
     }
 }

@@ -453,7 +453,8 @@ mod tests {
         access.read_token(&path).unwrap();
         assert_eq!(access.token.as_deref(), Some(&b"secret"[..]));
         fs::write(&path, " \n").unwrap();
-        assert!(access.read_token(&path).is_err());
+        let error = access.read_token(&path).unwrap_err();
+        assert_eq!(error.to_string(), "it has no token");
     }
 
     #[test]
@@ -462,8 +463,11 @@ mod tests {
         assert_eq!(address.to_string(), "127.0.0.1:9464");
         let address: Address = "unix:/run/zctrace.sock".parse().unwrap();
         assert_eq!(address, Address::Unix("/run/zctrace.sock".into()));
-        for wrong in ["", "unix:", "localhost:9464", "9464"] {
-            assert!(wrong.parse::<Address>().is_err(), "{wrong}");
+        let missing = "a path is missing: write unix:/run/zctrace.sock";
+        assert_eq!("unix:".parse::<Address>(), Err(missing.to_owned()));
+        for wrong in ["", "localhost:9464", "9464"] {
+            let error = wrong.parse::<Address>().unwrap_err();
+            assert_eq!(error, "write ADDRESS:PORT, or unix:PATH", "{wrong}");
         }
     }
 

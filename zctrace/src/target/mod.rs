@@ -196,7 +196,8 @@ mod tests {
         assert!(resolved.joined(&view).unwrap().is_empty());
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(resolve(&view, &Spec::Pids(vec![pid])).is_err());
+        let error = resolve(&view, &Spec::Pids(vec![pid])).unwrap_err();
+        assert_eq!(error.to_string(), format!("there is no process {pid}"));
     }
 
     #[test]

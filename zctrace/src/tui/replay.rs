@@ -482,7 +482,8 @@ mod tests {
         assert_eq!(When::parse("50%"), Ok(When::Percent(50)));
         assert_eq!(When::parse("#12"), Ok(When::Number(12)));
         for wrong in ["", "#0", "#x", "101%", "-5", "soon"] {
-            assert!(When::parse(wrong).is_err(), "{wrong}");
+            let error = format!("{wrong}: write 90s, 1m30s, 50% or #12");
+            assert_eq!(When::parse(wrong), Err(error));
         }
     }
 }

@@ -76,12 +76,14 @@ mod tests {
         })
         .expect("whole calls");
         assert_eq!(lengths, [(0, 10), (10, 10), (20, 5)]);
-        assert!(exactly(25, 10, |_, length| Ok(length - 1)).is_err());
+        let error = exactly(25, 10, |_, length| Ok(length - 1)).unwrap_err();
+        assert_eq!(error.to_string(), "9 of 10 bytes at offset 0");
     }
 
     #[test]
     fn short_calls_are_counted() {
         assert_eq!(at_most(25, 10, |length| Ok(length.min(6))).ok(), Some(5));
-        assert!(at_most(25, 10, |_| Ok(0)).is_err());
+        let error = at_most(25, 10, |_| Ok(0)).unwrap_err();
+        assert_eq!(error.to_string(), "nothing after 0 of 25 bytes");
     }
 }

@@ -200,13 +200,14 @@ fn a_target_that_ends_in_the_middle_is_judged_by_what_it_did() {
         .spawn()
         .unwrap();
     let pid = target.id().to_string();
+    // Longer than anybody waits for this test.
     let options = [
         "check",
         "--json",
         "--max-copies-per-byte",
         "0.02",
         "--duration",
-        "600s",
+        "1d",
         "--pid",
         &pid,
     ];
@@ -223,7 +224,6 @@ fn a_target_that_ends_in_the_middle_is_judged_by_what_it_did() {
     assert_eq!(output.status.code(), Some(1));
     let document: Document = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document.verdict, Verdict::Fail);
-    assert!(document.stat.duration_ns < 500_000_000_000);
     // And one that is gone before anything starts is an error.
     let output = crate::common::run(&["check", "--max-copies-per-byte", "1", "--pid", &pid]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
