@@ -49,7 +49,7 @@ fn main() -> Result<()> {
     // crates, not "1", keeps build-std off on a stable toolchain, where `core` for BPF comes
     // prebuilt.
     // SAFETY: the build script has one thread.
-    unsafe { env::set_var("RUSTC_BOOTSTRAP", "aya_ebpf,zctrace") };
+    unsafe { env::set_var("RUSTC_BOOTSTRAP", "aya_ebpf,zctrace,zctrace_common") };
     let root_dir = sources.to_str().context("a path that is no text")?;
     println!("cargo:rerun-if-changed=../zctrace-common/src");
     aya_build::build_ebpf(

@@ -6,6 +6,8 @@
 //! [`Evidence::from_raw`], [`Object::unpack`]).
 
 #![no_std]
+// An assembly line keeps the compiler from turning stores into a call of `memset`: see `words`.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 mod audit;
 mod calls;
@@ -16,8 +18,10 @@ mod place;
 mod request;
 mod sample;
 mod settings;
+mod settle;
 mod sizes;
 mod stacks;
+pub mod words;
 
 pub use audit::{AUDIT_SLOTS, AuditCount, AuditKey, AuditRoutine, AuditRoutines};
 pub use calls::{NO_PAYLOAD, NoPayload};
@@ -30,8 +34,9 @@ pub use place::Place;
 pub use request::{OPCODES, REQUEST_SLOTS, Request, RequestCounts, Way};
 pub use sample::{COPY_ROUTINES, CodeRange, CopyRoutines, SAMPLE_PERIOD};
 pub use settings::{ABSENT, By, Offsets, Scope, Settings};
+pub use settle::{Shape, explain, legs};
 pub use sizes::Sizes;
-pub use stacks::{StackKey, StackKind};
+pub use stacks::{StackKey, StackKind, samples_among};
 
 /// Length of a network device's name, `IFNAMSIZ`.
 pub const DEVICE_LEN: usize = 16;

@@ -99,6 +99,13 @@ impl Object {
         Self::pack(ObjectKind::Socket, AF_INET | (protocol as u64) << 16)
     }
 
+    /// Whether a packed object is of this kind.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is(raw: u64, kind: ObjectKind) -> bool {
+        raw >> Self::VALUE_BITS == kind as u64
+    }
+
     /// The reverse of [`Object::pack`]; `None` for 0 and for an unknown kind.
     #[must_use]
     pub const fn unpack(raw: u64) -> Option<Self> {

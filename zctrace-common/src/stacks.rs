@@ -70,3 +70,20 @@ impl StackKind {
 }
 
 const _: () = assert!(size_of::<StackKey>() == 24);
+
+/// Samples among the first `sum` bytes: one for every `every` bytes, somewhere among them. At their
+/// end it would always meet the same call of a server that reads and writes in turn, as much as
+/// divides `every`.
+#[inline(always)]
+#[must_use]
+pub fn samples_among(sum: u64, every: u64) -> u64 {
+    // Multiples of the golden ratio: their lower digits are spread evenly, whatever the period.
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    // Checked, because a division that could panic is no program that the verifier takes.
+    let (Some(stretch), Some(place)) = (sum.checked_div(every), sum.checked_rem(every)) else {
+        return 0;
+    };
+    let spread = stretch.wrapping_mul(GOLDEN) >> 16;
+    let sampled = spread.checked_rem(every).unwrap_or(0);
+    stretch + u64::from(place > sampled)
+}

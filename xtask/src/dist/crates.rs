@@ -77,7 +77,7 @@ fn object(architecture: &str) -> Result<PathBuf> {
         .args(["--package=zctrace-ebpf", "--bins"])
         .args(["--target=bpfel-unknown-none", "--target-dir"])
         .arg(&target)
-        .env("RUSTC_BOOTSTRAP", "aya_ebpf,zctrace")
+        .env("RUSTC_BOOTSTRAP", "aya_ebpf,zctrace,zctrace_common")
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         .current_dir(paths::root())
         .limit(Duration::from_mins(20))

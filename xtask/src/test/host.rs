@@ -23,6 +23,12 @@ fn cargo_test() -> Job {
 pub(super) fn unit(filter: Option<&str>) -> Result<Tally> {
     let job = || cargo_test().args(["--locked", "--no-fail-fast"]);
     let mut tally = run_tests("unit", &job().args(["--lib", "--bins"]).args(filter))?;
+    tally.add(run_tests(
+        "core",
+        &job()
+            .args(["--package", "zctrace-common", "--tests"])
+            .args(filter),
+    )?);
     tally.add(run_tests("doc", &job().arg("--doc").args(filter))?);
     Ok(tally)
 }

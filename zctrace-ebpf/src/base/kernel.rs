@@ -4,7 +4,7 @@ use aya_ebpf::helpers::{
     bpf_get_current_task_btf, bpf_task_pt_regs,
     generated::{bpf_get_current_cgroup_id, bpf_probe_read_kernel},
 };
-use zctrace_common::{ABSENT, Task};
+use zctrace_common::ABSENT;
 
 use crate::base::{maps::offset, syscalls};
 
@@ -89,19 +89,6 @@ pub(crate) fn bit(base: *const u8, bit: u32) -> bool {
 pub(crate) fn current_task() -> *const u8 {
     // SAFETY: always allowed.
     unsafe { bpf_get_current_task_btf().cast_const().cast() }
-}
-
-/// Passes a value through a map. A typed pointer comes out as a number, with which the verifier
-/// allows arithmetic, and a number comes out as one of which the verifier knows nothing, so that it
-/// does not follow each of its values separately.
-#[inline(always)]
-pub(crate) fn opaque(task: &mut Task, value: u64) -> u64 {
-    let scratch = &raw mut task.scratch;
-    // SAFETY: a field of a map value.
-    unsafe {
-        scratch.write_volatile(value);
-        scratch.read_volatile()
-    }
 }
 
 /// The number of the system call that the current thread is in, for a 32-bit one that of the 64-bit

@@ -7,4 +7,5 @@ pub(crate) mod kernel;
 pub(crate) mod loss;
 pub(crate) mod maps;
 pub(crate) mod syscalls;
-pub(crate) mod words;
+
+pub(crate) use zctrace_common::words;

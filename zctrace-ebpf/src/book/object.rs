@@ -70,7 +70,7 @@ impl Ends {
     #[inline(always)]
     pub(crate) fn sock(task: &mut Task, sock: *const u8) -> Self {
         let object = of_sock(sock);
-        let mut ends = Self::of(kernel::opaque(task, object));
+        let mut ends = Self::of(words::opaque(task, object));
         if setting!(by) == By::Connection as u32 {
             ends.dimension = connection(sock);
         }
@@ -85,7 +85,7 @@ impl Ends {
             sink: 0,
             dimension: dimension(file, core::ptr::null()),
             claim: claim::of_file::<A>(file),
-            source_file: kernel::opaque(task, file as u64),
+            source_file: words::opaque(task, file as u64),
             sink_file: 0,
         }
     }
@@ -150,8 +150,8 @@ impl Ends {
             sink: of_file::<A>(task, sink),
             dimension: dimension(source, sink),
             claim: claim::of_file::<A>(source) | claim::of_file::<A>(sink),
-            source_file: kernel::opaque(task, source as u64),
-            sink_file: kernel::opaque(task, sink as u64),
+            source_file: words::opaque(task, source as u64),
+            sink_file: words::opaque(task, sink as u64),
         }
     }
 }
@@ -159,7 +159,7 @@ impl Ends {
 /// The kind of a packed object.
 #[inline(always)]
 pub(crate) fn is(object: u64, kind: ObjectKind) -> bool {
-    object >> 56 == kind as u64
+    Object::is(object, kind)
 }
 
 /// The object behind a `struct file`; [`UNKNOWN`] where there is none.
@@ -170,7 +170,7 @@ pub(crate) fn of_file<A: Access>(task: &mut Task, file: *const u8) -> u64 {
     } else {
         classify::<A>(task, file)
     };
-    kernel::opaque(task, object)
+    words::opaque(task, object)
 }
 
 #[inline(always)]
@@ -196,7 +196,7 @@ fn classify<A: Access>(task: &mut Task, file: *const u8) -> u64 {
         _ => {
             let sb = kernel::pointer::<A>(inode, offset!(inode_sb));
             let fs_type = kernel::pointer::<A>(sb, offset!(sb_type));
-            Object::pack(ObjectKind::File, kernel::opaque(task, fs_type as u64))
+            Object::pack(ObjectKind::File, words::opaque(task, fs_type as u64))
         }
     }
 }

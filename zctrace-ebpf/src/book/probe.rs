@@ -257,7 +257,7 @@ macro_rules! tp_btf {
 pub(crate) use tp_btf;
 
 /// An argument of a program that runs in any thread, as a number: one that is a typed pointer is none to
-/// the verifier ([`crate::base::kernel::opaque`]).
+/// the verifier ([`zctrace_common::words::opaque`]).
 #[inline(always)]
 pub(crate) fn number(ctx: &impl aya_ebpf::EbpfContext, index: u32) -> u64 {
     Probed::load(ctx.as_ptr().cast_const().cast(), index * 8)

@@ -360,7 +360,7 @@ fn know_file_now(request: &mut Request) {
 /// each.
 #[inline(always)]
 pub(crate) fn know_file_of(task: &mut Task, request: &mut Request, kiocb: *const u8) {
-    if request.source == 0 && request.key == kernel::opaque(task, kiocb as u64) {
+    if request.source == 0 && request.key == words::opaque(task, kiocb as u64) {
         let file = kernel::pointer::<Typed>(kiocb, offset!(kiocb_filp));
         let ends = Ends::file::<Typed>(task, file);
         works_on(request, &ends);
@@ -674,7 +674,7 @@ global! {
 #[inline(never)]
 fn shape(request: &Request, scratch: &mut Task) -> u32 {
     let shape = shape_of(request.op, &Ends::kept(request));
-    kernel::opaque(scratch, shape as u64) as u32
+    words::opaque(scratch, shape as u64) as u32
 }
 
 #[inline(always)]

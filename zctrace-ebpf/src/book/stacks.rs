@@ -14,7 +14,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, PerCpuArray, StackTrace},
 };
-use zctrace_common::{StackKey, StackKind, Task};
+use zctrace_common::{StackKey, StackKind, Task, samples_among};
 
 use crate::{
     base::{
@@ -61,29 +61,13 @@ fn note(task: &mut Task, kind: u32, bytes: u64) {
         return;
     };
     let before = fetch_add(sum, bytes);
-    let samples = until(before.wrapping_add(bytes), every) - until(before, every);
+    let samples = samples_among(before.wrapping_add(bytes), every) - samples_among(before, every);
     if samples != 0 {
         let due = u64::from(task.due & SAMPLES) + samples;
         let most = u64::from(SAMPLES);
         let due = if due > most { most } else { due };
         task.due = (kind << 28) | due as u32;
     }
-}
-
-/// Samples among the first `sum` bytes: one for every `every` bytes, somewhere among them. At their
-/// end it would always meet the same call of a server that reads and writes in turn, as much as
-/// divides `every`.
-#[inline(always)]
-fn until(sum: u64, every: u64) -> u64 {
-    // Multiples of the golden ratio: their lower digits are spread evenly, whatever the period.
-    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-    // Checked, because a division that could panic is no program that the verifier takes.
-    let (Some(stretch), Some(place)) = (sum.checked_div(every), sum.checked_rem(every)) else {
-        return 0;
-    };
-    let spread = stretch.wrapping_mul(GOLDEN) >> 16;
-    let sampled = spread.checked_rem(every).unwrap_or(0);
-    stretch + u64::from(place > sampled)
 }
 
 /// Takes what was noted for the current thread.

@@ -9,6 +9,7 @@ use crate::{
         global::global,
         kernel::{self, Access as _, Probed, Typed},
         maps::offset,
+        words,
     },
     book::{
         account,
@@ -86,7 +87,7 @@ fexit! {
             let offered = if flags & MSG_TRUNC == 0 {
                 u64::MAX
             } else {
-                space(kernel::opaque(task, ctx.arg(1)))
+                space(words::opaque(task, ctx.arg(1)))
             };
             received(task, &ends, returned_int(ctx), flags, offered);
         }

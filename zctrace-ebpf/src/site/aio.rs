@@ -7,6 +7,7 @@ use crate::{
     base::{
         kernel::{self, Typed},
         maps::offset,
+        words,
     },
     book::{
         object::Ends,
@@ -23,7 +24,7 @@ macro_rules! submission {
                 let Some(task) = target::current() else { return 0 };
                 request::leave(task, Now::Later);
                 let kiocb: *const u8 = ctx.arg(0);
-                let key = kernel::opaque(task, kiocb as u64);
+                let key = words::opaque(task, kiocb as u64);
                 let file = kernel::pointer::<Typed>(kiocb, offset!(kiocb_filp));
                 let ends = Ends::file::<Typed>(task, file);
                 // It is submitted once, and then never tried again.

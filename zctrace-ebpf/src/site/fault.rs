@@ -74,7 +74,7 @@ fexit! {
         }
         let vma = kernel::pointer::<Typed>(vmf, offset!(vmf_vma));
         let file = kernel::pointer::<Typed>(vma, offset!(vma_file));
-        let page = kernel::opaque(task, page as u64);
+        let page = words::opaque(task, page as u64);
         if !file.is_null() && !is_anonymous(page) {
             let ends = Ends::file::<Typed>(task, file);
             copied(task, Op::FaultCow, &ends, PAGE_SIZE, PAGE_SIZE);

@@ -15,6 +15,7 @@ use crate::{
     base::{
         kernel::{self, Access as _, Probed, Typed},
         maps::offset,
+        words,
     },
     book::{
         probe::{self, fentry, fexit, tp_btf},
@@ -77,7 +78,7 @@ fn work_on(req: *const u8) {
         return;
     }
     let user_data: u64 = Typed::load(req, offset!(req_user_data));
-    let key = kernel::opaque(task, req as u64);
+    let key = words::opaque(task, req as u64);
     let Some(request) = request::begin(task, key, user_data, op) else {
         return;
     };
@@ -154,7 +155,7 @@ fexit! {
             return 0;
         }
         let Some(task) = target::current_quietly() else { return 0 };
-        let key = kernel::opaque(task, req as u64);
+        let key = words::opaque(task, req as u64);
         if let Some(request) = request::find(key) {
             request::know_file(request);
             let result: i32 = Probed::load(req, offset!(req_res));

@@ -14,6 +14,7 @@ use crate::{
         kernel::{self, Access as _, Probed, Typed},
         loss::lost,
         maps::{SENDERS, offset},
+        words,
     },
     book::{
         account,
@@ -119,7 +120,7 @@ idempotent_fentry! {
         if let Some(task) = target::current() {
             let sock: *const u8 = ctx.arg(0);
             let (_, position) = ring(sock);
-            task.fault[2] = kernel::opaque(task, sock as u64);
+            task.fault[2] = words::opaque(task, sock as u64);
             task.fault[3] = SENDING | u64::from(position);
         }
     }
@@ -140,7 +141,7 @@ fexit_anywhere! {
         {
             return 0;
         }
-        let skb = kernel::opaque(task, skb as u64);
+        let skb = words::opaque(task, skb as u64);
         if twin::is_to_handle(id, second, skb) {
             account::saw_in(task, Acc::FromUser, length as u64);
         }

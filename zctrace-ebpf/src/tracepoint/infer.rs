@@ -16,6 +16,7 @@ use crate::{
         },
         kernel::{self, Access as _, Probed},
         maps::offset,
+        words,
     },
     book::object::{self, Ends},
 };
@@ -48,7 +49,7 @@ pub(crate) enum Habit {
 #[inline(never)]
 pub(crate) fn habit(task: &mut Task, object: u64, file: u64) -> u32 {
     let habit = habit_of(object, file as *const u8) as u64;
-    kernel::opaque(task, habit) as u32
+    words::opaque(task, habit) as u32
 }
 
 #[inline(always)]

@@ -181,7 +181,7 @@ fn on_file(regs: *const u8, call: u64) {
     let Some(task) = target::current() else {
         return;
     };
-    let call = kernel::opaque(task, call);
+    let call = words::opaque(task, call);
     let op = call as u16;
     if !reports(op) || kernel::is_compat() {
         return;
@@ -277,7 +277,7 @@ fn two_files(regs: *const u8, op: Op, source: u64, sink: u64) {
     let Some(task) = target::current() else {
         return;
     };
-    let op = kernel::opaque(task, op as u64) as u16;
+    let op = words::opaque(task, op as u64) as u16;
     if !reports(op) || kernel::is_compat() {
         return;
     }

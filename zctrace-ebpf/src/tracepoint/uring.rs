@@ -37,7 +37,7 @@ tp_btf! {
         if op == 0 || silent {
             return 0;
         }
-        let key = kernel::opaque(task, req as u64);
+        let key = words::opaque(task, req as u64);
         request::is_new(key);
         let user_data: u64 = Typed::load(req, offset!(req_user_data));
         let begun = request::begin(task, key, user_data, op);
@@ -61,7 +61,7 @@ tp_btf! {
         }
         if completes_often(op, key) {
             let ctx = kernel::pointer::<Typed>(req, offset!(req_ctx));
-            let ring = kernel::opaque(task, ctx as u64);
+            let ring = words::opaque(task, ctx as u64);
             request.flags |= Request::INDEXED;
             if REQUEST_INDEX.insert([ring, user_data], key, 0).is_err() {
                 lost();
@@ -145,7 +145,7 @@ tp_btf! {
 #[inline(always)]
 fn reissued_by(req: *const u8, way: Way) {
     if let Some(task) = target::current_quietly()
-        && let Some(request) = request::find(kernel::opaque(task, req as u64))
+        && let Some(request) = request::find(words::opaque(task, req as u64))
     {
         request.way = way as u32;
     }
