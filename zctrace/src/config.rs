@@ -11,8 +11,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{
     cli::duration,
-    named_file,
-    output::message::say,
+    text::{message::say, named_file},
     tui::{keys, theme},
 };
 

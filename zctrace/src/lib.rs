@@ -1,6 +1,6 @@
 //! zctrace shows, on a running Linux machine, where every I/O byte was copied and where it was not.
 
-// They panic where nothing can be written; `output::message::say` and `output::sink` do not.
+// They panic where nothing can be written; `text::message::say` and `text::sink` do not.
 #![cfg_attr(not(test), warn(clippy::print_stderr, clippy::print_stdout))]
 
 pub mod bench;
@@ -11,12 +11,12 @@ pub mod config;
 pub mod explain;
 pub mod kernel;
 pub mod ledger;
-pub mod named_file;
-pub mod output;
 pub mod recording;
+pub mod report;
 pub mod run;
 pub mod serve;
 pub mod target;
+pub mod text;
 pub mod tracer;
 pub mod tui;
 pub mod workload;

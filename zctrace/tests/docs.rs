@@ -7,7 +7,7 @@ use zctrace::{
     claims::{self, Circumstances},
     kernel::doctor,
     ledger::{SCHEMA, Snapshot, Totals},
-    output::csv,
+    report::csv,
 };
 
 const PAGE: &str = include_str!("../../docs/json.md");

@@ -1,7 +1,7 @@
 //! A sentence of advice, drawn from the numbers and their spread.
 
 use super::{Options, document::Contestant};
-use crate::output::bytes;
+use crate::text::bytes;
 
 /// Which of `contestants`, the fastest first, is the right tool, as far as the runs can tell.
 /// `modifies`: one of them changes a part of the data.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::document::{Line, Sweep};
-use crate::output::{bytes, escape};
+use crate::text::{bytes, escape};
 
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 90.0;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     ledger::{Direction, Errnos, Path, Snapshot, ratio},
-    output::{bytes::bytes, escape::printable},
+    text::{bytes::bytes, escape::printable},
 };
 
 /// What became of one thing that was judged.

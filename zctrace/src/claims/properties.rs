@@ -3,12 +3,9 @@
 use proptest::prelude::*;
 
 use super::{Circumstances, Claim, Effect, Judgement, MIN_BYTES, Outcome, Verdict, judge};
-use crate::{
-    ledger::{
-        Claimed, Errnos, ExitStatus, Path, Process, Refused, Snapshot, Totals, Unattributed,
-        Unfollowed,
-    },
-    output::samples,
+use crate::ledger::{
+    Claimed, Errnos, ExitStatus, Path, Process, Refused, Snapshot, Totals, Unattributed,
+    Unfollowed, samples,
 };
 
 const MIB: u64 = 1 << 20;

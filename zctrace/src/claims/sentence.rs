@@ -3,7 +3,7 @@
 use super::{Judged, Judgement, Outcome, Verdict, reason::Effect};
 use crate::{
     ledger::{Snapshot, Target, TargetKind},
-    output::{bytes::bytes, escape::printable},
+    text::{bytes::bytes, escape::printable},
 };
 
 impl Judgement {

@@ -9,7 +9,7 @@ use zctrace_common::Op;
 use super::{Claim, claim::matches, portion::carried};
 use crate::{
     ledger::{Path, Process, Snapshot, ratio},
-    output::{bytes::bytes, escape::printable},
+    text::{bytes::bytes, escape::printable},
 };
 
 /// What is at the end of a way.

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum as _};
 use clap_complete::{Shell, generate_to};
 
 use super::failure::Failure;
-use crate::output::sink;
+use crate::text::sink;
 
 /// Arguments of `assets`.
 #[derive(Args, Debug)]

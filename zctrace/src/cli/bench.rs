@@ -20,7 +20,8 @@ use crate::{
         series::{self, Over},
     },
     kernel,
-    output::{benched, json, sink::Sink},
+    report::{benched, json},
+    text::sink::Sink,
     workload::{
         Arena,
         arena::Sizes,

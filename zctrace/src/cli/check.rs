@@ -20,10 +20,10 @@ use super::{
 use crate::{
     claims::{Circumstances, Claim, Document, MIN_BYTES, Policy, Verdict, judge},
     ledger::Snapshot,
-    named_file,
-    output::{json, junit, sink::Sink, verdict},
     recording::Recording,
+    report::{json, junit, verdict},
     run::{self, Plan},
+    text::{named_file, sink::Sink},
     tracer::Session,
 };
 

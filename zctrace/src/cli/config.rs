@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::failure::Failure;
-use crate::{config, output::sink::Sink};
+use crate::{config, text::sink::Sink};
 
 /// Arguments of `config`.
 #[derive(Args, Debug)]

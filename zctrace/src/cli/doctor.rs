@@ -10,8 +10,9 @@ use crate::{
         doctor::{Facts, Survey},
         privileges::Privileges,
     },
-    output::{checkup, json, sink::Sink},
+    report::{checkup, json},
     run,
+    text::sink::Sink,
     tracer::{self, Config},
 };
 

@@ -3,10 +3,7 @@
 use clap::Args;
 
 use super::failure::Failure;
-use crate::{
-    explain,
-    output::{prose, sink::Sink},
-};
+use crate::{explain, report::prose, text::sink::Sink};
 
 /// Arguments of `explain`.
 #[derive(Args, Debug)]

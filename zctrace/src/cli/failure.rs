@@ -7,8 +7,9 @@ use std::{
 
 use crate::{
     kernel::privileges,
-    output::{escape::printable, sink},
-    recording, run, target, tracer,
+    recording, run, target,
+    text::{escape::printable, sink},
+    tracer,
 };
 
 /// Exit code of a usage error, which is clap's too.

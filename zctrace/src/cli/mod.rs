@@ -26,7 +26,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::{named_file, output::message::say};
+use crate::text::{message::say, named_file};
 use failure::Failure;
 
 const ABOUT: &str = "Shows where the kernel copied every I/O byte, and where it did not";

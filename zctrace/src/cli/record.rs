@@ -18,9 +18,9 @@ use super::{
     target_args::TargetArgs,
 };
 use crate::{
-    output::{bytes, message::say, sink},
     recording::{Beside, Error, Rotation, Writer},
     run::{self, Plan, Subject, noted::Noted},
+    text::{bytes, message::say, sink},
     tracer::Config,
 };
 

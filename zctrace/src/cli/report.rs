@@ -6,14 +6,16 @@ use clap::Args;
 
 use super::{failure::Failure, files};
 use crate::{
-    output::{
+    recording::Recording,
+    report::{
         csv, flame, html, json,
-        message::say,
         recorded::{self, Comparison, Document},
-        sink::{self, Sink},
         table,
     },
-    recording::Recording,
+    text::{
+        message::say,
+        sink::{self, Sink},
+    },
 };
 
 const EXAMPLES: &str = "\

@@ -14,9 +14,9 @@ use zctrace_common::By;
 
 use super::{duration, failure::Failure, stat, target_args::TargetArgs};
 use crate::{
-    output::message::say,
     run::{self, Plan},
     serve::{Access, Address, Pusher, Series, Server},
+    text::message::say,
 };
 
 const EXAMPLES: &str = "\

@@ -18,14 +18,13 @@ use super::{
 };
 use crate::{
     ledger::{ExitStatus, Snapshot, audit},
-    output::{
-        audited, csv, json,
+    recording::Recording,
+    report::{audited, csv, json, table},
+    run::{self, Outcome, Plan},
+    text::{
         message::say,
         sink::{self, Sink},
-        table,
     },
-    recording::Recording,
-    run::{self, Outcome, Plan},
 };
 
 const EXAMPLES: &str = "\

@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::failure::Failure;
 use crate::{
-    output::message::say,
     run::Subject,
     target::{Spec, kept_by_kernel},
+    text::message::say,
 };
 
 /// Options of every command that measures, which mean nothing for a recording.

@@ -13,9 +13,10 @@ use zctrace_common::By;
 use super::{duration, failure::Failure, size, stat, stat::Dimension, target_args::TargetArgs};
 use crate::{
     config,
-    output::{json, sink::Sink, table},
     recording::Recording,
+    report::{json, table},
     run::{self, Plan},
+    text::sink::Sink,
     tui::{self, Input, keys::Keymap, synthetic, theme},
 };
 

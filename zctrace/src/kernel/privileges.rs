@@ -140,7 +140,7 @@ pub fn setcap_line(program: &Path) -> String {
         .map(|need| setcap_name(need.capability))
         .collect();
     let program = program.to_string_lossy();
-    let program = crate::output::escape::command_line([program.as_ref()]);
+    let program = crate::text::escape::command_line([program.as_ref()]);
     format!("sudo setcap {}+ep {program}", names.join(","))
 }
 

@@ -7,6 +7,8 @@ mod errnos;
 mod loss;
 mod per_byte;
 mod process;
+#[cfg(test)]
+pub(crate) mod samples;
 mod stacks;
 mod totals;
 

@@ -3,10 +3,7 @@
 use std::{fs, io::Cursor, path::Path};
 
 use super::*;
-use crate::{
-    ledger::{Snapshot, Stack},
-    output::samples,
-};
+use crate::ledger::{Snapshot, Stack, samples};
 
 fn intervals() -> Vec<Snapshot> {
     (0..4_u64)

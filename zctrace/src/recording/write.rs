@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     ledger::{Coverage, Snapshot},
-    named_file,
+    text::named_file,
 };
 
 /// Numbers are given out again from 0 beyond this many: it bounds what writer and reader remember.

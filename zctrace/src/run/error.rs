@@ -5,7 +5,7 @@ use std::io;
 use caps::Capability;
 
 use super::command;
-use crate::{output::sink, target, tracer};
+use crate::{target, text::sink, tracer};
 
 /// Why an observation ended without a result.
 #[derive(Debug, thiserror::Error)]

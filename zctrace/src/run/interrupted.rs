@@ -16,7 +16,7 @@ use nix::{
 };
 
 use super::Error;
-use crate::output::message::say;
+use crate::text::message::say;
 
 /// Ends the process at one of the signals that its thread holds back, until it is dropped. Attaching
 /// cannot be broken off in between: most of it is one system call after another, and what is attached

@@ -44,8 +44,8 @@ use crate::{
         Counted, Coverage, ExitStatus, SCHEMA, Snapshot, Stacks, Target,
         audit::{Counts, Setup},
     },
-    output::{escape, message::say, sink},
     target::{self, Resolved, Spec, View},
+    text::{escape, message::say, sink},
     tracer::{self, Config, Reading, RequestId, Session},
 };
 

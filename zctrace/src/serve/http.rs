@@ -37,7 +37,7 @@ use super::{
     places::Places,
     series::{Shared, lock},
 };
-use crate::{named_file, output::message::say};
+use crate::text::{message::say, named_file};
 
 /// How long a connection lasts, from when it is accepted to its answer's last byte: as long as
 /// Prometheus waits for a scrape.

@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 
 use super::series::Series;
-use crate::{ledger::Totals, output::recorded::fields};
+use crate::{ledger::Totals, report::recorded::fields};
 
 /// Media type of what [`text`] returns.
 pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -195,7 +195,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::output::samples;
+    use crate::ledger::samples;
 
     #[test]
     fn classes_add_up_to_what_was_moved() {

@@ -13,10 +13,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::series::{Series, Shared, lock, since_epoch};
-use crate::{
-    ledger::Totals,
-    output::{message::say, recorded::fields},
-};
+use crate::{ledger::Totals, report::recorded::fields, text::message::say};
 
 /// Waits between tries: doubled from the first to the last.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -217,7 +214,7 @@ mod tests {
     use std::{collections::BTreeSet, time::Duration};
 
     use super::*;
-    use crate::{output::samples, serve::metrics};
+    use crate::{ledger::samples, serve::metrics};
 
     /// What is pushed is what is scraped, but for zctrace's own state.
     #[test]

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     ledger::{Loss, Snapshot, Totals, Unfollowed},
-    output::escape::printable,
+    text::escape::printable,
 };
 
 /// The labels of a data path. Neither ids nor names of files: those have no bound.
@@ -175,7 +175,7 @@ pub(super) fn since_epoch(time: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::samples;
+    use crate::ledger::samples;
 
     #[test]
     fn names_without_bound_make_no_series_without_bound() {

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     catalog::{self, Family, Kind, Probe, Role, Way},
     ledger::{Coverage, Refused},
-    output::message::say,
+    text::message::say,
 };
 
 /// What became of one probe.

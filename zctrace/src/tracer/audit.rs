@@ -17,7 +17,7 @@ use super::{Error, attach::io_error, map};
 use crate::{
     kernel::{self, btf::Types, config::KernelConfig},
     ledger::audit::{CHOICE, Counts, Hit, LeftOut, Refusal, Routine, Setup, routine},
-    output::message::say,
+    text::message::say,
 };
 
 /// The programs, a breakpoint each.

@@ -15,7 +15,7 @@ use super::{
     theme::{LETTERS, SHORT, Theme},
     views::View,
 };
-use crate::output::bytes::{bytes, per_byte, percent};
+use crate::text::bytes::{bytes, per_byte, percent};
 
 const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 /// Width of the numbers beside the chart.

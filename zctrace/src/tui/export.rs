@@ -109,8 +109,8 @@ fn csv(state: &State) -> String {
             .iter()
             .map(|value| match value {
                 serde_json::Value::Null => String::new(),
-                serde_json::Value::String(text) => crate::output::csv::quote(text),
-                other => crate::output::csv::quote(&other.to_string()),
+                serde_json::Value::String(text) => crate::report::csv::quote(text),
+                other => crate::report::csv::quote(&other.to_string()),
             })
             .collect();
         text.push_str(&fields.join(","));

@@ -13,7 +13,7 @@ use super::{
     theme::Theme,
     tree::{Kind, Node},
 };
-use crate::output::{bytes::bytes, escape::printable};
+use crate::text::{bytes::bytes, escape::printable};
 
 /// Draws the flames, and below them the name of the chosen one.
 pub(super) fn draw(state: &State, moment: &Moment, area: Rect, buffer: &mut Buffer) {

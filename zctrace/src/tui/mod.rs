@@ -59,10 +59,10 @@ use self::{
 };
 use crate::{
     ledger::ExitStatus,
-    named_file,
     recording::{self, Recording},
     run::{self, Plan},
     target::Spec,
+    text::named_file,
 };
 
 /// Why the dashboard ended without being asked.

@@ -8,7 +8,7 @@ use zctrace_common::Sizes;
 use super::moment::SPARK;
 use crate::{
     ledger::{PerByte, Totals},
-    output::{
+    text::{
         bytes::{bytes, count, duration, per_byte},
         escape::printable,
     },

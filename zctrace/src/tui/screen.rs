@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     ledger::{TargetKind, Totals},
-    output::{
+    text::{
         bytes::{bytes, count, duration, per_byte},
         escape::printable,
     },
@@ -572,7 +572,7 @@ fn table(state: &State, moment: &Moment, area: Rect, buffer: &mut Buffer) {
 
 /// Cuts a text to a width in columns of the terminal.
 pub(super) fn cut(text: &str, width: usize) -> String {
-    crate::output::columns::cut(text, width)
+    crate::text::columns::cut(text, width)
 }
 
 fn aligned(text: &str, holds: Holds, style: Style, area: Rect, buffer: &mut Buffer) {

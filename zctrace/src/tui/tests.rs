@@ -21,8 +21,7 @@ use super::{
     workload::{Beside, Parameters, Run},
 };
 use crate::{
-    ledger::{Errnos, Path, Process, Refused, Snapshot, Stack, Totals},
-    output::samples,
+    ledger::{Errnos, Path, Process, Refused, Snapshot, Stack, Totals, samples},
     recording::{self, Recording, Rotation, Writer},
     tracer::{Requests, RowSizes},
     workload::{self, Traffic},

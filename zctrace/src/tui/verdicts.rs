@@ -6,7 +6,7 @@ use super::moment::{Moment, PathKey, PathRow, ProcessId};
 use crate::{
     claims::{Circumstances, Claim, Effect, MIN_BYTES, Verdict, judge, rules},
     ledger::{Coverage, Overhead, Path, Process, Snapshot, Stacks, Totals},
-    output::bytes::bytes,
+    text::bytes::bytes,
 };
 
 /// The limit of the claim "this path is zero-copy": what docs/check.md uses.

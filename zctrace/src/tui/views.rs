@@ -15,7 +15,7 @@ use crate::{
     catalog::Family,
     claims::Verdict,
     ledger::{Totals, ratio},
-    output::escape::printable,
+    text::escape::printable,
     workload::{self, Traffic},
 };
 

@@ -25,7 +25,7 @@ use super::{
     mounts::{Fs, Mount},
     shared::Shared,
 };
-use crate::output::message::say;
+use crate::text::message::say;
 
 const PREFIX: &str = "zctrace-traffic-";
 

@@ -18,7 +18,7 @@ use super::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic, arena::stale_of,
     fault_anon::beside_a_child, mapping::Mapping,
 };
-use crate::output::message::say;
+use crate::text::message::say;
 
 pub(super) const TRAFFIC: &[Traffic] = &[Traffic::new(
     "fault-hugetlb",

@@ -7,8 +7,7 @@ use zctrace_common::Claim as Asked;
 use super::{Look, all};
 use crate::{
     claims::{Circumstances, Claim, Effect, Judgement, MIN_BYTES, Verdict, judge},
-    ledger::{Claimed, Errnos, Path, Process, Refused, Snapshot, Totals},
-    output::samples,
+    ledger::{Claimed, Errnos, Path, Process, Refused, Snapshot, Totals, samples},
 };
 
 const MIB: u64 = 1 << 20;

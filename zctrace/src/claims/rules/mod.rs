@@ -34,7 +34,7 @@ use super::{
 use crate::{
     catalog::Role,
     ledger::{self, Snapshot, Totals},
-    output::escape::printable,
+    text::escape::printable,
 };
 
 /// A rule.

@@ -1,7 +1,7 @@
 //! Receiving.
 
 use super::{Look, Rule, Seen, Sight};
-use crate::output::bytes::bytes;
+use crate::text::bytes::bytes;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {

@@ -3,7 +3,7 @@
 use zctrace_common::Claim;
 
 use super::{Look, Rule, Seen, Sight};
-use crate::output::bytes::bytes;
+use crate::text::bytes::bytes;
 
 /// The code of the rule about sockets without the option.
 pub(super) const FLAG_IGNORED: &str = "zerocopy-flag-ignored";

@@ -21,7 +21,7 @@ use crate::common::{
     zctrace,
 };
 use serde_json::Value;
-use zctrace::output::recorded::Document;
+use zctrace::report::recorded::Document;
 
 /// The answer of Prometheus to a query: each result with its labels and its value.
 fn ask(prometheus: &str, query: &str) -> Vec<(Value, String)> {

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::common::zctrace;
-use zctrace::output::recorded::Document;
+use zctrace::report::recorded::Document;
 
 /// Bytes between two samples.
 const EVERY: u64 = 64 << 10;

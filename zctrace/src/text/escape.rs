@@ -60,8 +60,9 @@ mod tests {
     use super::*;
     use crate::{
         claims::{Circumstances, Claim, Document, Verdict, judge},
-        ledger::Snapshot,
-        output::{csv, samples, style::Surface, table, verdict},
+        ledger::{Snapshot, samples},
+        report::{csv, table, verdict},
+        text::style::Surface,
     };
 
     #[test]

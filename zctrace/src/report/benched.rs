@@ -2,14 +2,16 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    bytes,
-    columns::{Align, Cell, Column, Columns},
-    style::{Palette, Surface},
-};
-use crate::bench::{
-    Document, Entry, Spread, Status, chart,
-    document::{Comparison, Cost, Sweep},
+use crate::{
+    bench::{
+        Document, Entry, Spread, Status, chart,
+        document::{Comparison, Cost, Sweep},
+    },
+    text::{
+        bytes,
+        columns::{Align, Cell, Column, Columns},
+        style::{Palette, Surface},
+    },
 };
 
 /// Width of the bars of a sweep.

@@ -2,11 +2,13 @@
 
 use anstyle::Style;
 
-use super::{
-    columns::{Align, Cell, Column, Columns, Narrow},
-    style::{Surface, paint},
+use crate::{
+    explain::Entry,
+    text::{
+        columns::{Align, Cell, Column, Columns, Narrow},
+        style::{Surface, paint},
+    },
 };
-use crate::explain::Entry;
 
 /// Wider lines are hard to read.
 const MAX_WIDTH: usize = 88;

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 
 use super::{
-    bytes, flame,
+    flame,
     recorded::{Document, Finding, ZERO_COPY, fields},
     table::{named, unfollowed},
 };
 use crate::{
     claims::{MIN_BYTES, Outcome, Verdict, rules},
     ledger::{PerByte, Totals},
+    text::bytes,
 };
 
 const STYLE: &str = include_str!("html.css");
@@ -331,13 +332,13 @@ fn text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ledger::Loss, output::samples};
+    use crate::ledger::{Loss, samples};
 
     fn document() -> Document {
         let mut stat = samples::normal();
         stat.processes[0].comm = "<script>alert(1)</script>".into();
         Document {
-            schema: crate::output::recorded::SCHEMA.into(),
+            schema: crate::report::recorded::SCHEMA.into(),
             stat,
             intervals: Vec::new(),
             findings: Vec::new(),

@@ -4,8 +4,10 @@
 
 use std::io::{self, Write};
 
-use super::escape::printable;
-use crate::ledger::{Snapshot, Totals};
+use crate::{
+    ledger::{Snapshot, Totals},
+    text::escape::printable,
+};
 
 /// The columns before the numbers.
 const NAMES: [&str; 10] = [
@@ -129,7 +131,7 @@ fn is_formula(field: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::samples;
+    use crate::ledger::samples;
 
     #[test]
     fn a_name_is_no_formula() {

@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::{Deserialize, Serialize};
 
-use super::{bytes, escape, style::Surface};
 use crate::{
     claims::{Circumstances, Claim, Effect, Judged, MIN_BYTES, Reason, Verdict, judge},
     ledger::{Snapshot, Stacks, Totals},
     recording::{Error, Recording},
+    text::{bytes, escape, style::Surface},
 };
 
 /// The `schema` of a [`Document`].
@@ -404,7 +404,7 @@ fn rows<'a>(before: &'a Snapshot, after: &'a Snapshot) -> Vec<(&'a str, &'a str,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::samples;
+    use crate::ledger::samples;
 
     #[test]
     fn every_path_of_either_is_compared() {

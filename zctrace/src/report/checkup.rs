@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 
 use anstyle::Style;
 
-use super::{
-    columns::{Align, Cell, Column, Columns, Narrow},
-    escape::printable,
-    style::{Surface, paint},
-};
-use crate::kernel::{
-    doctor::{Document, FamilyReport, FamilyStatus, ProbeReport, ProbeStatus, SelfTest},
-    settings::Effect,
+use crate::{
+    kernel::{
+        doctor::{Document, FamilyReport, FamilyStatus, ProbeReport, ProbeStatus, SelfTest},
+        settings::Effect,
+    },
+    text::{
+        columns::{Align, Cell, Column, Columns, Narrow},
+        escape::printable,
+        style::{Surface, paint},
+    },
 };
 
 /// From this number on, probes refused for the same reason are one line.

@@ -5,13 +5,15 @@ use std::{cmp::Reverse, time::Duration};
 use anstyle::Style;
 use zctrace_common::Claim;
 
-use super::{
-    bytes::{bytes, count, duration, per_byte, percent},
-    columns::{Align, Cell, Column, Columns, Narrow, cut, unbroken},
-    escape::printable,
-    style::{Palette, Surface, paint},
+use crate::{
+    ledger::{Claimed, Direction, PerByte, Process, Snapshot, Target, TargetKind, Totals},
+    text::{
+        bytes::{bytes, count, duration, per_byte, percent},
+        columns::{Align, Cell, Column, Columns, Narrow, cut, unbroken},
+        escape::printable,
+        style::{Palette, Surface, paint},
+    },
 };
-use crate::ledger::{Claimed, Direction, PerByte, Process, Snapshot, Target, TargetKind, Totals};
 
 /// What every report must say about itself.
 pub const SCOPE: &str = "copies by the kernel on behalf of I/O. Not seen: memcpy in user space and \
@@ -531,10 +533,7 @@ mod tests {
     use unicode_width::UnicodeWidthStr as _;
 
     use super::*;
-    use crate::{
-        ledger::{Errnos, Path},
-        output::samples,
-    };
+    use crate::ledger::{Errnos, Path, samples};
 
     const WIDTHS: [usize; 4] = [60, 80, 120, 200];
 

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::escape::printable;
 use crate::{
     claims::{Document, Effect, Judgement, Verdict},
     ledger::Snapshot,
+    text::escape::printable,
 };
 
 /// The report. An inconclusive claim is an error, as a test that could not run is.

@@ -26,7 +26,7 @@ use nix::{
 use tempfile::NamedTempFile;
 
 use super::style::Surface;
-use crate::named_file::{self, directory_of};
+use crate::text::named_file::{self, directory_of};
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]

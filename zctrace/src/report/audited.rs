@@ -2,15 +2,17 @@
 
 use anstyle::Style;
 
-use super::{
-    bytes::{bytes, count},
-    columns::{Align, Cell, Column, Columns, Narrow},
-    escape::printable,
-    style::{Surface, paint},
-};
-use crate::ledger::{
-    audit::{Comparison, Direction, Document},
-    ratio,
+use crate::{
+    ledger::{
+        audit::{Comparison, Direction, Document},
+        ratio,
+    },
+    text::{
+        bytes::{bytes, count},
+        columns::{Align, Cell, Column, Columns, Narrow},
+        escape::printable,
+        style::{Surface, paint},
+    },
 };
 
 /// What every audit must say about itself.
@@ -135,9 +137,9 @@ fn signed(number: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        ledger::audit::{Counts, Item, Refusal, SCHEMA, Setup},
-        output::samples,
+    use crate::ledger::{
+        audit::{Counts, Item, Refusal, SCHEMA, Setup},
+        samples,
     };
 
     fn document(routines: Vec<Comparison>) -> Document {

@@ -2,13 +2,15 @@
 
 use anstyle::Style;
 
-use super::{
-    bytes::bytes,
-    columns::{Cell, Columns},
-    escape::printable,
-    style::{Surface, paint},
+use crate::{
+    claims::{Document, Effect, Judged, Judgement, Outcome, Reason, SCOPE, Verdict, rules},
+    text::{
+        bytes::bytes,
+        columns::{Cell, Columns},
+        escape::printable,
+        style::{Surface, paint},
+    },
 };
-use crate::claims::{Document, Effect, Judged, Judgement, Outcome, Reason, SCOPE, Verdict, rules};
 
 /// Most judged paths and reasons of one claim that are shown; the document has them all.
 const MOST: usize = 8;

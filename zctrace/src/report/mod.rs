@@ -1,0 +1,14 @@
+//! Documents as people and programs read them: tables, JSON, CSV, HTML, JUnit.
+
+pub mod audited;
+pub mod benched;
+pub mod checkup;
+pub mod csv;
+pub mod flame;
+pub mod html;
+pub mod json;
+pub mod junit;
+pub mod prose;
+pub mod recorded;
+pub mod table;
+pub mod verdict;
