@@ -7,7 +7,6 @@ pub mod bench;
 pub mod catalog;
 pub mod claims;
 pub mod cli;
-pub mod config;
 pub mod explain;
 pub mod kernel;
 pub mod ledger;

@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, ValueEnum as _};
 use clap_complete::{Shell, generate_to};
 
-use super::failure::Failure;
+use super::args::failure::Failure;
 use crate::text::sink;
 
 /// Arguments of `assets`.

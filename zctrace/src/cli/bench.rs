@@ -8,11 +8,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use super::{
-    duration,
-    failure::{Failure, NOT_MEASURED},
-    files, size,
-};
+use super::args::{duration, exit::NOT_MEASURED, failure::Failure, files, size};
 use crate::{
     bench::{
         self, Document, Entry, Options, Status, Tracer, chart,

@@ -10,12 +10,12 @@ use std::{
 use clap::Args;
 use zctrace_common::By;
 
-use super::{
+use super::args::{
     duration,
-    failure::{Failure, NOT_MEASURED},
-    files, limit, size,
-    stat::inherited,
-    target_args::{MEASURES, TargetArgs},
+    exit::NOT_MEASURED,
+    failure::Failure,
+    files, limit, ready_fd, size,
+    target::{MEASURES, TargetArgs},
 };
 use crate::{
     claims::{Circumstances, Claim, Document, MIN_BYTES, Policy, Verdict, judge},
@@ -242,7 +242,7 @@ fn measured(
         duration: measure.duration,
         interval: None,
         settle: SETTLE,
-        ready: measure.ready_fd.map(inherited).transpose()?,
+        ready: measure.ready_fd.map(ready_fd::inherited).transpose()?,
     };
     let (outcome, session) = run::observe(plan, run::attach, &mut |_, _| Ok(()))?;
     let circumstances = Circumstances {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::failure::Failure;
-use crate::{config, text::sink::Sink};
+use super::args::failure::Failure;
+use crate::{cli::settings, text::sink::Sink};
 
 /// Arguments of `config`.
 #[derive(Args, Debug)]
@@ -19,10 +19,10 @@ pub(crate) struct ConfigArgs {
 pub(crate) fn run(args: &ConfigArgs) -> Result<u8, Failure> {
     let text = match &args.check {
         Some(path) => {
-            config::load(Some(path))?;
+            settings::load(Some(path))?;
             format!("{}: every setting is known\n", path.display())
         }
-        None => config::commented(),
+        None => settings::commented(),
     };
     let mut sink = Sink::stdout();
     sink.write(|out| out.write_all(text.as_bytes()))?;
@@ -30,8 +30,8 @@ pub(crate) fn run(args: &ConfigArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-impl From<config::Error> for Failure {
-    fn from(error: config::Error) -> Self {
+impl From<settings::Error> for Failure {
+    fn from(error: settings::Error) -> Self {
         Self::usage(error.to_string(), "`zctrace config` prints every setting")
     }
 }

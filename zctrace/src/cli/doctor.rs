@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _, stderr};
 
 use clap::Args;
 
-use super::failure::{Failure, NOT_MEASURED};
+use super::args::{exit::NOT_MEASURED, failure::Failure};
 use crate::{
     kernel::{
         doctor::{Facts, Survey},

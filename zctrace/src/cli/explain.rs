@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::failure::Failure;
+use super::args::failure::Failure;
 use crate::{explain, report::prose, text::sink::Sink};
 
 /// Arguments of `explain`.

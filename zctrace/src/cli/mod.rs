@@ -1,21 +1,17 @@
 //! The command line: one file for each command.
 
+pub(crate) mod args;
 mod assets;
 mod bench;
 mod check;
 mod config;
 mod doctor;
-pub(crate) mod duration;
 mod explain;
-mod failure;
-mod files;
-mod limit;
 mod record;
 mod report;
 mod serve;
-mod size;
+pub mod settings;
 mod stat;
-mod target_args;
 mod top;
 pub mod traffic;
 
@@ -26,8 +22,10 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::text::{message::say, named_file};
-use failure::Failure;
+use crate::{
+    cli::args::failure::Failure,
+    text::{message::say, named_file},
+};
 
 const ABOUT: &str = "Shows where the kernel copied every I/O byte, and where it did not";
 

@@ -10,12 +10,8 @@ use std::{
 use clap::Args;
 use zctrace_common::By;
 
-use super::{
-    duration,
-    failure::Failure,
-    size,
-    stat::{self, Dimension},
-    target_args::TargetArgs,
+use super::args::{
+    by::Dimension, duration, exit, failure::Failure, ready_fd, size, target::TargetArgs,
 };
 use crate::{
     recording::{Beside, Error, Rotation, Writer},
@@ -101,7 +97,7 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
             "say when to begin another one with --rotate-size or --rotate-time",
         ));
     }
-    let ready = args.ready_fd.map(stat::inherited).transpose()?;
+    let ready = args.ready_fd.map(ready_fd::inherited).transpose()?;
     let stack_bytes = if args.no_stacks { 0 } else { args.stack_every };
     let plan = Plan {
         subject: args.target.subject()?,
@@ -169,9 +165,9 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
     ));
     run::detach(meter);
     if let Some(signal) = outcome.abandoned_by {
-        return Ok(stat::code_of_signal(signal));
+        return Ok(exit::code_of_signal(signal));
     }
-    Ok(outcome.snapshot.exit_status.map_or(0, stat::code_of))
+    Ok(outcome.snapshot.exit_status.map_or(0, exit::code_of))
 }
 
 /// A file that cannot be written, as other outputs say it.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{failure::Failure, files};
+use super::args::{damage, failure::Failure, files};
 use crate::{
     recording::Recording,
     report::{
@@ -12,10 +12,7 @@ use crate::{
         recorded::{self, Comparison, Document},
         table,
     },
-    text::{
-        message::say,
-        sink::{self, Sink},
-    },
+    text::sink::{self, Sink},
 };
 
 const EXAMPLES: &str = "\
@@ -123,18 +120,8 @@ pub(crate) fn run(args: &ReportArgs) -> Result<u8, Failure> {
 fn load(path: &std::path::Path) -> Result<Document, Failure> {
     let mut recording = Recording::open(path)?;
     let document = Document::read(&mut recording)?;
-    warn_of(&recording);
+    damage::warn_of(&recording);
     Ok(document)
-}
-
-/// Says that a recording is not whole.
-pub(super) fn warn_of(recording: &Recording) {
-    if let Some(damage) = recording.damage() {
-        say(&format!(
-            "warning: {}: {damage}; this is what was recorded before it",
-            recording.path().display()
-        ));
-    }
 }
 
 fn no_stacks(error: flame::Error) -> Failure {

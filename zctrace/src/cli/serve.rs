@@ -12,7 +12,7 @@ use caps::CapSet;
 use clap::Args;
 use zctrace_common::By;
 
-use super::{duration, failure::Failure, stat, target_args::TargetArgs};
+use super::args::{duration, failure::Failure, ready_fd, target::TargetArgs};
 use crate::{
     run::{self, Plan},
     serve::{Access, Address, Pusher, Series, Server},
@@ -122,7 +122,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
         duration: None,
         interval: Some(args.interval),
         settle: Duration::ZERO,
-        ready: args.ready_fd.map(stat::inherited).transpose()?,
+        ready: args.ready_fd.map(ready_fd::inherited).transpose()?,
     };
     let most = usize::try_from(args.max_paths).unwrap_or(usize::MAX);
     let shared = Arc::new(Mutex::new(Series::new(most, args.interval)));

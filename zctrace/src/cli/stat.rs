@@ -1,23 +1,20 @@
 //! `zctrace stat`: the ledger, when it ends or in intervals.
 
-use std::{
-    io,
-    os::fd::{BorrowedFd, OwnedFd, RawFd},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{os::fd::RawFd, path::PathBuf, time::Duration};
 
-use clap::{Args, ValueEnum, builder::PossibleValuesParser};
+use clap::{Args, builder::PossibleValuesParser};
 use zctrace_common::{AUDIT_SLOTS, By};
 
-use super::{
-    duration,
-    failure::{Failure, NOT_MEASURED},
-    files,
-    target_args::{MEASURES, TargetArgs},
+use super::args::{
+    by::Dimension,
+    damage, duration,
+    exit::{self, NOT_MEASURED},
+    failure::Failure,
+    files, ready_fd,
+    target::{MEASURES, TargetArgs},
 };
 use crate::{
-    ledger::{ExitStatus, Snapshot, audit},
+    ledger::{Snapshot, audit},
     recording::Recording,
     report::{audited, csv, json, table},
     run::{self, Outcome, Plan},
@@ -137,28 +134,6 @@ struct OutputArgs {
     all: bool,
 }
 
-/// The dimension of `--by`. Its help is with the option.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Dimension {
-    Thread,
-    File,
-    Mount,
-    Connection,
-    Cgroup,
-}
-
-impl From<Dimension> for By {
-    fn from(dimension: Dimension) -> Self {
-        match dimension {
-            Dimension::Thread => Self::Thread,
-            Dimension::File => Self::File,
-            Dimension::Mount => Self::Mount,
-            Dimension::Connection => Self::Connection,
-            Dimension::Cgroup => Self::Cgroup,
-        }
-    }
-}
-
 /// Runs `stat`; the result is the exit code.
 pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
     files::distinct(&[
@@ -168,7 +143,7 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
     if let Some(path) = &args.from {
         return replay(path, &args);
     }
-    let ready = args.measure.ready_fd.map(inherited).transpose()?;
+    let ready = args.measure.ready_fd.map(ready_fd::inherited).transpose()?;
     let audit = args.measure.audited()?;
     let plan = Plan {
         subject: args.target.subject()?,
@@ -194,10 +169,10 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
     report.end(&outcome)?;
     run::detach(session);
     if let Some(signal) = outcome.abandoned_by {
-        return Ok(code_of_signal(signal));
+        return Ok(exit::code_of_signal(signal));
     }
     let code = match outcome.snapshot.exit_status {
-        Some(status) => code_of(status),
+        Some(status) => exit::code_of(status),
         None => 0,
     };
     let refused = outcome
@@ -236,33 +211,8 @@ fn replay(path: &std::path::Path, args: &StatArgs) -> Result<u8, Failure> {
         waiting: 0,
         asked: None,
     })?;
-    super::report::warn_of(&recording);
+    damage::warn_of(&recording);
     Ok(0)
-}
-
-/// The code with which a shell reports the same end.
-pub(super) fn code_of(status: ExitStatus) -> u8 {
-    match (status.code, status.signal) {
-        (Some(code), _) => u8::try_from(code & 0xff).unwrap_or(NOT_MEASURED),
-        (None, Some(signal)) => code_of_signal(signal),
-        (None, None) => NOT_MEASURED,
-    }
-}
-
-pub(super) fn code_of_signal(signal: i32) -> u8 {
-    u8::try_from(128 + signal).unwrap_or(u8::MAX)
-}
-
-/// A descriptor that the caller has opened for zctrace.
-pub(crate) fn inherited(fd: RawFd) -> Result<OwnedFd, Failure> {
-    // SAFETY: the number is only looked up: a descriptor that is not open is an error.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    borrowed.try_clone_to_owned().map_err(|error: io::Error| {
-        Failure::usage(
-            format!("--ready-fd {fd}: {error}"),
-            "give the number of an open file descriptor",
-        )
-    })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -363,19 +313,5 @@ impl Report {
             }
             csv::rows(snapshot, out)
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_s_end_is_passed_on_as_a_shell_would() {
-        let status = |code, signal| code_of(ExitStatus { code, signal });
-        assert_eq!(status(Some(0), None), 0);
-        assert_eq!(status(Some(7), None), 7);
-        assert_eq!(status(None, Some(9)), 137);
-        assert_eq!(status(None, Some(15)), 143);
     }
 }

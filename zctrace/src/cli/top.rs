@@ -10,9 +10,9 @@ use std::{
 use clap::Args;
 use zctrace_common::By;
 
-use super::{duration, failure::Failure, size, stat, stat::Dimension, target_args::TargetArgs};
+use super::args::{by::Dimension, duration, exit, failure::Failure, size, target::TargetArgs};
 use crate::{
-    config,
+    cli::settings,
     recording::Recording,
     report::{json, table},
     run::{self, Plan},
@@ -91,7 +91,7 @@ pub(crate) struct TopArgs {
 
 /// Runs `top`; the result is the exit code.
 pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
-    let config = config::load(args.config.as_deref())?;
+    let config = settings::load(args.config.as_deref())?;
     let keymap = Keymap::new(&config.keys)
         .map_err(|error| Failure::usage(error.to_string(), "`zctrace config` prints every key"))?;
     let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -113,7 +113,7 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
             ));
         }
         let end = tui::run(Input::Replay(Box::new(recording)), theme, keymap)?;
-        return Ok(end.signal.map_or(0, stat::code_of_signal));
+        return Ok(end.signal.map_or(0, exit::code_of_signal));
     }
     if let [processes, rows] = args.synthetic[..] {
         let size = synthetic::Size {
@@ -157,8 +157,8 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
     }
     let end = tui::run(Input::Live(plan), theme, keymap)?;
     Ok(match (end.signal, end.exit_status) {
-        (Some(signal), _) => stat::code_of_signal(signal),
-        (None, Some(status)) => stat::code_of(status),
+        (Some(signal), _) => exit::code_of_signal(signal),
+        (None, Some(status)) => exit::code_of(status),
         (None, None) => 0,
     })
 }
@@ -183,8 +183,8 @@ fn plain(plan: Plan, is_command: bool) -> Result<u8, Failure> {
     sink.finish()?;
     run::detach(session);
     Ok(match (outcome.abandoned_by, outcome.snapshot.exit_status) {
-        (Some(signal), _) => stat::code_of_signal(signal),
-        (None, Some(status)) => stat::code_of(status),
+        (Some(signal), _) => exit::code_of_signal(signal),
+        (None, Some(status)) => exit::code_of(status),
         (None, None) => 0,
     })
 }

@@ -5,7 +5,6 @@ pub mod config;
 pub mod doctor;
 pub mod privileges;
 pub mod settings;
-pub mod syscalls;
 
 /// Release of the running kernel, as `uname -r` prints it.
 #[must_use]

@@ -10,7 +10,7 @@ use std::{
 
 use zctrace_common::{By, IP_SOCKETS, Label, Object, ObjectKind};
 
-use crate::{kernel::syscalls, target::mounts};
+use crate::{ledger::audit::syscalls, target::mounts};
 
 /// Names of objects, cgroups and values of the `--by` dimension.
 #[derive(Default)]

@@ -6,6 +6,7 @@
 
 mod calls;
 mod routines;
+pub mod syscalls;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use zctrace_common::{AuditCount, Evidence};
 
 use super::{Path, Snapshot, Totals};
-use crate::kernel::syscalls;
 pub use routines::{CHOICE, ROUTINES, Routine, routine};
 use {calls::Caller, routines::Carriers};
 

@@ -5,6 +5,7 @@ use std::{
     io::{self, Write as _},
 };
 
+use super::exit::{self, NOT_MEASURED, USAGE};
 use crate::{
     kernel::privileges,
     recording, run, target,
@@ -12,10 +13,6 @@ use crate::{
     tracer,
 };
 
-/// Exit code of a usage error, which is clap's too.
-pub(crate) const USAGE: u8 = 2;
-/// Exit code where nothing could be measured.
-pub(crate) const NOT_MEASURED: u8 = 3;
 /// What a shell reports of a program that a closed pipe ended: 128 + SIGPIPE.
 const CLOSED_PIPE: u8 = 141;
 
@@ -152,7 +149,7 @@ impl From<run::Error> for Failure {
                 ),
             ),
             run::Error::Interrupted { signal } => Self::new(
-                super::stat::code_of_signal(signal),
+                exit::code_of_signal(signal),
                 error.to_string(),
                 run::Error::INTERRUPTED_REMEDY,
             ),

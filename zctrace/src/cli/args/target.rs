@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Options of every command that measures, which mean nothing for a recording.
-pub(super) const MEASURES: [&str; 5] = [
+pub(crate) const MEASURES: [&str; 5] = [
     "target",
     "no_follow",
     "duration",

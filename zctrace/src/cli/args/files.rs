@@ -11,7 +11,7 @@ use super::failure::Failure;
 
 /// Refuses a command line that would write one file over another: `files` are those that it names, by
 /// the word with which it does.
-pub(super) fn distinct(files: &[(&str, Option<&PathBuf>)]) -> Result<(), Failure> {
+pub(crate) fn distinct(files: &[(&str, Option<&PathBuf>)]) -> Result<(), Failure> {
     let mut met: Vec<(&str, Identity)> = Vec::new();
     for (word, path) in files {
         let Some(identity) = path.and_then(|path| Identity::of(path)) else {

@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{
-    cli::duration,
+    cli::args::duration,
     text::{message::say, named_file},
     tui::{keys, theme},
 };

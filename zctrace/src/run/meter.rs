@@ -1,0 +1,149 @@
+//! Where readings come from: zctrace's probes, or a test's made-up ones.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, IsTerminal as _},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use super::{error::Error, interrupted::Watch, system};
+use crate::{
+    kernel::privileges::Privileges,
+    ledger::{Counted, Coverage, audit::Setup},
+    text::message::say,
+    tracer::{self, Config, Reading, RequestId, Session},
+};
+
+/// How long [`detach`] is silent.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Where readings come from.
+pub trait Meter {
+    /// Makes a thread part of the target.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    fn add_task(&mut self, tid: u32) -> Result<(), tracer::Error>;
+    /// Which probes take part.
+    fn coverage(&self) -> &Coverage;
+    /// `functions`, `tracepoints` or `mixed`.
+    fn backend(&self) -> &str;
+    /// Which copy routines have a breakpoint; `None` where no audit was asked for.
+    fn audit(&self) -> Option<&Setup> {
+        None
+    }
+    /// Everything counted since the start.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    fn read(&mut self) -> Result<Reading, tracer::Error>;
+    /// Requests that wait for input and have copied nothing so far.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    fn idle_requests(&mut self) -> Result<BTreeSet<RequestId>, tracer::Error> {
+        Ok(BTreeSet::new())
+    }
+    /// Makes room where processes have ended; the next reading has what they did.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    fn keep_up(&mut self) -> Result<(), tracer::Error>;
+}
+
+impl Meter for Session {
+    fn add_task(&mut self, tid: u32) -> Result<(), tracer::Error> {
+        Self::add_task(self, tid)
+    }
+
+    fn coverage(&self) -> &Coverage {
+        Self::coverage(self)
+    }
+
+    fn backend(&self) -> &str {
+        Self::backend(self)
+    }
+
+    fn idle_requests(&mut self) -> Result<BTreeSet<RequestId>, tracer::Error> {
+        Self::idle_requests(self)
+    }
+
+    fn keep_up(&mut self) -> Result<(), tracer::Error> {
+        Self::keep_up(self)
+    }
+
+    fn audit(&self) -> Option<&Setup> {
+        Self::audit(self)
+    }
+
+    fn read(&mut self) -> Result<Reading, tracer::Error> {
+        Self::read(self)
+    }
+}
+
+impl From<Reading> for Counted {
+    fn from(reading: Reading) -> Self {
+        let Reading {
+            processes,
+            unattributed,
+            loss,
+            overhead,
+            total,
+            audit,
+            stacks,
+            // For the dashboard, which reads the session itself.
+            requests: _,
+            sizes: _,
+        } = reading;
+        Self {
+            processes,
+            unattributed,
+            total,
+            loss,
+            overhead,
+            audit,
+            stacks,
+        }
+    }
+}
+
+/// Attaches zctrace's probes, if this process may. A signal that is held back ends the process
+/// meanwhile.
+///
+/// # Errors
+///
+/// When nothing can be measured.
+pub fn attach(config: &Config) -> Result<Session, Error> {
+    let _watch = Watch::start().map_err(system("watch for signals"))?;
+    attach_unwatched(config)
+}
+
+/// [`attach`] for those who have an end of their own.
+pub(crate) fn attach_unwatched(config: &Config) -> Result<Session, Error> {
+    let missing = Privileges::current().missing();
+    if !missing.is_empty() {
+        return Err(Error::NotPermitted { missing });
+    }
+    Ok(Session::start(config)?)
+}
+
+/// Ends a meter. For each function the kernel waits until no task is in what was attached there, a tenth
+/// of a second and more (`unregister_ftrace_function`); a terminal is told when that takes long.
+pub fn detach<M>(meter: M) {
+    let (done, is_done) = mpsc::channel::<()>();
+    if io::stderr().is_terminal() {
+        thread::spawn(move || {
+            if is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                say("detaching, for which the kernel takes its time …");
+            }
+        });
+    }
+    drop(meter);
+    drop(done);
+}

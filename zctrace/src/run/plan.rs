@@ -1,0 +1,77 @@
+//! What to observe, and what came of it.
+
+use std::{ffi::OsString, os::fd::OwnedFd, time::Duration};
+
+use zctrace_common::By;
+
+use crate::{
+    ledger::{
+        Snapshot,
+        audit::{Counts, Setup},
+    },
+    target::Spec,
+};
+
+/// What to observe.
+#[derive(Debug)]
+pub enum Subject {
+    /// Something that runs already.
+    Target(Spec),
+    /// A command to run, its program first.
+    Command(Vec<OsString>),
+}
+
+/// What to observe, and how.
+#[derive(Debug)]
+pub struct Plan {
+    /// What.
+    pub subject: Subject,
+    /// Children of a target are targets.
+    pub follow: bool,
+    /// Count page faults.
+    pub faults: bool,
+    /// The extra dimension of rows.
+    pub by: By,
+    /// Probes that are not to be attached.
+    pub without: Vec<String>,
+    /// Measure what zctrace itself costs.
+    pub own_cost: bool,
+    /// Copy routines to set breakpoints on: empty for the usual choice, `None` for none.
+    pub audit: Option<Vec<String>>,
+    /// A stack is sampled whenever this many bytes were copied; 0: never.
+    pub stack_bytes: u64,
+    /// Operations are counted by their size too.
+    pub sizes: bool,
+    /// Leave out of the whole what has ended before: for traces that last, of which only the
+    /// intervals matter.
+    pub forget_ended: bool,
+    /// How long; `None` for as long as the target lives and nobody interrupts.
+    pub duration: Option<Duration>,
+    /// How often to report.
+    pub interval: Option<Duration>,
+    /// How long to wait at the end for bytes that are still on their way.
+    pub settle: Duration,
+    /// Told `ready` when everything is attached.
+    pub ready: Option<OwnedFd>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The ledger of the whole time.
+    pub snapshot: Snapshot,
+    /// What breakpoints counted in that time, and which there were.
+    pub audit: Option<(Counts, Setup)>,
+    /// The command was told to end because the time was up.
+    pub cut_short: bool,
+    /// The duration that was asked for is over.
+    pub time_is_up: bool,
+    /// Of the operations in flight at the end, those that only wait for input.
+    pub waiting: u64,
+    /// The signal that ended the wait for a command which still runs.
+    pub abandoned_by: Option<i32>,
+    /// A key was pressed to end it, so the terminal shows `^C` in the line of the cursor.
+    pub key_pressed: bool,
+    /// The last signal that asked for the end.
+    pub asked: Option<i32>,
+}
