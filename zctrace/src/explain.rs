@@ -3,12 +3,13 @@
 use crate::workload::technique;
 
 /// The pages, in the order in which they are listed.
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 6] = [
     include_str!("../docs/ledger.md"),
     include_str!("../docs/operations.md"),
     include_str!("../docs/techniques.md"),
     include_str!("../docs/probes.md"),
     include_str!("../docs/claims.md"),
+    include_str!("../docs/errors.md"),
 ];
 
 /// How unlike a name may be to be suggested, from 0 to 1.
@@ -249,6 +250,8 @@ mod tests {
         assert_eq!(first("fbufs:pipe"), Some("fbufs"));
         assert_eq!(first("cow:private"), Some("cow"));
         assert_eq!(first("copy-file-range:xfs"), Some("copy_file_range"));
+        assert_eq!(first("exdev"), Some("EXDEV"));
+        assert_eq!(first("EWOULDBLOCK"), Some("EAGAIN"));
         assert_eq!(first("nonsense"), None);
         assert_eq!(first("fault.nonsense"), None);
     }

@@ -205,6 +205,11 @@ fn the_page_of_claims_is_the_rules_and_their_table() {
 }
 
 #[test]
+fn the_page_of_errors_is_the_table_of_refusals() {
+    assert_fresh("errors.md", zctrace::ledger::refusals::page::refreshed);
+}
+
+#[test]
 fn the_policy_in_the_documentation_is_one() {
     let page = include_str!("../../docs/check.md");
     let text = page.split("```toml\n").nth(1).unwrap();

@@ -11,7 +11,7 @@ use super::{
     ways::Instead,
 };
 use crate::{
-    ledger::{Direction, Errnos, Path, Snapshot, ratio},
+    ledger::{Direction, Path, Snapshot, ratio},
     text::{bytes::bytes, escape::printable},
 };
 
@@ -262,16 +262,9 @@ impl<'a> Court<'a> {
         if errors == 0 || self.sum(|path| path.totals.moved) > 0 {
             return None;
         }
-        let mut errnos = Errnos::default();
-        for path in self.paths() {
-            errnos.add(&path.errnos);
-        }
-        let why = errnos
-            .words()
-            .map_or_else(String::new, |words| format!(" with {words}"));
         Some(Seen {
             bytes: 0,
-            text: format!("{errors} of {calls} calls failed{why}"),
+            text: rules::refused_words(errors, calls, self.paths()),
         })
     }
 

@@ -139,17 +139,7 @@ impl Errnos {
     /// In words, the most frequent first: `EINVAL`, or `12 EAGAIN, 3 EINVAL`; `None` where nothing failed.
     #[must_use]
     pub fn words(&self) -> Option<String> {
-        match &self.by_count()[..] {
-            [] => None,
-            [(errno, _)] => Some(errno.to_string()),
-            several => {
-                let words: Vec<_> = several
-                    .iter()
-                    .map(|(errno, count)| format!("{count} {errno}"))
-                    .collect();
-                Some(words.join(", "))
-            }
-        }
+        (!self.is_empty()).then(|| self.to_string())
     }
 
     /// Counts more operations that failed with an errno.

@@ -7,6 +7,7 @@ mod errnos;
 mod loss;
 mod per_byte;
 mod process;
+pub mod refusals;
 #[cfg(test)]
 pub(crate) mod samples;
 mod stacks;

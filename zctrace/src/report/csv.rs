@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use crate::{
-    ledger::{Snapshot, Totals},
+    ledger::{Errnos, Snapshot, Totals},
     text::escape::printable,
 };
 
@@ -23,6 +23,9 @@ const NAMES: [&str; 10] = [
     "evidence",
 ];
 
+/// The last column: how the operations of a row failed, `EAGAIN=12 EINVAL=3`.
+const ERRNOS: &str = "errnos";
+
 /// Writes the header line.
 ///
 /// # Errors
@@ -33,6 +36,7 @@ pub fn header(out: impl Write) -> io::Result<()> {
     let columns: Vec<_> = NAMES
         .into_iter()
         .chain(numbers.iter().map(|(name, _)| *name))
+        .chain([ERRNOS])
         .map(Into::into)
         .collect();
     record(&columns, out)
@@ -60,7 +64,7 @@ pub fn rows(snapshot: &Snapshot, mut out: impl Write) -> io::Result<()> {
                 path.by.clone().unwrap_or_default(),
                 path.evidence.to_string(),
             ];
-            line(names, &path.totals, &mut out)?;
+            line(names, &path.totals, &path.errnos, &mut out)?;
         }
     }
     for work in &snapshot.unattributed {
@@ -68,14 +72,23 @@ pub fn rows(snapshot: &Snapshot, mut out: impl Write) -> io::Result<()> {
         names[0].clone_from(&seq);
         names[1] = "unattributed".into();
         names[4].clone_from(&work.thread);
-        line(names, &work.totals, &mut out)?;
+        line(names, &work.totals, &Errnos::default(), &mut out)?;
     }
     Ok(())
 }
 
-fn line(names: [String; NAMES.len()], totals: &Totals, out: impl Write) -> io::Result<()> {
+fn line(
+    names: [String; NAMES.len()],
+    totals: &Totals,
+    errnos: &Errnos,
+    out: impl Write,
+) -> io::Result<()> {
     let mut fields = Vec::from(names);
     fields.extend(numbers(totals).into_iter().map(|(_, value)| value));
+    let errnos = errnos
+        .iter()
+        .map(|(errno, count)| format!("{errno}={count}"));
+    fields.push(errnos.collect::<Vec<_>>().join(" "));
     record(&fields, out)
 }
 
@@ -155,7 +168,7 @@ mod tests {
     fn every_line_has_the_columns_of_the_header() {
         let text = text(&samples::normal());
         let columns = text.lines().next().unwrap().split(',').count();
-        assert_eq!(columns, NAMES.len() + 3 + 9 + 5 + 2);
+        assert_eq!(columns, NAMES.len() + 3 + 9 + 5 + 2 + 1);
         for line in text.lines() {
             assert_eq!(line.split(',').count(), columns, "{line}");
         }

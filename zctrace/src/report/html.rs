@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     claims::{MIN_BYTES, Outcome, Verdict, rules},
-    ledger::{PerByte, Totals},
+    ledger::{Path, PerByte, Totals, refusals},
     text::bytes,
 };
 
@@ -193,6 +193,7 @@ fn paths(out: &mut String, document: &Document) {
                         bytes::bytes(value)
                     )
                 })
+                .chain(failed(path))
                 .collect();
             let _ = writeln!(
                 out,
@@ -214,6 +215,20 @@ fn paths(out: &mut String, document: &Document) {
         }
     }
     out.push_str("</tbody>\n</table></div>\n");
+}
+
+/// How operations of a row failed, and what that means.
+fn failed(path: &Path) -> Option<String> {
+    let words = path.errnos.words()?;
+    let means: String = refusals::words(path)
+        .iter()
+        .map(|means| format!(" <small>{}</small>", text(means)))
+        .collect();
+    let count = path.errnos.total();
+    Some(format!(
+        "<span data-field=\"errors\" data-value=\"{count}\">{count} failed: {}</span>{means}",
+        text(&words)
+    ))
 }
 
 /// Which operations are zero-copy, and why not.

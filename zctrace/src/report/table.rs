@@ -6,7 +6,9 @@ use anstyle::Style;
 use zctrace_common::Claim;
 
 use crate::{
-    ledger::{Claimed, Direction, PerByte, Process, Snapshot, Target, TargetKind, Totals},
+    ledger::{
+        Claimed, Direction, PerByte, Process, Snapshot, Target, TargetKind, Totals, refusals,
+    },
     text::{
         bytes::{bytes, count, duration, per_byte, percent},
         columns::{Align, Cell, Column, Columns, Narrow, cut, unbroken},
@@ -252,7 +254,7 @@ impl Shape {
             );
             table.text(Cell::new(&text, self.palette.faint), 4);
         }
-        for line in states(process) {
+        for line in refused(process).into_iter().chain(states(process)) {
             table.text(Cell::new(&line, self.palette.faint), 4);
         }
     }
@@ -321,6 +323,20 @@ impl Shape {
         }
         cell
     }
+}
+
+/// What it means that calls of a process failed, once for each operation and errno.
+fn refused(process: &Process) -> Vec<String> {
+    let mut lines = Vec::new();
+    for path in &process.paths {
+        for means in refusals::words(path) {
+            let line = format!("{} {means}", printable(&path.op));
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+    }
+    lines
 }
 
 /// Lines about a process as a whole: what went over the network, and what is not over.

@@ -35,6 +35,12 @@ struct ClassLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ErrnoLabels {
+    op: String,
+    errno: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct KindLabels {
     kind: String,
 }
@@ -104,6 +110,17 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         "operation_errors",
         "Operations that ended in an error, EAGAIN included",
         errors,
+    );
+    let errnos = Family::<ErrnoLabels, Counter>::default();
+    for ((op, errno), count) in &series.errnos {
+        let (op, errno) = (op.clone(), errno.clone());
+        let labels = ErrnoLabels { op, errno };
+        errnos.get_or_create(&labels).inc_by(*count);
+    }
+    registry.register(
+        "operation_errnos",
+        "Operations of all commands that ended in an error, by errno",
+        errnos,
     );
     registry.register_with_unit(
         "moved",

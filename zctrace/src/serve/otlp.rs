@@ -156,6 +156,10 @@ fn document(series: &Series, now_ns: u64) -> Value {
             }
         }
     }
+    let errnos = series.errnos.iter().map(|((op, errno), count)| {
+        point(vec![attribute("op", op), attribute("errno", errno)], *count)
+    });
+    let errnos = errnos.collect();
     let sum = |name: &str, unit: &str, points: Vec<Value>| {
         json!({
             "name": name,
@@ -183,6 +187,7 @@ fn document(series: &Series, now_ns: u64) -> Value {
                     sum("zctrace.moved", "By", moved),
                     sum("zctrace.further", "By", further),
                     sum("zctrace.operation_errors", "{operation}", errors),
+                    sum("zctrace.operation_errnos", "{operation}", errnos),
                     json!({
                         "name": "zctrace.copies_per_byte_is_lower_bound",
                         "gauge": {"dataPoints": bounds},

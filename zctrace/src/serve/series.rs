@@ -27,6 +27,9 @@ pub struct Key {
 /// The value of every label of the series that takes what has no series of its own.
 pub const OTHER: &str = "other";
 
+/// Pairs of an operation and an errno with a series of their own.
+const MOST_ERRNOS: usize = 256;
+
 /// Sums since the start.
 #[derive(Debug)]
 pub struct Series {
@@ -41,6 +44,8 @@ pub struct Series {
     pub(super) refused: u64,
     pub(super) readings: u64,
     pub(super) paths: BTreeMap<Key, Totals>,
+    /// Failed operations of all commands, by operation and errno.
+    pub(super) errnos: BTreeMap<(String, String), u64>,
     /// Kernel threads together.
     pub(super) unattributed: Totals,
     pub(super) loss: Loss,
@@ -75,6 +80,7 @@ impl Series {
             refused: 0,
             readings: 0,
             paths: BTreeMap::new(),
+            errnos: BTreeMap::new(),
             unattributed: Totals::default(),
             loss: Loss::default(),
             folded: 0,
@@ -102,12 +108,27 @@ impl Series {
                     evidence: path.evidence.to_string(),
                 };
                 self.path(key).add(&path.totals);
+                for (errno, count) in path.errnos.iter() {
+                    self.failed(path.op.to_string(), errno.to_string(), count);
+                }
             }
         }
         for work in &snapshot.unattributed {
             self.unattributed.add(&work.totals);
         }
         self.loss.add(&snapshot.loss);
+    }
+
+    /// A FUSE server can answer with any errno, so their number is bounded too.
+    fn failed(&mut self, op: String, errno: String, count: u64) {
+        let key = (op, errno);
+        let key = if self.errnos.len() < MOST_ERRNOS || self.errnos.contains_key(&key) {
+            key
+        } else {
+            (OTHER.into(), OTHER.into())
+        };
+        let sum = self.errnos.entry(key).or_default();
+        *sum = sum.saturating_add(count);
     }
 
     fn path(&mut self, key: Key) -> &mut Totals {
@@ -175,7 +196,7 @@ pub(super) fn since_epoch(time: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::samples;
+    use crate::ledger::{Errno, samples};
 
     #[test]
     fn names_without_bound_make_no_series_without_bound() {
@@ -193,6 +214,22 @@ mod tests {
         let sum: u64 = series.paths.values().map(|totals| totals.moved).sum();
         assert_eq!(sum, moved, "nothing is lost by that");
         assert!(series.folded > 0);
+    }
+
+    #[test]
+    fn errnos_without_bound_make_no_series_without_bound() {
+        let mut series = Series::new(10, Duration::from_secs(1));
+        for number in 1..=4095 {
+            let mut snapshot = samples::normal();
+            snapshot.processes.truncate(1);
+            snapshot.processes[0].paths.truncate(1);
+            let path = &mut snapshot.processes[0].paths[0];
+            path.errnos = [(Errno::new(number), 2)].into_iter().collect();
+            series.add(&snapshot);
+        }
+        assert_eq!(series.errnos.len(), MOST_ERRNOS + 1, "and the others");
+        let sum: u64 = series.errnos.values().sum();
+        assert_eq!(sum, 2 * 4095, "nothing is lost by that");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::{
     views,
 };
 use crate::{
-    ledger::{Overhead, Path, Process, Snapshot, Stacks, Totals},
+    ledger::{Errnos, Overhead, Path, Process, Snapshot, Stacks, Totals},
     tracer::Requests,
 };
 
@@ -34,6 +34,7 @@ struct Base {
     kernel_threads: HashMap<Sym, Totals>,
     requests: HashMap<(ProcessId, Sym), Ways>,
     sizes: HashMap<(ProcessId, PathKey), Sizes>,
+    errnos: HashMap<(ProcessId, PathKey), Errnos>,
     stacks: Stacks,
 }
 
@@ -154,7 +155,7 @@ impl Builder {
         samples.push_back(sample);
         let overhead_before = last.as_ref().map(|last| last.overhead).unwrap_or_default();
         let mut sizes = self.sizes(&mut rows, &sides);
-        let merged = merge(&rows.paths, &mut sizes);
+        let merged = merge(&rows.paths, &mut sizes, &mut rows.errnos);
         let moment = Arc::new(Moment {
             about: about(whole, last.as_deref()),
             at,
@@ -167,6 +168,7 @@ impl Builder {
             merged,
             requests,
             sizes,
+            errnos: rows.errnos,
             verdicts: rows.verdicts,
             stacks: self.stacks(whole, last.as_deref()),
             kernel_threads: self.kernel_threads(whole),
@@ -228,6 +230,10 @@ impl Builder {
                     let base = self.base.sizes.entry((process.id, path.key())).or_default();
                     add_sizes(base, sizes);
                 }
+                if let Some(errnos) = last.errnos(&path) {
+                    let key = (process.id, path.key());
+                    self.base.errnos.entry(key).or_default().add(errnos);
+                }
             }
         }
         self.base.stacks.add(&last.stacks.stacks);
@@ -245,6 +251,7 @@ impl Builder {
             merged: Packed::default(),
             requests: Vec::new(),
             sizes: Vec::new(),
+            errnos: Vec::new(),
             verdicts: Vec::new(),
             stacks: Arc::default(),
             kernel_threads: Vec::new(),
@@ -454,6 +461,7 @@ struct Rows<'a> {
     whole: &'a Snapshot,
     bench: Bench<'a>,
     verdicts: Vec<Arc<RowVerdict>>,
+    errnos: Vec<Errnos>,
 }
 
 impl<'a> Rows<'a> {
@@ -474,6 +482,7 @@ impl<'a> Rows<'a> {
             whole,
             bench: Bench::new(whole, last),
             verdicts: Vec::new(),
+            errnos: Vec::new(),
             last,
             before,
             step,
@@ -491,6 +500,7 @@ impl<'a> Rows<'a> {
             paths: self.last.map(|last| &last.paths),
             places: earlier.map_or(0..0, ProcessRow::places),
         };
+        let base_errnos = &base.errnos;
         let base = base.processes.get(&id);
         let mut row = ProcessRow {
             id,
@@ -522,6 +532,7 @@ impl<'a> Rows<'a> {
                 inferred: path.evidence == "inferred",
                 verdict: 0,
                 sizes: 0,
+                errnos: 0,
                 totals: path.totals,
                 step: Step::default(),
             };
@@ -552,6 +563,14 @@ impl<'a> Rows<'a> {
                 let verdict = self.bench.judge(self.whole, process, document, &path);
                 self.verdicts.push(verdict);
                 path.verdict = self::index(self.verdicts.len());
+            }
+            if !document.errnos.is_empty() {
+                let mut errnos = document.errnos.clone();
+                if let Some(base) = base_errnos.get(&(id, path.key())) {
+                    errnos.subtract(base);
+                }
+                self.errnos.push(errnos);
+                path.errnos = self::index(self.errnos.len());
             }
             self.paths.push(&path);
         }
@@ -640,7 +659,7 @@ fn add_sizes(sum: &mut Sizes, more: &Sizes) {
 }
 
 /// The rows of all processes by what they are.
-fn merge(paths: &Packed, sizes: &mut Vec<Sizes>) -> Packed {
+fn merge(paths: &Packed, sizes: &mut Vec<Sizes>, errnos: &mut Vec<Errnos>) -> Packed {
     let mut places: HashMap<PathKey, usize> = HashMap::new();
     let mut merged: Vec<PathRow> = Vec::new();
     for path in paths.iter(0..paths.len()) {
@@ -649,6 +668,7 @@ fn merge(paths: &Packed, sizes: &mut Vec<Sizes>) -> Packed {
                 process: u32::MAX,
                 verdict: 0,
                 sizes: 0,
+                errnos: 0,
                 totals: Totals::default(),
                 step: Step::default(),
                 ..path
@@ -665,6 +685,14 @@ fn merge(paths: &Packed, sizes: &mut Vec<Sizes>) -> Packed {
                 row.sizes = index(sizes.len());
             }
             add_sizes(&mut sizes[row.sizes as usize - 1], &own);
+        }
+        let own = (path.errnos as usize).checked_sub(1);
+        if let Some(own) = own.map(|place| errnos[place].clone()) {
+            if row.errnos == 0 {
+                errnos.push(Errnos::default());
+                row.errnos = index(errnos.len());
+            }
+            errnos[row.errnos as usize - 1].add(&own);
         }
         row.totals.add(&path.totals);
         row.step.add(&path.step);

@@ -8,7 +8,7 @@ use zctrace_common::Sizes;
 use super::{packed::Packed, sides::Sides, tree::Sampled, verdicts::RowVerdict};
 use crate::{
     catalog::{self, Family},
-    ledger::{Coverage, ExitStatus, Loss, Overhead, Target, Totals, ratio},
+    ledger::{Coverage, Errnos, ExitStatus, Loss, Overhead, Target, Totals, ratio},
 };
 
 /// Samples that charts can go back to.
@@ -98,6 +98,8 @@ pub struct PathRow {
     pub inferred: bool,
     /// How large its operations are: a place in [`Moment::sizes`], from 1; 0 where that is not known.
     pub sizes: u32,
+    /// How its operations failed: a place in [`Moment::errnos`], from 1; 0 where none did.
+    pub errnos: u32,
     /// Its verdict in [`Moment::verdicts`], from 1; 0 for a row that promises nothing.
     pub verdict: u32,
     /// Since the base.
@@ -271,6 +273,8 @@ pub struct Moment {
     pub requests: Vec<AsyncRow>,
     /// How large operations are.
     pub sizes: Vec<Sizes>,
+    /// How operations failed, since the base.
+    pub errnos: Vec<Errnos>,
     /// Verdicts on the rows that promise to do without copies.
     pub verdicts: Vec<Arc<RowVerdict>>,
     /// Stacks since the base.
@@ -305,6 +309,12 @@ impl Moment {
     #[must_use]
     pub fn sizes(&self, path: &PathRow) -> Option<&Sizes> {
         self.sizes.get((path.sizes as usize).checked_sub(1)?)
+    }
+
+    /// How the operations of a row failed.
+    #[must_use]
+    pub fn errnos(&self, path: &PathRow) -> Option<&Errnos> {
+        self.errnos.get((path.errnos as usize).checked_sub(1)?)
     }
 
     /// The verdict on a row.

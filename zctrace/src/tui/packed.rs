@@ -31,6 +31,7 @@ struct Head {
     asked: Sym,
     sizes: u32,
     verdict: u32,
+    errnos: u32,
     /// A bit for each number that is there, and [`INFERRED`].
     present: u32,
     /// Place of the first of them.
@@ -77,6 +78,7 @@ impl Packed {
             asked: row.asked,
             sizes: row.sizes,
             verdict: row.verdict,
+            errnos: row.errnos,
             present,
             first,
         });
@@ -172,6 +174,7 @@ fn row(head: &Head, numbers: [u64; NUMBERS]) -> PathRow {
         inferred: head.present & INFERRED != 0,
         sizes: head.sizes,
         verdict: head.verdict,
+        errnos: head.errnos,
         totals: Totals::of_numbers(std::array::from_fn(|place| numbers[place])),
         step: Step {
             ops,
@@ -192,13 +195,13 @@ mod tests {
         #[test]
         fn what_is_put_in_comes_out(
             rows in prop::collection::vec(
-                (any::<[u32; 7]>(), any::<bool>(), any::<[Option<u64>; NUMBERS]>()),
+                (any::<[u32; 8]>(), any::<bool>(), any::<[Option<u64>; NUMBERS]>()),
                 0..20,
             )
         ) {
             let rows: Vec<PathRow> = rows
                 .into_iter()
-                .map(|([process, op, object, by, asked, sizes, verdict], inferred, numbers)| {
+                .map(|([process, op, object, by, asked, sizes, verdict, errnos], inferred, numbers)| {
                     let head = Head {
                         process,
                         op: Sym(op),
@@ -207,6 +210,7 @@ mod tests {
                         asked: Sym(asked),
                         sizes,
                         verdict,
+                        errnos,
                         present: if inferred { INFERRED } else { 0 },
                         first: 0,
                     };

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     catalog::Family,
     claims::Verdict,
-    ledger::{Totals, ratio},
+    ledger::{Totals, ratio, refusals},
     text::escape::printable,
     workload::{self, Traffic},
 };
@@ -425,6 +425,21 @@ const PATHS: &[Column] = &[
         "operations that moved nothing, less than 16 bytes, 64, 256, 1K and so on, 16M or more",
     ),
     Column::number("errors", "ERRORS", 7, "failed operations").on_demand(),
+    Column::text(
+        "errnos",
+        "FAILED",
+        6,
+        24,
+        "what operations failed with since the base",
+    ),
+    Column::text(
+        "means",
+        "WHICH MEANS",
+        18,
+        90,
+        "what it means for this call",
+    )
+    .on_demand(),
     Column::bytes("zero-copy", "ZERO-COPY", "bytes that went without a copy").on_demand(),
     Column::bytes("copied", "COPIED", "bytes that a CPU copied").on_demand(),
     Column::text(
@@ -499,6 +514,16 @@ impl Rows for Paths<'_> {
             "object" => Value::text(moment.name(path.object)),
             "asked" => Value::text(moment.name(path.asked)),
             "by" => Value::text(moment.name(path.by)),
+            "errnos" => moment.errnos(&path).map_or(Value::None, |errnos| {
+                errnos
+                    .words()
+                    .map_or(Value::None, |words| Value::Text(words.into()))
+            }),
+            "means" => moment.errnos(&path).map_or(Value::None, |errnos| {
+                let (op, object) = (moment.name(path.op), moment.name(path.object));
+                let words = refusals::words_of(op, object, errnos);
+                Value::Text(words.join("; ").into())
+            }),
             "sizes" => moment.sizes(&path).map_or(Value::None, Value::Sizes),
             "zero-copy" => Value::Bytes(without_copy(totals)),
             "verdict" => moment

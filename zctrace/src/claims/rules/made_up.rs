@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use nix::libc;
 use zctrace_common::Claim as Asked;
 
 use super::{Look, all};
 use crate::{
     claims::{Circumstances, Claim, Effect, Judgement, MIN_BYTES, Verdict, judge},
-    ledger::{Claimed, Errnos, Path, Process, Refused, Snapshot, Totals, samples},
+    ledger::{Claimed, Errno, Errnos, Path, Process, Refused, Snapshot, Totals, samples},
 };
 
 const MIB: u64 = 1 << 20;
@@ -290,7 +291,7 @@ const EXAMPLES: &[Example] = &[
 
 #[test]
 fn every_rule_about_rows_sees_its_example() {
-    let mut seen = BTreeSet::from(["gift-ignored"]);
+    let mut seen = BTreeSet::from(["gift-ignored", "refused"]);
     for example in EXAMPLES {
         let (op, object, evidence) = example.row;
         let row = path(op, object, evidence, example.numbers);
@@ -323,6 +324,33 @@ fn every_rule_about_rows_sees_its_example() {
             assert!(seen.contains(rule.code), "{} has no example", rule.code);
         }
     }
+}
+
+/// What was moved beside refused calls was moved as claimed, and the report names the calls.
+#[test]
+fn calls_refused_beside_others_are_named() {
+    let told = |errno: i32| {
+        let mut row = path("splice", "pipe->file:xfs", M, &[("spliced", 4 * MIB)]);
+        row.totals.errors = 3;
+        row.errnos = [(Errno::new(errno.unsigned_abs()), 3)]
+            .into_iter()
+            .collect();
+        let judgement = judged(&claim(), vec![process(vec![row], &[], None)]);
+        assert_eq!(judgement.verdict, Verdict::Pass);
+        let refused = judgement.reasons.into_iter().find(|r| r.code == "refused");
+        refused.map(|reason| (reason.evidence, reason.remedy))
+    };
+    let (evidence, remedy) = told(libc::EINVAL).expect("a reason");
+    assert!(
+        evidence.starts_with("3 of 16 calls failed with EINVAL"),
+        "{evidence}"
+    );
+    assert!(remedy.contains("O_APPEND"), "{remedy}");
+    assert_eq!(
+        told(libc::EAGAIN),
+        None,
+        "usual with a pipe that does not block"
+    );
 }
 
 /// `btrfs send`: an ioctl copies into a pipe, which is then spliced on.
@@ -882,11 +910,18 @@ fn a_path_that_was_not_used_is_a_fail_with_what_was_used_instead() {
     assert_eq!(unsure.verdict, Verdict::Inconclusive);
     // Calls that were refused are named, with and without a replacement.
     let zerocopy = on("send.zerocopy");
-    let row = failed("send.zerocopy", "tcp");
+    let mut row = failed("send.zerocopy", "tcp");
+    row.errnos = [(Errno::new(libc::ENOBUFS.unsigned_abs()), 16)]
+        .into_iter()
+        .collect();
     let judgement = judged(&zerocopy, vec![process(vec![row.clone()], &[], None)]);
     assert_eq!(judgement.verdict, Verdict::Inconclusive);
     assert_eq!(judgement.reasons[0].code, "refused");
-    assert_eq!(judgement.reasons[0].evidence, "16 of 16 calls failed");
+    let evidence = &judgement.reasons[0].evidence;
+    assert!(
+        evidence.starts_with("16 of 16 calls failed with ENOBUFS; ENOBUFS: the pages"),
+        "{evidence}"
+    );
     assert!(judgement.reasons[0].remedy.contains("RLIMIT_MEMLOCK"));
     let rows = vec![row, copied("send", "tcp")];
     let judgement = judged(&zerocopy, vec![process(rows, &[], None)]);

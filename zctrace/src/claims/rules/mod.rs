@@ -16,7 +16,7 @@ mod transform;
 
 pub(crate) use number::{
     ABOVE_LIMIT, COPIES_WITHOUT_MOVES, DILUTED, INFERRED, NOTHING_CARRIED, PATH_NOT_USED, REFUSED,
-    TOO_FEW_BYTES, UNEXPLAINED,
+    TOO_FEW_BYTES, UNEXPLAINED, refused_words,
 };
 
 use zctrace_common::Claim as Claimed;

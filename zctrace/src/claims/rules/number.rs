@@ -1,6 +1,7 @@
 //! What the numbers themselves say.
 
-use super::{Look, Rule};
+use super::{Look, Rule, Seen, Sight};
+use crate::ledger::{Errnos, Path, refusals};
 
 pub(crate) const ABOVE_LIMIT: Rule = Rule {
     code: "above-limit",
@@ -68,11 +69,42 @@ pub(crate) const PATH_NOT_USED: Rule = Rule {
 
 pub(crate) const REFUSED: Rule = Rule {
     code: "refused",
-    says: "Calls of this operation failed, and none of them moved a byte",
-    evidence: "a row with `errors` that moved nothing; no load will change that",
-    remedy: "`strace -e trace=CALL` or the program's own log names the error; `zctrace explain OPERATION` tells what the operation needs",
-    look: Look::Numbers,
+    says: "Calls of this operation were refused, and what they should have moved went another way or not at all",
+    evidence: "a row with `errnos` that moved nothing, or one with an errno that a program need not expect; no load will change that",
+    remedy: "`zctrace explain ERRNO` says what it means for each call, and `zctrace explain OPERATION` what the operation needs",
+    look: Look::Notes(in_part),
 };
+
+/// Calls that were refused beside others that were not.
+fn in_part(sight: &Sight<'_>) -> Option<Seen> {
+    let path = sight.row.path;
+    (path.totals.moved > 0 && !refusals::words(path).is_empty()).then(|| Seen {
+        bytes: 0,
+        text: refused_words(path.errnos.total(), path.totals.ops, [path]),
+    })
+}
+
+/// How many calls failed, with what, and what that means.
+pub(crate) fn refused_words<'a>(
+    errors: u64,
+    calls: u64,
+    paths: impl IntoIterator<Item = &'a Path>,
+) -> String {
+    let (mut errnos, mut means) = (Errnos::default(), Vec::new());
+    for path in paths {
+        errnos.add(&path.errnos);
+        for text in refusals::words(path) {
+            if !means.contains(&text) {
+                means.push(text);
+            }
+        }
+    }
+    let why = errnos
+        .words()
+        .map_or_else(String::new, |words| format!(" with {words}"));
+    let means: String = means.iter().map(|text| format!("; {text}")).collect();
+    format!("{errors} of {calls} calls failed{why}{means}")
+}
 
 pub(super) const RULES: &[Rule] = &[
     ABOVE_LIMIT,

@@ -2,7 +2,11 @@
 //! was already taken, or that cannot be taken there, helps nobody.
 
 use super::{Matter, PROBES_MISSING, Role, Rule, direct, number, send};
-use crate::{catalog, claims::portion::Row};
+use crate::{
+    catalog,
+    claims::{claim::matches, portion::Row},
+    ledger::{Path, refusals},
+};
 
 /// What helps against what `rule` saw.
 pub(super) fn of(rule: &Rule, matter: Matter<'_>, row: Option<&Row<'_>>) -> String {
@@ -20,7 +24,7 @@ pub(super) fn of(rule: &Rule, matter: Matter<'_>, row: Option<&Row<'_>>) -> Stri
             "what was copied is in the row"
         }
         code if code == number::UNEXPLAINED.code => unexplained(matter),
-        code if code == number::REFUSED.code => refused(claim.path.as_deref(), rule.remedy),
+        code if code == number::REFUSED.code => return refused(matter, row, rule.remedy),
         code if code == number::TOO_FEW_BYTES.code => return too_few(matter),
         code if code == number::ABOVE_LIMIT.code => match row {
             Some(row) => {
@@ -38,26 +42,36 @@ pub(super) fn of(rule: &Rule, matter: Matter<'_>, row: Option<&Row<'_>>) -> Stri
     text.to_owned()
 }
 
-/// What calls of an operation fail for.
-fn refused(path: Option<&str>, usual: &'static str) -> &'static str {
-    match path {
-        Some("send.zerocopy" | "uring.send_zc" | "uring.sendmsg_zc") => {
-            "ENOBUFS: raise RLIMIT_MEMLOCK or give CAP_IPC_LOCK, and raise net.core.optmem_max; \
-             EOPNOTSUPP: this kind of socket has no zero-copy send"
+/// What helps against the errors that were seen, each once.
+fn refused(matter: Matter<'_>, row: Option<&Row<'_>>, usual: &str) -> String {
+    let all = matter
+        .snapshot
+        .processes
+        .iter()
+        .flat_map(|process| &process.paths);
+    let claim = matter.claim;
+    let judged = |path: &&Path| match row {
+        Some(row) => std::ptr::eq(*path, row.path),
+        None => claim
+            .path
+            .as_deref()
+            .is_none_or(|name| matches(name, &path.op)),
+    };
+    let mut helps: Vec<String> = Vec::new();
+    for path in all.filter(judged) {
+        for (errno, _) in path.errnos.by_count() {
+            for refusal in refusals::of(&path.op, &path.object, errno) {
+                let text = format!("{errno}: {}", refusal.helps);
+                if !helps.contains(&text) {
+                    helps.push(text);
+                }
+            }
         }
-        Some("sendfile" | "splice" | "uring.splice") => {
-            "EINVAL: the sink must not be open with O_APPEND, and source and sink must be able to \
-             splice; EAGAIN: wait until the other end is ready"
-        }
-        Some("copy_file_range") => {
-            "EXDEV: both files on one filesystem; EINVAL: regular files, and a sink without O_APPEND"
-        }
-        Some("clone") => {
-            "EOPNOTSUPP or EXDEV: both files on one filesystem that shares extents (xfs with \
-             reflink=1, btrfs); EINVAL: offsets and lengths on block boundaries"
-        }
-        _ => usual,
     }
+    if helps.is_empty() {
+        return usual.to_owned();
+    }
+    helps.join("; ")
 }
 
 fn too_few(matter: Matter<'_>) -> String {

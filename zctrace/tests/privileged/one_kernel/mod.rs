@@ -7,6 +7,7 @@ mod fio;
 mod limits;
 mod nginx;
 mod nginx_verdicts;
+mod refusals;
 mod serve;
 mod sizes;
 mod stacks;
