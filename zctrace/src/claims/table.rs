@@ -533,17 +533,16 @@ pub const LINES: &[Line] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{claims::rules, workload};
+    use crate::claims::rules;
 
     #[test]
-    fn every_rule_of_the_table_and_every_family_exists() {
+    fn every_rule_of_the_table_exists() {
         for line in LINES {
             assert!(!line.codes.is_empty(), "{}", line.claim);
             for code in line.codes {
                 assert!(rules::find(code).is_some(), "{code}");
             }
             for case in line.cases {
-                assert!(!workload::find(case.traffic).is_empty(), "{}", case.traffic);
                 assert_eq!(case.claim().check(), Ok(()), "{}", case.traffic);
                 for expected in [
                     case.linux_6_1,

@@ -8,8 +8,10 @@ mod loss;
 mod per_byte;
 mod process;
 pub mod refusals;
+mod requests;
 #[cfg(test)]
 pub(crate) mod samples;
+mod sizes;
 mod stacks;
 mod totals;
 
@@ -19,6 +21,8 @@ pub use errnos::{Errno, Errnos};
 pub use loss::{Loss, Unfollowed};
 pub use per_byte::PerByte;
 pub use process::Direction;
+pub use requests::Requests;
+pub use sizes::RowSizes;
 pub use stacks::{Stack, Stacks};
 pub use totals::{
     Claimed, ExitStatus, Overhead, Path, Process, Refused, SCHEMA, Snapshot, Target, TargetKind,

@@ -1,10 +1,13 @@
 //! Copies per byte as people are told of them: what they are divided by, and whether more may have
 //! been copied than was seen. One place decides, so that no report says less than another.
 
+use std::fmt;
+
 use super::{
     Process,
     totals::{Totals, ratio},
 };
+use crate::text::bytes::copies_per_byte;
 
 /// A divisor says something where it is at least one part in this many of what was moved: copies of
 /// a whole process over the 79 bytes of a request say nothing of the request.
@@ -39,6 +42,22 @@ impl PerByte {
     #[must_use]
     pub fn is_zero_copy(self) -> bool {
         self.ratio == Some(0.0) && !self.at_least
+    }
+
+    /// A number that comes from this figure: with a question mark where more may have been copied
+    /// than was seen.
+    #[must_use]
+    pub fn marked(self, mut number: String) -> String {
+        if self.is_lower_bound() {
+            number.push('?');
+        }
+        number
+    }
+}
+
+impl fmt::Display for PerByte {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.marked(copies_per_byte(self.ratio)))
     }
 }
 

@@ -89,6 +89,15 @@ impl Totals {
         ]
     }
 
+    /// Every number of bytes by name: `moved`, the classes, the extras.
+    #[must_use]
+    pub fn fields(&self) -> [(&'static str, u64); 15] {
+        let mut fields = [("moved", self.moved); 15];
+        fields[1..10].copy_from_slice(&self.classes());
+        fields[10..].copy_from_slice(&self.extras());
+        fields
+    }
+
     /// The sum of the nine classes; equal to `moved`.
     #[must_use]
     pub fn explained_and_unexplained(&self) -> u64 {

@@ -6,10 +6,7 @@ use std::{collections::HashMap, hash::Hash};
 use serde::{Deserialize, Serialize};
 use zctrace_common::{Evidence, Op, Sizes};
 
-use crate::{
-    ledger::Snapshot,
-    tracer::{Requests, RowSizes},
-};
+use crate::ledger::{Requests, RowSizes, Snapshot};
 
 /// Of an interval, or of all of them until one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

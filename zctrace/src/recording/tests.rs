@@ -227,7 +227,7 @@ fn what_is_beside_comes_and_goes() {
     let mut sizes = zctrace_common::Sizes::ZERO;
     (sizes.counts[0], sizes.counts[12]) = (1, 1 << 40);
     let beside = Beside {
-        sizes: vec![crate::tracer::RowSizes {
+        sizes: vec![crate::ledger::RowSizes {
             pid: process.pid,
             start_time: process.start_time,
             op: "sendfile",
@@ -236,7 +236,7 @@ fn what_is_beside_comes_and_goes() {
             by: None,
             sizes,
         }],
-        requests: vec![crate::tracer::Requests {
+        requests: vec![crate::ledger::Requests {
             pid: 9,
             start_time: 1,
             comm: "db".into(),
@@ -276,7 +276,7 @@ fn what_is_beside_adds_up() {
     let row = |count| {
         let mut sizes = zctrace_common::Sizes::ZERO;
         sizes.counts[3] = count;
-        crate::tracer::RowSizes {
+        crate::ledger::RowSizes {
             pid: 1,
             start_time: 2,
             op: "read",
@@ -286,7 +286,7 @@ fn what_is_beside_adds_up() {
             sizes,
         }
     };
-    let request = |submitted| crate::tracer::Requests {
+    let request = |submitted| crate::ledger::Requests {
         op: "uring.read",
         submitted,
         ..Default::default()
@@ -484,7 +484,7 @@ fn an_hour_is_small() {
                         let mut sizes = zctrace_common::Sizes::ZERO;
                         (sizes.counts[4], sizes.counts[8]) = (seed >> 48, seed >> 52);
                         let mut ops = zctrace_common::Op::ALL.iter().map(|op| op.name());
-                        beside.sizes.push(crate::tracer::RowSizes {
+                        beside.sizes.push(crate::ledger::RowSizes {
                             pid,
                             start_time: process.start_time,
                             op: ops.find(|op| *op == path.op).unwrap(),

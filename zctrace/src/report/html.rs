@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     flame,
-    recorded::{Document, Finding, ZERO_COPY, fields},
+    recorded::{Document, Finding, ZERO_COPY},
     table::{named, unfollowed},
 };
 use crate::{
@@ -106,7 +106,7 @@ fn totals(out: &mut String, total: &Totals) {
             "<tr><th>{name}</th><td data-field=\"{name}\" data-value=\"{value}\">{value}</td></tr>"
         );
     }
-    for (name, value) in fields(total) {
+    for (name, value) in total.fields() {
         let _ = writeln!(
             out,
             "<tr><th>{}</th><td data-field=\"{name}\" data-value=\"{value}\">{}</td></tr>",
@@ -122,7 +122,7 @@ pub(super) fn exactly(figure: PerByte) -> String {
     let number = figure
         .ratio()
         .map_or_else(|| "-".into(), |ratio| format!("{ratio:.3}"));
-    bytes::marked(number, figure)
+    figure.marked(number)
 }
 
 /// Bytes moved and copied a second, as stacked bars.
@@ -182,7 +182,9 @@ fn paths(out: &mut String, document: &Document) {
     );
     for process in &document.stat.processes {
         for path in &process.paths {
-            let how: Vec<_> = fields(&path.totals)
+            let how: Vec<_> = path
+                .totals
+                .fields()
                 .into_iter()
                 .skip(1)
                 .filter(|(_, value)| *value != 0)
@@ -394,7 +396,7 @@ mod tests {
     fn every_total_is_there_as_json_has_it() {
         let document = document();
         let page = page(&document);
-        for (name, value) in fields(&document.stat.total) {
+        for (name, value) in document.stat.total.fields() {
             let cell = format!("data-field=\"{name}\" data-value=\"{value}\"");
             assert!(page.contains(&cell), "{cell}");
         }

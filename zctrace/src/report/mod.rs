@@ -5,6 +5,8 @@ pub mod benched;
 pub mod checkup;
 pub mod csv;
 pub mod flame;
+#[cfg(test)]
+mod forged;
 pub mod html;
 pub mod json;
 pub mod junit;

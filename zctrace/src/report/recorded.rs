@@ -302,27 +302,6 @@ impl Comparison {
     }
 }
 
-/// The bytes of a total by name, in the order of the ledger.
-pub(crate) fn fields(totals: &Totals) -> [(&'static str, u64); 15] {
-    [
-        ("moved", totals.moved),
-        ("copied_to_user", totals.copied_to_user),
-        ("copied_from_user", totals.copied_from_user),
-        ("copied_in_kernel", totals.copied_in_kernel),
-        ("spliced", totals.spliced),
-        ("direct", totals.direct),
-        ("cloned", totals.cloned),
-        ("mapped", totals.mapped),
-        ("synthetic", totals.synthetic),
-        ("unexplained", totals.unexplained),
-        ("deferred", totals.deferred),
-        ("recopied", totals.recopied),
-        ("wasted", totals.wasted),
-        ("cow", totals.cow),
-        ("encrypted", totals.encrypted),
-    ]
-}
-
 /// A comparison for people. Recordings differ in length, so what counts are the shares of what was
 /// moved.
 #[must_use]
@@ -347,7 +326,7 @@ pub fn compare(comparison: &Comparison, _surface: Surface) -> String {
         crate::ledger::ratio(part, whole)
             .map_or_else(|| "-".into(), |r| format!("{:.1}%", r * 100.0))
     };
-    for ((name, a), (_, b)) in fields(&before.total).into_iter().zip(fields(&after.total)) {
+    for ((name, a), (_, b)) in before.total.fields().into_iter().zip(after.total.fields()) {
         if a != 0 || b != 0 {
             let _ = writeln!(
                 text,

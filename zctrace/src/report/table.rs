@@ -10,7 +10,7 @@ use crate::{
         Claimed, Direction, PerByte, Process, Snapshot, Target, TargetKind, Totals, refusals,
     },
     text::{
-        bytes::{bytes, count, duration, per_byte, percent},
+        bytes::{bytes, count, duration, percent},
         columns::{Align, Cell, Column, Columns, Narrow, cut, unbroken},
         escape::printable,
         style::{Palette, Surface, paint},
@@ -278,7 +278,7 @@ impl Shape {
         } else {
             plain
         };
-        cells.push(Cell::new(&per_byte(figure), style));
+        cells.push(Cell::new(&figure.to_string(), style));
         cells.push(self.how(totals));
         cells
     }
@@ -405,7 +405,7 @@ fn network(process: &Process) -> Option<String> {
             Some(_) => {
                 told = told.min(Some(amount)).or(Some(amount));
                 ways.push(format!("{} by {doing}", bytes(copied)));
-                format!("{verb} {} at {} copies/B", bytes(amount), per_byte(figure))
+                format!("{verb} {} at {figure} copies/B", bytes(amount))
             }
             // Other bytes were by far the most: the price is not that of these.
             None => format!("{verb} {}", bytes(amount)),

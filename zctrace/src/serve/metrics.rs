@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 
 use super::series::Series;
-use crate::{ledger::Totals, report::recorded::fields};
+use crate::ledger::Totals;
 
 /// Media type of what [`text`] returns.
 pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -87,7 +87,7 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         if totals.is_lower_bound() {
             bounds.get_or_create(&labels).set(1);
         }
-        for (index, (class, bytes)) in fields(totals).into_iter().enumerate() {
+        for (index, (class, bytes)) in totals.fields().into_iter().enumerate() {
             let family = match index {
                 0 => continue,
                 index if CLASSES.contains(&index) => &moved,

@@ -13,7 +13,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::series::{Series, Shared, lock, since_epoch};
-use crate::{ledger::Totals, report::recorded::fields, text::message::say};
+use crate::{ledger::Totals, text::message::say};
 
 /// Waits between tries: doubled from the first to the last.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -147,7 +147,7 @@ fn document(series: &Series, now_ns: u64) -> Value {
         if totals.is_lower_bound() {
             bounds.push(point(attributes(), 1));
         }
-        for (index, (class, bytes)) in fields(totals).into_iter().enumerate().skip(1) {
+        for (index, (class, bytes)) in totals.fields().into_iter().enumerate().skip(1) {
             if bytes != 0 {
                 let mut attributes = attributes();
                 attributes.push(attribute("class", class));

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::ledger::PerByte;
-
 const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
 /// Bytes with three significant digits and a binary unit: `999 B`, `1.50 KiB`, `16.0 MiB`. At most
@@ -80,21 +78,6 @@ pub fn copies_per_byte(ratio: Option<f64>) -> String {
         Some(ratio) if ratio < 9999.5 => format!("{ratio:.0}"),
         Some(_) => ">9999".into(),
     }
-}
-
-/// A figure per byte: with a question mark where more may have been copied than was seen.
-#[must_use]
-pub fn per_byte(figure: PerByte) -> String {
-    marked(copies_per_byte(figure.ratio()), figure)
-}
-
-/// A number with the mark of the figure that it comes from.
-#[must_use]
-pub fn marked(mut number: String, figure: PerByte) -> String {
-    if figure.is_lower_bound() {
-        number.push('?');
-    }
-    number
 }
 
 /// A length of time with three significant digits: `1.50 s`, `250 ms`, `2 min 5 s`.

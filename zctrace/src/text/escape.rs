@@ -53,17 +53,7 @@ fn quote(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use serde_json::Value;
-
     use super::*;
-    use crate::{
-        claims::{Circumstances, Claim, Document, Verdict, judge},
-        ledger::{Snapshot, samples},
-        report::{csv, table, verdict},
-        text::style::Surface,
-    };
 
     #[test]
     fn a_name_cannot_speak_to_the_terminal() {
@@ -72,58 +62,6 @@ mod tests {
         assert_eq!(printable("a\nb\tc\u{7f}\u{9b}"), "a\\x0ab\\x09c\\x7f\\x9b");
         assert_eq!(printable("\u{202e}txt.exe"), "\\u{202e}txt.exe");
         assert_eq!(printable("naïve 日本"), "naïve 日本");
-    }
-
-    /// A ledger as somebody could write it into a recording.
-    fn forged() -> Snapshot {
-        fn forge(value: &mut Value) {
-            match value {
-                Value::String(text) => text.push_str("\x1b[31m\n\u{9b}"),
-                Value::Array(values) => values.iter_mut().for_each(forge),
-                Value::Object(fields) => fields.values_mut().for_each(forge),
-                _ => {}
-            }
-        }
-        let mut value = serde_json::to_value(samples::normal()).unwrap();
-        let kind = value["target"]["kind"].take();
-        forge(&mut value);
-        value["target"]["kind"] = kind;
-        serde_json::from_value(value).unwrap()
-    }
-
-    #[test]
-    fn nothing_in_a_recording_speaks_to_the_terminal() {
-        let stat = forged();
-        let all = table::Options {
-            surface: Surface::FILE,
-            all: true,
-        };
-        let claim = Claim {
-            name: "x\x1b".into(),
-            max_copies_per_byte: Some(0.02),
-            max_copies_per_sent_byte: None,
-            max_copies_per_received_byte: None,
-            min_bytes: 1,
-            path: None,
-            accept_inferred: true,
-            allow_encryption: false,
-        };
-        let judgement = judge(&claim, &stat, Circumstances::default());
-        let verdict = Document::new(vec![judgement], stat.clone());
-        assert_eq!(verdict.verdict, Verdict::Fail);
-        let mut lines = Vec::new();
-        csv::rows(&stat, &mut lines).unwrap();
-        for text in [
-            table::report(&stat, all),
-            table::interval(&stat, Duration::from_secs(1), all),
-            verdict::report(&verdict, Surface::FILE),
-            verdict.summary.join("\n"),
-            String::from_utf8(lines).unwrap(),
-        ] {
-            assert!(text.contains("\\x1b[31m"), "{text}");
-            let raw = |char: char| char.is_control() && char != '\n';
-            assert!(!text.contains(raw), "{text}");
-        }
     }
 
     #[test]

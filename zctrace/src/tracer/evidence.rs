@@ -11,14 +11,10 @@ use nix::time::{ClockId, clock_gettime};
 
 use zctrace_common::Evidence;
 
-use super::{
-    Attempt, Reading, claims,
-    rows::{self, RowSizes},
-    stacks::TICK_NS,
-};
+use super::{Attempt, Reading, claims, rows, stacks::TICK_NS};
 use crate::{
     catalog::{Family, Role},
-    ledger::{Loss, Totals},
+    ledger::{Loss, RowSizes, Totals},
 };
 
 /// Families with a place to copy that this kernel has and that is not watched.

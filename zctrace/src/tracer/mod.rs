@@ -36,8 +36,7 @@ use zctrace_common::{
 pub use attach::{Attempt, Outcome, Refusal};
 pub use backend::{Backend, VARIABLE as BACKEND_VARIABLE};
 pub use error::Error;
-pub use requests::{RequestId, Requests};
-pub use rows::RowSizes;
+pub use requests::RequestId;
 pub use survey::survey;
 
 use load::Refusals;
@@ -49,7 +48,7 @@ use crate::{
     catalog,
     kernel::btf::Types,
     ledger::{
-        Coverage, Loss, Overhead, Process, Stacks, Totals, Unattributed,
+        Coverage, Loss, Overhead, Process, Requests, RowSizes, Stacks, Totals, Unattributed,
         audit::{Counts, Setup},
     },
     target::{CgroupTarget, View},

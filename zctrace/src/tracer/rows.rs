@@ -12,12 +12,13 @@ use zctrace_common::{
 };
 
 use super::{
-    Config, Error, Reading, Requests, batch, claims, map,
+    Config, Error, Reading, batch, claims, map,
     names::{Names, text},
     requests, sample,
 };
 use crate::ledger::{
-    self, Errno, Errnos, Overhead, Path, Process, Totals, Unattributed, Unfollowed,
+    self, Errno, Errnos, Overhead, Path, Process, Requests, RowSizes, Totals, Unattributed,
+    Unfollowed,
 };
 
 /// Clock ticks a second in `/proc/PID/stat`: `USER_HZ`, fixed by the kernel's interface.
@@ -267,32 +268,6 @@ impl Collector {
         );
         document.claims = claims::merged(claims);
         document
-    }
-}
-
-/// How large the operations of one row are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowSizes {
-    /// The process.
-    pub pid: u32,
-    /// When it started, in clock ticks since boot.
-    pub start_time: u64,
-    /// The row's names, as in its [`Path`].
-    pub op: &'static str,
-    /// What it worked on.
-    pub object: String,
-    /// `measured` or `inferred`.
-    pub evidence: &'static str,
-    /// The value of the `--by` dimension.
-    pub by: Option<String>,
-    /// Operations by the bytes they moved.
-    pub sizes: Sizes,
-}
-
-impl RowSizes {
-    /// Whether it is about this row of its process, whatever the evidence.
-    pub(super) fn is_of(&self, path: &Path) -> bool {
-        (self.op, &*self.object, &self.by) == (&*path.op, &*path.object, &path.by)
     }
 }
 

@@ -20,10 +20,7 @@ use super::{
     verdicts::{Bench, RowVerdict},
     views,
 };
-use crate::{
-    ledger::{Errnos, Overhead, Path, Process, Snapshot, Stacks, Totals},
-    tracer::Requests,
-};
+use crate::ledger::{Errnos, Overhead, Path, Process, Requests, Snapshot, Stacks, Totals};
 
 /// What had been counted when the user set the counters to zero.
 #[derive(Debug, Default)]

@@ -15,7 +15,7 @@ use super::{
     theme::{LETTERS, SHORT, Theme},
     views::View,
 };
-use crate::text::bytes::{bytes, per_byte, percent};
+use crate::text::bytes::{bytes, percent};
 
 const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 /// Width of the numbers beside the chart.
@@ -113,7 +113,7 @@ pub(super) fn panel(state: &State, moment: &Moment, area: Rect, buffer: &mut Buf
     if beside == 0 {
         let now = moment.last.totals.per_carried_byte();
         block = block.title_bottom(Line::styled(
-            format!(" {} copies/byte now ", per_byte(now)),
+            format!(" {now} copies/byte now "),
             theme.strong,
         ));
     }
@@ -138,7 +138,7 @@ fn numbers(moment: &Moment, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let mut y = area.y;
     if big {
         buffer.set_stringn(area.x + 2, y, "COPIES PER BYTE, NOW", 25, theme.faint);
-        for (line, row) in digits(&per_byte(now), theme.ascii).iter().enumerate() {
+        for (line, row) in digits(&now.to_string(), theme.ascii).iter().enumerate() {
             buffer.set_stringn(
                 area.x + 2,
                 y + 1 + u16::try_from(line).unwrap_or(0),

@@ -25,10 +25,10 @@ use super::{
     workload,
 };
 use crate::{
-    ledger::{Coverage, ExitStatus},
+    ledger::{Coverage, ExitStatus, Requests, RowSizes},
     run::{self, Meter, Plan, Subject},
     target::{self, Spec, View},
-    tracer::{self, Outcome, Reading, Requests, RowSizes, Session},
+    tracer::{self, Outcome, Reading, Session},
 };
 
 /// Processes that are to be traced as well, each with where it is told to begin.

@@ -9,7 +9,7 @@ use super::moment::SPARK;
 use crate::{
     ledger::{PerByte, Totals},
     text::{
-        bytes::{bytes, count, duration, per_byte},
+        bytes::{bytes, count, duration},
         escape::printable,
     },
 };
@@ -65,7 +65,7 @@ impl<'a> Value<'a> {
             Self::BytesPerSecond(rate) => bytes(whole(*rate)),
             Self::PerSecond(rate) if *rate == 0.0 => "-".into(),
             Self::PerSecond(rate) => count(whole(*rate)),
-            Self::PerByte(figure) => per_byte(*figure),
+            Self::PerByte(figure) => figure.to_string(),
             Self::Percent(None) => "-".into(),
             Self::Percent(Some(part)) => percent(*part),
             Self::Time(time) => duration(*time),

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     ledger::{TargetKind, Totals},
     text::{
-        bytes::{bytes, count, duration, per_byte},
+        bytes::{bytes, count, duration},
         escape::printable,
     },
 };
@@ -895,8 +895,8 @@ pub(super) const ASCII_BORDER: ratatui::symbols::border::Set<'static> =
 pub(super) fn summary(moment: &Moment) -> [(&'static str, String); 5] {
     let (now, session) = (&moment.last.totals, &moment.total);
     [
-        ("copies/byte now", per_byte(now.per_carried_byte())),
-        ("copies/byte", per_byte(session.per_carried_byte())),
+        ("copies/byte now", now.per_carried_byte().to_string()),
+        ("copies/byte", session.per_carried_byte().to_string()),
         ("moved", bytes(session.moved)),
         ("copied", bytes(session.copies())),
         ("since", duration(moment.at.saturating_sub(moment.base_at))),

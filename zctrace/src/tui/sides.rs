@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use crate::tracer::{Requests, RowSizes};
+use crate::ledger::{Requests, RowSizes};
 
 /// A part that may not be there, and why.
 #[derive(Clone, Debug)]

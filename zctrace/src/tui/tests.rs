@@ -21,9 +21,10 @@ use super::{
     workload::{Beside, Parameters, Run},
 };
 use crate::{
-    ledger::{Errnos, Path, Process, Refused, Snapshot, Stack, Totals, samples},
+    ledger::{
+        Errnos, Path, Process, Refused, Requests, RowSizes, Snapshot, Stack, Totals, samples,
+    },
     recording::{self, Recording, Rotation, Writer},
-    tracer::{Requests, RowSizes},
     workload::{self, Traffic},
 };
 

@@ -340,6 +340,14 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::claims::table::LINES;
+
+    #[test]
+    fn the_traffic_of_every_claim_in_the_table_exists() {
+        for case in LINES.iter().flat_map(|line| line.cases) {
+            assert!(!find(case.traffic).is_empty(), "{}", case.traffic);
+        }
+    }
 
     #[test]
     fn names_are_unique_and_fit() {

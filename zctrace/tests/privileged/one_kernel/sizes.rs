@@ -6,7 +6,10 @@ use std::{
 };
 
 use nix::unistd::gettid;
-use zctrace::tracer::{Config, RowSizes, Session};
+use zctrace::{
+    ledger::RowSizes,
+    tracer::{Config, Session},
+};
 use zctrace_common::Sizes;
 
 /// Reads of this process from files in memory, by size.
