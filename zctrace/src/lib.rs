@@ -3,19 +3,17 @@
 // They panic where nothing can be written; `text::message::say` and `text::sink` do not.
 #![cfg_attr(not(test), warn(clippy::print_stderr, clippy::print_stdout))]
 
+// The pure part is a crate of its own.
+pub use zctrace_ledger::{catalog, claims, ledger, recording, text};
+
 pub mod bench;
-pub mod catalog;
-pub mod claims;
 pub mod cli;
 pub mod explain;
 pub mod kernel;
-pub mod ledger;
-pub mod recording;
 pub mod report;
 pub mod run;
 pub mod serve;
 pub mod target;
-pub mod text;
 pub mod tracer;
 pub mod tui;
 pub mod workload;

@@ -130,12 +130,14 @@ fn crate_alone() -> Result<()> {
             .any(|dir| Path::new(dir).join(name).exists());
         ensure!(!found, "{name} is in {path}");
     }
-    let common = dir.path().join(format!("zctrace-common-{version}"));
-    let patch = format!("patch.crates-io.zctrace-common.path={common:?}");
+    let patch = |name: &str| {
+        let path = dir.path().join(format!("{name}-{version}"));
+        format!("patch.crates-io.{name}.path={path:?}")
+    };
     Job::new("cargo")
-        .args([
-            "install", "--locked", "--quiet", "--debug", "--config", &patch,
-        ])
+        .args(["install", "--locked", "--quiet", "--debug"])
+        .args(["--config", &patch("zctrace-common")])
+        .args(["--config", &patch("zctrace-ledger")])
         .arg("--path")
         .arg(dir.path().join(format!("zctrace-{version}")))
         .arg("--root")

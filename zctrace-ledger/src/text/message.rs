@@ -6,7 +6,7 @@ use super::escape::printable;
 
 /// Writes lines to standard error, made safe for a terminal. Where that cannot be written
 /// (`2>/dev/full`) nothing is said, and nothing else changes: `eprintln!` would panic.
-pub(crate) fn say(text: &str) {
+pub fn say(text: &str) {
     let lines: String = text
         .lines()
         .map(|line| format!("{}\n", printable(line)))

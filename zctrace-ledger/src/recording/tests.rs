@@ -265,7 +265,7 @@ fn what_is_beside_comes_and_goes() {
     let alone = postcard::from_bytes::<wire::Interval>(&payload).unwrap();
     assert_eq!(alone.seq, 0);
 
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../zctrace/tests/recordings");
     let mut first = Recording::open(&directory.join("sound-version-1")).unwrap();
     first.next().unwrap().unwrap();
     assert_eq!(first.beside(), None);
@@ -307,7 +307,7 @@ fn what_is_beside_adds_up() {
 /// set, the files of this version are written first.
 #[test]
 fn the_corpus_is_read() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../zctrace/tests/recordings");
     if std::env::var_os("ZCTRACE_WRITE_CORPUS").is_some() {
         write_the_corpus(&directory);
     }

@@ -3,9 +3,9 @@
 //! It knows nothing of what is written, so that every other folder may stand on it.
 
 pub mod bytes;
-pub(crate) mod columns;
+pub mod columns;
 pub mod escape;
-pub(crate) mod message;
+pub mod message;
 pub mod named_file;
 pub mod sink;
 pub mod style;

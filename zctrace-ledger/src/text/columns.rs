@@ -11,52 +11,55 @@ const NO_BREAK: &str = "\u{a0}";
 
 /// To which side of its column a cell keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Align {
+pub enum Align {
+    /// Words.
     Left,
+    /// Numbers.
     Right,
 }
 
 /// A column.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Column {
+pub struct Column {
     /// Its heading.
-    pub(crate) header: &'static str,
-    pub(crate) align: Align,
+    pub header: &'static str,
+    /// On which side cells start.
+    pub align: Align,
     /// The widths to which it may be narrowed: first all columns are narrowed to where they read
     /// well, from the last to the first, then further. `None` where it must not.
-    pub(crate) narrow: Option<Narrow>,
+    pub narrow: Option<Narrow>,
 }
 
 /// How narrow a column may get.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Narrow {
+pub struct Narrow {
     /// Still reads well.
-    pub(crate) comfortable: usize,
+    pub comfortable: usize,
     /// Still reads.
-    pub(crate) least: usize,
+    pub least: usize,
 }
 
 /// The words of a cell, each in its style; wrapping breaks between words.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Cell {
+pub struct Cell {
     words: Vec<(String, Style)>,
 }
 
 impl Cell {
     /// A cell in one style, broken at blanks.
-    pub(crate) fn new(text: &str, style: Style) -> Self {
+    pub fn new(text: &str, style: Style) -> Self {
         let mut cell = Self::default();
         cell.push(text, style);
         cell
     }
 
     /// A cell whose blanks stay where they are.
-    pub(crate) fn unbroken(text: &str, style: Style) -> Self {
+    pub fn unbroken(text: &str, style: Style) -> Self {
         Self::new(&unbroken(text), style)
     }
 
     /// Appends words.
-    pub(crate) fn push(&mut self, text: &str, style: Style) {
+    pub fn push(&mut self, text: &str, style: Style) {
         self.words.extend(
             text.split(' ')
                 .filter(|word| !word.is_empty())
@@ -152,7 +155,7 @@ fn pieces(word: &str, width: usize) -> Vec<&str> {
 }
 
 /// `text` as one word.
-pub(crate) fn unbroken(text: &str) -> String {
+pub fn unbroken(text: &str) -> String {
     text.replace(' ', NO_BREAK)
 }
 
@@ -170,13 +173,15 @@ enum Row {
 
 /// Rows under headings.
 #[derive(Clone, Debug)]
-pub(crate) struct Columns {
+pub struct Columns {
     columns: Vec<Column>,
     rows: Vec<Row>,
 }
 
 impl Columns {
-    pub(crate) fn new(columns: Vec<Column>) -> Self {
+    /// A table without rows.
+    #[must_use]
+    pub fn new(columns: Vec<Column>) -> Self {
         Self {
             columns,
             rows: Vec::new(),
@@ -184,28 +189,28 @@ impl Columns {
     }
 
     /// A row with a cell for each column.
-    pub(crate) fn row(&mut self, cells: Vec<Cell>) {
+    pub fn row(&mut self, cells: Vec<Cell>) {
         debug_assert_eq!(cells.len(), self.columns.len());
         self.rows.push(Row::Cells(cells));
     }
 
     /// Text across the columns for which `cells` has none; cut where it does not fit.
-    pub(crate) fn spanning(&mut self, text: String, style: Style, cells: Vec<Cell>) {
+    pub fn spanning(&mut self, text: String, style: Style, cells: Vec<Cell>) {
         self.rows.push(Row::Spanning(text, style, cells));
     }
 
     /// Text across the whole width, wrapped and indented.
-    pub(crate) fn text(&mut self, cell: Cell, indent: usize) {
+    pub fn text(&mut self, cell: Cell, indent: usize) {
         self.rows.push(Row::Text(cell, indent));
     }
 
     /// An empty line.
-    pub(crate) fn blank(&mut self) {
+    pub fn blank(&mut self) {
         self.rows.push(Row::Blank);
     }
 
     /// The table, each line ended by a newline.
-    pub(crate) fn render(&self, surface: Surface) -> String {
+    pub fn render(&self, surface: Surface) -> String {
         let widths = self.widths(surface.width);
         let mut out = String::new();
         if self.columns.iter().any(|column| !column.header.is_empty()) {
@@ -332,7 +337,7 @@ fn total(widths: &[usize]) -> usize {
 }
 
 /// `text` cut to `width`, with two dots where something is missing.
-pub(crate) fn cut(text: &str, width: usize) -> String {
+pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.into();
     }

@@ -59,7 +59,7 @@ pub struct Totals {
 
 impl Totals {
     /// How many [`Totals::numbers`] there are.
-    pub(crate) const NUMBERS: usize = 17;
+    pub const NUMBERS: usize = 17;
 
     /// The nine classes by name, in the order of the documents.
     #[must_use]
@@ -145,7 +145,8 @@ impl Totals {
     }
 
     /// Every number but the ratio, in the order of the fields.
-    pub(crate) const fn numbers(&self) -> [u64; Self::NUMBERS] {
+    #[must_use]
+    pub const fn numbers(&self) -> [u64; Self::NUMBERS] {
         // Destructured whole, so that a new field cannot be forgotten.
         let Self {
             ops,
@@ -197,7 +198,8 @@ impl Totals {
     }
 
     /// The totals with these [`Totals::numbers`].
-    pub(crate) fn of_numbers(numbers: [u64; Self::NUMBERS]) -> Self {
+    #[must_use]
+    pub fn of_numbers(numbers: [u64; Self::NUMBERS]) -> Self {
         let [
             ops,
             errors,
@@ -434,10 +436,11 @@ pub struct Refused {
 
 impl Refused {
     /// What ends [`Refused::lost`] where another probe reports the same operations.
-    pub(crate) const REPLACED: &str = "the system call tells instead";
+    pub const REPLACED: &str = "the system call tells instead";
 
     /// Whether another probe reports the operations that this one would have.
-    pub(crate) fn is_replaced(&self) -> bool {
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
         self.lost.ends_with(Self::REPLACED)
     }
 }

@@ -33,11 +33,13 @@ fn process(pid: u32, comm: &str, paths: Vec<Path>) -> Process {
 }
 
 /// No process.
-pub(crate) fn empty() -> Snapshot {
+pub fn empty() -> Snapshot {
     with(Vec::new())
 }
 
-pub(crate) fn with(processes: Vec<Process>) -> Snapshot {
+/// A document of these processes.
+#[must_use]
+pub fn with(processes: Vec<Process>) -> Snapshot {
     let mut total = Totals::default();
     for process in &processes {
         total.add(&process.total);
@@ -72,7 +74,7 @@ pub(crate) fn with(processes: Vec<Process>) -> Snapshot {
 }
 
 /// Two processes, several ways, a kernel thread.
-pub(crate) fn normal() -> Snapshot {
+pub fn normal() -> Snapshot {
     let mut worker = process(
         1235,
         "nginx",
@@ -145,7 +147,7 @@ pub(crate) fn normal() -> Snapshot {
 }
 
 /// Everything as long and as large as it can be, and a name that speaks to the terminal.
-pub(crate) fn overflow() -> Snapshot {
+pub fn overflow() -> Snapshot {
     let huge = u64::MAX;
     let all = Totals {
         ops: huge,
@@ -209,7 +211,7 @@ pub(crate) fn overflow() -> Snapshot {
 }
 
 /// Updates were lost and probes refused.
-pub(crate) fn loss() -> Snapshot {
+pub fn loss() -> Snapshot {
     let mut snapshot = normal();
     snapshot.loss = Loss {
         map_full: 1,
@@ -230,7 +232,7 @@ pub(crate) fn loss() -> Snapshot {
 }
 
 /// A path of which a part was not seen.
-pub(crate) fn unexplained() -> Snapshot {
+pub fn unexplained() -> Snapshot {
     let mut snapshot = with(vec![process(
         42,
         "backup",
@@ -269,7 +271,7 @@ pub(crate) fn unexplained() -> Snapshot {
 }
 
 /// Rows by file.
-pub(crate) fn by_file() -> Snapshot {
+pub fn by_file() -> Snapshot {
     let mut snapshot = unexplained();
     for (path, file) in snapshot.processes[0]
         .paths

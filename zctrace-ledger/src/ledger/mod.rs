@@ -9,8 +9,8 @@ mod per_byte;
 mod process;
 pub mod refusals;
 mod requests;
-#[cfg(test)]
-pub(crate) mod samples;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
 mod sizes;
 mod stacks;
 mod totals;
