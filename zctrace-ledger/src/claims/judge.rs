@@ -44,12 +44,24 @@ pub struct Judged {
     pub copied: u64,
     /// Bytes that may have been copied.
     pub unexplained: u64,
+    /// Bytes that may have come out of the same memory, and that the kernel sent from where the process
+    /// had written as many, or the other way round. Absent without any.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub passed_on: u64,
     /// Both over `bytes`; `None` where that is 0.
     pub ratio: Option<f64>,
     /// Whether any of it is inferred.
     pub inferred: bool,
     /// What became of it.
     pub outcome: Outcome,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The answer about one claim.
@@ -174,7 +186,7 @@ impl<'a> Court<'a> {
         // The tightest margin decides what unattributed copies could do.
         let mut overturned = false;
         for portion in &weighty {
-            let outcome = match (portion.copies_hold(), portion.holds_with(0)) {
+            let outcome = match (portion.copies_may_hold(), portion.holds_with(0)) {
                 (false, _) => Outcome::Broken,
                 (true, false) => Outcome::Open,
                 (true, true) => Outcome::Holds,
@@ -296,6 +308,7 @@ impl<'a> Court<'a> {
             bytes: portion.carried,
             copied: portion.copied,
             unexplained: portion.unexplained,
+            passed_on: portion.passed,
             ratio: ratio(portion.charge(), portion.carried),
             inferred: portion.is_inferred(),
             outcome,
@@ -411,6 +424,20 @@ impl<'a> Court<'a> {
                 let reason = rule.reason(self.matter(), Effect::Forbids, Some(row), seen);
                 self.reasons.push(reason);
             }
+        }
+        if !portion.copies_hold() {
+            let seen = Seen {
+                bytes: portion.passed,
+                text: format!(
+                    "maybe passed on after they had been copied, beside {} in {}",
+                    bytes(portion.carried),
+                    self.name(portion)
+                ),
+            };
+            self.say(&rules::PASSED_ON, Effect::Forbids, None, seen);
+        }
+        if portion.unexplained == 0 {
+            return;
         }
         let seen = Seen {
             bytes: portion.unexplained,

@@ -69,24 +69,11 @@ impl Path {
     /// nothing: the bytes are received again later.
     #[must_use]
     pub fn direction(&self) -> Option<Direction> {
-        let (source, sink) = match self.object.split_once("->") {
-            Some((source, sink)) => (Some(source), Some(sink)),
-            None => match self.op.strip_prefix("uring.") {
-                // All other requests of io_uring on sockets put bytes into memory.
-                Some(op) if op.starts_with("send") || op.starts_with("write") => {
-                    (None, Some(self.object.as_str()))
-                }
-                Some(_) => (Some(self.object.as_str()), None),
-                None => match self.op.as_str() {
-                    "write" | "send" | "send.zerocopy" | "aio.write" => {
-                        (None, Some(self.object.as_str()))
-                    }
-                    "read" | "recv" | "recv.zerocopy" | "aio.read" => {
-                        (Some(self.object.as_str()), None)
-                    }
-                    _ => (None, None),
-                },
-            },
+        let (source, sink) = match (self.object.split_once("->"), self.goes_out()) {
+            (Some((source, sink)), _) => (Some(source), Some(sink)),
+            (None, Some(true)) => (None, Some(self.object.as_str())),
+            (None, Some(false)) => (Some(self.object.as_str()), None),
+            (None, None) => (None, None),
         };
         if sink.is_some_and(is_network) {
             Some(Direction::Sent)
@@ -94,6 +81,23 @@ impl Path {
             Some(Direction::Received)
         } else {
             None
+        }
+    }
+}
+
+impl Path {
+    /// Whether its operation gives bytes away from the process's memory or takes them into it; `None`
+    /// for those that do neither.
+    #[must_use]
+    pub fn goes_out(&self) -> Option<bool> {
+        match self.op.strip_prefix("uring.") {
+            // All other requests of io_uring put bytes into memory.
+            Some(op) => Some(op.starts_with("send") || op.starts_with("write")),
+            None => match self.op.as_str() {
+                "write" | "send" | "send.zerocopy" | "aio.write" | "vmsplice" => Some(true),
+                "read" | "recv" | "recv.zerocopy" | "aio.read" => Some(false),
+                _ => None,
+            },
         }
     }
 }

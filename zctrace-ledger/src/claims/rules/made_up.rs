@@ -7,7 +7,7 @@ use zctrace_common::Claim as Asked;
 
 use super::{Look, all};
 use crate::{
-    claims::{Circumstances, Claim, Effect, Judgement, MIN_BYTES, Verdict, judge},
+    claims::{Circumstances, Claim, Effect, Judgement, MIN_BYTES, Outcome, Verdict, judge},
     ledger::{Claimed, Errno, Errnos, Path, Process, Refused, Snapshot, Totals, samples},
 };
 
@@ -478,6 +478,138 @@ fn what_was_sent_by_reference_excuses_no_copies() {
         judged(&sent, vec![process(vec![by_reference()], &[], None)]).verdict,
         Verdict::Pass
     );
+}
+
+fn sent_at_most(limit: f64) -> Claim {
+    Claim {
+        max_copies_per_byte: None,
+        max_copies_per_sent_byte: Some(limit),
+        ..claim()
+    }
+}
+
+fn received_at_most(limit: f64) -> Claim {
+    Claim {
+        max_copies_per_byte: None,
+        max_copies_per_received_byte: Some(limit),
+        ..claim()
+    }
+}
+
+/// What a proxy does that receives 16 MiB, sends a quarter of it from memory, and spills the rest into
+/// `file`, from which it sends by reference. Each sent byte costs two copies.
+fn spills(file: &str, last: Vec<Path>) -> Vec<Process> {
+    let mut paths = vec![
+        path("recv", "tcp", M, &[("copied_to_user", 16 * MIB)]),
+        path("write", file, M, &[("copied_from_user", 12 * MIB)]),
+        path("send", "tcp", M, &[("copied_from_user", 4 * MIB)]),
+    ];
+    paths.extend(last);
+    vec![process(paths, &[], None)]
+}
+
+fn spliced(object: &str, bytes: u64) -> Path {
+    let op = if object.contains("pipe") {
+        "splice"
+    } else {
+        "sendfile"
+    };
+    path(op, object, M, &[("spliced", bytes)])
+}
+
+#[test]
+fn a_proxy_that_spills_into_a_file_is_not_condemned_and_not_cleared() {
+    for (file, last) in [
+        ("file:ext4", vec![spliced("file:ext4->tcp", 12 * MIB)]),
+        ("pipe", vec![spliced("pipe->tcp", 12 * MIB)]),
+        (
+            "file:tmpfs",
+            vec![
+                spliced("file:tmpfs->pipe", 12 * MIB),
+                spliced("pipe->tcp", 12 * MIB),
+            ],
+        ),
+    ] {
+        let judgement = judged(&sent_at_most(2.05), spills(file, last.clone()));
+        assert_eq!(judgement.verdict, Verdict::Inconclusive, "{file}");
+        let codes: Vec<_> = judgement.reasons.iter().map(|r| r.code.as_str()).collect();
+        assert_eq!(codes, ["maybe-passed-on"], "{file}");
+        let open: Vec<_> = judgement
+            .judged
+            .iter()
+            .filter(|judged| judged.outcome == Outcome::Open)
+            .map(|judged| (judged.bytes, judged.copied, judged.passed_on))
+            .collect();
+        assert_eq!(open, [(4 * MIB, 32 * MIB, 12 * MIB)], "{file}");
+        // Two copies a byte are more than this, wherever the bytes went.
+        let judgement = judged(&sent_at_most(1.95), spills(file, last));
+        assert_eq!(judgement.verdict, Verdict::Fail, "{file}");
+    }
+}
+
+/// Bytes that were not written by the process excuse nothing, and what it wrote elsewhere neither.
+#[test]
+fn what_may_have_been_passed_on_is_no_more_than_was_copied_there() {
+    let verdict = |last: &str, bytes| {
+        let processes = spills("file:ext4", vec![spliced(last, bytes)]);
+        judged(&sent_at_most(2.05), processes).verdict
+    };
+    assert_eq!(verdict("file:ext4->tcp", 1 << 30), Verdict::Inconclusive);
+    assert_eq!(verdict("file:ext4->tcp", 11 * MIB), Verdict::Fail);
+    assert_eq!(verdict("file:xfs->tcp", 12 * MIB), Verdict::Fail);
+    assert_eq!(verdict("file:ext4->pipe", 12 * MIB), Verdict::Fail);
+    // Another process's bytes are not those of the first.
+    let mut processes = spills("file:ext4", vec![]);
+    let mut other = process(vec![spliced("file:ext4->tcp", 12 * MIB)], &[], None);
+    other.pid = 2;
+    processes.push(other);
+    let judgement = judged(&sent_at_most(2.05), processes);
+    assert_eq!(judgement.verdict, Verdict::Fail);
+}
+
+#[test]
+fn many_small_proxies_that_spill_are_judged_as_a_large_one() {
+    let small = |kib: u64, pid| {
+        let paths = vec![
+            path("recv", "tcp", M, &[("copied_to_user", 16 * kib << 10)]),
+            path(
+                "write",
+                "file:ext4",
+                M,
+                &[("copied_from_user", 12 * kib << 10)],
+            ),
+            path("send", "tcp", M, &[("copied_from_user", 4 * kib << 10)]),
+            spliced("file:ext4->tcp", 12 * kib << 10),
+        ];
+        let mut process = process(paths, &[], None);
+        process.pid = pid;
+        process
+    };
+    let all = || (1..65).map(|pid| small(16, pid)).collect();
+    assert_eq!(
+        judged(&sent_at_most(2.05), all()).verdict,
+        Verdict::Inconclusive
+    );
+    assert_eq!(judged(&sent_at_most(1.95), all()).verdict, Verdict::Fail);
+}
+
+/// The same the other way round: what was received by reference may be read later.
+#[test]
+fn what_was_received_into_a_file_and_read_from_there_may_be_the_same() {
+    let ledger = |read: &str| {
+        let paths = vec![
+            spliced("tcp->pipe", 12 * MIB),
+            spliced("pipe->file:ext4", 12 * MIB),
+            path("read", read, M, &[("copied_to_user", 12 * MIB)]),
+            path("recv", "tcp", M, &[("copied_to_user", 4 * MIB)]),
+        ];
+        vec![process(paths, &[], None)]
+    };
+    let judgement = judged(&received_at_most(1.05), ledger("file:ext4"));
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    assert_eq!(judgement.reasons[0].code, "maybe-passed-on");
+    let judgement = judged(&received_at_most(1.05), ledger("file:xfs"));
+    assert_eq!(judgement.verdict, Verdict::Fail);
 }
 
 /// A pipe between two processes does not either.

@@ -15,8 +15,8 @@ mod state;
 mod transform;
 
 pub(crate) use number::{
-    ABOVE_LIMIT, COPIES_WITHOUT_MOVES, DILUTED, INFERRED, NOTHING_CARRIED, PATH_NOT_USED, REFUSED,
-    TOO_FEW_BYTES, UNEXPLAINED, refused_words,
+    ABOVE_LIMIT, COPIES_WITHOUT_MOVES, DILUTED, INFERRED, NOTHING_CARRIED, PASSED_ON,
+    PATH_NOT_USED, REFUSED, TOO_FEW_BYTES, UNEXPLAINED, refused_words,
 };
 
 use zctrace_common::Claim as Claimed;

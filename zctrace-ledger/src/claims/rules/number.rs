@@ -35,6 +35,14 @@ pub(crate) const UNEXPLAINED: Rule = Rule {
     look: Look::Numbers,
 };
 
+pub(crate) const PASSED_ON: Rule = Rule {
+    code: "maybe-passed-on",
+    says: "The process copied bytes into a place from which the kernel sent as many: maybe the same ones",
+    evidence: "copies are above the limit for the bytes sent from memory, and within it when the bytes that the kernel passed on from files or pipes, which the process had written, count too; for received bytes the other way round",
+    remedy: "the rows do not tell which file it was: judge the sending operations with --max-copies-per-byte and --path, or, if it spills into a temporary file, keep the data in memory or in that file",
+    look: Look::Numbers,
+};
+
 pub(crate) const INFERRED: Rule = Rule {
     code: "only-inferred",
     says: "What became of these bytes was concluded from the call, not seen",
@@ -111,6 +119,7 @@ pub(super) const RULES: &[Rule] = &[
     COPIES_WITHOUT_MOVES,
     DILUTED,
     UNEXPLAINED,
+    PASSED_ON,
     INFERRED,
     TOO_FEW_BYTES,
     NOTHING_CARRIED,
