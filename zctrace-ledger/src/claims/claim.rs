@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use zctrace_common::Op;
 
+use super::expect::{self, Expectation};
+use crate::text::escape::printable;
+
 /// [`Claim::min_bytes`] unless something else is asked for.
 pub const MIN_BYTES: u64 = 1 << 20;
 
@@ -59,6 +62,9 @@ pub struct Claim {
     pub accept_inferred: bool,
     /// A pass of a cipher over the data is not a copy.
     pub allow_encryption: bool,
+    /// Ways that its bytes are expected to go. Absent without any.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub expect: Vec<Expectation>,
 }
 
 impl Claim {
@@ -74,6 +80,23 @@ impl Claim {
         ]
         .into_iter()
         .filter_map(|(measure, limit)| Some((measure, limit?)))
+    }
+
+    /// What is claimed, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let limits: Vec<_> = self
+            .limits()
+            .map(|(measure, limit)| format!("at most {limit} {}", measure.words()))
+            .collect();
+        let path = match &self.path {
+            Some(path) => format!(" of {path}"),
+            None => String::new(),
+        };
+        let limits = (!limits.is_empty()).then(|| limits.join(" and ") + &path);
+        let expected = self.expect.iter().map(Expectation::to_string);
+        let parts: Vec<_> = limits.into_iter().chain(expected).collect();
+        printable(&parts.join(", "))
     }
 
     /// Whether rows of this operation are meant.
@@ -96,8 +119,13 @@ impl Claim {
     ///
     /// What is wrong with it.
     pub fn check(&self) -> Result<(), Flaw> {
-        if self.limits().next().is_none() {
+        // A path is what limits are about.
+        let is_limited = self.limits().next().is_some();
+        if !is_limited && (self.expect.is_empty() || self.path.is_some()) {
             return Err(Flaw::NoLimit);
+        }
+        if self.expect.len() > expect::MOST {
+            return Err(Flaw::Expectations);
         }
         for (measure, limit) in self.limits() {
             if !limit.is_finite() || limit < 0.0 {
@@ -143,6 +171,17 @@ pub(super) fn matches(path: &str, op: &str) -> bool {
             .is_some_and(|rest| rest.starts_with('.')),
         None => path == op,
     }
+}
+
+/// The operations whose names are most like this.
+pub(super) fn alike(name: &str) -> Vec<&'static str> {
+    let mut alike: Vec<_> = Op::ALL
+        .iter()
+        .filter(|op| **op != Op::Kernel)
+        .map(|op| (strsim::jaro_winkler(name, op.name()), op.name()))
+        .collect();
+    alike.sort_by(|a, b| b.0.total_cmp(&a.0));
+    alike.iter().take(3).map(|(_, name)| *name).collect()
 }
 
 /// Operations that have nothing to do with sockets.
@@ -195,6 +234,9 @@ pub enum Flaw {
     /// No operation is called that.
     #[error("no operation is called {0:?}")]
     Path(String),
+    /// More than anybody means.
+    #[error("at most {} expectations can be judged at once", expect::MOST)]
+    Expectations,
     /// The limit is about bytes that the path cannot move.
     #[error("{path} never moves bytes that {} are counted over", measure.words())]
     NeverCrosses {
@@ -211,23 +253,17 @@ impl Flaw {
     pub fn remedy(&self) -> String {
         match self {
             Self::NoLimit => "--max-copies-per-byte 0.02 means zero-copy; \
-                 see also --max-copies-per-sent-byte and --max-copies-per-received-byte"
+                 see also --max-copies-per-sent-byte, --max-copies-per-received-byte and --expect"
                 .into(),
+            Self::Expectations => "judge them one after the other with --policy".into(),
             Self::Limit { .. } => {
                 "write a number from 0 on: 0.02 means zero-copy, 1 one copy".into()
             }
             Self::MinBytes => "leave --min-bytes away for 1 MiB".into(),
             Self::Path(path) => {
-                let mut alike: Vec<_> = Op::ALL
-                    .iter()
-                    .filter(|op| **op != Op::Kernel)
-                    .map(|op| (strsim::jaro_winkler(path, op.name()), op.name()))
-                    .collect();
-                alike.sort_by(|a, b| b.0.total_cmp(&a.0));
-                let names: Vec<_> = alike.iter().take(3).map(|(_, name)| *name).collect();
                 format!(
                     "an operation is what `zctrace stat` shows first in a row, such as {}",
-                    names.join(", ")
+                    alike(path).join(", ")
                 )
             }
             Self::NeverCrosses { .. } => {
@@ -251,6 +287,7 @@ mod tests {
             path: None,
             accept_inferred: false,
             allow_encryption: false,
+            expect: Vec::new(),
         }
     }
 

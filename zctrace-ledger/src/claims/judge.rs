@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Circumstances, Claim, Measure, Verdict,
+    Circumstances, Claim, Expectation, Measure, Met, Verdict,
     portion::{Kind, Portion, carried, copied, not_carried, portions},
     reason::{Effect, Reason, RowName},
     rules::{self, Matter, Rule, Seen, Sight, State},
-    standing,
+    share, standing,
     ways::Instead,
 };
 use crate::{
@@ -76,6 +76,9 @@ pub struct Judgement {
     pub rests_on_inferred: bool,
     /// What was judged, the worst first.
     pub judged: Vec<Judged>,
+    /// What became of the expectations. Absent without any.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub met: Vec<Met>,
     /// Why, the weightiest first.
     #[serde(skip)]
     pub reasons: Vec<Reason>,
@@ -89,6 +92,7 @@ pub fn judge(claim: &Claim, snapshot: &Snapshot, circumstances: Circumstances) -
         snapshot,
         reasons: Vec::new(),
         judged: Vec::new(),
+        met: Vec::new(),
         enough: true,
         rests_on_inferred: false,
     };
@@ -96,10 +100,15 @@ pub fn judge(claim: &Claim, snapshot: &Snapshot, circumstances: Circumstances) -
     for (measure, limit) in claim.limits() {
         court.hear(measure, limit);
     }
+    for expectation in &claim.expect {
+        court.ask(expectation, circumstances);
+    }
     let against = standing::against(claim, snapshot, circumstances);
     let failed = circumstances.command_failed(snapshot);
     court.reasons.extend(against);
-    court.accepted(circumstances);
+    if claim.limits().next().is_some() {
+        court.accepted(circumstances);
+    }
     let broken = court.has(Effect::Refutes);
     let open = court.has(Effect::Forbids) || !court.enough;
     let verdict = match (failed, broken, open) {
@@ -110,6 +119,7 @@ pub fn judge(claim: &Claim, snapshot: &Snapshot, circumstances: Circumstances) -
     let Court {
         mut reasons,
         mut judged,
+        mut met,
         rests_on_inferred,
         ..
     } = court;
@@ -129,11 +139,13 @@ pub fn judge(claim: &Claim, snapshot: &Snapshot, circumstances: Circumstances) -
         let worth = |judged: &Judged| judged.copied.saturating_add(judged.unexplained);
         (a.outcome, worth(b), b.bytes).cmp(&(b.outcome, worth(a), a.bytes))
     });
+    met.sort_by(|a, b| (a.outcome, b.bytes).cmp(&(b.outcome, a.bytes)));
     Judgement {
         claim: claim.clone(),
         verdict,
         rests_on_inferred: rests_on_inferred && verdict == Verdict::Pass,
         judged,
+        met,
         reasons,
     }
 }
@@ -144,6 +156,7 @@ struct Court<'a> {
     snapshot: &'a Snapshot,
     reasons: Vec<Reason>,
     judged: Vec<Judged>,
+    met: Vec<Met>,
     /// Something of substance held, for every limit so far.
     enough: bool,
     rests_on_inferred: bool,
@@ -168,6 +181,14 @@ impl<'a> Court<'a> {
         });
         self.reasons
             .push(rule.reason(self.matter(), effect, row, seen));
+    }
+
+    /// Whether as many bytes went one way as was expected.
+    fn ask(&mut self, expectation: &Expectation, circumstances: Circumstances) {
+        let answer = share::answer(expectation, self.claim, self.snapshot, circumstances);
+        self.met.extend(answer.met);
+        self.reasons.extend(answer.reasons);
+        self.rests_on_inferred |= answer.rests_on_inferred;
     }
 
     /// Judges everything by one limit.
@@ -240,7 +261,7 @@ impl<'a> Court<'a> {
                 .moved
                 .saturating_add(copied(&path.totals, claim))
         });
-        if used > 0 || rules::may_be_unseen(&state) {
+        if used > 0 || rules::unseen(&state).is_some() {
             return;
         }
         let Some(instead) =

@@ -10,6 +10,7 @@
 
 mod claim;
 mod document;
+mod expect;
 mod judge;
 pub mod page;
 mod policy;
@@ -17,6 +18,7 @@ mod portion;
 mod reason;
 pub mod rules;
 mod sentence;
+mod share;
 mod standing;
 pub mod table;
 mod ways;
@@ -26,7 +28,9 @@ mod properties;
 
 pub use claim::{Claim, Flaw, MIN_BYTES, Measure};
 pub use document::{Document, SCHEMA, SCOPE, Verdict};
+pub use expect::Expectation;
 pub use judge::{Judged, Judgement, Outcome, judge};
 pub use policy::Policy;
 pub use reason::{Effect, Reason, RowName};
+pub use share::Met;
 pub use standing::Circumstances;

@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
-use super::{Claim, Flaw, MIN_BYTES};
+use super::{
+    Claim, Flaw, MIN_BYTES,
+    expect::{self, Expectation},
+};
 
 /// The claims of a policy file, in its order.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,10 +36,40 @@ struct Table {
     accept_inferred: bool,
     #[serde(default)]
     allow_encryption: bool,
+    #[serde(default)]
+    expect: Expected,
 }
 
-impl From<Table> for Claim {
-    fn from(table: Table) -> Self {
+/// One expectation, or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Expected {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Default for Expected {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
+}
+
+impl Expected {
+    fn read(self) -> Result<Vec<Expectation>, expect::Flaw> {
+        match self {
+            Self::One(text) => vec![text],
+            Self::Several(texts) => texts,
+        }
+        .iter()
+        .map(|text| Expectation::parse(text))
+        .collect()
+    }
+}
+
+impl TryFrom<Table> for Claim {
+    type Error = Error;
+
+    fn try_from(table: Table) -> Result<Self, Error> {
         let Table {
             name,
             max_copies_per_byte,
@@ -46,8 +79,13 @@ impl From<Table> for Claim {
             path,
             accept_inferred,
             allow_encryption,
+            expect,
         } = table;
-        Self {
+        let expect = expect.read().map_err(|flaw| Error::Expectation {
+            name: name.clone(),
+            flaw,
+        })?;
+        Ok(Self {
             name,
             max_copies_per_byte,
             max_copies_per_sent_byte,
@@ -56,7 +94,8 @@ impl From<Table> for Claim {
             path,
             accept_inferred,
             allow_encryption,
-        }
+            expect,
+        })
     }
 }
 
@@ -75,6 +114,14 @@ pub enum Error {
     /// A claim without a name.
     #[error("a claim has no name")]
     Nameless,
+    /// A text that is no expectation.
+    #[error("claim {name:?}: expect: {flaw}; {}", flaw.remedy())]
+    Expectation {
+        /// The claim's name.
+        name: String,
+        /// What is wrong with it.
+        flaw: expect::Flaw,
+    },
     /// A claim that cannot be judged.
     #[error("claim {name:?}: {flaw}")]
     Claim {
@@ -103,7 +150,11 @@ impl Policy {
                 None => message.to_owned(),
             })
         })?;
-        let claims: Vec<Claim> = file.claim.into_iter().map(Claim::from).collect();
+        let claims: Vec<Claim> = file
+            .claim
+            .into_iter()
+            .map(Claim::try_from)
+            .collect::<Result<_, _>>()?;
         if claims.is_empty() {
             return Err(Error::Empty);
         }
@@ -154,6 +205,23 @@ mod tests {
         assert_eq!(second.max_copies_per_sent_byte, Some(1.0));
         assert!(second.accept_inferred && second.allow_encryption);
         assert_eq!(second.min_bytes, 65_536);
+        assert!(second.expect.is_empty());
+        for (text, expected) in [
+            ("\"sendfile>=0.95\"", &["sendfile>=0.95"][..]),
+            (
+                "[\"read,direct >= 0.99\", \"write<=0.5\"]",
+                &["read,direct>=0.99", "write<=0.5"],
+            ),
+        ] {
+            let text = format!("[[claim]]\nname = \"a\"\nexpect = {text}");
+            let policy = Policy::parse(&text).unwrap();
+            let read: Vec<_> = policy.claims[0]
+                .expect
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            assert_eq!(read, expected);
+        }
     }
 
     #[test]
@@ -194,6 +262,12 @@ mod tests {
                 "[[claim]]\nname = \"a\"\nmax-copies-per-byte = 1\npath = \"reed\"",
                 "reed",
             ),
+            (
+                "[[claim]]\nname = \"a\"\nexpect = \"sendfil>=0.9\"",
+                "claim \"a\": expect: \"sendfil\" is neither",
+            ),
+            ("[[claim]]\nname = \"a\"\nexpect = 1", "line 3"),
+            ("[[claim]]\nname = \"a\"\nexpect = []", "no limit"),
             ("not toml", "line 1"),
         ] {
             let error = Policy::parse(text).expect_err(text).to_string();

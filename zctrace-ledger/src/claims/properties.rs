@@ -204,6 +204,7 @@ prop_compose! {
             path: path.map(str::to_owned),
             accept_inferred,
             allow_encryption,
+            expect: Vec::new(),
         }
     }
 }

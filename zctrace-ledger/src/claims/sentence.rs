@@ -1,6 +1,6 @@
 //! The verdict in one sentence, for somebody else's report.
 
-use super::{Judged, Judgement, Outcome, Verdict, reason::Effect};
+use super::{Judged, Judgement, Met, Outcome, Verdict, reason::Effect};
 use crate::{
     ledger::{Snapshot, Target, TargetKind},
     text::{bytes::bytes, escape::printable},
@@ -10,20 +10,11 @@ impl Judgement {
     /// A sentence that says what was claimed, what was seen, where and how.
     #[must_use]
     pub fn sentence(&self, stat: &Snapshot) -> String {
-        let limits: Vec<_> = self
-            .claim
-            .limits()
-            .map(|(measure, limit)| format!("at most {limit} {}", measure.words()))
-            .collect();
-        let path = match &self.claim.path {
-            Some(path) => printable(&format!(" of {path}")),
-            None => String::new(),
-        };
-        let what = format!("{}{path}", limits.join(" and "));
         format!(
-            "{}: {}: {what}: {} (zctrace {}, Linux {}, {} backend, {}, {:.1} s from {}).",
+            "{}: {}: {}: {} (zctrace {}, Linux {}, {} backend, {}, {:.1} s from {}).",
             self.verdict.word(),
             printable(&self.claim.name),
+            self.claim.words(),
             self.finding(),
             env!("CARGO_PKG_VERSION"),
             printable(&stat.kernel),
@@ -32,6 +23,27 @@ impl Judgement {
             seconds(stat.duration_ns),
             printable(&stat.started_at),
         )
+    }
+
+    /// The shares that were expected, the largest of each expectation.
+    fn shares(&self) -> String {
+        let mut parts: Vec<&Met> = Vec::new();
+        for met in &self.met {
+            if !parts.iter().any(|part| part.expectation == met.expectation) {
+                parts.push(met);
+            }
+        }
+        let parts: Vec<_> = parts
+            .iter()
+            .map(|met| {
+                format!(
+                    "a share of {:.4} of {}",
+                    met.share.unwrap_or_default(),
+                    printable(&met.what)
+                )
+            })
+            .collect();
+        parts.join(" and ")
     }
 
     fn finding(&self) -> String {
@@ -71,9 +83,21 @@ impl Judgement {
                         .max()
                         .unwrap_or(judged.bytes),
                 );
+                let shares = match self.met.is_empty() {
+                    true => String::new(),
+                    false => format!("; {}", self.shares()),
+                };
                 format!(
-                    "{closest:.4} at most in anything judged, over {bytes} in the largest, {how}"
+                    "{closest:.4} at most in anything judged, over {bytes} in the largest, {how}{shares}"
                 )
+            }
+            (Verdict::Pass, None) if !self.met.is_empty() => {
+                let how = if self.rests_on_inferred {
+                    ", as far as it was concluded from the calls"
+                } else {
+                    ""
+                };
+                self.shares() + how
             }
             (verdict, _) => {
                 let decides = match verdict {

@@ -101,6 +101,7 @@ impl Case {
             path: self.path.map(str::to_owned),
             accept_inferred: false,
             allow_encryption: false,
+            expect: Vec::new(),
         }
     }
 

@@ -13,17 +13,40 @@ use crate::{
 };
 
 /// What is at the end of a way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// Sockets of the internet protocols and vsock.
     Network,
+    /// Unix sockets.
     Unix,
+    /// Files and block devices.
     Stored,
+    /// Pipes.
     Pipe,
     /// Devices, memory and whatever else has no other way.
     Other,
 }
 
 impl Place {
+    /// Those that can be named.
+    pub(super) const NAMED: [(&'static str, Self); 4] = [
+        ("network", Self::Network),
+        ("unix", Self::Unix),
+        ("file", Self::Stored),
+        ("pipe", Self::Pipe),
+    ];
+
+    /// In a sentence.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Network => "the network",
+            Self::Unix => "unix sockets",
+            Self::Stored => "files",
+            Self::Pipe => "pipes",
+            Self::Other => "something else",
+        }
+    }
+
     fn of(object: &str) -> Self {
         match object {
             "pipe" => Self::Pipe,
@@ -37,7 +60,7 @@ impl Place {
         }
     }
 
-    const fn is_socket(self) -> bool {
+    pub(super) const fn is_socket(self) -> bool {
         matches!(self, Self::Network | Self::Unix)
     }
 
@@ -48,7 +71,7 @@ impl Place {
 
 /// What an operation does with bytes.
 #[derive(Clone, Copy, Debug)]
-enum Job {
+pub(super) enum Job {
     /// Takes them into memory.
     Take(fn(Place) -> bool),
     /// Gives them away from memory.
@@ -66,7 +89,7 @@ const fn is_pipe(place: Place) -> bool {
 }
 
 /// The job of an operation; `None` where nothing else could do it.
-fn job(op: &str) -> Option<Job> {
+pub(super) fn job(op: &str) -> Option<Job> {
     let name = op
         .strip_prefix("uring.")
         .or_else(|| op.strip_prefix("aio."))
@@ -89,7 +112,7 @@ fn job(op: &str) -> Option<Job> {
 }
 
 /// Where a row's bytes came from and went to.
-fn ends(path: &Path) -> Option<(Option<Place>, Option<Place>)> {
+pub(super) fn ends(path: &Path) -> Option<(Option<Place>, Option<Place>)> {
     if let Some((source, sink)) = path.object.split_once("->") {
         return Some((Some(Place::of(source)), Some(Place::of(sink))));
     }
@@ -102,7 +125,7 @@ fn ends(path: &Path) -> Option<(Option<Place>, Option<Place>)> {
 }
 
 /// Bytes of a row that went somewhere.
-fn amount(path: &Path) -> u64 {
+pub(super) fn amount(path: &Path) -> u64 {
     carried(path).saturating_add(path.totals.cloned)
 }
 

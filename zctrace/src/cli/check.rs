@@ -18,7 +18,7 @@ use super::args::{
     target::{MEASURES, TargetArgs},
 };
 use crate::{
-    claims::{Circumstances, Claim, Document, MIN_BYTES, Policy, Verdict, judge},
+    claims::{Circumstances, Claim, Document, Expectation, MIN_BYTES, Policy, Verdict, judge},
     ledger::Snapshot,
     recording::Recording,
     report::{json, junit, verdict},
@@ -31,6 +31,7 @@ const EXAMPLES: &str = "\
 Examples:
   zctrace check --max-copies-per-byte 0.02 --path sendfile --port 80 --duration 30s
   zctrace check --max-copies-per-sent-byte 1 -- ./benchmark --zerocopy
+  zctrace check --expect 'sendfile>=0.95' --port 80 --duration 30s
   zctrace check --policy zero-copy.toml --junit report.xml --json -o report.json -p 1234
 
 Every path of at least --min-bytes is judged by itself, smaller ones together: a total would hide
@@ -90,6 +91,11 @@ struct ClaimArgs {
     #[arg(long, value_name = "OP")]
     path: Option<String>,
 
+    /// Judge which share of the bytes went a way, such as 'sendfile>=0.95', 'read,direct>=0.99' or
+    /// 'write,network<=0.1'. May be given again
+    #[arg(long, value_name = "EXPECTATION", value_parser = expectation)]
+    expect: Vec<Expectation>,
+
     /// Let paths pass whose copies were concluded from the calls, not seen
     #[arg(long)]
     accept_inferred: bool,
@@ -101,7 +107,7 @@ struct ClaimArgs {
     /// Read several claims from a TOML file ('-' for standard input)
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "max_copies_per_byte", "max_copies_per_sent_byte", "max_copies_per_received_byte",
-        "min_bytes", "path", "accept_inferred", "allow_encryption"])]
+        "min_bytes", "path", "expect", "accept_inferred", "allow_encryption"])]
     policy: Option<PathBuf>,
 }
 
@@ -269,12 +275,17 @@ impl ClaimArgs {
             path: self.path.clone(),
             accept_inferred: self.accept_inferred,
             allow_encryption: self.allow_encryption,
+            expect: self.expect.clone(),
         };
         claim
             .check()
             .map_err(|flaw| Failure::usage(flaw.to_string(), flaw.remedy()))?;
         Ok(vec![claim])
     }
+}
+
+fn expectation(text: &str) -> Result<Expectation, String> {
+    Expectation::parse(text).map_err(|flaw| format!("{flaw}; {}", flaw.remedy()))
 }
 
 fn policy(path: &Path) -> Result<Vec<Claim>, Failure> {

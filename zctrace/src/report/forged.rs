@@ -44,6 +44,7 @@ fn nothing_in_a_recording_speaks_to_the_terminal() {
         path: None,
         accept_inferred: true,
         allow_encryption: false,
+        expect: Vec::new(),
     };
     let judgement = judge(&claim, &stat, Circumstances::default());
     let verdict = Document::new(vec![judgement], stat.clone());

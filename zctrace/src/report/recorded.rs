@@ -94,6 +94,7 @@ fn findings(stat: &Snapshot) -> Vec<Finding> {
                 path: Some(op.to_owned()),
                 accept_inferred: false,
                 allow_encryption: false,
+                expect: Vec::new(),
             };
             let judgement = judge(&claim, stat, Circumstances::recorded(stat));
             Finding {

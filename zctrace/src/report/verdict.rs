@@ -3,7 +3,7 @@
 use anstyle::Style;
 
 use crate::{
-    claims::{Document, Effect, Judged, Judgement, Outcome, Reason, SCOPE, Verdict, rules},
+    claims::{Document, Effect, Judged, Judgement, Met, Outcome, Reason, SCOPE, Verdict, rules},
     text::{
         bytes::bytes,
         columns::{Cell, Columns},
@@ -41,29 +41,23 @@ fn claim(text: &mut String, judgement: &Judgement, surface: Surface) {
         Verdict::Inconclusive => palette.warning,
         Verdict::Fail => palette.alarm,
     };
-    let limits: Vec<_> = judgement
-        .claim
-        .limits()
-        .map(|(measure, limit)| format!("at most {limit} {}", measure.words()))
-        .collect();
-    let path = judgement
-        .claim
-        .path
-        .as_ref()
-        .map_or_else(String::new, |path| printable(&format!(" of {path}")));
     let name = printable(&judgement.claim.name);
     text.push_str(&paint(style, judgement.verdict.word()));
-    text.push_str(&format!("  {name}: {}{path}\n", limits.join(" and ")));
+    text.push_str(&format!("  {name}: {}\n", judgement.claim.words()));
     let mut lines = Columns::new(Vec::new());
+    let style = |outcome| match outcome {
+        Outcome::Holds => palette.good,
+        Outcome::Open => palette.warning,
+        Outcome::Broken => palette.alarm,
+    };
     for judged in judgement.judged.iter().take(MOST) {
-        let style = match judged.outcome {
-            Outcome::Holds => palette.good,
-            Outcome::Open => palette.warning,
-            Outcome::Broken => palette.alarm,
-        };
-        lines.text(Cell::new(&line(judged), style), 2);
+        lines.text(Cell::new(&line(judged), style(judged.outcome)), 2);
     }
     more(&mut lines, judgement.judged.len(), "paths were judged");
+    for met in judgement.met.iter().take(MOST) {
+        lines.text(Cell::new(&share(met), style(met.outcome)), 2);
+    }
+    more(&mut lines, judgement.met.len(), "shares were judged");
     if judgement.rests_on_inferred {
         let note = "It passes only because conclusions were accepted (--accept-inferred).";
         lines.text(Cell::new(note, palette.warning), 2);
@@ -138,12 +132,30 @@ fn more(lines: &mut Columns, count: usize, what: &str) {
     }
 }
 
-fn line(judged: &Judged) -> String {
-    let verdict = match judged.outcome {
+const fn word(outcome: Outcome) -> &'static str {
+    match outcome {
         Outcome::Holds => "holds",
         Outcome::Open => "open",
         Outcome::Broken => "broken",
+    }
+}
+
+fn share(met: &Met) -> String {
+    let more = match met.may_have_gone.saturating_sub(met.went) {
+        0 => String::new(),
+        more => format!(", {} unexplained", bytes(more)),
     };
+    format!(
+        "{}: {}: {} of {}{more}: {:.4}",
+        word(met.outcome),
+        printable(&met.expectation),
+        bytes(met.went),
+        printable(&met.what),
+        met.share.unwrap_or_default(),
+    )
+}
+
+fn line(judged: &Judged) -> String {
     let ratio = judged.ratio.map_or_else(String::new, |ratio| {
         format!(": {ratio:.4} {}", judged.measure.words())
     });
@@ -151,9 +163,14 @@ fn line(judged: &Judged) -> String {
         0 => String::new(),
         unexplained => format!(", {} unexplained", bytes(unexplained)),
     };
+    let passed = match judged.passed_on {
+        0 => String::new(),
+        passed => format!(" and maybe {} passed on", bytes(passed)),
+    };
     let inferred = if judged.inferred { ", inferred" } else { "" };
     format!(
-        "{verdict}: {}: {} copied{open} for {}{ratio}{inferred}",
+        "{}: {}: {} copied{open} for {}{passed}{ratio}{inferred}",
+        word(judged.outcome),
         printable(&judged.what),
         bytes(judged.copied),
         bytes(judged.bytes),

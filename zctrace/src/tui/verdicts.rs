@@ -159,6 +159,7 @@ fn verdict(docket: &Snapshot, op: &str) -> RowVerdict {
         path: Some(op.to_owned()),
         accept_inferred: false,
         allow_encryption: false,
+        expect: Vec::new(),
     };
     let judgement = judge(&claim, docket, Circumstances::default());
     let decides = match judgement.verdict {

@@ -39,13 +39,13 @@ fn set(socket: &TcpStream, level: i32, name: i32, value: &[u8]) -> nix::Result<(
 }
 
 /// What is sent.
-pub(super) const TLS_TX: i32 = 1;
+pub const TLS_TX: i32 = 1;
 /// What is received.
 const TLS_RX: i32 = 2;
 
 /// Puts what goes into these directions from now on into records of TLS 1.2 with AES-GCM; the error
 /// of a kernel without it, or without the cipher. No handshake: both ends are given the same keys.
-pub(super) fn encrypt(socket: &TcpStream, directions: &[i32]) -> nix::Result<()> {
+pub fn encrypt(socket: &TcpStream, directions: &[i32]) -> nix::Result<()> {
     const TLS_1_2: u16 = 0x0303;
     const AES_GCM_128: u16 = 51;
     // Version and cipher; then initialization vector, key, salt and number.

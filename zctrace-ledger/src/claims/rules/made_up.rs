@@ -13,7 +13,7 @@ use crate::{
 
 const MIB: u64 = 1 << 20;
 
-fn claim() -> Claim {
+pub(crate) fn claim() -> Claim {
     Claim {
         name: "check".into(),
         max_copies_per_byte: Some(0.02),
@@ -23,11 +23,12 @@ fn claim() -> Claim {
         path: None,
         accept_inferred: false,
         allow_encryption: false,
+        expect: Vec::new(),
     }
 }
 
 /// A row: bytes by the names of the ledger's fields.
-fn path(op: &str, object: &str, evidence: &str, numbers: &[(&str, u64)]) -> Path {
+pub(crate) fn path(op: &str, object: &str, evidence: &str, numbers: &[(&str, u64)]) -> Path {
     let mut totals = Totals {
         ops: 16,
         ..Totals::default()
@@ -62,7 +63,7 @@ fn path(op: &str, object: &str, evidence: &str, numbers: &[(&str, u64)]) -> Path
     }
 }
 
-fn process(paths: Vec<Path>, asked: &[Asked], device: Option<&str>) -> Process {
+pub(crate) fn process(paths: Vec<Path>, asked: &[Asked], device: Option<&str>) -> Process {
     let claims = paths
         .iter()
         .filter(|_| !asked.is_empty() || device.is_some())

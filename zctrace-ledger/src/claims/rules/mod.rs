@@ -15,15 +15,15 @@ mod state;
 mod transform;
 
 pub(crate) use number::{
-    ABOVE_LIMIT, COPIES_WITHOUT_MOVES, DILUTED, INFERRED, NOTHING_CARRIED, PASSED_ON,
-    PATH_NOT_USED, REFUSED, TOO_FEW_BYTES, UNEXPLAINED, refused_words,
+    ABOVE_LIMIT, COPIES_WITHOUT_MOVES, DILUTED, EXPECTATION_MISSED, EXPECTATION_UNCLEAR, INFERRED,
+    NOTHING_CARRIED, PASSED_ON, PATH_NOT_USED, REFUSED, TOO_FEW_BYTES, UNEXPLAINED, refused_words,
 };
 
 use zctrace_common::Claim as Claimed;
 
 pub(crate) use direct::DEVICE_UNKNOWN;
 pub(crate) use splice::ROUTE_COPIES;
-pub(crate) use state::{PROBES_MISSING, accepted, may_be_unseen, may_have_copied, unattributed};
+pub(crate) use state::{ALWAYS, PROBES_MISSING, accepted, may_have_copied, unattributed, unseen};
 pub(crate) use transform::KTLS;
 
 use super::{
@@ -218,7 +218,7 @@ fn is_stored(end: &str) -> bool {
 }
 
 #[cfg(test)]
-mod made_up;
+pub(super) mod made_up;
 
 #[cfg(test)]
 mod tests {

@@ -75,6 +75,22 @@ pub(crate) const PATH_NOT_USED: Rule = Rule {
     look: Look::Numbers,
 };
 
+pub(crate) const EXPECTATION_MISSED: Rule = Rule {
+    code: "expectation-missed",
+    says: "Another share of the bytes went the expected way than was expected",
+    evidence: "the share of an operation or a class in all bytes that a process took from one kind of place, or gave to it; what went otherwise, and which calls failed",
+    remedy: "find out why the program did not take this path: an option that is off, a call that failed and was replaced, or a file or socket that does not allow it",
+    look: Look::Numbers,
+};
+
+pub(crate) const EXPECTATION_UNCLEAR: Rule = Rule {
+    code: "expectation-unclear",
+    says: "What is expected holds for bytes of one kind of place, and not for those of another",
+    evidence: "the share for each kind of place and each direction with --min-bytes",
+    remedy: "name the place that is meant, as in 'uring.*,network>=0.9' (network, unix, file, pipe), or the operation of one direction",
+    look: Look::Numbers,
+};
+
 pub(crate) const REFUSED: Rule = Rule {
     code: "refused",
     says: "Calls of this operation were refused, and what they should have moved went another way or not at all",
@@ -124,5 +140,7 @@ pub(super) const RULES: &[Rule] = &[
     TOO_FEW_BYTES,
     NOTHING_CARRIED,
     PATH_NOT_USED,
+    EXPECTATION_MISSED,
+    EXPECTATION_UNCLEAR,
     REFUSED,
 ];

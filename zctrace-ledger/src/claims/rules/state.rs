@@ -15,9 +15,14 @@ use crate::{
 /// The code of the rule about refused probes.
 pub(crate) const PROBES_MISSING: &str = "probes-missing";
 
+/// The codes of the rules that are not about copies.
+pub(crate) const ALWAYS: [&str; 2] = [COMMAND_FAILED, NOT_CONSERVED];
+const COMMAND_FAILED: &str = "command-failed";
+const NOT_CONSERVED: &str = "not-conserved";
+
 pub(super) const RULES: &[Rule] = &[
     Rule {
-        code: "command-failed",
+        code: COMMAND_FAILED,
         says: "The command failed or was left behind: it may not have done what it was to show",
         evidence: "its exit status is not 0",
         remedy: "repair the command, or judge what it did all the same with --ignore-command-status",
@@ -80,7 +85,7 @@ pub(super) const RULES: &[Rule] = &[
         look: Look::State(probes),
     },
     Rule {
-        code: "not-conserved",
+        code: NOT_CONSERVED,
         says: "A row's classes do not add up to what it moved, so its numbers cannot be trusted",
         evidence: "`moved` differs from the sum of the nine classes",
         remedy: "this is a defect of zctrace: please report it with the document of --json",
@@ -243,8 +248,8 @@ fn probes(state: &State<'_>) -> Option<Seen> {
     })
 }
 
-/// Whether operations that the claim is about can have gone by unseen.
-pub(crate) fn may_be_unseen(state: &State<'_>) -> bool {
+/// Why operations that the claim is about can have gone by unseen.
+pub(crate) fn unseen(state: &State<'_>) -> Option<(&'static Rule, Seen)> {
     let is_fault = state.claim.path.as_deref().is_some_and(is_fault);
     let hides = |refused: &Refused| match gap(refused, state) {
         Gap::Unseen => true,
@@ -255,10 +260,14 @@ pub(crate) fn may_be_unseen(state: &State<'_>) -> bool {
         }
         Gap::None => false,
     };
-    loss(state).is_some()
-        || unfollowed(state).is_some()
-        || in_flight(state).is_some()
-        || state.snapshot.coverage.refused.iter().any(hides)
+    let seen: [(&str, Option<Seen>); 4] = [
+        ("lost-updates", loss(state)),
+        ("unfollowed-calls", unfollowed(state)),
+        ("operations-open", in_flight(state)),
+        (PROBES_MISSING, not_attached(state, hides)),
+    ];
+    seen.into_iter()
+        .find_map(|(code, seen)| Some((super::find(code)?, seen?)))
 }
 
 fn is_fault(path: &str) -> bool {

@@ -3,6 +3,7 @@
 
 mod blocked;
 mod check;
+mod fallbacks;
 mod fio;
 mod limits;
 mod nginx;
