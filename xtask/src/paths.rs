@@ -22,8 +22,8 @@ pub(crate) fn vm_cache() -> PathBuf {
     env::var_os("ZCTRACE_VM_CACHE").map_or_else(|| target().join("vm-cache"), PathBuf::from)
 }
 
-/// The target of binaries for guests: linked statically, named, so that the flags for it leave the
-/// build scripts alone.
+/// The target of what is tested, on this machine and in guests, so that it is built once: linked
+/// statically for the guests, named, so that the flags for it leave the build scripts alone.
 pub(crate) const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The `RUSTFLAGS` that link statically.

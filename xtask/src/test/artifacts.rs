@@ -1,6 +1,6 @@
 //! Which test programs there are, and where cargo built them.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
@@ -103,9 +103,20 @@ struct Diagnostic {
     rendered: Option<String>,
 }
 
-/// Builds the privileged tests with `job`, a `cargo test` so far without them.
-pub(super) fn build(job: Job) -> Result<Built> {
-    let job = job
+/// Cargo as every layer calls it: with one target and one set of flags, so that nothing is built
+/// twice.
+pub(super) fn cargo() -> Job {
+    Job::new("cargo")
+        .env("CARGO_BUILD_TARGET", paths::STATIC_TARGET)
+        .env("RUSTFLAGS", paths::STATIC_FLAGS)
+        .current_dir(paths::root())
+}
+
+/// Builds the privileged tests.
+pub(super) fn build() -> Result<Built> {
+    let job = cargo()
+        .arg("test")
+        .limit(Duration::from_mins(20))
         .args(["--no-run", "--locked", "--message-format=json"])
         .args(["--package", PACKAGE, "--test", PRIVILEGED]);
     let mut built = Built::default();

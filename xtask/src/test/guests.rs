@@ -1,24 +1,20 @@
 //! The privileged tests on other kernels.
 
 use std::{
-    collections::BTreeMap,
     io::Write as _,
-    num::NonZeroUsize,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
-    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
 
 use super::{
-    Layer, Reader, Row, Tally,
+    Layer, Reader, Row, Tally, Task,
     artifacts::{self, Address, Built, PACKAGE},
     log,
 };
 use crate::{
-    job::Job,
     paths,
     vm::{self, DISKS, Extra, Guest, Kernel, Outcome, SERIES, Series, Stream},
 };
@@ -48,39 +44,20 @@ const PROGRAMS: [&str; 12] = [
     "fusermount3",
 ];
 
-pub(super) fn run(kernels: &[Series], filter: Option<&str>) -> Result<Vec<Row>> {
-    let cargo = Job::new("cargo")
-        .args(["test", "--target", paths::STATIC_TARGET])
-        .env("RUSTFLAGS", paths::STATIC_FLAGS)
-        .current_dir(paths::root())
-        .limit(Duration::from_mins(20));
-    let built = artifacts::build(cargo)?;
+/// A task for each kernel, the longest first.
+pub(super) fn tasks<'a>(kernels: &[Series], filter: Option<&'a str>) -> Vec<Task<'a>> {
     let kernels = if kernels.is_empty() { &SERIES } else { kernels };
     let alone = kernels.len() == 1;
-    let jobs = kernels.iter().enumerate().map(|(index, &series)| {
-        let guest = guest(&built, filter, alone || series.name == ONCE);
-        (index, series, guest)
-    });
-    let mut jobs: Vec<_> = jobs.collect();
-    // The longest first; they are taken from the end.
-    jobs.sort_by_key(|(_, series, _)| series.name == ONCE);
-    let jobs = Mutex::new(jobs);
-    let take = || lock(&jobs).pop();
-    let rows = Mutex::new(BTreeMap::new());
-    // A guest keeps little more than one processor busy: much of its time it waits for grace periods.
-    let lanes = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    thread::scope(|scope| {
-        for _ in 0..lanes.min(kernels.len()) {
-            scope.spawn(|| {
-                while let Some((index, series, guest)) = take() {
-                    let row = run_one(series, &guest);
-                    lock(&rows).insert(index, row);
-                }
-            });
-        }
-    });
-    let rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(rows.into_values().collect())
+    let mut kernels = kernels.to_vec();
+    kernels.sort_by_key(|series| series.name != ONCE);
+    let task = |series: Series| -> Task<'a> {
+        let once = alone || series.name == ONCE;
+        Box::new(move || {
+            let guest = guest(&artifacts::build()?, filter, once);
+            Ok(vec![run_one(series, &guest)])
+        })
+    };
+    kernels.into_iter().map(task).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -14,10 +14,7 @@ use crate::{job::Job, paths};
 const LIMIT: Duration = Duration::from_mins(20);
 
 fn cargo_test() -> Job {
-    Job::new("cargo")
-        .arg("test")
-        .current_dir(paths::root())
-        .limit(LIMIT)
+    artifacts::cargo().arg("test").limit(LIMIT)
 }
 
 pub(super) fn unit(filter: Option<&str>) -> Result<Tally> {
@@ -48,7 +45,7 @@ pub(super) fn cli(filter: Option<&str>) -> Result<Tally> {
 /// Built as the user, run as root: a process for each address, so that what ends one of them leaves
 /// the others.
 pub(super) fn running(filter: Option<&str>) -> Result<Tally> {
-    let built = artifacts::build(cargo_test())?;
+    let built = artifacts::build()?;
     let mut tally = Tally::default();
     for address in Address::ALL {
         let name = address.name();

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::Tally;
-use crate::{job::Job, paths};
+use super::{Tally, artifacts};
+use crate::job::Job;
 
 const LIMIT: Duration = Duration::from_mins(20);
 
@@ -58,7 +58,7 @@ pub(super) fn run() -> Result<Tally> {
 }
 
 fn cargo() -> Job {
-    Job::new("cargo").current_dir(paths::root()).limit(LIMIT)
+    artifacts::cargo().limit(LIMIT)
 }
 
 /// Runs one check, which passes or fails.
@@ -73,7 +73,9 @@ fn check(tally: &mut Tally, name: &str, job: &Job) {
 /// cannot be where the network is closed.
 fn dependencies(tally: &mut Tally) {
     if Job::new("cargo-deny").arg("--version").read().is_none() {
-        let install = cargo().args(["install", "cargo-deny", "--locked", "--quiet"]);
+        let install = Job::new("cargo")
+            .args(["install", "cargo-deny", "--locked", "--quiet"])
+            .limit(LIMIT);
         if install
             .step("lint: building cargo-deny, once (about three minutes)")
             .is_err()

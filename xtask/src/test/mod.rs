@@ -1,9 +1,13 @@
 //! `cargo xtask test`: every test there is, in layers, with one summary.
 
 use std::{
+    cmp::Reverse,
     fmt, fs,
     io::Write as _,
+    num::NonZeroUsize,
     process::ExitCode,
+    sync::{Mutex, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -18,6 +22,7 @@ use crate::{
 };
 
 mod artifacts;
+mod changed;
 mod guests;
 mod host;
 mod lint;
@@ -40,10 +45,31 @@ pub(crate) struct Options {
     /// Run only tests whose name contains this (layers unit, cli, running and vm).
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
+    /// Run only the layers that can break by what was changed since this revision.
+    #[arg(long, value_name = "REVISION", num_args = 0..=1, default_missing_value = "origin/main")]
+    changed: Option<String>,
+}
+
+/// Tests that take this long are named.
+const SLOW: Duration = Duration::from_secs(20);
+
+impl Options {
+    /// The layers to run, in their order.
+    fn layers(&self) -> Result<Vec<Layer>> {
+        let changed = match &self.changed {
+            Some(revision) => Some(changed::layers(revision)?),
+            None => None,
+        };
+        let is_wanted = |layer: &Layer| {
+            (self.layers.is_empty() || self.layers.contains(layer))
+                && changed.as_ref().is_none_or(|layers| layers.contains(layer))
+        };
+        Ok(LAYERS.into_iter().filter(is_wanted).collect())
+    }
 }
 
 /// What kind of tests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 enum Layer {
     /// Formatting, clippy, documentation, licences.
     Lint,
@@ -69,6 +95,11 @@ const LAYERS: [Layer; 6] = [
 ];
 
 impl Layer {
+    /// Whether it keeps all processors busy, so that nothing runs beside it.
+    fn is_alone(self) -> bool {
+        matches!(self, Self::Lint | Self::Unit | Self::Cli)
+    }
+
     fn needs(self) -> &'static [Purpose] {
         match self {
             Self::Lint | Self::Unit => &[Purpose::Build],
@@ -101,14 +132,23 @@ struct Row {
     took: Duration,
 }
 
+/// What runs beside others, and becomes lines of the summary.
+type Task<'a> = Box<dyn FnOnce() -> Result<Vec<Row>> + Send + 'a>;
+
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let begin = Instant::now();
+    let layers = options.layers()?;
+    let (alone, beside): (Vec<_>, Vec<_>) = layers.into_iter().partition(|layer| layer.is_alone());
     let mut rows = Vec::new();
-    for layer in LAYERS {
-        if options.layers.is_empty() || options.layers.contains(&layer) {
-            println!("== {layer} ({} s so far)", begin.elapsed().as_secs());
-            rows.extend(run_layer(layer, options));
-        }
+    for layer in alone {
+        println!("== {layer} ({} s so far)", begin.elapsed().as_secs());
+        rows.extend(run_layer(layer, options));
+    }
+    if !beside.is_empty() {
+        let names: Vec<_> = beside.iter().map(Layer::to_string).collect();
+        let so_far = begin.elapsed().as_secs();
+        println!("== {} ({so_far} s so far)", names.join(", "));
+        rows.extend(run_beside(&beside, options));
     }
     summarize(&rows, begin.elapsed());
     let failed = rows.iter().any(|row| !row.tally.failed.is_empty());
@@ -118,28 +158,77 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 /// A layer that cannot even begin has failed; the others run all the same.
 fn run_layer(layer: Layer, options: &Options) -> Vec<Row> {
     let begin = Instant::now();
-    let row = |kernel: String, tally| Row {
-        layer,
-        kernel,
-        tally,
-        took: begin.elapsed(),
-    };
     let rows = setup::ensure(layer.needs()).and_then(|()| {
         let filter = options.filter.as_deref();
-        let one = |tally| vec![row(String::new(), tally)];
+        let one = |kernel: String, tally| {
+            vec![Row {
+                layer,
+                kernel,
+                tally,
+                took: begin.elapsed(),
+            }]
+        };
         Ok(match layer {
-            Layer::Lint => one(lint::run()?),
-            Layer::Unit => one(host::unit(filter)?),
-            Layer::Cli => one(host::cli(filter)?),
-            Layer::Running => vec![row(running_release(), host::running(filter)?)],
-            Layer::Vm => guests::run(&options.kernels, filter)?,
-            Layer::Package => one(package::run()),
+            Layer::Lint => one(String::new(), lint::run()?),
+            Layer::Unit => one(String::new(), host::unit(filter)?),
+            Layer::Cli => one(String::new(), host::cli(filter)?),
+            Layer::Running => one(running_release(), host::running(filter)?),
+            Layer::Package => one(String::new(), package::run()),
+            Layer::Vm => unreachable!("a task for each kernel"),
         })
     });
-    rows.unwrap_or_else(|error| {
-        eprintln!("{layer}: {error:#}");
-        vec![row(String::new(), Tally::failed(format!("{error:#}")))]
-    })
+    rows.unwrap_or_else(|error| vec![not_begun(layer, &error, begin)])
+}
+
+fn not_begun(layer: Layer, error: &anyhow::Error, begin: Instant) -> Row {
+    eprintln!("{layer}: {error:#}");
+    Row {
+        layer,
+        kernel: String::new(),
+        tally: Tally::failed(format!("{error:#}")),
+        took: begin.elapsed(),
+    }
+}
+
+/// Runs layers beside each other, as many as there are processors: much of their time they wait,
+/// guests for grace periods and tests for each other.
+fn run_beside(layers: &[Layer], options: &Options) -> Vec<Row> {
+    let begin = Instant::now();
+    let mut rows = Vec::new();
+    let mut tasks: Vec<(Layer, Task<'_>)> = Vec::new();
+    // The longest first. What is installed and built is so once, before they begin.
+    for layer in [Layer::Vm, Layer::Running, Layer::Package] {
+        if !layers.contains(&layer) {
+            continue;
+        }
+        if let Err(error) = setup::ensure(layer.needs()) {
+            rows.push(not_begun(layer, &error, begin));
+        } else if layer == Layer::Vm {
+            let guests = guests::tasks(&options.kernels, options.filter.as_deref());
+            tasks.extend(guests.into_iter().map(|task| (layer, task)));
+        } else {
+            tasks.push((layer, Box::new(move || Ok(run_layer(layer, options)))));
+        }
+    }
+    let tasks = Mutex::new(tasks.into_iter());
+    let rows = Mutex::new(rows);
+    let take = || tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let lanes = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    thread::scope(|scope| {
+        for _ in 0..lanes {
+            scope.spawn(|| {
+                while let Some((layer, task)) = take() {
+                    let made = task().unwrap_or_else(|error| vec![not_begun(layer, &error, begin)]);
+                    rows.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .extend(made);
+                }
+            });
+        }
+    });
+    let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+    rows.sort_by_key(|row| LAYERS.iter().position(|layer| *layer == row.layer));
+    rows
 }
 
 fn running_release() -> String {
@@ -160,6 +249,7 @@ fn summarize(rows: &[Row], took: Duration) {
             passed,
             failed,
             skipped,
+            took: _,
         } = &row.tally;
         println!(
             "{:<8} {:<28} {passed:>6} {:>6} {:>7} {:>9.1}",
@@ -181,6 +271,7 @@ fn summarize(rows: &[Row], took: Duration) {
             println!("FAILED: {}", in_layer(row, line));
         }
     }
+    slowest(rows);
     println!("total time {} s", took.as_secs());
     println!(
         "{} passed, {} failed, {} skipped",
@@ -188,6 +279,28 @@ fn summarize(rows: &[Row], took: Duration) {
         total.failed.len(),
         total.skipped.len()
     );
+}
+
+/// Where the time went: the tests that took most of it, where tests run one by one.
+fn slowest(rows: &[Row]) {
+    let mut tests: Vec<_> = rows
+        .iter()
+        .flat_map(|row| {
+            row.tally
+                .took
+                .iter()
+                .map(move |(name, took)| (row, name, took))
+        })
+        .filter(|(.., took)| **took >= SLOW)
+        .collect();
+    tests.sort_by_key(|(.., took)| Reverse(**took));
+    for (row, name, took) in tests.into_iter().take(15) {
+        println!(
+            "slow: {:>5.0} s {}",
+            took.as_secs_f64(),
+            in_layer(row, name)
+        );
+    }
 }
 
 fn in_layer(row: &Row, line: &str) -> String {

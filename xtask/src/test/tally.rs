@@ -1,5 +1,7 @@
 //! Counting what libtest says.
 
+use std::time::{Duration, Instant};
+
 /// What came of some tests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
@@ -8,6 +10,8 @@ pub(super) struct Tally {
     pub(super) failed: Vec<String>,
     /// What was skipped, with the reason.
     pub(super) skipped: Vec<String>,
+    /// How long tests took, where they run one by one.
+    pub(super) took: Vec<(String, Duration)>,
 }
 
 impl Tally {
@@ -30,10 +34,12 @@ impl Tally {
             passed,
             failed,
             skipped,
+            took,
         } = other;
         self.passed += passed;
         self.failed.extend(failed);
         self.skipped.extend(skipped);
+        self.took.extend(took);
     }
 }
 
@@ -58,6 +64,9 @@ pub(super) struct Reader {
     open: bool,
     /// The name of the test that runs, where tests run one by one.
     current: Option<String>,
+    /// When the last test ended, and how long each took.
+    last: Option<Instant>,
+    took: Vec<(String, Duration)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,6 +104,7 @@ impl Reader {
         if line.starts_with("running ") && (line.ends_with(" tests") || line.ends_with(" test")) {
             // One that never summed up has crashed.
             self.close();
+            self.last = Some(Instant::now());
             self.open = true;
             self.place = Place::Results;
             return true;
@@ -136,16 +146,31 @@ impl Reader {
             .strip_prefix("test ")
             .and_then(|rest| rest.split_once(" ... "))
         else {
+            // A test's children printed between its name and its result.
+            if matches!(line, "ok" | "FAILED")
+                && let Some(name) = self.current.take()
+            {
+                self.ended(name);
+            }
             return;
         };
         // What a test's children print comes between its name and its result.
         let known = ["ok", "FAILED", "ignored"];
         let ended = known.iter().any(|known| result.starts_with(known));
+        if ended {
+            self.ended(name.to_owned());
+        }
         self.current = (!ended).then(|| name.to_owned());
         if let Some(reason) = result.strip_prefix("ignored") {
             let reason = reason.trim_start_matches([',', ' ']);
             let reason = if reason.is_empty() { "ignored" } else { reason };
             self.ignores.push(format!("{name}: {reason}"));
+        }
+    }
+
+    fn ended(&mut self, name: String) {
+        if let Some(last) = self.last.replace(Instant::now()) {
+            self.took.push((name, last.elapsed()));
         }
     }
 
@@ -180,6 +205,7 @@ impl Reader {
             passed,
             failed: self.failures,
             skipped,
+            took: self.took,
         }
     }
 }
@@ -230,7 +256,9 @@ mod tests {
                     ---- b stdout ----\nSKIP: b: no xfs\nnoise\n\n\nsuccesses:\n    \
                     a\n    b\n\ntest result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 \
                     filtered out; finished in 0.00s\n";
-        let (tally, shown) = read(text, None);
+        let (mut tally, shown) = read(text, None);
+        let took: Vec<_> = tally.took.drain(..).map(|(name, _)| name).collect();
+        assert_eq!(took, ["a", "b", "c"]);
         assert_eq!(
             tally,
             Tally {
@@ -239,6 +267,7 @@ mod tests {
                 skipped: ["part: not here", "b: no xfs", "c: root"]
                     .map(str::to_owned)
                     .to_vec(),
+                took: vec![],
             }
         );
         assert!(!shown.iter().any(|line| line == "noise"));

@@ -21,6 +21,7 @@ pub(crate) struct Attached(Child);
 impl Attached {
     /// Starts it and waits until every probe is attached.
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        super::shared::end();
         let (ready, tell) = std::io::pipe().expect("a pipe");
         fcntl(&tell, FcntlArg::F_SETFD(FdFlag::empty())).expect("its flags");
         let fd = tell.as_raw_fd().to_string();

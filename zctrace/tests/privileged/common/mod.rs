@@ -4,6 +4,7 @@ pub(crate) mod attached;
 pub(crate) mod bench;
 pub(crate) mod nginx;
 pub(crate) mod serve;
+pub(crate) mod shared;
 pub(crate) mod terminal;
 
 use std::{
@@ -15,9 +16,9 @@ use std::{
 };
 
 use zctrace::{
+    claims::{Claim, MIN_BYTES},
     ledger::{Loss, Process, Snapshot},
     workload::{
-        block_device::SCRATCH_DISKS,
         compare::Strictness,
         report::{Outcome, Report, Status},
         verify,
@@ -45,6 +46,7 @@ pub(crate) fn eventually(within: Duration, what: &str, mut is_there: impl FnMut(
 
 /// Runs the program and returns what it said.
 pub(crate) fn run(args: &[&str]) -> Output {
+    shared::end();
     Command::new(zctrace())
         .args(args)
         .output()
@@ -53,13 +55,10 @@ pub(crate) fn run(args: &[&str]) -> Output {
 
 /// `zctrace stat OPTIONS -- zctrace traffic ARGS`: what was measured, and the truth.
 pub(crate) fn trace_traffic(options: &[&str], traffic: &[&str]) -> (Snapshot, Report) {
-    traced(Command::new(zctrace()), options, traffic)
-}
-
-fn traced(mut command: Command, options: &[&str], traffic: &[&str]) -> (Snapshot, Report) {
+    shared::end();
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("stat.json");
-    let output = command
+    let output = Command::new(zctrace())
         .args(["stat", "--json", "-o"])
         .arg(&file)
         .args(options)
@@ -77,42 +76,53 @@ fn traced(mut command: Command, options: &[&str], traffic: &[&str]) -> (Snapshot
     (snapshot, report)
 }
 
-/// A run of traffic in which nothing was lost. On a kernel with preemption the odd event can be, and
-/// is counted: such a run says nothing of the truth, and one of three must be whole.
-pub(crate) fn trace_whole(traffic: &[&str]) -> (Snapshot, Report) {
-    trace_until(traffic, |snapshot| snapshot.loss == Loss::default())
+/// A run of traffic in which nothing was lost, in the shared session. On a kernel with preemption
+/// the odd event can be, and is counted: such a run says nothing of the truth, and one of three must
+/// be whole.
+pub(crate) fn trace_whole(
+    variables: &[(&str, Option<&str>)],
+    traffic: &[&str],
+) -> (Snapshot, Report) {
+    trace_until(variables, traffic, |snapshot| {
+        snapshot.loss == Loss::default()
+    })
 }
 
 /// The same, where what counts as whole is another question.
 pub(crate) fn trace_until(
+    variables: &[(&str, Option<&str>)],
     traffic: &[&str],
     is_whole: impl Fn(&Snapshot) -> bool,
 ) -> (Snapshot, Report) {
-    repeat_until(|| trace_traffic(&[], traffic), is_whole)
-}
-
-/// [`trace_whole`] on loop devices, even where there are disks.
-pub(crate) fn trace_whole_on_loop_devices(traffic: &[&str]) -> (Snapshot, Report) {
-    let trace = || {
-        let mut command = Command::new(zctrace());
-        command.env_remove(SCRATCH_DISKS);
-        traced(command, &[], traffic)
-    };
-    repeat_until(trace, |snapshot| snapshot.loss == Loss::default())
-}
-
-fn repeat_until(
-    trace: impl Fn() -> (Snapshot, Report),
-    is_whole: impl Fn(&Snapshot) -> bool,
-) -> (Snapshot, Report) {
     for _ in 0..3 {
-        let (snapshot, report) = trace();
+        let (snapshot, report) = shared::session().trace_traffic(variables, traffic);
         if is_whole(&snapshot) {
             return (snapshot, report);
         }
         println!("again, because of {:?}", snapshot.loss);
     }
     panic!("three runs, and each lost something");
+}
+
+/// A claim that limits nothing yet.
+pub(crate) fn claim() -> Claim {
+    Claim {
+        name: "test".into(),
+        max_copies_per_byte: None,
+        max_copies_per_sent_byte: None,
+        max_copies_per_received_byte: None,
+        min_bytes: MIN_BYTES,
+        path: None,
+        accept_inferred: false,
+        allow_encryption: false,
+    }
+}
+
+/// What of the document is about these processes.
+pub(crate) fn only(snapshot: &Snapshot, is_wanted: impl Fn(&Process) -> bool) -> Snapshot {
+    let mut snapshot = snapshot.clone();
+    snapshot.processes.retain(is_wanted);
+    snapshot
 }
 
 /// What the backend of a document must know.

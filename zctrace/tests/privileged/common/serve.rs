@@ -27,6 +27,7 @@ impl Drop for Running {
 
 /// `zctrace serve` for a command name, and its address.
 pub(crate) fn serve(comm: &str, options: &[&str]) -> (Running, String) {
+    super::shared::end();
     let mut child = Command::new(zctrace())
         .args(["serve", "--listen", "127.0.0.1:0", "--interval", "200ms"])
         .args(["--no-faults", "--comm", comm])

@@ -39,6 +39,7 @@ impl Top {
         let pair = native_pty_system()
             .openpty(size)
             .expect("a pseudo-terminal");
+        super::shared::end();
         let mut command = CommandBuilder::new(super::zctrace());
         command.arg("top");
         command.args(arguments);

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use crate::common::{assert_conservation, attached::Attached, eventually};
+use crate::common::{eventually, shared};
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
@@ -22,7 +22,10 @@ use nix::{
     },
     unistd::{gettid, read, write},
 };
-use zctrace::ledger::Snapshot;
+use zctrace::{
+    ledger::{Process, Totals},
+    tracer::Reading,
+};
 
 const BYTES: usize = 3001;
 
@@ -78,13 +81,8 @@ fn drain(end: impl AsFd) {
 #[test]
 #[ignore = "needs root and BPF"]
 fn a_descriptor_that_is_closed_meanwhile_takes_no_bytes_along() {
-    let tracer = Attached::start(&[
-        "stat",
-        "--json",
-        "--no-faults",
-        "-p",
-        &std::process::id().to_string(),
-    ]);
+    let mut session = shared::session();
+    let before = session.read().expect("the maps");
     let bytes = BYTES as isize;
 
     let (near, far) = UnixStream::pair().expect("sockets");
@@ -142,17 +140,27 @@ fn a_descriptor_that_is_closed_meanwhile_takes_no_bytes_along() {
     let some = closed_meanwhile(vec![writer], move || vmsplice(0), || drain(&reader));
     assert_eq!(some, bytes);
 
-    let output = tracer.interrupt();
-    let snapshot: Snapshot = serde_json::from_slice(&output.stdout).expect("a stat document");
-    assert_conservation(&snapshot);
-    let moved = |op: &str| -> u64 {
-        let paths = snapshot.processes.iter().flat_map(|process| &process.paths);
-        let of_op = paths.filter(|path| path.op == op);
-        of_op.map(|path| path.totals.moved).sum()
+    let after = session.read().expect("the maps");
+    let sum = |reading: &Reading, op: &str| {
+        let own = |process: &&Process| process.pid == std::process::id();
+        let paths = reading
+            .processes
+            .iter()
+            .filter(own)
+            .flat_map(|one| &one.paths);
+        let mut totals = Totals::default();
+        for path in paths.filter(|path| path.op == op) {
+            totals.add(&path.totals);
+        }
+        totals
     };
-    for path in snapshot.processes.iter().flat_map(|process| &process.paths) {
-        println!("{} {}: {:?}", path.op, path.object, path.totals);
-    }
+    let moved = |op: &str| -> u64 {
+        let mut totals = sum(&after, op);
+        totals.subtract(&sum(&before, op));
+        println!("{op}: {totals:?}");
+        assert_eq!(totals.moved, totals.explained_and_unexplained(), "{op}");
+        totals.moved
+    };
     assert_eq!(moved("recv"), BYTES as u64);
     assert_eq!(moved("send"), (stuffed + BYTES) as u64);
     assert_eq!(moved("sendfile"), BYTES as u64);

@@ -5,16 +5,14 @@ use std::{
     io::{Read as _, Seek as _, Write as _},
 };
 
-use nix::{
-    sys::{
-        memfd::{MFdFlags, memfd_create},
-        sendfile::sendfile,
-    },
-    unistd::gettid,
+use crate::common::shared;
+use nix::sys::{
+    memfd::{MFdFlags, memfd_create},
+    sendfile::sendfile,
 };
 use zctrace::{
     ledger::{Process, Totals},
-    tracer::{Config, Session},
+    tracer::Reading,
     workload::{Skip, ktls::connection},
 };
 
@@ -34,11 +32,7 @@ fn every_byte_is_encrypted_and_decrypted() {
     let mut file = File::from(memfd_create("ktls", MFdFlags::MFD_CLOEXEC).expect("a file"));
     file.write_all(&[5; BYTES]).expect("writing it");
     file.rewind().expect("its beginning");
-    let config = Config {
-        tasks: vec![gettid().as_raw().cast_unsigned()],
-        ..Config::default()
-    };
-    let mut session = Session::start(&config).expect("a session");
+    let mut session = shared::session();
     let functions = session.backend() == "functions";
     // The session tries its probes with sends of its own, in this thread.
     let before = session.read().expect("the maps");
@@ -56,7 +50,13 @@ fn every_byte_is_encrypted_and_decrypted() {
     assert_eq!(receiver.join().expect("the receiver"), vec![5; 2 * BYTES]);
 
     let reading = session.read().expect("the maps");
-    let process = &reading.processes[0];
+    let own = |reading: &Reading| {
+        let mut processes = reading.processes.iter();
+        let own = processes.find(|process| process.pid == std::process::id());
+        own.cloned()
+    };
+    let process = &own(&reading).expect("it has rows");
+    let before = own(&before);
     let sum = |process: &Process, op: &str| {
         let mut totals = Totals::default();
         for path in process
@@ -70,7 +70,7 @@ fn every_byte_is_encrypted_and_decrypted() {
     };
     let row = |op: &str| {
         let mut totals = sum(process, op);
-        if let Some(process) = before.processes.first() {
+        if let Some(process) = &before {
             totals.subtract(&sum(process, op));
         }
         assert_eq!(

@@ -2,10 +2,7 @@
 
 use std::{arch::asm, io::Write as _, num::NonZeroUsize, os::fd::AsRawFd as _};
 
-use crate::common::{
-    assert_conservation, attached::Attached, differences, is_emulated, ran, strictness,
-    trace_traffic,
-};
+use crate::common::{assert_conservation, differences, is_emulated, ran, shared, strictness};
 use nix::{
     sys::{
         memfd::{MFdFlags, memfd_create},
@@ -14,7 +11,7 @@ use nix::{
     },
     unistd::{ForkResult, fork},
 };
-use zctrace::ledger::{Loss, Snapshot};
+use zctrace::ledger::Loss;
 
 /// Ten millions take an emulated processor three minutes; they were exact on each kernel.
 fn operations() -> &'static str {
@@ -24,7 +21,8 @@ fn operations() -> &'static str {
 #[test]
 #[ignore = "needs root and BPF"]
 fn no_update_is_lost_among_many() {
-    let (snapshot, report) = trace_traffic(&["--no-faults"], &["many-ops", "--ops", operations()]);
+    let (snapshot, report) =
+        shared::session().trace_traffic(&[], &["many-ops", "--ops", operations()]);
     assert_eq!(snapshot.loss, Loss::default());
     assert_conservation(&snapshot);
     let outcome = &report.traffic[0];
@@ -83,7 +81,11 @@ fn calls_of_32_bit_programs_are_counted_or_lost() {
             unsafe { libc::_exit(i32::from(some != LENGTH as i32)) }
         }
     };
-    let tracer = Attached::start(&["stat", "--json", "--no-faults", "-p", &child.to_string()]);
+    let mut session = shared::session();
+    let before = session.read().expect("the maps").loss;
+    session
+        .add_task(child.as_raw().cast_unsigned())
+        .expect("a task");
     go.write_all(&[1]).unwrap();
     let status = waitpid(child, None).unwrap();
     if matches!(status, WaitStatus::Signaled(..)) {
@@ -91,19 +93,19 @@ fn calls_of_32_bit_programs_are_counted_or_lost() {
         return;
     }
     assert_eq!(status, WaitStatus::Exited(child, 0));
-    let output = tracer.finish();
-    let snapshot: Snapshot = serde_json::from_slice(&output.stdout).unwrap();
-    let read: u64 = snapshot
+    let reading = session.read().expect("the maps");
+    let read: u64 = reading
         .processes
         .iter()
+        .filter(|process| process.pid == child.as_raw().cast_unsigned())
         .flat_map(|process| &process.paths)
         .filter(|path| path.op == "read" && path.object == "file:tmpfs")
         .map(|path| path.totals.copied_to_user)
         .sum();
-    if snapshot.backend == "tracepoints" {
-        let loss = &snapshot.loss;
+    let loss = reading.loss.since(&before);
+    if session.backend() == "tracepoints" {
         assert_eq!((read, loss.lost(), loss.unfollowed_calls.compat), (0, 0, 1));
     } else {
-        assert_eq!((read, snapshot.loss), (LENGTH as u64, Loss::default()));
+        assert_eq!((read, loss), (LENGTH as u64, Loss::default()));
     }
 }

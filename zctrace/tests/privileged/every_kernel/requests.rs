@@ -17,7 +17,7 @@ fn every_request_is_accounted_for_to_the_byte() {
         let misses_aio = snapshot.backend == "tracepoints";
         (map_full, missed_runs, compat) == (0, 0, 0) && (io_submit != 0) == misses_aio
     };
-    let (snapshot, report) = trace_until(&["requests", "--bytes", "262368"], is_whole);
+    let (snapshot, report) = trace_until(&[], &["requests", "--bytes", "262368"], is_whole);
     assert_conservation(&snapshot);
     let strictness = strictness(&snapshot);
     let ran: Vec<_> = report.traffic.iter().filter(|one| ran(one)).collect();

@@ -5,7 +5,7 @@ use crate::common::{assert_conservation, differences, ran, strictness, trace_who
 #[test]
 #[ignore = "needs root and BPF"]
 fn every_family_is_accounted_for_to_the_byte() {
-    let (snapshot, report) = trace_whole(&["--all"]);
+    let (snapshot, report) = trace_whole(&[], &["--all"]);
     assert_conservation(&snapshot);
     let strictness = strictness(&snapshot);
     let mut wrong = Vec::new();

@@ -2,11 +2,11 @@
 
 use std::process::Command;
 
-use crate::common::{differences, ran, zctrace};
+use crate::common::{differences, ran, shared, zctrace};
 use zctrace::{
     catalog::Role,
     ledger::{Process, Totals},
-    tracer::{Config, Session},
+    tracer::Session,
     workload::{
         compare::Strictness,
         report::{Outcome, Report},
@@ -222,11 +222,7 @@ fn forgotten(session: &Session) -> Vec<&'static str> {
 #[test]
 #[ignore = "needs root and BPF"]
 fn an_unplugged_site_makes_its_bytes_unexplained() {
-    let config = Config {
-        tasks: vec![std::process::id(), tid()],
-        ..Config::default()
-    };
-    let mut session = Session::start(&config).expect("a session");
+    let mut session = shared::session();
     if session.backend() != "functions" {
         println!(
             "SKIP: an_unplugged_site_makes_its_bytes_unexplained: the {} backend has no sites",
@@ -309,8 +305,4 @@ fn an_unplugged_site_makes_its_bytes_unexplained() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     println!("{tested} sites unplugged");
     assert!(tested > 10, "only {tested} sites");
-}
-
-fn tid() -> u32 {
-    nix::unistd::gettid().as_raw().cast_unsigned()
 }

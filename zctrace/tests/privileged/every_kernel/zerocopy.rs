@@ -9,17 +9,18 @@ use std::{
     time::Duration,
 };
 
+use crate::common::shared::{self, Shared};
 use nix::{
     libc,
     sys::{
         socket::{MsgFlags, send, setsockopt, sockopt},
         wait::{WaitStatus, waitpid},
     },
-    unistd::{ForkResult, fork, gettid},
+    unistd::{ForkResult, fork},
 };
 use zctrace::{
     ledger::{Process, Totals},
-    tracer::{Config, Session},
+    tracer::Session,
     workload::zerocopy::allow,
 };
 
@@ -39,13 +40,9 @@ fn connection() -> (TcpStream, TcpStream) {
     (near, far)
 }
 
-/// A session for this thread and its children; `None`, said why, where functions cannot be traced.
-fn session(test: &str) -> Option<Session> {
-    let config = Config {
-        tasks: vec![gettid().as_raw().cast_unsigned()],
-        ..Config::default()
-    };
-    let session = Session::start(&config).expect("a session");
+/// The shared session; `None`, said why, where functions cannot be traced.
+fn session(test: &str) -> Option<Shared> {
+    let session = shared::session();
     if session.backend() == "functions" {
         return Some(session);
     }

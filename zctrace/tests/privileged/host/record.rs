@@ -10,7 +10,7 @@ use std::{
 
 use crate::common::{eventually, run, zctrace};
 use serde_json::Value;
-use zctrace::{ledger::Snapshot, recording::Recording};
+use zctrace::{ledger::Snapshot, recording::Recording, report::recorded::Document};
 
 /// Bytes of a write of the worker.
 const BLOCK: u64 = 64 << 10;
@@ -227,4 +227,26 @@ fn rotated_files_hold_everything_together() {
     assert!(kept[0].seq > Some(0));
     assert!(kept.last().and_then(|last| last.exit_status).is_some());
     assert!(kept.is_sorted_by_key(|interval| interval.seq));
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn without_stacks_there_are_none() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("record.zct");
+    let output = Command::new(zctrace())
+        .args(["record", "--interval", "100ms", "--no-stacks", "-o"])
+        .arg(&file)
+        .arg("--")
+        .arg(zctrace())
+        .args(["traffic", "--bytes", "16777216", "file-tmpfs", "pipe"])
+        .output()
+        .expect("the program starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let report = run(&["report", "--json", &file.display().to_string()]);
+    let document: Document = serde_json::from_slice(&report.stdout).expect("a report");
+    assert_eq!(document.stack_bytes, 0);
+    assert!(document.stacks.is_empty());
+    assert!(document.stat.total.copies() > 32 << 20);
 }

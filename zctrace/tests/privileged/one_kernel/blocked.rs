@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
-use crate::common::eventually;
+use crate::common::{eventually, shared};
 use caps::{CapSet, Capability};
 use nix::unistd::{Pid, gettid};
 use zctrace::{
     kernel::doctor::ProbeStatus,
-    ledger::{Process, Totals},
+    ledger::{Loss, Process, Totals},
     tracer::{Config, Reading, Session},
     workload::{
         Skip,
@@ -28,14 +28,6 @@ use zctrace::{
 const THREADS: usize = 40;
 /// An odd number, in one record of TLS.
 const BYTES: usize = 3001;
-
-fn session() -> Session {
-    let config = Config {
-        tasks: vec![gettid().as_raw().cast_unsigned()],
-        ..Config::default()
-    };
-    Session::start(&config).expect("a session")
-}
 
 /// How a probe is attached; empty where it is not.
 fn kind(session: &Session, probe: &str) -> String {
@@ -59,8 +51,8 @@ fn sum(reading: &Reading, op: &str, object: &str) -> Totals {
     totals
 }
 
-fn missed_at(reading: &Reading, probe: &str) -> u64 {
-    reading.loss.missed_at.get(probe).copied().unwrap_or(0)
+fn missed_at(loss: &Loss, probe: &str) -> u64 {
+    loss.missed_at.get(probe).copied().unwrap_or(0)
 }
 
 /// Waits until a thread of this process is in the system call of this number, and sleeps there.
@@ -73,7 +65,7 @@ fn await_call(tid: Pid, number: libc::c_long) {
 
 /// What was measured of threads that all wait in `recv` on kernel TLS, and how the probe is attached;
 /// `None` without kernel TLS.
-fn receive_at_once() -> Option<(Totals, Reading, String)> {
+fn receive_at_once(session: &mut Session) -> Option<(Totals, Loss, String)> {
     let pairs: Result<Vec<_>, _> = (0..THREADS).map(|_| connection()).collect();
     let pairs = match pairs {
         Ok(pairs) => pairs,
@@ -83,7 +75,6 @@ fn receive_at_once() -> Option<(Totals, Reading, String)> {
         }
         Err(error) => panic!("{error:#}"),
     };
-    let mut session = session();
     let before = session.read().expect("the maps");
     let (tell, told) = mpsc::channel();
     let (mut senders, mut receivers) = (Vec::new(), Vec::new());
@@ -110,22 +101,22 @@ fn receive_at_once() -> Option<(Totals, Reading, String)> {
     let mut received = sum(&reading, "recv", "tcp");
     received.subtract(&sum(&before, "recv", "tcp"));
     assert_eq!(received.moved, (THREADS * BYTES) as u64);
-    let kind = kind(&session, "tls_sw_recvmsg");
-    Some((received, reading, kind))
+    let kind = kind(session, "tls_sw_recvmsg");
+    Some((received, reading.loss.since(&before.loss), kind))
 }
 
 #[test]
 #[ignore = "needs root and BPF"]
 fn every_receiver_that_waits_on_kernel_tls_is_seen() {
-    let Some((received, reading, kind)) = receive_at_once() else {
+    let Some((received, loss, kind)) = receive_at_once(&mut shared::session()) else {
         return;
     };
-    println!("{kind}: {received:?}, {:?}", reading.loss);
+    println!("{kind}: {received:?}, {loss:?}");
     match kind.as_str() {
-        "fexit" if missed_at(&reading, "tls_sw_recvmsg") == 0 => {
+        "fexit" if missed_at(&loss, "tls_sw_recvmsg") == 0 => {
             assert_eq!(received.encrypted, received.moved);
         }
-        "fexit" | "kretprobe" => told(&received, &reading),
+        "fexit" | "kretprobe" => told(&received, &loss),
         _ => assert_eq!(received.encrypted, 0),
     }
 }
@@ -139,33 +130,35 @@ fn returns_that_a_kretprobe_has_no_room_for_are_told() {
     let before = fs::read_to_string(PARANOID).expect("a setting");
     fs::write(PARANOID, "2").expect("changing it");
     caps::drop(None, CapSet::Effective, Capability::CAP_SYS_ADMIN).expect("fewer privileges");
-    let measured = receive_at_once();
+    shared::end();
+    let config = Config {
+        tasks: vec![gettid().as_raw().cast_unsigned()],
+        ..Config::default()
+    };
+    let mut session = Session::start(&config).expect("a session");
+    let measured = receive_at_once(&mut session);
     caps::raise(None, CapSet::Effective, Capability::CAP_SYS_ADMIN).expect("more privileges");
     fs::write(PARANOID, before).expect("changing it back");
-    let Some((received, reading, kind)) = measured else {
+    let Some((received, loss, kind)) = measured else {
         return;
     };
-    println!("{kind}: {received:?}, {:?}", reading.loss);
+    println!("{kind}: {received:?}, {loss:?}");
     if kind.is_empty() {
         println!("SKIP: returns_that_a_kretprobe_has_no_room_for_are_told: none can be attached");
         return;
     }
     assert_eq!(kind, "kretprobe");
     // As long as this machine has fewer than twenty processors.
-    assert!(
-        missed_at(&reading, "tls_sw_recvmsg") > 0,
-        "{:?}",
-        reading.loss
-    );
-    told(&received, &reading);
+    assert!(missed_at(&loss, "tls_sw_recvmsg") > 0, "{loss:?}");
+    told(&received, &loss);
 }
 
 /// What is missing is as much as the calls that are told.
-fn told(received: &Totals, reading: &Reading) {
+fn told(received: &Totals, loss: &Loss) {
     let unseen = (received.moved - received.encrypted).div_ceil(BYTES as u64);
-    let told = missed_at(reading, "tls_sw_recvmsg");
-    assert!(told >= unseen, "{told} of {unseen}: {:?}", reading.loss);
-    assert!(reading.loss.lost() >= unseen);
+    let told = missed_at(loss, "tls_sw_recvmsg");
+    assert!(told >= unseen, "{told} of {unseen}: {loss:?}");
+    assert!(loss.lost() >= unseen);
 }
 
 /// All of them wait for the file within the function that copies.
@@ -182,13 +175,13 @@ fn every_writer_to_one_file_of_btrfs_is_seen() {
         Err(error) => panic!("{error:#}"),
     };
     let file = Arc::new(File::create(mount.path().join("file")).expect("a file"));
-    let (reading, kind) = at_once("btrfs_buffered_write", move |index| {
+    let work = move |index| {
         let bytes = vec![index as u8; 1 << 20];
         file.write_all_at(&bytes, (index << 20) as u64)
             .expect("writing");
-    });
-    let written = sum(&reading, "write", "file:btrfs");
-    println!("{kind}: {written:?}, {:?}", reading.loss);
+    };
+    let (written, loss, kind) = at_once("btrfs_buffered_write", ["write", "file:btrfs"], work);
+    println!("{kind}: {written:?}, {loss:?}");
     assert_eq!(written.moved, (THREADS << 20) as u64);
     if matches!(kind.as_str(), "fexit" | "kretprobe") {
         let unseen = written.unexplained >> 20;
@@ -196,11 +189,8 @@ fn every_writer_to_one_file_of_btrfs_is_seen() {
             written.copied_from_user + written.unexplained,
             written.moved
         );
-        assert!(
-            missed_at(&reading, "btrfs_buffered_write") >= unseen,
-            "{:?}",
-            reading.loss
-        );
+        let told = missed_at(&loss, "btrfs_buffered_write");
+        assert!(told >= unseen, "{loss:?}");
     }
 }
 
@@ -226,25 +216,31 @@ fn every_direct_reader_is_seen() {
         .open(&path);
     let file = Arc::new(file.expect("a file"));
     file.sync_all().expect("on the disk");
-    let (reading, kind) = at_once("iomap_dio_rw", move |index| {
+    let work = move |index: usize| {
         let mut memory = vec![0; LENGTH + 4096];
         let begin = memory.as_ptr().align_offset(4096);
         let buffer = &mut memory[begin..begin + LENGTH];
         file.read_exact_at(buffer, (index * LENGTH) as u64)
             .expect("reading");
         assert!(buffer.iter().all(|&byte| byte == 3));
-    });
-    let read = sum(&reading, "read", "file:ext4");
-    println!("{kind}: {read:?}, {:?}", reading.loss);
+    };
+    let (read, loss, kind) = at_once("iomap_dio_rw", ["read", "file:ext4"], work);
+    println!("{kind}: {read:?}, {loss:?}");
     assert_eq!(read.moved, (THREADS * LENGTH) as u64);
     if matches!(kind.as_str(), "fexit" | "kretprobe") {
         assert_eq!(read.direct, read.moved);
     }
 }
 
-/// What is measured while that many threads do the same, and how a probe is attached.
-fn at_once(probe: &str, work: impl Fn(usize) + Clone + Send + 'static) -> (Reading, String) {
-    let mut session = session();
+/// What is measured of an operation on an object while that many threads do the same, what was lost,
+/// and how a probe is attached.
+fn at_once(
+    probe: &str,
+    [op, object]: [&str; 2],
+    work: impl Fn(usize) + Clone + Send + 'static,
+) -> (Totals, Loss, String) {
+    let mut session = shared::session();
+    let before = session.read().expect("the maps");
     let barrier = Arc::new(Barrier::new(THREADS));
     let threads: Vec<_> = (0..THREADS)
         .map(|index| {
@@ -259,6 +255,8 @@ fn at_once(probe: &str, work: impl Fn(usize) + Clone + Send + 'static) -> (Readi
         thread.join().expect("its work");
     }
     let reading = session.read().expect("the maps");
+    let mut totals = sum(&reading, op, object);
+    totals.subtract(&sum(&before, op, object));
     let kind = kind(&session, probe);
-    (reading, kind)
+    (totals, reading.loss.since(&before.loss), kind)
 }

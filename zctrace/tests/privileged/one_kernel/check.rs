@@ -3,57 +3,52 @@
 use std::{
     fs,
     os::{fd::AsRawFd as _, unix::net::UnixStream},
-    process::Command,
 };
 
-use crate::common::{attached::Attached, zctrace};
+use crate::common::{
+    attached::Attached,
+    claim, only, ran,
+    shared::{self, Shared},
+};
 use io_uring::{IoUring, opcode, types::Fd};
-use zctrace::claims::{Document, Verdict};
+use zctrace::claims::{Circumstances, Claim, Document, Verdict, judge};
 
 /// Bytes of a case.
 const BYTES: &str = "2097152";
 
-/// `zctrace check` of a server's sendfile.
-fn check(options: &[&str]) -> Document {
-    let output = Command::new(zctrace())
-        .args([
-            "check",
-            "--json",
-            "--max-copies-per-byte",
-            "0.02",
-            "--path",
-            "sendfile",
-        ])
-        .args(options)
-        .arg("--")
-        .arg(zctrace())
-        .args(["traffic", "--bytes", BYTES, "sendfile-tcp"])
-        .output()
-        .expect("the program starts");
-    // A traced command has standard output for itself.
-    let document: Document = serde_json::from_slice(&output.stderr)
-        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-    let code = if document.verdict == Verdict::Pass {
-        0
-    } else {
-        3
+/// The verdict about a server's sendfile.
+fn judge_sendfile(session: &mut Shared) -> Verdict {
+    let (snapshot, report) = session.trace_traffic(&[], &["--bytes", BYTES, "sendfile-tcp"]);
+    let outcome = &report.traffic[0];
+    assert!(ran(outcome), "every kernel can");
+    let own = only(&snapshot, |process| {
+        outcome.processes.iter().any(|one| one.pid == process.pid)
+    });
+    let claim = Claim {
+        max_copies_per_byte: Some(0.02),
+        path: Some("sendfile".into()),
+        ..claim()
     };
-    assert_eq!(output.status.code(), Some(code), "{:#?}", document.reasons);
-    document
+    judge(&claim, &own, Circumstances::default()).verdict
 }
 
 #[test]
 #[ignore = "needs root and BPF"]
 fn a_missing_probe_takes_the_verdict_of_a_pass_away() {
-    let whole = check(&[]);
-    let expected = match whole.stat.backend.as_str() {
-        "functions" => Verdict::Pass,
-        _ => Verdict::Inconclusive,
-    };
-    assert_eq!(whole.verdict, expected);
+    let mut session = shared::session();
+    if session.backend() != "functions" {
+        assert_eq!(judge_sendfile(&mut session), Verdict::Inconclusive);
+        return;
+    }
+    assert_eq!(judge_sendfile(&mut session), Verdict::Pass);
     for probe in ["skb_copy_ubufs", "tcp_sendmsg_locked", "filemap_read"] {
-        let without = check(&["--without-probe", probe]);
-        assert_eq!(without.verdict, Verdict::Inconclusive, "{probe}");
+        assert!(session.unplug(probe), "{probe} is attached");
+        assert_eq!(
+            judge_sendfile(&mut session),
+            Verdict::Inconclusive,
+            "{probe}"
+        );
+        assert!(session.plug(probe), "{probe} can be attached again");
     }
 }
 

@@ -72,12 +72,3 @@ fn stacks_add_up_to_what_was_copied() {
         );
     }
 }
-
-#[test]
-#[ignore = "needs root and BPF"]
-fn without_stacks_there_are_none() {
-    let document = record(&["--no-stacks"]);
-    assert_eq!(document.stack_bytes, 0);
-    assert!(document.stacks.is_empty());
-    assert!(document.stat.total.copies() > 32 << 20);
-}

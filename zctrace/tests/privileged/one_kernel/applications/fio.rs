@@ -7,9 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::common::zctrace;
+use crate::common::{claim, shared};
 use zctrace::{
-    claims::{Document, Verdict},
+    claims::{Circumstances, Claim, Judgement, Verdict, judge},
+    ledger::Snapshot,
     workload::{
         isolation::Isolation,
         mounts::{Fs, Mount},
@@ -20,13 +21,9 @@ const MIB: usize = 1 << 20;
 
 /// The verdict on fio with this option, reading a file of ext4 twice: into buffers of its own, and into
 /// registered ones.
-fn verdict(file: &Path, option: &str) -> Document {
-    let output = file.with_file_name("check.json");
-    let run = Command::new(zctrace())
-        .args(["check", "--json", "-o"])
-        .arg(&output)
-        .args(["--max-copies-per-byte", "0.02", "--path", "uring.*"])
-        .args(["--", "fio", "--ioengine=io_uring", "--rw=read"])
+fn verdict(file: &Path, option: &str) -> (Judgement, Snapshot) {
+    let mut fio = Command::new("fio");
+    fio.args(["--ioengine=io_uring", "--rw=read"])
         .args(["--bs=64k", "--iodepth=4", "--thread", "--invalidate=0"])
         .args(["--size=4m", option, "--filename"])
         .arg(file)
@@ -36,12 +33,15 @@ fn verdict(file: &Path, option: &str) -> Document {
             "--fixedbufs",
             "--stonewall",
         ])
-        .stdout(Stdio::null())
-        .output()
-        .expect("the program starts");
-    let stderr = String::from_utf8_lossy(&run.stderr);
-    let text = fs::read_to_string(&output).unwrap_or_else(|error| panic!("{error}: {stderr}"));
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+        .stdout(Stdio::null());
+    let (snapshot, status) = shared::session().of_new_processes(|| fio.status());
+    assert!(status.expect("the program starts").success());
+    let claim = Claim {
+        max_copies_per_byte: Some(0.02),
+        path: Some("uring.*".into()),
+        ..claim()
+    };
+    (judge(&claim, &snapshot, Circumstances::default()), snapshot)
 }
 
 #[test]
@@ -63,10 +63,9 @@ fn only_direct_io_saves_the_copy() {
     fs::write(&file, vec![7; 4 * MIB]).expect("the file");
     nix::unistd::sync();
     for option in ["--direct=0", "--direct=1"] {
-        let document = verdict(&file, option);
-        let codes: Vec<_> = document.reasons.iter().map(|r| r.code.as_str()).collect();
-        let rows: Vec<_> = document
-            .stat
+        let (judgement, snapshot) = verdict(&file, option);
+        let codes: Vec<_> = judgement.reasons.iter().map(|r| r.code.as_str()).collect();
+        let rows: Vec<_> = snapshot
             .processes
             .iter()
             .flat_map(|p| &p.paths)
@@ -77,7 +76,7 @@ fn only_direct_io_saves_the_copy() {
         assert!(rows.iter().any(|row| row.op == "uring.read_fixed"));
         let (wanted, code) = if option == "--direct=0" {
             (Verdict::Fail, "above-limit")
-        } else if document.stat.backend == "tracepoints" {
+        } else if snapshot.backend == "tracepoints" {
             // A completion does not tell how the bytes went.
             (Verdict::Inconclusive, "too-much-unexplained")
         } else if mount.is_disk() {
@@ -85,7 +84,7 @@ fn only_direct_io_saves_the_copy() {
         } else {
             (Verdict::Inconclusive, "direct-device-unknown")
         };
-        assert_eq!(document.verdict, wanted, "{option}: {codes:?}");
+        assert_eq!(judgement.verdict, wanted, "{option}: {codes:?}");
         let told = codes.iter().filter(|told| **told == code).count();
         // Both rows are to blame, where any is.
         let blamed = if wanted == Verdict::Fail { 2 } else { 0 };

@@ -1,0 +1,5 @@
+//! Applications whose data paths are known.
+
+mod fio;
+mod nginx;
+mod nginx_verdicts;
