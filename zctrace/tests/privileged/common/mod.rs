@@ -115,6 +115,7 @@ pub(crate) fn claim() -> Claim {
         path: None,
         accept_inferred: false,
         allow_encryption: false,
+        expect: Vec::new(),
     }
 }
 
