@@ -12,12 +12,12 @@ use zctrace_common::Sizes;
 use super::{
     moment::{
         About, AsyncRow, HISTORY, KernelRow, Moment, Names, PathKey, PathRow, ProcessId,
-        ProcessRow, SPARK, Sample, Step, Sym, Ways, per_second,
+        ProcessRow, RowVerdict, SPARK, Sample, Step, Sym, Ways, per_second,
     },
     packed::Packed,
     sides::Sides,
     tree::Sampled,
-    verdicts::{Bench, RowVerdict},
+    verdicts::Bench,
     views,
 };
 use crate::ledger::{Errnos, Overhead, Path, Process, Requests, Snapshot, Stacks, Totals};

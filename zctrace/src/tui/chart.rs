@@ -10,7 +10,10 @@ use ratatui::{
 
 use super::{
     moment::{Moment, Sample, per_second},
-    screen::{ASCII_BORDER, NOTHING, summary},
+    screen::{
+        lines::{ASCII_BORDER, NOTHING},
+        summary::summary,
+    },
     state::State,
     theme::{LETTERS, SHORT, Theme},
     views::View,

@@ -8,30 +8,7 @@ use ratatui::{
     style::{Color, Modifier},
 };
 
-use super::{screen, state::State};
-
-/// Formats to export in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Format {
-    Text,
-    Csv,
-    Json,
-    Svg,
-}
-
-impl Format {
-    /// What such a file's name ends in.
-    #[must_use]
-    pub const fn ending(self) -> &'static str {
-        match self {
-            Self::Text => "txt",
-            Self::Csv => "csv",
-            Self::Json => "json",
-            Self::Svg => "svg",
-        }
-    }
-}
+use super::{format::Format, screen, state::State};
 
 /// The screen, or all rows of its view.
 #[must_use]

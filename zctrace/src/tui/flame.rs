@@ -8,7 +8,7 @@ use ratatui::{
 
 use super::{
     moment::Moment,
-    screen::cut,
+    screen::lines::{ascii, cut},
     state::State,
     theme::Theme,
     tree::{Kind, Node},
@@ -66,11 +66,7 @@ pub(super) fn draw(state: &State, moment: &Moment, area: Rect, buffer: &mut Buff
         if right > left + 1 {
             let room = usize::from(right - left - 1);
             let name = cut(&printable(&node.name), room);
-            let name = if theme.ascii {
-                super::screen::ascii(&name)
-            } else {
-                name
-            };
+            let name = if theme.ascii { ascii(&name) } else { name };
             buffer.set_stringn(left + 1, y, name, room, style);
         }
     }
@@ -81,11 +77,7 @@ pub(super) fn draw(state: &State, moment: &Moment, area: Rect, buffer: &mut Buff
             bytes(node.bytes),
             bytes(tree.total)
         );
-        let text = if theme.ascii {
-            super::screen::ascii(&text)
-        } else {
-            text
-        };
+        let text = if theme.ascii { ascii(&text) } else { text };
         let y = area.bottom() - 1;
         buffer.set_stringn(area.x, y, text, area.width.into(), theme.strong);
     }

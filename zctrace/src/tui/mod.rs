@@ -9,10 +9,13 @@ mod chart;
 pub mod export;
 pub mod filter;
 mod flame;
+pub mod format;
 pub mod keys;
+mod layout;
 mod live;
 pub mod moment;
 pub mod packed;
+pub mod position;
 pub mod replay;
 pub mod rows;
 pub mod screen;
@@ -24,6 +27,7 @@ mod terminal;
 mod tests;
 pub mod theme;
 pub mod tree;
+pub mod trial;
 pub mod verdicts;
 pub mod views;
 pub mod workload;
@@ -55,7 +59,8 @@ use self::{
     synthetic::Synthetic,
     terminal::Screen,
     theme::Theme,
-    workload::{Parameters, Run, Runner},
+    trial::{Parameters, Run},
+    workload::Runner,
 };
 use crate::{
     ledger::ExitStatus,
@@ -162,7 +167,7 @@ impl Source {
         match self {
             Self::Live(live) => live.rebase(),
             Self::Replay(replay) => {
-                replay.control(replay::Control::Rebase);
+                replay.control(position::Control::Rebase);
                 None
             }
             Self::Synthetic(_) => None,
@@ -227,7 +232,7 @@ pub fn run(input: Input, theme: Theme, keymap: Keymap) -> Result<End, Error> {
         Input::Live(plan) => Source::Live(Box::new(Live::new(plan, sender))),
         Input::Replay(recording) => {
             // The keys of the replay mean something from the start.
-            state.replay = Some(replay::Status::default());
+            state.replay = Some(position::Status::default());
             Source::Replay(Replay::new(*recording, sender))
         }
         Input::Synthetic(size) => Source::Synthetic(Synthetic::new(size, sender)),
@@ -409,8 +414,9 @@ fn turn(
                         };
                         update(state, Message::Notice(notice));
                     }
-                    Effect::Save(ending, content) => {
-                        let text = match save(state.view.titles().0, ending, &content) {
+                    Effect::Save(format) => {
+                        let content = export::content(state, format);
+                        let text = match save(state.view.titles().0, format.ending(), &content) {
                             Ok(name) => format!("written: {name}"),
                             Err(error) => format!("cannot write here: {error}"),
                         };

@@ -6,6 +6,7 @@ use std::{borrow::Cow, cmp::Ordering, time::Duration};
 use zctrace_common::Sizes;
 
 use super::moment::SPARK;
+pub use super::moment::{RowId, id_of};
 use crate::{
     ledger::{PerByte, Totals},
     text::{
@@ -13,9 +14,6 @@ use crate::{
         escape::printable,
     },
 };
-
-/// What tells a row from the others, and stays the same from moment to moment.
-pub type RowId = u64;
 
 /// A value in a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -309,15 +307,6 @@ impl Rows for NoRows {
     fn value(&self, _row: usize, _column: usize) -> Value<'_> {
         Value::None
     }
-}
-
-/// A row's id from what makes it what it is.
-#[must_use]
-pub fn id_of(parts: impl std::hash::Hash) -> RowId {
-    use std::hash::{DefaultHasher, Hasher as _};
-    let mut hasher = DefaultHasher::new();
-    parts.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// How a table is sorted.

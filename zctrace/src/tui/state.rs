@@ -8,16 +8,16 @@ use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use tui_input::{Input, backend::crossterm::EventHandler as _};
 
 use super::{
-    export::{self, Format},
     filter::Filter,
+    format::Format,
     keys::{self, Action, Keymap},
+    layout,
     moment::{Moment, ProcessId},
-    replay::{Control, Status, When},
+    position::{Control, Status, When},
     rows::{RowId, Sort, id_of, order},
-    screen,
     theme::Theme,
+    trial::{Parameters, Run},
     views::{Scope, View},
-    workload::{Parameters, Run},
 };
 use crate::workload::report::Outcome;
 
@@ -51,8 +51,8 @@ pub enum Effect {
     Rebase,
     /// Trace something else, as the user typed it.
     Switch(String),
-    /// Write a file with this ending.
-    Save(&'static str, String),
+    /// Write what is on screen to a file.
+    Save(Format),
     /// Start the workload of this name.
     Start(String, Parameters),
     /// Stop it.
@@ -254,8 +254,20 @@ impl State {
         }
     }
 
+    /// What the layout depends on.
+    pub(super) fn facts(&self) -> layout::Facts {
+        layout::Facts {
+            view: self.view,
+            banner: self.frozen
+                || self.ended.is_some()
+                || self.notice.is_some()
+                || self.replay.is_some(),
+            run_rows: self.run.as_ref().map(|run| run.rows.len()),
+        }
+    }
+
     fn scroll(&mut self) {
-        let height = screen::page(self).max(1);
+        let height = layout::page(self.size, self.facts()).max(1);
         let length = self.order.len();
         let pane = self.pane_mut();
         pane.offset = pane
@@ -512,17 +524,14 @@ fn over(state: &mut State, overlay: Overlay, key: KeyEvent, action: Option<Actio
                     return Vec::new();
                 }
             };
-            return vec![Effect::Save(
-                format.ending(),
-                export::content(state, format),
-            )];
+            return vec![Effect::Save(format)];
         }
     }
     Vec::new()
 }
 
 fn act(state: &mut State, action: Action) -> Vec<Effect> {
-    let page = screen::page(state).max(1);
+    let page = layout::page(state.size, state.facts()).max(1);
     let at = state.pane().at;
     let last = state.order.len().saturating_sub(1);
     let count = View::ALL.len();

@@ -9,16 +9,18 @@ use zctrace_common::Sizes;
 
 use super::{
     builder::Builder,
-    export::{self, Format},
+    export,
+    format::Format,
     keys::Keymap,
     moment::Moment,
-    replay::{Control, Player, Status, When},
+    position::{Control, Status, When},
+    replay::Player,
     screen,
     sides::{Part, ProbeRow, ProbeState, Sides},
     state::{Effect, Message, State, update},
     theme::{Name, Theme},
+    trial::{Beside, Parameters, Run},
     views::View,
-    workload::{Beside, Parameters, Run},
 };
 use crate::{
     ledger::{
@@ -710,10 +712,8 @@ fn exports_are_whole() {
     let mut state = state(&normal(), Theme::new(Name::Dark, false), (100, 30));
     press(&mut state, KeyCode::Char('e'));
     let effects = press(&mut state, KeyCode::Char('c'));
-    let [Effect::Save("csv", text)] = effects.as_slice() else {
-        panic!("{effects:?}")
-    };
-    assert_eq!(text.lines().count(), 4);
+    assert_eq!(effects, [Effect::Save(Format::Csv)]);
+    assert_eq!(export::content(&state, Format::Csv).lines().count(), 4);
     let svg = export::content(&state, Format::Svg);
     assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n") && svg.contains("zctrace"));
     // Dark letters need light paper.

@@ -5,10 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{
-    moment::ProcessId,
-    rows::{RowId, id_of},
-};
+use super::moment::{ProcessId, RowId, id_of};
 use crate::ledger::Stacks;
 
 /// What a node stands for.

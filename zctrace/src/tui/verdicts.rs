@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::moment::{Moment, PathKey, PathRow, ProcessId};
+use super::moment::{Moment, PathKey, PathRow, ProcessId, RowVerdict};
 use crate::{
     claims::{Circumstances, Claim, Effect, MIN_BYTES, Verdict, judge, rules},
     ledger::{Coverage, Overhead, Path, Process, Snapshot, Stacks, Totals},
@@ -11,17 +11,6 @@ use crate::{
 
 /// The limit of the claim "this path is zero-copy": what docs/check.md uses.
 pub const LIMIT: f64 = 0.02;
-
-/// What came of a row.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RowVerdict {
-    /// The answer so far.
-    pub verdict: Verdict,
-    /// The weightiest reason's code, for `zctrace explain`; empty for a PASS without one.
-    pub code: String,
-    /// That reason in a sentence.
-    pub reason: String,
-}
 
 /// Judges rows one by one.
 pub(super) struct Bench<'a> {
