@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use crate::{
     cli::args::duration,
     text::{message::say, named_file},
-    tui::{keys, theme},
+    tui::{state::keys, theme},
 };
 
 /// Far more than every setting takes.

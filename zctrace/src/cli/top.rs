@@ -17,7 +17,7 @@ use crate::{
     report::{json, table},
     run::{self, Plan},
     text::sink::Sink,
-    tui::{self, Input, keys::Keymap, synthetic, theme},
+    tui::{self, Input, source::synthetic, state::keys::Keymap, theme},
 };
 
 /// Time between two moments.

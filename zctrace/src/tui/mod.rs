@@ -2,35 +2,17 @@
 //!
 //! Data flows one way: the observation runs in a thread of its own and sends each moment; keys,
 //! signals and moments are messages to [`state::update`], which is pure; what it wants done
-//! outside comes back as effects; [`screen::draw`] draws the state.
+//! outside comes back as effects; [`view::draw`] draws the state.
 
-mod builder;
-mod chart;
-pub mod export;
-pub mod filter;
-mod flame;
-pub mod format;
-pub mod keys;
-mod layout;
-mod live;
 pub mod moment;
-pub mod packed;
-pub mod position;
-pub mod replay;
 pub mod rows;
-pub mod screen;
-pub mod sides;
+pub mod source;
 pub mod state;
-pub mod synthetic;
 mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod theme;
-pub mod tree;
-pub mod trial;
-pub mod verdicts;
-pub mod views;
-pub mod workload;
+pub mod view;
 
 use std::{
     fs::OpenOptions,
@@ -48,19 +30,19 @@ use signal_hook::{
     iterator::Signals,
 };
 
-pub use builder::Builder;
+pub use self::moment::builder::Builder;
 
 use self::{
-    keys::Keymap,
-    live::Live,
     moment::Moment,
-    replay::Replay,
-    state::{Effect, Message, State, update},
-    synthetic::Synthetic,
+    source::{live::Live, replay::Replay, synthetic::Synthetic, workload::Runner},
+    state::{
+        Effect, Message, State,
+        keys::Keymap,
+        trial::{Parameters, Run},
+        update,
+    },
     terminal::Screen,
     theme::Theme,
-    trial::{Parameters, Run},
-    workload::Runner,
 };
 use crate::{
     ledger::ExitStatus,
@@ -143,7 +125,7 @@ pub enum Input {
     /// A recording.
     Replay(Box<Recording>),
     /// Made up.
-    Synthetic(synthetic::Size),
+    Synthetic(source::synthetic::Size),
 }
 
 enum Source {
@@ -167,7 +149,7 @@ impl Source {
         match self {
             Self::Live(live) => live.rebase(),
             Self::Replay(replay) => {
-                replay.control(position::Control::Rebase);
+                replay.control(state::position::Control::Rebase);
                 None
             }
             Self::Synthetic(_) => None,
@@ -175,10 +157,10 @@ impl Source {
     }
 
     /// What is not detached yet.
-    fn detaching(&mut self) -> live::Detaching {
+    fn detaching(&mut self) -> source::live::Detaching {
         match self {
             Self::Live(live) => live.detaching(),
-            Self::Replay(_) | Self::Synthetic(_) => live::Detaching::default(),
+            Self::Replay(_) | Self::Synthetic(_) => source::live::Detaching::default(),
         }
     }
 
@@ -232,7 +214,7 @@ pub fn run(input: Input, theme: Theme, keymap: Keymap) -> Result<End, Error> {
         Input::Live(plan) => Source::Live(Box::new(Live::new(plan, sender))),
         Input::Replay(recording) => {
             // The keys of the replay mean something from the start.
-            state.replay = Some(position::Status::default());
+            state.replay = Some(state::position::Status::default());
             Source::Replay(Replay::new(*recording, sender))
         }
         Input::Synthetic(size) => Source::Synthetic(Synthetic::new(size, sender)),
@@ -415,7 +397,7 @@ fn turn(
                         update(state, Message::Notice(notice));
                     }
                     Effect::Save(format) => {
-                        let content = export::content(state, format);
+                        let content = view::export::content(state, format);
                         let text = match save(state.view.titles().0, format.ending(), &content) {
                             Ok(name) => format!("written: {name}"),
                             Err(error) => format!("cannot write here: {error}"),

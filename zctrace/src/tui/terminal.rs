@@ -22,7 +22,7 @@ use crossterm::{
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use ratatui::{Terminal, TerminalOptions, Viewport, backend::CrosstermBackend, layout::Rect};
 
-use super::{screen, state::State};
+use super::{state::State, view};
 
 static HOOK: Once = Once::new();
 
@@ -126,7 +126,7 @@ impl Screen {
         }
         self.terminal.draw(|frame| {
             let area = frame.area();
-            screen::draw(state, area, frame.buffer_mut());
+            view::draw(state, area, frame.buffer_mut());
         })?;
         self.written()
     }

@@ -8,19 +8,23 @@ use ratatui::{buffer::Buffer, layout::Rect};
 use zctrace_common::Sizes;
 
 use super::{
-    builder::Builder,
-    export,
-    format::Format,
-    keys::Keymap,
-    moment::Moment,
-    position::{Control, Status, When},
-    replay::Player,
-    screen,
-    sides::{Part, ProbeRow, ProbeState, Sides},
-    state::{Effect, Message, State, update},
+    moment::{
+        Moment,
+        builder::Builder,
+        sides::{Part, ProbeRow, ProbeState, Sides},
+    },
+    rows::views::View,
+    source::replay::Player,
+    state::{
+        Effect, Message, State,
+        format::Format,
+        keys::Keymap,
+        position::{Control, Status, When},
+        trial::{Beside, Parameters, Run},
+        update,
+    },
     theme::{Name, Theme},
-    trial::{Beside, Parameters, Run},
-    views::View,
+    view::{self, export},
 };
 use crate::{
     ledger::{
@@ -233,7 +237,7 @@ fn press(state: &mut State, code: KeyCode) -> Vec<Effect> {
 fn drawn(state: &State) -> Buffer {
     let area = Rect::new(0, 0, state.size.0, state.size.1);
     let mut buffer = Buffer::empty(area);
-    screen::draw(state, area, &mut buffer);
+    view::draw(state, area, &mut buffer);
     buffer
 }
 
@@ -774,7 +778,7 @@ proptest! {
             let (width, height) = state.size;
             // A frame around the screen that must stay as it is.
             let mut buffer = Buffer::filled(Rect::new(0, 0, width + 4, height + 4), ratatui::buffer::Cell::new("@"));
-            screen::draw(&state, Rect::new(2, 2, width, height), &mut buffer);
+            view::draw(&state, Rect::new(2, 2, width, height), &mut buffer);
             for position in buffer.area.positions() {
                 let inside = Rect::new(2, 2, width, height).contains(position);
                 prop_assert!(inside || buffer[position].symbol() == "@", "{position}");
@@ -784,6 +788,6 @@ proptest! {
 
     #[test]
     fn no_text_upsets_the_filter(text: String) {
-        let _ = super::filter::Filter::parse(&text, View::Paths.columns());
+        let _ = super::state::filter::Filter::parse(&text, View::Paths.columns());
     }
 }

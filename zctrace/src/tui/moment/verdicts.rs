@@ -1,0 +1,183 @@
+//! Live verdicts: what `zctrace check` would say about a row if its path were the claim.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{Moment, PathKey, PathRow, ProcessId, RowVerdict};
+use crate::{
+    claims::{Circumstances, Claim, Effect, MIN_BYTES, Verdict, judge, rules},
+    ledger::{Coverage, Overhead, Path, Process, Snapshot, Stacks, Totals},
+    text::bytes::bytes,
+};
+
+/// The limit of the claim "this path is zero-copy": what docs/check.md uses.
+pub const LIMIT: f64 = 0.02;
+
+/// Judges rows one by one.
+pub(in crate::tui) struct Bench<'a> {
+    /// The measurement, with the one row that is judged.
+    docket: Snapshot,
+    /// What does not depend on the row has changed since the last moment.
+    changed: bool,
+    last: Option<&'a Moment>,
+    latest: Option<Arc<RowVerdict>>,
+    before: HashMap<(ProcessId, PathKey), usize>,
+}
+
+impl<'a> Bench<'a> {
+    pub(in crate::tui) fn new(whole: &Snapshot, last: Option<&'a Moment>) -> Self {
+        let unattributed = |moment: &Moment| {
+            let mut sum = Totals::default();
+            for row in &moment.kernel_threads {
+                sum.add(&row.totals);
+            }
+            sum
+        };
+        let mut sum = Totals::default();
+        for work in &whole.unattributed {
+            sum.add(&work.totals);
+        }
+        let changed = last.is_none_or(|last| {
+            last.about.coverage != whole.coverage
+                || last.loss != whole.loss
+                || unattributed(last) != sum
+        });
+        let mut before = HashMap::new();
+        if let Some(last) = last.filter(|_| !changed) {
+            for process in &last.processes {
+                let judged = process.places().filter(|at| last.paths.is_judged(*at));
+                before.extend(judged.map(|at| ((process.id, last.paths.key(at)), at)));
+            }
+        }
+        Self {
+            docket: Snapshot {
+                schema: String::new(),
+                seq: None,
+                kernel: whole.kernel.clone(),
+                arch: whole.arch.clone(),
+                backend: whole.backend.clone(),
+                target: whole.target.clone(),
+                exit_status: None,
+                started_at: String::new(),
+                duration_ns: whole.duration_ns,
+                total: Totals::default(),
+                processes: Vec::new(),
+                unattributed: whole.unattributed.clone(),
+                coverage: if changed {
+                    whole.coverage.clone()
+                } else {
+                    Coverage::default()
+                },
+                loss: whole.loss.clone(),
+                overhead: Overhead::default(),
+                stacks: Stacks::default(),
+            },
+            changed,
+            last,
+            latest: None,
+            before,
+        }
+    }
+
+    /// The verdict on a row, whose numbers are those since the base.
+    pub(in crate::tui) fn judge(
+        &mut self,
+        whole: &Snapshot,
+        process: &Process,
+        path: &Path,
+        row: &PathRow,
+    ) -> Arc<RowVerdict> {
+        let id = ProcessId {
+            pid: process.pid,
+            start_time: process.start_time,
+        };
+        if let (Some(last), Some(at)) = (self.last, self.before.get(&(id, row.key())))
+            && let Some(before) = last.paths.get(*at)
+            && before.totals == row.totals
+            && process.pending == 0
+            && let Some(verdict) = last.verdicts.get(before.verdict as usize - 1)
+        {
+            return verdict.clone();
+        }
+        if !self.changed {
+            self.docket.coverage.clone_from(&whole.coverage);
+            self.changed = true;
+        }
+        let mut totals = row.totals;
+        totals.copies_per_byte = None;
+        let mut sum = Totals::default();
+        sum.add(&totals);
+        let judged = Path {
+            totals: sum,
+            ..path.clone()
+        };
+        let mut docket = Process::from_paths(
+            process.pid,
+            process.start_time,
+            process.comm.clone(),
+            process.cgroup.clone(),
+            vec![judged],
+        );
+        let is_of = |claimed: &&crate::ledger::Claimed| {
+            claimed.op == path.op
+                && claimed.object == path.object
+                && claimed.evidence == path.evidence
+        };
+        docket.claims = process.claims.iter().filter(is_of).cloned().collect();
+        if path.op.contains("zerocopy") || path.op.ends_with("_zc") {
+            docket.pending = process.pending;
+        }
+        self.docket.total = docket.total;
+        self.docket.processes.clear();
+        self.docket.processes.push(docket);
+        let verdict = verdict(&self.docket, &path.op);
+        // Rows of many processes often fare alike.
+        match &self.latest {
+            Some(latest) if **latest == verdict => latest.clone(),
+            _ => self.latest.insert(Arc::new(verdict)).clone(),
+        }
+    }
+}
+
+fn verdict(docket: &Snapshot, op: &str) -> RowVerdict {
+    let claim = Claim {
+        name: "zero-copy".into(),
+        max_copies_per_byte: Some(LIMIT),
+        max_copies_per_sent_byte: None,
+        max_copies_per_received_byte: None,
+        min_bytes: MIN_BYTES,
+        path: Some(op.to_owned()),
+        accept_inferred: false,
+        allow_encryption: false,
+        expect: Vec::new(),
+    };
+    let judgement = judge(&claim, docket, Circumstances::default());
+    let decides = match judgement.verdict {
+        Verdict::Pass => Effect::Explains,
+        Verdict::Fail => Effect::Refutes,
+        Verdict::Inconclusive => Effect::Forbids,
+    };
+    let reason = judgement
+        .reasons
+        .iter()
+        .find(|reason| reason.effect == decides);
+    match reason {
+        None => RowVerdict {
+            verdict: judgement.verdict,
+            code: String::new(),
+            reason: String::new(),
+        },
+        Some(reason) => {
+            let says = rules::find(&reason.code).map_or("", |rule| rule.says);
+            let amount = if reason.bytes == 0 {
+                String::new()
+            } else {
+                format!(" ({})", bytes(reason.bytes))
+            };
+            RowVerdict {
+                verdict: judgement.verdict,
+                code: reason.code.clone(),
+                reason: format!("{says}{amount}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,800 @@
+//! The eight views: the columns of each, and where its rows come from.
+
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+
+use super::{Column, NoRows, RowId, Rows, Sort, Value, id_of};
+use crate::{
+    catalog::Family,
+    claims::Verdict,
+    ledger::{Totals, ratio, refusals},
+    text::escape::printable,
+    tui::moment::{
+        AsyncRow, Moment, PathRow, ProcessId, ProcessRow, Step, Sym,
+        packed::Packed,
+        sides::{Part, ProbeRow, ProbeState},
+        tree::{Kind, Tree},
+        without_copy, zero_copy_share,
+    },
+    workload::{self, Traffic},
+};
+
+/// A view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the titles say it")]
+pub enum View {
+    Overview,
+    Paths,
+    Memory,
+    Asynchronous,
+    Claims,
+    Stacks,
+    Workloads,
+    Probes,
+}
+
+impl View {
+    /// Every view, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Overview,
+        Self::Paths,
+        Self::Memory,
+        Self::Asynchronous,
+        Self::Claims,
+        Self::Stacks,
+        Self::Workloads,
+        Self::Probes,
+    ];
+
+    /// Its number, from 1.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8 + 1
+    }
+
+    /// Its name, and a short one for narrow terminals.
+    #[must_use]
+    pub const fn titles(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Overview => ("Overview", "Over"),
+            Self::Paths => ("Data paths", "Path"),
+            Self::Memory => ("Memory", "Mem"),
+            Self::Asynchronous => ("Async", "Asyn"),
+            Self::Claims => ("Claims", "Clai"),
+            Self::Stacks => ("Stacks", "Stac"),
+            Self::Workloads => ("Workloads", "Work"),
+            Self::Probes => ("Probes", "Prob"),
+        }
+    }
+
+    /// Its columns.
+    #[must_use]
+    pub const fn columns(self) -> &'static [Column] {
+        match self {
+            Self::Overview => PROCESSES,
+            Self::Paths | Self::Memory | Self::Claims => PATHS,
+            Self::Asynchronous => REQUESTS,
+            Self::Stacks => STACKS,
+            Self::Workloads => WORKLOADS,
+            Self::Probes => PROBES,
+        }
+    }
+
+    /// How it is sorted at first.
+    #[must_use]
+    pub fn sort(self) -> Sort {
+        let name = match self {
+            Self::Overview => "copied/s",
+            Self::Probes => "runs/s",
+            Self::Workloads | Self::Stacks => "",
+            Self::Memory => "cow",
+            _ => "moved",
+        };
+        Sort {
+            column: self.columns().iter().position(|column| column.name == name),
+            descending: true,
+        }
+    }
+
+    /// Whether a column is shown at first: the views of paths each show what matters there.
+    #[must_use]
+    pub fn shows(self, column: &Column) -> bool {
+        let only: &[&str] = match self {
+            Self::Memory => &[
+                "evidence", "process", "op", "object", "ops/s", "ops", "moved/s", "mapped", "cow",
+            ],
+            Self::Claims => &[
+                "evidence",
+                "process",
+                "op",
+                "object",
+                "asked",
+                "moved",
+                "zero-copy",
+                "copied",
+                "verdict",
+                "reason",
+            ],
+            _ => return column.shown,
+        };
+        only.contains(&column.name)
+    }
+
+    /// What it shows that can be out of sight, as the beginning of a sentence.
+    const fn families(self) -> &'static [(Family, &'static str)] {
+        match self {
+            Self::Memory => &[(Family::Fault, "Page faults are")],
+            Self::Asynchronous => &[
+                (Family::Uring, "io_uring is"),
+                (Family::Aio, "Linux AIO is"),
+            ],
+            _ => &[],
+        }
+    }
+
+    /// Which of it is out of sight, and why.
+    pub fn unseen(self, moment: &Moment) -> impl Iterator<Item = (String, &str)> {
+        let families = self.families().iter();
+        families.filter_map(|(family, what)| {
+            let why = moment.unseen(*family)?;
+            Some((format!("{what} not seen here"), why))
+        })
+    }
+
+    /// What to say where there are no rows. What is out of sight is not called nothing.
+    #[must_use]
+    pub fn empty(self, moment: &Moment) -> String {
+        let unseen: Vec<_> = self.unseen(moment).collect();
+        if let Some((_, why)) = unseen.first() {
+            let rest = if unseen.len() < self.families().len() {
+                " No other request was submitted."
+            } else {
+                ""
+            };
+            let what: Vec<_> = unseen.iter().map(|(what, _)| what.as_str()).collect();
+            return format!("{}: {}.{rest}", what.join(", "), printable(why));
+        }
+        match (self, &moment.sides.stacks) {
+            (Self::Overview | Self::Paths, _) => "No I/O of the target has completed yet.",
+            (Self::Memory, _) => "No fault has brought in file data or copied a page.",
+            (Self::Asynchronous, _) => "No io_uring or AIO request was submitted.",
+            (Self::Claims, _) => {
+                "Nothing that claims to be zero-copy was used: no sendfile, splice, MSG_ZEROCOPY, O_DIRECT, reflink."
+            }
+            (Self::Stacks, Part::Missing(why)) => why,
+            (Self::Stacks, Part::Here(_)) => {
+                "No sample yet: nothing of the target has copied enough."
+            }
+            (Self::Workloads, _) => "No workload.",
+            (Self::Probes, _) => "This source does not say what became of the probes.",
+        }
+        .to_owned()
+    }
+
+    /// Its rows.
+    #[must_use]
+    pub fn rows<'a>(self, moment: &'a Moment, scope: &Scope<'_>) -> Box<dyn Rows + 'a> {
+        let process = scope.process;
+        let paths = |keep: &dyn Fn(usize) -> bool| -> Box<dyn Rows + 'a> {
+            let places = match process {
+                None => 0..moment.paths.len(),
+                Some(id) => moment.process(id).map_or(0..0, ProcessRow::places),
+            };
+            Box::new(Paths {
+                moment,
+                rows: &moment.paths,
+                places: places.filter(|at| keep(*at)).collect(),
+            })
+        };
+        match self {
+            Self::Overview => Box::new(Processes(moment)),
+            Self::Paths if process.is_none() => Box::new(Paths {
+                moment,
+                rows: &moment.merged,
+                places: (0..moment.merged.len()).collect(),
+            }),
+            Self::Paths => paths(&|_| true),
+            Self::Memory => paths(&|at| is_of_memory(moment.name(moment.paths.op(at)))),
+            Self::Asynchronous => {
+                let wanted = |row: &&AsyncRow| process.is_none_or(|process| row.id == process);
+                Box::new(Requests {
+                    moment,
+                    rows: moment.requests.iter().filter(wanted).collect(),
+                })
+            }
+            Self::Claims => paths(&|at| moment.paths.is_judged(at)),
+            Self::Stacks => Box::new(Stacks::new(moment, scope)),
+            Self::Workloads => Box::new(Workloads(workload::all().collect())),
+            Self::Probes => match &moment.sides.probes {
+                Part::Here(probes) => Box::new(Probes { moment, probes }),
+                Part::Missing(_) => Box::new(NoRows),
+            },
+        }
+    }
+}
+
+/// What the rows of a view depend on beside the numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// Only of this process.
+    pub process: Option<ProcessId>,
+    /// Nodes of the tree that the user has opened or closed.
+    pub folds: &'a HashMap<RowId, bool>,
+    /// Every node is open.
+    pub unfolded: bool,
+}
+
+/// Whether an operation is of io_uring or Linux AIO.
+#[must_use]
+pub fn is_asynchronous(op: &str) -> bool {
+    op.starts_with("uring.") || op.starts_with("aio.")
+}
+
+/// Whether an operation is a page fault, or a fork that copied.
+fn is_of_memory(op: &str) -> bool {
+    op.starts_with("fault.") || op == "fork.cow"
+}
+
+/// Whether a row is of a technique that promises to do without copies.
+#[must_use]
+pub fn promises(op: &str, path: &PathRow) -> bool {
+    matches!(
+        op,
+        "sendfile"
+            | "splice"
+            | "vmsplice"
+            | "tee"
+            | "copy_file_range"
+            | "clone"
+            | "send.zerocopy"
+            | "recv.zerocopy"
+    ) || path.asked.0 != 0
+        || op.ends_with("send_zc")
+        || op.ends_with("sendmsg_zc")
+        || path.totals.direct != 0
+        || path.totals.spliced != 0
+        || path.totals.deferred != 0
+}
+
+/// The columns that every view of the ledger has, by their names.
+fn counted(name: &str, totals: &Totals, step: &Step, moment: &Moment) -> Value<'static> {
+    match name {
+        "moved" => Value::Bytes(totals.moved),
+        "moved/s" => Value::BytesPerSecond(moment.per_second(step.moved)),
+        "copied" => Value::Bytes(totals.copies()),
+        "copied/s" => Value::BytesPerSecond(moment.per_second(step.copied)),
+        "copies/byte" => Value::PerByte(totals.per_byte()),
+        "how" => Value::Ways(Box::new(*totals)),
+        "ops" => Value::Count(totals.ops),
+        "ops/s" => Value::PerSecond(moment.per_second(step.ops)),
+        "errors" => Value::Count(totals.errors),
+        _ => totals
+            .classes()
+            .into_iter()
+            .chain(totals.extras())
+            .find(|(class, _)| *class == name)
+            .map_or(Value::None, |(_, bytes)| Value::Bytes(bytes)),
+    }
+}
+
+/// A process by its name and number.
+fn named(moment: &Moment, comm: Sym, id: ProcessId) -> Value<'static> {
+    Value::Text(Cow::Owned(format!("{} [{}]", moment.name(comm), id.pid)))
+}
+
+const PROCESSES: &[Column] = &[
+    Column::number("pid", "PID", 7, "process id"),
+    Column::text("comm", "COMMAND", 9, 15, "command name"),
+    Column::bytes("moved/s", "MOVED/s", "bytes moved per second"),
+    Column::bytes(
+        "copied/s",
+        "COPIED/s",
+        "bytes that a CPU copied, per second",
+    ),
+    Column::number(
+        "copies/byte",
+        "COPY/B",
+        6,
+        "copies per moved byte since the base",
+    ),
+    Column::number(
+        "zero-copy",
+        "ZC%",
+        5,
+        "share of the moved bytes that went without a copy",
+    ),
+    Column::text(
+        "path",
+        "BUSIEST PATH",
+        14,
+        40,
+        "the data path that moves most",
+    ),
+    Column::drawing(
+        "activity",
+        "ACTIVITY",
+        16,
+        16,
+        "bytes moved in the last steps",
+    ),
+    Column::bytes("moved", "MOVED", "bytes moved since the base"),
+    Column::bytes("copied", "COPIED", "bytes that a CPU copied since the base"),
+    Column::number("ops/s", "OPS/s", 7, "operations per second").on_demand(),
+    Column::number("errors", "ERRORS", 7, "failed operations").on_demand(),
+    Column::bytes("sent", "SENT", "bytes moved to the network").on_demand(),
+    Column::bytes("received", "RECEIVED", "bytes moved from the network").on_demand(),
+    Column::number(
+        "copy-cpu",
+        "COPY CPU",
+        8,
+        "processor time in the kernel's copy routines, from samples",
+    ),
+    Column::bytes("pending", "PENDING", "sent by reference and not released").on_demand(),
+    Column::number("in-flight", "OPEN", 5, "operations under way").on_demand(),
+    Column::bytes("unexplained", "UNEXPL", "bytes that no probe saw").on_demand(),
+    Column::bytes("cow", "COW", "copied by copy-on-write").on_demand(),
+    Column::text("cgroup", "CGROUP", 10, 40, "control group").on_demand(),
+];
+
+struct Processes<'a>(&'a Moment);
+
+impl Rows for Processes<'_> {
+    fn len(&self) -> usize {
+        self.0.processes.len()
+    }
+
+    fn id(&self, row: usize) -> RowId {
+        id_of(self.0.processes[row].id)
+    }
+
+    fn is_alarming(&self, row: usize) -> bool {
+        self.0.processes[row].totals.unexplained != 0
+    }
+
+    fn value(&self, row: usize, column: usize) -> Value<'_> {
+        let moment = self.0;
+        let process: &ProcessRow = &moment.processes[row];
+        let totals = &process.totals;
+        match PROCESSES[column].name {
+            "pid" => Value::Count(process.id.pid.into()),
+            "comm" => Value::text(moment.name(process.comm)),
+            "zero-copy" => Value::Percent(zero_copy_share(totals)),
+            "path" => process
+                .busiest
+                .and_then(|path| moment.paths.get(path as usize))
+                .map_or(Value::None, |path| {
+                    Value::Text(Cow::Owned(format!(
+                        "{} {}",
+                        moment.name(path.op),
+                        moment.name(path.object)
+                    )))
+                }),
+            "activity" => Value::Spark(&process.spark),
+            "sent" => Value::Bytes(process.sent),
+            "received" => Value::Bytes(process.received),
+            "copy-cpu" => process.copy_cpu.map_or(Value::None, |seconds| {
+                Duration::try_from_secs_f64(seconds).map_or(Value::None, Value::Time)
+            }),
+            "pending" => Value::Bytes(process.pending),
+            "in-flight" => Value::Count(process.in_flight),
+            "cgroup" => Value::text(moment.name(process.cgroup)),
+            "copies/byte" => Value::PerByte(totals.per_carried_byte()),
+            name => counted(name, totals, &process.step, moment),
+        }
+    }
+}
+
+const PATHS: &[Column] = &[
+    Column::text(
+        "evidence",
+        "E",
+        1,
+        1,
+        "~ inferred from the call, blank where measured",
+    ),
+    Column::text("process", "PROCESS", 10, 24, "command name and process id").on_demand(),
+    Column::text("op", "OPERATION", 10, 18, "the operation"),
+    Column::text("object", "OBJECT", 9, 40, "what it worked on"),
+    Column::text(
+        "verdict",
+        "VERDICT",
+        12,
+        12,
+        "what `zctrace check --max-copies-per-byte 0.02` says of the row so far",
+    )
+    .on_demand(),
+    Column::text(
+        "asked",
+        "ASKED FOR",
+        9,
+        24,
+        "what the application asked for, and what was seen of it",
+    )
+    .on_demand(),
+    Column::bytes("moved/s", "MOVED/s", "bytes moved per second"),
+    Column::bytes("moved", "MOVED", "bytes moved since the base"),
+    Column::number("copies/byte", "COPY/B", 6, "copies per moved byte"),
+    Column::drawing("how", "HOW", 12, 60, "how the bytes moved, class by class"),
+    Column::number("ops/s", "OPS/s", 7, "operations per second"),
+    Column::number("ops", "OPS", 7, "operations since the base"),
+    Column::drawing(
+        "sizes",
+        "0 SIZES >16M",
+        13,
+        13,
+        "operations that moved nothing, less than 16 bytes, 64, 256, 1K and so on, 16M or more",
+    ),
+    Column::number("errors", "ERRORS", 7, "failed operations").on_demand(),
+    Column::text(
+        "errnos",
+        "FAILED",
+        6,
+        24,
+        "what operations failed with since the base",
+    ),
+    Column::text(
+        "means",
+        "WHICH MEANS",
+        18,
+        90,
+        "what it means for this call",
+    )
+    .on_demand(),
+    Column::bytes("zero-copy", "ZERO-COPY", "bytes that went without a copy").on_demand(),
+    Column::bytes("copied", "COPIED", "bytes that a CPU copied").on_demand(),
+    Column::text(
+        "reason",
+        "WHY",
+        18,
+        90,
+        "the weightiest reason of the verdict",
+    )
+    .on_demand(),
+    Column::text("code", "CODE", 12, 24, "its name, for `zctrace explain`").on_demand(),
+    Column::text("by", "BY", 8, 30, "the dimension of --by").on_demand(),
+    Column::bytes("copied_to_user", "TO USER", "copied to user memory").on_demand(),
+    Column::bytes("copied_from_user", "FROM USER", "copied from user memory").on_demand(),
+    Column::bytes("copied_in_kernel", "IN KERNEL", "copied within the kernel").on_demand(),
+    Column::bytes("spliced", "SPLICED", "passed by reference").on_demand(),
+    Column::bytes("direct", "DIRECT", "past the page cache").on_demand(),
+    Column::bytes("cloned", "CLONED", "extents shared").on_demand(),
+    Column::bytes("mapped", "MAPPED", "made visible through a page table").on_demand(),
+    Column::bytes("synthetic", "SYNTHETIC", "generated or dropped").on_demand(),
+    Column::bytes("unexplained", "UNEXPL", "no probe saw how").on_demand(),
+    Column::bytes("deferred", "DEFERRED", "copied later").on_demand(),
+    Column::bytes("recopied", "RECOPIED", "copied again").on_demand(),
+    Column::bytes("wasted", "WASTED", "copied and not delivered").on_demand(),
+    Column::bytes("cow", "COW", "copied by copy-on-write").on_demand(),
+    Column::bytes("encrypted", "ENCRYPTED", "rewritten by a transform").on_demand(),
+];
+
+struct Paths<'a> {
+    moment: &'a Moment,
+    rows: &'a Packed,
+    /// Those of the view.
+    places: Vec<usize>,
+}
+
+impl Paths<'_> {
+    fn path(&self, row: usize) -> PathRow {
+        self.rows.get(self.places[row]).unwrap_or_default()
+    }
+}
+
+impl Rows for Paths<'_> {
+    fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    fn id(&self, row: usize) -> RowId {
+        let path = self.path(row);
+        let process = self.moment.processes.get(path.process as usize);
+        id_of((process.map(|process| process.id), path.key()))
+    }
+
+    fn is_alarming(&self, row: usize) -> bool {
+        let path = self.path(row);
+        path.totals.unexplained != 0
+            || self
+                .moment
+                .verdict(&path)
+                .is_some_and(|verdict| verdict.verdict == Verdict::Fail)
+    }
+
+    fn value(&self, row: usize, column: usize) -> Value<'_> {
+        let (moment, path) = (self.moment, self.path(row));
+        let totals = &path.totals;
+        match PATHS[column].name {
+            "evidence" => Value::text(if path.inferred { "~" } else { "" }),
+            "process" => match moment.processes.get(path.process as usize) {
+                Some(process) => named(moment, process.comm, process.id),
+                None => Value::text("all"),
+            },
+            "op" => Value::text(moment.name(path.op)),
+            "object" => Value::text(moment.name(path.object)),
+            "asked" => Value::text(moment.name(path.asked)),
+            "by" => Value::text(moment.name(path.by)),
+            "errnos" => moment.errnos(&path).map_or(Value::None, |errnos| {
+                errnos
+                    .words()
+                    .map_or(Value::None, |words| Value::Text(words.into()))
+            }),
+            "means" => moment.errnos(&path).map_or(Value::None, |errnos| {
+                let (op, object) = (moment.name(path.op), moment.name(path.object));
+                let words = refusals::words_of(op, object, errnos);
+                Value::Text(words.join("; ").into())
+            }),
+            "sizes" => moment.sizes(&path).map_or(Value::None, Value::Sizes),
+            "zero-copy" => Value::Bytes(without_copy(totals)),
+            "verdict" => moment
+                .verdict(&path)
+                .map_or(Value::None, |verdict| Value::text(verdict.verdict.word())),
+            "reason" => moment
+                .verdict(&path)
+                .map_or(Value::None, |verdict| Value::text(&verdict.reason)),
+            "code" => moment
+                .verdict(&path)
+                .map_or(Value::None, |verdict| Value::text(&verdict.code)),
+            name => counted(name, totals, &path.step, moment),
+        }
+    }
+}
+
+const REQUESTS: &[Column] = &[
+    Column::text(
+        "evidence",
+        "E",
+        1,
+        1,
+        "~ some bytes are inferred from the call, blank where all are measured",
+    ),
+    Column::text("process", "PROCESS", 10, 24, "command name and process id"),
+    Column::text("op", "OPCODE", 12, 20, "the operation"),
+    Column::number("submitted", "SUBMIT", 7, "requests issued since the base"),
+    Column::number("completed", "DONE", 7, "requests completed since the base"),
+    Column::number("in-flight", "OPEN", 6, "requests that have not completed"),
+    Column::number("inline", "INLINE", 7, "completed, issued while submitting"),
+    Column::number(
+        "worker",
+        "WORKER",
+        7,
+        "completed, issued by a worker thread",
+    ),
+    Column::number(
+        "sqpoll",
+        "SQPOLL",
+        7,
+        "completed, issued by the thread that polls the submission queue",
+    ),
+    Column::number(
+        "task-work",
+        "TASKWORK",
+        8,
+        "completed, issued again by task work after a wait",
+    ),
+    Column::bytes("moved/s", "MOVED/s", "bytes moved per second"),
+    Column::number("copies/byte", "COPY/B", 6, "copies per moved byte"),
+    Column::drawing("how", "HOW", 12, 40, "how the bytes moved, class by class"),
+    Column::text("object", "OBJECT", 9, 30, "what they worked on"),
+    Column::bytes("moved", "MOVED", "bytes moved since the base"),
+    Column::number("ops/s", "CQE/s", 7, "completions per second").on_demand(),
+    Column::number("ops", "CQES", 7, "completions since the base").on_demand(),
+    Column::number("errors", "ERRORS", 7, "failed ones").on_demand(),
+    Column::bytes("copied", "COPIED", "bytes that a CPU copied").on_demand(),
+    Column::bytes("unexplained", "UNEXPL", "no probe saw how").on_demand(),
+];
+
+struct Requests<'a> {
+    moment: &'a Moment,
+    rows: Vec<&'a AsyncRow>,
+}
+
+impl Rows for Requests<'_> {
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn id(&self, row: usize) -> RowId {
+        id_of((self.rows[row].id, self.rows[row].op))
+    }
+
+    fn is_alarming(&self, row: usize) -> bool {
+        self.rows[row].totals.unexplained != 0
+    }
+
+    fn value(&self, row: usize, column: usize) -> Value<'_> {
+        let (moment, row) = (self.moment, self.rows[row]);
+        let ways = row.ways.as_ref();
+        match REQUESTS[column].name {
+            "evidence" => Value::text(if row.inferred { "~" } else { "" }),
+            "process" => named(moment, row.comm, row.id),
+            "op" => Value::text(moment.name(row.op)),
+            "submitted" => ways.map_or(Value::None, |ways| Value::Count(ways.submitted)),
+            "completed" => ways.map_or(Value::None, |ways| Value::Count(ways.completed())),
+            "in-flight" => ways.map_or(Value::None, |ways| Value::Count(ways.in_flight)),
+            "inline" => ways.map_or(Value::None, |ways| Value::Count(ways.inline)),
+            "worker" => ways.map_or(Value::None, |ways| Value::Count(ways.worker)),
+            "sqpoll" => ways.map_or(Value::None, |ways| Value::Count(ways.sq_poll)),
+            "task-work" => ways.map_or(Value::None, |ways| Value::Count(ways.task_work)),
+            "object" => Value::text(moment.name(row.objects)),
+            name => counted(name, &row.totals, &row.step, moment),
+        }
+    }
+}
+
+const STACKS: &[Column] = &[
+    Column::bytes("bytes", "BYTES", "sampled bytes, copied here and below"),
+    Column::number("share", "SHARE", 6, "of all sampled bytes"),
+    Column::text(
+        "function",
+        "FUNCTION",
+        20,
+        400,
+        "the function, further in than its caller",
+    ),
+    Column::text("kind", "KIND", 7, 7, "process, user, kernel, class or note").on_demand(),
+    Column::number("depth", "DEPTH", 5, "how many callers it has").on_demand(),
+];
+
+struct Stacks {
+    tree: Arc<Tree>,
+    /// The nodes on screen, and what their mark says: open, closed, or nothing below.
+    shown: Vec<(usize, Option<bool>)>,
+}
+
+impl Stacks {
+    fn new(moment: &Moment, scope: &Scope<'_>) -> Self {
+        let tree = moment.stacks.tree(scope.process);
+        let mut shown = Vec::new();
+        let mut index = 0;
+        while let Some(node) = tree.nodes.get(index) {
+            let open = scope.unfolded
+                || scope
+                    .folds
+                    .get(&node.id)
+                    .copied()
+                    .unwrap_or_else(|| tree.is_weighty(node));
+            shown.push((index, (node.size > 1).then_some(open)));
+            index += if open { 1 } else { node.size };
+        }
+        Self { tree, shown }
+    }
+}
+
+impl Rows for Stacks {
+    fn len(&self) -> usize {
+        self.shown.len()
+    }
+
+    fn id(&self, row: usize) -> RowId {
+        self.tree.nodes[self.shown[row].0].id
+    }
+
+    fn value(&self, row: usize, column: usize) -> Value<'_> {
+        let (node, open) = self.shown[row];
+        let node = &self.tree.nodes[node];
+        match STACKS[column].name {
+            "bytes" => Value::Bytes(node.bytes),
+            "share" => Value::Percent(ratio(node.bytes, self.tree.total).map(|part| part * 100.0)),
+            "function" => {
+                let mark = match open {
+                    Some(true) => "- ",
+                    Some(false) => "+ ",
+                    None => "  ",
+                };
+                let inward = usize::from(node.indent) * 2;
+                Value::Text(Cow::Owned(format!("{:inward$}{mark}{}", "", node.name)))
+            }
+            "kind" => Value::text(match node.kind {
+                Kind::Process => "process",
+                Kind::User => "user",
+                Kind::Kernel => "kernel",
+                Kind::Class => "class",
+                Kind::Note => "note",
+            }),
+            "depth" => Value::Count(node.depth.into()),
+            _ => Value::None,
+        }
+    }
+}
+
+const WORKLOADS: &[Column] = &[
+    Column::text(
+        "name",
+        "WORKLOAD",
+        18,
+        26,
+        "its name, as `zctrace traffic NAME` takes it",
+    ),
+    Column::text("summary", "WHAT IT DOES", 20, 90, "what it does"),
+];
+
+struct Workloads(Vec<&'static Traffic>);
+
+impl Rows for Workloads {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn id(&self, row: usize) -> RowId {
+        id_of(self.0[row].name())
+    }
+
+    fn value(&self, row: usize, column: usize) -> Value<'_> {
+        Value::text(match WORKLOADS[column].name {
+            "name" => self.0[row].name(),
+            _ => self.0[row].summary(),
+        })
+    }
+}
+
+const PROBES: &[Column] = &[
+    Column::text("probe", "PROBE", 14, 28, "its name in the catalog"),
+    Column::text("family", "FAMILY", 9, 9, "the paths it serves"),
+    Column::text(
+        "state",
+        "STATE",
+        10,
+        10,
+        "attached, refused, silent, or not needed",
+    ),
+    Column::text("kind", "KIND", 9, 9, "how it is attached"),
+    Column::number(
+        "runs/s",
+        "RUNS/s",
+        7,
+        "runs per second, where the kernel counts them",
+    ),
+    Column::number("time", "TIME", 8, "time in it since it was attached"),
+    Column::number("missed", "MISSED", 6, "runs that the kernel skipped"),
+    Column::text("reason", "WHY NOT", 10, 60, "why it does not take part"),
+    Column::number("runs", "RUNS", 7, "runs since it was attached").on_demand(),
+    Column::text(
+        "lost",
+        "LOST WITHOUT IT",
+        12,
+        60,
+        "what cannot be told without it",
+    )
+    .on_demand(),
+];
+
+struct Probes<'a> {
+    moment: &'a Moment,
+    probes: &'a [ProbeRow],
+}
+
+impl Rows for Probes<'_> {
+    fn len(&self) -> usize {
+        self.probes.len()
+    }
+
+    fn id(&self, row: usize) -> RowId {
+        id_of(&self.probes[row].name)
+    }
+
+    fn is_alarming(&self, row: usize) -> bool {
+        matches!(self.probes[row].state, ProbeState::Silent) || self.probes[row].missed != 0
+    }
+
+    fn value(&self, row: usize, column: usize) -> Value<'_> {
+        let probe = &self.probes[row];
+        match PROBES[column].name {
+            "probe" => Value::text(&probe.name),
+            "family" => Value::text(probe.family),
+            "state" => Value::text(probe.state.name()),
+            "kind" => Value::text(probe.kind),
+            "runs/s" if probe.runs.is_some() => {
+                Value::PerSecond(self.moment.per_second(probe.runs_step))
+            }
+            "runs" => probe.runs.map_or(Value::None, Value::Count),
+            "time" => probe
+                .ns
+                .filter(|ns| *ns != 0)
+                .map_or(Value::None, |ns| Value::Time(Duration::from_nanos(ns))),
+            "missed" => Value::Count(probe.missed),
+            "reason" => Value::text(&probe.reason),
+            "lost" => Value::text(&probe.lost),
+            _ => Value::None,
+        }
+    }
+}

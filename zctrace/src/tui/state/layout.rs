@@ -1,0 +1,66 @@
+//! Where the parts of the screen are. The state scrolls by it, and the view draws by it.
+
+use ratatui::layout::{Constraint, Layout, Rect};
+
+use crate::tui::rows::views::View;
+
+/// What the layout depends on beside the size.
+#[derive(Clone, Copy)]
+pub(in crate::tui) struct Facts {
+    /// Which table is shown.
+    pub(in crate::tui) view: View,
+    /// There is something to say above the table.
+    pub(in crate::tui) banner: bool,
+    /// Rows of the workload that runs or has run.
+    pub(in crate::tui) run_rows: Option<usize>,
+}
+
+/// Where things are.
+#[derive(Clone, Copy)]
+pub(in crate::tui) struct Regions {
+    pub(in crate::tui) header: Rect,
+    pub(in crate::tui) tabs: Rect,
+    pub(in crate::tui) banner: Rect,
+    pub(in crate::tui) top: Rect,
+    pub(in crate::tui) table: Rect,
+    pub(in crate::tui) footer: Rect,
+}
+
+pub(in crate::tui) fn regions(facts: Facts, area: Rect) -> Regions {
+    let banner = u16::from(facts.banner);
+    let body = area.height.saturating_sub(4 + banner);
+    let top = match facts.view {
+        View::Overview | View::Memory if body >= 24 => (body * 2 / 5).min(16),
+        View::Overview | View::Memory if body >= 14 => 7,
+        View::Overview | View::Memory => 3,
+        View::Workloads => facts
+            .run_rows
+            .map_or(1, |rows| (4 + rows.min(20) as u16).min(body / 2)),
+        _ => 1,
+    };
+    let parts = [2, 1, banner, top.min(body.saturating_sub(3))].map(Constraint::Length);
+    let parts = [
+        parts[0],
+        parts[1],
+        parts[2],
+        parts[3],
+        Constraint::Min(0),
+        Constraint::Length(1),
+    ];
+    let [header, tabs, banner, top, table, footer] = Layout::vertical(parts).areas(area);
+    Regions {
+        header,
+        tabs,
+        banner,
+        top,
+        table,
+        footer,
+    }
+}
+
+/// How many rows the table shows.
+#[must_use]
+pub(in crate::tui) fn page(size: (u16, u16), facts: Facts) -> usize {
+    let area = Rect::new(0, 0, size.0, size.1);
+    regions(facts, area).table.height.saturating_sub(1).into()
+}

@@ -1,0 +1,197 @@
+//! What lies over the view.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    style::{Modifier, Style},
+    text::{Line, Span},
+    widgets::{Block, BorderType, Clear, Widget as _},
+};
+
+use super::lines::ASCII_BORDER;
+use crate::{
+    text::escape::printable,
+    tui::{
+        rows::{Column, Holds, Value},
+        state::{Overlay, State, keys::Action},
+    },
+};
+
+pub(super) fn draw(state: &State, overlay: &Overlay, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let columns = state.view.columns();
+    let key = |name: &str, text: &str| {
+        Line::from(vec![
+            Span::styled(format!("{name:<18} "), theme.accent),
+            text.to_owned().into(),
+        ])
+    };
+    let typed = |text: &str| {
+        Line::from(vec![
+            "> ".into(),
+            printable(text).into(),
+            Span::styled(" ", Style::new().add_modifier(Modifier::REVERSED)),
+        ])
+    };
+    let longest = columns.iter().map(|column| column.name.len()).max();
+    let list = |mark: &dyn Fn(usize) -> &'static str| -> Vec<Line<'_>> {
+        let line = |(index, column): (usize, &Column)| {
+            let name = format!("{}{:2$}", mark(index), column.name, longest.unwrap_or(0));
+            key(&name, column.help)
+        };
+        columns.iter().enumerate().map(line).collect()
+    };
+    let (title, lines, at): (&str, Vec<Line<'_>>, Option<usize>) = match overlay {
+        Overlay::Help(line) => {
+            let lines: Vec<_> = state
+                .keymap
+                .lines(state.place())
+                .map(|(binding, keys)| key(&keys, binding.help))
+                .collect();
+            let first = usize::from(*line).min(lines.len().saturating_sub(1));
+            ("Keys", lines.into_iter().skip(first).collect(), None)
+        }
+        Overlay::Filter(input, error) => {
+            let names: Vec<_> = columns.iter().map(|column| column.name).collect();
+            let mut lines = vec![typed(input.value())];
+            match error {
+                Some(error) => lines.push(Line::styled(error.clone(), theme.alarm)),
+                None => lines.push(Line::styled(
+                    "FIELD OP VALUE, joined by and, or, not; OP is = != < <= > >= ~ !~",
+                    theme.faint,
+                )),
+            }
+            lines.push(Line::styled(
+                format!("fields: {}", names.join(" ")),
+                theme.faint,
+            ));
+            ("Filter", lines, None)
+        }
+        Overlay::Target(input) => {
+            let help = Line::styled(
+                "pid 1234 | comm nginx | port 8080 | cgroup /path | system",
+                theme.faint,
+            );
+            ("Target", vec![typed(input.value()), help], None)
+        }
+        Overlay::Seek(input, error) => {
+            let help = match error {
+                Some(error) => Line::styled(printable(error), theme.alarm),
+                None => Line::styled("90s | 1m30s | 50% | #12", theme.faint),
+            };
+            ("Go to", vec![typed(input.value()), help], None)
+        }
+        Overlay::Parameters(input, error) => {
+            let help = match error {
+                Some(error) => Line::styled(printable(error), theme.alarm),
+                None => Line::styled("bytes of a round, and how many rounds", theme.faint),
+            };
+            ("Parameters", vec![typed(input.value()), help], None)
+        }
+        Overlay::Sort(at) => ("Sort by", list(&|_| ""), Some(*at)),
+        Overlay::Columns(at) => {
+            let shown = state.pane().shown.clone();
+            (
+                "Columns: space chooses",
+                list(&move |index| if shown[index] { "[x] " } else { "[ ] " }),
+                Some(*at),
+            )
+        }
+        Overlay::Export => (
+            "Export",
+            vec![
+                key("t", "the screen as text"),
+                key("s", "the screen as SVG"),
+                key("c", "the rows as CSV"),
+                key("j", "the rows as JSON"),
+            ],
+            None,
+        ),
+        Overlay::Detail(line) => (
+            "Row",
+            detail(state).into_iter().skip((*line).into()).collect(),
+            None,
+        ),
+    };
+    let widest = lines.iter().map(Line::width).max().unwrap_or(0).max(30);
+    let width = u16::try_from(widest + 4)
+        .unwrap_or(u16::MAX)
+        .min(area.width);
+    let height = u16::try_from(lines.len() + 2)
+        .unwrap_or(u16::MAX)
+        .min(area.height);
+    let place = Rect::new(
+        area.x + (area.width - width) / 2,
+        area.y + (area.height - height) / 2,
+        width,
+        height,
+    );
+    Clear.render(place, buffer);
+    let border = if theme.ascii {
+        ASCII_BORDER
+    } else {
+        BorderType::Rounded.to_border_set()
+    };
+    let block = Block::bordered()
+        .border_set(border)
+        .border_style(theme.faint)
+        .title(Span::styled(format!(" {title} "), theme.accent));
+    let inner = block.inner(place);
+    let below = lines.len().saturating_sub(inner.height.into());
+    let block = match overlay {
+        // The others move with what is chosen in them.
+        Overlay::Help(_) | Overlay::Detail(_) if below > 0 => {
+            let more = format!(" {below} more: {} ", state.keymap.hint(Action::Down));
+            block.title_bottom(Line::styled(more, theme.warning).right_aligned())
+        }
+        _ => block,
+    };
+    block.render(place, buffer);
+    let offset = at.map_or(0, |at| (at + 1).saturating_sub(inner.height.into()));
+    for (index, line) in lines
+        .into_iter()
+        .enumerate()
+        .skip(offset)
+        .take(inner.height.into())
+    {
+        let row = Rect::new(
+            inner.x + 1,
+            inner.y + u16::try_from(index - offset).unwrap_or(0),
+            inner.width.saturating_sub(2),
+            1,
+        );
+        line.render(row.intersection(inner), buffer);
+        if at == Some(index) {
+            buffer.set_style(row.intersection(inner), theme.chosen);
+        }
+    }
+}
+
+/// Every number of the chosen row, exactly.
+fn detail(state: &State) -> Vec<Line<'static>> {
+    let Some(moment) = &state.shown else {
+        return Vec::new();
+    };
+    let rows = state.view.rows(moment, &state.scope());
+    let Some(row) = state.order.get(state.pane().at) else {
+        return Vec::new();
+    };
+    state
+        .view
+        .columns()
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| column.holds != Holds::Drawing)
+        .map(|(index, column)| {
+            let value = rows.value(*row as usize, index);
+            let exact = match &value {
+                Value::Bytes(amount) if *amount >= 1024 => format!("{} ({amount})", value.shown()),
+                _ => value.shown(),
+            };
+            Line::from(vec![
+                Span::styled(format!("{:<18}", column.name), state.theme.accent),
+                exact.into(),
+            ])
+        })
+        .collect()
+}

@@ -1,0 +1,212 @@
+//! The table of a view.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    style::Style,
+    widgets::{Paragraph, Widget as _},
+};
+use unicode_width::UnicodeWidthStr as _;
+
+use super::lines::{ascii, cut};
+use crate::{
+    ledger::Totals,
+    text::{bytes::bytes, escape::printable},
+    tui::{
+        moment::Moment,
+        rows::{Column, Holds, Value},
+        state::State,
+        theme::{LETTERS, Theme},
+        view::chart,
+    },
+};
+
+pub(super) fn draw(state: &State, moment: &Moment, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let rows = state.view.rows(moment, &state.scope());
+    let (columns, pane) = (state.view.columns(), state.pane());
+    if state.order.is_empty() {
+        let text = match &pane.filter {
+            Some((_, filter)) if !rows.is_empty() => {
+                format!("No row passes the filter: {}", printable(filter))
+            }
+            _ => state.view.empty(moment),
+        };
+        let area = Rect {
+            y: area.y + area.height.min(2),
+            height: area.height.saturating_sub(2),
+            ..area
+        };
+        Paragraph::new(text)
+            .style(theme.faint)
+            .centered()
+            .wrap(ratatui::widgets::Wrap { trim: true })
+            .render(area, buffer);
+        return;
+    }
+    let fitting = fitting(columns, &pane.shown, area.width);
+    let mut x = area.x + 1;
+    for (index, width) in &fitting {
+        let column = &columns[*index];
+        let arrow = match pane.sort.column == Some(*index) {
+            false => "",
+            true if pane.sort.descending => theme.glyph("▼", "v"),
+            true => theme.glyph("▲", "^"),
+        };
+        let title = format!("{}{arrow}", column.title);
+        let cell = Rect::new(x, area.y, *width, 1);
+        aligned(&title, column.holds, theme.accent, cell, buffer);
+        x += width + 1;
+    }
+    let lines = usize::from(area.height.saturating_sub(1));
+    for (line, row) in state.order.iter().skip(pane.offset).take(lines).enumerate() {
+        let row = *row as usize;
+        let y = area.y + 1 + u16::try_from(line).unwrap_or(0);
+        let mut x = area.x + 1;
+        for (index, width) in &fitting {
+            let cell = Rect::new(x, y, *width, 1);
+            cell_of(
+                &rows.value(row, *index),
+                &columns[*index],
+                theme,
+                cell,
+                buffer,
+            );
+            x += width + 1;
+        }
+        let line = Rect::new(area.x, y, area.width, 1);
+        if rows.is_alarming(row) {
+            buffer.set_stringn(area.x, y, "!", 1, theme.alarm);
+        }
+        if pane.offset + usize::from(y - area.y - 1) == pane.at {
+            let style = theme.chosen;
+            buffer.set_style(line, style);
+            buffer.set_stringn(area.x, y, theme.glyph("▌", ">"), 1, theme.accent);
+        }
+    }
+}
+
+/// The widths of the columns that fit; those that come last are left out first.
+fn fitting(columns: &[Column], shown: &[bool], width: u16) -> Vec<(usize, u16)> {
+    let mut fitting: Vec<(usize, u16)> = Vec::new();
+    let mut used = 1;
+    for (index, column) in columns
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| shown[*index])
+    {
+        if used + column.width + 1 > width && !fitting.is_empty() {
+            break;
+        }
+        used += column.width + 1;
+        fitting.push((index, column.width));
+    }
+    let mut rest = width.saturating_sub(used);
+    // A cell for each in turn, so that none takes all.
+    while rest > 0 {
+        let before = rest;
+        for (index, width) in &mut fitting {
+            if *width < columns[*index].most && rest > 0 {
+                *width += 1;
+                rest -= 1;
+            }
+        }
+        if rest == before {
+            break;
+        }
+    }
+    fitting
+}
+
+fn aligned(text: &str, holds: Holds, style: Style, area: Rect, buffer: &mut Buffer) {
+    let text = cut(text, area.width.into());
+    let right = matches!(holds, Holds::Bytes | Holds::Number);
+    let free = usize::from(area.width).saturating_sub(text.width());
+    let x = area.x
+        + if right {
+            u16::try_from(free).unwrap_or(0)
+        } else {
+            0
+        };
+    let room = area.right().saturating_sub(x);
+    buffer.set_stringn(x, area.y, &text, room.into(), style);
+}
+
+fn cell_of(value: &Value<'_>, column: &Column, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    match value {
+        Value::Ways(totals) => bar(totals, theme, area, buffer),
+        Value::Sizes(sizes) => {
+            let counts = sizes
+                .counts
+                .map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+            chart::spark(&counts, theme, area, buffer);
+        }
+        Value::Spark(values) => chart::spark(values.as_slice(), theme, area, buffer),
+        _ => {
+            let style = match value {
+                Value::PerByte(figure) if figure.is_zero_copy() => theme.good,
+                Value::Text(text) if text == "PASS" || text == "attached" => theme.good,
+                Value::Text(text) if text == "FAIL" || text == "silent" => theme.alarm,
+                Value::Text(text) if text == "INCONCLUSIVE" || text == "~" || text == "refused" => {
+                    theme.warning
+                }
+                Value::BytesPerSecond(0.0) | Value::PerSecond(0.0) | Value::Bytes(0) => theme.faint,
+                _ => Style::new(),
+            };
+            let text = match value {
+                Value::Bytes(0) => "-".into(),
+                Value::Time(time) if time.is_zero() => "-".into(),
+                value => value.shown(),
+            };
+            let text = if theme.ascii { ascii(&text) } else { text };
+            aligned(&text, column.holds, style, area, buffer);
+        }
+    }
+}
+
+/// The classes as stretches of a bar. Each starts with its letter, so that colour tells nothing
+/// that the letters do not.
+fn bar(totals: &Totals, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    let sum = u128::from(totals.explained_and_unexplained());
+    if sum == 0 {
+        let extras = totals.extras().into_iter().find(|(_, bytes)| *bytes != 0);
+        if let Some((name, amount)) = extras {
+            aligned(
+                &format!("+{name} {}", bytes(amount)),
+                Holds::Text,
+                theme.warning,
+                area,
+                buffer,
+            );
+        }
+        return;
+    }
+    let (mut before, mut x) = (0u128, area.x);
+    for (class, (_, amount)) in totals.classes().into_iter().enumerate() {
+        if amount == 0 {
+            continue;
+        }
+        before += u128::from(amount);
+        let end =
+            area.x + u16::try_from(before * u128::from(area.width) / sum).unwrap_or(area.width);
+        let end = end.max(x + 1).min(area.right());
+        for at in x..end {
+            let text = if at == x {
+                LETTERS[class].to_string()
+            } else {
+                theme.glyph(" ", "-").into()
+            };
+            let style = match theme.classes {
+                Some(colours) => Style::new().fg(theme.on_bar).bg(colours[class]),
+                None => Style::new(),
+            };
+            let text = if theme.classes.is_none() && at != x {
+                "-".into()
+            } else {
+                text
+            };
+            buffer.set_stringn(at, area.y, text, 1, style);
+        }
+        x = end;
+    }
+}
