@@ -2,39 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Judgement, Reason};
+use super::{Judgement, Reason, SCOPE, Verdict};
 use crate::ledger::Snapshot;
 
 /// The `schema` of a [`Document`].
 pub const SCHEMA: &str = "zctrace.check/1";
-
-/// What every verdict is about, and what not.
-pub const SCOPE: &str = "Judged: copies by the kernel on behalf of I/O. Not seen: memcpy in user \
-    space and in TLS libraries, DMA between devices and the page cache, migration and compaction.";
-
-/// The answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// It was measured, and holds.
-    Pass,
-    /// It cannot be told.
-    Inconclusive,
-    /// It was measured, and does not hold.
-    Fail,
-}
-
-impl Verdict {
-    /// As a report shows it.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Pass => "PASS",
-            Self::Inconclusive => "INCONCLUSIVE",
-            Self::Fail => "FAIL",
-        }
-    }
-}
 
 /// The whole document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@
 //! inferred, a probe that is missing, a lost update, a byte that is still on its way, work of the
 //! kernel that nobody is known to have caused.
 
+mod circumstances;
 mod claim;
 mod document;
 mod expect;
@@ -21,16 +22,18 @@ mod sentence;
 mod share;
 mod standing;
 pub mod table;
+mod verdict;
 mod ways;
 
 #[cfg(test)]
 mod properties;
 
+pub use circumstances::Circumstances;
 pub use claim::{Claim, Flaw, MIN_BYTES, Measure};
-pub use document::{Document, SCHEMA, SCOPE, Verdict};
+pub use document::{Document, SCHEMA};
 pub use expect::Expectation;
 pub use judge::{Judged, Judgement, Outcome, judge};
 pub use policy::Policy;
 pub use reason::{Effect, Reason, RowName};
 pub use share::Met;
-pub use standing::Circumstances;
+pub use verdict::{SCOPE, Verdict};

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};
 
-use super::Refused;
 use crate::catalog::sight::{self, Sight, Technique};
 
 /// Which probes took part.
@@ -12,6 +11,31 @@ pub struct Coverage {
     pub attached: Vec<String>,
     /// The others.
     pub refused: Vec<Refused>,
+}
+
+/// A probe that is not there, and what that costs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Name of the probe.
+    pub probe: String,
+    /// Why.
+    pub reason: String,
+    /// What cannot be seen without it.
+    pub lost: String,
+    /// This kernel does not have what it would see, so nothing goes by unseen.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub absent: bool,
+}
+
+impl Refused {
+    /// What ends [`Refused::lost`] where another probe reports the same operations.
+    pub const REPLACED: &str = "the system call tells instead";
+
+    /// Whether another probe reports the operations that this one would have.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        self.lost.ends_with(Self::REPLACED)
+    }
 }
 
 impl Coverage {

@@ -15,7 +15,7 @@ mod sizes;
 mod stacks;
 mod totals;
 
-pub use coverage::Coverage;
+pub use coverage::{Coverage, Refused};
 pub use difference::Counted;
 pub use errnos::{Errno, Errnos};
 pub use loss::{Loss, Unfollowed};
@@ -25,6 +25,6 @@ pub use requests::Requests;
 pub use sizes::RowSizes;
 pub use stacks::{Stack, Stacks};
 pub use totals::{
-    Claimed, ExitStatus, Overhead, Path, Process, Refused, SCHEMA, Snapshot, Target, TargetKind,
-    Totals, Unattributed, ratio,
+    Claimed, ExitStatus, Overhead, Path, Process, SCHEMA, Snapshot, Target, TargetKind, Totals,
+    Unattributed, ratio,
 };

@@ -44,6 +44,15 @@ impl PerByte {
         self.ratio == Some(0.0) && !self.at_least
     }
 
+    /// The figure to three decimals, with its mark.
+    #[must_use]
+    pub fn exactly(self) -> String {
+        let number = self
+            .ratio
+            .map_or_else(|| "-".into(), |ratio| format!("{ratio:.3}"));
+        self.marked(number)
+    }
+
     /// A number that comes from this figure: with a question mark where more may have been copied
     /// than was seen.
     #[must_use]

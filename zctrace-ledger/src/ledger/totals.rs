@@ -420,31 +420,6 @@ pub struct Unattributed {
     pub totals: Totals,
 }
 
-/// A probe that is not there, and what that costs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
-    /// Name of the probe.
-    pub probe: String,
-    /// Why.
-    pub reason: String,
-    /// What cannot be seen without it.
-    pub lost: String,
-    /// This kernel does not have what it would see, so nothing goes by unseen.
-    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-    pub absent: bool,
-}
-
-impl Refused {
-    /// What ends [`Refused::lost`] where another probe reports the same operations.
-    pub const REPLACED: &str = "the system call tells instead";
-
-    /// Whether another probe reports the operations that this one would have.
-    #[must_use]
-    pub fn is_replaced(&self) -> bool {
-        self.lost.ends_with(Self::REPLACED)
-    }
-}
-
 /// What zctrace itself cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overhead {

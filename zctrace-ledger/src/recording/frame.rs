@@ -2,13 +2,10 @@
 
 use std::io::{self, Read};
 
-use super::error::Damage;
+use super::{VERSION, error::Damage};
 
 /// What a recording starts with; then its version.
 pub(super) const MAGIC: [u8; 8] = *b"zctrace\n";
-
-/// The version of the format that is written; it and the earlier ones are read.
-pub const VERSION: u16 = 2;
 
 /// From this version on a recording that was ended says so.
 pub(super) const WITH_END: u16 = 2;

@@ -15,10 +15,12 @@ mod write;
 
 pub use beside::Beside;
 pub use error::{Damage, Error};
-pub use frame::VERSION;
 pub use read::{Mark, Recording, Whole};
 pub use wire::Header;
 pub use write::{Rotation, Writer};
+
+/// The version of the format that is written; it and the earlier ones are read.
+pub const VERSION: u16 = 2;
 
 #[cfg(test)]
 mod tests;

@@ -12,10 +12,11 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
+    VERSION,
     beside::{Beside, WireBeside},
     errnos::WireErrnos,
     error::{Damage, Error},
-    frame::{self, End, Kind, MAGIC, PREAMBLE, VERSION, WITH_END},
+    frame::{self, End, Kind, MAGIC, PREAMBLE, WITH_END},
     wire::{Header, Interval, PathKey, ProcessKey, Sparse, StackKey, WireCoverage, WireLoss},
 };
 use crate::ledger::{

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     claims::{MIN_BYTES, Outcome, Verdict, rules},
-    ledger::{Path, PerByte, Totals, refusals},
+    ledger::{Path, Totals, refusals},
     text::bytes,
 };
 
@@ -91,9 +91,9 @@ fn totals(out: &mut String, total: &Totals) {
     let value = figure
         .ratio()
         .map_or_else(|| "null".to_owned(), |ratio| ratio.to_string());
-    let mut shown = exactly(figure);
+    let mut shown = figure.exactly();
     if total.synthetic != 0 {
-        let carried = exactly(total.per_carried_byte());
+        let carried = total.per_carried_byte().exactly();
         let _ = write!(shown, " ({carried} without what was made up or dropped)");
     }
     let _ = writeln!(
@@ -115,14 +115,6 @@ fn totals(out: &mut String, total: &Totals) {
         );
     }
     out.push_str("</table>\n");
-}
-
-/// A figure per byte to three decimals, with its mark.
-pub(super) fn exactly(figure: PerByte) -> String {
-    let number = figure
-        .ratio()
-        .map_or_else(|| "-".into(), |ratio| format!("{ratio:.3}"));
-    figure.marked(number)
 }
 
 /// Bytes moved and copied a second, as stacked bars.
@@ -209,7 +201,7 @@ fn paths(out: &mut String, document: &Document) {
                 text(&path.evidence),
                 path.totals.moved,
                 bytes::bytes(path.totals.moved),
-                exactly(path.totals.per_byte()),
+                path.totals.per_byte().exactly(),
                 how.join(", "),
                 pid = process.pid,
                 ops = path.totals.ops,

@@ -309,7 +309,7 @@ impl Comparison {
 pub fn compare(comparison: &Comparison, _surface: Surface) -> String {
     let (before, after) = (&comparison.before.stat, &comparison.after.stat);
     let mut text = String::new();
-    let ratio = |totals: &Totals| super::html::exactly(totals.per_byte());
+    let ratio = |totals: &Totals| totals.per_byte().exactly();
     let _ = writeln!(
         text,
         "{:<18} {:>12} {:>7} {:>12} {:>7}",
