@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Tally, artifacts};
+use super::{Tally, artifacts, unused};
 use crate::job::Job;
 
 const LIMIT: Duration = Duration::from_mins(20);
@@ -53,6 +53,14 @@ pub(super) fn run() -> Result<Tally> {
                 "--deny=warnings --allow=rustdoc::private-intra-doc-links",
             ),
     );
+    let unused = unused::dependencies()?;
+    if unused.is_empty() {
+        tally.passed += 1;
+    }
+    let unused = unused.into_iter();
+    tally
+        .failed
+        .extend(unused.map(|name| format!("unused dependency of {name}")));
     dependencies(&mut tally);
     Ok(tally)
 }

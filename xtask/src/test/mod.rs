@@ -28,6 +28,7 @@ mod host;
 mod lint;
 mod package;
 mod tally;
+mod unused;
 
 use tally::{Reader, Tally};
 
