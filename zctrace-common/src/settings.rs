@@ -288,6 +288,12 @@ offsets! {
     sock_error_queue_last: "sock.sk_error_queue.prev";
     /// Private data of a packet.
     skb_cb: "sk_buff.cb";
+    /// Within that, the length of a message of a stream parser.
+    cb_strp_full_len: "sk_skb_cb.strp.strp.full_len";
+    /// Whether a TLS record is decrypted into the receiver's own pages (module tls).
+    tls_decrypt_zc: "tls_decrypt_arg.zc";
+    /// The packet with the record.
+    tls_decrypt_skb: "tls_decrypt_arg.skb";
     /// Within those, of a message in the error queue: where it comes from.
     serr_origin: "sock_exterr_skb.ee.ee_origin";
     /// Its code.

@@ -90,6 +90,7 @@ pub fn explain(task: &mut Task, shape: u32, result: i64) {
             take_copies(task, Class::CopiedToUser, Acc::ToUser);
             take_seen(task, Class::Direct, Acc::SourceDirect);
             take_seen(task, Class::Synthetic, Acc::SourceSynthetic);
+            take_seen(task, Class::Spliced, Acc::SourceRef);
             task.delta.recopied = acc(task, Acc::SourceCopy);
         }
         FROM_USER => {

@@ -2,14 +2,18 @@
 //!
 //! What it hands to TCP is not the application's bytes any more: `site/socket.rs` leaves it out.
 
-use zctrace_common::{Acc, Task};
+use zctrace_common::{ABSENT, Acc, Op, Task};
 
 use crate::{
-    base::{kernel, syscalls},
+    base::{
+        kernel::{self, Access as _, Probed},
+        maps::offset,
+        syscalls,
+    },
     book::{
         account,
         probe::{at_return, fexit, returned_int},
-        target,
+        request, target,
     },
     site::file::drained,
 };
@@ -45,19 +49,45 @@ fn sent(bytes: i64) {
         return;
     }
     account::saw_in(task, Acc::Encrypted, bytes as u64);
-    let referenced = if matches!(task.nr, syscalls::SENDFILE | syscalls::SPLICE) {
-        seen(task, Acc::Encrypted).saturating_sub(seen(task, Acc::SinkCopy))
+    let referenced = if splices(task) {
+        let encrypted = account::seen(task, Acc::Encrypted);
+        encrypted.saturating_sub(account::seen(task, Acc::SinkCopy))
     } else {
-        seen(task, Acc::Pinned)
+        account::seen(task, Acc::Pinned)
     };
-    task.acc[Acc::SinkRef as usize] = 0;
+    account::forget(task, Acc::SinkRef);
     account::saw_in(task, Acc::SinkRef, referenced);
 }
 
+/// Whether the thread's operation, which may be a request, brings pages of the kernel.
 #[inline(always)]
-fn seen(task: &mut Task, acc: Acc) -> u64 {
-    account::enter(task, kernel::current_nr());
-    task.acc[acc as usize]
+fn splices(task: &Task) -> bool {
+    if request::is_working(task) {
+        return task.request_op == Op::UringSplice as u32;
+    }
+    matches!(kernel::current_nr(), syscalls::SENDFILE | syscalls::SPLICE)
+}
+
+fexit! {
+    /// A record of a received stream is decrypted, into the receiver's own pages if `zc` still says so
+    /// at the end: `tls_decrypt_sg` clears it where it takes other pages. The cipher writes plaintext
+    /// there, which is no copy, and the pages are referenced as those of a sender are.
+    tls_rx_one_record(ctx) {
+        if returned_int(ctx) != 0 || offset!(tls_decrypt_zc) == ABSENT {
+            return 0;
+        }
+        let record: *const u8 = ctx.arg(2);
+        if Probed::load::<u8>(record, offset!(tls_decrypt_zc)) == 0 {
+            return 0;
+        }
+        let skb = kernel::pointer::<Probed>(record, offset!(tls_decrypt_skb));
+        let message = skb.wrapping_add(offset!(skb_cb) as usize);
+        // Without header, nonce and tag.
+        let plaintext: i32 = Probed::load(message, offset!(cb_strp_full_len));
+        if plaintext > 0 {
+            account::saw(Acc::SourceRef, plaintext as u64);
+        }
+    }
 }
 
 /// A program for a function of the module `tls` that returns the bytes it was given or gave out.

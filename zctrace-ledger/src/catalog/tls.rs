@@ -59,6 +59,14 @@ pub(super) const PROBES: &[Probe] = &[
         lost: "that receives over kernel TLS are decrypted by a CPU",
     },
     Probe {
+        name: "tls_rx_one_record",
+        family: Family::Tls,
+        role: Role::NoCopySite,
+        ways: &[fexit_of("tls", "tls_rx_one_record", "tls_rx_one_record")],
+        sees: "plaintext that the cipher writes into the receiver's own pages (module tls)",
+        lost: "receives over kernel TLS that are decrypted right into user pages",
+    },
+    Probe {
         name: "tls_sw_splice_read",
         family: Family::Tls,
         role: Role::NoCopySite,

@@ -58,10 +58,13 @@ impl Types {
         })
     }
 
-    /// Offsets and enum values of this kernel; what it does not have stays absent.
+    /// Offsets and enum values of this kernel and these modules; what they do not have stays absent.
     #[must_use]
-    pub fn offsets(&self) -> Offsets {
-        Offsets::resolve(|source| self.value(source))
+    pub fn offsets(&self, modules: &[Self]) -> Offsets {
+        Offsets::resolve(|source| {
+            let mut all = std::iter::once(self).chain(modules);
+            all.find_map(|types| types.value(source))
+        })
     }
 
     /// Whether the kernel has a function of this name; inlined ones can be missing.

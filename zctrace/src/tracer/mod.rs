@@ -183,7 +183,8 @@ impl Session {
         }
         files::raise_limit();
         let types = Types::running()?;
-        let offsets = types.offsets();
+        let modules = Modules::find(OBJECT, &types);
+        let offsets = types.offsets(modules.described());
         check_layout(&offsets)?;
         let twins = preemption::is_possible();
         let settings = settings(config, &types, twins);
@@ -245,7 +246,7 @@ impl Session {
                 Backend::Tracepoints => Backend::Tracepoints,
             },
         };
-        let mut programs = Programs::new(ebpf, Modules::find(OBJECT, &types));
+        let mut programs = Programs::new(ebpf, modules);
         let mut attempts = attach::attach(&mut programs, &btf, &selection)?;
         let seen = attempts.iter().any(|attempt| {
             attempt.is_attached()

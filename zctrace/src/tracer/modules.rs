@@ -59,6 +59,8 @@ struct Loaded {
 pub(super) struct Modules {
     data: &'static [u8],
     functions: HashMap<&'static str, Function>,
+    /// What the modules that have them describe.
+    described: Vec<Types>,
     object: Option<Object>,
     /// The object's own types, where they are known: with them the verifier looks at functions that are
     /// called once only.
@@ -70,6 +72,7 @@ impl Modules {
     /// Looks for the catalog's functions in the modules that are loaded now. `data` is the object.
     pub(super) fn find(data: &'static [u8], kernel: &Types) -> Self {
         let mut functions = HashMap::new();
+        let mut described = Vec::new();
         let wanted: BTreeSet<_> = catalog::probes()
             .flat_map(|probe| probe.ways)
             .filter_map(|way| Some((way.module?, way.symbol)))
@@ -99,14 +102,21 @@ impl Modules {
                     functions.insert(symbol, Function { types, id });
                 }
             }
+            described.push(split);
         }
         Self {
             data,
             functions,
+            described,
             object: None,
             types: None,
             programs: HashMap::new(),
         }
+    }
+
+    /// What the modules describe: their offsets are among those that programs need.
+    pub(super) fn described(&self) -> &[Types] {
+        &self.described
     }
 
     /// Loads the program of this name and attaches it.

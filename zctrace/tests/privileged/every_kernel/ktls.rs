@@ -3,9 +3,12 @@
 use std::{
     fs::File,
     io::{Read as _, Seek as _, Write as _},
+    net::TcpStream,
+    os::fd::AsRawFd as _,
 };
 
 use crate::common::shared;
+use io_uring::{opcode, types::Fd};
 use nix::sys::{
     memfd::{MFdFlags, memfd_create},
     sendfile::sendfile,
@@ -13,10 +16,29 @@ use nix::sys::{
 use zctrace::{
     ledger::{Process, Totals},
     tracer::Reading,
-    workload::{Skip, ktls::connection},
+    workload::{
+        Skip,
+        ktls::connection,
+        uring::ring::{Issue, Ring, result},
+    },
 };
 
 const BYTES: usize = 500_000;
+
+/// Sends [`BYTES`] by io_uring, and returns how many it were.
+fn send_by_requests(mut ring: Ring, socket: &TcpStream) -> usize {
+    let bytes = vec![5; BYTES];
+    let mut sent = 0;
+    while sent < BYTES {
+        let rest = &bytes[sent..];
+        let length = u32::try_from(rest.len()).expect("a length");
+        let entry = opcode::Send::new(Fd(socket.as_raw_fd()), rest.as_ptr(), length).build();
+        // SAFETY: the bytes live until the request has completed, below.
+        unsafe { ring.submit(entry, 1) }.expect("a request");
+        sent += result(&ring.completion().expect("its completion")).expect("its result");
+    }
+    sent
+}
 
 #[test]
 #[ignore = "needs root and BPF"]
@@ -38,16 +60,23 @@ fn every_byte_is_encrypted_and_decrypted() {
     let before = session.read().expect("the maps");
     // A thread of a traced process is traced: its receives are the rows of reads.
     let receiver = std::thread::spawn(move || {
-        let mut bytes = vec![0; 2 * BYTES];
+        let mut bytes = vec![0; 3 * BYTES];
         far.read_exact(&mut bytes).expect("the bytes");
-        bytes
+        (bytes, far)
     });
     near.write_all(&[5; BYTES]).expect("sending");
     let mut left = BYTES;
     while left > 0 {
         left -= sendfile(&near, &file, None, left).expect("sendfile");
     }
-    assert_eq!(receiver.join().expect("the receiver"), vec![5; 2 * BYTES]);
+    // A ring of a kernel without io_uring is not there.
+    let ring = Ring::new(Issue::Inline).ok();
+    let uring = ring.map_or(0, |ring| send_by_requests(ring, &near));
+    if uring == 0 {
+        near.write_all(&[5; BYTES]).expect("sending");
+    }
+    let (bytes, mut far) = receiver.join().expect("the receiver");
+    assert_eq!(bytes, vec![5; 3 * BYTES]);
 
     let reading = session.read().expect("the maps");
     let own = |reading: &Reading| {
@@ -68,16 +97,17 @@ fn every_byte_is_encrypted_and_decrypted() {
         }
         totals
     };
+    let times = |op: &str| match op {
+        "recv" => 3,
+        "send" if uring == 0 => 2,
+        _ => 1,
+    };
     let row = |op: &str| {
         let mut totals = sum(process, op);
         if let Some(process) = &before {
             totals.subtract(&sum(process, op));
         }
-        assert_eq!(
-            totals.moved,
-            BYTES as u64 * if op == "recv" { 2 } else { 1 },
-            "{op}"
-        );
+        assert_eq!(totals.moved, BYTES as u64 * times(op), "{op}");
         assert_eq!(totals.moved, totals.explained_and_unexplained(), "{op}");
         totals
     };
@@ -96,6 +126,16 @@ fn every_byte_is_encrypted_and_decrypted() {
         }
         return;
     }
+    if uring != 0 {
+        let requests = row("uring.send");
+        assert_eq!(requests.encrypted, requests.moved);
+        assert_eq!(
+            requests.copied_from_user + requests.spliced,
+            requests.moved,
+            "{requests:?}"
+        );
+        assert_eq!(requests.unexplained + requests.wasted, 0, "{requests:?}");
+    }
     // Whether plaintext is copied first depends on the cipher's driver.
     assert_eq!(sent.encrypted, sent.moved);
     assert_eq!(sent.copied_from_user + sent.spliced, sent.moved);
@@ -106,8 +146,20 @@ fn every_byte_is_encrypted_and_decrypted() {
     );
     // Decrypted into the application's pages, or into others and copied.
     assert_eq!(received.encrypted, received.moved);
-    assert_eq!(
-        received.copied_to_user + received.unexplained,
-        received.moved
-    );
+    assert_eq!(received.copied_to_user + received.spliced, received.moved);
+    assert_ne!(received.spliced, 0, "the buffer had room for whole records");
+    assert_eq!(received.wasted + received.recopied, 0, "{received:?}");
+
+    // Without the site at the cipher, nobody sees where it wrote.
+    assert!(session.unplug("tls_rx_one_record"), "it is attached");
+    let sender = std::thread::spawn(move || near.write_all(&[5; BYTES]));
+    far.read_exact(&mut vec![0; BYTES]).expect("the bytes");
+    sender.join().expect("the sender").expect("sending");
+    let reading = session.read().expect("the maps");
+    assert!(session.plug("tls_rx_one_record"), "it is attached again");
+    let mut blind = sum(&own(&reading).expect("it has rows"), "recv");
+    blind.subtract(&sum(process, "recv"));
+    assert_eq!(blind.moved, BYTES as u64);
+    assert_eq!(blind.copied_to_user + blind.unexplained, blind.moved);
+    assert_ne!(blind.unexplained, 0, "{blind:?}");
 }

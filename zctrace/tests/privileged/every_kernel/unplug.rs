@@ -116,6 +116,7 @@ const OTHERWISE: &[(&str, &str)] = &[
     ("tls_sw_splice_read", "encrypts, and explains no byte"),
     ("sk_msg_memcopy_from_iter", "privileged_ktls"),
     ("sk_msg_zerocopy_from_iter", "privileged_ktls"),
+    ("tls_rx_one_record", "privileged_ktls"),
 ];
 
 /// Sites of copies that are made later, and traffic that rests on them: without them, its copies go
