@@ -438,9 +438,9 @@ impl<'a> Court<'a> {
                 row,
                 snapshot: self.snapshot,
             };
-            let about = rules::notes(&sight)
-                .into_iter()
-                .filter(|(rule, _)| rule.code == rules::ROUTE_COPIES);
+            let about = rules::notes(&sight).into_iter().filter(|(rule, _)| {
+                matches!(rule.code, rules::ROUTE_COPIES | rules::LEFT_TO_SERVER)
+            });
             for (rule, seen) in about {
                 let reason = rule.reason(self.matter(), Effect::Forbids, Some(row), seen);
                 self.reasons.push(reason);

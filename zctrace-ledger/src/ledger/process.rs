@@ -65,6 +65,21 @@ pub enum Direction {
 }
 
 impl Path {
+    /// Whether no copy was seen of a copy_file_range that a filesystem leaves to its server, if that can do
+    /// it: then the bytes are in the server's rows.
+    #[must_use]
+    pub fn is_left_to_server(&self) -> bool {
+        let is_served = |end: &str| {
+            end.strip_prefix("file:")
+                .and_then(|fs| fs.split('.').next())
+                .is_some_and(|fs| matches!(fs, "fuse" | "fuseblk"))
+        };
+        self.op == "copy_file_range"
+            && self.evidence == "measured"
+            && self.totals.unexplained != 0
+            && self.object.split("->").all(is_served)
+    }
+
     /// The direction of the path; `None` where no inet or vsock socket takes part. A peek moves
     /// nothing: the bytes are received again later.
     #[must_use]

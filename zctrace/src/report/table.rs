@@ -239,6 +239,11 @@ impl Shape {
                 let failed = count(path.errnos.total());
                 how.push(&format!("({failed} failed: {why})"), self.palette.faint);
             }
+            if let Some(how) = cells.last_mut()
+                && path.is_left_to_server()
+            {
+                how.push("(by the filesystem's server?)", self.palette.faint);
+            }
             table.row(cells);
         }
         let rest = process.paths.get(shown..).unwrap_or_default();

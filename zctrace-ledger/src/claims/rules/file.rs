@@ -4,6 +4,9 @@ use zctrace_common::Op;
 
 use super::{Look, Rule, Seen, Sight};
 
+/// The code of the rule that names a filesystem's server.
+pub(crate) const LEFT_TO_SERVER: &str = "left-to-server";
+
 pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "copy-file-range-copied",
@@ -25,6 +28,13 @@ pub(super) const RULES: &[Rule] = &[
         evidence: "copies in a row whose file is on fuse",
         remedy: "FUSE passthrough (6.9 and later), splice in the filesystem, or a filesystem in the kernel",
         look: Look::Copies(fuse),
+    },
+    Rule {
+        code: LEFT_TO_SERVER,
+        says: "No copy of these bytes was seen: FUSE leaves copy_file_range to the filesystem's server, if that can do it",
+        evidence: "`unexplained`, measured, in a row copy_file_range between two files of fuse",
+        remedy: "measure the server as well: what it copies stands in its own rows; no probe of the caller is missing",
+        look: Look::Notes(left_to_server),
     },
     Rule {
         code: "overlay-copy-up",
@@ -58,6 +68,16 @@ fn is_on(object: &str, filesystem: &str) -> bool {
                     .strip_prefix(filesystem)
                     .is_some_and(|r| r.starts_with('.'))
         })
+    })
+}
+
+fn left_to_server(sight: &Sight<'_>) -> Option<Seen> {
+    let path = sight.row.path;
+    if !path.is_left_to_server() {
+        return None;
+    }
+    Seen::some(path.totals.unexplained, || {
+        format!("{} asks the server to copy", path.object)
     })
 }
 

@@ -231,6 +231,12 @@ const EXAMPLES: &[Example] = &[
         "fuse-copied",
     ),
     example(
+        ("copy_file_range", "file:fuse->file:fuse", M),
+        &[("unexplained", 4 * MIB)],
+        Verdict::Inconclusive,
+        "left-to-server",
+    ),
+    example(
         ("write", "file:overlay", M),
         &[("copied_from_user", 4 * MIB), ("recopied", 4 * MIB)],
         Verdict::Fail,
