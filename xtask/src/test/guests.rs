@@ -29,7 +29,7 @@ const LIMIT: Duration = Duration::from_mins(55);
 const SILENCE: Duration = Duration::from_mins(12);
 
 /// Programs of this machine the tests may call. Those missing make tests skip.
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 16] = [
     "bash",
     "cat",
     "cp",
@@ -42,6 +42,10 @@ const PROGRAMS: [&str; 12] = [
     "bpftool",
     "curl",
     "fusermount3",
+    "sqlite3",
+    "zstd",
+    "openssl",
+    "perl",
 ];
 
 /// A task for each kernel, the longest first.

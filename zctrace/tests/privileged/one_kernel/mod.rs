@@ -11,3 +11,4 @@ mod serve;
 mod sizes;
 mod stacks;
 mod top;
+mod witness;
