@@ -145,6 +145,21 @@ pub fn techniques(
         .collect()
 }
 
+/// Whether everything that a probe would measure is concluded from the calls instead.
+pub fn is_inferred_without(
+    probe: &Probe,
+    attached: impl Fn(&str) -> bool,
+    missing: impl Fn(&str) -> bool,
+) -> bool {
+    let all = techniques(attached, missing);
+    let mut own = all.iter().filter(|(technique, _)| (technique.by)(probe));
+    let mut some = false;
+    own.all(|(_, sight)| {
+        some = true;
+        *sight == Sight::Inferred
+    }) && some
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +204,20 @@ mod tests {
             assert_eq!(of(&tracepoints, name), Some(sight), "{name}");
         }
         assert_eq!(of(&[], "io_uring"), Some(Sight::NotSeen));
+        let is = |probe: &str| tracepoints.contains(&probe);
+        let inferred = |name: &str| {
+            let probe = super::super::find(name).unwrap();
+            is_inferred_without(probe, is, |probe| !is(probe))
+        };
+        for (name, wanted) in [
+            ("filemap_read", true),
+            ("io_uring_complete", true),
+            ("aio_read", false),
+            ("fork_exit", false),
+            ("sys_enter", false),
+        ] {
+            assert_eq!(inferred(name), wanted, "{name}");
+        }
         let all: Vec<_> = probes().map(|probe| probe.name).collect();
         let every = techniques(|name| all.contains(&name), |_| false);
         assert!(every.iter().all(|(_, sight)| *sight == Sight::Measured));

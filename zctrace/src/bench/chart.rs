@@ -200,6 +200,7 @@ mod tests {
                 below: "a<b".to_owned(),
                 above: "c".to_owned(),
                 value: 0.5,
+                uncertain: false,
             }],
         }
     }

@@ -86,6 +86,8 @@ impl Settings {
 pub enum Status {
     /// The ledger shows what must be.
     Ok,
+    /// The rows that this kernel can show are as they must be, but how the bytes went was not measured.
+    Unverified,
     /// It does not.
     Differs,
     /// It cannot be done here.
@@ -169,6 +171,14 @@ impl Entry {
             per_byte(&self.measured, self.bytes).filter(|_| !unseen);
     }
 
+    /// Takes the `ok` back where the tracer saw nothing that could have been wrong.
+    pub(super) fn verify(&mut self) {
+        let unseen = self.bytes > 0 && self.measured_copies_per_carried_byte.is_none();
+        if self.status == Status::Ok && unseen {
+            self.status = Status::Unverified;
+        }
+    }
+
     /// This run and another one.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
@@ -178,6 +188,9 @@ impl Entry {
         self.seconds += other.seconds;
         self.cpu_seconds += other.cpu_seconds;
         self.figures = other.figures;
+        if other.status == Status::Unverified {
+            self.status = Status::Unverified;
+        }
         self.compute();
         self
     }
@@ -252,6 +265,9 @@ pub struct Crossover {
     pub above: String,
     /// At which value, between two points.
     pub value: f64,
+    /// The runs on one side of it, or on both, cannot be told apart: it may be nothing but noise.
+    #[serde(default)]
+    pub uncertain: bool,
 }
 
 /// Workloads for one job side by side.
@@ -328,6 +344,8 @@ mod tests {
         unexplained.measured.unexplained = 4096;
         unexplained.compute();
         assert_eq!(unexplained.measured_copies_per_carried_byte, None);
+        unexplained.verify();
+        assert_eq!(unexplained.status, Status::Unverified);
         let mut nothing = Entry::new("y".into());
         nothing.seconds = 1.0;
         nothing.compute();

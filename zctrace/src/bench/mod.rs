@@ -118,7 +118,7 @@ pub fn measure(
     loop {
         let entry = without_loss(arena, tracer.as_deref_mut(), workload, options)
             .unwrap_or_else(|error| failed(workload, &error));
-        let ended = entry.status != Status::Ok;
+        let ended = !matches!(entry.status, Status::Ok | Status::Unverified);
         let entry = match sum.take() {
             Some(before) if !ended => before.and(entry),
             _ => entry,
@@ -223,11 +223,15 @@ fn once(
         // Of several threads, the first: each says the same about its own part.
         entry.figures.entry(name.to_owned()).or_insert(value);
     }
+    let traced = tracer.is_some();
     if let Some(tracer) = tracer {
         let processes = tracer.read()?;
         judge(&mut entry, &outcomes, &processes, tracer.strictness);
     }
     entry.compute();
+    if traced {
+        entry.verify();
+    }
     Ok(entry)
 }
 

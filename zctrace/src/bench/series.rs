@@ -71,7 +71,7 @@ pub type Progress<'a> = &'a mut dyn FnMut(usize, usize, &str);
 /// Keeps the worst entry of each workload: a difference in one run is one.
 fn keep(entries: &mut Vec<Entry>, entry: Entry) {
     match entries.iter_mut().find(|kept| kept.name == entry.name) {
-        Some(kept) if kept.status == Status::Ok => *kept = entry,
+        Some(kept) if matches!(kept.status, Status::Ok | Status::Unverified) => *kept = entry,
         Some(_) => {}
         None => entries.push(entry),
     }
@@ -120,7 +120,7 @@ pub fn sweep(
                 }));
         }
     }
-    let crossovers = crossovers(&lines);
+    let crossovers = crossovers(&lines, runs);
     Series {
         entries,
         result: Sweep {
@@ -133,7 +133,7 @@ pub fn sweep(
 }
 
 /// Where lines cross, pair by pair: on the straight line between two points.
-fn crossovers(lines: &[Line]) -> Vec<Crossover> {
+fn crossovers(lines: &[Line], runs: u32) -> Vec<Crossover> {
     let mut found = Vec::new();
     for (index, first) in lines.iter().enumerate() {
         for second in &lines[index + 1..] {
@@ -142,14 +142,14 @@ fn crossovers(lines: &[Line]) -> Vec<Crossover> {
                 .iter()
                 .filter_map(|a| {
                     let b = second.points.iter().find(|b| b.value == a.value)?;
-                    Some((
-                        a.value,
-                        a.bytes_per_second.median - b.bytes_per_second.median,
-                    ))
+                    let (own, other) = (a.bytes_per_second, b.bytes_per_second);
+                    // One run tells nothing of its noise.
+                    let is_clear = runs > 1 && (own.min > other.max || other.min > own.max);
+                    Some((a.value, own.median - other.median, is_clear))
                 })
                 .collect();
             for pair in gaps.windows(2) {
-                let ((from, before), (to, after)) = (pair[0], pair[1]);
+                let ((from, before, clear_before), (to, after, clear_after)) = (pair[0], pair[1]);
                 if before * after >= 0.0 {
                     continue;
                 }
@@ -163,6 +163,7 @@ fn crossovers(lines: &[Line]) -> Vec<Crossover> {
                     below,
                     above,
                     value: from + (to - from) * before / (before - after),
+                    uncertain: !(clear_before && clear_after),
                 });
             }
         }
@@ -322,14 +323,23 @@ mod tests {
 
     #[test]
     fn a_crossover_lies_where_the_lines_meet() {
-        let found = crossovers(&[line("a", &[4.0, 3.0, 1.0]), line("b", &[2.0, 2.0, 2.0])]);
+        let lines = [line("a", &[4.0, 3.0, 1.0]), line("b", &[2.0, 2.0, 2.0])];
+        let found = crossovers(&lines, 3);
         assert_eq!(found.len(), 1);
+        assert!(!found[0].uncertain);
+        assert!(crossovers(&lines, 1)[0].uncertain, "one run");
         assert_eq!(
             (found[0].below.as_str(), found[0].above.as_str()),
             ("a", "b")
         );
         assert_eq!(found[0].value, 1.5);
-        assert!(crossovers(&[line("a", &[4.0, 3.0]), line("b", &[2.0, 2.0])]).is_empty());
+        assert!(crossovers(&[line("a", &[4.0, 3.0]), line("b", &[2.0, 2.0])], 3).is_empty());
+        // The runs of one point reach from one line to the other.
+        let mut lines = [line("a", &[4.0, 1.0, 4.0]), line("b", &[2.0, 2.0, 2.0])];
+        lines[0].points[1].bytes_per_second.max = 3.0;
+        let found = crossovers(&lines, 3);
+        assert_eq!(found.len(), 2);
+        assert!(found.iter().all(|crossover| crossover.uncertain));
     }
 
     #[test]

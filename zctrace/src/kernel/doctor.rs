@@ -59,9 +59,20 @@ pub struct ProbeReport {
     pub lost: String,
 }
 
+/// How much is seen of a way of moving bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TechniqueReport {
+    /// Its name.
+    pub name: String,
+    /// `measured`, `partly`, `inferred` or `not_seen`.
+    pub sight: String,
+}
+
 /// The catalog against this kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
+    /// What the attached probes see of each technique.
+    pub techniques: Vec<TechniqueReport>,
     /// `functions`, `tracepoints` or `mixed`; empty when nothing could be attached.
     pub backend: String,
     /// Every probe of the catalog.
@@ -183,6 +194,9 @@ pub struct Document {
     /// What became of them; absent without `--self-test`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_test: Option<SelfTest>,
+    /// What the attached probes see of each technique.
+    #[serde(default)]
+    pub techniques: Vec<TechniqueReport>,
     /// The catalog against this kernel.
     pub probes: Vec<ProbeReport>,
     /// What to do to measure more, the most useful first.
@@ -274,6 +288,7 @@ impl Facts {
             config: ConfigReport { source, options },
             self_tested: survey.self_test.is_some(),
             self_test: survey.self_test,
+            techniques: survey.techniques,
             probes: survey.probes,
             advice,
         }
@@ -368,6 +383,12 @@ pub(crate) mod tests {
             config: Some(("/boot/config-6.12.95".into(), config)),
             survey: Ok(Survey {
                 backend: "mixed".into(),
+                techniques: [("reads and writes", "measured"), ("Linux AIO", "not_seen")]
+                    .map(|(name, sight)| TechniqueReport {
+                        name: name.into(),
+                        sight: sight.into(),
+                    })
+                    .into(),
                 probes: vec![
                     probe("filemap_read", ProbeStatus::Attached),
                     probe("do_wp_page", ProbeStatus::Refused),

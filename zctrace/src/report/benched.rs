@@ -96,12 +96,42 @@ fn workloads(entries: &[Entry], surface: Surface) -> String {
         }
     }
     let mut text = table.render(surface);
+    text.push_str(&counts(entries));
     if entries.iter().any(is_uncertain) {
         let note = "`?`: this kernel lets no probe see all of it; a number before it is the least.\n\
             `zctrace doctor` tells what is missing.\n";
         text.push_str(note);
     }
     text
+}
+
+/// How many workloads ended in each way. Those of which nothing was measured are no success.
+fn counts(entries: &[Entry]) -> String {
+    let words = [
+        (Status::Ok, "as expected"),
+        (
+            Status::Unverified,
+            "unverified: how their bytes went was not measured",
+        ),
+        (Status::Differs, "different"),
+        (Status::Skipped, "skipped"),
+    ];
+    let count = |status| {
+        entries
+            .iter()
+            .filter(|entry| entry.status == status)
+            .count()
+    };
+    let parts: Vec<_> = words
+        .into_iter()
+        .map(|(status, words)| (count(status), words))
+        .filter(|(count, _)| *count != 0)
+        .map(|(count, words)| format!("{count} {words}"))
+        .collect();
+    if entries.len() < 2 && count(Status::Unverified) == 0 {
+        return String::new();
+    }
+    format!("{}\n", parts.join(", "))
 }
 
 /// Whether not every copy of it can be seen here.
@@ -139,6 +169,7 @@ fn copies_seen(copies: Option<f64>) -> String {
 fn status(entry: &Entry, palette: Palette) -> Cell {
     let (word, style) = match entry.status {
         Status::Ok => ("ok", palette.good),
+        Status::Unverified => ("unverified", palette.warning),
         Status::Differs => ("DIFFERS", palette.alarm),
         Status::Skipped => ("skipped", palette.faint),
     };
@@ -215,13 +246,33 @@ fn swept(sweep: &Sweep, surface: Surface) -> String {
         }
     }
     let mut text = table.render(surface);
+    let mut unclear: Vec<[&str; 2]> = Vec::new();
     for crossover in &sweep.crossovers {
+        let mut pair = [crossover.below.as_str(), crossover.above.as_str()];
+        pair.sort_unstable();
+        // A pair that crosses again within its noise has told nothing by crossing.
+        let is_contradicted = sweep.crossovers.iter().any(|other| {
+            other.uncertain && (&other.below, &other.above) == (&crossover.above, &crossover.below)
+        });
+        if is_contradicted || crossover.uncertain {
+            if !unclear.contains(&pair) {
+                unclear.push(pair);
+            }
+            continue;
+        }
         let _ = writeln!(
             text,
             "crossover at {}: {} is faster below, {} above",
             chart::value(&sweep.over, crossover.value),
             crossover.below,
             crossover.above
+        );
+    }
+    for [one, other] in unclear {
+        let _ = writeln!(
+            text,
+            "no crossover of {one} and {other} can be told: they cross within the noise of these runs \
+             (--runs takes more of them)"
         );
     }
     if sweep.lines.len() > 1 && sweep.crossovers.is_empty() {

@@ -6,7 +6,10 @@ use anstyle::Style;
 
 use crate::{
     kernel::{
-        doctor::{Document, FamilyReport, FamilyStatus, ProbeReport, ProbeStatus, SelfTest},
+        doctor::{
+            Document, FamilyReport, FamilyStatus, ProbeReport, ProbeStatus, SelfTest,
+            TechniqueReport,
+        },
         settings::Effect,
     },
     text::{
@@ -54,6 +57,9 @@ pub fn report(document: &Document, all: bool, surface: Surface) -> String {
                 "none of the usual files can be read",
             )],
         ),
+    }
+    if !document.techniques.is_empty() {
+        section("What is seen", techniques(&document.techniques));
     }
     if !document.probes.is_empty() {
         section(&summary(&document.probes), probes(&document.probes, all));
@@ -168,6 +174,33 @@ fn options(document: &Document) -> Vec<Entry> {
         .collect()
 }
 
+/// A way of moving bytes each, however many probes that takes.
+fn techniques(all: &[TechniqueReport]) -> Vec<Entry> {
+    let line = |technique: &TechniqueReport| {
+        let (mark, value, text) = match technique.sight.as_str() {
+            "measured" => (Mark::Good, "measured", ""),
+            "partly" => (
+                Mark::Limited,
+                "partly",
+                "some of its places are not watched; their bytes are unexplained",
+            ),
+            "inferred" => (
+                Mark::Limited,
+                "inferred",
+                "bytes are counted, how they went is concluded from the calls",
+            ),
+            "not_seen" => (
+                Mark::Bad,
+                "not seen",
+                "its copies are in no row and in no figure",
+            ),
+            other => (Mark::Unknown, other, ""),
+        };
+        Entry::new(mark, &technique.name, value, text)
+    };
+    all.iter().map(line).collect()
+}
+
 fn summary(probes: &[ProbeReport]) -> String {
     let statuses = [
         ProbeStatus::Attached,
@@ -214,20 +247,15 @@ fn probes(probes: &[ProbeReport], all: bool) -> Vec<Entry> {
 
 /// Probes that share a fate.
 fn group(one: &ProbeReport, alike: &[&ProbeReport]) -> Entry {
-    let examples: Vec<_> = alike
-        .iter()
-        .take(2)
-        .map(|probe| probe.lost.as_str())
-        .collect();
     let kinds: BTreeSet<_> = alike.iter().map(|probe| probe.kind.as_str()).collect();
     let kinds: Vec<_> = kinds.into_iter().collect();
     Entry {
         name: format!("{} probes", alike.len()),
         value: kinds.join(" "),
+        // What that means is told above, by technique.
         text: format!(
-            "{}; lost: {}, and more (--all lists them)",
-            one.cause.as_deref().unwrap_or(one.status.name()),
-            examples.join(", ")
+            "{} (--all says what each of them sees)",
+            one.cause.as_deref().unwrap_or(one.status.name())
         ),
         ..probe(one)
     }

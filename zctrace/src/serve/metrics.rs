@@ -41,6 +41,11 @@ struct ErrnoLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct TechniqueLabels {
+    technique: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct KindLabels {
     kind: String,
 }
@@ -110,6 +115,18 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         "operation_errors",
         "Operations that ended in an error, EAGAIN included",
         errors,
+    );
+    let not_seen = Family::<TechniqueLabels, Gauge>::default();
+    for technique in &series.not_seen {
+        let technique = (*technique).to_owned();
+        not_seen
+            .get_or_create(&TechniqueLabels { technique })
+            .set(1);
+    }
+    registry.register(
+        "not_seen",
+        "1 for a technique of which nothing is seen here: its copies are in no other number",
+        not_seen,
     );
     let errnos = Family::<ErrnoLabels, Counter>::default();
     for ((op, errno), count) in &series.errnos {

@@ -160,6 +160,9 @@ fn document(series: &Series, now_ns: u64) -> Value {
         point(vec![attribute("op", op), attribute("errno", errno)], *count)
     });
     let errnos = errnos.collect();
+    let not_seen = series.not_seen.iter();
+    let not_seen = not_seen.map(|name| point(vec![attribute("technique", name)], 1));
+    let not_seen: Vec<_> = not_seen.collect();
     let sum = |name: &str, unit: &str, points: Vec<Value>| {
         json!({
             "name": name,
@@ -191,6 +194,10 @@ fn document(series: &Series, now_ns: u64) -> Value {
                     json!({
                         "name": "zctrace.copies_per_byte_is_lower_bound",
                         "gauge": {"dataPoints": bounds},
+                    }),
+                    json!({
+                        "name": "zctrace.not_seen",
+                        "gauge": {"dataPoints": not_seen},
                     }),
                     sum("zctrace.unattributed_copied", "By", unattributed),
                     sum("zctrace.lost_events", "{event}", lost.to_vec()),

@@ -42,6 +42,8 @@ pub struct Series {
     pub(super) backend: String,
     pub(super) attached: u64,
     pub(super) refused: u64,
+    /// Techniques of which nothing is seen: the catalog bounds them.
+    pub(super) not_seen: Vec<&'static str>,
     pub(super) readings: u64,
     pub(super) paths: BTreeMap<Key, Totals>,
     /// Failed operations of all commands, by operation and errno.
@@ -78,6 +80,7 @@ impl Series {
             backend: String::new(),
             attached: 0,
             refused: 0,
+            not_seen: Vec::new(),
             readings: 0,
             paths: BTreeMap::new(),
             errnos: BTreeMap::new(),
@@ -98,6 +101,8 @@ impl Series {
         self.backend.clone_from(&snapshot.backend);
         self.attached = snapshot.coverage.attached.len() as u64;
         self.refused = snapshot.coverage.refused.len() as u64;
+        let not_seen = snapshot.coverage.not_seen();
+        self.not_seen = not_seen.iter().map(|technique| technique.name).collect();
         for process in &snapshot.processes {
             for path in &process.paths {
                 let key = Key {

@@ -23,7 +23,7 @@ use super::{
     sample,
 };
 use crate::{
-    catalog::{self, Family, Kind, Probe, Role, Way},
+    catalog::{self, Family, Kind, Probe, Role, Way, sight},
     ledger::{Coverage, Refused},
     text::message::say,
 };
@@ -595,8 +595,9 @@ pub(super) fn note_late_tls(attempts: &mut [Attempt]) -> bool {
     true
 }
 
-/// What cannot be seen without a probe, for people: an interface that is refused is no loss where
-/// the system call is watched instead.
+/// What cannot be seen without a probe, for people. Nothing is lost where the kernel does not have
+/// what the probe would see. Where the system calls are watched instead, an interface is no loss, and
+/// the classes are concluded.
 pub(super) fn lost(attempt: &Attempt, attempts: &[Attempt]) -> String {
     let Attempt { probe, outcome } = attempt;
     let watched = || {
@@ -607,9 +608,24 @@ pub(super) fn lost(attempt: &Attempt, attempts: &[Attempt]) -> String {
         })
     };
     let wanted = matches!(outcome, Outcome::Refused(refusal) if refusal.wanted);
+    if !attempt.is_gap() && attempt.refusal().is_some() {
+        return "nothing: this kernel has no such place".to_owned();
+    }
+    let is = |which: fn(&Attempt) -> bool| {
+        move |name: &str| {
+            let mut attempts = attempts.iter();
+            attempts.any(|attempt| attempt.probe.name == name && which(attempt))
+        }
+    };
     match probe.role {
         Role::Interface(_) if !wanted && watched() => {
             format!("nothing of {}: {}", probe.sees, Refused::REPLACED)
+        }
+        _ if sight::is_inferred_without(probe, is(Attempt::is_attached), is(Attempt::is_gap)) => {
+            format!(
+                "only the measuring of {}; it is inferred from the calls",
+                probe.sees
+            )
         }
         _ => probe.lost.to_owned(),
     }

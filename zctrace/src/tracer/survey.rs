@@ -1,7 +1,7 @@
 //! The catalog against the running kernel, for `zctrace doctor`.
 
 use super::{Attempt, Config, Error, Outcome, Session, attach};
-use crate::kernel::doctor::{ProbeReport, ProbeStatus, Survey};
+use crate::kernel::doctor::{ProbeReport, ProbeStatus, Survey, TechniqueReport};
 
 /// Tries every probe of the catalog.
 ///
@@ -21,6 +21,15 @@ impl Session {
             probes: attempts
                 .iter()
                 .map(|attempt| report(attempt, attempts))
+                .collect(),
+            techniques: self
+                .coverage()
+                .techniques()
+                .into_iter()
+                .map(|(technique, sight)| TechniqueReport {
+                    name: technique.name.to_owned(),
+                    sight: sight.name().to_owned(),
+                })
                 .collect(),
             self_test: None,
         }

@@ -154,6 +154,14 @@ impl Moment {
         first.map(|refused| refused.reason.as_str())
     }
 
+    /// The techniques of which nothing is seen: a row for them would be missing without a word.
+    #[must_use]
+    pub fn not_seen(&self) -> Option<String> {
+        let techniques = self.about.coverage.not_seen();
+        let names: Vec<_> = techniques.iter().map(|technique| technique.name).collect();
+        (!names.is_empty()).then(|| format!("not seen here: {}", names.join(", ")))
+    }
+
     /// A string.
     #[must_use]
     pub fn name(&self, sym: Sym) -> &str {

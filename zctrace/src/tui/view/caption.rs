@@ -42,6 +42,11 @@ pub(super) fn draw(state: &State, moment: &Moment, area: Rect, buffer: &mut Buff
             theme.warning,
         ));
     }
+    if matches!(state.view, View::Paths | View::Claims)
+        && let Some(names) = moment.not_seen()
+    {
+        left.push(Span::styled(format!("  {names}"), theme.warning));
+    }
     for (what, _) in state.view.unseen(moment) {
         left.push(Span::styled(format!("  {what}"), theme.warning));
     }

@@ -18,6 +18,9 @@ use crate::{
     tui::{moment::Moment, state::State, theme::Theme},
 };
 
+/// Columns that the first of the techniques takes which are not seen.
+const NAMES: usize = 44;
+
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let [first, second] = Layout::vertical([Constraint::Length(1); 2]).areas(area);
@@ -65,7 +68,14 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     };
     let right = Line::from(vec![loss, cost(state, moment)]);
     let room = usize::from(second.width).saturating_sub(right.width() + 1);
-    let left = Line::styled(kernel(moment, theme, room), theme.faint);
+    let mut left = Line::styled(kernel(moment, theme, room), theme.faint);
+    let room = room.saturating_sub(left.width() + 2);
+    if let Some(names) = moment.not_seen().filter(|_| room >= NAMES) {
+        left.push_span(Span::styled(
+            format!("  {}", cut(&names, room)),
+            theme.warning,
+        ));
+    }
     both_ends(left, &right, second, buffer);
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use zctrace::bench::{Document, Entry};
+use zctrace::bench::{Document, Entry, Status};
 
 /// What may be skipped: workload, start of the kernel's version, start of the reason. Empty stands
 /// for any. Whatever else is skipped is an error.
@@ -25,6 +25,16 @@ pub(crate) fn document(output: &Output) -> Document {
         let stderr = String::from_utf8_lossy(&output.stderr);
         panic!("{error}: {stderr}")
     })
+}
+
+/// Whether a workload ended as it must. Calls say nothing of page faults, nor of what happens after
+/// them: on that backend, nothing of such a workload can be measured.
+pub(crate) fn is_right(entry: &Entry, backend: &str) -> bool {
+    match entry.status {
+        Status::Ok => true,
+        Status::Unverified => backend == "tracepoints",
+        Status::Differs | Status::Skipped => false,
+    }
 }
 
 /// Whether a workload that was skipped is in the table.
