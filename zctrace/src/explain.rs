@@ -3,13 +3,67 @@
 use crate::workload::technique;
 
 /// The pages, in the order in which they are listed.
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     include_str!("../docs/ledger.md"),
     include_str!("../docs/operations.md"),
     include_str!("../docs/techniques.md"),
     include_str!("../docs/probes.md"),
     include_str!("../docs/claims.md"),
     include_str!("../docs/errors.md"),
+    include_str!("../docs/words.md"),
+];
+
+/// What people call something that has another name here.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("msg_zerocopy", "send.zerocopy"),
+    ("so_zerocopy", "send.zerocopy"),
+    ("send_zc", "uring-send-zc"),
+    ("sendmsg_zc", "uring-send-zc"),
+    ("recv_zc", "uring-recv-zc"),
+    ("zcrx", "uring-recv-zc"),
+    ("io_uring", "uring.*"),
+    ("liburing", "uring.*"),
+    ("aio", "aio.read"),
+    ("libaio", "aio.read"),
+    ("linux_aio", "aio.read"),
+    ("io_submit", "aio.read"),
+    ("mmap", "mapped"),
+    ("page_fault", "fault.map"),
+    ("page_faults", "fault.map"),
+    ("fork", "fork.cow"),
+    ("cow_fault", "fault.cow"),
+    ("direct_i/o", "direct"),
+    ("reflink", "cloned"),
+    ("ficlone", "cloned"),
+    ("ktls", "ktls-sendfile"),
+    ("kernel_tls", "ktls-sendfile"),
+    ("tmpfs", "file:<fs>"),
+    ("ext4", "file:<fs>"),
+    ("xfs", "file:<fs>"),
+    ("btrfs", "file:<fs>"),
+    ("overlayfs", "file:<fs>"),
+    ("copyup", "copy_up"),
+    ("uffd", "userfaultfd"),
+    ("pagecache", "page cache"),
+    // Titles of columns, and the letters of the dashboard's bars.
+    ("operation", "ops"),
+    ("opcode", "ops"),
+    ("object", "file:<fs>"),
+    ("moved/s", "moved"),
+    ("how", "conservation"),
+    ("failed", "errors"),
+    ("unexpl", "unexplained"),
+    ("to_user", "copied_to_user"),
+    ("from_user", "copied_from_user"),
+    ("in_kernel", "copied_in_kernel"),
+    ("u", "copied_to_user"),
+    ("f", "copied_from_user"),
+    ("k", "copied_in_kernel"),
+    ("s", "spliced"),
+    ("d", "direct"),
+    ("c", "cloned"),
+    ("m", "mapped"),
+    ("z", "synthetic"),
 ];
 
 /// How unlike a name may be to be suggested, from 0 to 1.
@@ -86,7 +140,9 @@ pub fn find(name: &str) -> Option<Entry> {
         let is = |entry: &&Entry| entry.names().any(|name| normal(name) == wanted);
         entries.iter().find(is).copied()
     };
-    exact(&wanted).or_else(|| {
+    let other = OTHER_NAMES.iter().find(|(other, _)| *other == wanted);
+    let other = || exact(&normal(other?.1));
+    exact(&wanted).or_else(other).or_else(|| {
         if wanted.contains("->") {
             return exact("a->b");
         }
@@ -120,15 +176,47 @@ pub fn find(name: &str) -> Option<Entry> {
 #[must_use]
 pub fn suggestions(name: &str) -> Vec<&'static str> {
     let wanted = normal(name);
-    let mut alike: Vec<_> = entries()
+    let entries = entries();
+    let own = entries
         .iter()
-        .flat_map(Entry::names)
-        .map(|name| (strsim::jaro_winkler(&wanted, &normal(name)), name))
-        .filter(|(likeness, _)| *likeness >= LIKENESS)
+        .flat_map(|entry| entry.names().map(|name| (is_internal(entry), name)));
+    let other = OTHER_NAMES.iter().map(|(name, _)| (false, *name));
+    let mut alike: Vec<_> = own
+        .chain(other)
+        .map(|(last, name)| (last, strsim::jaro_winkler(&wanted, &normal(name)), name))
+        .filter(|(_, likeness, _)| *likeness >= LIKENESS)
         .collect();
-    alike.sort_by(|a, b| b.0.total_cmp(&a.0));
+    alike.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
     alike.truncate(MAX_SUGGESTIONS);
-    alike.into_iter().map(|(_, name)| name).collect()
+    alike.into_iter().map(|(_, _, name)| name).collect()
+}
+
+/// Whether it is a name of zctrace's own, which nobody asks for by mistake.
+fn is_internal(entry: &Entry) -> bool {
+    entry.group.starts_with("Probes:")
+}
+
+/// Sections whose topic has `topic` in its name.
+#[must_use]
+pub fn of_topic(topic: &str) -> Vec<Entry> {
+    let topic = topic.to_lowercase();
+    let mut all = entries();
+    all.retain(|entry| entry.group.to_lowercase().contains(&topic));
+    all
+}
+
+/// Sections with `word` in their names or their text; those with it in a name first.
+#[must_use]
+pub fn search(word: &str) -> Vec<Entry> {
+    let word = word.to_lowercase();
+    let mut all = entries();
+    all.retain(|entry| {
+        format!("{} {}", entry.heading, entry.text)
+            .to_lowercase()
+            .contains(&word)
+    });
+    all.sort_by_key(|entry| !entry.heading.to_lowercase().contains(&word));
+    all
 }
 
 /// A name however it is written.
@@ -254,6 +342,70 @@ mod tests {
         assert_eq!(first("EWOULDBLOCK"), Some("EAGAIN"));
         assert_eq!(first("nonsense"), None);
         assert_eq!(first("fault.nonsense"), None);
+    }
+
+    #[test]
+    fn people_use_other_words() {
+        for (word, name) in OTHER_NAMES {
+            assert!(find(word).is_some(), "{word}");
+            assert_eq!(find(word), find(name), "{word}");
+        }
+        for word in [
+            "MSG_ZEROCOPY",
+            "SEND_ZC",
+            "io_uring",
+            "AIO",
+            "libaio",
+            "mmap",
+            "page cache",
+            "DMA",
+            "zero-copy",
+            "userfaultfd",
+            "fork",
+            "tmpfs",
+            "btrfs",
+            "overlayfs",
+            "copy-up",
+            "reflink",
+            "kTLS",
+            "EINVAL",
+            "EXDEV",
+            "MOVED",
+            "OPS",
+            "OBJECT",
+            "OPERATION",
+            "HOW",
+            "COPIES/B",
+        ] {
+            let entry = find(word);
+            assert!(entry.is_some_and(|entry| !is_internal(&entry)), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_topic_and_a_search_find_sections() {
+        assert!(
+            of_topic("errors")
+                .iter()
+                .any(|entry| entry.names().any(|n| n == "EXDEV"))
+        );
+        assert!(of_topic("nonsense").is_empty());
+        let found = search("O_APPEND");
+        assert!(
+            found
+                .iter()
+                .any(|entry| entry.names().any(|n| n == "EINVAL"))
+        );
+        assert!(search("qqqq").is_empty());
+        let first = search("sendfile")[0];
+        assert!(first.heading.contains("sendfile"));
+    }
+
+    #[test]
+    fn probes_are_suggested_last() {
+        let first = suggestions("io_urin");
+        assert_eq!(first.first(), Some(&"io_uring"), "{first:?}");
+        assert_eq!(suggestions("filemap_rea").first(), Some(&"filemap_read"));
     }
 
     #[test]

@@ -35,27 +35,7 @@ fn write(directory: &Path) -> io::Result<()> {
     for &shell in Shell::value_variants() {
         generate_to(shell, &mut super::definition(), "zctrace", &completions)?;
     }
-    clap_mangen::generate_to(super::definition(), &man)?;
-    for page in fs::read_dir(&man)? {
-        let page = page?.path();
-        let text = fs::read_to_string(&page)?;
-        fs::write(&page, examples_as_written(&text))?;
-    }
-    Ok(())
-}
-
-/// The generator calls what follows the options "extra", and lets its lines be filled and justified.
-/// They are examples, whose words stand where they stand.
-fn examples_as_written(page: &str) -> String {
-    let Some((before, after)) = page.split_once("\n.SH EXTRA\n") else {
-        return page.into();
-    };
-    let (examples, rest) = match after.find("\n.SH ") {
-        Some(end) => after.split_at(end),
-        None => (after.trim_end_matches('\n'), "\n"),
-    };
-    let examples = examples.strip_prefix("Examples:\n").unwrap_or(examples);
-    format!("{before}\n.SH EXAMPLES\n.nf\n{examples}\n.fi{rest}")
+    super::man::write(&man)
 }
 
 #[cfg(test)]

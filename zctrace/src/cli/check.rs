@@ -129,7 +129,7 @@ struct MeasureArgs {
     without_probe: Vec<String>,
 
     /// Told when every probe is attached, by a line on this file descriptor
-    #[arg(long, value_name = "FD", hide = true, value_parser = clap::value_parser!(RawFd).range(0..))]
+    #[arg(long, value_name = "FD", value_parser = clap::value_parser!(RawFd).range(0..))]
     ready_fd: Option<RawFd>,
 }
 

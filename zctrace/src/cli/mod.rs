@@ -4,9 +4,11 @@ pub(crate) mod args;
 mod assets;
 mod bench;
 mod check;
+mod completions;
 mod config;
 mod doctor;
 mod explain;
+mod man;
 mod record;
 mod report;
 mod serve;
@@ -90,6 +92,10 @@ enum Command {
     Config(config::ConfigArgs),
     /// Explain a word of a report: what happens in the kernel, and when it copies after all
     Explain(explain::ExplainArgs),
+    /// Print what a shell completes
+    Completions(completions::CompletionsArgs),
+    /// Print a manual page
+    Man(man::ManArgs),
     /// Write shell completions and manual pages
     #[command(hide = true)]
     Assets(assets::AssetsArgs),
@@ -114,6 +120,8 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Assets(args) => assets::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Traffic(args) => {
             return traffic::run(&args).unwrap_or_else(|error| {
@@ -133,6 +141,11 @@ fn hinted(mut error: clap::Error) -> clap::Error {
     };
     if !word.starts_with('-') {
         let hint = format!("to run a command, put -- before it: -- {word} ...");
+        let hint = ContextValue::StyledStrs(vec![hint.into()]);
+        error.insert(ContextKind::Suggested, hint);
+    } else if error.get(ContextKind::Suggested).is_some() {
+        // clap would have it be a command after `--`, which nobody means.
+        let hint = "options of zctrace stand before --, those of the command after its name";
         let hint = ContextValue::StyledStrs(vec![hint.into()]);
         error.insert(ContextKind::Suggested, hint);
     }

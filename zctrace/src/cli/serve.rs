@@ -70,7 +70,7 @@ pub(crate) struct ServeArgs {
     no_faults: bool,
 
     /// Told when every probe is attached, by a line on this file descriptor
-    #[arg(long, value_name = "FD", hide = true, value_parser = clap::value_parser!(RawFd).range(0..))]
+    #[arg(long, value_name = "FD", value_parser = clap::value_parser!(RawFd).range(0..))]
     ready_fd: Option<RawFd>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsString,
     io::{IsTerminal as _, stdin, stdout},
     path::PathBuf,
     time::Duration,
@@ -35,7 +36,7 @@ pub(crate) struct TopArgs {
 
     /// Show a recording of `zctrace record` instead
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "pid", "comm", "cgroup", "port", "command", "no_follow", "refresh", "duration", "by",
+        "pid", "comm", "cgroup", "port", "unit", "command", "no_follow", "refresh", "duration", "by",
         "no_faults", "no_own_cost", "stack_every", "no_stacks"])]
     replay: Option<PathBuf>,
 
@@ -103,7 +104,8 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
     // A dumb terminal moves no cursor: an editor's shell, or a log of a build.
     let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
     let is_terminal = stdout().is_terminal() && stdin().is_terminal() && !is_dumb;
-    let theme = theme::Theme::new(theme, args.ascii || config.top.ascii);
+    let ascii = args.ascii || config.top.ascii || !is_utf8(|name| env::var_os(name));
+    let theme = theme::Theme::new(theme, ascii);
     if let Some(path) = &args.replay {
         let recording = Recording::open(path)?;
         if !is_terminal {
@@ -163,6 +165,18 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
     })
 }
 
+/// Whether the terminal's programs may write UTF-8. A locale that nobody chose says nothing.
+fn is_utf8(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let chosen = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter();
+    let mut chosen = chosen
+        .filter_map(variable)
+        .filter(|value| !value.is_empty());
+    chosen.next().is_none_or(|locale| {
+        let locale = locale.to_string_lossy().to_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}
+
 /// As `stat --interval` prints it.
 fn plain(plan: Plan, is_command: bool) -> Result<u8, Failure> {
     let mut sink = if is_command {
@@ -203,5 +217,23 @@ impl From<tui::Error> for Failure {
                 "without a terminal, `zctrace stat --interval 1s` shows the same",
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_utf8;
+
+    #[test]
+    fn the_locale_says_whether_lines_can_be_drawn() {
+        let of = |set: &[(&str, &str)]| {
+            let value = |name: &str| set.iter().find(|(other, _)| *other == name);
+            is_utf8(|name| value(name).map(|(_, value)| value.into()))
+        };
+        assert!(of(&[]));
+        assert!(of(&[("LANG", "de_DE.UTF-8")]) && of(&[("LC_CTYPE", "C.utf8")]));
+        assert!(!of(&[("LANG", "C")]) && !of(&[("LANG", "de_DE.ISO-8859-1")]));
+        assert!(!of(&[("LC_ALL", "POSIX"), ("LANG", "en_US.UTF-8")]));
+        assert!(of(&[("LC_ALL", ""), ("LANG", "en_US.UTF-8")]));
     }
 }

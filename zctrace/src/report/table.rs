@@ -98,7 +98,7 @@ fn heading(snapshot: &Snapshot, surface: Surface) -> String {
 }
 
 /// What was traced, for people.
-pub(super) fn named(target: &Target) -> String {
+pub(crate) fn named(target: &Target) -> String {
     let value = cut(&printable(&target.value), MAX_NAME);
     match target.kind {
         TargetKind::Command => format!("`{value}`"),
@@ -106,6 +106,9 @@ pub(super) fn named(target: &Target) -> String {
         TargetKind::Pid => format!("process {value}"),
         TargetKind::Comm => format!("processes named {value}"),
         TargetKind::Cgroup => format!("cgroup {value}"),
+        TargetKind::Port if value.contains(',') => {
+            format!("processes listening on ports {value}")
+        }
         TargetKind::Port => format!("processes listening on port {value}"),
         TargetKind::System => "the whole machine".into(),
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    io::{self, IsTerminal as _},
+    io::{self, IsTerminal as _, Write as _},
     sync::mpsc,
     thread,
     time::Duration,
@@ -121,7 +121,22 @@ impl From<Reading> for Counted {
 /// When nothing can be measured.
 pub fn attach(config: &Config) -> Result<Session, Error> {
     let _watch = Watch::start().map_err(system("watch for signals"))?;
-    attach_unwatched(config)
+    if !io::stderr().is_terminal() {
+        return attach_unwatched(config);
+    }
+    let config = Config {
+        progress: Some(attaching),
+        ..config.clone()
+    };
+    let session = attach_unwatched(&config);
+    // Whatever comes next begins at the beginning of an empty line.
+    let _ = write!(io::stderr(), "\r\x1b[K");
+    session
+}
+
+/// One line that is written over. One that cannot be shown is no reason to fail.
+fn attaching(tried: usize, of: usize) {
+    let _ = write!(io::stderr(), "\r\x1b[Kattaching {tried} of {of} probes …");
 }
 
 /// [`attach`] for those who have an end of their own.

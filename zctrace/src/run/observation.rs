@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs::File,
-    io::Write as _,
+    io::{self, IsTerminal as _, Write as _},
     mem,
     os::fd::{AsFd as _, BorrowedFd},
     thread,
@@ -30,8 +30,9 @@ use super::{
 use crate::{
     kernel,
     ledger::{Counted, ExitStatus, SCHEMA, Snapshot, Stacks, Target},
+    report::table::named,
     target::{self, Resolved, Spec, View},
-    text::{escape, message::say, sink},
+    text::{bytes, escape, message::say, sink},
     tracer::{Config, RequestId},
 };
 
@@ -119,6 +120,7 @@ fn start<M: Meter>(
         // What was seen while only some probes were attached is not to be judged.
         None => meter.read()?.into(),
     };
+    let nobody_yet = resolved.nobody_yet(&view);
     let observation = Observation {
         baseline: subject.clone(),
         last: subject,
@@ -144,12 +146,32 @@ fn start<M: Meter>(
         // Nobody may be listening; that is theirs to notice.
         let _ = File::from(ready).write_all(b"ready\n");
     }
+    if documents == Documents::OfIntervals {
+        announce(&plan, &resolved, nobody_yet);
+    }
     let life = match prepared {
         Some(prepared) => Life::Command(prepared.release()?),
         None if resolved.processes.is_empty() => Life::Endless,
         None => Life::Processes(alive),
     };
     observation.run(&plan, life, &signals, each)
+}
+
+/// Says what is traced, for a person who would otherwise look at an empty terminal. The dashboard
+/// has a screen of its own.
+fn announce(plan: &Plan, resolved: &Resolved, nobody_yet: Option<String>) {
+    if let Some(note) = nobody_yet {
+        say(&note);
+    }
+    if !io::stderr().is_terminal() {
+        return;
+    }
+    let end = match (&plan.subject, plan.duration) {
+        (_, Some(time)) => format!("for {}, or until ctrl-c", bytes::duration(time)),
+        (Subject::Command(_), None) => "until it ends".to_owned(),
+        (Subject::Target(_), None) => "until ctrl-c".to_owned(),
+    };
+    say(&format!("tracing {}, {end}", named(&resolved.named)));
 }
 
 fn config(plan: &Plan, resolved: &Resolved) -> Config {

@@ -85,6 +85,44 @@ pub(super) fn find(path: &Path) -> Result<Found, Error> {
     })
 }
 
+/// The cgroup of a systemd unit: `nginx` means `nginx.service`. Its directory bears the unit's name,
+/// in whatever slice that is.
+///
+/// # Errors
+///
+/// When there is no such cgroup: the unit does not exist, or it is not active.
+pub fn unit(name: &str) -> Result<PathBuf, Error> {
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mounts = mounts::of_type(&mountinfo, "cgroup2");
+    let mount = mounts.into_iter().next().ok_or(Error::NoCgroup2)?;
+    let none = || Error::NoSuchUnit { name: name.into() };
+    below_mount(&mount, name).ok_or_else(none)
+}
+
+fn below_mount(mount: &Path, name: &str) -> Option<PathBuf> {
+    let name = match name.contains('.') {
+        true => name.to_owned(),
+        false => format!("{name}.service"),
+    };
+    // Level by level: a unit of the system before one of a user.
+    let mut level = vec![mount.to_path_buf()];
+    while !level.is_empty() {
+        let mut next = Vec::new();
+        for directory in level {
+            let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+            for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+                if entry.file_name().to_str() == Some(&name) {
+                    return Some(entry.path());
+                }
+                next.push(entry.path());
+            }
+        }
+        next.sort();
+        level = next;
+    }
+    None
+}
+
 fn path_exists(path: &Path) -> bool {
     path.is_absolute() && path.exists()
 }
@@ -183,6 +221,24 @@ mod tests {
         assert_eq!(found("/etc", &["/etc"]), Some("/etc".into()));
         assert_eq!(found("etc", &["/etc"]), None);
         assert_eq!(found("/sys/fs/cgroup/nope", &[]), None);
+    }
+
+    #[test]
+    fn a_unit_is_found_in_whatever_slice() {
+        let mount = tempfile::tempdir().unwrap();
+        let nginx = mount.path().join("system.slice/web.slice/nginx.service");
+        fs::create_dir_all(&nginx).unwrap();
+        fs::create_dir_all(mount.path().join("user.slice/session.scope")).unwrap();
+        for name in ["nginx", "nginx.service"] {
+            assert_eq!(
+                below_mount(mount.path(), name),
+                Some(nginx.clone()),
+                "{name}"
+            );
+        }
+        assert!(below_mount(mount.path(), "session.scope").is_some());
+        assert_eq!(below_mount(mount.path(), "session"), None);
+        assert_eq!(below_mount(mount.path(), "web"), None);
     }
 
     #[test]

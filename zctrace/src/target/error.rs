@@ -67,6 +67,12 @@ pub enum Error {
         /// Where cgroup v2 is mounted.
         mount: PathBuf,
     },
+    /// No systemd unit has a cgroup of this name.
+    #[error("no active systemd unit is called {name:?}")]
+    NoSuchUnit {
+        /// As the user gave it.
+        name: String,
+    },
     /// The path exists but is not a cgroup of the v2 hierarchy.
     #[error("{} is not a cgroup of the v2 hierarchy", path.display())]
     NotCgroup2 {
@@ -141,6 +147,9 @@ impl Error {
                 "give a path below {}, as in the line 0:: of /proc/PID/cgroup",
                 mount.display()
             ),
+            Self::NoSuchUnit { .. } => {
+                "`systemctl list-units --state=active` lists them; --cgroup takes a path".into()
+            }
             Self::NotCgroup2 { mount, .. } => {
                 format!("give a path below {} instead", mount.display())
             }

@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use zctrace_common::{COMM_LEN, Scope};
 
-pub use cgroup::CgroupTarget;
+pub use cgroup::{CgroupTarget, unit};
 pub use error::Error;
 pub use view::View;
 
@@ -27,8 +27,8 @@ pub enum Spec {
     Comm(String),
     /// A cgroup and those below it.
     Cgroup(PathBuf),
-    /// The processes that listen on a port.
-    Port(u16),
+    /// The processes that listen on ports.
+    Ports(Vec<u16>),
     /// A command that zctrace has started and not yet let go: its id and how to show it.
     Command {
         /// Process id as zctrace's own namespace has it.
@@ -84,8 +84,7 @@ pub fn resolve(view: &View, spec: &Spec) -> Result<Resolved, Error> {
             for pid in pids {
                 resolved.processes.insert(pid::check(view, *pid)?);
             }
-            let list: Vec<_> = pids.iter().map(ToString::to_string).collect();
-            (TargetKind::Pid, list.join(","))
+            (TargetKind::Pid, list(pids))
         }
         Spec::Comm(comm) => {
             resolved.scope = Scope::Comm;
@@ -99,12 +98,14 @@ pub fn resolve(view: &View, spec: &Spec) -> Result<Resolved, Error> {
             resolved.directory = found.directory;
             (TargetKind::Cgroup, found.path)
         }
-        Spec::Port(port) => {
+        Spec::Ports(ports) => {
             if !view.knows_machine_ids() {
                 return Err(Error::PidNamespace);
             }
-            resolved.processes = port::processes(view, *port)?;
-            (TargetKind::Port, port.to_string())
+            for port in ports {
+                resolved.processes.extend(port::processes(view, *port)?);
+            }
+            (TargetKind::Port, list(ports))
         }
         Spec::Command { pid, shown } => {
             resolved.processes.insert(view.from_user(*pid)?);
@@ -120,7 +121,30 @@ pub fn resolve(view: &View, spec: &Spec) -> Result<Resolved, Error> {
     Ok(resolved)
 }
 
+fn list(numbers: &[impl ToString]) -> String {
+    let numbers: Vec<_> = numbers.iter().map(ToString::to_string).collect();
+    numbers.join(",")
+}
+
 impl Resolved {
+    /// What to say where the target is named and nobody is it yet: a name may be mistyped.
+    #[must_use]
+    pub fn nobody_yet(&self, view: &View) -> Option<String> {
+        if !self.tasks.is_empty() || !view.knows_machine_ids() {
+            return None;
+        }
+        match &self.spec {
+            Spec::Comm(comm) => Some(format!(
+                "note: no process is named {comm:?} now; those that start later are traced"
+            )),
+            Spec::Cgroup(_) => Some(format!(
+                "note: no process is in the cgroup {} now; those that come later are traced",
+                self.named.value
+            )),
+            _ => None,
+        }
+    }
+
     /// Threads that have joined the target since the last look; they are added to
     /// [`Resolved::tasks`]. To be called when everything is attached: what starts from then on is
     /// followed by the tracer itself.
@@ -146,7 +170,7 @@ impl Resolved {
             Spec::Comm(_) => BTreeSet::new(),
             Spec::Cgroup(_) if !view.knows_machine_ids() => BTreeSet::new(),
             Spec::Cgroup(_) => cgroup::tasks(view, &self.directory)?,
-            Spec::Pids(_) | Spec::Port(_) | Spec::Command { .. } => self
+            Spec::Pids(_) | Spec::Ports(_) | Spec::Command { .. } => self
                 .processes
                 .iter()
                 .flat_map(|pid| threads::of_process(view, *pid))
@@ -215,7 +239,13 @@ mod tests {
         assert!(resolved.tasks.contains(&child.id()), "{resolved:?}");
         child.kill().unwrap();
         child.wait().unwrap();
+        assert_eq!(resolved.nobody_yet(&view), None);
         let later = resolve(&view, &Spec::Comm("zct-by-name".into())).unwrap();
+        let note = later.nobody_yet(&view).unwrap();
+        assert!(
+            note.contains("no process is named \"zct-by-name\""),
+            "{note}"
+        );
         assert!(later.tasks.is_empty(), "future processes are not an error");
     }
 

@@ -111,6 +111,8 @@ impl Refusal {
 
 /// Which probes to leave out.
 pub(super) struct Selection<'a> {
+    /// Told how many probes of how many have been tried.
+    pub(super) progress: Option<fn(usize, usize)>,
     /// Attach every program in a pair.
     pub(super) twins: bool,
     /// Without the fault family.
@@ -147,6 +149,13 @@ pub(super) fn attach(
     let mut attempts: Vec<Attempt> = Vec::new();
     let mut unseen = None;
     let mut refusals = Refusals::default();
+    let all = catalog::probes().count();
+    let tell = |number| {
+        if let Some(progress) = selection.progress {
+            progress(number, all);
+        }
+    };
+    tell(0);
     load_ahead(
         programs,
         btf,
@@ -154,7 +163,8 @@ pub(super) fn attach(
         |role| !is_second(role),
         &mut refusals,
     );
-    for probe in catalog::probes() {
+    for (number, probe) in catalog::probes().enumerate() {
+        tell(number);
         let outcome = match selection.leaves_out(probe) {
             Some(reason) => Outcome::Refused(Refusal::wanted(reason)),
             // As if the kernel had refused it: others may see what it would see.

@@ -88,6 +88,8 @@ pub struct Config {
     pub sizes: bool,
     /// Processes that have ended are in one reading only, so that a session can last.
     pub forget_ended: bool,
+    /// Told how many probes of how many have been tried.
+    pub progress: Option<fn(usize, usize)>,
     /// Bound on the number of rows at a time, and of processes.
     pub max_rows: u32,
 }
@@ -109,6 +111,7 @@ impl Default for Config {
             stack_bytes: 0,
             sizes: false,
             forget_ended: false,
+            progress: None,
             max_rows: 4096,
         }
     }
@@ -237,6 +240,7 @@ impl Session {
         add_tasks(&mut ebpf, &config.tasks, false)?;
         let btf = Btf::from_sys_fs().map_err(aya::EbpfError::from)?;
         let selection = attach::Selection {
+            progress: config.progress,
             twins,
             faults: config.faults,
             copy_routines: copy_routines != CopyRoutines::NONE,

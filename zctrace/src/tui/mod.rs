@@ -476,7 +476,10 @@ fn spec(text: &str) -> Result<Spec, String> {
             .map(|pid| Spec::Pids(vec![pid]))
             .map_err(|_| wrong()),
         ("comm", name) => Ok(Spec::Comm(name.into())),
-        ("port", port) => port.parse().map(Spec::Port).map_err(|_| wrong()),
+        ("port", ports) => {
+            let ports: Result<Vec<u16>, _> = ports.split(',').map(str::parse).collect();
+            ports.map(Spec::Ports).map_err(|_| wrong())
+        }
         ("cgroup", path) => Ok(Spec::Cgroup(path.into())),
         _ => Err(wrong()),
     }

@@ -11,7 +11,12 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Parses `10s`, `500ms`, `1m30s`, `2h`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    const ZERO: &str = "it must be more than zero";
     let text = text.trim();
+    // True whatever the unit.
+    if text.parse() == Ok(0.0) {
+        return Err(ZERO.into());
+    }
     if !text.is_empty()
         && text
             .bytes()
@@ -32,7 +37,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         })?;
     let duration = Duration::try_from(duration).map_err(|_| "it must be positive".to_owned())?;
     if duration.is_zero() {
-        return Err("it must be more than zero".into());
+        return Err(ZERO.into());
     }
     if duration > LONGEST {
         return Err("it must not be more than ten years".into());
@@ -73,6 +78,7 @@ mod tests {
     fn mistakes_are_explained() {
         for (text, part) in [
             ("10", "10s"),
+            ("0", "zero"),
             ("0s", "zero"),
             ("0ms", "zero"),
             ("-5s", "positive"),

@@ -7,7 +7,7 @@ use clap::Args;
 use super::failure::Failure;
 use crate::{
     run::Subject,
-    target::{Spec, kept_by_kernel},
+    target::{self, Spec, kept_by_kernel},
     text::message::say,
 };
 
@@ -37,9 +37,15 @@ pub(crate) struct TargetArgs {
     #[arg(long, value_name = "PATH", group = "target")]
     cgroup: Option<PathBuf>,
 
-    /// The processes that listen on a TCP port or are bound to a UDP port
-    #[arg(long, group = "target", value_parser = clap::value_parser!(u16).range(1..))]
-    port: Option<u16>,
+    /// The processes that listen on a TCP port or are bound to a UDP port; several ports are
+    /// separated by commas
+    #[arg(long, group = "target", value_delimiter = ',',
+          value_parser = clap::value_parser!(u16).range(1..))]
+    port: Vec<u16>,
+
+    /// The processes of a systemd unit, such as nginx or user@1000.service
+    #[arg(long, value_name = "NAME", group = "target")]
+    unit: Option<String>,
 
     /// Leave out children that the target starts
     #[arg(long)]
@@ -82,8 +88,13 @@ impl TargetArgs {
             Spec::Comm(comm.clone())
         } else if let Some(cgroup) = &self.cgroup {
             Spec::Cgroup(cgroup.clone())
-        } else if let Some(port) = self.port {
-            Spec::Port(port)
+        } else if let Some(unit) = &self.unit {
+            Spec::Cgroup(target::unit(unit)?)
+        } else if !self.port.is_empty() {
+            let mut ports = self.port.clone();
+            ports.sort_unstable();
+            ports.dedup();
+            Spec::Ports(ports)
         } else {
             Spec::System
         };
