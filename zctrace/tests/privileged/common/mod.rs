@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod nginx;
 pub(crate) mod serve;
 pub(crate) mod shared;
+pub(crate) mod skips;
 pub(crate) mod terminal;
 
 use std::{

@@ -1,6 +1,6 @@
 //! The ledger of io_uring and Linux AIO equals the truth.
 
-use crate::common::{assert_conservation, differences, ran, strictness, trace_until};
+use crate::common::{assert_conservation, differences, ran, skips, strictness, trace_until};
 use zctrace::ledger::{Loss, Snapshot, Unfollowed};
 
 #[test]
@@ -21,7 +21,7 @@ fn every_request_is_accounted_for_to_the_byte() {
     assert_conservation(&snapshot);
     let strictness = strictness(&snapshot);
     let ran: Vec<_> = report.traffic.iter().filter(|one| ran(one)).collect();
-    assert!(!ran.is_empty(), "nothing ran");
+    skips::assert_known(&report.traffic);
     let wrong: Vec<_> = ran
         .iter()
         .flat_map(|outcome| differences(outcome, &snapshot.processes, strictness))

@@ -1,0 +1,45 @@
+//! Which families of traffic may be skipped where. Every other one must run.
+
+use zctrace::{
+    kernel,
+    workload::report::{Outcome, Status},
+};
+
+/// The start of a kernel's version, and what may be skipped there: the family and the start of the
+/// reason. Of a kernel without a line nothing is known, and at least one family must run.
+const SKIPS: &[(&str, &[(&str, &str)])] = &[(
+    "6.18.",
+    // Built without CONFIG_TLS and CONFIG_IP_SCTP.
+    &[
+        ("ktls", "no kernel TLS"),
+        ("sctp", "no socket of protocol 132"),
+    ],
+)];
+
+/// Fails if a family was skipped that this kernel can run.
+pub(crate) fn assert_known(outcomes: &[Outcome]) {
+    let is_skipped = |outcome: &&Outcome| outcome.status == Status::Skipped;
+    let release = kernel::release();
+    let Some((_, known)) = SKIPS
+        .iter()
+        .find(|(version, _)| release.starts_with(version))
+    else {
+        assert!(!outcomes.iter().all(|one| is_skipped(&one)), "nothing ran");
+        return;
+    };
+    let unknown: Vec<_> = outcomes
+        .iter()
+        .filter(is_skipped)
+        .map(|outcome| {
+            (
+                &*outcome.name,
+                outcome.reason.as_deref().unwrap_or_default(),
+            )
+        })
+        .filter(|(family, reason)| {
+            let is_it = |(name, start): &(&str, &str)| name == family && reason.starts_with(start);
+            !known.iter().any(is_it)
+        })
+        .collect();
+    assert!(unknown.is_empty(), "skipped on {release}: {unknown:?}");
+}
