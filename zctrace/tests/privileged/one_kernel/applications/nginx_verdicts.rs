@@ -1,60 +1,46 @@
-//! Verdicts about a real server.
+//! Verdicts about a real server, attached to by its port.
 
 use crate::common::{
-    claim,
+    attached::Attached,
     nginx::{BODY, Nginx},
-    only, shared,
 };
-use zctrace::{
-    claims::{Circumstances, Claim, Judgement, Verdict, judge},
-    ledger::Snapshot,
-};
+use zctrace::claims::{Document, Verdict};
 
-/// Responses.
+/// Responses while it is watched.
 const TIMES: u64 = 8;
 
-/// The verdict about a server with these lines that sent the file [`TIMES`] times, and what it rests
-/// on.
-fn verdict(lines: &str, claim: &Claim) -> Option<(Judgement, Snapshot)> {
+/// The verdict about a server with these lines while it sent the file [`TIMES`] times.
+fn verdict(lines: &str, claim: &[&str]) -> Option<Document> {
     let directory = tempfile::tempdir().expect("a directory");
-    let (snapshot, server) = shared::session().of_new_processes(|| {
-        let server = Nginx::start(directory.path(), lines)?;
-        // It was fetched once to see whether it answers.
-        server.fetch(TIMES - 1);
-        Some(server)
-    });
-    server?;
-    let snapshot = only(&snapshot, |process| process.comm == "nginx");
-    Some((judge(claim, &snapshot, Circumstances::default()), snapshot))
+    let server = Nginx::start(directory.path(), lines)?;
+    let port = server.port.to_string();
+    let options = [&["check", "--json", "--port", &port], claim].concat();
+    let check = Attached::start(&options);
+    server.fetch(TIMES);
+    let output = check.interrupt();
+    Some(serde_json::from_slice(&output.stdout).expect("a check document"))
 }
 
-fn codes(judgement: &Judgement) -> Vec<&str> {
-    judgement.reasons.iter().map(|r| r.code.as_str()).collect()
+fn codes(document: &Document) -> Vec<&str> {
+    document.reasons.iter().map(|r| r.code.as_str()).collect()
 }
 
 /// What is measured in full passes; what is concluded does not.
-fn passes(judgement: &Judgement, snapshot: &Snapshot) {
-    let wanted = if snapshot.backend == "functions" {
+fn passes(document: &Document) {
+    let wanted = if document.stat.backend == "functions" {
         Verdict::Pass
     } else {
         Verdict::Inconclusive
     };
-    assert_eq!(judgement.verdict, wanted, "{:#?}", judgement.reasons);
-}
-
-/// At most so many copies per byte that was sent.
-fn per_sent_byte(limit: f64) -> Claim {
-    Claim {
-        max_copies_per_sent_byte: Some(limit),
-        ..claim()
-    }
+    assert_eq!(document.verdict, wanted, "{:#?}", document.reasons);
 }
 
 #[test]
 #[ignore = "needs root and BPF"]
 fn the_verdict_on_sendfile() {
-    if let Some((judgement, snapshot)) = verdict("sendfile on;", &per_sent_byte(0.02)) {
-        passes(&judgement, &snapshot);
+    let claim = ["--max-copies-per-sent-byte", "0.02"];
+    if let Some(document) = verdict("sendfile on;", &claim) {
+        passes(&document);
     }
 }
 
@@ -62,25 +48,24 @@ fn the_verdict_on_sendfile() {
 #[test]
 #[ignore = "needs root and BPF"]
 fn the_verdict_on_sendfile_with_threads() {
-    let claim = Claim {
-        max_copies_per_byte: Some(0.02),
-        path: Some("sendfile".into()),
-        ..claim()
-    };
-    if let Some((judgement, snapshot)) = verdict("sendfile on; aio threads;", &claim) {
-        passes(&judgement, &snapshot);
+    let claim = ["--max-copies-per-byte", "0.02", "--path", "sendfile"];
+    if let Some(document) = verdict("sendfile on; aio threads;", &claim) {
+        passes(&document);
     }
 }
 
 #[test]
 #[ignore = "needs root and BPF"]
 fn the_verdict_on_threads_without_sendfile() {
-    let Some((judgement, _)) = verdict("sendfile off; aio threads;", &per_sent_byte(1.5)) else {
+    let claim = ["--max-copies-per-sent-byte", "1.5"];
+    let Some(document) = verdict("sendfile off; aio threads;", &claim) else {
         return;
     };
-    assert_eq!(judgement.verdict, Verdict::Fail, "{:#?}", judgement.reasons);
-    assert!(codes(&judgement).contains(&"above-limit"));
-    let whole = judgement.judged[0].ratio.expect("it sent something");
+    assert_eq!(document.verdict, Verdict::Fail, "{:#?}", document.reasons);
+    assert!(codes(&document).contains(&"above-limit"));
+    let whole = document.claims[0].judged[0]
+        .ratio
+        .expect("it sent something");
     assert!((1.98..=2.02).contains(&whole), "{whole}");
 }
 
@@ -88,12 +73,13 @@ fn the_verdict_on_threads_without_sendfile() {
 #[test]
 #[ignore = "needs root and BPF"]
 fn the_verdict_on_direct_io() {
+    let claim = ["--max-copies-per-sent-byte", "0.02"];
     let lines = "sendfile on; directio 1m; output_buffers 2 64k;";
-    let Some((judgement, snapshot)) = verdict(lines, &per_sent_byte(0.02)) else {
+    let Some(document) = verdict(lines, &claim) else {
         return;
     };
-    assert_eq!(judgement.verdict, Verdict::Fail, "{:#?}", judgement.reasons);
-    let rows = snapshot.processes.iter().flat_map(|p| &p.paths);
+    assert_eq!(document.verdict, Verdict::Fail, "{:#?}", document.reasons);
+    let rows = document.stat.processes.iter().flat_map(|p| &p.paths);
     let sent: u64 = rows
         .filter(|path| path.object == "tcp")
         .map(|path| path.totals.copied_from_user)
