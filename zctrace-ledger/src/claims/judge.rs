@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Circumstances, Claim, Expectation, Measure, Met, Verdict,
-    portion::{Kind, Portion, carried, copied, not_carried, portions},
+    portion::{Kind, Portion, Row, carried, copied, not_carried, portions, within},
     reason::{Effect, Reason, RowName},
     rules::{self, Matter, Rule, Seen, Sight, State},
     share, standing,
@@ -467,9 +467,48 @@ impl<'a> Court<'a> {
         self.say(&rules::UNEXPLAINED, Effect::Forbids, Some(portion), seen);
     }
 
+    /// A path that copies nothing says little of bytes that were copied to where it found them.
+    fn source(&mut self, row: &Row<'_>, limit: f64) {
+        let Some((source, _)) = row.path.object.split_once("->") else {
+            return;
+        };
+        if self.claim.path.is_none() {
+            return;
+        }
+        let writes: Vec<_> = row
+            .process
+            .paths
+            .iter()
+            .filter(|path| path.goes_out() == Some(true) && path.object == source)
+            .filter(|path| !self.claim.is_about(&path.op))
+            .collect();
+        let written = writes.iter().fold(0_u64, |sum, path| {
+            sum.saturating_add(copied(&path.totals, self.claim))
+        });
+        if within(written, carried(row.path), limit) {
+            return;
+        }
+        let names: Vec<_> = writes
+            .iter()
+            .take(3)
+            .map(|path| format!("`{} {}`", path.op, printable(&path.object)))
+            .collect();
+        let seen = Seen {
+            bytes: written,
+            text: format!(
+                "{} were copied by {} in the same process, which may be the bytes that were passed on",
+                bytes(written),
+                names.join(" and ")
+            ),
+        };
+        let reason = rules::SOURCE_COPIED.reason(self.matter(), Effect::Explains, Some(row), seen);
+        self.reasons.push(reason);
+    }
+
     fn holds(&mut self, portion: &Portion<'_>) {
         let mut inferred = 0_u64;
         for row in &portion.rows {
+            self.source(row, portion.limit);
             let sight = Sight {
                 row,
                 snapshot: self.snapshot,

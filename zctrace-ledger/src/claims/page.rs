@@ -58,6 +58,16 @@ pub fn generated() -> String {
             rule.code, rule.says, rule.evidence, rule.remedy
         );
     }
+    text.push_str(
+        "\n## Settings of servers\n\n\
+         The remedy of `above-limit` names them where a process of this name took as many bytes into its \
+         memory as it gave to sockets.\n\n\
+         | process | what it does | setting | its manual |\n|---|---|---|---|\n",
+    );
+    for server in rules::relay::SERVERS {
+        text.push_str(&server.line());
+        text.push('\n');
+    }
     text.push('\n');
     text
 }

@@ -1,6 +1,6 @@
 //! The verdict in one sentence, for somebody else's report.
 
-use super::{Judged, Judgement, Met, Outcome, Verdict, reason::Effect};
+use super::{Judged, Judgement, Met, Outcome, Verdict, reason::Effect, rules};
 use crate::{
     ledger::{Snapshot, Target, TargetKind},
     text::{bytes::bytes, escape::printable},
@@ -10,8 +10,17 @@ impl Judgement {
     /// A sentence that says what was claimed, what was seen, where and how.
     #[must_use]
     pub fn sentence(&self, stat: &Snapshot) -> String {
+        // What a PASS is silent about, though it is about the same bytes.
+        let beside = self
+            .reasons
+            .iter()
+            .find(|reason| reason.code == rules::SOURCE_COPIED.code)
+            .filter(|_| self.verdict == Verdict::Pass)
+            .map_or_else(String::new, |reason| {
+                format!("; {}", printable(&reason.evidence))
+            });
         format!(
-            "{}: {}: {}: {} (zctrace {}, Linux {}, {} backend, {}, {:.1} s from {}).",
+            "{}: {}: {}: {}{beside} (zctrace {}, Linux {}, {} backend, {}, {:.1} s from {}).",
             self.verdict.word(),
             printable(&self.claim.name),
             self.claim.words(),

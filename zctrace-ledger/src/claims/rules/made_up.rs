@@ -619,6 +619,61 @@ fn what_was_received_into_a_file_and_read_from_there_may_be_the_same() {
     assert_eq!(judgement.verdict, Verdict::Fail);
 }
 
+/// The remedy of a process that reads a file to send it names both rows, the call, and the setting.
+#[test]
+fn who_takes_bytes_to_give_them_away_is_told_which_call_passes_them_on() {
+    let remedy = |comm: &str, source: &str, taken: u64| {
+        let op = if source == "tcp" { "recv" } else { "read" };
+        let paths = vec![
+            path(op, source, M, &[("copied_to_user", taken)]),
+            path("write", "tcp", M, &[("copied_from_user", 16 * MIB)]),
+        ];
+        let mut process = process(paths, &[], None);
+        process.comm = comm.into();
+        let judgement = judged(&claim(), vec![process]);
+        assert_eq!(judgement.verdict, Verdict::Fail);
+        assert_eq!(judgement.reasons[0].code, "above-limit");
+        judgement.reasons[0].remedy.clone()
+    };
+    assert_eq!(
+        remedy("server", "file:ext4", 16 * MIB),
+        "it took 16.0 MiB by `read file:ext4` and gave 16.0 MiB away by `write tcp`: sendfile passes \
+         such bytes on within the kernel"
+    );
+    assert!(remedy("nginx", "file:ext4", 16 * MIB).contains("nginx: `sendfile on;`"));
+    let relayed = remedy("haproxy", "tcp", 16 * MIB);
+    assert!(relayed.contains("splice passes") && relayed.contains("`option splice-auto`"));
+    assert!(!remedy("nginx", "tcp", 16 * MIB).contains("sendfile on"));
+    // Not as many bytes: others than those that were read.
+    assert!(remedy("nginx", "file:ext4", 12 * MIB).starts_with("`zctrace explain"));
+    assert!(remedy("nginx", "char:mem", 16 * MIB).starts_with("`zctrace explain"));
+}
+
+#[test]
+fn a_pass_of_a_path_says_what_was_copied_to_where_it_begins() {
+    let verdict = |file: &str, written: u64| {
+        let paths = vec![
+            spliced("file:ext4->tcp", 64 * MIB),
+            path("write", file, M, &[("copied_from_user", written)]),
+        ];
+        let sendfile = Claim {
+            path: Some("sendfile".into()),
+            ..claim()
+        };
+        let snapshot: Snapshot = samples::with(vec![process(paths, &[], None)]);
+        let judgement = judge(&sendfile, &snapshot, Circumstances::default());
+        assert_eq!(judgement.verdict, Verdict::Pass);
+        let sentence = judgement.sentence(&snapshot);
+        let codes: Vec<_> = judgement.reasons.iter().map(|r| r.code.clone()).collect();
+        assert_eq!(codes.is_empty(), !sentence.contains("`write file:ext4`"));
+        codes
+    };
+    assert_eq!(verdict("file:ext4", 64 * MIB), ["source-was-copied"]);
+    assert!(verdict("file:xfs", 64 * MIB).is_empty());
+    // A log beside it.
+    assert!(verdict("file:ext4", MIB).is_empty());
+}
+
 /// A pipe between two processes does not either.
 #[test]
 fn a_process_that_copies_for_another_is_not_left_out() {

@@ -8,6 +8,7 @@ mod file;
 mod memory;
 mod number;
 mod receive;
+pub(super) mod relay;
 mod remedy;
 mod send;
 mod splice;
@@ -16,7 +17,8 @@ mod transform;
 
 pub(crate) use number::{
     ABOVE_LIMIT, COPIES_WITHOUT_MOVES, DILUTED, EXPECTATION_MISSED, EXPECTATION_UNCLEAR, INFERRED,
-    NOTHING_CARRIED, PASSED_ON, PATH_NOT_USED, REFUSED, TOO_FEW_BYTES, UNEXPLAINED, refused_words,
+    NOTHING_CARRIED, PASSED_ON, PATH_NOT_USED, REFUSED, SOURCE_COPIED, TOO_FEW_BYTES, UNEXPLAINED,
+    refused_words,
 };
 
 use zctrace_common::Claim as Claimed;

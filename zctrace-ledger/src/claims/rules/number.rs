@@ -75,6 +75,14 @@ pub(crate) const PATH_NOT_USED: Rule = Rule {
     look: Look::Numbers,
 };
 
+pub(crate) const SOURCE_COPIED: Rule = Rule {
+    code: "source-was-copied",
+    says: "The process itself copied bytes into the place from which they were passed on",
+    evidence: "copies in rows that write to the kind of file or pipe that a row of --path reads, in the same process, more of them than the limit allows for the path",
+    remedy: "judge the process with --max-copies-per-sent-byte and without --path, which counts these copies too",
+    look: Look::Numbers,
+};
+
 pub(crate) const EXPECTATION_MISSED: Rule = Rule {
     code: "expectation-missed",
     says: "Another share of the bytes went the expected way than was expected",
@@ -142,5 +150,6 @@ pub(super) const RULES: &[Rule] = &[
     PATH_NOT_USED,
     EXPECTATION_MISSED,
     EXPECTATION_UNCLEAR,
+    SOURCE_COPIED,
     REFUSED,
 ];

@@ -1,7 +1,7 @@
 //! What helps, where that depends on what was asked for or on where the bytes went. A remedy that
 //! was already taken, or that cannot be taken there, helps nobody.
 
-use super::{Matter, PROBES_MISSING, Role, Rule, direct, number, send};
+use super::{Matter, PROBES_MISSING, Role, Rule, direct, number, relay, send};
 use crate::{
     catalog,
     claims::{claim::matches, portion::Row},
@@ -28,6 +28,9 @@ pub(super) fn of(rule: &Rule, matter: Matter<'_>, row: Option<&Row<'_>>) -> Stri
         code if code == number::TOO_FEW_BYTES.code => return too_few(matter),
         code if code == number::ABOVE_LIMIT.code => match row {
             Some(row) => {
+                if let Some(remedy) = relay::remedy(matter, row) {
+                    return remedy;
+                }
                 return format!(
                     "`zctrace explain {}` tells which operation copies less",
                     row.path.op

@@ -1,0 +1,129 @@
+//! A process that takes bytes into its memory to give them away again: the call that would pass them
+//! on within the kernel, and the setting of servers that people run.
+
+use super::Matter;
+use crate::{
+    claims::portion::Row,
+    ledger::{Path, Process},
+    text::{bytes::bytes, escape::printable},
+};
+
+/// What a server must be told.
+pub(crate) struct Server {
+    /// What its process is called.
+    comm: &'static str,
+    /// Whether the bytes come from a socket, not a file.
+    relays: bool,
+    /// What to set.
+    pub(crate) setting: &'static str,
+    /// Where its manual says so.
+    pub(crate) source: &'static str,
+}
+
+pub(crate) const SERVERS: &[Server] = &[
+    Server {
+        comm: "nginx",
+        relays: false,
+        setting: "`sendfile on;` (it is off by default, and does not work with gzip, TLS in user space or `directio`)",
+        source: "https://nginx.org/en/docs/http/ngx_http_core_module.html#sendfile",
+    },
+    Server {
+        comm: "apache2",
+        relays: false,
+        setting: "`EnableSendfile On` (it is off by default)",
+        source: "https://httpd.apache.org/docs/2.4/mod/core.html#enablesendfile",
+    },
+    Server {
+        comm: "httpd",
+        relays: false,
+        setting: "`EnableSendfile On` (it is off by default)",
+        source: "https://httpd.apache.org/docs/2.4/mod/core.html#enablesendfile",
+    },
+    Server {
+        comm: "haproxy",
+        relays: true,
+        setting: "`option splice-auto`",
+        source: "https://docs.haproxy.org/3.0/configuration.html#4-option%20splice-auto",
+    },
+    Server {
+        comm: "redis-server",
+        relays: false,
+        setting: "`repl-diskless-sync yes` sends a snapshot to replicas without a file",
+        source: "https://redis.io/docs/latest/operate/oss_and_stack/management/replication/",
+    },
+    Server {
+        comm: "postgres",
+        relays: false,
+        setting: "none for what it sends; databases are copied by reference with `file_copy_method = clone` (18 and later)",
+        source: "https://www.postgresql.org/docs/18/runtime-config-resource.html#GUC-FILE-COPY-METHOD",
+    },
+];
+
+impl Server {
+    /// As the page of the rules shows it.
+    pub(crate) fn line(&self) -> String {
+        let what = if self.relays { "relays" } else { "sends files" };
+        let Self {
+            comm,
+            setting,
+            source,
+            ..
+        } = self;
+        format!("| `{comm}` | {what} by copying | {setting} | <{source}> |")
+    }
+}
+
+fn is_file(path: &Path) -> bool {
+    path.object.starts_with("file:") || path.object == "block"
+}
+
+fn is_stream(path: &Path) -> bool {
+    matches!(path.object.as_str(), "tcp" | "unix" | "vsock")
+}
+
+/// Copies of the rows of a process for which `is` holds, and the largest of them.
+fn copies<'a>(process: &'a Process, is: impl Fn(&Path) -> bool) -> Option<(u64, &'a Path)> {
+    let rows = || process.paths.iter().filter(|path| is(path));
+    let largest = rows().max_by_key(|path| path.totals.copies())?;
+    let sum = rows().fold(0_u64, |sum, path| sum.saturating_add(path.totals.copies()));
+    Some((sum, largest))
+}
+
+/// What helps a process that took as many bytes into its memory as it gave to sockets.
+pub(super) fn remedy(matter: Matter<'_>, row: &Row<'_>) -> Option<String> {
+    let process = row.process;
+    let out = |path: &Path| path.goes_out() == Some(true) && is_stream(path);
+    let into = |path: &Path| path.goes_out() == Some(false);
+    let (given, sink) = copies(process, out)?;
+    let kinds: [(fn(&Path) -> bool, bool, &str); 2] =
+        [(is_file, false, "sendfile"), (is_stream, true, "splice")];
+    for (is_source, relays, call) in kinds {
+        let Some((taken, source)) = copies(process, |path| into(path) && is_source(path)) else {
+            continue;
+        };
+        let mine = out(row.path) || into(row.path) && is_source(row.path);
+        let (less, more) = (taken.min(given), taken.max(given));
+        // Headers and logs make a difference of a few percent.
+        let as_many = less >= matter.claim.min_bytes && less >= more - more / 10;
+        if !mine || !as_many {
+            continue;
+        }
+        let setting = SERVERS
+            .iter()
+            .find(|server| server.comm == process.comm && server.relays == relays)
+            .map_or_else(String::new, |server| {
+                format!("; {}: {}", server.comm, server.setting)
+            });
+        return Some(format!(
+            "it took {} by `{} {}` and gave {} away by `{} {}`: {call} passes such bytes on within \
+             the kernel{setting}",
+            bytes(taken),
+            source.op,
+            printable(&source.object),
+            bytes(given),
+            sink.op,
+            printable(&sink.object),
+        ));
+    }
+    None
+}
