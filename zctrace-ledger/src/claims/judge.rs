@@ -450,7 +450,8 @@ impl<'a> Court<'a> {
             let seen = Seen {
                 bytes: portion.passed,
                 text: format!(
-                    "maybe passed on after they had been copied, beside {} in {}",
+                    "{} may have been copied before they were passed on, beside {} in {}",
+                    bytes(portion.passed),
                     bytes(portion.carried),
                     self.name(portion)
                 ),
@@ -671,7 +672,7 @@ impl<'a> Court<'a> {
 }
 
 /// The copies of a row, by class.
-fn in_words(row: &super::portion::Row<'_>) -> String {
+fn in_words(row: &Row<'_>) -> String {
     let totals = row.totals();
     let copies: Vec<_> = totals
         .classes()

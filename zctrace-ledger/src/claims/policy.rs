@@ -27,14 +27,19 @@ struct File {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Table {
     name: String,
+    // As the options are spelled, and as the documents of --json are.
+    #[serde(alias = "max_copies_per_byte")]
     max_copies_per_byte: Option<f64>,
+    #[serde(alias = "max_copies_per_sent_byte")]
     max_copies_per_sent_byte: Option<f64>,
+    #[serde(alias = "max_copies_per_received_byte")]
     max_copies_per_received_byte: Option<f64>,
+    #[serde(alias = "min_bytes")]
     min_bytes: Option<u64>,
     path: Option<String>,
-    #[serde(default)]
+    #[serde(default, alias = "accept_inferred")]
     accept_inferred: bool,
-    #[serde(default)]
+    #[serde(default, alias = "allow_encryption")]
     allow_encryption: bool,
     #[serde(default)]
     expect: Expected,
@@ -133,6 +138,13 @@ pub enum Error {
 }
 
 impl Policy {
+    /// The policy as a file that [`Policy::parse`] reads.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let tables: Vec<_> = self.claims.iter().map(table).collect();
+        tables.join("\n")
+    }
+
     /// Reads a policy.
     ///
     /// # Errors
@@ -172,6 +184,40 @@ impl Policy {
         }
         Ok(Self { claims })
     }
+}
+
+/// A string of TOML: as JSON has it, but for the one character that only JSON lets stand.
+fn text(value: &str) -> String {
+    let quoted = serde_json::Value::from(value).to_string();
+    quoted.replace('\u{7f}', "\\u007f")
+}
+
+/// A claim as a table of a policy.
+fn table(claim: &Claim) -> String {
+    let mut lines = vec![
+        "[[claim]]".to_owned(),
+        format!("name = {}", text(&claim.name)),
+    ];
+    if let Some(path) = &claim.path {
+        lines.push(format!("path = {}", text(path)));
+    }
+    for (measure, limit) in claim.limits() {
+        let key = measure.name().replace('_', "-");
+        // A debugged number is always one with a point.
+        lines.push(format!("max-{key} = {limit:?}"));
+    }
+    if !claim.expect.is_empty() {
+        let all: Vec<_> = claim
+            .expect
+            .iter()
+            .map(|one| text(&one.to_string()))
+            .collect();
+        lines.push(format!("expect = [{}]", all.join(", ")));
+    }
+    lines.push(format!("min-bytes = {}", claim.min_bytes));
+    lines.push(format!("accept-inferred = {}", claim.accept_inferred));
+    lines.push(format!("allow-encryption = {}", claim.allow_encryption));
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]
@@ -222,6 +268,38 @@ mod tests {
                 .collect();
             assert_eq!(read, expected);
         }
+    }
+
+    #[test]
+    fn a_policy_that_was_printed_is_the_same() {
+        let text = r#"
+            [[claim]]
+            name = "odd \" name \u001b\u007f"
+            path = "sendfile"
+            max_copies_per_byte = 0.02
+            max-copies-per-sent-byte = 1
+            min_bytes = 65536
+            accept_inferred = true
+            allow_encryption = true
+            expect = ["sendfile>=0.95", "write,network<=0.05"]
+
+            [[claim]]
+            name = "b"
+            max_copies_per_received_byte = 1e-7
+            "#;
+        let policy = Policy::parse(text).unwrap();
+        assert!(policy.claims[0].accept_inferred && policy.claims[0].allow_encryption);
+        assert_eq!(policy.claims[0].min_bytes, 65_536);
+        assert_eq!(
+            Policy::parse(&policy.text()).unwrap(),
+            policy,
+            "{}",
+            policy.text()
+        );
+        // Not both at once.
+        let twice = "[[claim]]\nname = \"a\"\nmin-bytes = 1\nmin_bytes = 1";
+        let error = Policy::parse(twice).unwrap_err().to_string();
+        assert!(error.contains("duplicate field"), "{error}");
     }
 
     #[test]

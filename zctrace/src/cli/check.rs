@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use zctrace_common::By;
 
 use super::args::{
@@ -109,6 +109,10 @@ struct ClaimArgs {
         "max_copies_per_byte", "max_copies_per_sent_byte", "max_copies_per_received_byte",
         "min_bytes", "path", "expect", "accept_inferred", "allow_encryption"])]
     policy: Option<PathBuf>,
+
+    /// Print the claims as a policy file, and measure nothing
+    #[arg(long)]
+    print_policy: bool,
 }
 
 /// How it is measured.
@@ -133,13 +137,34 @@ struct MeasureArgs {
     ready_fd: Option<RawFd>,
 }
 
+/// How a verdict is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// The whole document
+    Json,
+    /// A test report for CI
+    Junit,
+    /// For comments and summaries
+    Markdown,
+}
+
 /// Where the verdict goes.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 struct OutputArgs {
-    /// Write JSON
-    #[arg(long)]
+    /// Write JSON, as --format json does
+    #[arg(long, conflicts_with_all = ["format", "quiet"])]
     json: bool,
+
+    /// How the report is written
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    format: Format,
+
+    /// Write one line only
+    #[arg(short, long, conflicts_with = "format")]
+    quiet: bool,
 
     /// Write to a file instead
     #[arg(short, long, value_name = "FILE")]
@@ -153,6 +178,16 @@ struct OutputArgs {
 /// Runs `check`; the result is the exit code.
 pub(crate) fn run(args: CheckArgs) -> Result<u8, Failure> {
     let claims = args.claim.claims()?;
+    if args.claim.print_policy {
+        let mut sink = match &args.output.output {
+            Some(path) => Sink::file(path, false)?,
+            None => Sink::stdout(),
+        };
+        let text = Policy { claims }.text();
+        sink.write(|out| out.write_all(text.as_bytes()))?;
+        sink.finish()?;
+        return Ok(0);
+    }
     let commands = args.target.is_command() || args.from.is_some();
     if args.measure.ignore_command_status && !commands {
         return Err(Failure::usage(
@@ -196,14 +231,26 @@ pub(crate) fn run(args: CheckArgs) -> Result<u8, Failure> {
         junit.write(|out| out.write_all(text.as_bytes()))?;
         junit.finish()?;
     }
-    if args.output.json {
-        sink.write(|out| json::document(&document, out))?;
+    let format = if args.output.json {
+        Format::Json
     } else {
-        let mut text = verdict::report(&document, sink.surface());
-        if key_pressed && sink.is_terminal() {
-            text.insert(0, '\n');
+        args.output.format
+    };
+    let text = match format {
+        Format::Json => None,
+        Format::Junit => Some(junit::report(&document)),
+        Format::Markdown => Some(verdict::markdown(&document)),
+        Format::Text if args.output.quiet => Some(verdict::line_of(&document)),
+        Format::Text => Some(verdict::report(&document, sink.surface())),
+    };
+    match text {
+        None => sink.write(|out| json::document(&document, out))?,
+        Some(mut text) => {
+            if key_pressed && sink.is_terminal() {
+                text.insert(0, '\n');
+            }
+            sink.write(|out| out.write_all(text.as_bytes()))?;
         }
-        sink.write(|out| out.write_all(text.as_bytes()))?;
     }
     sink.finish()?;
     if let Some(session) = session {

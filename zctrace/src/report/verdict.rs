@@ -19,19 +19,138 @@ const MOST: usize = 8;
 #[must_use]
 pub fn report(document: &Document, surface: Surface) -> String {
     let mut text = String::new();
+    text.push_str(&paint(surface.palette.strong, "For a report:"));
+    text.push('\n');
+    let mut lines = Columns::new(Vec::new());
+    for summary in &document.summary {
+        lines.text(Cell::new(summary, Style::new()), 2);
+    }
+    text.push_str(&lines.render(surface));
+    text.push('\n');
     for judgement in &document.claims {
         claim(&mut text, judgement, surface);
         text.push('\n');
     }
     let mut lines = Columns::new(Vec::new());
-    text.push_str(&paint(surface.palette.strong, "For a report:"));
-    text.push('\n');
-    for summary in &document.summary {
-        lines.text(Cell::new(summary, Style::new()), 2);
-    }
     lines.text(Cell::new(SCOPE, surface.palette.faint), 0);
     text.push_str(&lines.render(surface));
     text
+}
+
+/// The answer in one line.
+#[must_use]
+pub fn line_of(document: &Document) -> String {
+    let count = |verdict| {
+        let of = |judgement: &&Judgement| judgement.verdict == verdict;
+        document.claims.iter().filter(of).count()
+    };
+    match &document.summary[..] {
+        [summary] => format!("{summary}\n"),
+        all => format!(
+            "{}: {} of {} claims pass, {} fail, {} are inconclusive\n",
+            document.verdict.word(),
+            count(Verdict::Pass),
+            all.len(),
+            count(Verdict::Fail),
+            count(Verdict::Inconclusive),
+        ),
+    }
+}
+
+/// The report in Markdown.
+#[must_use]
+pub fn markdown(document: &Document) -> String {
+    let mut text = format!("# zctrace check: {}\n", document.verdict.word());
+    for (judgement, summary) in document.claims.iter().zip(&document.summary) {
+        text.push_str(&format!(
+            "\n## {}: {}\n\n{}\n",
+            judgement.verdict.word(),
+            plain(&judgement.claim.name),
+            plain(summary)
+        ));
+        if !judgement.judged.is_empty() || !judgement.met.is_empty() {
+            text.push('\n');
+        }
+        for judged in &judgement.judged {
+            text.push_str(&format!("- {}\n", plain(&line(judged))));
+        }
+        for met in &judgement.met {
+            text.push_str(&format!("- {}\n", plain(&share(met))));
+        }
+        let weighs = |reason: &&Reason| {
+            judgement.verdict != Verdict::Fail || reason.effect != Effect::Forbids
+        };
+        for reason in judgement.reasons.iter().filter(weighs) {
+            let row = reason.row.as_ref().map_or_else(String::new, |row| {
+                format!("{} {} of {} ({}): ", row.op, row.object, row.comm, row.pid)
+            });
+            text.push_str(&format!(
+                "\n**{}**: {}{}. What helps: {}.\n",
+                plain(&reason.code),
+                plain(&row),
+                plain(&reason.evidence),
+                plain(&reason.remedy)
+            ));
+        }
+    }
+    text.push_str(&format!("\n{}\n", plain(SCOPE)));
+    text
+}
+
+/// Nothing that a process is called can be markup.
+fn plain(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for char in printable(text).chars() {
+        if "\\`*_[]<>|#~&!".contains(char) {
+            safe.push('\\');
+        }
+        safe.push(char);
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        claims::{Circumstances, MIN_BYTES, judge},
+        ledger::samples,
+    };
+
+    #[test]
+    fn one_line_and_markdown_hold_no_markup_of_others() {
+        let mut snapshot = samples::normal();
+        snapshot.processes[0].comm = "<b>*x*\n# y".into();
+        let claim = |name: &str| crate::claims::Claim {
+            name: name.into(),
+            max_copies_per_byte: Some(0.02),
+            max_copies_per_sent_byte: None,
+            max_copies_per_received_byte: None,
+            min_bytes: MIN_BYTES,
+            path: None,
+            accept_inferred: false,
+            allow_encryption: false,
+            expect: Vec::new(),
+        };
+        let judgement = |name| judge(&claim(name), &snapshot, Circumstances::default());
+        let one = Document::new(vec![judgement("a | b")], snapshot.clone());
+        assert_eq!(line_of(&one), format!("{}\n", one.summary[0]));
+        let text = markdown(&one);
+        assert!(text.starts_with(&format!("# zctrace check: {}\n\n## ", one.verdict.word())));
+        assert!(
+            text.contains("a \\| b") && text.contains("\\<b\\>\\*x\\*"),
+            "{text}"
+        );
+        assert!(!text.contains("<b>") && !text.contains("\n# y"), "{text}");
+        let report = report(&one, Surface::FILE);
+        assert!(report.starts_with("For a report:\n  "), "{report}");
+        let two = Document::new(vec![judgement("a"), judgement("b")], snapshot.clone());
+        let line = line_of(&two);
+        assert!(
+            line.contains(" of 2 claims pass, ") && line.lines().count() == 1,
+            "{line}"
+        );
+    }
 }
 
 fn claim(text: &mut String, judgement: &Judgement, surface: Surface) {
