@@ -105,6 +105,9 @@ fn a_collector_that_is_not_there_is_told_once() {
     running.0.kill().expect("it runs");
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).expect("text");
+    // No process has this name, which is said first.
+    let (note, rest) = rest.split_once('\n').expect("lines");
+    assert!(note.contains("zcserve-no-otlp"), "{note}");
     assert!(
         rest.starts_with(&format!("warning: cannot push to {url}")),
         "{rest}"
