@@ -30,6 +30,12 @@ pub enum ObjectKind {
     Syscall = 12,
     /// A file of overlayfs.
     Overlay = 13,
+    /// A POSIX message queue.
+    Mqueue = 14,
+    /// A System V message queue.
+    Msgqueue = 15,
+    /// Memory that a process fills itself, through a `userfaultfd`.
+    Userfaultfd = 16,
 }
 
 impl ObjectKind {
@@ -50,6 +56,9 @@ impl ObjectKind {
             11 => Self::Unknown,
             12 => Self::Syscall,
             13 => Self::Overlay,
+            14 => Self::Mqueue,
+            15 => Self::Msgqueue,
+            16 => Self::Userfaultfd,
             _ => return None,
         })
     }

@@ -74,6 +74,14 @@ ops! {
     Other = 17 => "other",
     /// overlayfs copied a file of a lower layer.
     CopyUp = 18 => "copy_up",
+    /// `UFFDIO_COPY`.
+    UffdCopy = 19 => "uffd.copy",
+    /// `UFFDIO_ZEROPAGE`.
+    UffdZeropage = 20 => "uffd.zeropage",
+    /// `UFFDIO_CONTINUE`.
+    UffdContinue = 21 => "uffd.continue",
+    /// `UFFDIO_MOVE`.
+    UffdMove = 22 => "uffd.move",
     /// `IORING_OP_READV`.
     UringReadv = 64 => "uring.readv",
     /// `IORING_OP_WRITEV`.

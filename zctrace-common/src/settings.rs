@@ -133,6 +133,8 @@ offsets! {
     inode_flags: "inode.i_flags";
     /// Number of the bits of an offset within a block.
     inode_blkbits: "inode.i_blkbits";
+    /// Length of a message in a queue.
+    msg_size: "msg_msg.m_ts";
     /// The file that a `seq_file` was opened for.
     seq_file_file: "seq_file.file";
     /// The filesystem's type.

@@ -16,6 +16,17 @@ pub(crate) const FICLONE: u64 = 0x4004_9409;
 pub(crate) const FICLONERANGE: u64 = 0x4020_940d;
 pub(crate) const FIDEDUPERANGE: u64 = 0xc018_9436;
 
+// include/uapi/linux/userfaultfd.h
+pub(crate) const UFFDIO_COPY: u64 = 0xc028_aa03;
+pub(crate) const UFFDIO_ZEROPAGE: u64 = 0xc020_aa04;
+pub(crate) const UFFDIO_MOVE: u64 = 0xc028_aa05;
+pub(crate) const UFFDIO_CONTINUE: u64 = 0xc020_aa07;
+
+/// `MSG_COPY` of `msgrcv`: the message stays in the queue (include/uapi/linux/msg.h).
+pub(crate) const MSG_COPY: u64 = 0o40_000;
+/// Above its negative, a pointer is an error.
+pub(crate) const MAX_ERRNO: u64 = 4095;
+
 // include/linux/socket.h
 pub(crate) const MSG_PEEK: u32 = 0x02;
 pub(crate) const MSG_TRUNC: u32 = 0x20;

@@ -129,6 +129,23 @@ pub(crate) fn current_regs() -> *const u8 {
     unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as *const u8 }
 }
 
+/// An argument of a system call, from the registers with which it entered the kernel (typed pointer).
+#[inline(always)]
+pub(crate) fn call_argument(regs: *const u8, index: u32) -> u64 {
+    #[cfg(bpf_target_arch = "aarch64")]
+    let offset = offset!(regs_arg0) + 8 * index;
+    #[cfg(not(bpf_target_arch = "aarch64"))]
+    let offset = match index {
+        0 => offset!(regs_arg0),
+        1 => offset!(regs_arg1),
+        2 => offset!(regs_arg2),
+        3 => offset!(regs_arg3),
+        4 => offset!(regs_arg4),
+        _ => offset!(regs_arg5),
+    };
+    Typed::load(regs, offset)
+}
+
 /// The cgroup (v2) of the current task.
 #[inline(always)]
 pub(crate) fn current_cgroup() -> u64 {

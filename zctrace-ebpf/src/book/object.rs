@@ -26,6 +26,12 @@ use crate::{
 pub(crate) const UNKNOWN: u64 = Object::pack(ObjectKind::Unknown, 0);
 /// A pipe.
 pub(crate) const PIPE: u64 = Object::pack(ObjectKind::Pipe, 0);
+/// A POSIX message queue.
+pub(crate) const MQUEUE: u64 = Object::pack(ObjectKind::Mqueue, 0);
+/// A System V message queue.
+pub(crate) const MSGQUEUE: u64 = Object::pack(ObjectKind::Msgqueue, 0);
+/// Memory that a process fills itself.
+pub(crate) const USERFAULTFD: u64 = Object::pack(ObjectKind::Userfaultfd, 0);
 /// An AF_XDP socket.
 pub(crate) const XDP: u64 = Object::pack(ObjectKind::Socket, AF_XDP as u64);
 /// Anonymous memory.

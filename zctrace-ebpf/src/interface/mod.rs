@@ -2,5 +2,7 @@
 
 pub(crate) mod file;
 pub(crate) mod lifecycle;
+pub(crate) mod message;
 pub(crate) mod socket;
 pub(crate) mod splice;
+pub(crate) mod uffd;

@@ -12,7 +12,7 @@ use zctrace_common::{ABSENT, Acc, Claim, Class, Evidence, LOSES_AIO, ObjectKind,
 use crate::{
     base::{
         abi::{
-            FICLONE, FICLONERANGE, FIDEDUPERANGE, FMODE_WRITE, MSG_PEEK, MSG_SOCK_DEVMEM,
+            FICLONE, FICLONERANGE, FIDEDUPERANGE, FMODE_WRITE, MSG_COPY, MSG_PEEK, MSG_SOCK_DEVMEM,
             MSG_TRUNC, MSG_ZEROCOPY,
         },
         kernel::{self, Access as _, Probed, Typed},
@@ -22,13 +22,13 @@ use crate::{
     },
     book::{
         account, claim,
-        object::{self, ANON, Ends, PIPE},
+        object::{self, ANON, Ends, MQUEUE, MSGQUEUE, PIPE, USERFAULTFD},
         probe::tp_btf,
         route,
         row::{self, CLAIM_SHIFT},
         target,
     },
-    interface::socket::space,
+    interface::{socket::space, uffd},
     site::{fault::is_anonymous, xdp, zerocopy},
     tracepoint::infer::{self, User},
 };
@@ -39,6 +39,10 @@ const BY_REQUESTS: u64 = 1 << 32;
 const MESSAGES: u64 = 1 << 33;
 /// The result can exceed the buffer (`MSG_TRUNC`).
 const TRUNCATES: u64 = 1 << 34;
+/// The call returns 0, and has sent what its third argument says.
+const BY_ARGUMENT: u64 = 1 << 35;
+/// The call reports in its argument what it has done ([`uffd::done`]).
+const IN_ARGUMENT: u64 = 1 << 36;
 
 /// The plan of a call that is no operation.
 const NOTHING: u64 = 0;
@@ -129,6 +133,17 @@ tp_btf! {
             syscalls::PROCESS_VM_READV => process_vm(Class::CopiedToUser),
             syscalls::PROCESS_VM_WRITEV => process_vm(Class::CopiedFromUser),
             syscalls::IOCTL => ioctl(regs),
+            syscalls::MQ_TIMEDSEND => message(MQUEUE, plan(Op::Send, Class::CopiedFromUser) | BY_ARGUMENT),
+            syscalls::MSGSND => message(MSGQUEUE, plan(Op::Send, Class::CopiedFromUser) | BY_ARGUMENT),
+            syscalls::MQ_TIMEDRECEIVE => message(MQUEUE, plan(Op::Recv, Class::CopiedToUser)),
+            syscalls::MSGRCV => {
+                let op = if kernel::call_argument(regs, 4) & MSG_COPY == 0 {
+                    Op::Recv
+                } else {
+                    Op::RecvPeek
+                };
+                message(MSGQUEUE, plan(op, Class::CopiedToUser));
+            }
             _ if is_unfollowed(nr) && target::current_quietly().is_some() => {
                 unfollowed_call(kernel::is_compat());
             }
@@ -344,6 +359,32 @@ fn process_vm(class: Class) {
     }
 }
 
+/// A call on a message queue: it copies always (`message.rs`).
+#[inline(always)]
+fn message(object: u64, plan: u64) {
+    if reports(plan as u16)
+        && let Some(task) = entered()
+    {
+        remember(task, &Ends::of(object), plan);
+    }
+}
+
+/// A request of userfaultfd, on a file that is one.
+#[inline(always)]
+fn userfault(regs: *const u8, op: Op, class: Class) {
+    if !reports(Op::UffdCopy as u16) || offset!(file_dentry) == ABSENT {
+        return;
+    }
+    let Some(task) = entered() else { return };
+    let file = object::file_of_fd(argument(regs, offset!(regs_arg0)) as u32);
+    let dentry = kernel::pointer::<Probed>(file, offset!(file_dentry));
+    let name = kernel::pointer::<Probed>(dentry, offset!(dentry_name));
+    if Probed::load::<[u8; 8]>(name, 0) != *b"[userfau" {
+        return;
+    }
+    remember(task, &Ends::of(USERFAULTFD), plan(op, class) | IN_ARGUMENT);
+}
+
 /// `TCP_ZEROCOPY_RECEIVE`: what it maps and what it copies, it tells itself.
 #[inline(always)]
 fn receive_zerocopy(regs: *const u8) -> u64 {
@@ -375,6 +416,10 @@ fn received_zerocopy(regs: *const u8) -> (u64, u64) {
 #[inline(always)]
 fn ioctl(regs: *const u8) {
     let request = argument(regs, offset!(regs_arg1));
+    if let Some((op, class)) = uffd::operation(request) {
+        userfault(regs, op, class);
+        return;
+    }
     if !reports(Op::Clone as u16) || !matches!(request, FICLONE | FICLONERANGE | FIDEDUPERANGE) {
         return;
     }
@@ -471,6 +516,14 @@ tp_btf! {
 fn finish(task: &mut Task, regs: *const u8, result: i64) {
     let plan = task.entry[2];
     let op = plan as u16;
+    let result = if plan & IN_ARGUMENT != 0 {
+        let request = argument(regs, offset!(regs_arg1));
+        uffd::done(request, argument(regs, offset!(regs_arg2)), result)
+    } else if plan & BY_ARGUMENT != 0 && result >= 0 {
+        kernel::call_argument(regs, 2) as i64
+    } else {
+        result
+    };
     task.delta = words::no_counts();
     task.delta.ops = 1;
     if result < 0 {

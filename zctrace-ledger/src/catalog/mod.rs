@@ -9,6 +9,7 @@ mod direct;
 mod fault;
 mod file;
 mod interface;
+mod message;
 mod overlay;
 pub mod page;
 mod pipe;
@@ -20,6 +21,7 @@ mod splice;
 mod syscall;
 mod target;
 mod tls;
+mod uffd;
 mod uring;
 mod vm;
 mod xdp;
@@ -83,6 +85,10 @@ pub enum Family {
     Reflink,
     /// Other processes' memory.
     Vm,
+    /// Message queues.
+    Message,
+    /// userfaultfd.
+    Uffd,
     /// Page faults and copy-on-write.
     Fault,
     /// io_uring.
@@ -109,6 +115,8 @@ impl Family {
             Self::Splice => "splice",
             Self::Reflink => "reflink",
             Self::Vm => "vm",
+            Self::Message => "message",
+            Self::Uffd => "userfaultfd",
             Self::Fault => "fault",
             Self::Uring => "io_uring",
             Self::Aio => "aio",
@@ -177,6 +185,13 @@ pub struct Probe {
 }
 
 impl Probe {
+    /// Whether its function is an option of the kernel: where that is missing, so are the calls.
+    #[must_use]
+    pub fn is_optional_interface(&self) -> bool {
+        matches!(self.family, Family::Message | Family::Uffd)
+            && matches!(self.role, Role::Interface(_))
+    }
+
     /// Whether copies go by unseen without it, and every kernel has its function: one that cannot be
     /// found was inlined, renamed, or is a macro (`vma_alloc_folio` without `CONFIG_NUMA`). Where the
     /// function of another probe is missing, there is nothing to see, or bytes are `unexplained`.
@@ -191,12 +206,13 @@ impl Probe {
 /// The operations that the probes of an interface report: with another flag, some calls are another
 /// operation.
 pub fn reported_by(interface: Op) -> impl Iterator<Item = Op> {
-    let other = match interface {
-        Op::Send => Some(Op::SendZerocopy),
-        Op::Recv => Some(Op::RecvPeek),
-        _ => None,
+    let others: &[Op] = match interface {
+        Op::Send => &[Op::SendZerocopy],
+        Op::Recv => &[Op::RecvPeek],
+        Op::UffdCopy => &[Op::UffdZeropage, Op::UffdContinue, Op::UffdMove],
+        _ => &[],
     };
-    std::iter::once(interface).chain(other)
+    std::iter::once(interface).chain(others.iter().copied())
 }
 
 const fn way(kind: Kind, program: &'static str, symbol: &'static str) -> Way {
@@ -249,6 +265,8 @@ pub fn probes() -> impl Iterator<Item = &'static Probe> {
         reflink::PROBES,
         vm::PROBES,
         overlay::PROBES,
+        message::PROBES,
+        uffd::PROBES,
         fault::PROBES,
         uring::PROBES,
         aio::PROBES,

@@ -109,6 +109,16 @@ const TECHNIQUES: &[Technique] = &[
         else_by: CALLS,
     },
     Technique {
+        name: "message queues",
+        by: |probe| probe.family == Family::Message && probe.role == Role::CopySite,
+        else_by: CALLS,
+    },
+    Technique {
+        name: "userfaultfd",
+        by: |probe| probe.family == Family::Uffd && probe.role == Role::CopySite,
+        else_by: CALLS,
+    },
+    Technique {
         name: "encryption by kernel TLS",
         by: |probe| probe.family == Family::Tls,
         else_by: &[],

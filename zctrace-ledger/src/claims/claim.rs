@@ -185,7 +185,11 @@ pub(super) fn alike(name: &str) -> Vec<&'static str> {
 }
 
 /// Operations that have nothing to do with sockets.
-const NEVER: [&str; 10] = [
+const NEVER: [&str; 14] = [
+    "uffd.copy",
+    "uffd.zeropage",
+    "uffd.continue",
+    "uffd.move",
     "copy_up",
     "other",
     "copy_file_range",

@@ -143,6 +143,25 @@ pub const LINES: &[Line] = &[
         test: "",
     },
     Line {
+        claim: "message queues and userfaultfd pass memory on",
+        truth: "a copy in and a copy out of each message; UFFDIO_COPY copies each page, UFFDIO_CONTINUE and UFFDIO_MOVE do not",
+        codes: &["above-limit"],
+        cases: &[
+            Case::of(
+                "mqueue",
+                Says(Fail, "above-limit"),
+                Says(Fail, "above-limit"),
+            ),
+            Case::of(
+                "msgqueue",
+                Says(Fail, "above-limit"),
+                Says(Fail, "above-limit"),
+            ),
+            Case::of("uffd", Says(Fail, "above-limit"), Says(Fail, "above-limit")),
+        ],
+        test: "",
+    },
+    Line {
         claim: "sendfile to a socket",
         truth: "by reference to the page cache",
         codes: &["only-inferred"],

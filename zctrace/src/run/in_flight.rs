@@ -34,10 +34,18 @@ const FAMILY: &[c_long] = &[
     libc::SYS_copy_file_range,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
+    libc::SYS_mq_timedsend,
+    libc::SYS_mq_timedreceive,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
 ];
 
 /// `ioctl` requests that share extents: `FICLONE`, `FICLONERANGE`, `FIDEDUPERANGE`.
 const CLONES: [u64; 3] = [0x4004_9409, 0x4020_940d, 0xc018_9436];
+
+/// Those that put pages into place: `UFFDIO_COPY`, `UFFDIO_ZEROPAGE`, `UFFDIO_MOVE`,
+/// `UFFDIO_CONTINUE`.
+const USERFAULTS: [u64; 4] = [0xc028_aa03, 0xc020_aa04, 0xc028_aa05, 0xc020_aa07];
 
 /// Those of the family that receive: the number of the argument that has the flags, if any.
 const RECEIVES: &[(c_long, Option<usize>)] = &[
@@ -109,14 +117,20 @@ fn of_process(view: &View, pid: u32) -> Open {
 /// Whether a call sleeps on a socket, pipe or terminal until there is something to receive. Such a
 /// call returns what it has as soon as it has anything, so it has copied nothing yet.
 fn is_waiting(task: &Path, line: &str) -> bool {
-    let Some((fd, true)) = waits_for_anything(line) else {
-        return false;
+    let takes_a_message = takes_a_message(line);
+    let fd = match waits_for_anything(line) {
+        Some((fd, true)) => fd,
+        _ if takes_a_message => 0,
+        _ => return false,
     };
     let sleeps = fs::read_to_string(task.join("stat")).is_ok_and(|stat| {
         stat.rsplit(") ")
             .next()
             .is_some_and(|rest| rest.starts_with('S'))
     });
+    if takes_a_message {
+        return sleeps;
+    }
     let stream = fs::read_link(task.join(format!("fd/{fd}"))).is_ok_and(|target| {
         ["socket:", "pipe:", "/dev/pts/", "/dev/tty"]
             .iter()
@@ -128,6 +142,15 @@ fn is_waiting(task: &Path, line: &str) -> bool {
             })
     });
     sleeps && stream
+}
+
+/// Whether a call takes one message out of a queue: while it sleeps, there is none.
+fn takes_a_message(line: &str) -> bool {
+    let number = line.split_whitespace().next().map(str::parse::<c_long>);
+    matches!(
+        number,
+        Some(Ok(libc::SYS_mq_timedreceive | libc::SYS_msgrcv))
+    )
 }
 
 /// The descriptor of a receiving call, and whether it is content with any number of bytes.
@@ -160,7 +183,10 @@ fn is_in_family(line: &str) -> bool {
             .nth(1)
             .and_then(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok());
         // The kernel looks at 32 bits of it.
-        return request.is_some_and(|request| CLONES.contains(&(request & 0xffff_ffff)));
+        return request.is_some_and(|request| {
+            let request = request & 0xffff_ffff;
+            CLONES.contains(&request) || USERFAULTS.contains(&request)
+        });
     }
     FAMILY.contains(&number)
 }
@@ -200,7 +226,10 @@ mod tests {
         let ioctl = |request| format!("{} 0x3 {request} 0x4", libc::SYS_ioctl);
         assert!(is_in_family(&ioctl("0x40049409")));
         assert!(is_in_family(&ioctl("0xffffffffc0189436")));
+        assert!(is_in_family(&ioctl("0xc028aa03")));
         assert!(!is_in_family(&ioctl("0x5413")));
+        assert!(takes_a_message(&format!("{} 0x3", libc::SYS_msgrcv)));
+        assert!(!takes_a_message(&format!("{} 0x3", libc::SYS_msgsnd)));
     }
 
     #[test]

@@ -309,6 +309,12 @@ fn hand_over(programs: &mut Programs, attempts: &mut [Attempt]) -> Result<BTreeS
     let unseen: BTreeSet<Op> = attempts
         .iter()
         .filter_map(|attempt| match (attempt.probe.role, &attempt.outcome) {
+            // Where an option of the kernel is missing, there are no such calls either.
+            (Role::Interface(_), Outcome::Refused(refusal))
+                if refusal.absent && attempt.probe.is_optional_interface() =>
+            {
+                None
+            }
             // What the user switched off is not to come in by another door.
             (Role::Interface(op), Outcome::Refused(refusal)) if !refusal.wanted => Some(op),
             (Role::Interface(op), Outcome::Silent(_)) => Some(op),
@@ -391,13 +397,20 @@ pub(super) fn attach_probe(
     }
     let mut refusal =
         refusal.unwrap_or_else(|| Refusal::of("the catalog names no way to attach it"));
-    refusal.absent &= !(probe.is_in_every_kernel() || is_missing_aio(probe));
+    refusal.absent &= !(probe.is_in_every_kernel() || is_missing(probe));
     Outcome::Refused(refusal)
 }
 
-/// Whether the kernel has Linux AIO all the same.
-fn is_missing_aio(probe: &Probe) -> bool {
-    probe.family == Family::Aio && FsPath::new("/proc/sys/fs/aio-max-nr").exists()
+/// Whether the kernel has the calls all the same that a probe without a function is about.
+fn is_missing(probe: &Probe) -> bool {
+    let sign = match (probe.family, probe.name) {
+        (Family::Aio, _) => "/proc/sys/fs/aio-max-nr",
+        (_, "mq_timedsend" | "mq_timedreceive") => "/proc/sys/fs/mqueue",
+        (_, "msgsnd" | "msgrcv") => "/proc/sysvipc/msg",
+        (_, "userfaultfd_ioctl") => "/proc/sys/vm/unprivileged_userfaultfd",
+        _ => return false,
+    };
+    FsPath::new(sign).exists()
 }
 
 /// Why [`attach_way`] failed.

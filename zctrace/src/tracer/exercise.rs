@@ -8,7 +8,10 @@ use std::{
     io::{self, IoSlice, IoSliceMut, Read as _, Write as _},
     net::{TcpListener, TcpStream, UdpSocket},
     num::NonZeroUsize,
-    os::{fd::AsRawFd as _, unix::net::UnixStream},
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        unix::net::UnixStream,
+    },
     thread,
 };
 
@@ -16,7 +19,7 @@ use nix::{
     fcntl::{SpliceFFlags, copy_file_range, splice, tee, vmsplice},
     sys::{
         memfd::{MFdFlags, memfd_create},
-        mman::{MapFlags, ProtFlags, mmap, munmap},
+        mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap},
         sendfile::sendfile,
         socket::{MsgFlags, SockaddrStorage, recvmsg, sendmsg},
         uio::{RemoteIoVec, process_vm_readv, process_vm_writev},
@@ -101,6 +104,16 @@ const STEPS: &[Step] = &[
     (
         own_memory,
         &["process_vm_rw", "process_vm_readv", "process_vm_writev"],
+    ),
+    (messages, &["load_msg", "store_msg", "msgsnd", "msgrcv"]),
+    (posix_messages, &["mq_timedsend", "mq_timedreceive"]),
+    (
+        user_faults,
+        &[
+            "userfaultfd_ioctl",
+            "mfill_atomic_copy",
+            "mfill_atomic_zeropage",
+        ],
     ),
     (copy_range, &["vfs_copy_file_range"]),
     (
@@ -317,6 +330,79 @@ fn own_memory() -> io::Result<()> {
     }];
     process_vm_readv(Pid::this(), &mut [IoSliceMut::new(&mut sink)], &remote)?;
     process_vm_writev(Pid::this(), &[IoSlice::new(&sink)], &remote)?;
+    Ok(())
+}
+
+/// Through a System V queue that nobody else can find.
+fn messages() -> io::Result<()> {
+    use nix::errno::Errno;
+    let mut message = [1 as libc::c_long; 2];
+    let length = size_of::<libc::c_long>();
+    // SAFETY: no memory is passed.
+    let id = Errno::result(unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) })?;
+    // SAFETY: a message is its kind and as many bytes as are told.
+    let result = unsafe {
+        let sent = libc::msgsnd(id, (&raw const message).cast(), length, libc::IPC_NOWAIT);
+        let out = (&raw mut message).cast();
+        let received = libc::msgrcv(id, out, length, 0, libc::IPC_NOWAIT);
+        let result = Errno::result(sent).and(Errno::result(received));
+        libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut());
+        result
+    };
+    result?;
+    Ok(())
+}
+
+/// Through a POSIX queue whose name goes at once.
+fn posix_messages() -> io::Result<()> {
+    use nix::{
+        mqueue::{MQ_OFlag, MqAttr, mq_close, mq_open, mq_receive, mq_send, mq_unlink},
+        sys::stat::Mode,
+    };
+    let name = format!("/zctrace-{}", std::process::id());
+    let flags = MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL | MQ_OFlag::O_RDWR | MQ_OFlag::O_NONBLOCK;
+    let queue = mq_open(
+        name.as_str(),
+        flags,
+        Mode::S_IRWXU,
+        Some(&MqAttr::new(0, 1, 16, 0)),
+    )?;
+    mq_unlink(name.as_str())?;
+    mq_send(&queue, &[1; 16], 0)?;
+    mq_receive(&queue, &mut [0; 16], &mut 0)?;
+    mq_close(queue)?;
+    Ok(())
+}
+
+/// Fills a page with a copy and another with zeros.
+fn user_faults() -> io::Result<()> {
+    use nix::errno::Errno;
+    const USER_MODE_ONLY: libc::c_int = 1;
+    let (api, register, fill, zero) = (0xc018_aa3f, 0xc020_aa00, 0xc028_aa03, 0xc020_aa04);
+    // SAFETY: no memory is passed.
+    let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | USER_MODE_ONLY) };
+    let fd = i32::try_from(Errno::result(fd)?).map_err(io::Error::other)?;
+    // SAFETY: a descriptor that nobody else has.
+    let faults = unsafe { OwnedFd::from_raw_fd(fd) };
+    let ask = |request: u32, mut argument: [u64; 5]| {
+        let argument = argument.as_mut_ptr();
+        // SAFETY: the longest argument of these requests has five numbers.
+        let result = unsafe { libc::ioctl(faults.as_raw_fd(), request.into(), argument) };
+        Errno::result(result)
+    };
+    ask(api, [0xaa, 0, 0, 0, 0])?;
+    let source = [1_u8; SIZE];
+    let length = NonZeroUsize::MIN.saturating_add(2 * SIZE - 1);
+    let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    // SAFETY: a new mapping, at an address of the kernel's choice.
+    let target = unsafe { mmap_anonymous(None, length, access, MapFlags::MAP_PRIVATE)? };
+    let (first, size) = (target.as_ptr() as u64, SIZE as u64);
+    let filled = ask(register, [first, 2 * size, 1, 0, 0])
+        .and_then(|_| ask(fill, [first, source.as_ptr() as u64, size, 0, 0]))
+        .and_then(|_| ask(zero, [first + size, size, 0, 0, 0]));
+    // SAFETY: the mapping is that of this function.
+    unsafe { munmap(target, length.get())? };
+    filled?;
     Ok(())
 }
 

@@ -89,6 +89,9 @@ impl Names {
             ObjectKind::Char => format!("char:{}", self.driver(value)),
             ObjectKind::Anon => "anon".to_owned(),
             ObjectKind::Unknown => "unknown".to_owned(),
+            ObjectKind::Mqueue => "mqueue".to_owned(),
+            ObjectKind::Msgqueue => "msgqueue".to_owned(),
+            ObjectKind::Userfaultfd => "userfaultfd".to_owned(),
             ObjectKind::Overlay => "file:overlay".to_owned(),
             ObjectKind::Syscall => system_call(value),
         }

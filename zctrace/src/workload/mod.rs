@@ -46,6 +46,7 @@ mod ip_sockets;
 mod late;
 mod many_ops;
 mod memory_files;
+mod message_queue;
 mod overlay;
 mod pipe;
 mod process_vm;
@@ -58,6 +59,7 @@ mod tee;
 mod terminal;
 mod tun;
 mod udp;
+mod uffd;
 mod unix;
 mod unspliceable;
 pub mod uring;
@@ -95,6 +97,8 @@ const TECHNIQUES: &[&[Traffic]] = &[
     ktls::TRAFFIC,
     overlay::TRAFFIC,
     btrfs_send::TRAFFIC,
+    message_queue::TRAFFIC,
+    uffd::TRAFFIC,
     sendfile::TRAFFIC,
     splice::TRAFFIC,
     splice_unix::TRAFFIC,

@@ -324,6 +324,7 @@ fn gap(refused: &Refused, state: &State<'_>) -> Gap {
     let submissions = || is_attached("io_uring_complete_inferred");
     match (probe.role, &claim.path) {
         // An operation whose function is missing is one all the same.
+        (Role::Interface(_), _) if refused.absent && probe.is_optional_interface() => Gap::None,
         (Role::Interface(op), _) => {
             let about = catalog::reported_by(op).any(|op| claim.is_about(op.name()));
             unseen(about && !refused.is_replaced())

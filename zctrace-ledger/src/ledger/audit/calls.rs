@@ -52,13 +52,25 @@ const CALLERS: &[Calls] = &[
     Calls {
         name: "recv",
         op: "recv",
-        calls: &[libc::SYS_recvfrom, libc::SYS_recvmsg, libc::SYS_recvmmsg],
+        calls: &[
+            libc::SYS_recvfrom,
+            libc::SYS_recvmsg,
+            libc::SYS_recvmmsg,
+            libc::SYS_mq_timedreceive,
+            libc::SYS_msgrcv,
+        ],
         direction: Direction::ToUser,
     },
     Calls {
         name: "send",
         op: "send",
-        calls: &[libc::SYS_sendto, libc::SYS_sendmsg, libc::SYS_sendmmsg],
+        calls: &[
+            libc::SYS_sendto,
+            libc::SYS_sendmsg,
+            libc::SYS_sendmmsg,
+            libc::SYS_mq_timedsend,
+            libc::SYS_msgsnd,
+        ],
         direction: Direction::FromUser,
     },
     Calls {

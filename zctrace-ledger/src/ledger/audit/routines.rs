@@ -97,6 +97,9 @@ impl Carriers {
         if object.is_empty() || object.starts_with("syscall:") {
             return Self::Any;
         }
+        if matches!(object, "mqueue" | "msgqueue" | "userfaultfd") {
+            return Self::Nobody;
+        }
         let (source, sink) = match object.split_once("->") {
             Some((source, sink)) => (source, sink),
             None => (object, object),

@@ -57,6 +57,10 @@ const SITES: &[(&str, &str, &[&str])] = &[
     ("btrfs_remap_file_range", "clone-btrfs", &["clone"]),
     ("xfs_file_remap_range", "clone-xfs", &["clone"]),
     ("process_vm_rw", "process-vm", &["process_vm"]),
+    ("load_msg", "mqueue", &["send"]),
+    ("store_msg", "msgqueue", &["recv"]),
+    ("mfill_atomic_copy", "uffd", &["uffd.copy"]),
+    ("mfill_atomic_zeropage", "uffd", &["uffd.zeropage"]),
     ("fuse_perform_write", "file-fuse", &["write"]),
     ("skb_store_bits", "xdp", &["send"]),
     ("simple_read_from_buffer", "file-proc-small", &["read"]),
@@ -109,6 +113,7 @@ const OTHERWISE: &[(&str, &str)] = &[
     ),
     // A packet for AF_XDP is its own report, too.
     ("xsk_rcv", "packets in a ring report nothing"),
+    ("copy_msg", "a second copy, which explains no byte"),
     // Kernel TLS: what is encrypted is no explanation of what moved.
     ("tls_sw_sendmsg", "encrypts, and explains no byte"),
     ("tls_sw_recvmsg", "encrypts, and explains no byte"),

@@ -1,0 +1,51 @@
+//! Calls on message queues, POSIX and System V.
+
+use zctrace_common::Op;
+
+use crate::{
+    base::{abi::MSG_COPY, kernel},
+    book::{
+        account,
+        object::{Ends, MQUEUE, MSGQUEUE},
+        probe::{fexit, returned},
+        settle::Shape,
+        target,
+    },
+};
+
+/// A send ended: it returns 0, and has sent what it was asked to.
+#[inline(always)]
+fn sent(object: u64, regs: *const u8, result: i64) {
+    if let Some(task) = target::current() {
+        let bytes = if result < 0 {
+            result
+        } else {
+            kernel::call_argument(regs, 2) as i64
+        };
+        account::finish(task, Op::Send, Shape::FromUser, &Ends::of(object), bytes);
+    }
+}
+
+fexit! { sys_mq_timedsend(ctx) { sent(MQUEUE, ctx.arg(0), returned(ctx)); } }
+fexit! { sys_msgsnd(ctx) { sent(MSGQUEUE, ctx.arg(0), returned(ctx)); } }
+
+fexit! {
+    sys_mq_timedreceive(ctx) {
+        if let Some(task) = target::current() {
+            account::finish(task, Op::Recv, Shape::ToUser, &Ends::of(MQUEUE), returned(ctx));
+        }
+    }
+}
+
+fexit! {
+    sys_msgrcv(ctx) {
+        if let Some(task) = target::current() {
+            let op = if kernel::call_argument(ctx.arg(0), 4) & MSG_COPY == 0 {
+                Op::Recv
+            } else {
+                Op::RecvPeek
+            };
+            account::finish(task, op, Shape::ToUser, &Ends::of(MSGQUEUE), returned(ctx));
+        }
+    }
+}

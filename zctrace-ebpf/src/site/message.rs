@@ -1,0 +1,51 @@
+//! Message queues, POSIX and System V. Both keep a message in memory of the kernel: `load_msg` copies
+//! it there, `store_msg` out of it, and there is no other way in or out.
+
+use zctrace_common::Acc;
+
+use crate::{
+    base::{
+        abi::MAX_ERRNO,
+        kernel::{self, Access as _, Typed},
+        maps::offset,
+        syscalls,
+    },
+    book::{
+        account,
+        probe::{fexit, returned, returned_int},
+        target,
+    },
+};
+
+fexit! {
+    /// A message into memory of the kernel. (`msgrcv` with `MSG_COPY` makes room for its copy by
+    /// loading the receiver's buffer: a copy that nothing needs.)
+    load_msg(ctx) {
+        if (returned(ctx) as u64) < MAX_ERRNO.wrapping_neg() && let Some(task) = target::current() {
+            let acc = if kernel::current_nr() == syscalls::MSGRCV {
+                Acc::SourceCopy
+            } else {
+                Acc::FromUser
+            };
+            account::saw_in(task, acc, ctx.arg(1));
+        }
+    }
+}
+
+fexit! {
+    /// The message of a queue into that copy (`MSG_COPY`).
+    copy_msg(ctx) {
+        if (returned(ctx) as u64) < MAX_ERRNO.wrapping_neg() {
+            account::saw(Acc::SourceCopy, Typed::load(ctx.arg(0), offset!(msg_size)));
+        }
+    }
+}
+
+fexit! {
+    /// A message out of memory of the kernel.
+    store_msg(ctx) {
+        if returned_int(ctx) == 0 {
+            account::saw(Acc::ToUser, ctx.arg(2));
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Message queues. Their interfaces are the system calls themselves: what those call may be inlined.
+
+use zctrace_common::Op;
+
+use super::{Family, Probe, Role, fexit};
+
+pub(super) const PROBES: &[Probe] = &[
+    Probe {
+        name: "load_msg",
+        family: Family::Message,
+        role: Role::CopySite,
+        ways: &[fexit("load_msg", "load_msg")],
+        sees: "message into a queue, POSIX or System V",
+        lost: "how sends to message queues are copied",
+    },
+    Probe {
+        name: "store_msg",
+        family: Family::Message,
+        role: Role::CopySite,
+        ways: &[fexit("store_msg", "store_msg")],
+        sees: "message out of a queue, POSIX or System V",
+        lost: "how receives from message queues are copied",
+    },
+    Probe {
+        name: "copy_msg",
+        family: Family::Message,
+        role: Role::CopySite,
+        ways: &[fexit("copy_msg", "copy_msg")],
+        sees: "message of a System V queue to the copy that MSG_COPY hands out",
+        lost: "the second of the three copies that msgrcv with MSG_COPY makes",
+    },
+    Probe {
+        name: "mq_timedsend",
+        family: Family::Message,
+        role: Role::Interface(Op::Send),
+        ways: &[
+            fexit("sys_mq_timedsend", "__x64_sys_mq_timedsend"),
+            fexit("sys_mq_timedsend", "__arm64_sys_mq_timedsend"),
+        ],
+        sees: "mq_send, mq_timedsend",
+        lost: "mq_timedsend is not seen",
+    },
+    Probe {
+        name: "mq_timedreceive",
+        family: Family::Message,
+        role: Role::Interface(Op::Recv),
+        ways: &[
+            fexit("sys_mq_timedreceive", "__x64_sys_mq_timedreceive"),
+            fexit("sys_mq_timedreceive", "__arm64_sys_mq_timedreceive"),
+        ],
+        sees: "mq_receive, mq_timedreceive",
+        lost: "mq_timedreceive is not seen",
+    },
+    Probe {
+        name: "msgsnd",
+        family: Family::Message,
+        role: Role::Interface(Op::Send),
+        ways: &[
+            fexit("sys_msgsnd", "__x64_sys_msgsnd"),
+            fexit("sys_msgsnd", "__arm64_sys_msgsnd"),
+        ],
+        sees: "msgsnd",
+        lost: "msgsnd is not seen",
+    },
+    Probe {
+        name: "msgrcv",
+        family: Family::Message,
+        role: Role::Interface(Op::Recv),
+        ways: &[
+            fexit("sys_msgrcv", "__x64_sys_msgrcv"),
+            fexit("sys_msgrcv", "__arm64_sys_msgrcv"),
+        ],
+        sees: "msgrcv",
+        lost: "msgrcv is not seen",
+    },
+];

@@ -1,0 +1,38 @@
+//! userfaultfd.
+
+use zctrace_common::Op;
+
+use super::{Family, Probe, Role, fexit};
+
+pub(super) const PROBES: &[Probe] = &[
+    Probe {
+        name: "mfill_atomic_copy",
+        family: Family::Uffd,
+        role: Role::CopySite,
+        ways: &[
+            fexit("uffd_fill", "mfill_atomic_copy"),
+            fexit("uffd_fill", "mcopy_atomic"),
+        ],
+        sees: "pages filled by UFFDIO_COPY",
+        lost: "that UFFDIO_COPY copies",
+    },
+    Probe {
+        name: "mfill_atomic_zeropage",
+        family: Family::Uffd,
+        role: Role::NoCopySite,
+        ways: &[
+            fexit("uffd_zero", "mfill_atomic_zeropage"),
+            fexit("uffd_zero", "mfill_zeropage"),
+        ],
+        sees: "pages of zeros by UFFDIO_ZEROPAGE",
+        lost: "what UFFDIO_ZEROPAGE puts into place",
+    },
+    Probe {
+        name: "userfaultfd_ioctl",
+        family: Family::Uffd,
+        role: Role::Interface(Op::UffdCopy),
+        ways: &[fexit("userfaultfd_ioctl", "userfaultfd_ioctl")],
+        sees: "UFFDIO_COPY, UFFDIO_ZEROPAGE, UFFDIO_CONTINUE, UFFDIO_MOVE",
+        lost: "requests of userfaultfd are not seen",
+    },
+];
