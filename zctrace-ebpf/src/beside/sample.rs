@@ -3,16 +3,24 @@
 
 use aya_ebpf::{
     macros::{map, perf_event},
-    maps::Array,
+    maps::{Array, HashMap},
     programs::PerfEventContext,
 };
 use zctrace_common::{COPY_ROUTINES, CopyRoutines, Task};
 
-use crate::{base::atomic::add, book::target};
+use crate::{
+    base::{abi::BPF_NOEXIST, atomic::add, kernel, syscalls},
+    book::target,
+};
 
 /// Samples within a copy routine, by slot of the process.
 #[map]
 static COPY_SAMPLES: Array<u64> = Array::with_max_entries(4096, 0);
+
+/// Those of them within calls that are no operation of the ledger, by slot of the process and number
+/// of the call. (Preallocated: no other map is allowed here before Linux 6.1.)
+#[map]
+static OTHER_SAMPLES: HashMap<[u32; 2], u64> = HashMap::with_max_entries(4096, 0);
 
 /// The kernel's copy routines.
 #[unsafe(no_mangle)]
@@ -45,7 +53,27 @@ fn copy_sample(ctx: PerfEventContext) -> u32 {
     if let Some(samples) = COPY_SAMPLES.get_ptr_mut(task.proc_slot) {
         add(samples, 1);
     }
+    let nr = kernel::current_nr();
+    if nr >= 0 && task.flags & Task::KTHREAD == 0 && syscalls::is_other(nr) {
+        count_other(task.proc_slot, nr as u32);
+    }
     0
+}
+
+/// Where there is no room for another call, its samples are only those of the process.
+#[inline(always)]
+fn count_other(slot: u32, nr: u32) {
+    let key = [slot, nr];
+    if let Some(samples) = OTHER_SAMPLES.get_ptr_mut(key) {
+        add(samples, 1);
+        return;
+    }
+    if OTHER_SAMPLES.insert(key, 1, BPF_NOEXIST).is_err()
+        // Another processor was quicker.
+        && let Some(samples) = OTHER_SAMPLES.get_ptr_mut(key)
+    {
+        add(samples, 1);
+    }
 }
 
 /// Whether an address is in a copy routine.

@@ -8,7 +8,8 @@ use std::{
 use zctrace_common::Evidence;
 
 use super::{
-    Claimed, Errnos, Loss, Overhead, Path, Process, Stacks, Totals, Unattributed, audit::Counts,
+    Claimed, Errnos, Loss, NotFollowed, Overhead, Path, Process, Stacks, Totals, Unattributed,
+    audit::Counts,
 };
 
 /// The counted part of a document. Everything is cumulative from the moment of attaching, but
@@ -133,6 +134,7 @@ fn process_since(now: &Process, earlier: &Process) -> Process {
         copy_cpu_seconds: now
             .copy_cpu_seconds
             .map(|seconds| seconds - earlier.copy_cpu_seconds.unwrap_or(0.0)),
+        not_followed: not_followed_since(&now.not_followed, &earlier.not_followed),
         claims: claims_since(&now.claims, &earlier.claims),
         ..Process::from_paths(
             now.pid,
@@ -142,6 +144,17 @@ fn process_since(now: &Process, earlier: &Process) -> Process {
             paths,
         )
     }
+}
+
+fn not_followed_since(now: &[NotFollowed], earlier: &[NotFollowed]) -> Vec<NotFollowed> {
+    let mut gained = now.to_vec();
+    for one in &mut gained {
+        if let Some(before) = earlier.iter().find(|before| before.call == one.call) {
+            one.copy_cpu_seconds -= before.copy_cpu_seconds;
+        }
+    }
+    gained.retain(|one| one.copy_cpu_seconds > 0.0);
+    gained
 }
 
 /// What each row had counted before. A row that is no longer there has lost its evidence since

@@ -49,6 +49,7 @@ impl Process {
             pending: 0,
             in_flight: 0,
             copy_cpu_seconds: None,
+            not_followed: Vec::new(),
             paths,
             claims: Vec::new(),
         }

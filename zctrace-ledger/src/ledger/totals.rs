@@ -403,6 +403,10 @@ pub struct Process {
     /// where none could be taken.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub copy_cpu_seconds: Option<f64>,
+    /// That part of them which lies in system calls of which the ledger has no bytes. Absent where there is
+    /// none.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub not_followed: Vec<super::NotFollowed>,
     /// Its data paths, most moved first.
     pub paths: Vec<Path>,
     /// What was asked for at these paths, and what was seen.

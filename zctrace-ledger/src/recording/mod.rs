@@ -8,6 +8,7 @@ mod beside;
 mod errnos;
 mod error;
 mod frame;
+mod not_followed;
 mod part;
 mod read;
 mod wire;

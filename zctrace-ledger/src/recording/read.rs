@@ -17,6 +17,7 @@ use super::{
     errnos::WireErrnos,
     error::{Damage, Error},
     frame::{self, End, Kind, MAGIC, PREAMBLE, WITH_END},
+    not_followed::WireNotFollowed,
     wire::{Header, Interval, PathKey, ProcessKey, Sparse, StackKey, WireCoverage, WireLoss},
 };
 use crate::ledger::{
@@ -283,8 +284,14 @@ impl<R: Read + Seek> Iterator for Recording<R> {
                         let (loss, rest) = postcard::take_from_bytes::<WireLoss>(rest).ok()?;
                         loss.read(&mut snapshot.loss);
                         if !rest.is_empty() {
-                            let (errnos, _) = postcard::take_from_bytes::<WireErrnos>(rest).ok()?;
+                            let (errnos, rest) =
+                                postcard::take_from_bytes::<WireErrnos>(rest).ok()?;
                             errnos.read(&mut snapshot)?;
+                            if !rest.is_empty() {
+                                let (calls, _) =
+                                    postcard::take_from_bytes::<WireNotFollowed>(rest).ok()?;
+                                calls.read(&mut snapshot)?;
+                            }
                         }
                     }
                     Some((snapshot, beside))
@@ -574,6 +581,12 @@ impl Whole {
             if let Some(seconds) = process.copy_cpu_seconds {
                 *known.copy_cpu_seconds.get_or_insert(0.0) += seconds;
             }
+            for one in &process.not_followed {
+                match known.not_followed.iter_mut().find(|k| k.call == one.call) {
+                    Some(known) => known.copy_cpu_seconds += one.copy_cpu_seconds,
+                    None => known.not_followed.push(one.clone()),
+                }
+            }
             for claimed in &process.claims {
                 match known.claims.iter_mut().find(|c| c.has_key_of(claimed)) {
                     Some(known) => {
@@ -615,6 +628,7 @@ impl Whole {
                 pending,
                 in_flight,
                 copy_cpu_seconds,
+                not_followed,
                 paths,
                 claims,
                 total: _,
@@ -629,6 +643,10 @@ impl Whole {
             process.pending = pending;
             process.in_flight = in_flight;
             process.copy_cpu_seconds = copy_cpu_seconds;
+            // A row can have come later than the samples.
+            let calls = not_followed.into_iter();
+            let calls = calls.map(|one| (one.call, one.copy_cpu_seconds));
+            process.not_followed = ledger::not_followed(calls, &process.paths);
             process.claims = claims;
             document.total.add(&process.total);
             document.processes.push(process);

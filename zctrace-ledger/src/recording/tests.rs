@@ -38,6 +38,10 @@ fn intervals() -> Vec<Snapshot> {
                 process.pending = pending;
                 process.in_flight = in_flight;
                 process.copy_cpu_seconds = Some(0.25);
+                process.not_followed = vec![crate::ledger::NotFollowed {
+                    call: "keyctl".into(),
+                    copy_cpu_seconds: 0.125,
+                }];
                 process.claims = vec![claimed];
                 total.add(&process.total);
             }
@@ -187,7 +191,7 @@ fn other_files_and_versions_are_refused() {
     assert!(error.ends_with("not a regular file"), "{error}");
 }
 
-/// Errnos came last: a recording without them is read, and one that has more of them than errors
+/// Errnos came later, and what is not followed last: a recording without them is read, and one that has more of them than errors
 /// is damaged.
 #[test]
 fn errnos_come_behind_the_rest() {
@@ -201,7 +205,11 @@ fn errnos_come_behind_the_rest() {
     prefix.extend(frame::encode(frame::Kind::Header, &payload).unwrap());
     let (_, whole, _) = frame::decode(&mut &good[prefix.len()..], 0).unwrap();
     let part = postcard::to_stdvec(&errnos::WireErrnos::new(interval)).unwrap();
-    let without = whole.strip_suffix(&part[..]).expect("they are the last");
+    let calls = postcard::to_stdvec(&not_followed::WireNotFollowed::new(interval)).unwrap();
+    let with_errnos = whole.strip_suffix(&calls[..]).expect("they are the last");
+    let without = with_errnos
+        .strip_suffix(&part[..])
+        .expect("they come before");
     let read_with = |payload: &[u8]| {
         let mut bytes = prefix.clone();
         bytes.extend(frame::encode(frame::Kind::Interval, payload).unwrap());
@@ -211,6 +219,9 @@ fn errnos_come_behind_the_rest() {
     assert!(errnos(&earlier[0]).is_empty());
     assert_eq!(earlier[0].total, interval.total);
     assert_eq!(read_with(&whole), std::slice::from_ref(interval));
+    let before = read_with(with_errnos);
+    assert_eq!(errnos(&before[0]), errnos(interval));
+    assert!(before[0].processes[0].not_followed.is_empty());
     let mut twice = interval.clone();
     twice.processes[0].paths[0].errnos.add(&errnos(interval));
     let part = postcard::to_stdvec(&errnos::WireErrnos::new(&twice)).unwrap();
@@ -476,6 +487,8 @@ fn an_hour_is_small() {
                     let mut process =
                         template.processes[pid as usize % template.processes.len()].clone();
                     process.pid = pid;
+                    // Rare, and not what an idle machine does.
+                    process.not_followed.clear();
                     for path in &mut process.paths {
                         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                         path.totals.ops = seed >> 48;

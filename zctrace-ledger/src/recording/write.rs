@@ -16,6 +16,7 @@ use super::{
     errnos::WireErrnos,
     error::Error,
     frame::{self, Kind},
+    not_followed::WireNotFollowed,
     part,
     wire::{
         self, ClaimedRow, Header, Interval, PathKey, ProcessKey, ProcessRows, Sparse, StackKey,
@@ -126,7 +127,8 @@ impl Writer {
                     postcard::to_extend(&WireBeside::new(beside, snapshot), payload)
                 })
                 .and_then(|payload| postcard::to_extend(&WireLoss::from(&snapshot.loss), payload))
-                .and_then(|payload| postcard::to_extend(&WireErrnos::new(snapshot), payload));
+                .and_then(|payload| postcard::to_extend(&WireErrnos::new(snapshot), payload))
+                .and_then(|payload| postcard::to_extend(&WireNotFollowed::new(snapshot), payload));
             let payload = payload.map_err(io::Error::other);
             let frame = payload.and_then(|payload| frame::encode(Kind::Interval, &payload));
             part.append(frame)?;

@@ -359,6 +359,15 @@ fn states(process: &Process) -> Vec<String> {
         let time = duration(time);
         lines.push(format!("copying: {time} of CPU time, from samples"));
     }
+    for one in &process.not_followed {
+        if let Ok(time) = Duration::try_from_secs_f64(one.copy_cpu_seconds) {
+            lines.push(format!(
+                "{} of copying in {}, which zctrace does not follow: its bytes are in no row",
+                duration(time),
+                printable(&one.call)
+            ));
+        }
+    }
     lines.extend(process.claims.iter().filter_map(contradiction));
     let mut open = Vec::new();
     if process.pending != 0 {
@@ -557,7 +566,7 @@ mod tests {
     use unicode_width::UnicodeWidthStr as _;
 
     use super::*;
-    use crate::ledger::{Errnos, Path, samples};
+    use crate::ledger::{Errnos, NotFollowed, Path, samples};
 
     const WIDTHS: [usize; 4] = [60, 80, 120, 200];
 
@@ -605,6 +614,10 @@ mod tests {
         };
         let process = &mut snapshot.processes[0];
         process.copy_cpu_seconds = Some(1.5);
+        process.not_followed = vec![NotFollowed {
+            call: "ioctl".into(),
+            copy_cpu_seconds: 0.038,
+        }];
         process.claims = vec![
             claimed(Claim::NoSoZerocopy, None, 0),
             claimed(Claim::NoScatterGather, Some("eth0\u{1b}[m"), 0),
@@ -617,6 +630,7 @@ mod tests {
             "[m takes no pages (scatter-gather is off)",
             "send.zerocopy udp: the kernel told 20 times that it copied",
             "copying: 1.50 s of CPU time, from samples",
+            "38.0 ms of copying in ioctl, which zctrace does not follow: its bytes are in no row",
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }

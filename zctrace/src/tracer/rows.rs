@@ -18,7 +18,7 @@ use super::{
 };
 use crate::ledger::{
     self, Errno, Errnos, Overhead, Path, Process, Requests, RowSizes, Totals, Unattributed,
-    Unfollowed,
+    Unfollowed, audit::syscalls,
 };
 
 /// Clock ticks a second in `/proc/PID/stat`: `USER_HZ`, fixed by the kernel's interface.
@@ -104,6 +104,7 @@ impl Collector {
         // Before the rows as well: what is not pending any more has been counted if it was copied.
         let pending = by_process(ebpf, "PENDING", &processes)?;
         let samples = by_process(ebpf, "COPY_SAMPLES", &processes)?;
+        let other_samples = other_samples(ebpf)?;
         self.learn_names(ebpf)?;
         let labels = if self.by == By::Nothing {
             StdHashMap::new()
@@ -156,6 +157,12 @@ impl Collector {
             document.copy_cpu_seconds = self
                 .sampled
                 .then(|| sample::seconds(samples.get(slot).copied().unwrap_or(0)));
+            let calls = other_samples.get(slot).into_iter().flatten();
+            let calls = calls.map(|(nr, samples)| {
+                let name = syscalls::name(nr.cast_signed()).into_owned();
+                (name, sample::seconds(*samples))
+            });
+            document.not_followed = ledger::not_followed(calls, &document.paths);
             let mut theirs = requests::of_slot(ebpf, *slot)?;
             for requests in &mut theirs {
                 requests.pid = document.pid;
@@ -379,6 +386,18 @@ fn by_process(
     Ok(by_process)
 }
 
+/// Samples of copying in calls that are no operation, the number of each with its samples, by slot of the
+/// process.
+fn other_samples(ebpf: &mut Ebpf) -> Result<BTreeMap<u32, Vec<(u32, u64)>>, Error> {
+    let counts: HashMap<&mut MapData, [u32; 2], u64> =
+        HashMap::try_from(map(ebpf, "OTHER_SAMPLES"))?;
+    let mut by_process: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+    for ([slot, nr], samples) in counts.iter().flatten() {
+        by_process.entry(slot).or_default().push((nr, samples));
+    }
+    Ok(by_process)
+}
+
 /// What was copied of packets that are nobody's, by the place that copied.
 fn late(ebpf: &mut Ebpf) -> Result<Vec<(String, Totals)>, Error> {
     let counts: Array<_, u64> = Array::try_from(map(ebpf, "LATE"))?;
@@ -477,6 +496,12 @@ fn recycle(
     let mut samples: Array<_, u64> = Array::try_from(map(ebpf, "COPY_SAMPLES"))?;
     for slot in ended {
         samples.set(*slot, 0, 0)?;
+    }
+    let mut calls: HashMap<&mut MapData, [u32; 2], u64> =
+        HashMap::try_from(map(ebpf, "OTHER_SAMPLES"))?;
+    let all: Vec<_> = calls.keys().flatten().collect();
+    for key in all.iter().filter(|[slot, _]| ended.contains(slot)) {
+        calls.remove(key)?;
     }
     for slot in ended {
         requests::forget(ebpf, *slot)?;

@@ -287,6 +287,7 @@ mod tests {
             pending: 0,
             in_flight: 0,
             copy_cpu_seconds: None,
+            not_followed: Vec::new(),
             paths,
             claims: Vec::new(),
         }

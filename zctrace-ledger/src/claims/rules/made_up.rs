@@ -8,7 +8,9 @@ use zctrace_common::Claim as Asked;
 use super::{Look, all};
 use crate::{
     claims::{Circumstances, Claim, Effect, Judgement, MIN_BYTES, Outcome, Verdict, judge},
-    ledger::{Claimed, Errno, Errnos, Path, Process, Refused, Snapshot, Totals, samples},
+    ledger::{
+        Claimed, Errno, Errnos, NotFollowed, Path, Process, Refused, Snapshot, Totals, samples,
+    },
 };
 
 const MIB: u64 = 1 << 20;
@@ -383,6 +385,45 @@ fn copies_in_another_call_stand_against_a_pass() {
     assert_eq!(judgement.reasons[0].code, "other-calls-copied");
     // Too few to matter.
     assert_eq!(judged(&splice, ledger(MIB)).verdict, Verdict::Pass);
+}
+
+/// A processor was seen copying in a call that has no row: nobody knows how much.
+#[test]
+fn copying_that_has_no_row_stands_against_a_pass() {
+    let ledger = |milliseconds: u32| {
+        let sendfile = path("sendfile", "file:ext4->tcp", M, &[("spliced", 64 * MIB)]);
+        let mut process = process(vec![sendfile], &[], None);
+        process.not_followed = vec![NotFollowed {
+            call: "ioctl".into(),
+            copy_cpu_seconds: f64::from(milliseconds) / 1e3,
+        }];
+        process
+            .not_followed
+            .retain(|one| one.copy_cpu_seconds > 0.0);
+        vec![process]
+    };
+    assert_eq!(judged(&claim(), ledger(0)).verdict, Verdict::Pass);
+    let judgement = judged(&claim(), ledger(38));
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    let reason = &judgement.reasons[0];
+    assert_eq!(reason.code, "copying-not-followed");
+    assert!(
+        reason.evidence.contains("38 ms in ioctl"),
+        "{}",
+        reason.evidence
+    );
+    // The claim is about one operation, and these copies are none of its.
+    let sendfile = Claim {
+        path: Some("sendfile".into()),
+        ..claim()
+    };
+    assert_eq!(judged(&sendfile, ledger(38)).verdict, Verdict::Pass);
+    // Even if that time was all copying, it is too little.
+    let lenient = Claim {
+        max_copies_per_byte: Some(8.0),
+        ..claim()
+    };
+    assert_eq!(judged(&lenient, ledger(38)).verdict, Verdict::Pass);
 }
 
 #[test]

@@ -78,6 +78,13 @@ pub(super) const RULES: &[Rule] = &[
         look: Look::State(other_calls),
     },
     Rule {
+        code: "copying-not-followed",
+        says: "Processors were seen copying in calls of which the ledger has no bytes",
+        evidence: "`not_followed` of a process: the time there is enough for more copies than the limit allows",
+        remedy: "judge one operation with --path, or measure without these calls",
+        look: Look::State(not_followed),
+    },
+    Rule {
         code: PROBES_MISSING,
         says: "A place where bytes can be copied was not watched, or calls could end unseen",
         evidence: "refused probes that this kernel has functions for; --accept-inferred accepts that copies are concluded, not that calls or processes are unseen",
@@ -143,6 +150,43 @@ fn other_calls(state: &State<'_>) -> Option<Seen> {
         return Seen::some(copied, || text);
     }
     None
+}
+
+/// A claim about everything a process does is about these calls too, and how much they copied is not
+/// known.
+fn not_followed(state: &State<'_>) -> Option<Seen> {
+    if state.claim.path.is_some() {
+        return None;
+    }
+    state.snapshot.processes.iter().find_map(|process| {
+        let sum = |number: fn(&Path) -> u64| {
+            let numbers = process.paths.iter().map(number);
+            numbers.fold(0_u64, u64::saturating_add)
+        };
+        let carried = sum(carried);
+        let charge = process.paths.iter().fold(0_u64, |sum, path| {
+            sum.saturating_add(copied(&path.totals, state.claim))
+        });
+        let calls = process.not_followed.iter();
+        let most = calls.fold(0_u64, |sum, one| sum.saturating_add(one.most_bytes()));
+        let breaks = |limit| !within(charge.saturating_add(most), carried, limit);
+        if most == 0 || !state.claim.limits().any(|(_, limit)| breaks(limit)) {
+            return None;
+        }
+        let calls: Vec<_> = process
+            .not_followed
+            .iter()
+            .take(3)
+            .map(|one| format!("{:.0} ms in {}", one.copy_cpu_seconds * 1e3, one.call))
+            .collect();
+        let text = format!(
+            "copying of {} ({}): {}",
+            process.comm,
+            process.pid,
+            calls.join(", ")
+        );
+        Some(Seen { bytes: 0, text })
+    })
 }
 
 fn notified(state: &State<'_>) -> Option<Seen> {

@@ -1,0 +1,170 @@
+//! Copying that no row of the ledger tells of: processors were seen copying in a system call, and nothing
+//! that the process did there has bytes.
+
+use serde::{Deserialize, Serialize};
+use zctrace_common::Op;
+
+use super::Path;
+
+/// Time that processors spent copying in a system call of which the ledger has no bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NotFollowed {
+    /// Name of the call.
+    pub call: String,
+    /// Seconds, from samples.
+    pub copy_cpu_seconds: f64,
+}
+
+/// Less than two samples are chance.
+const CHANCE: f64 = 0.009;
+
+/// Calls for which overlayfs copies a file up.
+const COPIES_UP: &[&str] = &[
+    "open",
+    "openat",
+    "openat2",
+    "creat",
+    "truncate",
+    "chmod",
+    "fchmod",
+    "fchmodat",
+    "fchmodat2",
+    "chown",
+    "lchown",
+    "fchown",
+    "fchownat",
+    "utimensat",
+    "link",
+    "linkat",
+    "rename",
+    "renameat",
+    "renameat2",
+    "setxattr",
+    "lsetxattr",
+    "removexattr",
+    "lremovexattr",
+];
+
+/// Bytes that a processor copies in a second, at most: so much can have been copied in the time.
+const SPEED: f64 = 10e9;
+
+impl NotFollowed {
+    /// The bytes that can have been copied in that time.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate; what does not fit saturates"
+    )]
+    pub fn most_bytes(&self) -> u64 {
+        (self.copy_cpu_seconds * SPEED) as u64
+    }
+}
+
+/// Which of the calls that are no operation, given with the seconds of copying in each, no row of the
+/// process tells of.
+#[must_use]
+pub fn not_followed(
+    calls: impl IntoIterator<Item = (String, f64)>,
+    paths: &[Path],
+) -> Vec<NotFollowed> {
+    let mut all: Vec<_> = calls
+        .into_iter()
+        .filter(|(call, seconds)| *seconds >= CHANCE && !is_told(call, paths))
+        .map(|(call, copy_cpu_seconds)| NotFollowed {
+            call,
+            copy_cpu_seconds,
+        })
+        .collect();
+    all.sort_by(|a, b| {
+        let order = b.copy_cpu_seconds.total_cmp(&a.copy_cpu_seconds);
+        order.then_with(|| a.call.cmp(&b.call))
+    });
+    all
+}
+
+/// Whether a row tells of copies in this call. Which of several calls it was, some rows do not tell.
+fn is_told(call: &str, paths: &[Path]) -> bool {
+    let has = |is: &dyn Fn(&str, &str) -> bool| {
+        let mut rows = paths.iter().filter(|path| !path.totals.is_empty());
+        rows.any(|path| is(&path.op, &path.object))
+    };
+    let other = |op: &str, object: &str| {
+        op == Op::Other.name() && object.strip_prefix("syscall:") == Some(call)
+    };
+    let by_request = |op: &str, _: &str| op == Op::Clone.name() || op.starts_with("uffd.");
+    let copies_up = |op: &str, _: &str| op == Op::CopyUp.name();
+    // Of anonymous memory at a fork, of files and memory where pages are made present ahead.
+    let faults = |op: &str, _: &str| op.starts_with("fault.") || op.starts_with("fork.");
+    has(&other)
+        || match call {
+            "ioctl" => has(&by_request),
+            "clone" | "clone3" | "fork" | "vfork" | "mmap" | "madvise" | "mlock" | "mlock2"
+            | "mlockall" | "mremap" => has(&faults),
+            call if COPIES_UP.contains(&call) => has(&copies_up),
+            _ => false,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use zctrace_common::{Class, Counters};
+
+    use super::*;
+
+    fn row(op: Op, object: &str) -> Path {
+        let mut counters = Counters {
+            ops: 1,
+            moved: 4096,
+            ..Counters::default()
+        };
+        counters.class[Class::CopiedFromUser as usize] = 4096;
+        Path {
+            op: op.name().into(),
+            object: object.into(),
+            evidence: "measured".into(),
+            by: None,
+            errnos: crate::ledger::Errnos::default(),
+            totals: (&counters).into(),
+        }
+    }
+
+    fn calls(names: &[(&str, f64)], paths: &[Path]) -> Vec<String> {
+        let calls = names.iter().map(|&(name, s)| (name.to_owned(), s));
+        let all = not_followed(calls, paths);
+        all.into_iter().map(|one| one.call).collect()
+    }
+
+    #[test]
+    fn a_call_without_a_row_is_named_and_one_with_a_row_is_not() {
+        let sampled = [("keyctl", 0.02), ("ioctl", 0.04)];
+        assert_eq!(calls(&sampled, &[]), ["ioctl", "keyctl"]);
+        let sendfile = row(Op::Sendfile, "file:ext4->tcp");
+        assert_eq!(calls(&sampled, &[sendfile]), ["ioctl", "keyctl"]);
+        let other = row(Op::Other, "syscall:ioctl");
+        assert_eq!(calls(&sampled, &[other]), ["keyctl"]);
+        let uffd = row(Op::UffdCopy, "userfaultfd");
+        assert_eq!(calls(&sampled, &[uffd]), ["keyctl"]);
+    }
+
+    #[test]
+    fn one_sample_is_chance() {
+        assert!(calls(&[("ioctl", 0.005)], &[]).is_empty());
+    }
+
+    #[test]
+    fn pages_copied_at_a_fork_have_rows_of_their_own() {
+        let sampled = [("clone3", 0.02)];
+        assert_eq!(calls(&sampled, &[]), ["clone3"]);
+        assert!(calls(&sampled, &[row(Op::ForkCow, "anon")]).is_empty());
+        let fault = row(Op::FaultMap, "file:ext4");
+        assert_eq!(calls(&[("keyctl", 0.02)], &[fault]), ["keyctl"]);
+    }
+
+    #[test]
+    fn a_copy_up_is_told_by_its_row() {
+        let rows = [row(Op::CopyUp, "file:overlay")];
+        assert!(calls(&[("fchmodat", 0.02)], &rows).is_empty());
+        assert_eq!(calls(&[("ioctl", 0.02)], &rows), ["ioctl"]);
+    }
+}
