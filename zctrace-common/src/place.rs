@@ -35,6 +35,8 @@ places! {
     CopyExpand => "skb_copy_expand",
     /// What a packet borrows, copied before it is handed to others.
     CopyBorrowed => "skb_copy_ubufs",
+    /// What a device transfers, copied to or from a buffer that it can reach. Machine-wide: of any process.
+    Bounce => "swiotlb_bounced",
 }
 
 impl Place {

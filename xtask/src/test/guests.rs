@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     paths,
-    vm::{self, DISKS, Extra, Guest, Kernel, Outcome, SERIES, Series, Stream},
+    vm::{self, DISKS, Extra, Guest, Kernel, MAPPED_DISK, Outcome, SERIES, Series, Stream},
 };
 
 /// The kernel of [`Address::OneKernel`] when several are asked for.
@@ -178,6 +178,7 @@ fn guest(built: &Built, filter: Option<&str>, once: bool) -> Guest {
     let command = ["/bin/sh", "-c", &script].map(str::to_owned).to_vec();
     let mut variables = Guest::default().variables;
     variables.push(("ZCTRACE_SCRATCH_DISKS".to_owned(), DISKS.join(",")));
+    variables.push(("ZCTRACE_BOUNCED_DISK".to_owned(), MAPPED_DISK.to_owned()));
     // Some tests do less where each instruction costs fifty.
     variables.push(("ZCTRACE_EMULATED".to_owned(), "1".to_owned()));
     Guest {
@@ -187,7 +188,12 @@ fn guest(built: &Built, filter: Option<&str>, once: bool) -> Guest {
         silence: Some(SILENCE),
         command,
         // Each probe that is detached waits for grace periods, and these guests do little else.
-        append: vec!["rcupdate.rcu_expedited=1".to_owned()],
+        append: vec![
+            "rcupdate.rcu_expedited=1".to_owned(),
+            // As in a confidential virtual machine. Of these devices it concerns `MAPPED_DISK` only: the
+            // others reach all of the guest's memory without a mapping.
+            "swiotlb=force".to_owned(),
+        ],
         ..Guest::default()
     }
 }

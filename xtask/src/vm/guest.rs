@@ -25,6 +25,8 @@ use super::{
 
 /// The guest's scratch disks. Empty files take no space.
 pub(crate) const DISKS: [&str; 4] = ["/dev/vda", "/dev/vdb", "/dev/vdc", "/dev/vdd"];
+/// A disk whose transfers the kernel maps for the device: with `swiotlb=force` it copies them.
+pub(crate) const MAPPED_DISK: &str = "/dev/nvme0n1";
 /// How many of the console's last lines tell why a guest died.
 const LAST_LINES: usize = 30;
 /// A guest whose command has not begun by then hangs: it takes ten seconds, a minute on a slow machine.
@@ -192,9 +194,11 @@ impl Guest {
         .context("building the guest's file system")?;
         fs::remove_dir_all(&stage)?;
         let disks = DISKS.map(|disk| work.join(disk.trim_start_matches("/dev/")));
+        let mapped = work.join("mapped");
         let truncated = Command::new("truncate")
             .args(["--size", &self.disk])
             .args(&disks)
+            .arg(&mapped)
             .status()?;
         ensure!(truncated.success(), "bad disk size {}", self.disk);
 
@@ -244,6 +248,11 @@ impl Guest {
             qemu.arg("-drive")
                 .arg(prefixed("if=virtio,format=raw,cache=unsafe,file=", disk));
         }
+        qemu.arg("-drive").arg(prefixed(
+            "if=none,id=mapped,format=raw,cache=unsafe,file=",
+            &mapped,
+        ));
+        qemu.args(["-device", "nvme,drive=mapped,serial=mapped"]);
         die_with_us(&mut qemu);
         Ok(qemu)
     }

@@ -15,7 +15,7 @@ pub(crate) mod guest;
 pub(crate) mod initramfs;
 mod kernel;
 
-pub(crate) use guest::{DISKS, Guest, Outcome, Stream, pass_on};
+pub(crate) use guest::{DISKS, Guest, MAPPED_DISK, Outcome, Stream, pass_on};
 pub(crate) use initramfs::Extra;
 pub(crate) use kernel::{Kernel, SERIES, Series, fetch};
 
@@ -31,7 +31,7 @@ const DIED: u8 = 125;
 /// The kernels are Debian's cloud kernels, downloaded once into target/vm-cache (or
 /// ZCTRACE_VM_CACHE). No root and no disk image is needed. The guest has busybox, the static
 /// zctrace where one was built (--build builds it), mkfs.ext4, mkfs.xfs, mkfs.btrfs, losetup, mount
-/// and ip, scratch disks /dev/vda to /dev/vdd, and whatever --file adds.
+/// and ip, scratch disks /dev/vda to /dev/vdd and /dev/nvme0n1, and whatever --file adds.
 ///
 /// The status is the command's; 124 when time ran out, 125 when the guest went down, 77 when the
 /// kernel could not be had.

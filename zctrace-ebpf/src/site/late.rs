@@ -154,7 +154,7 @@ fn lender(sock: u64, ports: u32) -> Found {
 }
 
 #[inline(always)]
-fn nobodys(place: u32, bytes: u64) {
+pub(super) fn nobodys(place: u32, bytes: u64) {
     if let Some(counter) = LATE.get_ptr_mut(place) {
         add(counter, bytes);
     }

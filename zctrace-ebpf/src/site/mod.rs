@@ -1,6 +1,7 @@
 //! Where bytes are copied or referenced: one file for each family of kernel routines.
 
 pub(crate) mod aio;
+pub(crate) mod bounce;
 pub(crate) mod direct;
 pub(crate) mod fault;
 pub(crate) mod file;

@@ -1,6 +1,6 @@
 //! Direct I/O: the page cache is bypassed.
 
-use super::{Family, Probe, Role, fentry, fexit, kretprobe};
+use super::{Family, Probe, Role, fentry, fexit, kretprobe, tp_btf};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -72,5 +72,13 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fentry("blkdev_bio_end_io", "blkdev_bio_end_io")],
         sees: "end of one part of such a transfer, if it is large",
         lost: "large direct I/O of io_uring and AIO on block devices",
+    },
+    Probe {
+        name: "swiotlb_bounced",
+        family: Family::Direct,
+        role: Role::CopySite,
+        ways: &[tp_btf("swiotlb_bounced", "swiotlb_bounced")],
+        sees: "transfers of devices that a CPU copies through bounce buffers, of any process",
+        lost: "that direct I/O and packets were copied on their way to a device",
     },
 ];

@@ -1,6 +1,7 @@
 //! The judging: numbers against limits, and what follows.
 
 use serde::{Deserialize, Serialize};
+use zctrace_common::Place;
 
 use super::{
     Circumstances, Claim, Expectation, Measure, Met, Verdict,
@@ -233,16 +234,42 @@ impl<'a> Court<'a> {
         if !substance {
             self.not_enough(measure);
         }
-        if overturned && let Some(rule) = rules::find("unattributed-copies") {
-            let threads: Vec<_> = snapshot
-                .unattributed
-                .iter()
-                .filter(|work| rules::may_have_copied(&work.totals, self.claim) > 0)
-                .map(|work| printable(&work.thread))
-                .take(3)
-                .collect();
+        if overturned {
+            self.unattributed(unattributed);
+        }
+    }
+
+    /// Copies that nobody is known to have caused: those of bounce buffers, and others.
+    fn unattributed(&mut self, all: u64) {
+        let snapshot = self.snapshot;
+        let bounced = snapshot
+            .unattributed
+            .iter()
+            .filter(|work| work.thread == Place::Bounce.name())
+            .fold(0, |sum: u64, work| sum.saturating_add(work.totals.deferred));
+        if bounced > 0 {
+            let text = format!("{} through bounce buffers, of any process", bytes(bounced));
+            let seen = Seen {
+                bytes: bounced,
+                text,
+            };
+            self.say(&rules::BOUNCED, Effect::Forbids, None, seen);
+        }
+        let threads: Vec<_> = snapshot
+            .unattributed
+            .iter()
+            .filter(|work| {
+                work.thread != Place::Bounce.name()
+                    && rules::may_have_copied(&work.totals, self.claim) > 0
+            })
+            .map(|work| printable(&work.thread))
+            .take(3)
+            .collect();
+        let bytes = all.saturating_sub(bounced);
+        if bytes > 0
+            && let Some(rule) = rules::find("unattributed-copies")
+        {
             let text = format!("in {}", threads.join(", "));
-            let bytes = unattributed;
             self.say(rule, Effect::Forbids, None, Seen { bytes, text });
         }
     }

@@ -26,7 +26,9 @@ use zctrace_common::Claim as Claimed;
 pub(crate) use direct::DEVICE_UNKNOWN;
 pub(crate) use file::LEFT_TO_SERVER;
 pub(crate) use splice::ROUTE_COPIES;
-pub(crate) use state::{ALWAYS, PROBES_MISSING, accepted, may_have_copied, unattributed, unseen};
+pub(crate) use state::{
+    ALWAYS, BOUNCED, PROBES_MISSING, accepted, may_have_copied, unattributed, unseen,
+};
 pub(crate) use transform::KTLS;
 
 use super::{

@@ -20,6 +20,15 @@ pub(crate) const ALWAYS: [&str; 2] = [COMMAND_FAILED, NOT_CONSERVED];
 const COMMAND_FAILED: &str = "command-failed";
 const NOT_CONSERVED: &str = "not-conserved";
 
+/// What devices transfer, copied.
+pub(crate) const BOUNCED: Rule = Rule {
+    code: "bounce-buffers",
+    says: "A CPU copied what devices transferred, through bounce buffers: maybe the target's bytes",
+    evidence: "`swiotlb_bounced` in `unattributed`, more than the limit leaves room for",
+    remedy: "it is so in confidential virtual machines (SEV, TDX), with swiotlb=force, and with a device that does not reach all memory: none of them is zero-copy",
+    look: Look::Numbers,
+};
+
 pub(super) const RULES: &[Rule] = &[
     Rule {
         code: COMMAND_FAILED,
@@ -70,6 +79,7 @@ pub(super) const RULES: &[Rule] = &[
         remedy: "measure while nothing else uses the devices and sockets in question",
         look: Look::Numbers,
     },
+    BOUNCED,
     Rule {
         code: "other-calls-copied",
         says: "Calls that are no operation of the ledger copied bytes that may have gone this path",

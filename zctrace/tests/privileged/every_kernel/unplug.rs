@@ -111,6 +111,7 @@ const OTHERWISE: &[(&str, &str)] = &[
         "skb_copy_expand",
         "copies what no traffic makes the kernel copy",
     ),
+    ("swiotlb_bounced", "is nobody's, and explains no byte"),
     // A packet for AF_XDP is its own report, too.
     ("xsk_rcv", "packets in a ring report nothing"),
     ("copy_msg", "a second copy, which explains no byte"),

@@ -3,6 +3,7 @@
 
 mod applications;
 mod blocked;
+mod bounce;
 mod check;
 mod fallbacks;
 mod limits;

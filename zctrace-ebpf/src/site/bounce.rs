@@ -1,0 +1,24 @@
+//! Bounce buffers: where a device may not reach the pages themselves, as in confidential virtual machines
+//! and with `swiotlb=force`, a CPU copies everything that the device transfers.
+//!
+//! A transfer is mapped by whoever gives it to the device: the thread that asked, a worker or an
+//! interrupt, for its own bytes or for others' that were queued. So whose bytes they are is not known, and
+//! they are counted for the [`Place`].
+
+use zctrace_common::Place;
+
+use crate::{
+    book::{probe::tp_btf_anywhere, twin},
+    site::late::nobodys,
+};
+
+tp_btf_anywhere! {
+    /// A transfer goes through a bounce buffer.
+    swiotlb_bounced(ctx, id, second) {
+        let address: u64 = ctx.arg(1);
+        let bytes: u64 = ctx.arg(2);
+        if twin::is_to_handle(id, second, address) {
+            nobodys(Place::Bounce as u32, bytes);
+        }
+    }
+}
