@@ -362,6 +362,8 @@ offsets! {
     uring_splice_in: "io_splice.splice_fd_in";
     /// `SPLICE_F_*` of it.
     uring_splice_flags: "io_splice.flags";
+    /// How much it is asked for.
+    uring_splice_len: "io_splice.len";
     /// Position of the completion among the arguments of its tracepoint (6.16 and later).
     arg_complete_cqe: "arg:__traceiter_io_uring_complete.cqe" | "arg:__bpf_trace_io_uring_complete.cqe";
     /// Result of a completion.

@@ -8,6 +8,10 @@ pub(crate) const O_DIRECT: u32 = 0o200_000;
 pub(crate) const O_DIRECT: u32 = 0o40_000;
 /// `FMODE_WRITE`: the write end of a pipe.
 pub(crate) const FMODE_WRITE: u32 = 2;
+/// `FMODE_PATH`: opened with `O_PATH`.
+pub(crate) const FMODE_PATH: u32 = 0x4000;
+/// Every flag of `splice`.
+pub(crate) const SPLICE_F_ALL: u32 = 0x0f;
 /// `SPLICE_F_MOVE` and `SPLICE_F_GIFT`.
 pub(crate) const SPLICE_F_MOVE_OR_GIFT: u32 = 0x01 | 0x08;
 

@@ -94,9 +94,15 @@ const COPIES: u32 = 1 << Acc::ToUser as u32
 /// all the same: they get a row that is named after the call.
 #[inline(always)]
 pub(crate) fn left_behind(task: &mut Task) {
-    if task.filled & COPIES != 0 {
+    if has_copied(task) {
         book_other(task);
     }
+}
+
+/// Whether sites saw copies that no operation has been given.
+#[inline(always)]
+pub(crate) const fn has_copied(task: &Task) -> bool {
+    task.filled & COPIES != 0
 }
 
 global! {

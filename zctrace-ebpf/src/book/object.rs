@@ -133,15 +133,6 @@ impl Ends {
         request.sink_file = self.sink_file;
     }
 
-    /// An operation that joins two pipes.
-    #[inline(always)]
-    pub(crate) fn joined_pipes() -> Self {
-        Self {
-            sink: PIPE,
-            ..Self::of(PIPE)
-        }
-    }
-
     /// Whether both files are on filesystems that may share extents instead of copying.
     #[inline(always)]
     pub(crate) fn may_reflink(&self) -> bool {

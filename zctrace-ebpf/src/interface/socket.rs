@@ -1,7 +1,7 @@
 //! Interfaces of sockets: where `send` and `recv` and their kin end.
 
 use aya_ebpf::helpers::bpf_probe_read_user;
-use zctrace_common::{Evidence, ObjectKind, Op, Task};
+use zctrace_common::{ABSENT, Evidence, ObjectKind, Op, Task};
 
 use crate::{
     base::{
@@ -9,7 +9,7 @@ use crate::{
         global::global,
         kernel::{self, Access as _, Probed, Typed},
         maps::offset,
-        words,
+        syscalls, words,
     },
     book::{
         account,
@@ -39,12 +39,38 @@ fexit! {
     /// `___sys_sendmsg`, once for each message of `sendmsg` and `sendmmsg`.
     sys_sendmsg(ctx) {
         if let Some(task) = target::current() {
+            if is_unreported(task, ctx.arg(1), returned_int(ctx)) {
+                return 0;
+            }
             let socket: *const u8 = ctx.arg(0);
             let file = kernel::pointer::<Typed>(socket, offset!(socket_file));
             let ends = Ends::file::<Typed>(task, file);
             sent(task, ends, ctx.arg(3), file, returned_int(ctx));
         }
     }
+}
+
+/// Whether a message is the one at which `sendmmsg` or `recvmmsg` stopped although others went before:
+/// nobody is told that it failed, so it is no operation unless something was copied for it.
+#[inline(always)]
+fn is_unreported(task: &mut Task, message: u64, result: i64) -> bool {
+    if result >= 0 {
+        return false;
+    }
+    let nr = kernel::current_nr();
+    if !matches!(nr, syscalls::SENDMMSG | syscalls::RECVMMSG)
+        || kernel::is_compat()
+        || offset!(regs_arg1) == ABSENT
+        || Typed::load::<u64>(kernel::current_regs(), offset!(regs_arg1)) == message
+    {
+        return false;
+    }
+    account::enter(task, nr);
+    let copied = account::has_copied(task);
+    if !copied {
+        account::clear(task);
+    }
+    !copied
 }
 
 /// A send ended.
@@ -82,6 +108,9 @@ fexit! {
     /// `___sys_recvmsg`, once for each message of `recvmsg` and `recvmmsg`.
     sys_recvmsg(ctx) {
         if let Some(task) = target::current() {
+            if is_unreported(task, ctx.arg(1), returned_int(ctx)) {
+                return 0;
+            }
             let ends = of_socket(task, ctx.arg(0));
             let flags: u32 = ctx.arg(3);
             let offered = if flags & MSG_TRUNC == 0 {

@@ -64,9 +64,12 @@ fn habit_of(object: u64, file: *const u8) -> Habit {
                 TMPFS_MAGIC => {
                     let size: u64 = Probed::load(inode, offset!(inode_size));
                     let blocks: u64 = Probed::load(inode, offset!(inode_blocks));
-                    // Of a hole tmpfs copies the zero page. O_DIRECT is accepted and copies.
+                    // tmpfs copies the zero page where a file has a hole. It accepts O_DIRECT since
+                    // Linux 6.6, and copies: into a pipe as well (`copy_splice_read`).
                     if blocks * 512 < size {
                         Habit::CopiesOrClears
+                    } else if direct {
+                        Habit::CopiesAll
                     } else {
                         Habit::Cached
                     }

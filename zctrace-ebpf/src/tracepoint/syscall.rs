@@ -30,7 +30,10 @@ use crate::{
     },
     interface::{socket::space, uffd},
     site::{fault::is_anonymous, xdp, zerocopy},
-    tracepoint::infer::{self, User},
+    tracepoint::{
+        away::turned_away,
+        infer::{self, User},
+    },
 };
 
 /// The class is decided by the block requests that the call makes.
@@ -111,24 +114,20 @@ tp_btf! {
         let (source, sink) = match nr {
             syscalls::SENDFILE => (offset!(regs_arg1), offset!(regs_arg0)),
             syscalls::SPLICE | syscalls::COPY_FILE_RANGE => (offset!(regs_arg0), offset!(regs_arg2)),
+            syscalls::TEE => (offset!(regs_arg0), offset!(regs_arg1)),
             _ => (0, 0),
         };
         if source != sink {
             let op = match nr {
                 syscalls::SENDFILE => Op::Sendfile,
                 syscalls::SPLICE => Op::Splice,
+                syscalls::TEE => Op::Tee,
                 _ => Op::CopyFileRange,
             };
             two_files(regs, op, argument(regs, source), argument(regs, sink));
             return 0;
         }
         match nr {
-            syscalls::TEE => {
-                if reports(Op::Tee as u16) && let Some(task) = entered() {
-                    let ends = Ends::joined_pipes();
-                    remember(task, &ends, plan(Op::Tee, Class::Spliced));
-                }
-            }
             syscalls::VMSPLICE => vmsplice(regs),
             syscalls::PROCESS_VM_READV => process_vm(Class::CopiedToUser),
             syscalls::PROCESS_VM_WRITEV => process_vm(Class::CopiedFromUser),
@@ -314,6 +313,8 @@ fn two_files(regs: *const u8, op: Op, source: u64, sink: u64) {
     let sink = infer::habit(task, ends.sink, sink as u64);
     let class = if op == Op::CopyFileRange as u16 {
         infer::copied_range(&ends, source, sink)
+    } else if op == Op::Tee as u16 {
+        Class::Spliced
     } else {
         infer::joined(&ends, source, sink)
     };
@@ -508,6 +509,9 @@ tp_btf! {
             account::enter(task, kernel::current_nr());
             account::clear(task);
         }
+        if result <= 0 && turned_away(words::opaque(task, regs as u64), result) != 0 {
+            return 0;
+        }
         finish(task, regs, result);
     }
 }
@@ -536,6 +540,9 @@ fn finish(task: &mut Task, regs: *const u8, result: i64) {
         task.rest = messages(argument(regs, offset!(regs_arg1)), result as u64, truncates);
     } else if op == Op::Clone as u16 {
         task.rest = cloned(task.rest, regs);
+        let (destinations, errno) = deduped(regs);
+        task.delta.ops = destinations;
+        task.delta.errors = errno;
     } else if plan & TRUNCATES != 0 && !object::is(task.entry[0], ObjectKind::Tcp) {
         let space = if kernel::current_nr() == syscalls::RECVFROM {
             argument(regs, offset!(regs_arg2))
@@ -557,12 +564,14 @@ fn finish(task: &mut Task, regs: *const u8, result: i64) {
     }
     let moved = task.rest;
     task.delta.moved += moved;
-    let class = if plan & TRUNCATES != 0 && object::is(task.entry[0], ObjectKind::Tcp) {
-        // With MSG_TRUNC a stream's bytes are dropped.
-        Class::Synthetic as u64
-    } else {
-        (plan >> CLASS_SHIFT) & CLASS_MASK
-    };
+    let class =
+        if plan & TRUNCATES != 0 && reads(plan) && object::is(task.entry[0], ObjectKind::Tcp) {
+            // With MSG_TRUNC a stream's bytes are dropped. kTLS and others that take the socket over, of
+            // which the class is not known, copy them all the same (`tls_sw_recvmsg`).
+            Class::Synthetic as u64
+        } else {
+            (plan >> CLASS_SHIFT) & CLASS_MASK
+        };
     if plan & BY_REQUESTS != 0 {
         let seen = task.acc[Acc::SourceDirect as usize];
         let direct = if seen < moved { seen } else { moved };
@@ -611,6 +620,31 @@ fn messages(vector: u64, count: u64, truncates: u64) -> u64 {
         i += 1;
     }
     sum
+}
+
+/// How many destinations a successful call had, and how that of a single one failed. Where there are
+/// several, the row can keep no errno for each.
+#[inline(always)]
+fn deduped(regs: *const u8) -> (u64, u64) {
+    /// `FILE_DEDUPE_RANGE_DIFFERS`: `-EBADE` before it is told.
+    const DIFFERS: i32 = 1;
+    const EBADE: u64 = 52;
+    /// `struct file_dedupe_range_info.status` of the first destination.
+    const STATUS: u64 = DEDUPE_HEADER + 24;
+    if argument(regs, offset!(regs_arg1)) != FIDEDUPERANGE {
+        return (1, 0);
+    }
+    let third = argument(regs, offset!(regs_arg2));
+    let count = user(third + 16) & 0xffff;
+    let status = user_u32(third + STATUS) as i32;
+    let errno = if count != 1 {
+        0
+    } else if status == DIFFERS {
+        EBADE
+    } else {
+        u64::from(status.min(0).unsigned_abs())
+    };
+    (count, errno)
 }
 
 /// The bytes that a successful `FICLONE`, `FICLONERANGE` or `FIDEDUPERANGE` shared. `size` is the

@@ -46,11 +46,7 @@ tp_btf! {
         const SPLICE: u32 = Op::UringSplice as u32;
         const TEE: u32 = Op::UringTee as u32;
         match op {
-            SPLICE => join(task, request, req, key),
-            TEE => {
-                request::works_on(request, &Ends::joined_pipes());
-                request.flags |= (Class::Spliced as u32) << CLASS_SHIFT;
-            }
+            SPLICE | TEE => join(task, request, req, key),
             _ => {}
         }
         if uring::is_multishot(op, key) {
@@ -97,8 +93,8 @@ fn completes_often(op: u32, req: u64) -> bool {
         || matches!(op, SEND | RECV) && uring::message_flags(req) & uring::BUNDLE != 0
 }
 
-/// A splice: both descriptors are those of the submitter. Of one in the ring's own table nothing is
-/// known.
+/// A splice or tee: both descriptors are those of the submitter. Of one in the ring's own table nothing
+/// is known. One that is asked for nothing, or has no source, joins nothing: it gets the row of its file.
 #[inline(always)]
 fn join(task: &mut Task, request: &mut Request, req: *const u8, key: u64) {
     const SPLICE_F_FD_IN_FIXED: u32 = 1 << 31;
@@ -109,7 +105,10 @@ fn join(task: &mut Task, request: &mut Request, req: *const u8, key: u64) {
         || Typed::load::<u32>(req, offset!(req_flags)) & REQ_F_FIXED_FILE != 0;
     let source = object::file_of_fd(Probed::load(command, offset!(uring_splice_in)));
     let sink = object::file_of_fd(Typed::load(req, offset!(req_fd)));
-    let class = if fixed || source.is_null() || sink.is_null() {
+    let length: u64 = Probed::load(command, offset!(uring_splice_len));
+    let class = if length == 0 || source.is_null() && !fixed {
+        Class::Unexplained
+    } else if fixed || source.is_null() || sink.is_null() {
         request::works_on(request, &Ends::of(object::UNKNOWN));
         Class::Unexplained
     } else {
@@ -118,7 +117,11 @@ fn join(task: &mut Task, request: &mut Request, req: *const u8, key: u64) {
         let sink_file = sink as u64;
         let source = infer::habit(task, ends.source, source as u64);
         let sink = infer::habit(task, ends.sink, sink as u64);
-        let class = infer::joined(&ends, source, sink);
+        let class = if request.op == Op::UringTee as u32 {
+            Class::Spliced
+        } else {
+            infer::joined(&ends, source, sink)
+        };
         if object::is(ends.sink, ObjectKind::Tcp) && route::of_route(sink_file) != 0 {
             Class::Unexplained
         } else {
@@ -223,6 +226,10 @@ fn explain(request: &mut Request, result: i64) {
         } else {
             Class::Unexplained as u64
         };
+    } else if request.source == 0 {
+        let file = kernel::pointer::<Probed>(request.key as *const u8, offset!(req_file));
+        let ends = Ends::file::<Probed>(scratch, file);
+        request::works_on(request, &ends);
     }
     scratch.delta = words::no_counts();
     scratch.delta.ops = 1;
