@@ -9,6 +9,7 @@ pub use zctrace_ledger::{catalog, claims, ledger, recording, text};
 pub mod bench;
 pub mod cli;
 pub mod explain;
+pub mod hunt;
 pub mod kernel;
 pub mod report;
 pub mod run;

@@ -5,6 +5,7 @@
 //! that is missing makes exactly its bytes `unexplained`.
 
 mod aio;
+pub mod conclusion;
 mod direct;
 mod fault;
 mod file;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Family, Probe, Role, probes};
+use super::{Family, Probe, Role, conclusion, probes};
 
 /// What stands before the catalog in the page.
 pub const BEGIN: &str = "<!-- The catalog: written by `cargo xtask docs`. -->\n";
@@ -12,7 +12,7 @@ pub const END: &str = "<!-- End of the catalog. -->\n";
 /// The catalog in Markdown: a chapter for each family, a section for each probe.
 #[must_use]
 pub fn catalog() -> String {
-    let mut text = String::new();
+    let mut text = conclusion::table();
     let mut families: Vec<Family> = probes().map(|probe| probe.family).collect();
     families.sort_unstable();
     families.dedup();

@@ -8,6 +8,7 @@ mod completions;
 mod config;
 mod doctor;
 mod explain;
+mod hunt;
 mod man;
 mod record;
 mod report;
@@ -102,6 +103,9 @@ enum Command {
     /// Generate traffic whose truth is known
     #[command(hide = true)]
     Traffic(traffic::Args),
+    /// Hold what tracepoints conclude against what functions measure, for random operations
+    #[command(hide = true)]
+    Hunt(hunt::Args),
 }
 
 /// Parses the command line and runs it.
@@ -123,14 +127,18 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Explain(args) => explain::run(&args),
-        Command::Traffic(args) => {
-            return traffic::run(&args).unwrap_or_else(|error| {
-                say(&format!("error: {error:#}"));
-                ExitCode::FAILURE
-            });
-        }
+        Command::Traffic(args) => return status(traffic::run(&args)),
+        Command::Hunt(args) => return status(hunt::run(&args)),
     };
     ExitCode::from(result.unwrap_or_else(|failure: Failure| failure.report()))
+}
+
+/// The status of a hidden command.
+fn status(done: anyhow::Result<ExitCode>) -> ExitCode {
+    done.unwrap_or_else(|error| {
+        say(&format!("error: {error:#}"));
+        ExitCode::FAILURE
+    })
 }
 
 /// Tells those used to `perf stat ls` where a command goes.

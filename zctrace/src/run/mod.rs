@@ -15,7 +15,7 @@ mod interrupted;
 mod meter;
 pub mod noted;
 mod observation;
-mod pidfd;
+pub(crate) mod pidfd;
 mod plan;
 mod self_test;
 mod signals;

@@ -3,6 +3,7 @@
 mod audit;
 mod bomb;
 mod closed;
+mod hunt;
 mod ktls;
 mod limits;
 mod requests;
