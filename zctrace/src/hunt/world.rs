@@ -527,7 +527,7 @@ impl<'a> World<'a> {
                         msg_len: 0,
                     }; 3];
                     let vector = headers.as_mut_ptr();
-                    let flags = flags | libc::MSG_NOSIGNAL * c_int::from(puts);
+                    let flags = flags | (libc::MSG_NOSIGNAL * c_int::from(puts));
                     let count = if puts {
                         libc::sendmmsg(fd, vector, 3, flags as _)
                     } else {

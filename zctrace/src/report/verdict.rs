@@ -109,50 +109,6 @@ fn plain(text: &str) -> String {
     safe
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        claims::{Circumstances, MIN_BYTES, judge},
-        ledger::samples,
-    };
-
-    #[test]
-    fn one_line_and_markdown_hold_no_markup_of_others() {
-        let mut snapshot = samples::normal();
-        snapshot.processes[0].comm = "<b>*x*\n# y".into();
-        let claim = |name: &str| crate::claims::Claim {
-            name: name.into(),
-            max_copies_per_byte: Some(0.02),
-            max_copies_per_sent_byte: None,
-            max_copies_per_received_byte: None,
-            min_bytes: MIN_BYTES,
-            path: None,
-            accept_inferred: false,
-            allow_encryption: false,
-            expect: Vec::new(),
-        };
-        let judgement = |name| judge(&claim(name), &snapshot, Circumstances::default());
-        let one = Document::new(vec![judgement("a | b")], snapshot.clone());
-        assert_eq!(line_of(&one), format!("{}\n", one.summary[0]));
-        let text = markdown(&one);
-        assert!(text.starts_with(&format!("# zctrace check: {}\n\n## ", one.verdict.word())));
-        assert!(
-            text.contains("a \\| b") && text.contains("\\<b\\>\\*x\\*"),
-            "{text}"
-        );
-        assert!(!text.contains("<b>") && !text.contains("\n# y"), "{text}");
-        let report = report(&one, Surface::FILE);
-        assert!(report.starts_with("For a report:\n  "), "{report}");
-        let two = Document::new(vec![judgement("a"), judgement("b")], snapshot.clone());
-        let line = line_of(&two);
-        assert!(
-            line.contains(" of 2 claims pass, ") && line.lines().count() == 1,
-            "{line}"
-        );
-    }
-}
-
 fn claim(text: &mut String, judgement: &Judgement, surface: Surface) {
     let palette = surface.palette;
     let style = match judgement.verdict {
@@ -294,4 +250,48 @@ fn line(judged: &Judged) -> String {
         bytes(judged.copied),
         bytes(judged.bytes),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        claims::{Circumstances, MIN_BYTES, judge},
+        ledger::samples,
+    };
+
+    #[test]
+    fn one_line_and_markdown_hold_no_markup_of_others() {
+        let mut snapshot = samples::normal();
+        snapshot.processes[0].comm = "<b>*x*\n# y".into();
+        let claim = |name: &str| crate::claims::Claim {
+            name: name.into(),
+            max_copies_per_byte: Some(0.02),
+            max_copies_per_sent_byte: None,
+            max_copies_per_received_byte: None,
+            min_bytes: MIN_BYTES,
+            path: None,
+            accept_inferred: false,
+            allow_encryption: false,
+            expect: Vec::new(),
+        };
+        let judgement = |name| judge(&claim(name), &snapshot, Circumstances::default());
+        let one = Document::new(vec![judgement("a | b")], snapshot.clone());
+        assert_eq!(line_of(&one), format!("{}\n", one.summary[0]));
+        let text = markdown(&one);
+        assert!(text.starts_with(&format!("# zctrace check: {}\n\n## ", one.verdict.word())));
+        assert!(
+            text.contains("a \\| b") && text.contains("\\<b\\>\\*x\\*"),
+            "{text}"
+        );
+        assert!(!text.contains("<b>") && !text.contains("\n# y"), "{text}");
+        let report = report(&one, Surface::FILE);
+        assert!(report.starts_with("For a report:\n  "), "{report}");
+        let two = Document::new(vec![judgement("a"), judgement("b")], snapshot.clone());
+        let line = line_of(&two);
+        assert!(
+            line.contains(" of 2 claims pass, ") && line.lines().count() == 1,
+            "{line}"
+        );
+    }
 }

@@ -619,15 +619,15 @@ fn what_may_have_been_passed_on_is_no_more_than_was_copied_there() {
 fn many_small_proxies_that_spill_are_judged_as_a_large_one() {
     let small = |kib: u64, pid| {
         let paths = vec![
-            path("recv", "tcp", M, &[("copied_to_user", 16 * kib << 10)]),
+            path("recv", "tcp", M, &[("copied_to_user", (16 * kib) << 10)]),
             path(
                 "write",
                 "file:ext4",
                 M,
-                &[("copied_from_user", 12 * kib << 10)],
+                &[("copied_from_user", (12 * kib) << 10)],
             ),
-            path("send", "tcp", M, &[("copied_from_user", 4 * kib << 10)]),
-            spliced("file:ext4->tcp", 12 * kib << 10),
+            path("send", "tcp", M, &[("copied_from_user", (4 * kib) << 10)]),
+            spliced("file:ext4->tcp", (12 * kib) << 10),
         ];
         let mut process = process(paths, &[], None);
         process.pid = pid;

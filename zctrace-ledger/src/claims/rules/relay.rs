@@ -82,7 +82,7 @@ fn is_stream(path: &Path) -> bool {
 }
 
 /// Copies of the rows of a process for which `is` holds, and the largest of them.
-fn copies<'a>(process: &'a Process, is: impl Fn(&Path) -> bool) -> Option<(u64, &'a Path)> {
+fn copies(process: &Process, is: impl Fn(&Path) -> bool) -> Option<(u64, &Path)> {
     let rows = || process.paths.iter().filter(|path| is(path));
     let largest = rows().max_by_key(|path| path.totals.copies())?;
     let sum = rows().fold(0_u64, |sum, path| sum.saturating_add(path.totals.copies()));
@@ -95,9 +95,14 @@ pub(super) fn remedy(matter: Matter<'_>, row: &Row<'_>) -> Option<String> {
     let out = |path: &Path| path.goes_out() == Some(true) && is_stream(path);
     let into = |path: &Path| path.goes_out() == Some(false);
     let (given, sink) = copies(process, out)?;
-    let kinds: [(fn(&Path) -> bool, bool, &str); 2] =
-        [(is_file, false, "sendfile"), (is_stream, true, "splice")];
-    for (is_source, relays, call) in kinds {
+    for (relays, call) in [(false, "sendfile"), (true, "splice")] {
+        let is_source = |path: &Path| {
+            if relays {
+                is_stream(path)
+            } else {
+                is_file(path)
+            }
+        };
         let Some((taken, source)) = copies(process, |path| into(path) && is_source(path)) else {
             continue;
         };

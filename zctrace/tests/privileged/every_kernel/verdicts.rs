@@ -127,7 +127,7 @@ fn direct_reads_of_a_disk_pass() {
         .find(|case| case.traffic == "direct-ext4")
         .expect("a line of the table");
     let judgement = judge(&case.claim(), &snapshot, Circumstances::default());
-    assert_eq!(judgement.verdict, Verdict::Pass, "{:#?}", judgement.judged);
+    assert_eq!(judgement.verdict, Verdict::Pass, "{:#?}", judgement.reasons);
 }
 
 /// A receiver that does not read: what was sent to it by reference may still be copied when the

@@ -54,10 +54,8 @@ fn refused(told: &mut Vec<(&'static str, i32)>, call: &'static str, wanted: i32,
 fn pipe() -> [OwnedFd; 2] {
     let mut ends = [-1; 2];
     // SAFETY: the array has room for both.
-    assert_eq!(
-        unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) },
-        0
-    );
+    let made = unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) };
+    assert_eq!(made, 0);
     // SAFETY: they are new and nobody else's.
     ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) })
 }
