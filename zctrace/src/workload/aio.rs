@@ -9,7 +9,7 @@ use zctrace_common::{Class, Op};
 use super::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
     arena::evict,
-    block_device::opened_direct,
+    opened_direct::opened_direct,
     direct::WithHoles,
     exact::{calls, cut},
     mounts::Fs,

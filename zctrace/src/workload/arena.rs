@@ -5,25 +5,22 @@ use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions, Permissions},
     io::Write as _,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process,
 };
 
 use anyhow::{Context as _, Result};
-use nix::{
-    fcntl::{PosixFadviseAdvice, posix_fadvise},
-    sys::signal::kill,
-    unistd::{Pid, geteuid},
-};
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use super::{
     Skip,
     buffer::fill,
-    fault_huge::give_back_stale,
+    huge_pages::give_back_stale,
     isolation::Isolation,
     mounts::{Fs, Mount},
     shared::Shared,
+    stale::stale_of,
 };
 use crate::text::message::say;
 
@@ -258,28 +255,6 @@ fn remove_stale(parent: &Path) {
             let _ = fs::remove_dir_all(path);
         }
     }
-}
-
-/// What is called `prefix` and the id of a process that is gone, with what it is.
-pub(super) fn stale_of(parent: &Path, prefix: &str) -> Vec<(PathBuf, fs::Metadata)> {
-    let Ok(entries) = fs::read_dir(parent) else {
-        return Vec::new();
-    };
-    entries
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name();
-            let pid = name.to_str()?.strip_prefix(prefix)?;
-            // A process can have several.
-            let pid = pid.split_once('.').map_or(pid, |(pid, _)| pid);
-            let pid: i32 = pid.parse().ok()?;
-            // Not through a symbolic link, and nobody else's: /tmp is everyone's.
-            let metadata = fs::symlink_metadata(entry.path()).ok()?;
-            let ours = metadata.uid() == geteuid().as_raw();
-            let dead = kill(Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH);
-            (ours && dead).then(|| (entry.path(), metadata))
-        })
-        .collect()
 }
 
 #[cfg(test)]

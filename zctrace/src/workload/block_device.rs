@@ -12,7 +12,7 @@ use nix::{
     libc,
 };
 
-use super::{Arena, loop_device::LoopDevice};
+use super::loop_device::LoopDevice;
 
 /// Names disks that may be overwritten, with commas between them: in virtual machines only, because
 /// what was on them is lost. That direct I/O ends in DMA is proven on disks, not on loop devices.
@@ -79,23 +79,4 @@ fn take(disk: &Path) -> Option<Flock<File>> {
         .ok()?;
     let file = OpenOptions::new().write(true).open(disk).ok()?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()
-}
-
-/// A device of at least `bytes`, and two descriptors of it with `O_DIRECT`: one to read from, one to
-/// write to.
-pub(super) fn opened_direct(arena: &Arena, bytes: u64) -> Result<(BlockDevice, File, File)> {
-    let image = arena.directory().join("direct.image");
-    let device = BlockDevice::new(&image, bytes)?;
-    if !device.is_disk() {
-        fs::remove_file(image)?;
-    }
-    let open = || {
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_DIRECT)
-            .open(device.path())
-    };
-    let (from, to) = (open()?, open()?);
-    Ok((device, from, to))
 }

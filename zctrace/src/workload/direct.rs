@@ -22,7 +22,7 @@ use zctrace_common::{Class, Op};
 use super::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
     arena::evict,
-    block_device::opened_direct,
+    opened_direct::opened_direct,
     buffer::{Buffer, fill},
     exact::{calls, exactly},
     mounts::Fs,

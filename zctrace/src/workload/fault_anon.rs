@@ -18,7 +18,7 @@ use super::{
     Arena, Expected, ExpectedRow, Prepared, Traffic, comm,
     mapping::{Mapping, PAGE},
     mounts::Fs,
-    runner,
+    child,
     shared::Shared,
 };
 
@@ -103,7 +103,7 @@ fn start(
     shared: Shared,
     run: impl FnOnce() -> Result<()> + 'static,
 ) -> Result<Pid> {
-    let child = runner::start(comm(tag, CHILD), Box::new(run), SECONDS, shared)?;
+    let child = child::start(comm(tag, CHILD), Box::new(run), SECONDS, shared)?;
     shared.set_descendant(child.as_raw().cast_unsigned());
     Ok(child)
 }

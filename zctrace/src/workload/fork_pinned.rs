@@ -13,7 +13,7 @@ use super::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic, comm,
     fault_anon::succeeded,
     mapping::{Mapping, PAGE},
-    runner,
+    child,
 };
 
 pub(super) const TRAFFIC: &[Traffic] = &[Traffic::new(
@@ -41,7 +41,7 @@ fn prepare(arena: &Arena) -> Result<Prepared> {
         memory.write_pages();
         pin(&ring, &memory)?;
         let nothing = Box::new(|| Ok(()));
-        let child = runner::start(comm("fork-pinned", CHILD), nothing, 60, shared)?;
+        let child = child::start(comm("fork-pinned", CHILD), nothing, 60, shared)?;
         shared.set_descendant(child.as_raw().cast_unsigned());
         succeeded(child)
     });

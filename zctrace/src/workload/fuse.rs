@@ -23,7 +23,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{Skip, loop_device::load_module, runner, shared::Shared};
+use super::{Skip, loop_device::load_module, child, shared::Shared};
 
 /// A day: it is killed when it is not needed any more.
 const SECONDS: u32 = 24 * 60 * 60;
@@ -56,7 +56,7 @@ impl Daemon {
         .context("mount")?;
         // Only the child keeps the device: if it dies, the filesystem fails and does not hang.
         let serve = Box::new(move || serve(device));
-        runner::start("zct-fuse-daemon".to_owned(), serve, SECONDS, Shared::new()?).map(Self)
+        child::start("zct-fuse-daemon".to_owned(), serve, SECONDS, Shared::new()?).map(Self)
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     Arena, Expected, ExpectedRow, Prepared, Traffic,
     buffer::Buffer,
     exact::{calls, exactly},
-    fault_huge::{HUGE, Reservation},
+    huge_pages::{HUGE, Reservation},
     mapping::{Mapping, PAGE},
 };
 

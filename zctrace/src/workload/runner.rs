@@ -1,60 +1,30 @@
 //! Runs a family: set-up here, operations in children that do nothing else.
 
-use std::{
-    any::Any,
-    ffi::CString,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicBool, Ordering::SeqCst},
-    thread,
-    time::Duration,
-};
+use std::{any::Any, thread, time::Duration};
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use nix::{
-    libc,
     sys::{
-        prctl,
-        signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction},
+        signal::{Signal, kill},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{ForkResult, Pid, alarm, fork, getpid, getppid},
+    unistd::Pid,
 };
 
 use super::{
-    Arena, Expected, Finish, Prepared, Run, Skip, Traffic, comm, is_skip,
+    Arena, Expected, Finish, Prepared, Skip, Traffic,
+    child::start,
+    comm, is_skip,
     report::{Member, Outcome, Status},
     shared::Shared,
+};
+pub use super::{
+    child::exit,
+    interrupt::{catch_interrupts, is_interrupted},
 };
 
 /// How often children are looked after.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
-
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-extern "C" fn interrupted(_signal: libc::c_int) {
-    INTERRUPTED.store(true, SeqCst);
-}
-
-/// Lets ctrl-c and SIGTERM end the run in order, so that everything is cleaned up.
-pub fn catch_interrupts() -> Result<()> {
-    // No SA_RESTART: waiting for a child must end.
-    let action = SigAction::new(
-        SigHandler::Handler(interrupted),
-        SaFlags::empty(),
-        SigSet::empty(),
-    );
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // SAFETY: the handler only stores to an atomic.
-        unsafe { sigaction(signal, &action) }.context("sigaction")?;
-    }
-    Ok(())
-}
-
-/// Whether the user wants it to end.
-#[must_use]
-pub fn is_interrupted() -> bool {
-    INTERRUPTED.load(SeqCst)
-}
 
 /// Runs one family.
 pub fn run(traffic: &Traffic, arena: &Arena) -> Outcome {
@@ -230,49 +200,4 @@ impl Drop for Children {
             let _ = waitpid(*pid, None);
         }
     }
-}
-
-/// Forks a child that does `run` and ends.
-pub(super) fn start(comm: String, run: Run, seconds: u32, shared: Shared) -> Result<Pid> {
-    let comm = CString::new(comm)?;
-    let parent = getpid();
-    // SAFETY: the command has one thread, and the child ends without returning.
-    match unsafe { fork() }.context("fork")? {
-        ForkResult::Parent { child } => Ok(child),
-        ForkResult::Child => {
-            let done = catch_unwind(AssertUnwindSafe(|| {
-                become_child(&comm, seconds, parent)?;
-                run()
-            }))
-            .unwrap_or_else(|_| Err(anyhow!("panicked")));
-            exit(done, shared)
-        }
-    }
-}
-
-fn become_child(comm: &CString, seconds: u32, parent: Pid) -> Result<()> {
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // SAFETY: the default action replaces a handler.
-        unsafe { sigaction(signal, &default) }?;
-    }
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
-    // It may have died before: nobody would end this one, and it holds the probes too.
-    ensure!(getppid() == parent, "the parent is gone");
-    prctl::set_name(comm)?;
-    alarm::set(seconds);
-    Ok(())
-}
-
-/// Ends a child without running the parent's destructors, or flushing its output, a second time.
-pub fn exit(done: Result<()>, shared: Shared) -> ! {
-    let code = match done {
-        Ok(()) => 0,
-        Err(error) => {
-            shared.fail(&error);
-            1
-        }
-    };
-    // SAFETY: ends the process.
-    unsafe { libc::_exit(code) }
 }

@@ -10,7 +10,7 @@ use nix::{
     time::{ClockId, clock_gettime},
 };
 
-use super::{is_skip, runner::is_interrupted};
+use super::{is_skip, interrupt::is_interrupted};
 
 const MESSAGE: usize = 1024;
 /// How long one process waits for another, in nanoseconds.

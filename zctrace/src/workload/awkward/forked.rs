@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{read_all, reads};
 use crate::workload::{
-    Arena, Expected, Prepared, Traffic, comm, fault_anon::succeeded, mounts::Fs, runner,
+    Arena, Expected, Prepared, Traffic, comm, fault_anon::succeeded, mounts::Fs, child,
 };
 
 pub(super) const TRAFFIC: &[Traffic] = &[Traffic::new(
@@ -30,7 +30,7 @@ fn prepare(arena: &Arena) -> Result<Prepared> {
         read_all(&file, bytes, chunk, 1)?;
         let again = file.try_clone()?;
         let theirs = move || read_all(&again, bytes, chunk, CHILD_TIMES);
-        let child = runner::start(comm(TAG, CHILD), Box::new(theirs), 60, shared)?;
+        let child = child::start(comm(TAG, CHILD), Box::new(theirs), 60, shared)?;
         shared.set_descendant(child.as_raw().cast_unsigned());
         read_all(&file, bytes, chunk, 1)?;
         succeeded(child)

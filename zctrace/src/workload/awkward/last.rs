@@ -8,7 +8,7 @@ use nix::{errno::Errno, libc, unistd::Pid};
 use super::{read_all, reads};
 use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic, buffer::Buffer, comm,
-    fault_anon::succeeded, mounts::Fs, runner,
+    fault_anon::succeeded, mounts::Fs, child,
 };
 
 pub(super) const TRAFFIC: &[Traffic] = &[Traffic::new(
@@ -50,7 +50,7 @@ fn prepare(arena: &Arena) -> Result<Prepared> {
                 read_all(&file, bytes, chunk, times)?;
                 end()
             };
-            runner::start(comm(TAG, role), Box::new(run), 60, shared)
+            child::start(comm(TAG, role), Box::new(run), 60, shared)
         };
         let first = child(FIRST, TIMES, leave_idle_thread)?;
         shared.set_descendant(first.as_raw().cast_unsigned());

@@ -12,7 +12,7 @@ use super::{
         fault_anon::succeeded,
         mapping::{Mapping, PAGE},
         mounts::Fs,
-        runner,
+        child,
         shared::now,
     },
     Figure, Job, Ready, Setting, Technique, Variant,
@@ -74,7 +74,7 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
             // Memory that nobody shares any more is not copied.
             shared.wait_for(WRITTEN, 1)
         };
-        let child = runner::start(comm(TAG, SAVER), Box::new(save), 120, shared)?;
+        let child = child::start(comm(TAG, SAVER), Box::new(save), 120, shared)?;
         shared.set_descendant(child.as_raw().cast_unsigned());
         let begin = now();
         memory.write_some(spread(pages, modified));

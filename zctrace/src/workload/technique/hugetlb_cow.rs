@@ -8,7 +8,7 @@ use super::{
     super::{
         Expected, ExpectedRow, Prepared,
         fault_anon::{CHILD, beside_a_child},
-        fault_huge::{HUGE, Reservation},
+        huge_pages::{HUGE, Reservation},
         mapping::Mapping,
         shared::now,
     },

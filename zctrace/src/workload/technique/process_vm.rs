@@ -14,7 +14,7 @@ use nix::{
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{Expected, Prepared, buffer::Buffer, comm, runner},
+    super::{Expected, Prepared, buffer::Buffer, comm, child},
     Job, Ready, Setting, Technique, Variant,
 };
 
@@ -43,7 +43,7 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
                 pause();
             }
         });
-        let owner = runner::start(comm(TAG, OWNER), wait, 120, shared)?;
+        let owner = child::start(comm(TAG, OWNER), wait, 120, shared)?;
         shared.set_descendant(owner.as_raw().cast_unsigned());
         shared.begin();
         let done = pieces.each(|_, length| {

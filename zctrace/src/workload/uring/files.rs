@@ -11,7 +11,7 @@ use super::{
     super::{
         Arena, Expected, ExpectedRow, Prepared,
         arena::evict,
-        block_device::opened_direct,
+        opened_direct::opened_direct,
         buffer::Buffer,
         direct::WithHoles,
         exact::{calls, cut},
