@@ -20,12 +20,17 @@ use crate::{
     target::{self, View},
     tracer::{self, Config, Session},
     workload::{
-        Arena, Strictness, compare,
-        report::{self, Outcome},
-        runner::{self, Running},
-        shared::Shared,
+        Arena, Strictness,
+        stage::{
+            runner::{self, Running},
+            shared::Shared,
+        },
         technique::{FAR_ENDS, Figure, Parameters, Setting, Workload},
-        verify::{self, differences},
+        truth::{
+            compare,
+            report::{self, Outcome},
+            verify::{self, differences},
+        },
     },
 };
 

@@ -7,7 +7,7 @@ use super::{
     document::{Comparison, Contestant, Cost, Crossover, Line, Point, Sweep},
     measure,
 };
-use crate::workload::{Arena, runner, technique::Workload};
+use crate::workload::{Arena, stage::runner, technique::Workload};
 
 /// What is swept over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,8 +20,8 @@ use crate::{
     text::sink::Sink,
     workload::{
         Arena,
-        arena::Sizes,
-        runner,
+        scene::arena::Sizes,
+        stage::runner,
         technique::{Parameters, Workload},
     },
 };

@@ -11,11 +11,10 @@ use anyhow::{Context as _, Result, bail};
 use crate::{
     ledger::Totals,
     workload::{
-        Arena, Traffic, all,
-        arena::Sizes,
-        find,
-        report::{Outcome, Report, Status},
-        resume, runner,
+        Arena, Traffic, all, find, resume,
+        scene::arena::Sizes,
+        stage::runner,
+        truth::report::{Outcome, Report, Status},
     },
 };
 

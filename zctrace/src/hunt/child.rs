@@ -25,7 +25,7 @@ use super::{
     operation::Operation,
     world::{Places, World},
 };
-use crate::{run::pidfd, text::message::say, workload::mapping::Mapping};
+use crate::{run::pidfd, text::message::say, workload::stage::mapping::Mapping};
 
 /// How long an operation may take. Nothing that does not wait for ever takes as long.
 const PATIENCE: Duration = Duration::from_secs(60);

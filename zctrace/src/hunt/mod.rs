@@ -17,7 +17,10 @@ use crate::{
     ledger::Process,
     target::View,
     tracer::{Backend, Config},
-    workload::{Arena, Skip, arena::Sizes, mounts::Fs},
+    workload::{
+        Arena, Skip,
+        scene::{arena::Sizes, mounts::Fs},
+    },
 };
 use child::{Ended, Notes};
 use operation::{Operation, Place, THINGS, Thing};

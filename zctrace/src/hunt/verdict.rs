@@ -7,7 +7,7 @@ use zctrace_common::Class;
 use crate::{
     catalog::conclusion,
     ledger::{Errno, Errnos, Process, Totals},
-    workload::compare::is_fault,
+    workload::truth::compare::is_fault,
 };
 
 /// A row for which the tracepoints backend says something else than the functions backend.

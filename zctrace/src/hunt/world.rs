@@ -19,7 +19,10 @@ use nix::{
 };
 
 use super::operation::{Act, Call, Feed, Make, Operation, Place, Request, Thing};
-use crate::workload::{buffer::fill, ktls, mapping::Mapping, sockets};
+use crate::workload::{
+    stage::{buffer::fill, mapping::Mapping, sockets},
+    traffic::ktls,
+};
 
 /// Where files are made: a directory for each place that is there.
 pub type Places = Vec<(Place, PathBuf)>;

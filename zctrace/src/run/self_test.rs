@@ -9,7 +9,12 @@ use nix::unistd::gettid;
 use crate::{
     kernel::doctor::{FamilyReport, FamilyStatus, SelfTest, Survey},
     tracer::{Config, Error, Session},
-    workload::{self, Arena, Traffic, arena::Sizes, report, runner, verify},
+    workload::{
+        self, Arena, Traffic,
+        scene::arena::Sizes,
+        stage::runner,
+        truth::{report, verify},
+    },
 };
 
 /// Enough for every kind of call to be made more than once, and quick.

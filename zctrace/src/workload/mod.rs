@@ -2,86 +2,33 @@
 //! which rows the ledger must show for it.
 //!
 //! A family's set-up happens in the parent; the operations themselves run in a child that does
-//! nothing else, so that the child's rows are the family's and no others. One file holds one
-//! technique; a new one is added to [`TECHNIQUES`].
+//! nothing else, so that the child's rows are the family's and no others. One file of `traffic/` holds
+//! one way to move bytes; a new one is added to [`TECHNIQUES`]. What people run with `bench` and read
+//! about with `explain` are techniques, in `technique/`. Both stand on `scene/` and `stage/`, and are
+//! held against `truth/`.
 
-pub mod arena;
-pub mod block_device;
-pub mod buffer;
-pub mod compare;
-pub mod exact;
-pub mod expected;
-pub mod fuse;
-pub mod isolation;
-pub mod ktls;
-pub mod loop_device;
-pub mod mapping;
-pub mod mounts;
-pub mod report;
-pub mod runner;
-pub mod shared;
-pub mod slots;
-pub mod sockets;
+pub mod scene;
+pub mod stage;
 pub mod technique;
-pub mod verify;
-pub mod veth;
-pub mod zerocopy;
-
-mod aio;
-mod awkward;
-mod bpf;
-mod btrfs_send;
-mod chars;
-mod child;
-mod clone;
-mod copy_file_range;
-mod demo;
-mod direct;
-mod fault_anon;
-mod fault_file;
-mod fault_huge;
-mod file;
-mod fork_pinned;
-mod huge_pages;
-mod interface;
-mod interrupt;
-mod ip_sockets;
-mod late;
-mod many_ops;
-mod memory_files;
-mod message_queue;
-mod opened_direct;
-mod overlay;
-mod pipe;
-mod process_vm;
-mod sendfile;
-mod sockmap;
-mod splice;
-mod splice_unix;
-mod stale;
-mod tcp;
-mod tee;
-mod terminal;
-mod tun;
-mod udp;
-mod uffd;
-mod unix;
-mod unspliceable;
-pub mod uring;
-mod vmsplice;
-mod xdp;
-mod xdp_program;
-mod zerocopy_receive;
+pub mod traffic;
+pub mod truth;
 
 use std::{any::Any, fmt};
 
 use anyhow::Result;
 use nix::{errno::Errno, sys::signal::Signal, unistd::Pid};
 
-pub use arena::Arena;
-pub use awkward::resume;
-pub use compare::{Difference, Strictness, compare};
-pub use expected::{Expected, ExpectedRow};
+pub use scene::arena::Arena;
+pub use traffic::awkward::resume;
+pub use truth::compare::{Difference, Strictness, compare};
+pub use truth::expected::{Expected, ExpectedRow};
+
+use traffic::{
+    aio, awkward, btrfs_send, chars, clone, copy_file_range, demo, direct, fault_anon, fault_file,
+    fault_huge, file, fork_pinned, ip_sockets, ktls, late, many_ops, memory_files, message_queue,
+    overlay, pipe, process_vm, sendfile, sockmap, splice, splice_unix, tcp, tee, terminal, udp,
+    uffd, unix, unspliceable, uring, vmsplice, xdp, zerocopy, zerocopy_receive,
+};
 
 /// Every technique's families.
 const TECHNIQUES: &[&[Traffic]] = &[

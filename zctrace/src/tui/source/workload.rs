@@ -18,7 +18,7 @@ use crate::{
         Incoming,
         state::{Message, trial::Parameters},
     },
-    workload::report::Outcome,
+    workload::truth::report::Outcome,
 };
 
 /// The workload that runs, if one does.

@@ -29,7 +29,7 @@ use super::{
     },
     theme::Theme,
 };
-use crate::workload::report::Outcome;
+use crate::workload::truth::report::Outcome;
 
 /// Something that happened.
 #[derive(Clone, Debug)]

@@ -6,9 +6,12 @@ use crate::{
     ledger::{Errnos, Path, Process, Totals},
     tui::moment::Moment,
     workload::{
-        ExpectedRow, compare,
-        report::{Outcome, Status},
-        verify,
+        ExpectedRow,
+        truth::{
+            compare::compare,
+            report::{Outcome, Status},
+            verify,
+        },
     },
 };
 

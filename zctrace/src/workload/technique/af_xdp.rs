@@ -6,12 +6,12 @@ use nix::errno::Errno;
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{
-        Expected, ExpectedRow, Prepared, Skip,
-        veth::{FAR, NEAR},
-        xdp::{BATCH, FRAME, Socket, Wire},
-    },
+    super::{Expected, ExpectedRow, Prepared, Skip},
     Job, Ready, Setting, Technique, Variant,
+};
+use crate::workload::{
+    scene::veth::{FAR, NEAR},
+    traffic::xdp::{BATCH, FRAME, Socket, Wire},
 };
 
 pub(super) const TECHNIQUE: Technique = Technique::new(

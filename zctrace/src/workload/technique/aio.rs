@@ -6,16 +6,14 @@ use nix::libc;
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{
-        Expected, ExpectedRow, Prepared,
-        aio::{Context, DEPTH, IOCB_CMD_PREAD, IOCB_CMD_PWRITE},
-        arena::evict,
-        mapping::PAGE,
-        mounts::Fs,
-        slots::Slots,
-    },
+    super::{Expected, ExpectedRow, Prepared},
     Job, Ready, Setting, Technique, Variant,
     direct_read::aligned,
+};
+use crate::workload::{
+    scene::{arena::evict, mounts::Fs},
+    stage::{mapping::PAGE, slots::Slots},
+    traffic::aio::{Context, DEPTH, IOCB_CMD_PREAD, IOCB_CMD_PWRITE},
 };
 
 pub(super) const READ: Technique = Technique::new(

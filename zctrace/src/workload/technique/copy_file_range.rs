@@ -5,9 +5,10 @@ use nix::fcntl::copy_file_range;
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{Expected, Prepared, mounts::Fs},
+    super::{Expected, Prepared},
     Job, Ready, Setting, Technique, Variant,
 };
+use crate::workload::scene::mounts::Fs;
 
 pub(super) const TECHNIQUE: Technique = Technique::new(
     "copy-file-range",

@@ -9,14 +9,16 @@ use nix::sys::{mman::MapFlags, uio::pread};
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{
-        Expected, ExpectedRow, Prepared,
-        exact::exactly,
+    super::{Expected, ExpectedRow, Prepared},
+    Figure, Job, Ready, Setting, Technique, Variant,
+};
+use crate::workload::{
+    scene::mounts::Fs,
+    stage::{
         mapping::{Mapping, PAGE},
-        mounts::Fs,
         shared::now,
     },
-    Figure, Job, Ready, Setting, Technique, Variant,
+    truth::exact::exactly,
 };
 
 pub(super) const TECHNIQUE: Technique = Technique::new(

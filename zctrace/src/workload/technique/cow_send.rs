@@ -24,20 +24,22 @@ use nix::{
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{
-        Expected, ExpectedRow, Prepared, Skip,
-        buffer::Buffer,
-        mapping::{Mapping, PAGE},
-        shared::Shared,
-        sockets::enlarge,
-        veth::{BEYOND, Veth},
-        zerocopy::{DATAGRAM, allow, and_notifications, count_again, notified},
-    },
+    super::{Expected, ExpectedRow, Prepared, Skip},
     Figure, Job, Ready, Setting, Technique, Variant,
     cow::spread,
     receiver::{receive, row},
     ring::{fill, sum},
     zerocopy_send::{WINDOW, ZEROCOPY},
+};
+use crate::workload::{
+    scene::veth::{BEYOND, Veth},
+    stage::{
+        buffer::Buffer,
+        mapping::{Mapping, PAGE},
+        shared::Shared,
+        sockets::enlarge,
+    },
+    traffic::zerocopy::{DATAGRAM, allow, and_notifications, count_again, notified},
 };
 
 pub(super) const TECHNIQUE: Technique = Technique::new(

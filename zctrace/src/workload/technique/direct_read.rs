@@ -5,11 +5,12 @@ use nix::{errno::Errno, libc, sys::uio::pread};
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{
-        Expected, ExpectedRow, Prepared, Skip, arena::evict, buffer::Buffer, mapping::PAGE,
-        mounts::Fs,
-    },
+    super::{Expected, ExpectedRow, Prepared, Skip},
     Job, Parameters, Ready, Setting, Technique, Variant,
+};
+use crate::workload::{
+    scene::{arena::evict, mounts::Fs},
+    stage::{buffer::Buffer, mapping::PAGE},
 };
 
 pub(super) const TECHNIQUE: Technique = Technique::new(

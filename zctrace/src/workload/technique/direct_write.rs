@@ -5,9 +5,13 @@ use nix::{libc, sys::uio::pwrite};
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{Expected, ExpectedRow, Prepared, buffer::Buffer, mapping::PAGE, mounts::Fs},
+    super::{Expected, ExpectedRow, Prepared},
     Job, Ready, Setting, Technique, Variant,
     direct_read::{aligned, unless_refused},
+};
+use crate::workload::{
+    scene::mounts::Fs,
+    stage::{buffer::Buffer, mapping::PAGE},
 };
 
 pub(super) const TECHNIQUE: Technique = Technique::new(

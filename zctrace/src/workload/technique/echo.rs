@@ -20,11 +20,12 @@ use nix::{
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{
-        Expected, ExpectedRow, Prepared, Skip, buffer::Buffer, exact::exactly, shared::Shared,
-        sockets::tcp_pair,
-    },
+    super::{Expected, ExpectedRow, Prepared, Skip},
     Job, Ready, Setting, Technique, Variant,
+};
+use crate::workload::{
+    stage::{buffer::Buffer, shared::Shared, sockets::tcp_pair},
+    truth::exact::exactly,
 };
 
 pub(super) const EPOLL: Technique = Technique::new(

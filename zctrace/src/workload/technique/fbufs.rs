@@ -25,16 +25,18 @@ use nix::{
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{
-        Expected, ExpectedRow, Prepared,
+    super::{Expected, ExpectedRow, Prepared},
+    Job, Pieces, Ready, Setting, Technique, Variant,
+    ring::{Ring, fill, sum},
+};
+use crate::workload::{
+    stage::{
         buffer::Buffer,
         mapping::{Mapping, PAGE},
-        pipe::roomy_pipe,
         shared::Shared,
         sockets::enlarge,
     },
-    Job, Pieces, Ready, Setting, Technique, Variant,
-    ring::{Ring, fill, sum},
+    traffic::pipe::roomy_pipe,
 };
 
 pub(super) const TECHNIQUE: Technique = Technique::new(

@@ -6,17 +6,19 @@ use nix::unistd::write;
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{
-        Expected, ExpectedRow, Prepared, comm,
-        exact::exactly,
-        fault_anon::succeeded,
-        mapping::{Mapping, PAGE},
-        mounts::Fs,
-        child,
-        shared::now,
-    },
+    super::{Expected, ExpectedRow, Prepared, comm},
     Figure, Job, Ready, Setting, Technique, Variant,
     cow::spread,
+};
+use crate::workload::{
+    scene::mounts::Fs,
+    stage::{
+        child,
+        mapping::{Mapping, PAGE},
+        shared::now,
+    },
+    traffic::fault_anon::succeeded,
+    truth::exact::exactly,
 };
 
 const TAG: &str = "snapshot";

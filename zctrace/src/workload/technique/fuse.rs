@@ -8,9 +8,10 @@ use nix::sys::uio::{pread, pwrite};
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{Expected, Prepared, buffer::Buffer, mounts::Fs},
+    super::{Expected, Prepared},
     Job, Ready, Setting, Technique, Variant,
 };
+use crate::workload::{scene::mounts::Fs, stage::buffer::Buffer};
 
 pub(super) const TECHNIQUE: Technique = Technique::new(
     "fuse",

@@ -5,14 +5,13 @@ use nix::sys::mman::MapFlags;
 use zctrace_common::Op;
 
 use super::{
-    super::{
-        Expected, ExpectedRow, Prepared,
-        fault_anon::{CHILD, beside_a_child},
-        huge_pages::{HUGE, Reservation},
-        mapping::Mapping,
-        shared::now,
-    },
+    super::{Expected, ExpectedRow, Prepared},
     Figure, Job, Ready, Setting, Technique, Variant,
+};
+use crate::workload::{
+    scene::huge_pages::{HUGE, Reservation},
+    stage::{mapping::Mapping, shared::now},
+    traffic::fault_anon::{CHILD, beside_a_child},
 };
 
 const TAG: &str = "huge-cow";

@@ -16,18 +16,20 @@ use nix::{
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{
-        Expected, ExpectedRow, Prepared,
-        buffer::Buffer,
-        exact::exactly,
-        mapping::{Mapping, PAGE},
-        mounts::Fs,
-        sockets::tcp_pair,
-    },
+    super::{Expected, ExpectedRow, Prepared},
     Job, Ready, Setting, Technique, Variant,
     cow::spread,
     echo::connections,
     receiver::receive,
+};
+use crate::workload::{
+    scene::mounts::Fs,
+    stage::{
+        buffer::Buffer,
+        mapping::{Mapping, PAGE},
+        sockets::tcp_pair,
+    },
+    truth::exact::exactly,
 };
 
 pub(super) const TECHNIQUE: Technique = Technique::new(

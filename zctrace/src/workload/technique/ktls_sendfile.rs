@@ -11,14 +11,13 @@ use nix::sys::{
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{
-        Expected, ExpectedRow, Prepared,
-        buffer::Buffer,
-        ktls::{TLS_TX, encrypt, refused},
-        mounts::Fs,
-        sockets::tcp_pair,
-    },
+    super::{Expected, ExpectedRow, Prepared},
     Job, Ready, Setting, Technique, Variant,
+};
+use crate::workload::{
+    scene::mounts::Fs,
+    stage::{buffer::Buffer, sockets::tcp_pair},
+    traffic::ktls::{TLS_TX, encrypt, refused},
 };
 
 pub(super) const TECHNIQUE: Technique = Technique::new(

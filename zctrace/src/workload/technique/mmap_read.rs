@@ -8,14 +8,16 @@ use nix::{sys::mman::MapFlags, unistd::Pid};
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{
-        Expected, ExpectedRow, Prepared,
-        mapping::{Mapping, PAGE},
-        mounts::Fs,
-        shared::Shared,
-    },
+    super::{Expected, ExpectedRow, Prepared},
     Figure, Job, Pieces, Ready, Setting, Technique, Variant,
     ring::sum,
+};
+use crate::workload::{
+    scene::mounts::Fs,
+    stage::{
+        mapping::{Mapping, PAGE},
+        shared::Shared,
+    },
 };
 
 pub(super) const TECHNIQUE: Technique = Technique::new(

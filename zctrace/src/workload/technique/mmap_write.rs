@@ -6,14 +6,16 @@ use nix::{sys::mman::MapFlags, unistd::write};
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{
-        Expected, ExpectedRow, Prepared,
-        mapping::{Mapping, PAGE},
-        mounts::Fs,
-        sockets::tcp_pair,
-    },
+    super::{Expected, ExpectedRow, Prepared},
     Job, Ready, Setting, Technique, Variant,
     receiver::received,
+};
+use crate::workload::{
+    scene::mounts::Fs,
+    stage::{
+        mapping::{Mapping, PAGE},
+        sockets::tcp_pair,
+    },
 };
 
 pub(super) const TECHNIQUE: Technique = Technique::new(

@@ -41,7 +41,11 @@ use anyhow::Result;
 
 pub use pieces::Pieces;
 
-use super::{Arena, Prepared, mapping::PAGE, mounts::Fs, shared::Shared};
+use super::{
+    Arena, Prepared,
+    scene::mounts::Fs,
+    stage::{mapping::PAGE, shared::Shared},
+};
 
 /// Every technique, in the order in which they are listed.
 pub const ALL: &[&Technique] = &[

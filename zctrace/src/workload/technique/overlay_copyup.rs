@@ -9,9 +9,10 @@ use nix::unistd::write;
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{Expected, ExpectedRow, Prepared, mounts::Fs, shared::now},
+    super::{Expected, ExpectedRow, Prepared},
     Figure, Job, Ready, Setting, Technique, Variant,
 };
+use crate::workload::{scene::mounts::Fs, stage::shared::now};
 
 pub(super) const TECHNIQUE: Technique = Technique::new(
     "overlay-copyup",

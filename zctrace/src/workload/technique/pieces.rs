@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::super::exact::{cut, exactly};
+use crate::workload::truth::exact::{cut, exactly};
 
 /// The calls that move a number of bytes, going through a file again and again.
 #[derive(Clone, Copy, Debug)]

@@ -8,10 +8,11 @@ use std::{
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{Expected, ExpectedRow, Prepared, buffer::Buffer, pipe::roomy_pipe},
+    super::{Expected, ExpectedRow, Prepared},
     Job, Pieces, Ready, Setting, Technique, Variant,
     fbufs::{put, take},
 };
+use crate::workload::{stage::buffer::Buffer, traffic::pipe::roomy_pipe};
 
 pub(super) const TECHNIQUE: Technique = Technique::new(
     "pipe-ipc",

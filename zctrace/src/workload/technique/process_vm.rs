@@ -14,9 +14,10 @@ use nix::{
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{Expected, Prepared, buffer::Buffer, comm, child},
+    super::{Expected, Prepared, comm},
     Job, Ready, Setting, Technique, Variant,
 };
+use crate::workload::stage::{buffer::Buffer, child};
 
 const TAG: &str = "proc-vm-b";
 const OWNER: &str = "owner";

@@ -5,9 +5,13 @@ use nix::{sys::uio::pread, unistd::write};
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{Expected, Prepared, buffer::Buffer, mounts::Fs, sockets::tcp_pair},
+    super::{Expected, Prepared},
     Job, Ready, Setting, Technique, Variant,
     receiver::received,
+};
+use crate::workload::{
+    scene::mounts::Fs,
+    stage::{buffer::Buffer, sockets::tcp_pair},
 };
 
 pub(super) const TECHNIQUE: Technique = Technique::new(

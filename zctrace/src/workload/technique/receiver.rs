@@ -6,10 +6,10 @@ use anyhow::Result;
 use nix::sys::socket::{MsgFlags, recv};
 use zctrace_common::{Class, Op};
 
-use super::super::{
-    ExpectedRow, Prepared,
-    buffer::Buffer,
-    exact::{calls, exactly},
+use super::super::{ExpectedRow, Prepared};
+use crate::workload::{
+    stage::buffer::Buffer,
+    truth::exact::{calls, exactly},
 };
 
 /// Bytes per call: what iperf3 uses too.

@@ -5,10 +5,11 @@ use nix::sys::sendfile::sendfile;
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{Expected, Prepared, mounts::Fs, sockets::tcp_pair},
+    super::{Expected, Prepared},
     Job, Ready, Setting, Technique, Variant,
     receiver::received,
 };
+use crate::workload::{scene::mounts::Fs, stage::sockets::tcp_pair};
 
 pub(super) const TECHNIQUE: Technique = Technique::new(
     "sendfile",

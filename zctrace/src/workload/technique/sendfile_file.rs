@@ -8,9 +8,10 @@ use nix::{
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{Expected, Prepared, mounts::Fs},
+    super::{Expected, Prepared},
     Job, Ready, Setting, Technique, Variant,
 };
+use crate::workload::scene::mounts::Fs;
 
 pub(super) const TECHNIQUE: Technique = Technique::new(
     "sendfile-file",

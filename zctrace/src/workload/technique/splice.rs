@@ -5,10 +5,11 @@ use nix::fcntl::{SpliceFFlags, splice};
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{Expected, Prepared, mounts::Fs, pipe::roomy_pipe, sockets::tcp_pair},
+    super::{Expected, Prepared},
     Job, Ready, Setting, Technique, Variant,
     receiver::received,
 };
+use crate::workload::{scene::mounts::Fs, stage::sockets::tcp_pair, traffic::pipe::roomy_pipe};
 
 /// Bytes that fit into a pipe of 1 MiB however they lie in pages.
 pub(super) const PIPE_MOST: usize = 512 << 10;

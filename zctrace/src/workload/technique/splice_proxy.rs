@@ -8,13 +8,15 @@ use nix::{
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{
-        Expected, ExpectedRow, Prepared, buffer::Buffer, exact::exactly, pipe::roomy_pipe,
-        sockets::tcp_pair,
-    },
+    super::{Expected, ExpectedRow, Prepared},
     Job, Pieces, Ready, Setting, Technique, Variant,
     receiver::received,
     splice::PIPE_MOST,
+};
+use crate::workload::{
+    stage::{buffer::Buffer, sockets::tcp_pair},
+    traffic::pipe::roomy_pipe,
+    truth::exact::exactly,
 };
 
 pub(super) const TECHNIQUE: Technique = Technique::new(

@@ -5,10 +5,15 @@ use nix::fcntl::{SpliceFFlags, splice, tee};
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{Expected, Prepared, buffer::Buffer, mounts::Fs, pipe::roomy_pipe, sockets::tcp_pair},
+    super::{Expected, Prepared},
     Job, Ready, Setting, Technique, Variant,
     receiver::{receive, row},
     splice::PIPE_MOST,
+};
+use crate::workload::{
+    scene::mounts::Fs,
+    stage::{buffer::Buffer, sockets::tcp_pair},
+    traffic::pipe::roomy_pipe,
 };
 
 pub(super) const TECHNIQUE: Technique = Technique::new(

@@ -8,10 +8,14 @@ use nix::fcntl::{SpliceFFlags, splice, vmsplice};
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{Expected, Prepared, buffer::Buffer, pipe::roomy_pipe, sockets::tcp_pair},
+    super::{Expected, Prepared},
     Job, Ready, Setting, Technique, Variant,
     receiver::received,
     splice::PIPE_MOST,
+};
+use crate::workload::{
+    stage::{buffer::Buffer, sockets::tcp_pair},
+    traffic::pipe::roomy_pipe,
 };
 
 pub(super) const TECHNIQUE: Technique = Technique::new(

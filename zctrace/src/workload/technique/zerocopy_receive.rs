@@ -2,10 +2,8 @@
 //! are one process; what is sent is by reference, and copied by loopback into pages that can be
 //! mapped.
 
-use super::{
-    super::zerocopy_receive::{PAGES, PIECE, over_loopback},
-    Job, Ready, Setting, Technique, Variant,
-};
+use super::{Job, Ready, Setting, Technique, Variant};
+use crate::workload::traffic::zerocopy_receive::{PAGES, PIECE, over_loopback};
 
 pub(super) const TECHNIQUE: Technique = Technique::new(
     "zerocopy-receive",

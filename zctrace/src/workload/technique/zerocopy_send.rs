@@ -14,15 +14,17 @@ use nix::{
 use zctrace_common::{Class, Op};
 
 use super::{
-    super::{
-        Expected, ExpectedRow, Prepared,
-        buffer::Buffer,
-        sockets::{enlarge, tcp_pair},
-        veth::{BEYOND, Veth},
-        zerocopy::{DATAGRAM, allow, and_notifications, count_again, notified},
-    },
+    super::{Expected, ExpectedRow, Prepared},
     Job, Pieces, Ready, Setting, Technique, Variant,
     receiver::received,
+};
+use crate::workload::{
+    scene::veth::{BEYOND, Veth},
+    stage::{
+        buffer::Buffer,
+        sockets::{enlarge, tcp_pair},
+    },
+    traffic::zerocopy::{DATAGRAM, allow, and_notifications, count_again, notified},
 };
 
 pub(super) const TECHNIQUE: Technique = Technique::new(

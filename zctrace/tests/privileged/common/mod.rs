@@ -19,7 +19,7 @@ use std::{
 use zctrace::{
     claims::{Claim, MIN_BYTES},
     ledger::{Loss, Process, Snapshot},
-    workload::{
+    workload::truth::{
         compare::Strictness,
         report::{Outcome, Report, Status},
         verify,

@@ -17,7 +17,7 @@ use zctrace::{
     ledger::{Coverage, Loss, Snapshot},
     run::{self, Meter, Plan, Subject},
     tracer::{Config, Error, Reading, RequestId, Session},
-    workload::report::Report,
+    workload::truth::report::Report,
 };
 use zctrace_common::By;
 

@@ -2,7 +2,7 @@
 
 use zctrace::{
     kernel,
-    workload::report::{Outcome, Status},
+    workload::truth::report::{Outcome, Status},
 };
 
 /// The start of a kernel's version, and what may be skipped there: the family and the start of the

@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use crate::common::{ran, zctrace};
 use zctrace::{
     ledger::audit::{Direction, Document},
-    workload::report::Report,
+    workload::truth::report::Report,
 };
 
 /// More than any family's own overhead: loading a program copies some kilobytes.

@@ -18,8 +18,10 @@ use zctrace::{
     tracer::Reading,
     workload::{
         Skip,
-        ktls::connection,
-        uring::ring::{Issue, Ring, result},
+        traffic::{
+            ktls::connection,
+            uring::ring::{Issue, Ring, result},
+        },
     },
 };
 

@@ -7,7 +7,7 @@ use zctrace::{
     catalog::Role,
     ledger::{Process, Totals},
     tracer::Session,
-    workload::{
+    workload::truth::{
         compare::Strictness,
         report::{Outcome, Report},
     },

@@ -19,9 +19,9 @@ use zctrace::{
     },
     ledger::Snapshot,
     workload::{
-        block_device::SCRATCH_DISKS,
-        report::{Outcome, Status},
-        zerocopy::allow,
+        scene::block_device::SCRATCH_DISKS,
+        traffic::zerocopy::allow,
+        truth::report::{Outcome, Status},
     },
 };
 

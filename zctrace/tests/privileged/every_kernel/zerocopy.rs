@@ -21,7 +21,7 @@ use nix::{
 use zctrace::{
     ledger::{Process, Totals},
     tracer::Session,
-    workload::zerocopy::allow,
+    workload::traffic::zerocopy::allow,
 };
 
 /// Bytes of a send; several exceed the receiver's room by far.

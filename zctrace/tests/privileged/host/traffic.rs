@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use crate::common::{ran, run, skips};
-use zctrace::workload::report::{Outcome, Report, SCHEMA};
+use zctrace::workload::truth::report::{Outcome, Report, SCHEMA};
 
 /// What runs that have ended left behind. Another one may be under way.
 fn left_over() -> Vec<String> {

@@ -19,8 +19,8 @@ use zctrace::{
     tracer::{Config, Reading, Session},
     workload::{
         Skip,
-        ktls::connection,
-        mounts::{Fs, Mount},
+        scene::mounts::{Fs, Mount},
+        traffic::ktls::connection,
     },
 };
 

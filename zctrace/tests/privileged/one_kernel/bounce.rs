@@ -5,7 +5,7 @@ use std::env;
 use crate::common::run;
 use zctrace::{
     claims::{Document, Verdict},
-    workload::block_device::SCRATCH_DISKS,
+    workload::scene::block_device::SCRATCH_DISKS,
 };
 
 /// A disk whose transfers the kernel copies (`swiotlb=force`).

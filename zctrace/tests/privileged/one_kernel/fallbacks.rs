@@ -38,11 +38,12 @@ use zctrace::{
     claims::{Circumstances, Claim, Expectation, MIN_BYTES, Verdict, judge},
     ledger::Snapshot,
     workload::{
-        buffer::Buffer,
-        ktls::{TLS_TX, encrypt},
-        mounts::{Fs, Mount},
-        sockets::tcp_pair,
-        zerocopy::allow,
+        scene::mounts::{Fs, Mount},
+        stage::{buffer::Buffer, sockets::tcp_pair},
+        traffic::{
+            ktls::{TLS_TX, encrypt},
+            zerocopy::allow,
+        },
     },
 };
 

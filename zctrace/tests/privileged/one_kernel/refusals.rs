@@ -21,7 +21,10 @@ use nix::{
 };
 use zctrace::{
     ledger::{Errno, Snapshot, refusals},
-    workload::{Arena, arena::Sizes, mounts::Fs},
+    workload::{
+        Arena,
+        scene::{arena::Sizes, mounts::Fs},
+    },
 };
 
 use crate::common::zctrace;

@@ -6,14 +6,16 @@ use zctrace_common::{Class, Op};
 
 use super::{
     super::{
-        super::{
-            Expected, ExpectedRow, Prepared, arena::evict, mapping::PAGE, mounts::Fs,
-            uring::ring::needs,
-        },
+        super::{Expected, ExpectedRow, Prepared},
         Job, Ready, Setting, Technique, Variant,
         direct_read::aligned,
     },
     MOST, quick, read,
+};
+use crate::workload::{
+    scene::{arena::evict, mounts::Fs},
+    stage::mapping::PAGE,
+    traffic::uring::ring::needs,
 };
 
 pub(in super::super) const TECHNIQUE: Technique = Technique::new(

@@ -10,15 +10,15 @@ use zctrace_common::{Class, Op};
 
 use super::{
     super::{
-        super::{
-            Expected, Prepared,
-            mapping::{Mapping, PAGE},
-            mounts::Fs,
-            uring::ring::{DEPTH, needs},
-        },
+        super::{Expected, Prepared},
         Job, Ready, Setting, Technique, Variant,
     },
     MOST, cold, quick,
+};
+use crate::workload::{
+    scene::mounts::Fs,
+    stage::mapping::{Mapping, PAGE},
+    traffic::uring::ring::{DEPTH, needs},
 };
 
 pub(in super::super) const TECHNIQUE: Technique = Technique::new(

@@ -17,14 +17,11 @@ use std::{fs::File, os::fd::AsRawFd as _};
 use anyhow::Result;
 use io_uring::{opcode, squeue, types::Fd};
 
-use super::{
-    super::{
-        arena::evict,
-        mounts::Fs,
-        slots::Slots,
-        uring::ring::{DEPTH, Issue, Ring},
-    },
-    Pieces, Setting,
+use super::{Pieces, Setting};
+use crate::workload::{
+    scene::{arena::evict, mounts::Fs},
+    stage::slots::Slots,
+    traffic::uring::ring::{DEPTH, Issue, Ring},
 };
 
 /// Bytes that one request takes in whole.

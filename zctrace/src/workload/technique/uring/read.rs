@@ -5,11 +5,12 @@ use zctrace_common::{Class, Op};
 
 use super::{
     super::{
-        super::{Expected, Prepared, mounts::Fs, uring::ring::needs},
+        super::{Expected, Prepared},
         Job, Ready, Setting, Technique, Variant,
     },
     MOST, cold, quick, read,
 };
+use crate::workload::{scene::mounts::Fs, traffic::uring::ring::needs};
 
 pub(in super::super) const TECHNIQUE: Technique = Technique::new(
     "uring-read",

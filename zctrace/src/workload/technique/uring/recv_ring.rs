@@ -8,16 +8,15 @@ use std::os::fd::AsRawFd as _;
 use zctrace_common::{Class, Op};
 
 use super::super::{
-    super::{
-        Expected, ExpectedRow, Prepared,
-        buffer::Buffer,
-        sockets::tcp_pair,
-        uring::{
-            provided::received,
-            ring::{Issue, needs},
-        },
-    },
+    super::{Expected, ExpectedRow, Prepared},
     Job, Ready, Setting, Technique, Variant,
+};
+use crate::workload::{
+    stage::{buffer::Buffer, sockets::tcp_pair},
+    traffic::uring::{
+        provided::received,
+        ring::{Issue, needs},
+    },
 };
 
 pub(in super::super) const TECHNIQUE: Technique = Technique::new(

@@ -7,14 +7,11 @@ use std::{ffi::CStr, os::fd::AsRawFd as _};
 use anyhow::Result;
 use nix::{errno::Errno, libc, net::if_::if_nametoindex};
 
-use super::super::{
-    super::{
-        Skip,
-        mapping::{Mapping, PAGE},
-        uring::ring::needs,
-        veth::{NEAR, Veth},
-    },
-    Job, Ready, Setting, Technique, Variant,
+use super::super::{super::Skip, Job, Ready, Setting, Technique, Variant};
+use crate::workload::{
+    scene::veth::{NEAR, Veth},
+    stage::mapping::{Mapping, PAGE},
+    traffic::uring::ring::needs,
 };
 
 pub(in super::super) const TECHNIQUE: Technique = Technique::new(

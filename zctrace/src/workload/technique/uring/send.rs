@@ -9,16 +9,15 @@ use zctrace_common::{Class, Op};
 
 use super::{
     super::{
-        super::{
-            Expected, Prepared,
-            buffer::Buffer,
-            sockets::tcp_pair,
-            uring::ring::{Issue, Ring, needs},
-        },
+        super::{Expected, Prepared},
         Job, Pieces, Ready, Setting, Technique, Variant,
         receiver::received,
     },
     MOST, in_order,
+};
+use crate::workload::{
+    stage::{buffer::Buffer, sockets::tcp_pair},
+    traffic::uring::ring::{Issue, Ring, needs},
 };
 
 pub(in super::super) const TECHNIQUE: Technique = Technique::new(

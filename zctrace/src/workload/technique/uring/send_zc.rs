@@ -13,18 +13,22 @@ use zctrace_common::{Class, Op};
 
 use super::{
     super::{
-        super::{
-            Expected, ExpectedRow, Prepared,
-            buffer::Buffer,
-            sockets::{enlarge, tcp_pair},
-            uring::ring::{Issue, Ring, needs},
-            veth::{BEYOND, Veth},
-            zerocopy::{DATAGRAM, add_again, count_again},
-        },
+        super::{Expected, ExpectedRow, Prepared},
         Job, Pieces, Ready, Setting, Technique, Variant,
         receiver::received,
     },
     in_order,
+};
+use crate::workload::{
+    scene::veth::{BEYOND, Veth},
+    stage::{
+        buffer::Buffer,
+        sockets::{enlarge, tcp_pair},
+    },
+    traffic::{
+        uring::ring::{Issue, Ring, needs},
+        zerocopy::{DATAGRAM, add_again, count_again},
+    },
 };
 
 pub(in super::super) const TECHNIQUE: Technique = Technique::new(

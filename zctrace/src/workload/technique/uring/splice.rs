@@ -9,18 +9,20 @@ use zctrace_common::{Class, Op};
 
 use super::{
     super::{
-        super::{
-            Expected, Prepared,
-            mounts::Fs,
-            pipe::roomy_pipe,
-            sockets::tcp_pair,
-            uring::ring::{Issue, Ring, needs},
-        },
+        super::{Expected, Prepared},
         Job, Ready, Setting, Technique, Variant,
         receiver::received,
         splice::PIPE_MOST,
     },
     in_order,
+};
+use crate::workload::{
+    scene::mounts::Fs,
+    stage::sockets::tcp_pair,
+    traffic::{
+        pipe::roomy_pipe,
+        uring::ring::{Issue, Ring, needs},
+    },
 };
 
 pub(in super::super) const TECHNIQUE: Technique = Technique::new(

@@ -2,9 +2,10 @@
 //! the same copy.
 
 use super::{
-    super::{super::uring::ring::Issue, Job, Technique, Variant},
+    super::{Job, Technique, Variant},
     send::prepare,
 };
+use crate::workload::traffic::uring::ring::Issue;
 
 pub(in super::super) const TECHNIQUE: Technique = Technique::new(
     "uring-sqpoll",

@@ -8,15 +8,15 @@ use zctrace_common::{Class, Op};
 
 use super::{
     super::{
-        super::{
-            Expected, Prepared,
-            mounts::Fs,
-            slots::Slots,
-            uring::ring::{DEPTH, Issue, Ring, needs},
-        },
+        super::{Expected, Prepared},
         Job, Ready, Setting, Technique, Variant,
     },
     MOST,
+};
+use crate::workload::{
+    scene::mounts::Fs,
+    stage::slots::Slots,
+    traffic::uring::ring::{DEPTH, Issue, Ring, needs},
 };
 
 pub(in super::super) const TECHNIQUE: Technique = Technique::new(

@@ -11,7 +11,7 @@ use crate::common::{claim, shared};
 use zctrace::{
     claims::{Circumstances, Claim, Judgement, Verdict, judge},
     ledger::Snapshot,
-    workload::{
+    workload::scene::{
         isolation::Isolation,
         mounts::{Fs, Mount},
     },

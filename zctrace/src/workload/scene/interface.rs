@@ -1,0 +1,89 @@
+//! Settings of network interfaces.
+
+use std::{
+    ffi::CStr,
+    os::fd::{AsRawFd as _, OwnedFd},
+};
+
+use anyhow::{Context as _, Result};
+use nix::{
+    errno::Errno,
+    libc,
+    sys::socket::{AddressFamily, SockFlag, SockType, socket},
+};
+
+/// The interfaces of the caller's network namespace.
+pub(in crate::workload) struct Interfaces(OwnedFd);
+
+impl Interfaces {
+    pub(in crate::workload) fn new() -> Result<Self> {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        Ok(Self(socket(
+            AddressFamily::Inet,
+            SockType::Datagram,
+            flags,
+            None,
+        )?))
+    }
+
+    /// Makes the request `number` (netdevice(7)) of what `fill` puts in.
+    pub(in crate::workload) fn set(
+        &self,
+        name: &CStr,
+        number: libc::Ioctl,
+        fill: &dyn Fn(&mut libc::ifreq),
+    ) -> nix::Result<()> {
+        let mut request = request(name);
+        fill(&mut request);
+        // SAFETY: the request is an `ifreq`, which outlives the call, like what it points to.
+        let result = unsafe { libc::ioctl(self.0.as_raw_fd(), number, &raw mut request) };
+        Errno::result(result).map(drop)
+    }
+
+    /// Sets the size of its largest packets.
+    pub(in crate::workload) fn set_mtu(&self, name: &CStr, bytes: libc::c_int) -> Result<()> {
+        self.set(name, libc::SIOCSIFMTU, &|r| r.ifr_ifru.ifru_mtu = bytes)
+            .context("SIOCSIFMTU")
+    }
+
+    /// Gives it an address, in a network of 24 bits.
+    pub(in crate::workload) fn set_address(&self, name: &CStr, address: [u8; 4]) -> Result<()> {
+        self.set(name, libc::SIOCSIFADDR, &|r| {
+            r.ifr_ifru.ifru_addr = inet(address);
+        })
+        .context("SIOCSIFADDR")?;
+        self.set(name, libc::SIOCSIFNETMASK, &|r| {
+            r.ifr_ifru.ifru_netmask = inet([255, 255, 255, 0]);
+        })
+        .context("SIOCSIFNETMASK")
+    }
+
+    /// Brings it up, with these flags besides.
+    pub(in crate::workload) fn raise(&self, name: &CStr, flags: libc::c_int) -> Result<()> {
+        let flags = flags | libc::IFF_UP | libc::IFF_RUNNING;
+        self.set(name, libc::SIOCSIFFLAGS, &|r| {
+            r.ifr_ifru.ifru_flags = flags as libc::c_short;
+        })
+        .context("SIOCSIFFLAGS")
+    }
+}
+
+pub(in crate::workload) fn request(name: &CStr) -> libc::ifreq {
+    // SAFETY: an `ifreq` is integers and unions of integers and pointers, for which zero is fine.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.to_bytes()) {
+        *to = *from as libc::c_char;
+    }
+    request
+}
+
+fn inet(address: [u8; 4]) -> libc::sockaddr {
+    let mut data = [0; 14];
+    for (to, from) in data[2..6].iter_mut().zip(address) {
+        *to = from as libc::c_char;
+    }
+    libc::sockaddr {
+        sa_family: libc::AF_INET as libc::sa_family_t,
+        sa_data: data,
+    }
+}

@@ -1,0 +1,16 @@
+//! Where it happens: directories, filesystems, devices and networks that are made for it.
+
+pub mod arena;
+pub mod block_device;
+pub(super) mod bpf;
+pub mod fuse;
+pub(super) mod huge_pages;
+pub(super) mod interface;
+pub mod isolation;
+pub mod loop_device;
+pub mod mounts;
+pub(super) mod opened_direct;
+pub(super) mod stale;
+pub(super) mod tun;
+pub mod veth;
+pub(super) mod xdp_program;

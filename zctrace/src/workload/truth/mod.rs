@@ -1,0 +1,7 @@
+//! What must be seen, and how it is held against what was. Pure.
+
+pub mod compare;
+pub mod exact;
+pub mod expected;
+pub mod report;
+pub mod verify;
