@@ -10,6 +10,8 @@ mod binaries;
 mod demo;
 mod dist;
 mod docs;
+#[cfg(test)]
+mod imports;
 mod job;
 mod paths;
 mod setup;

@@ -63,7 +63,7 @@ const fn optional(
 }
 
 /// `qemu-system-x86_64` is not here: which one will do is a matter of its version.
-pub(super) const TOOLS: [Tool; 27] = [
+pub(super) const TOOLS: [Tool; 26] = [
     required("cc", "gcc", &[Build]),
     required("c++", "g++", &[Build]),
     required("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev", &[Build]),
@@ -89,11 +89,6 @@ pub(super) const TOOLS: [Tool; 27] = [
     optional("chromium", "chromium", &[Show]),
     optional("prometheus", "prometheus", &[Test]),
     optional("promtool", "prometheus", &[Test]),
-    optional(
-        "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-        "libfaketime",
-        &[Test],
-    ),
     optional("debootstrap", "debootstrap", &[Package]),
 ];
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use zctrace_common::Op;
 
 use super::{
-    claim::{alike, matches},
-    ways::{Job, Place, job},
+    job::{Job, Place, job},
+    operations::{alike, matches},
 };
 use crate::ledger::Totals;
 

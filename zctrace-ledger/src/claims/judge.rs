@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use zctrace_common::Place;
 
 use super::{
-    Circumstances, Claim, Expectation, Measure, Met, Verdict,
+    Circumstances, Claim, Expectation, Measure, Met, Outcome, Verdict,
     portion::{Kind, Portion, Row, carried, copied, not_carried, portions, within},
     reason::{Effect, Reason, RowName},
     rules::{self, Matter, Rule, Seen, Sight, State},
@@ -15,18 +15,6 @@ use crate::{
     ledger::{Direction, Path, Snapshot, ratio},
     text::{bytes::bytes, escape::printable},
 };
-
-/// What became of one thing that was judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Copies that were seen are above the limit.
-    Broken,
-    /// They are not, but bytes that may have been copied could be.
-    Open,
-    /// Within the limit.
-    Holds,
-}
 
 /// A row, or rows that were judged as one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -13,10 +13,11 @@ use zctrace_common::Op;
 use super::{
     Circumstances, Claim, Outcome,
     expect::{Expectation, Flow, Way, Work},
+    job::{Job, Place, ends, job},
     portion::Row,
     reason::{Effect, Reason},
     rules::{self, Matter, Rule, Seen, Sight, State},
-    ways::{Job, Place, amount, ends, job},
+    ways::amount,
 };
 use crate::{
     catalog::{self, Family},

@@ -29,3 +29,15 @@ impl Verdict {
         }
     }
 }
+
+/// What became of one thing that was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Copies that were seen are above the limit.
+    Broken,
+    /// They are not, but bytes that may have been copied could be.
+    Open,
+    /// Within the limit.
+    Holds,
+}

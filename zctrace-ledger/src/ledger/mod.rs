@@ -20,13 +20,13 @@ pub use coverage::{Coverage, Refused};
 pub use difference::Counted;
 pub use errnos::{Errno, Errnos};
 pub use loss::{Loss, Unfollowed};
-pub use not_followed::{NotFollowed, not_followed};
+pub use not_followed::not_followed;
 pub use per_byte::PerByte;
 pub use process::Direction;
 pub use requests::Requests;
 pub use sizes::RowSizes;
 pub use stacks::{Stack, Stacks};
 pub use totals::{
-    Claimed, ExitStatus, Overhead, Path, Process, SCHEMA, Snapshot, Target, TargetKind, Totals,
-    Unattributed, ratio,
+    Claimed, ExitStatus, NotFollowed, Overhead, Path, Process, SCHEMA, Snapshot, Target,
+    TargetKind, Totals, Unattributed, ratio,
 };

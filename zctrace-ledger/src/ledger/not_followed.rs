@@ -1,19 +1,9 @@
 //! Copying that no row of the ledger tells of: processors were seen copying in a system call, and nothing
 //! that the process did there has bytes.
 
-use serde::{Deserialize, Serialize};
 use zctrace_common::Op;
 
-use super::Path;
-
-/// Time that processors spent copying in a system call of which the ledger has no bytes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NotFollowed {
-    /// Name of the call.
-    pub call: String,
-    /// Seconds, from samples.
-    pub copy_cpu_seconds: f64,
-}
+use super::{NotFollowed, Path};
 
 /// Less than two samples are chance.
 const CHANCE: f64 = 0.009;

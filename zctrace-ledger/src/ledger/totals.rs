@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use zctrace_common::{Class, Counters, Evidence};
 
 use super::{Coverage, Errnos, Loss, Stacks};
+use crate::text::{columns::cut, escape::printable};
 
 /// The `schema` of a [`Snapshot`].
 pub const SCHEMA: &str = "zctrace.stat/1";
@@ -367,6 +368,15 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+/// Time that processors spent copying in a system call of which the ledger has no bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NotFollowed {
+    /// Name of the call.
+    pub call: String,
+    /// Seconds, from samples.
+    pub copy_cpu_seconds: f64,
+}
+
 /// A process: (pid, start time).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Process {
@@ -406,7 +416,7 @@ pub struct Process {
     /// That part of them which lies in system calls of which the ledger has no bytes. Absent where there is
     /// none.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub not_followed: Vec<super::NotFollowed>,
+    pub not_followed: Vec<NotFollowed>,
     /// Its data paths, most moved first.
     pub paths: Vec<Path>,
     /// What was asked for at these paths, and what was seen.
@@ -467,6 +477,28 @@ pub struct Target {
     pub kind: TargetKind,
     /// The name.
     pub value: String,
+}
+
+impl Target {
+    /// What was traced, for people.
+    #[must_use]
+    pub fn words(&self) -> String {
+        /// A command can be a whole script.
+        const WIDTH: usize = 100;
+        let value = cut(&printable(&self.value), WIDTH);
+        match self.kind {
+            TargetKind::Command => format!("`{value}`"),
+            TargetKind::Pid if value.contains(',') => format!("processes {value}"),
+            TargetKind::Pid => format!("process {value}"),
+            TargetKind::Comm => format!("processes named {value}"),
+            TargetKind::Cgroup => format!("cgroup {value}"),
+            TargetKind::Port if value.contains(',') => {
+                format!("processes listening on ports {value}")
+            }
+            TargetKind::Port => format!("processes listening on port {value}"),
+            TargetKind::System => "the whole machine".into(),
+        }
+    }
 }
 
 /// The whole document.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{
     flame,
     recorded::{Document, Finding, ZERO_COPY},
-    table::{named, unfollowed},
+    table::unfollowed,
 };
 use crate::{
     claims::{MIN_BYTES, Outcome, Verdict, rules},
@@ -20,7 +20,7 @@ const STYLE: &str = include_str!("html.css");
 pub fn page(document: &Document) -> String {
     let stat = &document.stat;
     let mut out = String::new();
-    let title = format!("zctrace: {}", text(&named(&stat.target)));
+    let title = format!("zctrace: {}", text(&stat.target.words()));
     let _ = write!(
         out,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\

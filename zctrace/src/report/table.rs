@@ -6,12 +6,10 @@ use anstyle::Style;
 use zctrace_common::Claim;
 
 use crate::{
-    ledger::{
-        Claimed, Direction, PerByte, Process, Snapshot, Target, TargetKind, Totals, refusals,
-    },
+    ledger::{Claimed, Direction, PerByte, Process, Snapshot, Totals, refusals},
     text::{
         bytes::{bytes, count, duration, percent},
-        columns::{Align, Cell, Column, Columns, Narrow, cut, unbroken},
+        columns::{Align, Cell, Column, Columns, Narrow, unbroken},
         escape::printable,
         style::{Palette, Surface, paint},
     },
@@ -25,8 +23,6 @@ pub const SCOPE: &str = "copies by the kernel on behalf of I/O. Not seen: memcpy
 const WIDE: usize = 100;
 /// Below this width, headings are cut.
 const NARROW: usize = 72;
-/// Width of a target's name in the heading: a command can be a whole script.
-const MAX_NAME: usize = 100;
 /// Processes shown unless all are asked for.
 const MAX_PROCESSES: usize = 10;
 /// Copies made elsewhere are told beside the price of the network where they are at least one for
@@ -73,7 +69,7 @@ pub fn interval(snapshot: &Snapshot, elapsed: Duration, options: Options) -> Str
 fn heading(snapshot: &Snapshot, surface: Surface) -> String {
     let palette = surface.palette;
     let mut heading = Cell::default();
-    heading.push(&named(&snapshot.target), palette.strong);
+    heading.push(&snapshot.target.words(), palette.strong);
     let plain = Style::new();
     if let Some(status) = snapshot.exit_status {
         match (status.code, status.signal) {
@@ -95,23 +91,6 @@ fn heading(snapshot: &Snapshot, surface: Surface) -> String {
     let mut lines = Columns::new(Vec::new());
     lines.text(heading, 0);
     lines.render(surface)
-}
-
-/// What was traced, for people.
-pub(crate) fn named(target: &Target) -> String {
-    let value = cut(&printable(&target.value), MAX_NAME);
-    match target.kind {
-        TargetKind::Command => format!("`{value}`"),
-        TargetKind::Pid if value.contains(',') => format!("processes {value}"),
-        TargetKind::Pid => format!("process {value}"),
-        TargetKind::Comm => format!("processes named {value}"),
-        TargetKind::Cgroup => format!("cgroup {value}"),
-        TargetKind::Port if value.contains(',') => {
-            format!("processes listening on ports {value}")
-        }
-        TargetKind::Port => format!("processes listening on port {value}"),
-        TargetKind::System => "the whole machine".into(),
-    }
 }
 
 /// The columns that follow those which name a row.

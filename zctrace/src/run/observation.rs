@@ -30,7 +30,6 @@ use super::{
 use crate::{
     kernel,
     ledger::{Counted, ExitStatus, SCHEMA, Snapshot, Stacks, Target},
-    report::table::named,
     target::{self, Resolved, Spec, View},
     text::{bytes, escape, message::say, sink},
     tracer::{Config, RequestId},
@@ -171,7 +170,7 @@ fn announce(plan: &Plan, resolved: &Resolved, nobody_yet: Option<String>) {
         (Subject::Command(_), None) => "until it ends".to_owned(),
         (Subject::Target(_), None) => "until ctrl-c".to_owned(),
     };
-    say(&format!("tracing {}, {end}", named(&resolved.named)));
+    say(&format!("tracing {}, {end}", resolved.named.words()));
 }
 
 fn config(plan: &Plan, resolved: &Resolved) -> Config {

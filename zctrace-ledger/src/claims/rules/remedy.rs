@@ -4,7 +4,7 @@
 use super::{Matter, PROBES_MISSING, Role, Rule, direct, number, relay, send};
 use crate::{
     catalog,
-    claims::{claim::matches, portion::Row},
+    claims::{operations::matches, portion::Row},
     ledger::{Path, refusals},
 };
 

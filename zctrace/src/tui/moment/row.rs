@@ -102,11 +102,11 @@ pub struct PathRow {
     pub asked: Sym,
     /// Concluded, not measured.
     pub inferred: bool,
-    /// How large its operations are: a place in [`Moment::sizes`], from 1; 0 where that is not known.
+    /// How large its operations are: a place in [`super::Moment::sizes`], from 1; 0 where that is not known.
     pub sizes: u32,
-    /// How its operations failed: a place in [`Moment::errnos`], from 1; 0 where none did.
+    /// How its operations failed: a place in [`super::Moment::errnos`], from 1; 0 where none did.
     pub errnos: u32,
-    /// Its verdict in [`Moment::verdicts`], from 1; 0 for a row that promises nothing.
+    /// Its verdict in [`super::Moment::verdicts`], from 1; 0 for a row that promises nothing.
     pub verdict: u32,
     /// Since the base.
     pub totals: Totals,
@@ -149,7 +149,7 @@ pub struct ProcessRow {
     pub pending: u64,
     /// Operations under way.
     pub in_flight: u64,
-    /// Its rows in [`Moment::paths`]: the first, and how many.
+    /// Its rows in [`super::Moment::paths`]: the first, and how many.
     pub paths: (u32, u32),
     /// Index of the row that moved most in the last step.
     pub busiest: Option<u32>,

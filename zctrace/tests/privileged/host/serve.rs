@@ -9,19 +9,16 @@ use std::{
     path::Path,
     process::{Command, Stdio},
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 
 use crate::common::{
     attached::Attached,
     serve::{
         Bytes, Running, await_served, bytes_of, eventually, generator, get, run, serve, worker,
-        written,
     },
-    zctrace,
 };
 use serde_json::Value;
-use zctrace::report::recorded::Document;
 
 /// The answer of Prometheus to a query: each result with its labels and its value.
 fn ask(prometheus: &str, query: &str) -> Vec<(Value, String)> {
@@ -228,8 +225,12 @@ fn promtool_accepts_rules_and_metrics() {
         .spawn()
         .expect("promtool starts");
     // promtool reads the older format, which has no end mark and no metadata of units.
-    let text: String = get(&address, "/metrics")
-        .1
+    let (_, metrics) = get(&address, "/metrics");
+    let gauges: Vec<_> = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" gauge"))
+        .collect();
+    let text: String = metrics
         .lines()
         .filter(|line| !line.starts_with("# EOF") && !line.starts_with("# UNIT"))
         .map(|line| {
@@ -238,12 +239,11 @@ fn promtool_accepts_rules_and_metrics() {
                 .and_then(|line| line.strip_prefix("# TYPE "));
             match (counter, line.strip_prefix("# HELP ")) {
                 (Some(name), _) => format!("# TYPE {name}_total counter\n"),
-                (None, Some(help))
-                    if !help.starts_with("zctrace_build_info")
-                        && !help.starts_with("zctrace_probes") =>
-                {
+                (None, Some(help)) => {
                     let (name, help) = help.split_once(' ').unwrap();
-                    format!("# HELP {name}_total {help}\n")
+                    let is_gauge = gauges.iter().any(|gauge| *gauge == name);
+                    let total = if is_gauge { "" } else { "_total" };
+                    format!("# HELP {name}{total} {help}\n")
                 }
                 _ => format!("{line}\n"),
             }
@@ -374,63 +374,6 @@ fn an_address_in_use_is_said_in_two_lines() {
     assert!(
         stderr.contains(&format!("cannot listen on {address}")),
         "{stderr}"
-    );
-}
-
-/// A clock that is set forth and back by hours while it is read.
-#[test]
-#[ignore = "needs root and BPF"]
-fn a_clock_that_jumps_changes_no_number() {
-    const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
-    if !Path::new(LIBRARY).exists() {
-        println!("SKIP: a_clock_that_jumps_changes_no_number: no libfaketime here");
-        return;
-    }
-    let dir = tempfile::tempdir().expect("a directory");
-    let worker = worker(dir.path(), "zcserve-clock");
-    let clock = dir.path().join("clock");
-    let file = dir.path().join("clock.zct");
-    fs::write(&clock, "-3600").expect("written");
-    let real = SystemTime::now();
-    let begin = Instant::now();
-    let mut recorder = Command::new(zctrace())
-        .args(["record", "--no-faults", "--comm", "zcserve-clock"])
-        .args(["--interval", "200ms", "-o"])
-        .arg(&file)
-        .env("LD_PRELOAD", LIBRARY)
-        .env("FAKETIME_TIMESTAMP_FILE", &clock)
-        .env("FAKETIME_NO_CACHE", "1")
-        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-        .spawn()
-        .expect("the program starts");
-    eventually("begun", || {
-        fs::metadata(&file).is_ok_and(|file| file.len() > 0)
-    });
-    for jump in ["+3600", "-7200", "+0"] {
-        fs::write(&clock, jump).expect("written");
-        run(&worker);
-        thread::sleep(Duration::from_millis(700));
-    }
-    // As with Ctrl-C.
-    let interrupt = Command::new("kill")
-        .args(["-INT", &recorder.id().to_string()])
-        .status();
-    assert!(interrupt.expect("kill starts").success());
-    assert!(recorder.wait().expect("an end").success());
-    let took = u64::try_from(begin.elapsed().as_nanos()).expect("not that long");
-    let output = crate::common::run(&["report", "--json", &file.display().to_string()]);
-    let document: Document = serde_json::from_slice(&output.stdout).expect("a document");
-    assert_eq!(document.damage, None);
-    assert_eq!(written(&document.stat), 3 * (200 << 16));
-    assert!((2_000_000_000..took).contains(&document.stat.duration_ns));
-    let starts: Vec<_> = document.intervals.iter().map(|i| &i.started_at).collect();
-    // The start is the clock's; what follows is counted from there.
-    assert!(starts.is_sorted(), "{starts:?}");
-    let first: jiff::Timestamp = starts[0].parse().expect("a time");
-    let hours = jiff::Timestamp::try_from(real).expect("a time") - first;
-    assert!(
-        hours.get_seconds() > 3000,
-        "the clock was not another: {hours}"
     );
 }
 

@@ -5,6 +5,7 @@ mod applications;
 mod blocked;
 mod bounce;
 mod check;
+mod clock;
 mod fallbacks;
 mod limits;
 mod refusals;

@@ -55,6 +55,7 @@ thread.join()
         "nginx",
         r#"echo "daemon off; pid $PWD/pid; error_log $PWD/errors; events {} http { access_log off;
          sendfile on; server { listen unix:$PWD/socket; root $PWD/..; } }" > conf
+         mkdir -p /var/lib/nginx /var/log/nginx
          nginx -c "$PWD/conf" & server=$!
          while [ ! -S socket ] || [ ! -s pid ]; do kill -0 $server || exit 1; sleep 0.1; done
          curl -s --unix-socket socket http://x/large -o copy; kill -QUIT "$(cat pid)"; wait"#,
