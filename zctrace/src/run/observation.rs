@@ -47,7 +47,7 @@ const SETTLING: Duration = Duration::from_millis(50);
 
 /// Observes according to `plan`; `attach` makes the meter, and `each` gets every interval's
 /// document with the time since the start. The meter comes back, still attached: its end takes time
-/// ([`detach`]), in which what it measured can be told.
+/// ([`super::detach`]), in which what it measured can be told.
 ///
 /// # Errors
 ///

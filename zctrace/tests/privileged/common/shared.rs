@@ -14,7 +14,7 @@ use std::{
 
 use nix::unistd::gettid;
 use zctrace::{
-    ledger::{Coverage, Loss, Snapshot},
+    ledger::{Coverage, Loss, Snapshot, Totals, Unattributed},
     run::{self, Meter, Plan, Subject},
     tracer::{Config, Error, Reading, RequestId, Session},
     workload::truth::report::Report,
@@ -130,8 +130,14 @@ impl Shared {
                 for tid in &config.tasks {
                     session.add_task(*tid)?;
                 }
-                let lost = session.read()?.loss;
-                Ok(Lent { session, lost })
+                let Reading {
+                    loss, unattributed, ..
+                } = session.read()?;
+                Ok(Lent {
+                    session,
+                    loss,
+                    unattributed,
+                })
             },
             &mut |_, _| Ok(()),
         )
@@ -158,11 +164,13 @@ fn command(file: &Path, variables: &[(&str, Option<&str>)], traffic: &[&str]) ->
     words
 }
 
-/// The session as an observation of its own: what was lost before is not this one's. Processes that
+/// The session as an observation of its own: what was lost before, and what nobody
+/// did, is not this one's. Processes that
 /// were there before have ids of their own.
 struct Lent<'a> {
     session: &'a mut Session,
-    lost: Loss,
+    loss: Loss,
+    unattributed: Vec<Unattributed>,
 }
 
 impl Meter for Lent<'_> {
@@ -188,7 +196,16 @@ impl Meter for Lent<'_> {
 
     fn read(&mut self) -> Result<Reading, Error> {
         let mut reading = self.session.read()?;
-        reading.loss = reading.loss.since(&self.lost);
+        reading.loss = reading.loss.since(&self.loss);
+        for work in &mut reading.unattributed {
+            let mut earlier = self.unattributed.iter();
+            if let Some(earlier) = earlier.find(|earlier| earlier.thread == work.thread) {
+                work.totals.subtract(&earlier.totals);
+            }
+        }
+        reading
+            .unattributed
+            .retain(|work| work.totals != Totals::default());
         Ok(reading)
     }
 }

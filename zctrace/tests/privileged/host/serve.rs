@@ -241,7 +241,7 @@ fn promtool_accepts_rules_and_metrics() {
                 (Some(name), _) => format!("# TYPE {name}_total counter\n"),
                 (None, Some(help)) => {
                     let (name, help) = help.split_once(' ').unwrap();
-                    let is_gauge = gauges.iter().any(|gauge| *gauge == name);
+                    let is_gauge = gauges.contains(&name);
                     let total = if is_gauge { "" } else { "_total" };
                     format!("# HELP {name}{total} {help}\n")
                 }
