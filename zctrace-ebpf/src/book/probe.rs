@@ -25,7 +25,7 @@ macro_rules! fexit {
 
             #[aya_ebpf::macros::fexit]
             fn [<$name _twin>](ctx: aya_ebpf::programs::FExitContext) -> i32 {
-                if $crate::book::twin::takes_over($crate::book::twin::slot(stringify!($name))) {
+                if $crate::book::twin::take_over($crate::book::twin::slot(stringify!($name))) {
                     [<$name _body>](&ctx);
                     $crate::book::stacks::take(&ctx);
                 }
@@ -57,7 +57,7 @@ macro_rules! fentry {
 
             #[aya_ebpf::macros::fentry]
             fn [<$name _twin>](ctx: aya_ebpf::programs::FEntryContext) -> i32 {
-                if $crate::book::twin::takes_over($crate::book::twin::slot(stringify!($name))) {
+                if $crate::book::twin::take_over($crate::book::twin::slot(stringify!($name))) {
                     [<$name _body>](&ctx);
                     $crate::book::stacks::take(&ctx);
                 }
@@ -113,7 +113,7 @@ macro_rules! idempotent_fexit {
 pub(crate) use idempotent_fexit;
 
 /// Declares an `fentry` program for work that is not the current task's, such as that of interrupts.
-/// Its body says when to go on: `twin::is_to_handle` with the given number and flag.
+/// Its body says when to go on: `twin::take_turn` with the given number and flag.
 macro_rules! fentry_anywhere {
     ($(#[$meta:meta])* $name:ident($ctx:ident, $id:ident, $second:ident) { $($body:tt)* }) => {
         $crate::book::probe::anywhere! { fentry FEntryContext $(#[$meta])* $name($ctx, $id, $second) { $($body)* } }
@@ -245,7 +245,7 @@ macro_rules! tp_btf {
 
             #[aya_ebpf::macros::btf_tracepoint]
             fn [<$name _twin>](ctx: aya_ebpf::programs::BtfTracePointContext) -> i32 {
-                if $crate::book::twin::takes_over($crate::book::twin::slot(stringify!($name))) {
+                if $crate::book::twin::take_over($crate::book::twin::slot(stringify!($name))) {
                     [<$name _body>](&ctx);
                     $crate::book::stacks::take(&ctx);
                 }

@@ -231,8 +231,8 @@ pub(crate) fn begin(
     task.request = number;
     task.request_op = op;
     if known && request.flags & Request::SILENT != 0 && is_reused(key) {
-        if succeeded(request) {
-            ended(request);
+        if conclude_silent(request) {
+            count_end(request);
         }
         known = false;
     }
@@ -247,7 +247,7 @@ pub(crate) fn begin(
     }
     if known {
         // Another one's, of which the end was missed.
-        ended(request);
+        count_end(request);
     }
     clear(request);
     request.generation = request.generation.wrapping_add(1);
@@ -271,9 +271,9 @@ pub(crate) fn begin(
     Some(request)
 }
 
-/// Memory becomes that of a request that is new for certain: what was there before has ended unseen.
+/// Forgets the request that had this memory before: it has ended unseen, for the memory is a new one's.
 #[inline(always)]
-pub(crate) fn is_new(key: u64) {
+pub(crate) fn forget_stale(key: u64) {
     if let Some(stale) = find(key) {
         release(stale);
     }
@@ -407,7 +407,7 @@ fn clear(request: &mut Request) {
 /// Frees the slot of a request that has ended.
 #[inline(always)]
 pub(crate) fn release(request: &mut Request) {
-    ended(request);
+    count_end(request);
     clear(request);
     request.flags = 0;
     core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
@@ -417,7 +417,7 @@ pub(crate) fn release(request: &mut Request) {
 
 /// Counts the end of a request.
 #[inline(always)]
-fn ended(request: &Request) {
+fn count_end(request: &Request) {
     count(request, |counts, index| {
         // SAFETY: the index and the way are within the arrays.
         unsafe { &raw mut (*counts).completed[index][(request.way & 3) as usize] }
@@ -495,7 +495,7 @@ fn settle_silent(task: &mut Task, now: Now) {
     if matches!(now, Now::Done) {
         know_file(request);
     }
-    if succeeded(request) {
+    if conclude_silent(request) {
         release(request);
     }
 }
@@ -518,9 +518,9 @@ fn is_reused(key: u64) -> bool {
     Probed::load::<u64>(key as *const u8, offset!(req_file)) == 0
 }
 
-/// A request has succeeded of which nothing is told. False if another thread has found that out.
+/// Books a request that has succeeded without a word. False if another thread has done that.
 #[inline(never)]
-fn succeeded(request: &mut Request) -> bool {
+fn conclude_silent(request: &mut Request) -> bool {
     // SAFETY: an aligned field of a map value.
     if unsafe { set_if_zero(&raw mut request.concluded, 1) } != 0 {
         return false;

@@ -41,10 +41,10 @@ fn rescued(id: u32) {
     }
 }
 
-/// Whether this program, which may be the `second` of its pair, is to handle an event that is not
-/// the current thread's work. True for one of the two that the kernel runs.
+/// Takes an event that is not the current thread's work for this program, which may be the `second` of
+/// its pair. True for one of the two that the kernel runs, which is to handle it.
 #[inline(always)]
-pub(crate) fn is_to_handle(id: u32, second: bool, about: u64) -> bool {
+pub(crate) fn take_turn(id: u32, second: bool, about: u64) -> bool {
     if setting!(twins) == 0 {
         return true;
     }
@@ -70,9 +70,9 @@ pub(crate) fn done(id: u32) {
     }
 }
 
-/// Whether the second of a pair is to see the event.
+/// Takes the event for the second of a pair. False where the first has seen it; its mark is cleared then.
 #[inline(always)]
-pub(crate) fn takes_over(id: u32) -> bool {
+pub(crate) fn take_over(id: u32) -> bool {
     let Some(task) = target::current_quietly() else {
         return setting!(scope) != Scope::Tasks as u32;
     };

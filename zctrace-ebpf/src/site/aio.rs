@@ -28,7 +28,7 @@ macro_rules! submission {
                 let file = kernel::pointer::<Typed>(kiocb, offset!(kiocb_filp));
                 let ends = Ends::file::<Typed>(task, file);
                 // It is submitted once, and then never tried again.
-                request::is_new(key);
+                request::forget_stale(key);
                 if let Some(request) = request::begin(task, key, 0, Op::$op as u32) {
                     request::works_on(request, &ends);
                 }

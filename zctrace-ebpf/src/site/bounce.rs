@@ -17,7 +17,7 @@ tp_btf_anywhere! {
     swiotlb_bounced(ctx, id, second) {
         let address: u64 = ctx.arg(1);
         let bytes: u64 = ctx.arg(2);
-        if twin::is_to_handle(id, second, address) {
+        if twin::take_turn(id, second, address) {
             nobodys(Place::Bounce as u32, bytes);
         }
     }

@@ -128,7 +128,7 @@ fentry_anywhere! {
             }
             return 0;
         }
-        if second && !twin::takes_over(id) {
+        if second && !twin::take_over(id) {
             return 0;
         }
         if let Some(task) = target::current() {

@@ -64,7 +64,7 @@ fn copied(skb: *const u8, bytes: u32, place: Place, id: u32, second: bool) {
     if flags & (SKBFL_ZEROCOPY_ENABLE | SKBFL_SHARED_FRAG) == 0 || bytes == 0 {
         return;
     }
-    if !twin::is_to_handle(id, second, skb as u64) {
+    if !twin::take_turn(id, second, skb as u64) {
         return;
     }
     let device: u64 = Probed::load(skb, offset!(skb_dev));

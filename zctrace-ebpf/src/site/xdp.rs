@@ -88,7 +88,7 @@ fexit_anywhere! {
         }
         let sock: u64 = ctx.arg(0);
         let Some(row) = zerocopy::row_of(sock) else { return 0 };
-        if !twin::is_to_handle(id, second, sock) {
+        if !twin::take_turn(id, second, sock) {
             return 0;
         }
         let bytes = if offset!(arg_xsk_rcv_len) == ABSENT {
@@ -142,7 +142,7 @@ fexit_anywhere! {
             return 0;
         }
         let skb = words::opaque(task, skb as u64);
-        if twin::is_to_handle(id, second, skb) {
+        if twin::take_turn(id, second, skb) {
             account::saw_in(task, Acc::FromUser, length as u64);
         }
     }

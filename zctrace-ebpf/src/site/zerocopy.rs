@@ -129,10 +129,10 @@ idempotent_fexit! {
     }
 }
 
-/// Whether the last reference to a `ubuf_info` (typed pointer) is gone. Its memory may be as well:
+/// Releases a `ubuf_info` (typed pointer) whose last reference is gone. Its memory may be as well:
 /// nothing but 0 is left at that place when it is freed or made into the notification.
 #[inline(always)]
-fn released(ubuf: *const u8) {
+fn release_if_last(ubuf: *const u8) {
     if Typed::load::<i32>(ubuf, offset!(ubuf_refcnt)) <= 0 {
         release(ubuf as u64);
     }
@@ -141,7 +141,7 @@ fn released(ubuf: *const u8) {
 /// A program for a function `f(skb, ubuf, …)` that gives a reference back.
 macro_rules! releaser {
     ($($name:ident)+) => {
-        $(idempotent_fexit! { $name(ctx) { released(ctx.arg(1)); } })+
+        $(idempotent_fexit! { $name(ctx) { release_if_last(ctx.arg(1)); } })+
     };
 }
 
@@ -149,7 +149,7 @@ releaser! { msg_zerocopy_complete io_tx_ubuf_complete }
 
 idempotent_fexit! {
     /// The send has failed.
-    msg_zerocopy_put_abort(ctx) { released(ctx.arg(0)); }
+    msg_zerocopy_put_abort(ctx) { release_if_last(ctx.arg(0)); }
 }
 
 /// Notes who is to know of the notifications of a socket: the row for them is made now, in the
@@ -233,7 +233,7 @@ tp_btf_anywhere! {
         {
             return 0;
         }
-        if twin::is_to_handle(id, second, sock) {
+        if twin::take_turn(id, second, sock) {
             // SAFETY: a map value.
             add(unsafe { &raw mut (*row).ops }, 1);
         }

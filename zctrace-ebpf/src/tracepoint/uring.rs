@@ -38,7 +38,7 @@ tp_btf! {
             return 0;
         }
         let key = words::opaque(task, req as u64);
-        request::is_new(key);
+        request::forget_stale(key);
         let user_data: u64 = Typed::load(req, offset!(req_user_data));
         let begun = request::begin(task, key, user_data, op);
         request::end(task);
