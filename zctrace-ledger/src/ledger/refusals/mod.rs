@@ -55,7 +55,7 @@ enum On {
     File,
     /// Anything else.
     NoFile,
-    /// A socket.
+    /// A unix socket.
     Unix,
 }
 

@@ -424,8 +424,12 @@ fn every_refusal_is_provoked_and_explained() {
         });
         // A function sees a request when it is issued. Some are refused before: one with a bad buffer, up to
         // Linux 6.14, and one behind another that failed.
-        let is_of_ring = refusal.ops.iter().all(|op| op.name().starts_with("uring."));
-        if !is_told && document.backend == "functions" && is_of_ring {
+        let may_be_refused_before = [
+            ("IORING_OP_READ_FIXED or WRITE_FIXED", libc::EFAULT),
+            ("a linked request of io_uring", libc::ECANCELED),
+        ]
+        .contains(&(refusal.call, refusal.errno));
+        if !is_told && document.backend == "functions" && may_be_refused_before {
             println!(
                 "SKIP: {} is refused before it is issued, and in no row",
                 refusal.call
