@@ -814,6 +814,19 @@ fn connect_to(socket: &OwnedFd, host: u32, port: u16) -> Result<()> {
     Ok(())
 }
 
+/// Binds a socket to an address of its family and listens there; the address becomes the one that it got.
+fn listen<A>(listener: &OwnedFd, own: &mut A) -> Result<()> {
+    let mut length = size_of::<A>() as libc::socklen_t;
+    let (listener, own) = (listener.as_raw_fd(), &raw mut *own);
+    // SAFETY: the address outlives the calls.
+    unsafe {
+        Errno::result(libc::bind(listener, own.cast_const().cast(), length))?;
+        Errno::result(libc::listen(listener, 1))?;
+        Errno::result(libc::getsockname(listener, own.cast(), &raw mut length))?;
+    }
+    Ok(())
+}
+
 /// A connection over loopback of another protocol than TCP.
 fn stream(family: c_int, protocol: c_int) -> Result<Ends> {
     let listener = owned(socket(family, libc::SOCK_STREAM, protocol))?;
@@ -822,22 +835,7 @@ fn stream(family: c_int, protocol: c_int) -> Result<Ends> {
         sockets::enlarge(end);
     }
     let mut own = address(libc::INADDR_LOOPBACK, 0);
-    let mut length = size_of_val(&own) as libc::socklen_t;
-    // SAFETY: addresses that outlive the calls.
-    unsafe {
-        Errno::result(libc::bind(
-            listener.as_raw_fd(),
-            (&raw const own).cast(),
-            length,
-        ))?;
-        Errno::result(libc::listen(listener.as_raw_fd(), 1))?;
-        let place = (&raw mut own).cast();
-        Errno::result(libc::getsockname(
-            listener.as_raw_fd(),
-            place,
-            &raw mut length,
-        ))?;
-    }
+    listen(&listener, &mut own)?;
     connect_to(&near, libc::INADDR_LOOPBACK, own.sin_port)?;
     let null = std::ptr::null_mut();
     // SAFETY: no memory is passed.
@@ -855,21 +853,10 @@ fn vsock(kind: c_int) -> Result<Ends> {
     own.svm_family = libc::AF_VSOCK as u16;
     own.svm_cid = LOCAL;
     own.svm_port = u32::MAX;
-    let mut length = size_of_val(&own) as libc::socklen_t;
-    // SAFETY: addresses that outlive the calls.
+    listen(&listener, &mut own)?;
+    let length = size_of_val(&own) as libc::socklen_t;
+    // SAFETY: an address that outlives the call.
     let far = unsafe {
-        Errno::result(libc::bind(
-            listener.as_raw_fd(),
-            (&raw const own).cast(),
-            length,
-        ))?;
-        Errno::result(libc::listen(listener.as_raw_fd(), 1))?;
-        let place = (&raw mut own).cast();
-        Errno::result(libc::getsockname(
-            listener.as_raw_fd(),
-            place,
-            &raw mut length,
-        ))?;
         own.svm_cid = LOCAL;
         Errno::result(libc::connect(
             near.as_raw_fd(),

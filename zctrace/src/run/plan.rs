@@ -55,6 +55,29 @@ pub struct Plan {
     pub ready: Option<OwnedFd>,
 }
 
+impl Plan {
+    /// The target and its children, with every probe and nothing else: until the target ends.
+    #[must_use]
+    pub fn of(subject: Subject) -> Self {
+        Self {
+            subject,
+            follow: true,
+            faults: true,
+            by: By::Nothing,
+            without: Vec::new(),
+            own_cost: false,
+            audit: None,
+            stack_bytes: 0,
+            sizes: false,
+            forget_ended: false,
+            duration: None,
+            interval: None,
+            settle: Duration::ZERO,
+            ready: None,
+        }
+    }
+}
+
 /// What came of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {

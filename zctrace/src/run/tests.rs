@@ -10,7 +10,6 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use zctrace_common::By;
 
 use super::{Error, Meter, Outcome, Plan, Subject, command, observe};
 use crate::{
@@ -70,27 +69,8 @@ impl Meter for Fake {
     }
 }
 
-fn plan(subject: Subject) -> Plan {
-    Plan {
-        subject,
-        follow: true,
-        faults: true,
-        by: By::Nothing,
-        without: Vec::new(),
-        own_cost: false,
-        audit: None,
-        stack_bytes: 0,
-        sizes: false,
-        forget_ended: false,
-        duration: None,
-        interval: None,
-        settle: Duration::ZERO,
-        ready: None,
-    }
-}
-
 fn command(words: &[&str]) -> Plan {
-    plan(Subject::Command(words.iter().map(Into::into).collect()))
+    Plan::of(Subject::Command(words.iter().map(Into::into).collect()))
 }
 
 /// Only the outcome.
@@ -113,7 +93,7 @@ fn watch(plan: Plan) -> (Result<Outcome, Error>, Vec<Snapshot>) {
 
 #[test]
 fn the_duration_counts_from_the_attaching() {
-    let mut plan = plan(Subject::Target(Spec::System));
+    let mut plan = Plan::of(Subject::Target(Spec::System));
     plan.duration = Some(Duration::from_millis(80));
     // It takes longer to attach than to observe.
     let mut attached = None;
@@ -259,7 +239,7 @@ fn the_trace_ends_with_its_processes() {
         child.kill().unwrap();
         child.wait().unwrap();
     });
-    let (outcome, _) = watch(plan(Subject::Target(Spec::Pids(vec![pid]))));
+    let (outcome, _) = watch(Plan::of(Subject::Target(Spec::Pids(vec![pid]))));
     let snapshot = outcome.unwrap().snapshot;
     assert_eq!(snapshot.exit_status, None);
     ender.join().unwrap();
@@ -268,7 +248,7 @@ fn the_trace_ends_with_its_processes() {
 #[test]
 fn processes_that_end_during_the_attaching_were_not_measured() {
     let mut child = Child::new("sleep").arg("60").spawn().unwrap();
-    let plan = plan(Subject::Target(Spec::Pids(vec![child.id()])));
+    let plan = Plan::of(Subject::Target(Spec::Pids(vec![child.id()])));
     let attach = |_: &Config| {
         child.kill().unwrap();
         child.wait().unwrap();
@@ -280,7 +260,7 @@ fn processes_that_end_during_the_attaching_were_not_measured() {
 
 #[test]
 fn a_reader_that_is_gone_ends_it() {
-    let mut plan = plan(Subject::Target(Spec::System));
+    let mut plan = Plan::of(Subject::Target(Spec::System));
     plan.interval = Some(Duration::from_millis(10));
     let outcome = observed(plan, |_| Ok(Fake::default()), &mut |_, _| {
         Err(sink::Error::Closed)
@@ -313,7 +293,7 @@ fn in_thread(mut plan: Plan) -> (JoinHandle<Result<Outcome, Error>>, impl Fn(Sig
 #[test]
 fn an_interrupt_ends_the_trace_with_its_result() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let (thread, send) = in_thread(plan(Subject::Target(Spec::System)));
+        let (thread, send) = in_thread(Plan::of(Subject::Target(Spec::System)));
         send(signal);
         let outcome = thread.join().unwrap().unwrap();
         assert_eq!(outcome.snapshot.total.moved, 10);

@@ -19,7 +19,6 @@ use zctrace::{
     tracer::{Config, Error, Reading, RequestId, Session},
     workload::truth::report::Report,
 };
-use zctrace_common::By;
 
 use super::{only, zctrace};
 
@@ -108,20 +107,10 @@ impl Shared {
     /// Everything that was counted so far, after this command.
     fn observe(&mut self, words: Vec<String>) -> Snapshot {
         let plan = Plan {
-            subject: Subject::Command(words.into_iter().map(Into::into).collect()),
-            follow: true,
-            faults: true,
-            by: By::Nothing,
-            without: Vec::new(),
-            own_cost: false,
-            audit: None,
-            stack_bytes: 0,
-            sizes: false,
-            forget_ended: false,
-            duration: None,
-            interval: None,
             settle: Duration::from_secs(5),
-            ready: None,
+            ..Plan::of(Subject::Command(
+                words.into_iter().map(Into::into).collect(),
+            ))
         };
         let session = &mut **self;
         let (outcome, _) = run::observe(

@@ -63,7 +63,7 @@ fn sum(reading: &Reading, op: &str) -> Totals {
     totals
 }
 
-/// Signals that interrupt system calls, every millisecond, until the end of the process' test.
+/// Sends this process a signal every millisecond, or stops doing so.
 fn rain_signals(on: bool) {
     extern "C" fn nothing(_: libc::c_int) {}
     let action = SigAction::new(
