@@ -87,20 +87,29 @@ impl Shared {
     ) -> (Snapshot, Report) {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("traffic.json");
-        let snapshot = self.observe(command(&file, variables, traffic));
-        // This process waits for the command, as `zctrace stat` would.
-        let snapshot = only(&snapshot, |one| one.pid != std::process::id());
+        let (snapshot, ()) = self.of_new_processes(|| (), command(&file, variables, traffic));
         let text = std::fs::read_to_string(&file).expect("what the traffic said");
         let report = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
         (snapshot, report)
     }
 
     /// What `work` makes processes do that were not there before.
-    pub(crate) fn of_new_processes<R>(&mut self, work: impl FnOnce() -> R) -> (Snapshot, R) {
+    pub(crate) fn trace_new_processes<R>(&mut self, work: impl FnOnce() -> R) -> (Snapshot, R) {
+        self.of_new_processes(work, vec!["true".to_owned()])
+    }
+
+    /// What `work` and then this command make processes do that were not there before. What
+    /// earlier tests ran is still in the maps, and this process only waits.
+    fn of_new_processes<R>(
+        &mut self,
+        work: impl FnOnce() -> R,
+        words: Vec<String>,
+    ) -> (Snapshot, R) {
         let reading = self.read().expect("the maps");
-        let before: Vec<u32> = reading.processes.iter().map(|one| one.pid).collect();
+        let mut before: BTreeSet<u32> = reading.processes.iter().map(|one| one.pid).collect();
+        before.insert(std::process::id());
         let done = work();
-        let snapshot = self.observe(vec!["true".to_owned()]);
+        let snapshot = self.observe(words);
         (only(&snapshot, |one| !before.contains(&one.pid)), done)
     }
 
@@ -153,9 +162,8 @@ fn command(file: &Path, variables: &[(&str, Option<&str>)], traffic: &[&str]) ->
     words
 }
 
-/// The session as an observation of its own: what was lost before, and what nobody
-/// did, is not this one's. Processes that
-/// were there before have ids of their own.
+/// The session as an observation of its own: what was lost before, and what nobody did, is not
+/// this one's. Processes that were there before have ids of their own.
 struct Lent<'a> {
     session: &'a mut Session,
     loss: Loss,

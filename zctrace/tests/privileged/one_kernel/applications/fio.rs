@@ -34,7 +34,7 @@ fn verdict(file: &Path, option: &str) -> (Judgement, Snapshot) {
             "--stonewall",
         ])
         .stdout(Stdio::null());
-    let (snapshot, status) = shared::session().of_new_processes(|| fio.status());
+    let (snapshot, status) = shared::session().trace_new_processes(|| fio.status());
     assert!(status.expect("the program starts").success());
     let claim = Claim {
         max_copies_per_byte: Some(0.02),
