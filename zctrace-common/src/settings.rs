@@ -125,6 +125,8 @@ offsets! {
     inode_rdev: "inode.i_rdev";
     /// Inode number.
     inode_ino: "inode.i_ino";
+    /// Number of names.
+    inode_nlink: "inode.i_nlink";
     /// Length in bytes.
     inode_size: "inode.i_size";
     /// Allocated 512-byte blocks.
@@ -427,6 +429,8 @@ pub enum By {
     Connection = 4,
     /// Id of the cgroup.
     Cgroup = 5,
+    /// Whether the file has no name: what is in it, only those wrote who have it open.
+    Unnamed = 6,
 }
 
 /// What to trace.

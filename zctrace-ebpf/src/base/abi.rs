@@ -54,6 +54,7 @@ pub(crate) const SOCK_DGRAM: u16 = 2;
 pub(crate) const NETIF_F_SG: u64 = 1;
 
 pub(crate) const S_IFMT: u16 = 0o170_000;
+pub(crate) const S_IFREG: u16 = 0o100_000;
 pub(crate) const S_IFSOCK: u16 = 0o140_000;
 pub(crate) const S_IFBLK: u16 = 0o060_000;
 pub(crate) const S_IFCHR: u16 = 0o020_000;

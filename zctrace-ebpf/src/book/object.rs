@@ -11,7 +11,7 @@ use crate::{
         abi::{
             AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, AF_XDP, EXT_MAGIC, F2FS_MAGIC, IPPROTO_ICMPV6,
             IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE, MSDOS_MAGIC, RAMFS_MAGIC, S_IFBLK, S_IFCHR,
-            S_IFIFO, S_IFMT, S_IFSOCK, TMPFS_MAGIC,
+            S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, TMPFS_MAGIC,
         },
         global::global,
         kernel::{self, Access, Probed, Typed},
@@ -358,6 +358,9 @@ fn file_dimension(file: u64) -> u64 {
         let socket = kernel::pointer::<Probed>(file, offset!(file_private_data));
         return connection(kernel::pointer::<Probed>(socket, offset!(socket_sk)));
     }
+    if by == By::Unnamed as u32 {
+        return u64::from(mode & S_IFMT == S_IFREG && has_no_name(inode));
+    }
     if mode & S_IFMT == S_IFSOCK || mode & S_IFMT == S_IFIFO {
         return 0;
     }
@@ -383,6 +386,16 @@ fn file_dimension(file: u64) -> u64 {
     let id = mix(mix(SEED, u64::from(dev)), ino);
     remember(id, &label);
     id
+}
+
+/// Whether a file was removed, or never had a name (`O_TMPFILE`, `memfd_create`).
+#[inline(always)]
+fn has_no_name(inode: *const u8) -> bool {
+    if offset!(inode_nlink) == ABSENT {
+        return false;
+    }
+    let names: u32 = Probed::load(inode, offset!(inode_nlink));
+    names == 0
 }
 
 /// The two ends of a socket.

@@ -85,6 +85,13 @@ impl Claim {
         .filter_map(|(measure, limit)| Some((measure, limit?)))
     }
 
+    /// Whether copies are counted over bytes that cross the network.
+    #[must_use]
+    pub fn counts_over_the_network(&self) -> bool {
+        self.limits()
+            .any(|(measure, _)| measure != Measure::CopiesPerByte)
+    }
+
     /// What is claimed, in words.
     #[must_use]
     pub fn words(&self) -> String {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Judgement, Reason, SCOPE, Verdict};
-use crate::ledger::Snapshot;
+use crate::ledger::{Snapshot, set_apart};
 
 /// The `schema` of a [`Document`].
 pub const SCHEMA: &str = "zctrace.check/1";
@@ -31,6 +31,7 @@ impl Document {
     /// The document about these claims.
     #[must_use]
     pub fn new(judgements: Vec<Judgement>, stat: Snapshot) -> Self {
+        let stat = set_apart(&stat).0.into_owned();
         // One claim that fails is a failure; one that cannot be told is not a pass.
         let verdict = judgements
             .iter()

@@ -12,7 +12,7 @@ use super::{
     ways::Instead,
 };
 use crate::{
-    ledger::{Direction, Path, Snapshot, ratio},
+    ledger::{Direction, Path, Snapshot, Spills, ratio, set_apart},
     text::{bytes::bytes, escape::printable},
 };
 
@@ -76,9 +76,12 @@ pub struct Judgement {
 /// Judges a claim.
 #[must_use]
 pub fn judge(claim: &Claim, snapshot: &Snapshot, circumstances: Circumstances) -> Judgement {
+    let (snapshot, spills) = set_apart(snapshot);
+    let snapshot = &*snapshot;
     let mut court = Court {
         claim,
         snapshot,
+        spills: &spills,
         reasons: Vec::new(),
         judged: Vec::new(),
         met: Vec::new(),
@@ -143,6 +146,7 @@ pub fn judge(claim: &Claim, snapshot: &Snapshot, circumstances: Circumstances) -
 struct Court<'a> {
     claim: &'a Claim,
     snapshot: &'a Snapshot,
+    spills: &'a Spills,
     reasons: Vec<Reason>,
     judged: Vec<Judged>,
     met: Vec<Met>,
@@ -183,7 +187,7 @@ impl<'a> Court<'a> {
     /// Judges everything by one limit.
     fn hear(&mut self, measure: Measure, limit: f64) {
         let snapshot = self.snapshot;
-        let all = portions(&snapshot.processes, self.claim, measure, limit);
+        let all = portions(&snapshot.processes, self.spills, self.claim, measure, limit);
         let unattributed = rules::unattributed(&State {
             claim: self.claim,
             snapshot,

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use compact_str::CompactString;
 
 use super::{Claim, Measure};
-use crate::ledger::{Direction, Path, Process, Totals};
+use crate::ledger::{Direction, Path, Process, Spills, Totals};
 
 /// A row of the ledger and whose it is.
 #[derive(Clone, Copy, Debug)]
@@ -208,6 +208,7 @@ pub(crate) fn copied(totals: &Totals, claim: &Claim) -> u64 {
 /// Everything that is judged, for one limit of the claim.
 pub(crate) fn portions<'a>(
     processes: &'a [Process],
+    spills: &Spills,
     claim: &Claim,
     measure: Measure,
     limit: f64,
@@ -239,11 +240,11 @@ pub(crate) fn portions<'a>(
             small.extend(rows);
             continue;
         }
-        portions.extend(parts(&rows, direction, claim.min_bytes, &make));
+        portions.extend(parts(&rows, spills, direction, claim.min_bytes, &make));
         portions.push(whole);
     }
     if !small.is_empty() {
-        portions.extend(parts(&small, direction, claim.min_bytes, &make));
+        portions.extend(parts(&small, spills, direction, claim.min_bytes, &make));
         portions.push(make(Kind::SmallProcesses, small));
     }
     portions
@@ -304,6 +305,7 @@ fn shared<'a>(
 /// do not make up for it.
 fn parts<'a>(
     rows: &[Row<'a>],
+    spills: &Spills,
     direction: Direction,
     min_bytes: u64,
     make: &impl Fn(Kind, Vec<Row<'a>>) -> Portion<'a>,
@@ -320,30 +322,43 @@ fn parts<'a>(
         portions.push(make(Kind::InKernel, in_kernel));
     }
     if !through_user.is_empty() {
-        let passed = passed_through(rows, direction);
+        let passed = passed_through(rows, spills, direction);
+        let through_user = make(Kind::ThroughUser, through_user);
         portions.push(Portion {
-            passed,
-            ..make(Kind::ThroughUser, through_user)
+            carried: through_user.carried.saturating_add(passed.surely),
+            passed: passed.maybe,
+            ..through_user
         });
     }
     portions
 }
 
-/// Most bytes that processes may have copied into an object from which the kernel then sent them, as
-/// a proxy does that spills into a temporary file; or out of one into which it received them.
-///
-/// An object of the ledger is a kind, such as all files of ext4, so nobody can tell whether the bytes
-/// were the same: this many may, and no more.
-fn passed_through(rows: &[Row<'_>], direction: Direction) -> u64 {
+/// Bytes that processes copied into an object from which the kernel then sent them, as a proxy does
+/// that spills into a temporary file; or out of one into which it received them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Passed {
+    /// Those of files that nobody else can have written to.
+    surely: u64,
+    /// Most of the others. An object of the ledger is a kind, such as all files of ext4, so nobody can
+    /// tell whether the bytes were the same: this many may, and no more.
+    maybe: u64,
+}
+
+fn passed_through(rows: &[Row<'_>], spills: &Spills, direction: Direction) -> Passed {
     let mut processes: BTreeMap<(u32, u64), Vec<&Path>> = BTreeMap::new();
     for row in rows {
         let key = (row.process.pid, row.process.start_time);
         processes.entry(key).or_default().push(row.path);
     }
-    processes
-        .values()
-        .map(|paths| passed_by_one(paths, direction))
-        .fold(0, u64::saturating_add)
+    let mut passed = Passed::default();
+    for (process, paths) in processes {
+        let most = passed_by_one(&paths, direction);
+        let unnamed: Vec<_> = spills.of(process).iter().collect();
+        let surely = passed_by_one(&unnamed, direction).min(most);
+        passed.surely = passed.surely.saturating_add(surely);
+        passed.maybe = passed.maybe.saturating_add(most - surely);
+    }
+    passed
 }
 
 fn passed_by_one(paths: &[&Path], direction: Direction) -> u64 {

@@ -13,6 +13,7 @@ mod requests;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 mod sizes;
+mod spill;
 mod stacks;
 mod totals;
 
@@ -25,6 +26,8 @@ pub use per_byte::PerByte;
 pub use process::Direction;
 pub use requests::Requests;
 pub use sizes::RowSizes;
+pub use spill::UNNAMED;
+pub(crate) use spill::{Spills, set_apart};
 pub use stacks::{Stack, Stacks};
 pub use totals::{
     Claimed, ExitStatus, NotFollowed, Overhead, Path, Process, SCHEMA, Snapshot, Target,

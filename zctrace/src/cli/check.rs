@@ -219,7 +219,14 @@ pub(crate) fn run(args: CheckArgs) -> Result<u8, Failure> {
             };
             (snapshot, circumstances, false, None)
         }
-        None => measured(args.target, args.measure)?,
+        None => {
+            let by = if claims.iter().any(Claim::counts_over_the_network) {
+                By::Unnamed
+            } else {
+                By::Nothing
+            };
+            measured(args.target, args.measure, by)?
+        }
     };
     let judgements = claims
         .iter()
@@ -280,12 +287,13 @@ fn recorded(path: &Path) -> Result<Snapshot, Failure> {
 fn measured(
     target: TargetArgs,
     measure: MeasureArgs,
+    by: By,
 ) -> Result<(Snapshot, Circumstances, bool, Option<Session>), Failure> {
     let plan = Plan {
         subject: target.subject()?,
         follow: !target.no_follow,
         faults: true,
-        by: By::Nothing,
+        by,
         without: measure.without_probe,
         own_cost: false,
         audit: None,

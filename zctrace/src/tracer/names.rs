@@ -10,7 +10,10 @@ use std::{
 
 use zctrace_common::{By, IP_SOCKETS, Label, Object, ObjectKind};
 
-use crate::{ledger::audit::syscalls, target::mounts};
+use crate::{
+    ledger::{UNNAMED, audit::syscalls},
+    target::mounts,
+};
 
 /// Names of objects, cgroups and values of the `--by` dimension.
 #[derive(Default)]
@@ -134,11 +137,10 @@ impl Names {
         value: u64,
         label: Option<&Label>,
     ) -> Option<String> {
-        if value == 0 && by != By::Nothing {
-            return Some("-".to_owned());
-        }
         match by {
             By::Nothing => None,
+            By::Unnamed => (value != 0).then(|| UNNAMED.to_owned()),
+            _ if value == 0 => Some("-".to_owned()),
             By::Thread => Some(value.to_string()),
             By::Cgroup => Some(self.cgroup(value)),
             By::Mount => Some(self.mount(value)),

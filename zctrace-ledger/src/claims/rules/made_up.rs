@@ -7,9 +7,12 @@ use zctrace_common::Claim as Asked;
 
 use super::{Look, all};
 use crate::{
-    claims::{Circumstances, Claim, Effect, Judgement, MIN_BYTES, Outcome, Verdict, judge},
+    claims::{
+        Circumstances, Claim, Document, Effect, Judgement, MIN_BYTES, Outcome, Verdict, judge,
+    },
     ledger::{
-        Claimed, Errno, Errnos, NotFollowed, Path, Process, Refused, Snapshot, Totals, samples,
+        Claimed, Errno, Errnos, NotFollowed, Path, Process, Refused, Snapshot, Totals, UNNAMED,
+        samples,
     },
 };
 
@@ -593,6 +596,67 @@ fn a_proxy_that_spills_into_a_file_is_not_condemned_and_not_cleared() {
         let judgement = judged(&sent_at_most(1.95), spills(file, last));
         assert_eq!(judgement.verdict, Verdict::Fail, "{file}");
     }
+}
+
+/// Nobody else can write to a file without a name, so the bytes are the same.
+#[test]
+fn a_proxy_that_spills_into_a_file_without_a_name_is_cleared() {
+    let unnamed = |mut path: Path| {
+        path.by = Some(UNNAMED.into());
+        path
+    };
+    let ledger = |sent: Path| {
+        let paths = vec![
+            path("recv", "tcp", M, &[("copied_to_user", 16 * MIB)]),
+            unnamed(path(
+                "write",
+                "file:ext4",
+                M,
+                &[("copied_from_user", 12 * MIB)],
+            )),
+            path("send", "tcp", M, &[("copied_from_user", 4 * MIB)]),
+            sent,
+        ];
+        vec![process(paths, &[], None)]
+    };
+    let spilled = || ledger(unnamed(spliced("file:ext4->tcp", 12 * MIB)));
+    let judgement = judged(&sent_at_most(2.0), spilled());
+    assert_eq!(judgement.verdict, Verdict::Pass, "{:?}", judgement.reasons);
+    let bytes: Vec<_> = judgement
+        .judged
+        .iter()
+        .filter(|judged| judged.what.contains("memory"))
+        .map(|judged| (judged.bytes, judged.copied, judged.passed_on))
+        .collect();
+    assert_eq!(bytes, [(16 * MIB, 32 * MIB, 0)]);
+    let judgement = judged(&sent_at_most(1.95), spilled());
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    // What was sent came from a file that others can write to.
+    let judgement = judged(
+        &sent_at_most(2.0),
+        ledger(spliced("file:ext4->tcp", 12 * MIB)),
+    );
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    // Most of what was sent is not what was written.
+    let judgement = judged(
+        &sent_at_most(1.0),
+        ledger(unnamed(spliced("file:ext4->tcp", 1 << 30))),
+    );
+    assert_eq!(judgement.verdict, Verdict::Fail);
+}
+
+/// A file without a name is told apart to judge by it, not to be listed.
+#[test]
+fn the_document_has_no_rows_of_files_without_a_name() {
+    let mut one = path("write", "file:ext4", M, &[("copied_from_user", MIB)]);
+    let other = one.clone();
+    one.by = Some(UNNAMED.into());
+    let judgement = judged(&sent_at_most(2.0), vec![]);
+    let stat: Snapshot = samples::with(vec![process(vec![one, other.clone()], &[], None)]);
+    let document = Document::new(vec![judgement], stat);
+    let mut sum = other;
+    sum.add(&sum.clone());
+    assert_eq!(document.stat.processes[0].paths, [sum]);
 }
 
 /// Bytes that were not written by the process excuse nothing, and what it wrote elsewhere neither.

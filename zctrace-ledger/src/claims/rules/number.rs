@@ -39,7 +39,7 @@ pub(crate) const PASSED_ON: Rule = Rule {
     code: "maybe-passed-on",
     says: "The process copied bytes into a place from which the kernel sent as many: maybe the same ones",
     evidence: "copies are above the limit for the bytes sent from memory, and within it when the bytes that the kernel passed on from files or pipes, which the process had written, count too; for received bytes the other way round",
-    remedy: "the rows do not tell which file it was: judge the sending operations with --max-copies-per-byte and --path, or, if it spills into a temporary file, keep the data in memory or in that file",
+    remedy: "the rows do not tell which file it was: judge the sending operations with --max-copies-per-byte and --path, or, if it spills into a temporary file, remove that file when it is open (then nobody else can write to it, and the bytes are known to be the same), or keep the data in memory",
     look: Look::Numbers,
 };
 

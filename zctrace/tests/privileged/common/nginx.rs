@@ -131,7 +131,7 @@ impl Drop for Nginx {
 }
 
 /// A port that nobody listens on.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
     listener.local_addr().expect("its address").port()
 }
