@@ -1,203 +1,45 @@
-//! Macros that declare programs, so that a site reads as one line of table and a body.
-//!
-//! Each declares a pair: the program, and a twin for kernels that can preempt it (`book/twin.rs`).
+//! The macro that declares programs, so that a site reads as one line of table and a body.
 
 use crate::base::kernel::{Access as _, Probed};
 
-/// Declares an `fexit` program. The user side chooses the kernel function when it loads it.
-macro_rules! fexit {
-    ($(#[$meta:meta])* $name:ident($ctx:ident) { $($body:tt)* }) => {
-        pastey::paste! {
-            #[inline(always)]
-            fn [<$name _body>]($ctx: &aya_ebpf::programs::FExitContext) -> i32 {
-                $($body)*
-                0
-            }
-
-            $(#[$meta])*
-            #[aya_ebpf::macros::fexit]
-            fn $name(ctx: aya_ebpf::programs::FExitContext) -> i32 {
-                [<$name _body>](&ctx);
-                $crate::book::stacks::take(&ctx);
-                $crate::book::twin::done($crate::book::twin::slot(stringify!($name)));
-                0
-            }
-
-            #[aya_ebpf::macros::fexit]
-            fn [<$name _twin>](ctx: aya_ebpf::programs::FExitContext) -> i32 {
-                if $crate::book::twin::take_over($crate::book::twin::slot(stringify!($name))) {
-                    [<$name _body>](&ctx);
-                    $crate::book::stacks::take(&ctx);
-                }
-                0
-            }
-        }
+/// Declares the program of a probe:
+///
+/// ```text
+/// program! {
+///     /// What runs here.
+///     KIND MODE name(ctx) { body }
+/// }
+/// ```
+///
+/// `KIND` is `fentry`, `fexit` or `tp_btf`. Each program of these has a twin, `name_twin`, for kernels that
+/// can preempt it (`book/twin.rs`). `MODE` says how the two share an event:
+///
+/// - `marked`: the work is the current thread's. The first leaves a mark in the thread's record, and the
+///   twin works only where the mark is missing.
+/// - `idempotent`: a second run for one event finds nothing to do, so the twin always runs. For functions
+///   that interrupts call: a mark in the interrupted thread's record would pass for one of its own.
+/// - `anywhere`, which is declared with `name(ctx, id, second)`: the work need not be the current thread's.
+///   The body asks `twin::take_turn` with this number and flag before it goes on.
+///
+/// Two kinds have no mode:
+///
+/// - `kretprobe name(ctx)`, which has a program at the entry of the function instead of a twin. It counts
+///   what the first will miss (`book/room.rs`).
+/// - `at_return name(returned: type)`, which has two programs for one event: a marked `fexit`, and a
+///   `kretprobe` under the name with `_kretprobe` behind it. The second is for kernels that take no fexit
+///   there: more than six arguments before Linux 6.6, and modules whose types cannot be read.
+macro_rules! program {
+    ($(#[$meta:meta])* fentry $($rest:tt)*) => {
+        $crate::book::probe::twins! { fentry FEntryContext [$(#[$meta])*] $($rest)* }
     };
-}
-pub(crate) use fexit;
-
-/// Declares an `fentry` program.
-macro_rules! fentry {
-    ($(#[$meta:meta])* $name:ident($ctx:ident) { $($body:tt)* }) => {
-        pastey::paste! {
-            #[inline(always)]
-            fn [<$name _body>]($ctx: &aya_ebpf::programs::FEntryContext) -> i32 {
-                $($body)*
-                0
-            }
-
-            $(#[$meta])*
-            #[aya_ebpf::macros::fentry]
-            fn $name(ctx: aya_ebpf::programs::FEntryContext) -> i32 {
-                [<$name _body>](&ctx);
-                $crate::book::stacks::take(&ctx);
-                $crate::book::twin::done($crate::book::twin::slot(stringify!($name)));
-                0
-            }
-
-            #[aya_ebpf::macros::fentry]
-            fn [<$name _twin>](ctx: aya_ebpf::programs::FEntryContext) -> i32 {
-                if $crate::book::twin::take_over($crate::book::twin::slot(stringify!($name))) {
-                    [<$name _body>](&ctx);
-                    $crate::book::stacks::take(&ctx);
-                }
-                0
-            }
-        }
+    ($(#[$meta:meta])* fexit $($rest:tt)*) => {
+        $crate::book::probe::twins! { fexit FExitContext [$(#[$meta])*] $($rest)* }
     };
-}
-pub(crate) use fentry;
-
-/// Declares an `fentry` program whose second run for one event finds nothing to do: the twin always
-/// runs. For functions that interrupts call: there, a mark in the interrupted thread's record would
-/// be taken for one of its own.
-macro_rules! idempotent_fentry {
-    ($(#[$meta:meta])* $name:ident($ctx:ident) { $($body:tt)* }) => {
-        pastey::paste! {
-            $(#[$meta])*
-            #[aya_ebpf::macros::fentry]
-            fn $name($ctx: aya_ebpf::programs::FEntryContext) -> i32 {
-                $($body)*
-                0
-            }
-
-            #[aya_ebpf::macros::fentry]
-            fn [<$name _twin>]($ctx: aya_ebpf::programs::FEntryContext) -> i32 {
-                $($body)*
-                0
-            }
-        }
+    ($(#[$meta:meta])* tp_btf $($rest:tt)*) => {
+        $crate::book::probe::twins! { btf_tracepoint BtfTracePointContext [$(#[$meta])*] $($rest)* }
     };
-}
-pub(crate) use idempotent_fentry;
 
-/// The same at the return of a function.
-macro_rules! idempotent_fexit {
-    ($(#[$meta:meta])* $name:ident($ctx:ident) { $($body:tt)* }) => {
-        pastey::paste! {
-            $(#[$meta])*
-            #[aya_ebpf::macros::fexit]
-            fn $name($ctx: aya_ebpf::programs::FExitContext) -> i32 {
-                $($body)*
-                0
-            }
-
-            #[aya_ebpf::macros::fexit]
-            fn [<$name _twin>]($ctx: aya_ebpf::programs::FExitContext) -> i32 {
-                $($body)*
-                0
-            }
-        }
-    };
-}
-pub(crate) use idempotent_fexit;
-
-/// Declares an `fentry` program for work that is not the current task's, such as that of interrupts.
-/// Its body says when to go on: `twin::take_turn` with the given number and flag.
-macro_rules! fentry_anywhere {
-    ($(#[$meta:meta])* $name:ident($ctx:ident, $id:ident, $second:ident) { $($body:tt)* }) => {
-        $crate::book::probe::anywhere! { fentry FEntryContext $(#[$meta])* $name($ctx, $id, $second) { $($body)* } }
-    };
-}
-pub(crate) use fentry_anywhere;
-
-/// The same at the return of a function.
-macro_rules! fexit_anywhere {
-    ($(#[$meta:meta])* $name:ident($ctx:ident, $id:ident, $second:ident) { $($body:tt)* }) => {
-        $crate::book::probe::anywhere! { fexit FExitContext $(#[$meta])* $name($ctx, $id, $second) { $($body)* } }
-    };
-}
-pub(crate) use fexit_anywhere;
-
-/// The same at a tracepoint.
-macro_rules! tp_btf_anywhere {
-    ($(#[$meta:meta])* $name:ident($ctx:ident, $id:ident, $second:ident) { $($body:tt)* }) => {
-        $crate::book::probe::anywhere! {
-            btf_tracepoint BtfTracePointContext $(#[$meta])* $name($ctx, $id, $second) { $($body)* }
-        }
-    };
-}
-pub(crate) use tp_btf_anywhere;
-
-macro_rules! anywhere {
-    ($kind:ident $context:ident $(#[$meta:meta])* $name:ident($ctx:ident, $id:ident, $second:ident) { $($body:tt)* }) => {
-        pastey::paste! {
-            #[inline(always)]
-            fn [<$name _body>]($ctx: &aya_ebpf::programs::$context, $id: u32, $second: bool) -> i32 {
-                $($body)*
-                0
-            }
-
-            $(#[$meta])*
-            #[aya_ebpf::macros::$kind]
-            fn $name(ctx: aya_ebpf::programs::$context) -> i32 {
-                [<$name _body>](&ctx, $crate::book::twin::slot(stringify!($name)), false)
-            }
-
-            #[aya_ebpf::macros::$kind]
-            fn [<$name _twin>](ctx: aya_ebpf::programs::$context) -> i32 {
-                [<$name _body>](&ctx, $crate::book::twin::slot(stringify!($name)), true)
-            }
-        }
-    };
-}
-pub(crate) use anywhere;
-
-/// Declares two ways to the return of a function: an `fexit` program, and a `kretprobe` under the name
-/// with `_kretprobe` behind it. The second is for kernels that take no fexit there: more than six
-/// arguments before Linux 6.6, and modules whose types cannot be read. The body has what was returned, of
-/// the given type.
-macro_rules! at_return {
-    ($(#[$meta:meta])* $name:ident($returned:ident: $type:ty) { $($body:tt)* }) => {
-        pastey::paste! {
-            #[inline(always)]
-            fn [<$name _returned>]($returned: i64) {
-                $($body)*
-            }
-
-            $crate::book::probe::fexit! {
-                $(#[$meta])*
-                $name(ctx) {
-                    let returned = $crate::book::probe::returned(ctx) as $type;
-                    [<$name _returned>](i64::from(returned));
-                }
-            }
-
-            $crate::book::probe::kretprobe! {
-                [<$name _kretprobe>](ctx) {
-                    let returned: $type = ctx.ret();
-                    [<$name _returned>](i64::from(returned));
-                }
-            }
-        }
-    };
-}
-pub(crate) use at_return;
-
-/// Declares a `kretprobe` program, and one for the entry of the function, which counts what the first will
-/// miss (`book/room.rs`).
-macro_rules! kretprobe {
-    ($(#[$meta:meta])* $name:ident($ctx:ident) { $($body:tt)* }) => {
+    ($(#[$meta:meta])* kretprobe $name:ident($ctx:ident) { $($body:tt)* }) => {
         pastey::paste! {
             #[inline(always)]
             fn [<$name _body>]($ctx: &aya_ebpf::programs::RetProbeContext) -> i32 {
@@ -221,40 +63,107 @@ macro_rules! kretprobe {
             }
         }
     };
-}
-pub(crate) use kretprobe;
 
-/// Declares a `tp_btf` program.
-macro_rules! tp_btf {
-    ($(#[$meta:meta])* $name:ident($ctx:ident) { $($body:tt)* }) => {
+    ($(#[$meta:meta])* at_return $name:ident($returned:ident: $type:ty) { $($body:tt)* }) => {
         pastey::paste! {
             #[inline(always)]
-            fn [<$name _body>]($ctx: &aya_ebpf::programs::BtfTracePointContext) -> i32 {
+            fn [<$name _returned>]($returned: i64) {
+                $($body)*
+            }
+
+            $crate::book::probe::program! {
+                $(#[$meta])*
+                fexit marked $name(ctx) {
+                    let returned = $crate::book::probe::returned(ctx) as $type;
+                    [<$name _returned>](i64::from(returned));
+                }
+            }
+
+            $crate::book::probe::program! {
+                kretprobe [<$name _kretprobe>](ctx) {
+                    let returned: $type = ctx.ret();
+                    [<$name _returned>](i64::from(returned));
+                }
+            }
+        }
+    };
+}
+pub(crate) use program;
+
+/// A program and its twin, as [`program!`] declares them: how each mode lets them share an event.
+macro_rules! twins {
+    ($attribute:ident $context:ident $metas:tt marked $name:ident($ctx:ident) $body:tt) => {
+        $crate::book::probe::pair! {
+            $attribute $context $metas $name($ctx) $body
+            first(ctx, id, body) {
+                body(&ctx);
+                $crate::book::stacks::take(&ctx);
+                $crate::book::twin::done(id);
+            }
+            second(ctx, id, body) {
+                if $crate::book::twin::take_over(id) {
+                    body(&ctx);
+                    $crate::book::stacks::take(&ctx);
+                }
+            }
+        }
+    };
+    ($attribute:ident $context:ident $metas:tt idempotent $name:ident($ctx:ident) $body:tt) => {
+        $crate::book::probe::pair! {
+            $attribute $context $metas $name($ctx) $body
+            first(ctx, _id, body) { body(&ctx); }
+            second(ctx, _id, body) { body(&ctx); }
+        }
+    };
+    (
+        $attribute:ident $context:ident $metas:tt
+        anywhere $name:ident($ctx:ident, $id:ident, $second:ident) $body:tt
+    ) => {
+        $crate::book::probe::pair! {
+            $attribute $context $metas $name($ctx, $id: u32, $second: bool) $body
+            first(ctx, id, body) { body(&ctx, id, false); }
+            second(ctx, id, body) { body(&ctx, id, true); }
+        }
+    };
+}
+pub(crate) use twins;
+
+macro_rules! pair {
+    (
+        $attribute:ident $context:ident [$(#[$meta:meta])*]
+        $name:ident($ctx:ident $(, $argument:ident: $type:ty)*) { $($body:tt)* }
+        first($first_ctx:ident, $first_id:ident, $first_body:ident) { $($first:tt)* }
+        second($second_ctx:ident, $second_id:ident, $second_body:ident) { $($second:tt)* }
+    ) => {
+        pastey::paste! {
+            #[inline(always)]
+            fn [<$name _body>](
+                $ctx: &aya_ebpf::programs::$context $(, $argument: $type)*
+            ) -> i32 {
                 $($body)*
                 0
             }
 
             $(#[$meta])*
-            #[aya_ebpf::macros::btf_tracepoint]
-            fn $name(ctx: aya_ebpf::programs::BtfTracePointContext) -> i32 {
-                [<$name _body>](&ctx);
-                $crate::book::stacks::take(&ctx);
-                $crate::book::twin::done($crate::book::twin::slot(stringify!($name)));
+            #[aya_ebpf::macros::$attribute]
+            fn $name($first_ctx: aya_ebpf::programs::$context) -> i32 {
+                let $first_id = $crate::book::twin::slot(stringify!($name));
+                let $first_body = [<$name _body>];
+                $($first)*
                 0
             }
 
-            #[aya_ebpf::macros::btf_tracepoint]
-            fn [<$name _twin>](ctx: aya_ebpf::programs::BtfTracePointContext) -> i32 {
-                if $crate::book::twin::take_over($crate::book::twin::slot(stringify!($name))) {
-                    [<$name _body>](&ctx);
-                    $crate::book::stacks::take(&ctx);
-                }
+            #[aya_ebpf::macros::$attribute]
+            fn [<$name _twin>]($second_ctx: aya_ebpf::programs::$context) -> i32 {
+                let $second_id = $crate::book::twin::slot(stringify!($name));
+                let $second_body = [<$name _body>];
+                $($second)*
                 0
             }
         }
     };
 }
-pub(crate) use tp_btf;
+pub(crate) use pair;
 
 /// An argument of a program that runs in any thread, as a number: one that is a typed pointer is none to
 /// the verifier ([`zctrace_common::words::opaque`]).

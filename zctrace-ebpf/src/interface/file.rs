@@ -7,7 +7,7 @@ use crate::{
     book::{
         account,
         object::Ends,
-        probe::{fexit, returned},
+        probe::{program, returned},
         settle::Shape,
         target,
     },
@@ -17,8 +17,8 @@ use crate::{
 /// the bytes moved. Cheaper than to ask which call is running: the sites have asked already.
 macro_rules! interface {
     ($($name:ident: $op:ident, $shape:ident, $($call:ident)|+;)+) => {
-        $(fexit! {
-            $name(ctx) {
+        $(program! {
+            fexit marked $name(ctx) {
                 if let Some(task) = target::current() {
                     let ends = Ends::file::<Typed>(task, ctx.arg(0));
                     // No site was passed in this call, so what there is was left by another one.

@@ -14,7 +14,7 @@ use crate::{
     },
     book::{
         account,
-        probe::tp_btf,
+        probe::program,
         request::{self, Now},
         target::{add, current_quietly, find, mark_exited, name, remove},
     },
@@ -58,9 +58,9 @@ fn current_has_comm() -> bool {
     bpf_get_current_comm().is_ok_and(|comm| has_comm(&comm))
 }
 
-tp_btf! {
+program! {
     /// Threads of a traced process are always traced, child processes if they are followed.
-    task_fork(ctx) {
+    tp_btf marked task_fork(ctx) {
         let parent: *const u8 = ctx.arg(0);
         let child: *const u8 = ctx.arg(1);
         let parent_tid: u32 = Typed::load(parent, offset!(task_pid));
@@ -78,9 +78,9 @@ tp_btf! {
     }
 }
 
-tp_btf! {
+program! {
     /// Threads that io_uring makes for a process: they pass no `sched_process_fork`.
-    task_newtask(ctx) {
+    tp_btf marked task_newtask(ctx) {
         let child: *const u8 = ctx.arg(0);
         if Typed::load::<u32>(child, offset!(task_flags)) & PF_IO_WORKER != 0
             && current_quietly().is_some()
@@ -90,8 +90,8 @@ tp_btf! {
     }
 }
 
-tp_btf! {
-    task_exec(ctx) {
+program! {
+    tp_btf marked task_exec(ctx) {
         let task: *const u8 = ctx.arg(0);
         let old_tid: u32 = ctx.arg(1);
         let tid: u32 = Typed::load(task, offset!(task_pid));
@@ -115,9 +115,9 @@ tp_btf! {
     }
 }
 
-tp_btf! {
+program! {
     /// A thread that gives itself the name of `--comm`.
-    task_renamed(ctx) {
+    tp_btf marked task_renamed(ctx) {
         let task: *const u8 = ctx.arg(0);
         let new: *const u8 = ctx.arg(1);
         if setting!(scope) == Scope::Comm as u32 {
@@ -134,9 +134,9 @@ tp_btf! {
     }
 }
 
-tp_btf! {
+program! {
     /// A task that is moved into the cgroup of `--cgroup`.
-    task_moved(ctx) {
+    tp_btf marked task_moved(ctx) {
         let task: *const u8 = ctx.arg(2);
         if setting!(scope) == Scope::Cgroup as u32 && in_cgroup(task) {
             add(Typed::load(task, offset!(task_pid)), Task::FRESH);
@@ -144,8 +144,8 @@ tp_btf! {
     }
 }
 
-tp_btf! {
-    task_exit(ctx) {
+program! {
+    tp_btf marked task_exit(ctx) {
         let task: *const u8 = ctx.arg(0);
         let tid: u32 = Typed::load(task, offset!(task_pid));
         let tgid: u32 = Typed::load(task, offset!(task_tgid));

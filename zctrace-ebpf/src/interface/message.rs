@@ -7,7 +7,7 @@ use crate::{
     book::{
         account,
         object::{Ends, MQUEUE, MSGQUEUE},
-        probe::{fexit, returned},
+        probe::{program, returned},
         settle::Shape,
         target,
     },
@@ -26,19 +26,19 @@ fn sent(object: u64, regs: *const u8, result: i64) {
     }
 }
 
-fexit! { sys_mq_timedsend(ctx) { sent(MQUEUE, ctx.arg(0), returned(ctx)); } }
-fexit! { sys_msgsnd(ctx) { sent(MSGQUEUE, ctx.arg(0), returned(ctx)); } }
+program! { fexit marked sys_mq_timedsend(ctx) { sent(MQUEUE, ctx.arg(0), returned(ctx)); } }
+program! { fexit marked sys_msgsnd(ctx) { sent(MSGQUEUE, ctx.arg(0), returned(ctx)); } }
 
-fexit! {
-    sys_mq_timedreceive(ctx) {
+program! {
+    fexit marked sys_mq_timedreceive(ctx) {
         if let Some(task) = target::current() {
             account::finish(task, Op::Recv, Shape::ToUser, &Ends::of(MQUEUE), returned(ctx));
         }
     }
 }
 
-fexit! {
-    sys_msgrcv(ctx) {
+program! {
+    fexit marked sys_msgrcv(ctx) {
         if let Some(task) = target::current() {
             let op = if kernel::call_argument(ctx.arg(0), 4) & MSG_COPY == 0 {
                 Op::Recv

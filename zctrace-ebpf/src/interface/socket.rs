@@ -14,7 +14,7 @@ use crate::{
     book::{
         account,
         object::{self, Ends},
-        probe::{fexit, returned_int},
+        probe::{program, returned_int},
         route,
         settle::Shape,
         target,
@@ -22,9 +22,9 @@ use crate::{
     site::xdp,
 };
 
-fexit! {
+program! {
     /// `__sys_sendto`, for `send` and `sendto`.
-    sys_sendto(ctx) {
+    fexit marked sys_sendto(ctx) {
         if let Some(task) = target::current() {
             let file = object::file_of_fd(ctx.arg(0));
             if !object::had_no_file(file, returned_int(ctx)) {
@@ -35,9 +35,9 @@ fexit! {
     }
 }
 
-fexit! {
+program! {
     /// `___sys_sendmsg`, once for each message of `sendmsg` and `sendmmsg`.
-    sys_sendmsg(ctx) {
+    fexit marked sys_sendmsg(ctx) {
         if let Some(task) = target::current() {
             if is_unreported(task, ctx.arg(1), returned_int(ctx)) {
                 return 0;
@@ -91,9 +91,9 @@ fn sent(task: &mut Task, mut ends: Ends, flags: u32, file: *const u8, result: i6
     route::note_route(task, op, Evidence::Measured, &ends, sock);
 }
 
-fexit! {
+program! {
     /// `__sys_recvfrom`, for `recv` and `recvfrom`.
-    sys_recvfrom(ctx) {
+    fexit marked sys_recvfrom(ctx) {
         if let Some(task) = target::current() {
             let file = object::file_of_fd(ctx.arg(0));
             if !object::had_no_file(file, returned_int(ctx)) {
@@ -104,9 +104,9 @@ fexit! {
     }
 }
 
-fexit! {
+program! {
     /// `___sys_recvmsg`, once for each message of `recvmsg` and `recvmmsg`.
-    sys_recvmsg(ctx) {
+    fexit marked sys_recvmsg(ctx) {
         if let Some(task) = target::current() {
             if is_unreported(task, ctx.arg(1), returned_int(ctx)) {
                 return 0;

@@ -12,7 +12,7 @@ use crate::{
     book::{
         account, claim,
         object::{self, ANON, Ends, PIPE},
-        probe::{fexit, returned},
+        probe::{program, returned},
         request,
         settle::{Shape, legs},
         target,
@@ -20,8 +20,8 @@ use crate::{
     site::late,
 };
 
-fexit! {
-    do_sendfile(ctx) {
+program! {
+    fexit marked do_sendfile(ctx) {
         if let Some(task) = target::current() {
             let sink = object::file_of_fd(ctx.arg(0));
             let source = object::file_of_fd(ctx.arg(1));
@@ -35,9 +35,9 @@ fexit! {
     }
 }
 
-fexit! {
+program! {
     /// io_uring gets here too: its request then learns what it joins.
-    do_splice(ctx) {
+    fexit marked do_splice(ctx) {
         let Some(task) = target::current() else { return 0 };
         if let Some(request) = request::current(task) {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
@@ -52,8 +52,8 @@ fexit! {
     }
 }
 
-fexit! {
-    do_tee(ctx) {
+program! {
+    fexit marked do_tee(ctx) {
         let Some(task) = target::current() else { return 0 };
         if let Some(request) = request::current(task) {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(1));
@@ -65,11 +65,11 @@ fexit! {
     }
 }
 
-fexit! {
+program! {
     /// The system call's entry function: `vmsplice_to_pipe` and `vmsplice_to_user` are inlined.
     /// Which of them ran follows from the end of the pipe, and each has one branch. Where another thread
     /// has closed that end meanwhile, only what was copied is known.
-    sys_vmsplice(ctx) {
+    fexit marked sys_vmsplice(ctx) {
         if let Some(task) = target::current() {
             let regs: *const u8 = ctx.arg(0);
             let file = object::file_of_fd(Typed::load::<u64>(regs, offset!(regs_arg0)) as u32);
@@ -108,8 +108,8 @@ fn clones() -> bool {
             ))
 }
 
-fexit! {
-    vfs_copy_file_range(ctx) {
+program! {
+    fexit marked vfs_copy_file_range(ctx) {
         if let Some(task) = target::current()
             && kernel::current_nr() == syscalls::COPY_FILE_RANGE
             && !is_internal(ctx.arg(0))
@@ -120,9 +120,9 @@ fexit! {
     }
 }
 
-fexit! {
+program! {
     /// `FICLONE`, `FICLONERANGE`.
-    vfs_clone_file_range(ctx) {
+    fexit marked vfs_clone_file_range(ctx) {
         if let Some(task) = target::current() && clones() && !is_internal(ctx.arg(0)) {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
             account::finish(task, Op::Clone, Shape::Both, &ends, returned(ctx));
@@ -130,9 +130,9 @@ fexit! {
     }
 }
 
-fexit! {
+program! {
     /// `FIDEDUPERANGE`, once for each destination.
-    vfs_dedupe_file_range_one(ctx) {
+    fexit marked vfs_dedupe_file_range_one(ctx) {
         if let Some(task) = target::current()
             && kernel::current_nr() == syscalls::IOCTL
             && !is_internal(ctx.arg(0))
@@ -143,8 +143,8 @@ fexit! {
     }
 }
 
-fexit! {
-    sys_process_vm_readv(ctx) {
+program! {
+    fexit marked sys_process_vm_readv(ctx) {
         if let Some(task) = target::current() {
             let ends = Ends::of(ANON);
             account::finish(task, Op::ProcessVm, Shape::ToUser, &ends, returned(ctx));
@@ -152,8 +152,8 @@ fexit! {
     }
 }
 
-fexit! {
-    sys_process_vm_writev(ctx) {
+program! {
+    fexit marked sys_process_vm_writev(ctx) {
         if let Some(task) = target::current() {
             let ends = Ends::of(ANON);
             account::finish(task, Op::ProcessVm, Shape::FromUser, &ends, returned(ctx));

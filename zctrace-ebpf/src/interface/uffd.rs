@@ -11,7 +11,7 @@ use crate::{
     book::{
         account,
         object::{Ends, USERFAULTFD},
-        probe::{fexit, returned},
+        probe::{program, returned},
         row,
         settle::{self, Shape},
         target,
@@ -51,9 +51,9 @@ pub(crate) fn done(request: u64, argument: u64, result: i64) -> i64 {
     if bytes > 0 { bytes } else { result }
 }
 
-fexit! {
+program! {
     /// The interface.
-    userfaultfd_ioctl(ctx) {
+    fexit marked userfaultfd_ioctl(ctx) {
         let request = u64::from(ctx.arg::<u32>(1));
         let Some((op, class)) = operation(request) else { return 0 };
         let Some(task) = target::current() else { return 0 };

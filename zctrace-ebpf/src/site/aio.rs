@@ -11,7 +11,7 @@ use crate::{
     },
     book::{
         object::Ends,
-        probe::{self, fentry, fexit, idempotent_fentry, returned_int},
+        probe::{self, program, returned_int},
         request::{self, Now},
         target,
     },
@@ -19,8 +19,8 @@ use crate::{
 
 macro_rules! submission {
     ($($name:ident: $op:ident;)+) => {
-        $(fentry! {
-            $name(ctx) {
+        $(program! {
+            fentry marked $name(ctx) {
                 let Some(task) = target::current() else { return 0 };
                 request::leave(task, Now::Later);
                 let kiocb: *const u8 = ctx.arg(0);
@@ -42,10 +42,10 @@ submission! {
     aio_write: AioWrite;
 }
 
-fexit! {
+program! {
     /// One request of `io_submit` has been submitted. One that fails is freed here, and never completes:
     /// what is wrong with it shows before it is tried (`aio_rw_done`).
-    io_submit_one(ctx) {
+    fexit marked io_submit_one(ctx) {
         let Some(task) = target::current_quietly() else { return 0 };
         // Not the request's own: from that the compiler would conclude what the verifier does not.
         let is_of_aio = is_of_aio(task.request_op);
@@ -65,11 +65,11 @@ const fn is_of_aio(op: u32) -> bool {
     op == Op::AioRead as u32 || op == Op::AioWrite as u32
 }
 
-idempotent_fentry! {
+program! {
     /// Called for each request once, often in an interrupt: a second run finds it gone.
-    aio_complete_rw(ctx) {
+    fentry idempotent aio_complete_rw(ctx) {
         let result: i64 = ctx.arg(1);
-        if let Some(request) = request::find(probe::number(&ctx, 0)) {
+        if let Some(request) = request::find(probe::number(ctx, 0)) {
             request::complete(request, result);
             request::release(request);
         }

@@ -8,13 +8,13 @@
 use zctrace_common::Place;
 
 use crate::{
-    book::{probe::tp_btf_anywhere, twin},
+    book::{probe::program, twin},
     site::late::nobodys,
 };
 
-tp_btf_anywhere! {
+program! {
     /// A transfer goes through a bounce buffer.
-    swiotlb_bounced(ctx, id, second) {
+    tp_btf anywhere swiotlb_bounced(ctx, id, second) {
         let address: u64 = ctx.arg(1);
         let bytes: u64 = ctx.arg(2);
         if twin::take_turn(id, second, address) {

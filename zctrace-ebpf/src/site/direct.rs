@@ -10,7 +10,7 @@ use crate::{
     },
     book::{
         account,
-        probe::{at_return, fentry, fentry_anywhere, fexit, idempotent_fentry, returned},
+        probe::{program, returned},
         request, target, twin,
     },
 };
@@ -59,12 +59,12 @@ fn file_transferred(key: u64, bytes: u64, is_write: bool) -> bool {
     request::transferred(key, if asked < bytes { asked } else { bytes })
 }
 
-fentry! {
+program! {
     /// A transfer turns from one mapping of its file to the next. What a direct read has done of a
     /// hole, or of an extent that was never written, the processor filled with zeros: no device was
     /// asked. `iomap_dio_hole_iter` itself is inlined in most kernels. This is the thread that asks,
     /// which may be submitting a request; that the transfer succeeds, `iomap_dio_complete` tells.
-    iomap_iter(ctx) {
+    fentry marked iomap_iter(ctx) {
         const IOMAP_WRITE: u32 = 1;
         const IOMAP_DIRECT: u32 = 1 << 4;
         let iter: *const u8 = ctx.arg(0);
@@ -102,10 +102,10 @@ const fn is_without_data(kind: u16) -> bool {
     matches!(kind, 0 | 3)
 }
 
-fentry_anywhere! {
+program! {
     /// The end of a direct transfer of ext4, xfs, btrfs and others; of a synchronous one in the
     /// task that asked for it.
-    iomap_dio_complete(ctx, id, second) {
+    fentry anywhere iomap_dio_complete(ctx, id, second) {
         let dio: *const u8 = ctx.arg(0);
         let iocb = kernel::pointer::<Typed>(dio, offset!(iomap_dio_iocb));
         let is_write = Typed::load::<u32>(dio, offset!(iomap_dio_flags)) & IOMAP_DIO_WRITE != 0;
@@ -168,14 +168,14 @@ fn block_device(iocb: *const u8, result: i64, copied: Acc, direct: Acc) {
     }
 }
 
-fexit! {
-    blkdev_read_iter(ctx) {
+program! {
+    fexit marked blkdev_read_iter(ctx) {
         block_device(ctx.arg(0), returned(ctx), Acc::ToUser, Acc::SourceDirect);
     }
 }
 
-fexit! {
-    blkdev_write_iter(ctx) {
+program! {
+    fexit marked blkdev_write_iter(ctx) {
         block_device(ctx.arg(0), returned(ctx), Acc::FromUser, Acc::SinkDirect);
     }
 }
@@ -183,8 +183,8 @@ fexit! {
 /// A program for a function that passes a direct transfer on to a device.
 macro_rules! passer {
     ($($name:ident)+) => {
-        $(at_return! {
-            $name(result: i64) {
+        $(program! {
+            at_return $name(result: i64) {
                 if let Some(task) = target::current_quietly() {
                     request::given_to_device(task, result);
                 }
@@ -206,17 +206,17 @@ fn end_of_block_device(dio: *const u8) {
     request::transferred(key, bytes);
 }
 
-idempotent_fentry! {
+program! {
     /// Transfers of one part.
-    blkdev_bio_end_io_async(ctx) {
+    fentry idempotent blkdev_bio_end_io_async(ctx) {
         let bio: *const u8 = ctx.arg(0);
         end_of_block_device(bio.wrapping_sub(offset!(blkdev_dio_bio) as usize));
     }
 }
 
-idempotent_fentry! {
+program! {
     /// Transfers of several parts, and on older kernels.
-    blkdev_bio_end_io(ctx) {
+    fentry idempotent blkdev_bio_end_io(ctx) {
         let bio: *const u8 = ctx.arg(0);
         end_of_block_device(kernel::pointer::<Probed>(bio, offset!(bio_private)));
     }

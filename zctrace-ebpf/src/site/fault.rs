@@ -13,7 +13,7 @@ use crate::{
     },
     book::{
         object::{ANON, Ends},
-        probe::{fentry, fexit},
+        probe::program,
         row, target,
     },
 };
@@ -32,18 +32,18 @@ const FAILED: u32 = 0x0001 | 0x0002 | 0x0010 | 0x0020 | 0x0040 | 0x0400 | 0x0800
 
 const PAGE_SIZE: u64 = 4096;
 
-fentry! {
-    wp_page_enter(_ctx) {
+program! {
+    fentry marked wp_page_enter(_ctx) {
         if let Some(task) = target::current() {
             task.fault[0] = (task.fault[0] & IN_FORK) | IN_WRITE_PROTECT;
         }
     }
 }
 
-fexit! {
+program! {
     /// `vma_alloc_folio`, from 6.10 `vma_alloc_folio_noprof`: the only sign that `do_wp_page`
     /// copied the page and did not reuse it, and that `fork` copied a pinned one.
-    vma_alloc_folio(ctx) {
+    fexit marked vma_alloc_folio(ctx) {
         if crate::book::probe::returned(ctx) == 0 {
             return 0;
         }
@@ -58,9 +58,9 @@ fexit! {
     }
 }
 
-fexit! {
+program! {
     /// The zero page is not copied but zeroed anew: then `vmf->page` is null.
-    wp_page_exit(ctx) {
+    fexit marked wp_page_exit(ctx) {
         let Some(task) = target::current() else { return 0 };
         let state = task.fault[0];
         task.fault[0] = state & IN_FORK;
@@ -101,8 +101,8 @@ pub(crate) fn is_anonymous(page: u64) -> bool {
     Probed::load::<u64>(page as *const u8, offset!(page_mapping)) & PAGE_MAPPING_ANON != 0
 }
 
-fentry! {
-    file_fault_enter(_ctx) {
+program! {
+    fentry marked file_fault_enter(_ctx) {
         if let Some(task) = target::current() {
             task.fault[0] = IN_FILE_FAULT;
             task.fault[1] = 0;
@@ -110,9 +110,9 @@ fentry! {
     }
 }
 
-fentry! {
+program! {
     /// `set_pte_range`: so many page table entries become present.
-    set_pte_range(ctx) {
+    fentry marked set_pte_range(ctx) {
         let pages: u32 = ctx.arg(3);
         if let Some(task) = target::current() {
             task.fault[1] += u64::from(pages);
@@ -120,17 +120,17 @@ fentry! {
     }
 }
 
-fentry! {
+program! {
     /// `do_set_pte`, the same before 6.6: one entry.
-    do_set_pte(_ctx) {
+    fentry marked do_set_pte(_ctx) {
         if let Some(task) = target::current() {
             task.fault[1] += 1;
         }
     }
 }
 
-fexit! {
-    file_fault_exit(ctx) {
+program! {
+    fexit marked file_fault_exit(ctx) {
         let Some(task) = target::current() else { return 0 };
         if task.fault[0] & IN_FILE_FAULT == 0 {
             return 0;
@@ -165,25 +165,25 @@ fexit! {
     }
 }
 
-fentry! {
-    fork_enter(_ctx) {
+program! {
+    fentry marked fork_enter(_ctx) {
         if let Some(task) = target::current() {
             task.fault[0] = IN_FORK;
         }
     }
 }
 
-fexit! {
-    fork_exit(_ctx) {
+program! {
+    fexit marked fork_exit(_ctx) {
         if let Some(task) = target::current() {
             task.fault[0] = 0;
         }
     }
 }
 
-fexit! {
+program! {
     /// `copy_user_large_folio`: hugetlb pages are copied whole.
-    copy_user_large_folio(ctx) {
+    fexit marked copy_user_large_folio(ctx) {
         if crate::book::probe::returned_int(ctx) == 0 {
             let folio: *const u8 = ctx.arg(1);
             let pages = if offset!(folio_nr_pages) == ABSENT {
@@ -196,9 +196,9 @@ fexit! {
     }
 }
 
-fexit! {
+program! {
     /// The same before 6.6.
-    copy_user_huge_page(ctx) {
+    fexit marked copy_user_huge_page(ctx) {
         huge_page_copied(ctx.arg(3), u64::from(ctx.arg::<u32>(4)));
     }
 }

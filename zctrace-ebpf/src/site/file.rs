@@ -10,7 +10,7 @@ use crate::{
     },
     book::{
         account,
-        probe::{at_return, fexit, kretprobe, returned},
+        probe::{program, returned},
         request, target,
     },
 };
@@ -76,24 +76,24 @@ pub(crate) fn drained(iter: *const u8, bytes: i64) {
 /// A program for a function `f(iocb, to)` that copies what it returns into `to`.
 macro_rules! reader {
     ($($name:ident)+) => {
-        $(fexit! { $name(ctx) { filled(ctx.arg(1), returned(ctx)); } })+
+        $(program! { fexit marked $name(ctx) { filled(ctx.arg(1), returned(ctx)); } })+
     };
 }
 
 /// A program for a function `f(iocb, from)` that copies what it returns out of `from`.
 macro_rules! writer {
     ($($name:ident)+) => {
-        $(fexit! { $name(ctx) { drained(ctx.arg(1), returned(ctx)); } })+
+        $(program! { fexit marked $name(ctx) { drained(ctx.arg(1), returned(ctx)); } })+
     };
 }
 
 reader! { seq_read_iter tty_read fuse_dev_read }
 writer! { generic_perform_write iomap_file_buffered_write tty_write fuse_dev_write }
 
-fexit! {
+program! {
     /// `already_read`, the third argument, is part of the result: what direct I/O read before. A
     /// pipe's memory takes pages of the cache by reference.
-    filemap_read(ctx) {
+    fexit marked filemap_read(ctx) {
         let bytes = returned(ctx) - ctx.arg::<i64>(2);
         let acc = match memory(ctx.arg(1)) {
             Memory::User => Acc::ToUser,
@@ -109,10 +109,10 @@ fexit! {
     }
 }
 
-fexit! {
+program! {
     /// Of a hole it copies the zero page to user memory (1bdec44b1eee). Other memory is cleared
     /// instead, and the result does not tell: of a file with holes that stays unexplained.
-    shmem_file_read_iter(ctx) {
+    fexit marked shmem_file_read_iter(ctx) {
         let bytes = returned(ctx);
         let iter: *const u8 = ctx.arg(1);
         if bytes > 0 && let Some(task) = target::current() {
@@ -128,11 +128,11 @@ fexit! {
     }
 }
 
-fexit! {
+program! {
     /// The only way in is a page fault: `write` is refused. Where a page was never touched, it is
     /// cleared in the reader's buffer, and the result does not tell: of a file with holes that stays
     /// unexplained.
-    hugetlbfs_read_iter(ctx) {
+    fexit marked hugetlbfs_read_iter(ctx) {
         if !is_sparse(ctx.arg(0)) {
             filled(ctx.arg(1), returned(ctx));
         }
@@ -143,8 +143,8 @@ fexit! {
 /// through one of the kernel's own.
 macro_rules! memory_file {
     ($($name:ident: $acc:ident, $within:ident;)+) => {
-        $(fexit! {
-            $name(ctx) {
+        $(program! {
+            fexit marked $name(ctx) {
                 let bytes = returned(ctx);
                 if bytes > 0 && let Some(task) = target::current() {
                     account::saw_in(task, Acc::$acc, bytes as u64);
@@ -183,9 +183,9 @@ fn from_user_memory(task: &Task) -> bool {
     )
 }
 
-at_return! {
+program! {
     /// The only place that sees btrfs' buffered writes.
-    btrfs_buffered_write(bytes: i64) {
+    at_return btrfs_buffered_write(bytes: i64) {
         if bytes > 0 && let Some(task) = target::current() {
             let acc = if from_user_memory(task) { Acc::FromUser } else { Acc::SinkCopy };
             account::saw_in(task, acc, bytes as u64);
@@ -193,9 +193,9 @@ at_return! {
     }
 }
 
-kretprobe! {
+program! {
     /// FUSE where it is a module whose types cannot be read.
-    fuse_dev_read_kretprobe(ctx) {
+    kretprobe fuse_dev_read_kretprobe(ctx) {
         let bytes: i64 = ctx.ret();
         if bytes > 0 {
             account::saw(Acc::ToUser, bytes as u64);
@@ -203,8 +203,8 @@ kretprobe! {
     }
 }
 
-kretprobe! {
-    fuse_dev_write_kretprobe(ctx) {
+program! {
+    kretprobe fuse_dev_write_kretprobe(ctx) {
         let bytes: i64 = ctx.ret();
         if bytes > 0 {
             account::saw(Acc::FromUser, bytes as u64);
@@ -212,10 +212,10 @@ kretprobe! {
     }
 }
 
-at_return! {
+program! {
     /// Writes through FUSE's page cache, where no generic function does them. The position of the
     /// iterator among the arguments differs between kernels, so the system call decides.
-    fuse_perform_write(bytes: i64) {
+    at_return fuse_perform_write(bytes: i64) {
         if bytes > 0 && let Some(task) = target::current() {
             let acc = if from_user_memory(task) { Acc::FromUser } else { Acc::SinkCopy };
             account::saw_in(task, acc, bytes as u64);
@@ -223,9 +223,9 @@ at_return! {
     }
 }
 
-fexit! {
+program! {
     /// Small files of procfs, debugfs and drivers, out of a buffer.
-    simple_read_from_buffer(ctx) {
+    fexit marked simple_read_from_buffer(ctx) {
         let bytes = returned(ctx);
         if bytes > 0 {
             account::saw(Acc::ToUser, bytes as u64);
@@ -236,8 +236,8 @@ fexit! {
 /// A program for a function that makes up the bytes that it returns the number of.
 macro_rules! generator {
     ($($name:ident)+) => {
-        $(fexit! {
-            $name(ctx) {
+        $(program! {
+            fexit marked $name(ctx) {
                 let bytes = returned(ctx);
                 if bytes > 0 {
                     account::saw(Acc::SourceSynthetic, bytes as u64);
@@ -250,8 +250,8 @@ macro_rules! generator {
 /// A program for a function that throws away the bytes that it returns the number of.
 macro_rules! dropper {
     ($($name:ident)+) => {
-        $(fexit! {
-            $name(ctx) {
+        $(program! {
+            fexit marked $name(ctx) {
                 let bytes = returned(ctx);
                 if bytes > 0 {
                     account::saw(Acc::SinkSynthetic, bytes as u64);

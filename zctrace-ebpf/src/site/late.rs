@@ -28,7 +28,7 @@ use crate::{
     },
     book::{
         object::{self, Ends},
-        probe::fentry_anywhere,
+        probe::program,
         route, row, twin,
     },
 };
@@ -290,9 +290,9 @@ fn remember(task: &mut Task, row_slot: u32) {
 /// A program for a function `f(skb, …)` that copies all fragments of a packet.
 macro_rules! copier {
     ($($(#[$meta:meta])* $name:ident: $place:ident;)+) => {
-        $(fentry_anywhere! {
+        $(program! {
             $(#[$meta])*
-            $name(ctx, id, second) {
+            fentry anywhere $name(ctx, id, second) {
                 let skb: *const u8 = ctx.arg(0);
                 copied(skb, Typed::load(skb, offset!(skb_data_len)), Place::$place, id, second);
             }
@@ -308,9 +308,9 @@ copier! {
     skb_copy_expand: CopyExpand;
 }
 
-fentry_anywhere! {
+program! {
     /// Some of a packet's fragments, or all for a device without scatter-gather, into its linear buffer.
-    pskb_pull_tail(ctx, id, second) {
+    fentry anywhere pskb_pull_tail(ctx, id, second) {
         let skb: *const u8 = ctx.arg(0);
         let wanted: u32 = ctx.arg(1);
         let there: u32 = Typed::load(skb, offset!(skb_data_len));
@@ -318,10 +318,10 @@ fentry_anywhere! {
     }
 }
 
-fentry_anywhere! {
+program! {
     /// A packet into smaller ones. They refer to its fragments where the features that are asked of
     /// them have scatter-gather, else they are copies.
-    skb_segment(ctx, id, second) {
+    fentry anywhere skb_segment(ctx, id, second) {
         let features: u64 = ctx.arg(1);
         if features & NETIF_F_SG != 0 {
             return 0;

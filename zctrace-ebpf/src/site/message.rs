@@ -12,15 +12,15 @@ use crate::{
     },
     book::{
         account,
-        probe::{fexit, returned, returned_int},
+        probe::{program, returned, returned_int},
         target,
     },
 };
 
-fexit! {
+program! {
     /// A message into memory of the kernel. (`msgrcv` with `MSG_COPY` makes room for its copy by
     /// loading the receiver's buffer: a copy that nothing needs.)
-    load_msg(ctx) {
+    fexit marked load_msg(ctx) {
         if (returned(ctx) as u64) < MAX_ERRNO.wrapping_neg() && let Some(task) = target::current() {
             let acc = if kernel::current_nr() == syscalls::MSGRCV {
                 Acc::SourceCopy
@@ -32,18 +32,18 @@ fexit! {
     }
 }
 
-fexit! {
+program! {
     /// The message of a queue into that copy (`MSG_COPY`).
-    copy_msg(ctx) {
+    fexit marked copy_msg(ctx) {
         if (returned(ctx) as u64) < MAX_ERRNO.wrapping_neg() {
             account::saw(Acc::SourceCopy, Typed::load(ctx.arg(0), offset!(msg_size)));
         }
     }
 }
 
-fexit! {
+program! {
     /// A message out of memory of the kernel.
-    store_msg(ctx) {
+    fexit marked store_msg(ctx) {
         if returned_int(ctx) == 0 {
             account::saw(Acc::ToUser, ctx.arg(2));
         }

@@ -1,12 +1,12 @@
 //! Why overlayfs copies within calls that are no I/O. A function of a module, so a kretprobe.
 
-use crate::book::{account, probe::kretprobe, target};
+use crate::book::{account, probe::program, target};
 
-kretprobe! {
+program! {
     /// `ovl_copy_up_flags`, which opening for writing, `chmod`, `chown` and their like pass: what
     /// sites have seen in the call until now was its copying. What its return is not seen of stays
     /// a row of the call.
-    copy_up(ctx) {
+    kretprobe copy_up(ctx) {
         let _ = ctx;
         if let Some(task) = target::current() {
             account::copied_up(task);

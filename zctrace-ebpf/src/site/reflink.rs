@@ -2,12 +2,12 @@
 
 use zctrace_common::Acc;
 
-use crate::book::{account, probe::at_return};
+use crate::book::{account, probe::program};
 
 macro_rules! cloner {
     ($($name:ident)+) => {
-        $(at_return! {
-            $name(bytes: i64) {
+        $(program! {
+            at_return $name(bytes: i64) {
                 if bytes > 0 {
                     account::saw(Acc::Cloned, bytes as u64);
                 }

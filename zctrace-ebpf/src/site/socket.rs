@@ -11,15 +11,15 @@ use crate::{
     },
     book::{
         account,
-        probe::{fexit, returned, returned_int},
+        probe::{program, returned, returned_int},
         request, target,
     },
     site::file::{self, Memory, filled},
 };
 
-fexit! {
+program! {
     /// Payload of a packet into the receiver's buffer: TCP, unix, datagrams with pages.
-    skb_copy_datagram_iter(ctx) {
+    fexit marked skb_copy_datagram_iter(ctx) {
         let length: i32 = ctx.arg(3);
         if returned_int(ctx) == 0 {
             filled(ctx.arg(2), i64::from(length));
@@ -43,14 +43,14 @@ fn udp_received(result: i64, offered: u64) {
     }
 }
 
-fexit! {
+program! {
     /// `udp_recvmsg`.
-    udp_recvmsg(ctx) { udp_received(returned_int(ctx), ctx.arg(2)); }
+    fexit marked udp_recvmsg(ctx) { udp_received(returned_int(ctx), ctx.arg(2)); }
 }
 
-fexit! {
+program! {
     /// `udpv6_recvmsg`.
-    udpv6_recvmsg(ctx) { udp_received(returned_int(ctx), ctx.arg(2)); }
+    fexit marked udpv6_recvmsg(ctx) { udp_received(returned_int(ctx), ctx.arg(2)); }
 }
 
 /// Whether the running system call's data comes from user memory. On 6.1 `sendfile` and `splice`
@@ -77,9 +77,9 @@ fn message_copied(bytes: u64) {
     }
 }
 
-fexit! {
+program! {
     /// UDP and raw sockets: payload into a packet, once for each fragment.
-    ip_generic_getfrag(ctx) {
+    fexit marked ip_generic_getfrag(ctx) {
         let length: i32 = ctx.arg(3);
         if returned_int(ctx) == 0 && length > 0 {
             message_copied(length as u64);
@@ -87,9 +87,9 @@ fexit! {
     }
 }
 
-fexit! {
+program! {
     /// Unix sockets.
-    skb_copy_datagram_from_iter(ctx) {
+    fexit marked skb_copy_datagram_from_iter(ctx) {
         let length: i32 = ctx.arg(3);
         if returned_int(ctx) == 0 && length > 0 {
             message_copied(length as u64);
@@ -97,11 +97,11 @@ fexit! {
     }
 }
 
-fexit! {
+program! {
     /// TCP: what was accepted was copied, unless the pages could be referenced. The flags are a
     /// wish: without scatter-gather on the route the kernel copies at once, as the same conditions
     /// in `tcp_sendmsg_locked` say.
-    tcp_sendmsg_locked(ctx) {
+    fexit marked tcp_sendmsg_locked(ctx) {
         let bytes = returned_int(ctx);
         if bytes <= 0 {
             return 0;
@@ -125,10 +125,10 @@ fexit! {
     }
 }
 
-fexit! {
+program! {
     /// MPTCP copies whatever it is given, and hands its own pages to TCP. With `MSG_FASTOPEN` the
     /// first packet is TCP's, which has counted it.
-    mptcp_sendmsg(ctx) {
+    fexit marked mptcp_sendmsg(ctx) {
         const MSG_FASTOPEN: u32 = 0x2000_0000;
         let bytes = returned_int(ctx);
         if bytes <= 0 {
@@ -147,9 +147,9 @@ fexit! {
     }
 }
 
-fexit! {
+program! {
     /// Messages that a BPF program of a sockmap has put into the receiver's queue, whatever the protocol.
-    sk_msg_recvmsg(ctx) {
+    fexit marked sk_msg_recvmsg(ctx) {
         let bytes = returned_int(ctx);
         let message: *const u8 = ctx.arg(2);
         if bytes > 0 && let Some(task) = target::current() {
@@ -191,9 +191,9 @@ fn forget_references(task: &mut Task) {
     account::forget(task, Acc::SinkRef);
 }
 
-fexit! {
+program! {
     /// TCP before 6.5.
-    do_tcp_sendpages(ctx) {
+    fexit marked do_tcp_sendpages(ctx) {
         let bytes = returned_int(ctx);
         if bytes <= 0 {
             return 0;
@@ -210,8 +210,8 @@ fexit! {
 /// A program for a function that takes references to the pages that it returns the size of.
 macro_rules! referencer {
     ($($name:ident)+) => {
-        $(fexit! {
-            $name(ctx) {
+        $(program! {
+            fexit marked $name(ctx) {
                 let bytes = returned_int(ctx);
                 if bytes > 0 {
                     account::saw(Acc::SinkRef, bytes as u64);
@@ -223,11 +223,11 @@ macro_rules! referencer {
 
 referencer! { skb_splice_from_iter unix_stream_sendpage }
 
-fexit! {
+program! {
     /// Out of a socket into a pipe: pages go by reference, the linear part of a packet is copied
     /// (`linear_to_page`) unless it is a page fragment that nobody else holds
     /// (`skb_head_is_locked`).
-    skb_splice_bits(ctx) {
+    fexit marked skb_splice_bits(ctx) {
         let bytes = returned(ctx) as i32;
         if bytes <= 0 {
             return 0;

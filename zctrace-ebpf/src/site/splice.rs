@@ -4,14 +4,14 @@ use zctrace_common::Acc;
 
 use crate::book::{
     account,
-    probe::{fexit, returned},
+    probe::{program, returned},
 };
 
 /// A program for a function that puts references to file pages into a pipe.
 macro_rules! lender {
     ($($name:ident)+) => {
-        $(fexit! {
-            $name(ctx) {
+        $(program! {
+            fexit marked $name(ctx) {
                 let bytes = returned(ctx);
                 if bytes > 0 {
                     account::saw(Acc::SourceRef, bytes as u64);
@@ -23,10 +23,10 @@ macro_rules! lender {
 
 lender! { filemap_splice_read shmem_file_splice_read generic_file_splice_read }
 
-fexit! {
+program! {
     /// `vmsplice` out of a pipe is the only user of this function among the traced calls that ends
     /// in user memory.
-    splice_to_user(ctx) {
+    fexit marked splice_to_user(ctx) {
         let bytes = returned(ctx);
         if bytes > 0
             && let Some(task) = crate::book::target::current()

@@ -12,15 +12,15 @@ use crate::{
     },
     book::{
         account,
-        probe::{at_return, fexit, returned_int},
+        probe::{program, returned_int},
         request, target,
     },
     site::file::drained,
 };
 
-fexit! {
+program! {
     /// Plaintext into a record.
-    sk_msg_memcopy_from_iter(ctx) {
+    fexit marked sk_msg_memcopy_from_iter(ctx) {
         let bytes: u32 = ctx.arg(3);
         if returned_int(ctx) > 0 {
             drained(ctx.arg(1), i64::from(bytes));
@@ -28,9 +28,9 @@ fexit! {
     }
 }
 
-fexit! {
+program! {
     /// Plaintext for a record, in the application's own pages.
-    sk_msg_zerocopy_from_iter(ctx) {
+    fexit marked sk_msg_zerocopy_from_iter(ctx) {
         let bytes: u32 = ctx.arg(3);
         if returned_int(ctx) == 0 {
             account::saw(Acc::Pinned, u64::from(bytes));
@@ -68,11 +68,11 @@ fn splices(task: &Task) -> bool {
     matches!(kernel::current_nr(), syscalls::SENDFILE | syscalls::SPLICE)
 }
 
-fexit! {
+program! {
     /// A record of a received stream is decrypted, into the receiver's own pages if `zc` still says so
     /// at the end: `tls_decrypt_sg` clears it where it takes other pages. The cipher writes plaintext
     /// there, which is no copy, and the pages are referenced as those of a sender are.
-    tls_rx_one_record(ctx) {
+    fexit marked tls_rx_one_record(ctx) {
         if returned_int(ctx) != 0 || offset!(tls_decrypt_zc) == ABSENT {
             return 0;
         }
@@ -93,7 +93,7 @@ fexit! {
 /// A program for a function of the module `tls` that returns the bytes it was given or gave out.
 macro_rules! transform {
     ($($name:ident: $done:ident of $type:ty;)+) => {
-        $(at_return! { $name(bytes: $type) { $done(bytes); } })+
+        $(program! { at_return $name(bytes: $type) { $done(bytes); } })+
     };
 }
 

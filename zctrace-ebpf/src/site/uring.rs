@@ -18,7 +18,7 @@ use crate::{
         words,
     },
     book::{
-        probe::{self, fentry, fexit, tp_btf},
+        probe::{self, program},
         request::{self, Now, Overflowed, REQ_F_CQE_SKIP},
         target,
     },
@@ -97,16 +97,16 @@ fn work_on(req: *const u8) {
     }
 }
 
-fentry! {
-    io_issue_sqe_enter(ctx) {
+program! {
+    fentry marked io_issue_sqe_enter(ctx) {
         work_on(ctx.arg(0));
     }
 }
 
-fentry! {
+program! {
     /// What a multishot request waits for has come. From Linux 6.15 on it is tried without
     /// `io_issue_sqe` then; one that is left to a worker at once, for the first time.
-    io_poll_issue_enter(ctx) {
+    fentry marked io_poll_issue_enter(ctx) {
         work_on(ctx.arg(0));
     }
 }
@@ -114,9 +114,9 @@ fentry! {
 /// A program for the exit of a function that issues requests in another place than `io_uring_enter`.
 macro_rules! leaver {
     ($($(#[$meta:meta])* $name:ident)+) => {
-        $(fexit! {
+        $(program! {
             $(#[$meta])*
-            $name(_ctx) {
+            fexit marked $name(_ctx) {
                 if let Some(task) = target::current_quietly() {
                     request::leave(task, Now::Done);
                 }
@@ -133,21 +133,21 @@ leaver! {
     io_wq_submit_work
 }
 
-fentry! {
+program! {
     /// A ring is closed: the memory of its requests will be freed.
-    io_uring_release(_ctx) {
+    fentry marked io_uring_release(_ctx) {
         if let Some(task) = target::current_quietly() {
             request::leave(task, Now::Later);
         }
     }
 }
 
-fexit! {
+program! {
     /// The end of a read or write that a device has done, in task work: the only sign of one whose
     /// success is not told (`IOSQE_CQE_SKIP_SUCCESS`). A failure is told all the same. At its exit,
     /// because the transfer can end in it (`IOCB_DIO_CALLER_COMP`); the request is freed later, by
     /// the same thread.
-    io_req_rw_complete(ctx) {
+    fexit marked io_req_rw_complete(ctx) {
         // On new kernels a structure around the pointer (`struct io_tw_req`): a number, no pointer.
         let req: *const u8 = ctx.arg(0);
         let flags: u32 = Probed::load(req, offset!(req_flags));
@@ -199,11 +199,11 @@ pub(crate) const fn is_notification(flags: u32) -> bool {
     flags & CQE_F_NOTIF != 0
 }
 
-tp_btf! {
+program! {
     /// In the thread that reaps the completions of a ring, or a worker of the kernel's once the
     /// ring's owner is gone. A completion that is not the request's last one names no request, but what
     /// the application calls it: it comes from within `io_issue_sqe`, or from a poll or a timeout.
-    io_uring_complete(ctx) {
+    tp_btf marked io_uring_complete(ctx) {
         let (result, flags) = completion!(ctx);
         if is_notification(flags) {
             return 0;
@@ -237,10 +237,10 @@ pub(crate) fn overflowed(ctx: &BtfTracePointContext) -> Overflowed {
     }
 }
 
-tp_btf! {
+program! {
     /// A completion for which the completion queue has no room. It is told later, without a tracepoint
     /// (`__io_cqring_overflow_flush`).
-    io_uring_cqe_overflow(ctx) {
+    tp_btf marked io_uring_cqe_overflow(ctx) {
         let completion = overflowed(ctx);
         if !is_notification(completion.flags) {
             completion.complete(|request| {

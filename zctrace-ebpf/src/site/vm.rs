@@ -4,12 +4,12 @@ use zctrace_common::Acc;
 
 use crate::{
     base::{kernel, syscalls},
-    book::{account, probe::at_return},
+    book::{account, probe::program},
 };
 
-at_return! {
+program! {
     /// Its only branch copies between the pages of the other process and the caller's buffers.
-    process_vm_rw(bytes: i64) {
+    at_return process_vm_rw(bytes: i64) {
         if bytes > 0 {
             match kernel::current_nr() {
                 syscalls::PROCESS_VM_READV => account::saw(Acc::ToUser, bytes as u64),

@@ -19,7 +19,7 @@ use crate::{
     book::{
         account,
         object::{self, Ends},
-        probe::{fentry, fexit, fexit_anywhere, idempotent_fentry, returned_int},
+        probe::{program, returned_int},
         row,
         settle::{self, Shape},
         target, twin,
@@ -61,28 +61,28 @@ fn owned(task: &mut Task, sock: u64) {
     }
 }
 
-fexit! {
+program! {
     /// A new socket.
-    xsk_bind(ctx) {
+    fexit marked xsk_bind(ctx) {
         if returned_int(ctx) == 0 {
             used(ctx.arg(0));
         }
     }
 }
 
-fentry! {
+program! {
     /// Waiting for packets.
-    xsk_poll(ctx) { used(ctx.arg(1)); }
+    fentry marked xsk_poll(ctx) { used(ctx.arg(1)); }
 }
 
-fentry! {
+program! {
     /// Waking the kernel up.
-    xsk_recvmsg(ctx) { used(ctx.arg(0)); }
+    fentry marked xsk_recvmsg(ctx) { used(ctx.arg(0)); }
 }
 
-fexit_anywhere! {
+program! {
     /// A packet into the application's memory.
-    xsk_rcv(ctx, id, second) {
+    fexit anywhere xsk_rcv(ctx, id, second) {
         if returned_int(ctx) != 0 {
             return 0;
         }
@@ -114,9 +114,9 @@ fn ring(sock: *const u8) -> (*const u8, u32) {
     (queue, Probed::load(queue, offset!(xsk_queue_cached_cons)))
 }
 
-idempotent_fentry! {
+program! {
     /// Sending begins.
-    xsk_xmit_enter(ctx) {
+    fentry idempotent xsk_xmit_enter(ctx) {
         if let Some(task) = target::current() {
             let sock: *const u8 = ctx.arg(0);
             let (_, position) = ring(sock);
@@ -126,10 +126,10 @@ idempotent_fentry! {
     }
 }
 
-fexit_anywhere! {
+program! {
     /// A packet out of the application's memory. Packets that the kernel changes in an interrupt, or on
     /// their way out within the call, come here too: they are not this socket's, or no longer.
-    skb_store_bits(ctx, id, second) {
+    fexit anywhere skb_store_bits(ctx, id, second) {
         let Some(task) = target::current_quietly() else { return 0 };
         if task.fault[3] & SENDING == 0 {
             return 0;
@@ -148,9 +148,9 @@ fexit_anywhere! {
     }
 }
 
-fexit! {
+program! {
     /// Sending ended. Its result is not what was sent: that is told by the descriptors.
-    xsk_xmit_exit(ctx) {
+    fexit marked xsk_xmit_exit(ctx) {
         let Some(task) = target::current() else { return 0 };
         let first = task.fault[3];
         task.fault[3] = 0;

@@ -16,15 +16,15 @@ use crate::{
     book::{
         account,
         object::{self, Ends},
-        probe::{fexit, idempotent_fexit, returned, returned_int, tp_btf_anywhere},
+        probe::{program, returned, returned_int},
         request, row, target, twin,
     },
     site::late,
 };
 
-fexit! {
+program! {
     /// TCP: pages of the application into a packet.
-    skb_zerocopy_iter_stream(ctx) {
+    fexit marked skb_zerocopy_iter_stream(ctx) {
         let bytes = returned_int(ctx);
         if bytes > 0 && let Some(task) = target::current() {
             lend(task, ctx.arg(0), ctx.arg(4), bytes as u64);
@@ -32,10 +32,10 @@ fexit! {
     }
 }
 
-fexit! {
+program! {
     /// The same of sockets that are no streams. (TCP's passes here too, and is counted above: it
     /// can take a part and still report an error here.)
-    zerocopy_sg_from_iter(ctx) {
+    fexit marked zerocopy_sg_from_iter(ctx) {
         let message: u64 = ctx.arg(0);
         let sock: *const u8 = ctx.arg(1);
         let length: u64 = ctx.arg(4);
@@ -119,10 +119,10 @@ fn release(ubuf: u64) {
     }
 }
 
-idempotent_fexit! {
+program! {
     /// A new `ubuf_info`: what was known of its address is over.
-    msg_zerocopy_realloc(ctx) {
-        let ubuf = returned(&ctx) as u64;
+    fexit idempotent msg_zerocopy_realloc(ctx) {
+        let ubuf = returned(ctx) as u64;
         if ubuf != 0 && ubuf != ctx.arg::<u64>(2) {
             release(ubuf);
         }
@@ -141,15 +141,15 @@ fn release_if_last(ubuf: *const u8) {
 /// A program for a function `f(skb, ubuf, …)` that gives a reference back.
 macro_rules! releaser {
     ($($name:ident)+) => {
-        $(idempotent_fexit! { $name(ctx) { release_if_last(ctx.arg(1)); } })+
+        $(program! { fexit idempotent $name(ctx) { release_if_last(ctx.arg(1)); } })+
     };
 }
 
 releaser! { msg_zerocopy_complete io_tx_ubuf_complete }
 
-idempotent_fexit! {
+program! {
     /// The send has failed.
-    msg_zerocopy_put_abort(ctx) { release_if_last(ctx.arg(0)); }
+    fexit idempotent msg_zerocopy_put_abort(ctx) { release_if_last(ctx.arg(0)); }
 }
 
 /// Notes who is to know of the notifications of a socket: the row for them is made now, in the
@@ -219,9 +219,9 @@ pub(crate) fn inode_number(sock: u64) -> u64 {
     )
 }
 
-tp_btf_anywhere! {
+program! {
     /// A message came into the error queue of a socket, such as that a zero-copy send was copied.
-    inet_sk_error_report(ctx, id, second) {
+    tp_btf anywhere inet_sk_error_report(ctx, id, second) {
         const SO_EE_ORIGIN_ZEROCOPY: u8 = 5;
         const SO_EE_CODE_ZEROCOPY_COPIED: u8 = 1;
         let sock: u64 = ctx.arg(0);

@@ -11,16 +11,16 @@ use crate::{
     book::{
         account,
         object::Ends,
-        probe::{fexit, returned_int},
+        probe::{program, returned_int},
         row,
         settle::{self, Shape},
         target,
     },
 };
 
-fexit! {
+program! {
     /// The interface, and where pages are mapped; the copies pass `skb_copy_datagram_iter`.
-    tcp_zerocopy_receive(ctx) {
+    fexit marked tcp_zerocopy_receive(ctx) {
         let Some(task) = target::current() else { return 0 };
         let receive: *const u8 = ctx.arg(1);
         let result = returned_int(ctx);

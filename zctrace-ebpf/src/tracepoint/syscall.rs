@@ -23,7 +23,7 @@ use crate::{
     book::{
         account, claim,
         object::{self, ANON, Ends, MQUEUE, MSGQUEUE, PIPE, USERFAULTFD},
-        probe::tp_btf,
+        probe::program,
         route,
         row::{self, CLAIM_SHIFT},
         target,
@@ -84,8 +84,8 @@ fn reports(op: u16) -> bool {
         .is_some_and(|ops| unsafe { *ops } >> (op & 63) & 1 != 0)
 }
 
-tp_btf! {
-    sys_enter(ctx) {
+program! {
+    tp_btf marked sys_enter(ctx) {
         let regs: *const u8 = ctx.arg(0);
         let nr: i64 = ctx.arg(1);
         let nr = nr as i32;
@@ -477,9 +477,9 @@ fn user_u32(address: u64) -> u64 {
     user_memory::<u32>(address).into()
 }
 
-tp_btf! {
+program! {
     /// Block requests made within a direct call: one for the caller's own pages is direct.
-    block_bio_queue(ctx) {
+    tp_btf marked block_bio_queue(ctx) {
         let bio: *const u8 = ctx.arg(0);
         let Some(task) = target::current() else { return 0 };
         if task.flags & Task::ENTERED == 0 || task.entry[2] & BY_REQUESTS == 0 {
@@ -494,8 +494,8 @@ tp_btf! {
     }
 }
 
-tp_btf! {
-    sys_exit(ctx) {
+program! {
+    tp_btf marked sys_exit(ctx) {
         let regs: *const u8 = ctx.arg(0);
         let result: i64 = ctx.arg(1);
         let Some(task) = target::current_quietly() else { return 0 };

@@ -14,7 +14,7 @@ use crate::{
     },
     book::{
         object::{self, Ends},
-        probe::{self, tp_btf},
+        probe::{self, program},
         request, route, row, target,
     },
     site::uring::{self, completed, completion},
@@ -27,8 +27,8 @@ use crate::{
 /// Where [`Request::flags`] has the class of a request that joins two files.
 const CLASS_SHIFT: u32 = 8;
 
-tp_btf! {
-    io_uring_submit_req(ctx) {
+program! {
+    tp_btf marked io_uring_submit_req(ctx) {
         let Some(task) = target::current() else { return 0 };
         let req: *const u8 = ctx.arg(0);
         let op = uring::op_of(req);
@@ -131,16 +131,16 @@ fn join(task: &mut Task, request: &mut Request, req: *const u8, key: u64) {
     request.flags |= (class as u32) << CLASS_SHIFT;
 }
 
-tp_btf! {
+program! {
     /// Left to a worker.
-    io_uring_queue_async_work(ctx) {
+    tp_btf marked io_uring_queue_async_work(ctx) {
         reissued_by(ctx.arg(0), Way::Worker);
     }
 }
 
-tp_btf! {
+program! {
     /// To be tried again by task work.
-    io_uring_poll_arm(ctx) {
+    tp_btf marked io_uring_poll_arm(ctx) {
         reissued_by(ctx.arg(0), Way::TaskWork);
     }
 }
@@ -154,8 +154,8 @@ fn reissued_by(req: *const u8, way: Way) {
     }
 }
 
-tp_btf! {
-    io_uring_complete_inferred(ctx) {
+program! {
+    tp_btf marked io_uring_complete_inferred(ctx) {
         let (result, flags) = completion!(ctx);
         if uring::is_notification(flags) {
             return 0;
@@ -177,9 +177,9 @@ tp_btf! {
     }
 }
 
-tp_btf! {
+program! {
     /// A completion for which the completion queue has no room.
-    io_uring_cqe_overflow_inferred(ctx) {
+    tp_btf marked io_uring_cqe_overflow_inferred(ctx) {
         let completion = uring::overflowed(ctx);
         if !uring::is_notification(completion.flags) {
             completion.complete(|request| {
