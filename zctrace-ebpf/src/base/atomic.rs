@@ -13,7 +13,7 @@ pub(crate) fn add(counter: *mut u64, value: u64) {
             options(nostack),
         );
     }
-    // SAFETY: as above. Only so that the crate can be checked for the host.
+    // SAFETY: callers pass the address of an aligned field of a map value. Only so that the crate can be checked for the host.
     #[cfg(not(target_arch = "bpf"))]
     unsafe {
         core::sync::atomic::AtomicU64::from_ptr(counter)

@@ -6,7 +6,7 @@ use crate::base::{atomic::add, maps::LOSS};
 #[inline(always)]
 pub(crate) fn lost() {
     if let Some(loss) = LOSS.get_ptr_mut(0) {
-        // SAFETY: a map value.
+        // SAFETY: counters of a map value, which are only added to, atomically.
         add(unsafe { &raw mut (*loss).map_full }, 1);
     }
 }
@@ -15,7 +15,7 @@ pub(crate) fn lost() {
 #[inline(always)]
 pub(crate) fn unfollowed_call(compat: bool) {
     if let Some(loss) = LOSS.get_ptr_mut(0) {
-        // SAFETY: a map value.
+        // SAFETY: counters of a map value, which are only added to, atomically.
         let (submits, of_32_bits) = unsafe {
             (
                 &raw mut (*loss).unfollowed_submits,

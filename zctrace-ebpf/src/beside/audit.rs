@@ -44,7 +44,7 @@ fn arguments(ctx: *const bpf_perf_event_data) -> [u64; 4] {
             (&raw const (*ctx).regs.rcx).read_volatile(),
         ]
     }
-    // SAFETY: as above.
+    // SAFETY: the saved registers, which the context points to.
     #[cfg(bpf_target_arch = "aarch64")]
     unsafe {
         [

@@ -34,7 +34,7 @@ fn instruction(ctx: &PerfEventContext) -> u64 {
     unsafe {
         (&raw const (*ctx.ctx).regs.rip).read_volatile()
     }
-    // SAFETY: as above.
+    // SAFETY: the saved registers, which the context points to.
     #[cfg(bpf_target_arch = "aarch64")]
     unsafe {
         (&raw const (*ctx.ctx).regs.pc).read_volatile()
@@ -44,7 +44,8 @@ fn instruction(ctx: &PerfEventContext) -> u64 {
 /// Runs in an interrupt of the timer: it changes nothing of the thread's record.
 #[perf_event]
 fn copy_sample(ctx: PerfEventContext) -> u32 {
-    let Some(task) = target::current_quietly() else {
+    // SAFETY: nothing else in this program refers to the thread's record.
+    let Some(task) = (unsafe { target::current_quietly() }) else {
         return 0;
     };
     if task.proc_slot == Task::NO_PROC || !copies(instruction(&ctx)) {

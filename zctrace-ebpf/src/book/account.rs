@@ -1,5 +1,7 @@
 //! From accumulators to rows.
 
+use core::ptr::NonNull;
+
 use zctrace_common::{Acc, Class, Evidence, Object, ObjectKind, Op, Request, StackKind, Task};
 
 use crate::{
@@ -16,18 +18,22 @@ use crate::{
     },
 };
 
-/// A site saw `bytes` in the current thread.
+/// A site saw `bytes` in the current thread. For programs that do not look up its record themselves:
+/// those call [`saw_in`].
 #[inline(always)]
 pub(crate) fn saw(acc: Acc, bytes: u64) {
-    if let Some(task) = target::current() {
+    // SAFETY: the caller has no reference to the record, and this one ends here.
+    if let Some(task) = unsafe { target::current() } {
         saw_in(task, acc, bytes);
     }
 }
 
 /// A site saw `bytes` in the thread of `task`. Returns the request that it works on.
 #[inline(always)]
-pub(crate) fn saw_in(task: &mut Task, acc: Acc, bytes: u64) -> Option<&'static mut Request> {
-    let request = request::current(task);
+pub(crate) fn saw_in(task: &mut Task, acc: Acc, bytes: u64) -> Option<NonNull<Request>> {
+    // SAFETY: what looks up the request of a thread calls no site's program afterwards. The reference ends
+    // here: a pointer is returned.
+    let request = unsafe { request::current(task) };
     let acc = match request {
         Some(_) => request::of_user(task, acc),
         None => acc,
@@ -40,7 +46,7 @@ pub(crate) fn saw_in(task: &mut Task, acc: Acc, bytes: u64) -> Option<&'static m
     }
     if let Some(request) = request {
         request::saw(request, acc, bytes);
-        return Some(request);
+        return Some(NonNull::from(request));
     }
     if task.flags & Task::KTHREAD != 0 {
         kernel_thread(task, acc, bytes);
@@ -55,7 +61,8 @@ pub(crate) fn saw_in(task: &mut Task, acc: Acc, bytes: u64) -> Option<&'static m
 /// What the sites have seen of one kind in the thread's operation.
 #[inline(always)]
 pub(crate) fn seen(task: &mut Task, acc: Acc) -> u64 {
-    if let Some(request) = request::current(task) {
+    // SAFETY: the reference ends here.
+    if let Some(request) = unsafe { request::current(task) } {
         return request.acc[acc as usize];
     }
     enter(task, kernel::current_nr());
@@ -65,7 +72,8 @@ pub(crate) fn seen(task: &mut Task, acc: Acc) -> u64 {
 /// Forgets what the sites have seen of one kind: an outer frame knows better.
 #[inline(always)]
 pub(crate) fn forget(task: &mut Task, acc: Acc) {
-    if let Some(request) = request::current(task) {
+    // SAFETY: the reference ends here.
+    if let Some(request) = unsafe { request::current(task) } {
         request.acc[acc as usize] = 0;
         return;
     }
@@ -128,7 +136,7 @@ global! {
         let in_kernel = if source > sink { source } else { sink };
         let ends = Ends::of(Object::pack(ObjectKind::Syscall, u64::from(task.nr as u32)));
         if let Some(row) = row::row(task, Op::Other as u16, Evidence::Measured, &ends) {
-            // SAFETY: a map value.
+            // SAFETY: counters of a map value, which are only added to, atomically.
             unsafe {
                 add(&raw mut (*row).ops, 1);
                 add(&raw mut (*row).moved, to_user + from_user + in_kernel);
@@ -155,7 +163,7 @@ pub(crate) fn copied_up(task: &mut Task) {
     task.acc[Acc::SinkCopy as usize] = 0;
     let ends = Ends::of(Object::pack(ObjectKind::Overlay, 0));
     if let Some(row) = row::row(task, Op::CopyUp as u16, Evidence::Measured, &ends) {
-        // SAFETY: a map value.
+        // SAFETY: counters of a map value, which are only added to, atomically.
         unsafe {
             add(&raw mut (*row).ops, 1);
             add(&raw mut (*row).recopied, source + sink);
@@ -182,7 +190,7 @@ fn kernel_thread(task: &mut Task, acc: Acc, bytes: u64) {
     };
     let ends = Ends::of(object::UNKNOWN);
     if let Some(row) = row::row(task, Op::Kernel as u16, Evidence::Measured, &ends) {
-        // SAFETY: a map value.
+        // SAFETY: counters of a map value, which are only added to, atomically.
         unsafe {
             add(&raw mut (*row).ops, 1);
             add(&raw mut (*row).moved, bytes);
@@ -217,7 +225,7 @@ pub(crate) fn conclude(task: &mut Task, op: Op, shape: Shape, ends: &Ends, resul
         if let Some(row) =
             row::sized_row(task, op as u16, Evidence::Measured, ends, 1, result as u64)
         {
-            // SAFETY: a map value.
+            // SAFETY: counters of a map value, which are only added to, atomically.
             unsafe {
                 add(&raw mut (*row).ops, 1);
                 add(&raw mut (*row).moved, result as u64);

@@ -21,6 +21,9 @@ use crate::base::kernel::{Access as _, Probed};
 /// - `anywhere`, which is declared with `name(ctx, id, second)`: the work need not be the current thread's.
 ///   The body asks `twin::take_turn` with this number and flag before it goes on.
 ///
+/// A marked program can be declared with `name(ctx) in task`: its body runs for threads that are traced
+/// and has the current one's record.
+///
 /// Two kinds have no mode:
 ///
 /// - `kretprobe name(ctx)`, which has a program at the entry of the function instead of a twin. It counts
@@ -92,6 +95,18 @@ pub(crate) use program;
 
 /// A program and its twin, as [`program!`] declares them: how each mode lets them share an event.
 macro_rules! twins {
+    (
+        $attribute:ident $context:ident $metas:tt
+        marked $name:ident($ctx:ident) in $task:ident { $($body:tt)* }
+    ) => {
+        $crate::book::probe::twins! {
+            $attribute $context $metas marked $name($ctx) {
+                // SAFETY: the body begins, so nothing in this program refers to the record.
+                let Some($task) = (unsafe { $crate::book::target::current() }) else { return 0 };
+                $($body)*
+            }
+        }
+    };
     ($attribute:ident $context:ident $metas:tt marked $name:ident($ctx:ident) $body:tt) => {
         $crate::book::probe::pair! {
             $attribute $context $metas $name($ctx) $body

@@ -5,6 +5,8 @@
 //! record explains what the completion reported ([`complete`]). io_uring and Linux AIO both name a
 //! request by the address of its `kiocb`, which is also what direct I/O knows it by.
 
+use core::ops::{Deref, DerefMut};
+
 use aya_ebpf::helpers::bpf_get_current_comm;
 use zctrace_common::{
     ABSENT, Acc, Claim, Class, Evidence, Op, REQUEST_SLOTS, Request, RequestCounts, Task, Way,
@@ -38,12 +40,15 @@ fn home(key: u64) -> u32 {
 const REACH: u32 = 8;
 
 /// The record in a slot, by the number that [`Task::request`] has: 0 is none.
+///
+/// # Safety
+/// As for [`find`].
 #[inline(always)]
-fn at(number: u32) -> Option<&'static mut Request> {
+unsafe fn at(number: u32) -> Option<&'static mut Request> {
     if number == 0 {
         return None;
     }
-    // SAFETY: a map value. A request is worked on by one thread at a time.
+    // SAFETY: a map value, which outlives the program; the caller has the only reference.
     REQUESTS.get_ptr_mut(number - 1).map(|r| unsafe { &mut *r })
 }
 
@@ -51,13 +56,17 @@ fn at(number: u32) -> Option<&'static mut Request> {
 ///
 /// Every completion of the machine comes here, so the first slot mostly tells: a request goes to a
 /// later one only where another one was, which leaves a mark.
+///
+/// # Safety
+/// The program uses no other reference to the record while it uses this one. Other threads do not: one
+/// at a time works on a request, and it completes when they have done with it.
 #[inline(always)]
-pub(crate) fn find(key: u64) -> Option<&'static mut Request> {
+pub(crate) unsafe fn find(key: u64) -> Option<&'static mut Request> {
     if key == 0 {
         return None;
     }
     let request = REQUESTS.get_ptr_mut(home(key))?;
-    // SAFETY: a map value. A request is worked on by one thread at a time.
+    // SAFETY: a map value, which outlives the program; the caller has the only reference.
     unsafe {
         if (*request).key == key {
             return Some(&mut *request);
@@ -65,8 +74,8 @@ pub(crate) fn find(key: u64) -> Option<&'static mut Request> {
         if (*request).crowded == 0 {
             return None;
         }
+        at(search_on(key))
     }
-    at(search_on(key))
 }
 
 global! {
@@ -77,7 +86,7 @@ global! {
         while i < REACH {
             let slot = (first + i) & (REQUEST_SLOTS - 1);
             if let Some(request) = REQUESTS.get_ptr(slot)
-                // SAFETY: a map value.
+                // SAFETY: a map value, of which an aligned integer is read.
                 && unsafe { (*request).key } == key
             {
                 return slot + 1;
@@ -98,11 +107,14 @@ struct Place {
 }
 
 /// The slot of a request, a free one if it has none.
+///
+/// # Safety
+/// As for [`find`].
 #[inline(always)]
-fn take(key: u64) -> Option<Place> {
+unsafe fn take(key: u64) -> Option<Place> {
     let first = home(key);
     let request = REQUESTS.get_ptr_mut(first)?;
-    // SAFETY: aligned fields of a map value.
+    // SAFETY: a map value, which outlives the program; the caller has the only reference.
     unsafe {
         let known = (*request).key == key;
         if known || ((*request).crowded == 0 && set_if_zero(&raw mut (*request).key, key) == 0) {
@@ -118,7 +130,8 @@ fn take(key: u64) -> Option<Place> {
     Some(Place {
         number,
         known: taken & KNOWN != 0,
-        request: at(number)?,
+        // SAFETY: the caller's promise.
+        request: unsafe { at(number)? },
     })
 }
 
@@ -146,7 +159,7 @@ global! {
         while i < REACH {
             let slot = (first + i) & (REQUEST_SLOTS - 1);
             if let Some(request) = REQUESTS.get_ptr_mut(slot)
-                // SAFETY: an aligned field of a map value.
+                // SAFETY: an aligned field of a map value, which outlives the program.
                 && unsafe { set_if_zero(&raw mut (*request).key, key) } == 0
             {
                 return slot + 1;
@@ -159,9 +172,17 @@ global! {
 }
 
 /// The record of the request that a thread works on.
+///
+/// # Safety
+/// As for [`find`].
 #[inline(always)]
-pub(crate) fn current(task: &Task) -> Option<&'static mut Request> {
-    if is_working(task) { last(task) } else { None }
+pub(crate) unsafe fn current(task: &Task) -> Option<&'static mut Request> {
+    if is_working(task) {
+        // SAFETY: the caller's promise.
+        unsafe { last(task) }
+    } else {
+        None
+    }
 }
 
 /// Whether a thread works on a request.
@@ -174,10 +195,14 @@ pub(crate) fn is_working(task: &Task) -> bool {
 }
 
 /// The record of the request that a thread worked on last, if it has not ended.
+///
+/// # Safety
+/// As for [`find`].
 #[inline(always)]
-pub(crate) fn last(task: &Task) -> Option<&'static mut Request> {
-    // Its slot may be another's by now.
-    at(task.request)
+pub(crate) unsafe fn last(task: &Task) -> Option<&'static mut Request> {
+    // SAFETY: the caller's promise.
+    unsafe { at(task.request) }
+        // Its slot may be another's by now.
         .filter(|request| task.request_generation == request.generation && request.key != 0)
 }
 
@@ -213,8 +238,11 @@ pub(crate) const fn is_submitter(task: &Task) -> bool {
 }
 
 /// The current thread begins to work on a request, or tries it again.
+///
+/// # Safety
+/// As for [`find`].
 #[inline(always)]
-pub(crate) fn begin(
+pub(crate) unsafe fn begin(
     task: &mut Task,
     key: u64,
     user_data: u64,
@@ -223,11 +251,12 @@ pub(crate) fn begin(
     let way = way(task);
     task.request = 0;
     task.flags &= !(Task::QUEUED | Task::SUBMITS);
+    // SAFETY: the caller's promise. If another request had the record, that has ended.
     let Place {
         number,
         mut known,
         request,
-    } = take(key)?;
+    } = unsafe { take(key)? };
     task.request = number;
     task.request_op = op;
     if known && request.flags & Request::SILENT != 0 && is_reused(key) {
@@ -274,7 +303,8 @@ pub(crate) fn begin(
 /// Forgets the request that had this memory before: it has ended unseen, for the memory is a new one's.
 #[inline(always)]
 pub(crate) fn forget_stale(key: u64) {
-    if let Some(stale) = find(key) {
+    // SAFETY: nobody works on a request whose memory is a new one's, and the reference ends here.
+    if let Some(stale) = unsafe { find(key) } {
         release(stale);
     }
 }
@@ -307,12 +337,11 @@ pub(crate) fn works_on(request: &mut Request, ends: &Ends) {
 #[inline(always)]
 pub(crate) fn know_file(request: &mut Request) {
     if request.source == 0
-        && let Some(task) = scratch(request)
+        && let Some(mut task) = scratch(request)
     {
         let file = kernel::pointer::<Probed>(request.key as *const u8, offset!(req_file));
-        let ends = Ends::file::<Probed>(task, file);
+        let ends = Ends::file::<Probed>(&mut task, file);
         works_on(request, &ends);
-        give_back(task);
     }
 }
 
@@ -383,7 +412,8 @@ pub(crate) fn given_to_device(task: &mut Task, result: i64) {
 /// the request completes. May be called again, with what has become more. Whether it is one.
 #[inline(always)]
 pub(crate) fn transferred(key: u64, bytes: u64) -> bool {
-    let mut found = find(key);
+    // SAFETY: the reference ends here. A device ends a request while no thread works on it.
+    let mut found = unsafe { find(key) };
     if let Some(request) = &mut found {
         // Which of the two the operation can be explained by, its shape decides.
         request.acc[Acc::SourceDirect as usize] = bytes;
@@ -456,7 +486,8 @@ fn settle_silent(task: &mut Task, now: Now) {
         // Its device ends it.
         return;
     }
-    let Some(request) = last(task) else {
+    // SAFETY: the caller turns away from the request: it has no reference to it.
+    let Some(request) = (unsafe { last(task) }) else {
         return;
     };
     let req = request.key as *const u8;
@@ -521,7 +552,7 @@ fn is_reused(key: u64) -> bool {
 /// Books a request that has succeeded without a word. False if another thread has done that.
 #[inline(never)]
 fn conclude_silent(request: &mut Request) -> bool {
-    // SAFETY: an aligned field of a map value.
+    // SAFETY: an aligned field of a map value, which outlives the program.
     if unsafe { set_if_zero(&raw mut request.concluded, 1) } != 0 {
         return false;
     }
@@ -534,16 +565,45 @@ fn conclude_silent(request: &mut Request) -> bool {
     true
 }
 
-/// A record to settle in, for the process of a request: the current thread can be another's. To be given
-/// back ([`give_back`]).
+/// A record to settle in, for the process of a request: the current thread can be another's. It is free
+/// again when this is dropped.
+pub(crate) struct Scratch(*mut Task);
+
+impl Deref for Scratch {
+    type Target = Task;
+
+    #[inline(always)]
+    fn deref(&self) -> &Task {
+        // SAFETY: a map value, which nobody else has until its mark is taken away (`drop`).
+        unsafe { &*self.0 }
+    }
+}
+
+impl DerefMut for Scratch {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Task {
+        // SAFETY: a map value, which nobody else has until its mark is taken away (`drop`).
+        unsafe { &mut *self.0 }
+    }
+}
+
+impl Drop for Scratch {
+    #[inline(always)]
+    fn drop(&mut self) {
+        core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
+        // SAFETY: a field of a map value; nothing of the record is touched after this.
+        unsafe { (&raw mut (*self.0).tid).write_volatile(0) };
+    }
+}
+
+/// Takes a record to settle in.
 ///
 /// Completions interrupt one another: in an interrupt, and where programs are preempted. So each takes a
 /// record that is free.
 #[inline(always)]
-pub(crate) fn scratch(request: &Request) -> Option<&'static mut Task> {
+pub(crate) fn scratch(request: &Request) -> Option<Scratch> {
     let task = SCRATCH.get_ptr_mut(take_scratch(SCRATCH_RECORDS).wrapping_sub(1))?;
-    // SAFETY: a map value that was free.
-    let task = unsafe { &mut *task };
+    let mut task = Scratch(task);
     task.proc_slot = request.proc_slot;
     task.cached_op = 0;
     Some(task)
@@ -555,7 +615,7 @@ global! {
         let mut i = 0;
         while i < records && i < SCRATCH_RECORDS {
             if let Some(task) = SCRATCH.get_ptr_mut(i)
-                // SAFETY: an aligned field of a map value.
+                // SAFETY: an aligned field of a map value, which outlives the program.
                 && unsafe { set_if_zero(&raw mut (*task).tid, 1) } == 0
             {
                 return i + 1;
@@ -565,14 +625,6 @@ global! {
         lost();
         0
     }
-}
-
-/// Gives back a record of [`scratch`].
-#[inline(always)]
-pub(crate) fn give_back(task: &mut Task) {
-    core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
-    // SAFETY: a field of a map value; nothing of the record is touched after this.
-    unsafe { (&raw mut task.tid).write_volatile(0) };
 }
 
 /// A request of a ring, named by what a completion says, for which there was no room.
@@ -595,8 +647,9 @@ impl Overflowed {
     /// `io_post_aux_cqe`). A worker completes only that: the list is another thread's, which may be filling it.
     #[inline(always)]
     pub(crate) fn complete(&self, explain: impl FnOnce(&mut Request)) {
-        let is_worker =
-            target::current_quietly().is_some_and(|task| way(task) == Way::Worker as u32);
+        // SAFETY: completions are told by programs that do not look up the thread's record themselves.
+        let is_worker = unsafe { target::current_quietly() }
+            .is_some_and(|task| way(task) == Way::Worker as u32);
         let key = if is_worker {
             UNKNOWN
         } else {
@@ -607,7 +660,8 @@ impl Overflowed {
             let is_last = self.flags & CQE_F_MORE == 0;
             (found, is_last)
         } else {
-            (find(key), true)
+            // SAFETY: the other branch has not looked it up.
+            (unsafe { find(key) }, true)
         };
         match found {
             Some(request) => {
@@ -625,7 +679,8 @@ impl Overflowed {
     /// The request that the thread works on.
     #[inline(always)]
     fn of_thread(&self) -> Option<&'static mut Request> {
-        let request = last(target::current_quietly()?)?;
+        // SAFETY: completions are told by programs that look up neither record themselves.
+        let request = unsafe { last(target::current_quietly()?)? };
         let req = request.key as *const u8;
         let is_it = request.user_data == self.user_data
             && Probed::load::<u64>(req, offset!(req_ctx)) == self.ring
@@ -657,7 +712,8 @@ global! {
                 && Probed::load::<u32>(at, offset!(req_res)) == result
                 && Probed::load::<u32>(at, offset!(req_cqe_flags)) == flags
             {
-                if find(req).is_some() {
+                // SAFETY: the reference ends here.
+                if unsafe { find(req) }.is_some() {
                     return req;
                 }
                 found = 0;
@@ -727,14 +783,14 @@ pub(crate) fn complete(request: &mut Request, result: i64) {
         return;
     }
     let ends = Ends::kept(request);
-    let Some(scratch) = scratch(request) else {
+    let Some(mut scratch) = scratch(request) else {
         return;
     };
-    let shape = Shape::numbered(shape(request, scratch));
+    let shape = Shape::numbered(shape(request, &mut scratch));
     words::copy(&mut scratch.acc, &request.acc);
-    settle::settle(scratch, shape, result);
-    row::record(scratch, request.op as u16, &ends);
-    give_back(scratch);
+    settle::settle(&mut scratch, shape, result);
+    row::record(&mut scratch, request.op as u16, &ends);
+    drop(scratch);
     clear(request);
 }
 
@@ -775,7 +831,9 @@ fn completes_as_usual(request: &mut Request, result: i64) -> bool {
     if request.filled != 1 << only as u32 || request.acc[only as usize] != result as u64 {
         return false;
     }
-    let Some(task) = target::current_quietly() else {
+    // SAFETY: what a thread may have of its own record meanwhile is the argument of `settle_silent`, which
+    // is not inlined and has read what it wants of it before.
+    let Some(task) = (unsafe { target::current_quietly() }) else {
         return false;
     };
     if task.proc_slot != request.proc_slot {
@@ -784,7 +842,7 @@ fn completes_as_usual(request: &mut Request, result: i64) -> bool {
     let (op, ends) = (request.op as u16, Ends::kept(request));
     let row = row::sized_row(task, op, Evidence::Measured, &ends, 1, result as u64);
     if let Some(row) = row {
-        // SAFETY: a map value.
+        // SAFETY: counters of a map value, which are only added to, atomically.
         unsafe {
             add(&raw mut (*row).ops, 1);
             add(&raw mut (*row).moved, result as u64);

@@ -21,10 +21,10 @@ pub(crate) fn entered(id: u32) {
     // SAFETY: a map value; its counters only grow.
     let (room, entered, returned) = unsafe { ((*calls).room, (*calls).entered, (*calls).returned) };
     let counter = if entered.wrapping_sub(returned).cast_signed() >= room.cast_signed() {
-        // SAFETY: as above.
+        // SAFETY: counters of a map value, which are only added to, atomically.
         unsafe { &raw mut (*calls).unseen }
     } else {
-        // SAFETY: as above.
+        // SAFETY: counters of a map value, which are only added to, atomically.
         unsafe { &raw mut (*calls).entered }
     };
     add(counter, 1);
@@ -34,7 +34,7 @@ pub(crate) fn entered(id: u32) {
 #[inline(always)]
 pub(crate) fn returned(id: u32) {
     if let Some(calls) = UNDER_WAY.get_ptr_mut(id) {
-        // SAFETY: a map value.
+        // SAFETY: counters of a map value, which are only added to, atomically.
         add(unsafe { &raw mut (*calls).returned }, 1);
     }
 }

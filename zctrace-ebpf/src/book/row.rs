@@ -97,7 +97,7 @@ global! {
         if let Some(count) = ERRNOS.get_ptr_mut(key) {
             add(count, 1);
         } else if let Some(row) = ROWS.get_ptr_mut(slot) {
-            // SAFETY: a map value.
+            // SAFETY: counters of a map value, which are only added to, atomically.
             add(unsafe { &raw mut (*row).errors }, 1);
         }
         0
@@ -107,7 +107,7 @@ global! {
 /// Adds what an operation moved. Its error is counted by [`count_error`].
 #[inline(always)]
 fn merge(row: *mut Counters, delta: &Counters) {
-    // SAFETY: a map value.
+    // SAFETY: counters of a map value, which are only added to, atomically.
     unsafe {
         add_nonzero(&raw mut (*row).ops, delta.ops);
         add_nonzero(&raw mut (*row).moved, delta.moved);
@@ -224,7 +224,7 @@ global! {
             dimension,
         };
         if let Some(slot) = ROW_SLOTS.get_ptr(key) {
-            // SAFETY: a map value.
+            // SAFETY: a map value, of which an aligned integer is read.
             return unsafe { *slot } + 1;
         }
         let Ok(Some(slot)) = FREE_ROWS.pop() else {
@@ -239,7 +239,7 @@ global! {
         // Another thread was quicker, or the map is full.
         let _ = FREE_ROWS.push(slot, 0);
         if let Some(theirs) = ROW_SLOTS.get_ptr(key) {
-            // SAFETY: a map value.
+            // SAFETY: a map value, of which an aligned integer is read.
             return unsafe { *theirs } + 1;
         }
         lost();

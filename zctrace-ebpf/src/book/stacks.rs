@@ -76,7 +76,8 @@ pub(crate) fn take<C: EbpfContext>(ctx: &C) {
     if setting!(stack_bytes) == 0 {
         return;
     }
-    if let Some(task) = target::current_quietly()
+    // SAFETY: the body of the program, which may have had a reference to the record, is over.
+    if let Some(task) = unsafe { target::current_quietly() }
         && task.due != 0
     {
         sample(ctx.as_ptr(), task);
@@ -154,7 +155,7 @@ fn fetch_add(counter: *mut u64, value: u64) -> u64 {
     #[cfg(not(target_arch = "bpf"))]
     {
         use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-        // SAFETY: as above.
+        // SAFETY: callers pass the address of an aligned field of a map value.
         unsafe { AtomicU64::from_ptr(counter) }.fetch_add(value, Relaxed)
     }
 }

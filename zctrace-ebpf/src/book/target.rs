@@ -1,5 +1,7 @@
 //! Which threads are traced: the table of tasks is the filter. `interface/lifecycle.rs` keeps it right.
 
+use core::ptr::NonNull;
+
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes};
 use zctrace_common::{Proc, Scope, TASK_SLOTS, Task};
 
@@ -12,15 +14,24 @@ use crate::base::{
 };
 
 /// The current thread's record, if it is traced.
+///
+/// Only programs that run in the thread change its record. A program does not interrupt another one of the
+/// same thread, except in an interrupt: there, only `request::complete` uses the record, for the row that it
+/// caches. So what remains to be promised is what one program does.
+///
+/// # Safety
+/// The program uses no other reference to the record while it uses this one.
 #[inline(always)]
-pub(crate) fn current() -> Option<&'static mut Task> {
+pub(crate) unsafe fn current() -> Option<&'static mut Task> {
     let tid = bpf_get_current_pid_tgid() as u32;
-    if let Some(task) = find(tid) {
+    // SAFETY: the caller's promise.
+    if let Some(task) = unsafe { find(tid) } {
         task.runs += 1;
         return Some(task);
     }
     if setting!(scope) == Scope::System as u32 {
-        return adopt(tid);
+        // SAFETY: the caller's promise.
+        return unsafe { adopt(tid) };
     }
     None
 }
@@ -30,11 +41,14 @@ pub(crate) fn current() -> Option<&'static mut Task> {
 /// Every probe starts here, for every task of the machine, so this is an array and not a hash: a
 /// thread whose slot is free or another's is told from a target in some ten instructions. Threads
 /// that collide are in a hash; slots with such threads are marked.
+///
+/// # Safety
+/// As for [`current`]; the thread is the current one, or does not run.
 #[inline(always)]
-pub(crate) fn find(tid: u32) -> Option<&'static mut Task> {
+unsafe fn find(tid: u32) -> Option<&'static mut Task> {
     let slot = tid & (TASK_SLOTS - 1);
     let task = TASK_TABLE.get_ptr_mut(slot)?;
-    // SAFETY: map values. Only programs of the thread use its record, and they do not nest.
+    // SAFETY: map values, which outlive the program; the caller has the only reference.
     unsafe {
         if (*task).tid == u64::from(tid) && tid != 0 {
             return Some(&mut *task);
@@ -46,10 +60,28 @@ pub(crate) fn find(tid: u32) -> Option<&'static mut Task> {
     }
 }
 
-/// The current thread's record, if there is one: for programs that every system call reaches.
+/// The record of a thread as a pointer: to ask whether there is one, or for who dereferences it where no
+/// reference to it is in use.
 #[inline(always)]
-pub(crate) fn current_quietly() -> Option<&'static mut Task> {
-    find(bpf_get_current_pid_tgid() as u32)
+pub(crate) fn record(tid: u32) -> Option<NonNull<Task>> {
+    // SAFETY: the reference ends here.
+    unsafe { find(tid) }.map(NonNull::from)
+}
+
+/// The current thread's record, if there is one: for programs that every system call reaches.
+///
+/// # Safety
+/// As for [`current`].
+#[inline(always)]
+pub(crate) unsafe fn current_quietly() -> Option<&'static mut Task> {
+    // SAFETY: the caller's promise.
+    unsafe { find(bpf_get_current_pid_tgid() as u32) }
+}
+
+/// The current thread's record, as a pointer.
+#[inline(always)]
+pub(crate) fn current_record() -> Option<NonNull<Task>> {
+    record(bpf_get_current_pid_tgid() as u32)
 }
 
 /// Whether the current thread is a target, or will be at its first operation. Changes nothing: for
@@ -58,7 +90,7 @@ pub(crate) fn current_quietly() -> Option<&'static mut Task> {
 pub(crate) fn is_current() -> bool {
     let ids = bpf_get_current_pid_tgid();
     let (tgid, tid) = ((ids >> 32) as u32, ids as u32);
-    if find(tid).is_some() {
+    if record(tid).is_some() {
         return true;
     }
     setting!(scope) == Scope::System as u32 && tid != 0 && tgid != setting!(own_tgid)
@@ -77,8 +109,11 @@ pub(crate) fn is_kernel_thread() -> bool {
 }
 
 /// Takes the current thread into the target ([`Scope::System`]).
+///
+/// # Safety
+/// As for [`current`].
 #[inline(never)]
-fn adopt(tid: u32) -> Option<&'static mut Task> {
+unsafe fn adopt(tid: u32) -> Option<&'static mut Task> {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     // Thread 0 is the idle task of every CPU at once: not a thread with a record of its own.
     if tgid == setting!(own_tgid) || tid == 0 {
@@ -95,7 +130,8 @@ fn adopt(tid: u32) -> Option<&'static mut Task> {
         0
     };
     add(tid, Task::FRESH | kthread);
-    find(tid)
+    // SAFETY: the caller's promise.
+    unsafe { find(tid) }
 }
 
 /// What a new record starts from. In a map and not on the stack, which is small.
@@ -110,7 +146,7 @@ pub(crate) fn add(tid: u32, flags: u32) {
     let Some(task) = TASK_TABLE.get_ptr_mut(slot) else {
         return;
     };
-    // SAFETY: map values.
+    // SAFETY: map values. Who puts its id into a free record is the only one to fill it.
     unsafe {
         let owner = set_if_zero(&raw mut (*task).tid, u64::from(tid));
         if owner == 0 {
@@ -184,7 +220,7 @@ fn find_process(task: &mut Task) -> Option<u32> {
     let leader = kernel::pointer::<Typed>(current, offset!(task_group_leader));
     let start_ns: u64 = Typed::load(leader, offset!(task_start_boottime));
     if let Some(slot) = PROC_SLOTS.get_ptr(tgid) {
-        // SAFETY: a map value.
+        // SAFETY: a map value, of which an aligned integer is read.
         let slot = unsafe { *slot };
         let is_earlier = PROCS.get_ptr_mut(slot).is_some_and(|process| {
             // SAFETY: a map value. One that is being made has no id yet.
@@ -208,7 +244,7 @@ fn find_process(task: &mut Task) -> Option<u32> {
             lost();
             return None;
         };
-        // SAFETY: a map value.
+        // SAFETY: a map value, of which an aligned integer is read.
         task.proc_slot = unsafe { *theirs };
         return Some(task.proc_slot);
     }
@@ -233,16 +269,18 @@ fn find_process(task: &mut Task) -> Option<u32> {
 
 /// A process has ended. Its slot, if it has one: its last thread need not have been traced.
 #[inline(always)]
-pub(crate) fn mark_exited(tgid: u32) -> Option<&'static mut Proc> {
+pub(crate) fn mark_exited(tgid: u32) -> Option<*mut Proc> {
     let slot = PROC_SLOTS.get_ptr(tgid)?;
-    // SAFETY: map values.
-    let process = unsafe { &mut *PROCS.get_ptr_mut(*slot)? };
-    if process.tgid != tgid {
-        return None;
+    // SAFETY: both are map values. Whoever changes the flags takes the process out of `PROC_SLOTS` first.
+    unsafe {
+        let process = PROCS.get_ptr_mut(*slot)?;
+        if (*process).tgid != tgid {
+            return None;
+        }
+        let _ = PROC_SLOTS.remove(tgid);
+        (*process).flags |= Proc::EXITED;
+        Some(process)
     }
-    let _ = PROC_SLOTS.remove(tgid);
-    process.flags |= Proc::EXITED;
-    Some(process)
 }
 
 /// Takes the name of a process from its first thread: other threads often have names of their own.

@@ -64,21 +64,25 @@ pub(crate) fn take_turn(id: u32, second: bool, about: u64) -> bool {
 #[inline(always)]
 pub(crate) fn done(id: u32) {
     if setting!(twins) != 0
-        && let Some(task) = target::current_quietly()
+        && let Some(task) = target::current_record()
     {
-        task.done = id;
+        // SAFETY: a map value of the current thread; the body that could refer to it is over.
+        unsafe { (*task.as_ptr()).done = id };
     }
 }
 
 /// Takes the event for the second of a pair. False where the first has seen it; its mark is cleared then.
 #[inline(always)]
 pub(crate) fn take_over(id: u32) -> bool {
-    let Some(task) = target::current_quietly() else {
+    let Some(task) = target::current_record() else {
         return setting!(scope) != Scope::Tasks as u32;
     };
-    if task.done == id {
-        task.done = 0;
-        return false;
+    // SAFETY: a map value of the current thread; the body that will refer to it has not begun.
+    unsafe {
+        if (*task.as_ptr()).done == id {
+            (*task.as_ptr()).done = 0;
+            return false;
+        }
     }
     rescued(id);
     true

@@ -9,7 +9,6 @@ use crate::{
         object::Ends,
         probe::{program, returned},
         settle::Shape,
-        target,
     },
 };
 
@@ -18,16 +17,14 @@ use crate::{
 macro_rules! interface {
     ($($name:ident: $op:ident, $shape:ident, $($call:ident)|+;)+) => {
         $(program! {
-            fexit marked $name(ctx) {
-                if let Some(task) = target::current() {
-                    let ends = Ends::file::<Typed>(task, ctx.arg(0));
-                    // No site was passed in this call, so what there is was left by another one.
-                    if !matches!(task.nr, $(syscalls::$call)|+) {
-                        account::left_behind(task);
-                        account::clear(task);
-                    }
-                    account::conclude(task, Op::$op, Shape::$shape, &ends, returned(ctx));
+            fexit marked $name(ctx) in task {
+                let ends = Ends::file::<Typed>(task, ctx.arg(0));
+                // No site was passed in this call, so what there is was left by another one.
+                if !matches!(task.nr, $(syscalls::$call)|+) {
+                    account::left_behind(task);
+                    account::clear(task);
                 }
+                account::conclude(task, Op::$op, Shape::$shape, &ends, returned(ctx));
             }
         })+
     };

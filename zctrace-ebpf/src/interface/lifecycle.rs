@@ -16,7 +16,7 @@ use crate::{
         account,
         probe::program,
         request::{self, Now},
-        target::{add, current_quietly, find, mark_exited, name, remove},
+        target::{add, current_record, mark_exited, name, record, remove},
     },
 };
 
@@ -67,7 +67,7 @@ program! {
         let tid: u32 = Typed::load(child, offset!(task_pid));
         let thread = Typed::load::<u32>(child, offset!(task_tgid))
             == Typed::load::<u32>(parent, offset!(task_tgid));
-        if find(parent_tid).is_some() {
+        if record(parent_tid).is_some() {
             if thread || setting!(follow) != 0 {
                 add(tid, 0);
             }
@@ -83,7 +83,7 @@ program! {
     tp_btf marked task_newtask(ctx) {
         let child: *const u8 = ctx.arg(0);
         if Typed::load::<u32>(child, offset!(task_flags)) & PF_IO_WORKER != 0
-            && current_quietly().is_some()
+            && current_record().is_some()
         {
             add(Typed::load(child, offset!(task_pid)), 0);
         }
@@ -95,17 +95,21 @@ program! {
         let task: *const u8 = ctx.arg(0);
         let old_tid: u32 = ctx.arg(1);
         let tid: u32 = Typed::load(task, offset!(task_pid));
-        if old_tid != tid && let Some(old) = find(old_tid) {
+        if old_tid != tid && let Some(old) = record(old_tid) {
             // A thread other than the first has called exec: it takes over the first one's id.
             add(tid, 0);
-            if let Some(new) = find(tid) {
-                new.proc_slot = old.proc_slot;
-                new.runs = old.runs;
+            if let Some(new) = record(tid) {
+                // SAFETY: map values, both of this thread: the first one has ended.
+                unsafe {
+                    (*new.as_ptr()).proc_slot = (*old.as_ptr()).proc_slot;
+                    (*new.as_ptr()).runs = (*old.as_ptr()).runs;
+                }
             }
             remove(old_tid);
         }
-        if let Some(record) = find(tid) {
-            if let Some(process) = PROCS.get_ptr_mut(record.proc_slot) {
+        if let Some(record) = record(tid) {
+            // SAFETY: a map value, of which an aligned integer is read.
+            if let Some(process) = PROCS.get_ptr_mut(unsafe { (*record.as_ptr()).proc_slot }) {
                 // SAFETY: a map value; a torn name is replaced at the next report.
                 name(unsafe { &mut *process }, task);
             }
@@ -149,7 +153,10 @@ program! {
         let task: *const u8 = ctx.arg(0);
         let tid: u32 = Typed::load(task, offset!(task_pid));
         let tgid: u32 = Typed::load(task, offset!(task_tgid));
-        if let Some(record) = find(tid) {
+        if let Some(mut record) = record(tid) {
+            // SAFETY: a map value of the current thread, which ends. Nothing else in this program refers
+            // to it.
+            let record = unsafe { record.as_mut() };
             account::left_behind(record);
             request::leave(record, Now::Later);
             let (slot, runs) = (record.proc_slot, record.runs);
@@ -160,7 +167,7 @@ program! {
                 // the process, and its slot be another one's.
                 && unsafe { (*process).tgid } == tgid
             {
-                // SAFETY: as above.
+                // SAFETY: the field of a map value, which is changed by atomic addition only.
                 atomic::add(unsafe { &raw mut (*process).runs }, runs);
             }
         }
@@ -169,7 +176,8 @@ program! {
             && let Some(process) = mark_exited(tgid)
         {
             let leader = kernel::pointer::<Typed>(task, offset!(task_group_leader));
-            name(process, leader);
+            // SAFETY: a map value; the process has been taken out of the table, so nobody else names it.
+            name(unsafe { &mut *process }, leader);
         }
     }
 }

@@ -16,7 +16,8 @@ use crate::{
 /// A send ended: it returns 0, and has sent what it was asked to.
 #[inline(always)]
 fn sent(object: u64, regs: *const u8, result: i64) {
-    if let Some(task) = target::current() {
+    // SAFETY: nothing else in this program refers to the thread's record.
+    if let Some(task) = unsafe { target::current() } {
         let bytes = if result < 0 {
             result
         } else {
@@ -30,22 +31,18 @@ program! { fexit marked sys_mq_timedsend(ctx) { sent(MQUEUE, ctx.arg(0), returne
 program! { fexit marked sys_msgsnd(ctx) { sent(MSGQUEUE, ctx.arg(0), returned(ctx)); } }
 
 program! {
-    fexit marked sys_mq_timedreceive(ctx) {
-        if let Some(task) = target::current() {
-            account::finish(task, Op::Recv, Shape::ToUser, &Ends::of(MQUEUE), returned(ctx));
-        }
+    fexit marked sys_mq_timedreceive(ctx) in task {
+        account::finish(task, Op::Recv, Shape::ToUser, &Ends::of(MQUEUE), returned(ctx));
     }
 }
 
 program! {
-    fexit marked sys_msgrcv(ctx) {
-        if let Some(task) = target::current() {
-            let op = if kernel::call_argument(ctx.arg(0), 4) & MSG_COPY == 0 {
-                Op::Recv
-            } else {
-                Op::RecvPeek
-            };
-            account::finish(task, op, Shape::ToUser, &Ends::of(MSGQUEUE), returned(ctx));
-        }
+    fexit marked sys_msgrcv(ctx) in task {
+        let op = if kernel::call_argument(ctx.arg(0), 4) & MSG_COPY == 0 {
+            Op::Recv
+        } else {
+            Op::RecvPeek
+        };
+        account::finish(task, op, Shape::ToUser, &Ends::of(MSGQUEUE), returned(ctx));
     }
 }

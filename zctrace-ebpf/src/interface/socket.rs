@@ -17,36 +17,31 @@ use crate::{
         probe::{program, returned_int},
         route,
         settle::Shape,
-        target,
     },
     site::xdp,
 };
 
 program! {
     /// `__sys_sendto`, for `send` and `sendto`.
-    fexit marked sys_sendto(ctx) {
-        if let Some(task) = target::current() {
-            let file = object::file_of_fd(ctx.arg(0));
-            if !object::had_no_file(file, returned_int(ctx)) {
-                let ends = Ends::file::<Probed>(task, file);
-                sent(task, ends, ctx.arg(3), file, returned_int(ctx));
-            }
+    fexit marked sys_sendto(ctx) in task {
+        let file = object::file_of_fd(ctx.arg(0));
+        if !object::had_no_file(file, returned_int(ctx)) {
+            let ends = Ends::file::<Probed>(task, file);
+            sent(task, ends, ctx.arg(3), file, returned_int(ctx));
         }
     }
 }
 
 program! {
     /// `___sys_sendmsg`, once for each message of `sendmsg` and `sendmmsg`.
-    fexit marked sys_sendmsg(ctx) {
-        if let Some(task) = target::current() {
-            if is_unreported(task, ctx.arg(1), returned_int(ctx)) {
-                return 0;
-            }
-            let socket: *const u8 = ctx.arg(0);
-            let file = kernel::pointer::<Typed>(socket, offset!(socket_file));
-            let ends = Ends::file::<Typed>(task, file);
-            sent(task, ends, ctx.arg(3), file, returned_int(ctx));
+    fexit marked sys_sendmsg(ctx) in task {
+        if is_unreported(task, ctx.arg(1), returned_int(ctx)) {
+            return 0;
         }
+        let socket: *const u8 = ctx.arg(0);
+        let file = kernel::pointer::<Typed>(socket, offset!(socket_file));
+        let ends = Ends::file::<Typed>(task, file);
+        sent(task, ends, ctx.arg(3), file, returned_int(ctx));
     }
 }
 
@@ -93,33 +88,29 @@ fn sent(task: &mut Task, mut ends: Ends, flags: u32, file: *const u8, result: i6
 
 program! {
     /// `__sys_recvfrom`, for `recv` and `recvfrom`.
-    fexit marked sys_recvfrom(ctx) {
-        if let Some(task) = target::current() {
-            let file = object::file_of_fd(ctx.arg(0));
-            if !object::had_no_file(file, returned_int(ctx)) {
-                let ends = Ends::file::<Probed>(task, file);
-                received(task, &ends, returned_int(ctx), ctx.arg(3), ctx.arg(2));
-            }
+    fexit marked sys_recvfrom(ctx) in task {
+        let file = object::file_of_fd(ctx.arg(0));
+        if !object::had_no_file(file, returned_int(ctx)) {
+            let ends = Ends::file::<Probed>(task, file);
+            received(task, &ends, returned_int(ctx), ctx.arg(3), ctx.arg(2));
         }
     }
 }
 
 program! {
     /// `___sys_recvmsg`, once for each message of `recvmsg` and `recvmmsg`.
-    fexit marked sys_recvmsg(ctx) {
-        if let Some(task) = target::current() {
-            if is_unreported(task, ctx.arg(1), returned_int(ctx)) {
-                return 0;
-            }
-            let ends = of_socket(task, ctx.arg(0));
-            let flags: u32 = ctx.arg(3);
-            let offered = if flags & MSG_TRUNC == 0 {
-                u64::MAX
-            } else {
-                space(words::opaque(task, ctx.arg(1)))
-            };
-            received(task, &ends, returned_int(ctx), flags, offered);
+    fexit marked sys_recvmsg(ctx) in task {
+        if is_unreported(task, ctx.arg(1), returned_int(ctx)) {
+            return 0;
         }
+        let ends = of_socket(task, ctx.arg(0));
+        let flags: u32 = ctx.arg(3);
+        let offered = if flags & MSG_TRUNC == 0 {
+            u64::MAX
+        } else {
+            space(words::opaque(task, ctx.arg(1)))
+        };
+        received(task, &ends, returned_int(ctx), flags, offered);
     }
 }
 

@@ -21,25 +21,23 @@ use crate::{
 };
 
 program! {
-    fexit marked do_sendfile(ctx) {
-        if let Some(task) = target::current() {
-            let sink = object::file_of_fd(ctx.arg(0));
-            let source = object::file_of_fd(ctx.arg(1));
-            let result = returned(ctx);
-            if !object::had_no_file(sink, result) && !object::had_no_file(source, result) {
-                let ends = Ends::files::<Probed>(task, source, sink);
-                account::finish(task, Op::Sendfile, legs(&ends), &ends, result);
-                late::lends(task, Op::Sendfile as u16, &ends);
-            }
+    fexit marked do_sendfile(ctx) in task {
+        let sink = object::file_of_fd(ctx.arg(0));
+        let source = object::file_of_fd(ctx.arg(1));
+        let result = returned(ctx);
+        if !object::had_no_file(sink, result) && !object::had_no_file(source, result) {
+            let ends = Ends::files::<Probed>(task, source, sink);
+            account::finish(task, Op::Sendfile, legs(&ends), &ends, result);
+            late::lends(task, Op::Sendfile as u16, &ends);
         }
     }
 }
 
 program! {
     /// io_uring gets here too: its request then learns what it joins.
-    fexit marked do_splice(ctx) {
-        let Some(task) = target::current() else { return 0 };
-        if let Some(request) = request::current(task) {
+    fexit marked do_splice(ctx) in task {
+        // SAFETY: nothing else in this program refers to the request's record.
+        if let Some(request) = unsafe { request::current(task) } {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
             request::works_on(request, &ends);
             late::lends(task, Op::UringSplice as u16, &ends);
@@ -53,9 +51,9 @@ program! {
 }
 
 program! {
-    fexit marked do_tee(ctx) {
-        let Some(task) = target::current() else { return 0 };
-        if let Some(request) = request::current(task) {
+    fexit marked do_tee(ctx) in task {
+        // SAFETY: nothing else in this program refers to the request's record.
+        if let Some(request) = unsafe { request::current(task) } {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(1));
             request::works_on(request, &ends);
         } else if kernel::current_nr() == syscalls::TEE {
@@ -69,18 +67,16 @@ program! {
     /// The system call's entry function: `vmsplice_to_pipe` and `vmsplice_to_user` are inlined.
     /// Which of them ran follows from the end of the pipe, and each has one branch. Where another thread
     /// has closed that end meanwhile, only what was copied is known.
-    fexit marked sys_vmsplice(ctx) {
-        if let Some(task) = target::current() {
-            let regs: *const u8 = ctx.arg(0);
-            let file = object::file_of_fd(Typed::load::<u64>(regs, offset!(regs_arg0)) as u32);
-            if !object::had_no_file(file, returned(ctx)) {
-                let into = Probed::load::<u32>(file, offset!(file_mode)) & FMODE_WRITE != 0;
-                let shape = if into { Shape::Reference } else { Shape::ToUser };
-                let mut ends = Ends::of(PIPE);
-                let flags: u64 = Typed::load(regs, offset!(regs_arg3));
-                ends.claim = claim::of_splice(flags as u32);
-                account::finish(task, Op::Vmsplice, shape, &ends, returned(ctx));
-            }
+    fexit marked sys_vmsplice(ctx) in task {
+        let regs: *const u8 = ctx.arg(0);
+        let file = object::file_of_fd(Typed::load::<u64>(regs, offset!(regs_arg0)) as u32);
+        if !object::had_no_file(file, returned(ctx)) {
+            let into = Probed::load::<u32>(file, offset!(file_mode)) & FMODE_WRITE != 0;
+            let shape = if into { Shape::Reference } else { Shape::ToUser };
+            let mut ends = Ends::of(PIPE);
+            let flags: u64 = Typed::load(regs, offset!(regs_arg3));
+            ends.claim = claim::of_splice(flags as u32);
+            account::finish(task, Op::Vmsplice, shape, &ends, returned(ctx));
         }
     }
 }
@@ -110,7 +106,8 @@ fn clones() -> bool {
 
 program! {
     fexit marked vfs_copy_file_range(ctx) {
-        if let Some(task) = target::current()
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if let Some(task) = unsafe { target::current() }
             && kernel::current_nr() == syscalls::COPY_FILE_RANGE
             && !is_internal(ctx.arg(0))
         {
@@ -123,7 +120,8 @@ program! {
 program! {
     /// `FICLONE`, `FICLONERANGE`.
     fexit marked vfs_clone_file_range(ctx) {
-        if let Some(task) = target::current() && clones() && !is_internal(ctx.arg(0)) {
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if let Some(task) = unsafe { target::current() } && clones() && !is_internal(ctx.arg(0)) {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
             account::finish(task, Op::Clone, Shape::Both, &ends, returned(ctx));
         }
@@ -133,7 +131,8 @@ program! {
 program! {
     /// `FIDEDUPERANGE`, once for each destination.
     fexit marked vfs_dedupe_file_range_one(ctx) {
-        if let Some(task) = target::current()
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if let Some(task) = unsafe { target::current() }
             && kernel::current_nr() == syscalls::IOCTL
             && !is_internal(ctx.arg(0))
         {
@@ -144,19 +143,15 @@ program! {
 }
 
 program! {
-    fexit marked sys_process_vm_readv(ctx) {
-        if let Some(task) = target::current() {
-            let ends = Ends::of(ANON);
-            account::finish(task, Op::ProcessVm, Shape::ToUser, &ends, returned(ctx));
-        }
+    fexit marked sys_process_vm_readv(ctx) in task {
+        let ends = Ends::of(ANON);
+        account::finish(task, Op::ProcessVm, Shape::ToUser, &ends, returned(ctx));
     }
 }
 
 program! {
-    fexit marked sys_process_vm_writev(ctx) {
-        if let Some(task) = target::current() {
-            let ends = Ends::of(ANON);
-            account::finish(task, Op::ProcessVm, Shape::FromUser, &ends, returned(ctx));
-        }
+    fexit marked sys_process_vm_writev(ctx) in task {
+        let ends = Ends::of(ANON);
+        account::finish(task, Op::ProcessVm, Shape::FromUser, &ends, returned(ctx));
     }
 }

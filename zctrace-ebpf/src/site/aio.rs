@@ -20,8 +20,7 @@ use crate::{
 macro_rules! submission {
     ($($name:ident: $op:ident;)+) => {
         $(program! {
-            fentry marked $name(ctx) {
-                let Some(task) = target::current() else { return 0 };
+            fentry marked $name(ctx) in task {
                 request::leave(task, Now::Later);
                 let kiocb: *const u8 = ctx.arg(0);
                 let key = words::opaque(task, kiocb as u64);
@@ -29,7 +28,8 @@ macro_rules! submission {
                 let ends = Ends::file::<Typed>(task, file);
                 // It is submitted once, and then never tried again.
                 request::forget_stale(key);
-                if let Some(request) = request::begin(task, key, 0, Op::$op as u32) {
+                // SAFETY: nothing else in this program refers to the request's record.
+                if let Some(request) = unsafe { request::begin(task, key, 0, Op::$op as u32) } {
                     request::works_on(request, &ends);
                 }
             }
@@ -46,12 +46,14 @@ program! {
     /// One request of `io_submit` has been submitted. One that fails is freed here, and never completes:
     /// what is wrong with it shows before it is tried (`aio_rw_done`).
     fexit marked io_submit_one(ctx) {
-        let Some(task) = target::current_quietly() else { return 0 };
+        // SAFETY: nothing else in this program refers to the thread's record.
+        let Some(task) = (unsafe { target::current_quietly() }) else { return 0 };
         // Not the request's own: from that the compiler would conclude what the verifier does not.
         let is_of_aio = is_of_aio(task.request_op);
         if returned_int(ctx) != 0
             && is_of_aio
-            && let Some(request) = request::last(task)
+            // SAFETY: nothing else in this program refers to the request's record.
+            && let Some(request) = unsafe { request::last(task) }
         {
             request::release(request);
         }
@@ -69,7 +71,8 @@ program! {
     /// Called for each request once, often in an interrupt: a second run finds it gone.
     fentry idempotent aio_complete_rw(ctx) {
         let result: i64 = ctx.arg(1);
-        if let Some(request) = request::find(probe::number(ctx, 0)) {
+        // SAFETY: nothing else in this program refers to the request's record.
+        if let Some(request) = unsafe { request::find(probe::number(ctx, 0)) } {
             request::complete(request, result);
             request::release(request);
         }

@@ -38,11 +38,17 @@ fn transferred(dio: *const u8, iocb: *const u8, is_write: bool) -> i64 {
 #[inline(always)]
 fn forget_asked(dio: *const u8, iocb: *const u8) {
     if kernel::pointer::<Typed>(iocb, offset!(kiocb_complete)).is_null() {
-        if let Some(task) = target::current_quietly() {
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if let Some(task) = unsafe { target::current_quietly() } {
             account::forget(task, Acc::SourceSynthetic);
             account::forget(task, Acc::Asked);
         }
-    } else if let Some(request) = request::find(Probed::load(dio, offset!(iomap_dio_iocb))) {
+    } else {
+        let key = Probed::load(dio, offset!(iomap_dio_iocb));
+        // SAFETY: nothing else in this program refers to the request's record.
+        let Some(request) = (unsafe { request::find(key) }) else {
+            return;
+        };
         request.acc[Acc::SourceSynthetic as usize] = 0;
         request.acc[Acc::Asked as usize] = 0;
     }
@@ -52,7 +58,8 @@ fn forget_asked(dio: *const u8, iocb: *const u8) {
 /// ([`request::transferred`]).
 #[inline(always)]
 fn file_transferred(key: u64, bytes: u64, is_write: bool) -> bool {
-    let asked = match request::find(key) {
+    // SAFETY: nothing else in this program refers to the request's record.
+    let asked = match unsafe { request::find(key) } {
         Some(request) if !is_write => request.acc[Acc::Asked as usize],
         _ => bytes,
     };
@@ -85,7 +92,8 @@ program! {
         let inode = kernel::pointer::<Typed>(iter, offset!(iomap_iter_inode));
         let size: i64 = Typed::load(inode, offset!(inode_size));
         let end = if end < size { end } else { size };
-        if end > start && let Some(task) = target::current() {
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if end > start && let Some(task) = unsafe { target::current() } {
             let acc = if is_without_data(Typed::load(iter, offset!(iomap_iter_type))) {
                 Acc::SourceSynthetic
             } else {
@@ -131,7 +139,8 @@ program! {
         if second && !twin::take_over(id) {
             return 0;
         }
-        if let Some(task) = target::current() {
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if let Some(task) = unsafe { target::current() } {
             let bytes = bytes as u64;
             if is_write {
                 account::saw_in(task, Acc::SinkDirect, bytes);
@@ -158,7 +167,8 @@ fn block_device(iocb: *const u8, result: i64, copied: Acc, direct: Acc) {
     if Typed::load::<u32>(file, offset!(file_flags)) & O_DIRECT == 0 {
         return;
     }
-    if let Some(task) = target::current() {
+    // SAFETY: nothing else in this program refers to the thread's record.
+    if let Some(task) = unsafe { target::current() } {
         if result < 0 {
             request::given_to_device(task, result);
             return;
@@ -185,7 +195,8 @@ macro_rules! passer {
     ($($name:ident)+) => {
         $(program! {
             at_return $name(result: i64) {
-                if let Some(task) = target::current_quietly() {
+                // SAFETY: nothing else in this program refers to the thread's record.
+                if let Some(task) = unsafe { target::current_quietly() } {
                     request::given_to_device(task, result);
                 }
             }

@@ -33,10 +33,8 @@ const FAILED: u32 = 0x0001 | 0x0002 | 0x0010 | 0x0020 | 0x0040 | 0x0400 | 0x0800
 const PAGE_SIZE: u64 = 4096;
 
 program! {
-    fentry marked wp_page_enter(_ctx) {
-        if let Some(task) = target::current() {
-            task.fault[0] = (task.fault[0] & IN_FORK) | IN_WRITE_PROTECT;
-        }
+    fentry marked wp_page_enter(_ctx) in task {
+        task.fault[0] = (task.fault[0] & IN_FORK) | IN_WRITE_PROTECT;
     }
 }
 
@@ -47,7 +45,8 @@ program! {
         if crate::book::probe::returned(ctx) == 0 {
             return 0;
         }
-        let Some(task) = target::current() else { return 0 };
+        // SAFETY: nothing else in this program refers to the thread's record.
+        let Some(task) = (unsafe { target::current() }) else { return 0 };
         let state = task.fault[0];
         if state & IN_FORK != 0 {
             let order: u32 = ctx.arg(1);
@@ -60,8 +59,7 @@ program! {
 
 program! {
     /// The zero page is not copied but zeroed anew: then `vmf->page` is null.
-    fexit marked wp_page_exit(ctx) {
-        let Some(task) = target::current() else { return 0 };
+    fexit marked wp_page_exit(ctx) in task {
         let state = task.fault[0];
         task.fault[0] = state & IN_FORK;
         if state & ALLOCATED == 0 || crate::book::probe::returned(ctx) as u32 & FAILED != 0 {
@@ -102,11 +100,9 @@ pub(crate) fn is_anonymous(page: u64) -> bool {
 }
 
 program! {
-    fentry marked file_fault_enter(_ctx) {
-        if let Some(task) = target::current() {
-            task.fault[0] = IN_FILE_FAULT;
-            task.fault[1] = 0;
-        }
+    fentry marked file_fault_enter(_ctx) in task {
+        task.fault[0] = IN_FILE_FAULT;
+        task.fault[1] = 0;
     }
 }
 
@@ -114,7 +110,8 @@ program! {
     /// `set_pte_range`: so many page table entries become present.
     fentry marked set_pte_range(ctx) {
         let pages: u32 = ctx.arg(3);
-        if let Some(task) = target::current() {
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if let Some(task) = unsafe { target::current() } {
             task.fault[1] += u64::from(pages);
         }
     }
@@ -122,16 +119,13 @@ program! {
 
 program! {
     /// `do_set_pte`, the same before 6.6: one entry.
-    fentry marked do_set_pte(_ctx) {
-        if let Some(task) = target::current() {
-            task.fault[1] += 1;
-        }
+    fentry marked do_set_pte(_ctx) in task {
+        task.fault[1] += 1;
     }
 }
 
 program! {
-    fexit marked file_fault_exit(ctx) {
-        let Some(task) = target::current() else { return 0 };
+    fexit marked file_fault_exit(ctx) in task {
         if task.fault[0] & IN_FILE_FAULT == 0 {
             return 0;
         }
@@ -166,18 +160,14 @@ program! {
 }
 
 program! {
-    fentry marked fork_enter(_ctx) {
-        if let Some(task) = target::current() {
-            task.fault[0] = IN_FORK;
-        }
+    fentry marked fork_enter(_ctx) in task {
+        task.fault[0] = IN_FORK;
     }
 }
 
 program! {
-    fexit marked fork_exit(_ctx) {
-        if let Some(task) = target::current() {
-            task.fault[0] = 0;
-        }
+    fexit marked fork_exit(_ctx) in task {
+        task.fault[0] = 0;
     }
 }
 
@@ -205,7 +195,8 @@ program! {
 
 #[inline(always)]
 fn huge_page_copied(vma: *const u8, pages: u64) {
-    let Some(task) = target::current() else {
+    // SAFETY: nothing else in this program refers to the thread's record.
+    let Some(task) = (unsafe { target::current() }) else {
         return;
     };
     let op = if task.fault[0] & IN_FORK != 0 {

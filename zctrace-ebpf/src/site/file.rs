@@ -49,7 +49,8 @@ pub(crate) fn of_type(raw: u8) -> Memory {
 #[inline(always)]
 pub(crate) fn filled(iter: *const u8, bytes: i64) {
     if bytes > 0
-        && let Some(task) = target::current()
+        // SAFETY: nothing else in this program refers to the thread's record.
+        && let Some(task) = unsafe { target::current() }
     {
         let acc = match memory(iter) {
             Memory::User => Acc::ToUser,
@@ -63,7 +64,8 @@ pub(crate) fn filled(iter: *const u8, bytes: i64) {
 #[inline(always)]
 pub(crate) fn drained(iter: *const u8, bytes: i64) {
     if bytes > 0
-        && let Some(task) = target::current()
+        // SAFETY: nothing else in this program refers to the thread's record.
+        && let Some(task) = unsafe { target::current() }
     {
         let acc = match memory(iter) {
             Memory::User => Acc::FromUser,
@@ -101,10 +103,12 @@ program! {
             Memory::Pipe => return 0,
         };
         if bytes > 0
-            && let Some(task) = target::current()
-            && let Some(request) = account::saw_in(task, acc, bytes as u64)
+            // SAFETY: nothing else in this program refers to the thread's record.
+            && let Some(task) = unsafe { target::current() }
+            && let Some(mut request) = account::saw_in(task, acc, bytes as u64)
         {
-            request::know_file_of(task, request, ctx.arg(0));
+            // SAFETY: the one reference to the request's record in this program.
+            request::know_file_of(task, unsafe { request.as_mut() }, ctx.arg(0));
         }
     }
 }
@@ -115,7 +119,8 @@ program! {
     fexit marked shmem_file_read_iter(ctx) {
         let bytes = returned(ctx);
         let iter: *const u8 = ctx.arg(1);
-        if bytes > 0 && let Some(task) = target::current() {
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if bytes > 0 && let Some(task) = unsafe { target::current() } {
             let acc = match memory(iter) {
                 Memory::User => Acc::ToUser,
                 Memory::Kernel => Acc::SourceCopy,
@@ -146,7 +151,8 @@ macro_rules! memory_file {
         $(program! {
             fexit marked $name(ctx) {
                 let bytes = returned(ctx);
-                if bytes > 0 && let Some(task) = target::current() {
+                // SAFETY: nothing else in this program refers to the thread's record.
+                if bytes > 0 && let Some(task) = unsafe { target::current() } {
                     account::saw_in(task, Acc::$acc, bytes as u64);
                     account::saw_in(task, Acc::$within, bytes as u64);
                 }
@@ -186,7 +192,8 @@ fn from_user_memory(task: &Task) -> bool {
 program! {
     /// The only place that sees btrfs' buffered writes.
     at_return btrfs_buffered_write(bytes: i64) {
-        if bytes > 0 && let Some(task) = target::current() {
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if bytes > 0 && let Some(task) = unsafe { target::current() } {
             let acc = if from_user_memory(task) { Acc::FromUser } else { Acc::SinkCopy };
             account::saw_in(task, acc, bytes as u64);
         }
@@ -216,7 +223,8 @@ program! {
     /// Writes through FUSE's page cache, where no generic function does them. The position of the
     /// iterator among the arguments differs between kernels, so the system call decides.
     at_return fuse_perform_write(bytes: i64) {
-        if bytes > 0 && let Some(task) = target::current() {
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if bytes > 0 && let Some(task) = unsafe { target::current() } {
             let acc = if from_user_memory(task) { Acc::FromUser } else { Acc::SinkCopy };
             account::saw_in(task, acc, bytes as u64);
         }

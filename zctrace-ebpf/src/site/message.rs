@@ -21,7 +21,8 @@ program! {
     /// A message into memory of the kernel. (`msgrcv` with `MSG_COPY` makes room for its copy by
     /// loading the receiver's buffer: a copy that nothing needs.)
     fexit marked load_msg(ctx) {
-        if (returned(ctx) as u64) < MAX_ERRNO.wrapping_neg() && let Some(task) = target::current() {
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if (returned(ctx) as u64) < MAX_ERRNO.wrapping_neg() && let Some(task) = unsafe { target::current() } {
             let acc = if kernel::current_nr() == syscalls::MSGRCV {
                 Acc::SourceCopy
             } else {

@@ -8,7 +8,8 @@ program! {
     /// a row of the call.
     kretprobe copy_up(ctx) {
         let _ = ctx;
-        if let Some(task) = target::current() {
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if let Some(task) = unsafe { target::current() } {
             account::copied_up(task);
         }
     }

@@ -35,7 +35,8 @@ fn udp_received(result: i64, offered: u64) {
     if result < 0 {
         return;
     }
-    if let Some(task) = target::current() {
+    // SAFETY: nothing else in this program refers to the thread's record.
+    if let Some(task) = unsafe { target::current() } {
         let result = result as u64;
         let copied = if result < offered { result } else { offered };
         account::forget(task, Acc::ToUser);
@@ -67,7 +68,8 @@ fn user_message(task: &mut Task) -> bool {
 
 #[inline(always)]
 fn message_copied(bytes: u64) {
-    if let Some(task) = target::current() {
+    // SAFETY: nothing else in this program refers to the thread's record.
+    if let Some(task) = unsafe { target::current() } {
         let acc = if user_message(task) {
             Acc::FromUser
         } else {
@@ -106,7 +108,8 @@ program! {
         if bytes <= 0 {
             return 0;
         }
-        let Some(task) = target::current() else { return 0 };
+        // SAFETY: nothing else in this program refers to the thread's record.
+        let Some(task) = (unsafe { target::current() }) else { return 0 };
         let sock: *const u8 = ctx.arg(0);
         let message: *const u8 = ctx.arg(1);
         let flags: u32 = Typed::load(message, offset!(msghdr_flags));
@@ -134,7 +137,8 @@ program! {
         if bytes <= 0 {
             return 0;
         }
-        let Some(task) = target::current() else { return 0 };
+        // SAFETY: nothing else in this program refers to the thread's record.
+        let Some(task) = (unsafe { target::current() }) else { return 0 };
         let message: *const u8 = ctx.arg(1);
         let acc = match file::of_type(Typed::load::<u8>(message, offset!(msghdr_iter_type))) {
             Memory::User => Acc::FromUser,
@@ -152,7 +156,8 @@ program! {
     fexit marked sk_msg_recvmsg(ctx) {
         let bytes = returned_int(ctx);
         let message: *const u8 = ctx.arg(2);
-        if bytes > 0 && let Some(task) = target::current() {
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if bytes > 0 && let Some(task) = unsafe { target::current() } {
             let acc = match file::of_type(Typed::load::<u8>(message, offset!(msghdr_iter_type))) {
                 Memory::User => Acc::ToUser,
                 _ => Acc::SourceCopy,
@@ -198,7 +203,8 @@ program! {
         if bytes <= 0 {
             return 0;
         }
-        let Some(task) = target::current() else { return 0 };
+        // SAFETY: nothing else in this program refers to the thread's record.
+        let Some(task) = (unsafe { target::current() }) else { return 0 };
         if has_ulp(ctx.arg(0)) {
             forget_references(task);
         } else {
@@ -232,7 +238,8 @@ program! {
         if bytes <= 0 {
             return 0;
         }
-        let Some(task) = target::current() else { return 0 };
+        // SAFETY: nothing else in this program refers to the thread's record.
+        let Some(task) = (unsafe { target::current() }) else { return 0 };
         let skb: *const u8 = ctx.arg(0);
         let start: u32 = ctx.arg(2);
         let bytes = bytes as u32;

@@ -29,7 +29,8 @@ program! {
     fexit marked splice_to_user(ctx) {
         let bytes = returned(ctx);
         if bytes > 0
-            && let Some(task) = crate::book::target::current()
+            // SAFETY: nothing else in this program refers to the thread's record.
+            && let Some(task) = unsafe { crate::book::target::current() }
             && crate::base::kernel::current_nr() == crate::base::syscalls::VMSPLICE
         {
             account::saw_in(task, Acc::ToUser, bytes as u64);

@@ -69,7 +69,8 @@ pub(crate) fn is_multishot(op: u32, req: u64) -> bool {
 /// The current thread begins to work on a request, or tries it again.
 #[inline(always)]
 fn work_on(req: *const u8) {
-    let Some(task) = target::current() else {
+    // SAFETY: nothing else in this program refers to the thread's record.
+    let Some(task) = (unsafe { target::current() }) else {
         return;
     };
     request::leave(task, Now::Later);
@@ -79,7 +80,8 @@ fn work_on(req: *const u8) {
     }
     let user_data: u64 = Typed::load(req, offset!(req_user_data));
     let key = words::opaque(task, req as u64);
-    let Some(request) = request::begin(task, key, user_data, op) else {
+    // SAFETY: nothing else in this program refers to the request's record.
+    let Some(request) = (unsafe { request::begin(task, key, user_data, op) }) else {
         return;
     };
     if request::is_submitter(task) && kernel::submits() {
@@ -117,7 +119,8 @@ macro_rules! leaver {
         $(program! {
             $(#[$meta])*
             fexit marked $name(_ctx) {
-                if let Some(task) = target::current_quietly() {
+                // SAFETY: nothing else in this program refers to the thread's record.
+                if let Some(task) = unsafe { target::current_quietly() } {
                     request::leave(task, Now::Done);
                 }
             }
@@ -136,7 +139,8 @@ leaver! {
 program! {
     /// A ring is closed: the memory of its requests will be freed.
     fentry marked io_uring_release(_ctx) {
-        if let Some(task) = target::current_quietly() {
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if let Some(task) = unsafe { target::current_quietly() } {
             request::leave(task, Now::Later);
         }
     }
@@ -154,9 +158,11 @@ program! {
         if flags & REQ_F_CQE_SKIP == 0 {
             return 0;
         }
-        let Some(task) = target::current_quietly() else { return 0 };
+        // SAFETY: nothing else in this program refers to the thread's record.
+        let Some(task) = (unsafe { target::current_quietly() }) else { return 0 };
         let key = words::opaque(task, req as u64);
-        if let Some(request) = request::find(key) {
+        // SAFETY: nothing else in this program refers to the request's record.
+        if let Some(request) = unsafe { request::find(key) } {
             request::know_file(request);
             let result: i32 = Probed::load(req, offset!(req_res));
             request::complete(request, i64::from(result));
@@ -211,11 +217,14 @@ program! {
         let req: u64 = ctx.arg(1);
         let found = if req == 0 {
             let name = completed!(ctx);
-            target::current_quietly()
-                .and_then(|task| request::current(task))
+            // SAFETY: nothing else in this program refers to the thread's record.
+            unsafe { target::current_quietly() }
+                // SAFETY: nothing else in this program refers to the request's record.
+                .and_then(|task| unsafe { request::current(task) })
                 .filter(|request| request.user_data == name)
         } else {
-            request::find(req)
+            // SAFETY: nothing else in this program refers to the request's record.
+            unsafe { request::find(req) }
         };
         let Some(request) = found else { return 0 };
         request::know_file(request);

@@ -36,7 +36,8 @@ const SENDING: u64 = 1 << 32;
 /// The current thread uses a socket (typed pointer): what comes in is its process's.
 #[inline(always)]
 fn used(socket: *const u8) {
-    if let Some(task) = target::current() {
+    // SAFETY: nothing else in this program refers to the thread's record.
+    if let Some(task) = unsafe { target::current() } {
         owned(
             task,
             kernel::pointer::<Typed>(socket, offset!(socket_sk)) as u64,
@@ -49,7 +50,7 @@ fn owned(task: &mut Task, sock: u64) {
     if let Some(owner) = SENDERS.get_ptr(sock)
         && task.proc_slot != Task::NO_PROC
     {
-        // SAFETY: a map value.
+        // SAFETY: a map value, of which aligned integers are read.
         let (slot, ino) = unsafe { ((*owner).proc_slot, (*owner).ino) };
         if slot == task.proc_slot && ino == zerocopy::inode_number(sock) {
             return;
@@ -98,7 +99,7 @@ program! {
         } else {
             u64::from(ctx.arg::<u32>(2))
         };
-        // SAFETY: a map value.
+        // SAFETY: counters of a map value, which are only added to, atomically.
         unsafe {
             add(&raw mut (*row).ops, 1);
             add(&raw mut (*row).moved, bytes);
@@ -117,7 +118,8 @@ fn ring(sock: *const u8) -> (*const u8, u32) {
 program! {
     /// Sending begins.
     fentry idempotent xsk_xmit_enter(ctx) {
-        if let Some(task) = target::current() {
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if let Some(task) = unsafe { target::current() } {
             let sock: *const u8 = ctx.arg(0);
             let (_, position) = ring(sock);
             task.fault[2] = words::opaque(task, sock as u64);
@@ -130,7 +132,8 @@ program! {
     /// A packet out of the application's memory. Packets that the kernel changes in an interrupt, or on
     /// their way out within the call, come here too: they are not this socket's, or no longer.
     fexit anywhere skb_store_bits(ctx, id, second) {
-        let Some(task) = target::current_quietly() else { return 0 };
+        // SAFETY: nothing else in this program refers to the thread's record.
+        let Some(task) = (unsafe { target::current_quietly() }) else { return 0 };
         if task.fault[3] & SENDING == 0 {
             return 0;
         }
@@ -150,8 +153,7 @@ program! {
 
 program! {
     /// Sending ended. Its result is not what was sent: that is told by the descriptors.
-    fexit marked xsk_xmit_exit(ctx) {
-        let Some(task) = target::current() else { return 0 };
+    fexit marked xsk_xmit_exit(ctx) in task {
         let first = task.fault[3];
         task.fault[3] = 0;
         if first & SENDING == 0 {

@@ -26,7 +26,8 @@ program! {
     /// TCP: pages of the application into a packet.
     fexit marked skb_zerocopy_iter_stream(ctx) {
         let bytes = returned_int(ctx);
-        if bytes > 0 && let Some(task) = target::current() {
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if bytes > 0 && let Some(task) = unsafe { target::current() } {
             lend(task, ctx.arg(0), ctx.arg(4), bytes as u64);
         }
     }
@@ -42,7 +43,8 @@ program! {
         if returned_int(ctx) != 0 || message == 0 {
             return 0;
         }
-        let Some(task) = target::current() else { return 0 };
+        // SAFETY: nothing else in this program refers to the thread's record.
+        let Some(task) = (unsafe { target::current() }) else { return 0 };
         let ubuf = late::borrowed(ctx.arg(2));
         // The sockets that pass none are vsock's.
         if !sock.is_null() && object::is(object::of_sock(sock), ObjectKind::Tcp) {
@@ -112,7 +114,7 @@ fn release(ubuf: u64) {
     let Some(lent) = LENT.get_ptr(ubuf) else {
         return;
     };
-    // SAFETY: a map value.
+    // SAFETY: a map value, of which aligned integers are read.
     let (proc_slot, bytes) = unsafe { ((*lent).proc_slot, (*lent).bytes) };
     if LENT.remove(ubuf).is_ok() {
         pend(proc_slot, bytes.wrapping_neg());
@@ -173,7 +175,7 @@ pub(crate) fn remember(task: &mut Task, sock: u64, row_slot: u32) {
     };
     let sender = Sender {
         ino: inode_number(sock),
-        // SAFETY: a map value.
+        // SAFETY: a map value, of which aligned integers are read.
         start_ns: unsafe { (*process).start_ns },
         row_slot,
         proc_slot: task.proc_slot,
@@ -186,7 +188,7 @@ pub(crate) fn remember(task: &mut Task, sock: u64, row_slot: u32) {
 /// The row that counts what is learned of a socket (any pointer), as long as its process lives.
 #[inline(always)]
 pub(crate) fn row_of(sock: u64) -> Option<*mut Counters> {
-    // SAFETY: a map value.
+    // SAFETY: a map value, of which aligned integers are read.
     let Sender {
         ino,
         start_ns,
@@ -197,7 +199,7 @@ pub(crate) fn row_of(sock: u64) -> Option<*mut Counters> {
         return None;
     }
     let process = PROCS.get_ptr(proc_slot)?;
-    // SAFETY: a map value.
+    // SAFETY: a map value, of which aligned integers are read.
     let alive = unsafe { (*process).start_ns == start_ns && (*process).flags & Proc::EXITED == 0 };
     if alive {
         ROWS.get_ptr_mut(row_slot)
@@ -234,7 +236,7 @@ program! {
             return 0;
         }
         if twin::take_turn(id, second, sock) {
-            // SAFETY: a map value.
+            // SAFETY: counters of a map value, which are only added to, atomically.
             add(unsafe { &raw mut (*row).ops }, 1);
         }
     }

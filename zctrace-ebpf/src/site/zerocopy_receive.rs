@@ -14,14 +14,12 @@ use crate::{
         probe::{program, returned_int},
         row,
         settle::{self, Shape},
-        target,
     },
 };
 
 program! {
     /// The interface, and where pages are mapped; the copies pass `skb_copy_datagram_iter`.
-    fexit marked tcp_zerocopy_receive(ctx) {
-        let Some(task) = target::current() else { return 0 };
+    fexit marked tcp_zerocopy_receive(ctx) in task {
         let receive: *const u8 = ctx.arg(1);
         let result = returned_int(ctx);
         let copied: i32 = Probed::load(receive, offset!(zc_copied));

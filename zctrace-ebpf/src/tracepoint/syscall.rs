@@ -143,7 +143,7 @@ program! {
                 };
                 message(MSGQUEUE, plan(op, Class::CopiedToUser));
             }
-            _ if is_unfollowed(nr) && target::current_quietly().is_some() => {
+            _ if is_unfollowed(nr) && target::current_record().is_some() => {
                 unfollowed_call(kernel::is_compat());
             }
             _ => {}
@@ -168,7 +168,8 @@ fn is_unfollowed(nr: i32) -> bool {
 /// The current thread's record, at the entry of a call that this backend reports.
 #[inline(always)]
 fn entered() -> Option<&'static mut Task> {
-    let task = target::current()?;
+    // SAFETY: nothing else in this program refers to the thread's record.
+    let task = unsafe { target::current() }?;
     if kernel::is_compat() {
         return None;
     }
@@ -192,7 +193,8 @@ fn remember(task: &mut Task, ends: &Ends, plan: u64) {
 /// A call on the descriptor that is its first argument. `call` is the plan for an object that copies.
 #[inline(always)]
 fn on_file(regs: *const u8, call: u64) {
-    let Some(task) = target::current() else {
+    // SAFETY: nothing else in this program refers to the thread's record.
+    let Some(task) = (unsafe { target::current() }) else {
         return;
     };
     let call = words::opaque(task, call);
@@ -288,7 +290,8 @@ fn send_zerocopy(task: &mut Task, fd: u32, call: u64) {
 
 #[inline(always)]
 fn two_files(regs: *const u8, op: Op, source: u64, sink: u64) {
-    let Some(task) = target::current() else {
+    // SAFETY: nothing else in this program refers to the thread's record.
+    let Some(task) = (unsafe { target::current() }) else {
         return;
     };
     let op = words::opaque(task, op as u64) as u16;
@@ -481,7 +484,8 @@ program! {
     /// Block requests made within a direct call: one for the caller's own pages is direct.
     tp_btf marked block_bio_queue(ctx) {
         let bio: *const u8 = ctx.arg(0);
-        let Some(task) = target::current() else { return 0 };
+        // SAFETY: nothing else in this program refers to the thread's record.
+        let Some(task) = (unsafe { target::current() }) else { return 0 };
         if task.flags & Task::ENTERED == 0 || task.entry[2] & BY_REQUESTS == 0 {
             return 0;
         }
@@ -498,7 +502,8 @@ program! {
     tp_btf marked sys_exit(ctx) {
         let regs: *const u8 = ctx.arg(0);
         let result: i64 = ctx.arg(1);
-        let Some(task) = target::current_quietly() else { return 0 };
+        // SAFETY: nothing else in this program refers to the thread's record.
+        let Some(task) = (unsafe { target::current_quietly() }) else { return 0 };
         if task.flags & Task::ENTERED == 0 {
             return 0;
         }

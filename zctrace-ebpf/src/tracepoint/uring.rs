@@ -28,8 +28,7 @@ use crate::{
 const CLASS_SHIFT: u32 = 8;
 
 program! {
-    tp_btf marked io_uring_submit_req(ctx) {
-        let Some(task) = target::current() else { return 0 };
+    tp_btf marked io_uring_submit_req(ctx) in task {
         let req: *const u8 = ctx.arg(0);
         let op = uring::op_of(req);
         // The end of a silent request cannot be seen here.
@@ -40,7 +39,8 @@ program! {
         let key = words::opaque(task, req as u64);
         request::forget_stale(key);
         let user_data: u64 = Typed::load(req, offset!(req_user_data));
-        let begun = request::begin(task, key, user_data, op);
+        // SAFETY: nothing else in this program refers to the request's record.
+        let begun = unsafe { request::begin(task, key, user_data, op) };
         request::end(task);
         let Some(request) = begun else { return 0 };
         const SPLICE: u32 = Op::UringSplice as u32;
@@ -147,8 +147,10 @@ program! {
 
 #[inline(always)]
 fn reissued_by(req: *const u8, way: Way) {
-    if let Some(task) = target::current_quietly()
-        && let Some(request) = request::find(words::opaque(task, req as u64))
+    // SAFETY: nothing else in this program refers to the thread's record.
+    if let Some(task) = unsafe { target::current_quietly() }
+        // SAFETY: nothing else in this program refers to the request's record.
+        && let Some(request) = unsafe { request::find(words::opaque(task, req as u64)) }
     {
         request.way = way as u32;
     }
@@ -164,9 +166,11 @@ program! {
         let found = if req == 0 {
             let user_data = completed!(ctx);
             let ring = probe::number(ctx, 0);
-            of_index(&[ring, user_data])
+            // SAFETY: nothing else in this program refers to the request's record.
+            unsafe { of_index(&[ring, user_data]) }
         } else {
-            request::find(req)
+            // SAFETY: nothing else in this program refers to the request's record.
+            unsafe { request::find(req) }
         };
         let Some(request) = found else { return 0 };
         explain(request, result);
@@ -199,11 +203,13 @@ fn forget_index(request: &Request, ctx: &BtfTracePointContext) {
     }
 }
 
+/// # Safety
+/// As for [`request::find`].
 #[inline(always)]
-fn of_index(index: &[u64; 2]) -> Option<&'static mut Request> {
+unsafe fn of_index(index: &[u64; 2]) -> Option<&'static mut Request> {
     let key = REQUEST_INDEX.get_ptr(index)?;
-    // SAFETY: a map value.
-    request::find(unsafe { *key })
+    // SAFETY: a map value, of which an aligned integer is read; the caller's promise.
+    unsafe { request::find(*key) }
 }
 
 /// A completion told its result: concludes how the bytes went, in a row of the request's process.
@@ -212,15 +218,15 @@ fn explain(request: &mut Request, result: i64) {
     if result == 0 && request.flags & Request::MULTISHOT != 0 {
         return;
     }
-    let Some(scratch) = request::scratch(request) else {
+    let Some(mut scratch) = request::scratch(request) else {
         return;
     };
     let mut class = u64::from(request.flags >> CLASS_SHIFT);
     if class == 0 {
         let file = kernel::pointer::<Probed>(request.key as *const u8, offset!(req_file));
-        let ends = Ends::file::<Probed>(scratch, file);
+        let ends = Ends::file::<Probed>(&mut scratch, file);
         request::works_on(request, &ends);
-        let habit = infer::habit(scratch, ends.source, file as u64);
+        let habit = infer::habit(&mut scratch, ends.source, file as u64);
         class = if request.flags & Request::UNCERTAIN == 0 {
             of_file(request.op, habit) as u64
         } else {
@@ -228,7 +234,7 @@ fn explain(request: &mut Request, result: i64) {
         };
     } else if request.source == 0 {
         let file = kernel::pointer::<Probed>(request.key as *const u8, offset!(req_file));
-        let ends = Ends::file::<Probed>(scratch, file);
+        let ends = Ends::file::<Probed>(&mut scratch, file);
         request::works_on(request, &ends);
     }
     scratch.delta = words::no_counts();
@@ -237,11 +243,10 @@ fn explain(request: &mut Request, result: i64) {
         scratch.delta.errors = result.unsigned_abs();
     } else {
         scratch.delta.moved = result as u64;
-        syscall::put(scratch, class, result as u64);
+        syscall::put(&mut scratch, class, result as u64);
     }
     scratch.entry = [request.source, request.sink, 0, request.dimension];
-    row::record_inferred(scratch, request.op as u16);
-    request::give_back(scratch);
+    row::record_inferred(&mut scratch, request.op as u16);
 }
 
 /// The class of a request between user memory and a file.
