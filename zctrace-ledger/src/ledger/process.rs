@@ -18,11 +18,9 @@ impl Process {
         mut paths: Vec<Path>,
     ) -> Self {
         paths.sort_by(|a, b| {
-            let key = |path: &Path| (path.op.clone(), path.object.clone(), path.evidence.clone());
-            b.totals
-                .moved
-                .cmp(&a.totals.moved)
-                .then_with(|| key(a).cmp(&key(b)))
+            let moved = b.totals.moved.cmp(&a.totals.moved);
+            let names = || (&a.op, &a.object, &a.evidence).cmp(&(&b.op, &b.object, &b.evidence));
+            moved.then_with(names)
         });
         let mut total = Totals::default();
         let (mut sent, mut received) = (0_u64, 0_u64);

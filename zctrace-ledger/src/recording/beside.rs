@@ -1,11 +1,12 @@
 //! What a recording holds beside the ledger's documents: how large operations were, and how
 //! asynchronous requests were issued.
 
-use std::{collections::HashMap, hash::Hash};
+use std::{collections::HashMap, hash::Hash, mem::size_of};
 
 use serde::{Deserialize, Serialize};
 use zctrace_common::{Evidence, Op, Sizes};
 
+use super::limits::{Budget, items};
 use crate::ledger::{Requests, RowSizes, Snapshot};
 
 /// Of an interval, or of all of them until one.
@@ -133,7 +134,9 @@ const fn counts_mut(requests: &mut Requests) -> [&mut u64; 5] {
 /// [`Beside`] of an interval as it stands behind the interval in its frame.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct WireBeside {
+    #[serde(deserialize_with = "items")]
     sizes: Vec<WireSizes>,
+    #[serde(deserialize_with = "items")]
     requests: Vec<WireRequests>,
 }
 
@@ -144,6 +147,7 @@ struct WireSizes {
     process: u32,
     row: u32,
     mask: u16,
+    #[serde(deserialize_with = "items")]
     counts: Vec<u64>,
 }
 
@@ -200,8 +204,8 @@ impl WireBeside {
         }
     }
 
-    /// `None` where it does not fit the interval.
-    pub(super) fn read(self, snapshot: &Snapshot) -> Option<Beside> {
+    /// `None` where it does not fit the interval, or takes too much.
+    pub(super) fn read(self, snapshot: &Snapshot, budget: &mut Budget) -> Option<Beside> {
         let mut beside = Beside::default();
         for wire in self.sizes {
             let process = snapshot.processes.get(wire.process as usize)?;
@@ -217,6 +221,8 @@ impl WireBeside {
             let (Some(op), Some(evidence)) = (op(&path.op), evidence(&path.evidence)) else {
                 continue;
             };
+            let by = path.by.as_ref().map_or(0, String::len);
+            budget.take(2 * size_of::<RowSizes>() + path.object.len() + by)?;
             beside.sizes.push(RowSizes {
                 pid: process.pid,
                 start_time: process.start_time,
@@ -232,6 +238,7 @@ impl WireBeside {
                 continue;
             };
             let [submitted, inline, worker, sq_poll, task_work] = wire.counts;
+            budget.take(2 * size_of::<Requests>())?;
             beside.requests.push(Requests {
                 pid: wire.pid,
                 start_time: wire.start_time,

@@ -3,11 +3,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{
+    limits::{Budget, items},
+    whole::ERRNO,
+};
 use crate::ledger::{Errno, Snapshot};
 
 /// Those of an interval.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct WireErrnos(Vec<WireRow>);
+pub(super) struct WireErrnos(#[serde(deserialize_with = "items")] Vec<WireRow>);
 
 /// Those of a row that has some: each errno and its count.
 #[derive(Debug, Serialize, Deserialize)]
@@ -15,6 +19,7 @@ struct WireRow {
     /// Place of the process in the interval, and of the row in it.
     process: u32,
     row: u32,
+    #[serde(deserialize_with = "items")]
     counts: Vec<(u32, u64)>,
 }
 
@@ -40,9 +45,17 @@ impl WireErrnos {
         Self(rows)
     }
 
-    /// Puts them into the interval's document; `None` where they do not fit it.
-    pub(super) fn read(self, snapshot: &mut Snapshot) -> Option<()> {
+    /// Puts them into the interval's document; `None` where they do not fit it, or take too much.
+    pub(super) fn read(self, snapshot: &mut Snapshot, budget: &mut Budget) -> Option<()> {
+        let mut last = None;
         for row in self.0 {
+            // Each row once, in the order of the interval.
+            let place = Some((row.process, row.row));
+            if place <= last {
+                return None;
+            }
+            last = place;
+            budget.take(row.counts.len().saturating_mul(ERRNO))?;
             let process = snapshot.processes.get_mut(row.process as usize)?;
             let path = process.paths.get_mut(row.row as usize)?;
             for (errno, count) in row.counts {

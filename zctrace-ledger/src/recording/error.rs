@@ -35,6 +35,9 @@ pub enum Error {
         /// Its version.
         found: u16,
     },
+    /// What it adds up to takes more memory than a file of its size is given.
+    #[error("{} adds up to more than is kept in memory for a recording of its size", .0.display())]
+    TooMuch(PathBuf),
     /// Nothing in it can be read.
     #[error("{} is damaged from its start: {damage}", path.display())]
     Damaged {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::{VERSION, error::Damage};
+use super::{VERSION, error::Damage, limits::Budget};
 
 /// What a recording starts with; then its version.
 pub(super) const MAGIC: [u8; 8] = *b"zctrace\n";
@@ -81,8 +81,19 @@ pub(super) enum End {
     Failed(io::Error),
 }
 
-/// Reads the frame at offset `at`; returns its kind, its payload and the offset of the next one.
-pub(super) fn decode(from: &mut impl Read, at: u64) -> Result<(Kind, Vec<u8>, u64), End> {
+/// A sound frame.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) kind: Kind,
+    pub(super) payload: Vec<u8>,
+    /// Offset of the next one.
+    pub(super) next: u64,
+    /// What its content may take beside the payload.
+    pub(super) budget: Budget,
+}
+
+/// Reads the frame at offset `at`.
+pub(super) fn decode(from: &mut impl Read, at: u64) -> Result<Frame, End> {
     let damaged = |what| End::Damaged(Damage { at, what });
     let mut head = Vec::with_capacity(HEAD);
     let read = from.take(HEAD as u64).read_to_end(&mut head);
@@ -112,9 +123,18 @@ pub(super) fn decode(from: &mut impl Read, at: u64) -> Result<(Kind, Vec<u8>, u6
         3 => Kind::End,
         _ => return Err(damaged("a frame of an unknown kind")),
     };
+    let mut budget = Budget::of_frame(packed_length.into());
+    if budget.take(length as usize).is_none() {
+        return Err(damaged("a frame that unpacks to too much"));
+    }
     let payload = zstd::bulk::decompress(&frame[HEAD..], length as usize)
         .ok()
         .filter(|payload| payload.len() == length as usize)
         .ok_or_else(|| damaged("a frame that cannot be unpacked"))?;
-    Ok((kind, payload, at + HEAD as u64 + u64::from(packed_length)))
+    Ok(Frame {
+        kind,
+        payload,
+        next: at + HEAD as u64 + u64::from(packed_length),
+        budget,
+    })
 }

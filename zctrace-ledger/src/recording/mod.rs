@@ -8,20 +8,25 @@ mod beside;
 mod errnos;
 mod error;
 mod frame;
+mod limits;
 mod not_followed;
 mod part;
 mod read;
+mod whole;
 mod wire;
 mod write;
 
 pub use beside::Beside;
 pub use error::{Damage, Error};
-pub use read::{Mark, Recording, Whole};
+pub use read::{Mark, Recording};
+pub use whole::Whole;
 pub use wire::Header;
 pub use write::{Rotation, Writer};
 
 /// The version of the format that is written; it and the earlier ones are read.
 pub const VERSION: u16 = 2;
 
+#[cfg(test)]
+mod foreign;
 #[cfg(test)]
 mod tests;

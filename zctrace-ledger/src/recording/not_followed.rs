@@ -4,17 +4,19 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::items;
 use crate::ledger::{NotFollowed, Snapshot};
 
 /// Those of an interval.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct WireNotFollowed(Vec<WireProcess>);
+pub(super) struct WireNotFollowed(#[serde(deserialize_with = "items")] Vec<WireProcess>);
 
 /// Those of a process that has some: each call and its seconds.
 #[derive(Debug, Serialize, Deserialize)]
 struct WireProcess {
     /// Place of the process in the interval.
     process: u32,
+    #[serde(deserialize_with = "items")]
     calls: Vec<(String, f64)>,
 }
 

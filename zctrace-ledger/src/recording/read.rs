@@ -1,9 +1,9 @@
 //! Reading recordings.
 
 use std::{
-    collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{self, BufReader, Read, Seek, SeekFrom},
+    mem::size_of,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,9 +16,11 @@ use super::{
     beside::{Beside, WireBeside},
     errnos::WireErrnos,
     error::{Damage, Error},
-    frame::{self, End, Kind, MAGIC, PREAMBLE, WITH_END},
+    frame::{self, End, Frame, Kind, MAGIC, PREAMBLE, WITH_END},
+    limits::{self, Budget},
     not_followed::WireNotFollowed,
-    wire::{Header, Interval, PathKey, ProcessKey, Sparse, StackKey, WireCoverage, WireLoss},
+    whole::{TooMuch, Whole},
+    wire::{Header, Interval, PathKey, ProcessKey, StackKey, WireCoverage, WireLoss},
 };
 use crate::ledger::{
     self, Claimed, Coverage, Errnos, ExitStatus, Loss, Overhead, Process, Refused, Snapshot, Stack,
@@ -40,6 +42,8 @@ pub struct Recording<R = BufReader<File>> {
     version: u16,
     header: Header,
     target: Target,
+    /// Length of the file when it was opened.
+    length: u64,
     /// Offset of the first interval, and of the next one.
     first: u64,
     at: u64,
@@ -57,6 +61,8 @@ struct Tables {
     processes: Vec<ProcessKey>,
     paths: Vec<PathKey>,
     stacks: Vec<StackKey>,
+    /// About how many bytes these take.
+    held: usize,
     coverage: Coverage,
 }
 
@@ -99,6 +105,12 @@ impl<R: Read + Seek> Recording<R> {
     /// As [`Recording::open`].
     pub fn read(mut from: R, path: &Path) -> Result<Self, Error> {
         let path = path.to_owned();
+        let length = from.seek(SeekFrom::End(0));
+        let length = length.and_then(|length| from.rewind().map(|()| length));
+        let length = match length {
+            Ok(length) => length,
+            Err(source) => return Err(Error::Read { path, source }),
+        };
         let mut preamble = Vec::new();
         let read = from
             .by_ref()
@@ -123,9 +135,15 @@ impl<R: Read + Seek> Recording<R> {
         let at = PREAMBLE as u64;
         let bad = |what| Damage { at, what };
         let (header, first) = match frame::decode(&mut from, at) {
-            Ok((Kind::Header, payload, next)) => match postcard::from_bytes::<Header>(&payload) {
-                Ok(header) => (header, next),
-                Err(_) => {
+            Ok(Frame {
+                kind: Kind::Header,
+                payload,
+                next,
+                ..
+            }) => match postcard::from_bytes::<Header>(&payload) {
+                // It is in the document of every interval.
+                Ok(header) if payload.len() <= limits::MOST_HEADER => (header, next),
+                _ => {
                     let damage = bad("an unreadable header");
                     return Err(Error::Damaged { path, damage });
                 }
@@ -151,6 +169,7 @@ impl<R: Read + Seek> Recording<R> {
             version: found,
             header,
             target,
+            length,
             first,
             at: first,
             index: 0,
@@ -243,20 +262,66 @@ impl<R: Read + Seek> Recording<R> {
 
     /// The document of no interval, to add those to that are read one by one.
     pub fn begin(&self) -> Whole {
-        Whole::new(&self.header, &self.target)
+        Whole::new(&self.header, &self.target, self.length)
+    }
+
+    /// Adds an interval of this recording to a document that it began.
+    ///
+    /// # Errors
+    ///
+    /// When that takes too much memory.
+    pub fn add_to(&self, whole: &mut Whole, interval: &Snapshot) -> Result<(), Error> {
+        let added = whole.add(interval);
+        added.map_err(|_: TooMuch| Error::TooMuch(self.path.clone()))
     }
 
     /// Everything from the next interval on as one document.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read.
+    /// When the file cannot be read, or takes too much memory.
     pub fn whole(&mut self) -> Result<Whole, Error> {
         let mut whole = self.begin();
-        for snapshot in self.by_ref() {
-            whole.add(&snapshot?);
+        while let Some(snapshot) = self.next() {
+            self.add_to(&mut whole, &snapshot?)?;
         }
         Ok(whole)
+    }
+}
+
+impl<R> Recording<R> {
+    /// The document that a payload stands for, and what is beside it; `None` where it makes no sense
+    /// or would take too much memory.
+    fn interval(
+        &mut self,
+        payload: &[u8],
+        budget: &mut Budget,
+    ) -> Option<(Snapshot, Option<Beside>)> {
+        let (interval, rest) = limits::decode::<Interval>(payload, budget)?;
+        let tables = &mut self.tables;
+        let mut snapshot = tables.snapshot(interval, &self.header, &self.target, budget)?;
+        // The first recordings end here.
+        if rest.is_empty() {
+            return Some((snapshot, None));
+        }
+        let (beside, rest) = limits::decode::<WireBeside>(rest, budget)?;
+        let beside = Some(beside.read(&snapshot, budget)?);
+        // And those before 0.2 here.
+        if rest.is_empty() {
+            return Some((snapshot, beside));
+        }
+        let (loss, rest) = limits::decode::<WireLoss>(rest, budget)?;
+        loss.read(&mut snapshot.loss);
+        if rest.is_empty() {
+            return Some((snapshot, beside));
+        }
+        let (errnos, rest) = limits::decode::<WireErrnos>(rest, budget)?;
+        errnos.read(&mut snapshot, budget)?;
+        if !rest.is_empty() {
+            let (calls, _) = limits::decode::<WireNotFollowed>(rest, budget)?;
+            calls.read(&mut snapshot)?;
+        }
+        Some((snapshot, beside))
     }
 }
 
@@ -268,35 +333,13 @@ impl<R: Read + Seek> Iterator for Recording<R> {
             return None;
         }
         let damage = match frame::decode(&mut self.from, self.at) {
-            Ok((Kind::Interval, payload, next)) => {
-                let read = postcard::take_from_bytes::<Interval>(&payload).ok();
-                let read = read.and_then(|(interval, rest)| {
-                    let mut snapshot =
-                        self.tables.snapshot(interval, &self.header, &self.target)?;
-                    // The first recordings end here.
-                    if rest.is_empty() {
-                        return Some((snapshot, None));
-                    }
-                    let (beside, rest) = postcard::take_from_bytes::<WireBeside>(rest).ok()?;
-                    let beside = Some(beside.read(&snapshot)?);
-                    // And those before 0.2 here.
-                    if !rest.is_empty() {
-                        let (loss, rest) = postcard::take_from_bytes::<WireLoss>(rest).ok()?;
-                        loss.read(&mut snapshot.loss);
-                        if !rest.is_empty() {
-                            let (errnos, rest) =
-                                postcard::take_from_bytes::<WireErrnos>(rest).ok()?;
-                            errnos.read(&mut snapshot)?;
-                            if !rest.is_empty() {
-                                let (calls, _) =
-                                    postcard::take_from_bytes::<WireNotFollowed>(rest).ok()?;
-                                calls.read(&mut snapshot)?;
-                            }
-                        }
-                    }
-                    Some((snapshot, beside))
-                });
-                if let Some((snapshot, beside)) = read {
+            Ok(Frame {
+                kind: Kind::Interval,
+                payload,
+                next,
+                mut budget,
+            }) => {
+                if let Some((snapshot, beside)) = self.interval(&payload, &mut budget) {
                     self.beside = beside;
                     self.at = next;
                     self.index += 1;
@@ -307,11 +350,17 @@ impl<R: Read + Seek> Iterator for Recording<R> {
                     what: "an unreadable interval",
                 }
             }
-            Ok((Kind::Header, ..)) => Damage {
+            Ok(Frame {
+                kind: Kind::Header, ..
+            }) => Damage {
                 at: self.at,
                 what: "a second header",
             },
-            Ok((Kind::End, _, next)) if self.version >= WITH_END => {
+            Ok(Frame {
+                kind: Kind::End,
+                next,
+                ..
+            }) if self.version >= WITH_END => {
                 match frame::decode(&mut self.from, next) {
                     Err(End::Clean) => {
                         // To come to this frame again, should another interval be asked for.
@@ -324,7 +373,9 @@ impl<R: Read + Seek> Iterator for Recording<R> {
                     },
                 }
             }
-            Ok((Kind::End, ..)) => Damage {
+            Ok(Frame {
+                kind: Kind::End, ..
+            }) => Damage {
                 at: self.at,
                 what: "a frame of an unknown kind",
             },
@@ -345,12 +396,13 @@ impl<R: Read + Seek> Iterator for Recording<R> {
 }
 
 impl Tables {
-    /// The document that an interval stands for; `None` where it makes no sense.
+    /// The document that an interval stands for; `None` where it makes no sense or takes too much.
     fn snapshot(
         &mut self,
         interval: Interval,
         header: &Header,
         target: &Target,
+        budget: &mut Budget,
     ) -> Option<Snapshot> {
         let Interval {
             reset,
@@ -377,6 +429,18 @@ impl Tables {
                 ..Self::default()
             };
         }
+        let counts = [
+            self.names.len(),
+            self.processes.len(),
+            self.paths.len(),
+            self.stacks.len(),
+        ];
+        // The recorder would have begun again.
+        if counts.into_iter().any(|count| count > limits::MOST_NUMBERS)
+            || self.held > limits::MOST_HELD
+        {
+            return None;
+        }
         if let Some(WireCoverage { attached, refused }) = coverage {
             let refused = refused.into_iter();
             self.coverage = Coverage {
@@ -391,36 +455,60 @@ impl Tables {
                     .collect(),
             };
         }
+        let coverage = coverage_size(&self.coverage);
+        if coverage > limits::MOST_COVERAGE {
+            return None;
+        }
+        budget.take(coverage)?;
+        let names = new_names
+            .iter()
+            .map(|name| limits::numbered_bytes(name.len()));
+        let frames = new_stacks
+            .iter()
+            .map(|stack| limits::numbered_bytes(size_of_val(&stack.frames[..])));
+        let others = size_of_val(&new_processes[..]) + size_of_val(&new_paths[..]);
+        let more = names.chain(frames).sum::<usize>() + others;
+        // In the tables and, while they grow, beside them.
+        budget.take(2 * more)?;
+        self.held += more;
         self.names.extend(new_names.into_iter().map(Arc::from));
         self.processes.extend(new_processes);
         self.paths.extend(new_paths);
         self.stacks.extend(new_stacks);
 
         let mut total = Totals::default();
+        budget.take(processes.len() * size_of::<Process>())?;
         let mut documents = Vec::with_capacity(processes.len());
         for rows in processes {
             let key = *self.processes.get(rows.process as usize)?;
+            budget.take(rows.rows.len() * size_of::<ledger::Path>())?;
             let mut paths = Vec::with_capacity(rows.rows.len());
             for (number, counters) in rows.rows {
                 let path = *self.paths.get(number as usize)?;
+                let [op, object, evidence] = self.names([path.op, path.object, path.evidence])?;
+                let by = match path.by {
+                    Some(by) => Some(self.name(by)?),
+                    None => None,
+                };
+                budget.take(op.len() + object.len() + evidence.len())?;
+                budget.take(by.map_or(0, |by| by.len()))?;
                 paths.push(ledger::Path {
-                    op: self.name(path.op)?.as_ref().into(),
-                    object: self.name(path.object)?.as_ref().into(),
-                    evidence: self.name(path.evidence)?.as_ref().into(),
-                    by: match path.by {
-                        Some(by) => Some(self.name(by)?.to_string()),
-                        None => None,
-                    },
+                    op: op.as_ref().into(),
+                    object: object.as_ref().into(),
+                    evidence: evidence.as_ref().into(),
+                    by: by.map(|by| by.to_string()),
                     // They are behind the interval.
                     errnos: Errnos::default(),
                     totals: counters.totals()?,
                 });
             }
+            let [comm, cgroup] = self.names([key.comm, key.cgroup])?;
+            budget.take(comm.len() + cgroup.len())?;
             let mut process = Process::from_paths(
                 key.pid,
                 key.start_time,
-                self.name(key.comm)?.to_string(),
-                self.name(key.cgroup)?.to_string(),
+                comm.to_string(),
+                cgroup.to_string(),
                 paths,
             );
             process.pending = rows.pending;
@@ -428,20 +516,25 @@ impl Tables {
             process.copy_cpu_seconds = rows.copy_cpu_seconds;
             for row in rows.claims {
                 let path = *self.paths.get(row.path as usize)?;
-                let claims: Option<Vec<_>> = row
-                    .claims
-                    .iter()
-                    .map(|&name| Some(self.name(name)?.to_string()))
-                    .collect();
+                let [op, object, evidence] = self.names([path.op, path.object, path.evidence])?;
+                let device = match row.device {
+                    Some(device) => Some(self.name(device)?),
+                    None => None,
+                };
+                budget.take(2 * size_of::<Claimed>() + op.len() + object.len() + evidence.len())?;
+                budget.take(device.map_or(0, |device| device.len()))?;
+                let mut claims = Vec::with_capacity(row.claims.len());
+                for &name in &row.claims {
+                    let name = self.name(name)?;
+                    budget.take(size_of::<String>() + name.len())?;
+                    claims.push(name.to_string());
+                }
                 process.claims.push(Claimed {
-                    op: self.name(path.op)?.to_string(),
-                    object: self.name(path.object)?.to_string(),
-                    evidence: self.name(path.evidence)?.to_string(),
-                    claims: claims?,
-                    device: match row.device {
-                        Some(device) => Some(self.name(device)?.to_string()),
-                        None => None,
-                    },
+                    op: op.to_string(),
+                    object: object.to_string(),
+                    evidence: evidence.to_string(),
+                    claims,
+                    device: device.map(|device| device.to_string()),
                     notifications: row.notifications,
                     totals: row.counters.totals()?,
                 });
@@ -449,27 +542,30 @@ impl Tables {
             total.add(&process.total);
             documents.push(process);
         }
-        let unattributed: Option<Vec<_>> = unattributed
-            .iter()
-            .map(|(name, counters): &(u32, Sparse)| {
-                Some(Unattributed {
-                    thread: self.name(*name)?.to_string(),
-                    totals: counters.totals()?,
-                })
-            })
-            .collect();
+        let mut work = Vec::new();
+        for (name, counters) in unattributed {
+            let thread = self.name(name)?;
+            budget.take(2 * size_of::<Unattributed>() + thread.len())?;
+            work.push(Unattributed {
+                thread: thread.to_string(),
+                totals: counters.totals()?,
+            });
+        }
         let mut sampled = Stacks {
             lost: stacks_lost,
             ..Stacks::default()
         };
         for (number, bytes) in stacks {
             let key = self.stacks.get(number as usize)?;
-            let frames: Option<Vec<_>> = key.frames.iter().map(|&frame| self.name(frame)).collect();
+            budget.take(2 * (size_of::<Stack>() + key.frames.len() * size_of::<Arc<str>>()))?;
+            let frames = key.frames.iter().map(|&frame| self.name(frame).cloned());
+            let frames: Option<Vec<_>> = frames.collect();
+            let [comm, class] = self.names([key.comm, key.class])?;
             let stack = Stack {
                 pid: key.pid,
                 start_time: key.start_time,
-                comm: self.name(key.comm)?,
-                class: self.name(key.class)?,
+                comm: comm.clone(),
+                class: class.clone(),
                 frames: frames?,
             };
             let sum = sampled.bytes.entry(stack).or_default();
@@ -487,7 +583,7 @@ impl Tables {
             duration_ns,
             total,
             processes: documents,
-            unattributed: unattributed?,
+            unattributed: work,
             coverage: self.coverage.clone(),
             loss: Loss {
                 map_full: loss[0],
@@ -499,165 +595,25 @@ impl Tables {
         })
     }
 
-    fn name(&self, number: u32) -> Option<Arc<str>> {
-        self.names.get(number as usize).cloned()
+    fn name(&self, number: u32) -> Option<&Arc<str>> {
+        self.names.get(number as usize)
+    }
+
+    fn names<const N: usize>(&self, numbers: [u32; N]) -> Option<[&Arc<str>; N]> {
+        let none = self.names.first()?;
+        let mut names = [none; N];
+        for (name, number) in names.iter_mut().zip(numbers) {
+            *name = self.name(number)?;
+        }
+        Some(names)
     }
 }
 
-/// Intervals added up to one document.
-#[derive(Clone, Debug)]
-pub struct Whole {
-    document: Snapshot,
-    processes: BTreeMap<(u32, u64), Process>,
-    unattributed: BTreeMap<String, Totals>,
-    intervals: usize,
-}
-
-impl Whole {
-    fn new(header: &Header, target: &Target) -> Self {
-        Self {
-            document: Snapshot {
-                schema: header.schema.clone(),
-                seq: None,
-                kernel: header.kernel.clone(),
-                arch: header.arch.clone(),
-                backend: header.backend.clone(),
-                target: target.clone(),
-                exit_status: None,
-                started_at: String::new(),
-                duration_ns: 0,
-                total: Totals::default(),
-                processes: Vec::new(),
-                unattributed: Vec::new(),
-                coverage: Coverage::default(),
-                loss: Loss::default(),
-                overhead: Overhead::default(),
-                stacks: Stacks::default(),
-            },
-            processes: BTreeMap::new(),
-            unattributed: BTreeMap::new(),
-            intervals: 0,
-        }
-    }
-
-    /// How many intervals there were.
-    #[must_use]
-    pub const fn intervals(&self) -> usize {
-        self.intervals
-    }
-
-    /// Adds the next interval.
-    pub fn add(&mut self, interval: &Snapshot) {
-        let whole = &mut self.document;
-        if self.intervals == 0 {
-            whole.started_at.clone_from(&interval.started_at);
-        }
-        self.intervals += 1;
-        whole.duration_ns = whole.duration_ns.saturating_add(interval.duration_ns);
-        whole.exit_status = interval.exit_status.or(whole.exit_status);
-        whole.coverage.clone_from(&interval.coverage);
-        whole.stacks.add(&interval.stacks);
-        whole.loss.add(&interval.loss);
-        let (cost, more) = (&mut whole.overhead, &interval.overhead);
-        cost.bpf_runs = cost.bpf_runs.saturating_add(more.bpf_runs);
-        if let Some(ns) = more.bpf_ns {
-            cost.bpf_ns = Some(cost.bpf_ns.unwrap_or(0).saturating_add(ns));
-        }
-        // States: those of a process that an interval does not mention are over.
-        for process in self.processes.values_mut() {
-            process.pending = 0;
-            process.in_flight = 0;
-        }
-        for process in &interval.processes {
-            let id = (process.pid, process.start_time);
-            let Some(known) = self.processes.get_mut(&id) else {
-                self.processes.insert(id, process.clone());
-                continue;
-            };
-            known.comm.clone_from(&process.comm);
-            known.cgroup.clone_from(&process.cgroup);
-            known.pending = process.pending;
-            known.in_flight = process.in_flight;
-            if let Some(seconds) = process.copy_cpu_seconds {
-                *known.copy_cpu_seconds.get_or_insert(0.0) += seconds;
-            }
-            for one in &process.not_followed {
-                match known.not_followed.iter_mut().find(|k| k.call == one.call) {
-                    Some(known) => known.copy_cpu_seconds += one.copy_cpu_seconds,
-                    None => known.not_followed.push(one.clone()),
-                }
-            }
-            for claimed in &process.claims {
-                match known.claims.iter_mut().find(|c| c.has_key_of(claimed)) {
-                    Some(known) => {
-                        known.totals.add(&claimed.totals);
-                        known.notifications =
-                            known.notifications.saturating_add(claimed.notifications);
-                        known.device = known.device.take().or_else(|| claimed.device.clone());
-                    }
-                    None => known.claims.push(claimed.clone()),
-                }
-            }
-            for path in &process.paths {
-                let same = |other: &&mut ledger::Path| {
-                    (&other.op, &other.object, &other.evidence, &other.by)
-                        == (&path.op, &path.object, &path.evidence, &path.by)
-                };
-                match known.paths.iter_mut().find(same) {
-                    Some(known) => known.add(path),
-                    None => known.paths.push(path.clone()),
-                }
-            }
-        }
-        for work in &interval.unattributed {
-            let sum = self.unattributed.entry(work.thread.clone()).or_default();
-            sum.add(&work.totals);
-        }
-    }
-
-    /// The document.
-    #[must_use]
-    pub fn snapshot(self) -> Snapshot {
-        let mut document = self.document;
-        for process in self.processes.into_values() {
-            let Process {
-                pid,
-                start_time,
-                comm,
-                cgroup,
-                pending,
-                in_flight,
-                copy_cpu_seconds,
-                not_followed,
-                paths,
-                claims,
-                total: _,
-                sent: _,
-                received: _,
-                copies_per_sent_byte: _,
-                copies_per_received_byte: _,
-                copies_per_sent_byte_is_lower_bound: _,
-                copies_per_received_byte_is_lower_bound: _,
-            } = process;
-            let mut process = Process::from_paths(pid, start_time, comm, cgroup, paths);
-            process.pending = pending;
-            process.in_flight = in_flight;
-            process.copy_cpu_seconds = copy_cpu_seconds;
-            // A row can have come later than the samples.
-            let calls = not_followed.into_iter();
-            let calls = calls.map(|one| (one.call, one.copy_cpu_seconds));
-            process.not_followed = ledger::not_followed(calls, &process.paths);
-            process.claims = claims;
-            document.total.add(&process.total);
-            document.processes.push(process);
-        }
-        document
-            .processes
-            .sort_by(|a, b| b.total.moved.cmp(&a.total.moved).then(a.pid.cmp(&b.pid)));
-        let unattributed = self.unattributed.into_iter();
-        document.unattributed = unattributed
-            .map(|(thread, totals)| Unattributed { thread, totals })
-            .collect();
-        document
-    }
+fn coverage_size(coverage: &Coverage) -> usize {
+    let attached = coverage.attached.iter().map(String::len);
+    let refused = coverage.refused.iter();
+    let refused = refused.map(|one| one.probe.len() + one.reason.len() + one.lost.len());
+    size_of_val(&coverage.attached[..])
+        + size_of_val(&coverage.refused[..])
+        + attached.chain(refused).sum::<usize>()
 }

@@ -150,7 +150,9 @@ fn payloads_are_not_trusted() {
         seed
     };
     // The first interval's payload, with bytes changed.
-    let (_, sound, _) = frame::decode(&mut &good[prefix.len()..], 0).unwrap();
+    let sound = frame::decode(&mut &good[prefix.len()..], 0)
+        .unwrap()
+        .payload;
     for round in 0..3000 {
         let mut payload = sound.clone();
         for _ in 0..=round % 4 {
@@ -203,7 +205,9 @@ fn errnos_come_behind_the_rest() {
     let mut prefix = frame::preamble();
     let payload = postcard::to_stdvec(header.header()).unwrap();
     prefix.extend(frame::encode(frame::Kind::Header, &payload).unwrap());
-    let (_, whole, _) = frame::decode(&mut &good[prefix.len()..], 0).unwrap();
+    let whole = frame::decode(&mut &good[prefix.len()..], 0)
+        .unwrap()
+        .payload;
     let part = postcard::to_stdvec(&errnos::WireErrnos::new(interval)).unwrap();
     let calls = postcard::to_stdvec(&not_followed::WireNotFollowed::new(interval)).unwrap();
     let with_errnos = whole.strip_suffix(&calls[..]).expect("they are the last");
@@ -271,9 +275,10 @@ fn what_is_beside_comes_and_goes() {
 
     let written = fs::read(&path).unwrap();
     let mut frames = &written[frame::PREAMBLE..];
-    let (_, _, at) = frame::decode(&mut frames, 0).unwrap();
-    let (_, payload, _) = frame::decode(&mut frames, at).unwrap();
-    let alone = postcard::from_bytes::<wire::Interval>(&payload).unwrap();
+    let at = frame::decode(&mut frames, 0).unwrap().next;
+    let payload = frame::decode(&mut frames, at).unwrap().payload;
+    let mut budget = limits::Budget::of_whole(0);
+    let (alone, _) = limits::decode::<wire::Interval>(&payload, &mut budget).unwrap();
     assert_eq!(alone.seq, 0);
 
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../zctrace/tests/recordings");

@@ -4,10 +4,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::items;
 use crate::ledger::{Coverage, ExitStatus, Loss, Target, TargetKind, Totals, Unfollowed};
 
 /// What was recorded, and where.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// Version of the zctrace that wrote it.
     pub writer: String,
@@ -72,18 +73,25 @@ pub(super) struct Interval {
     /// Present in the first interval, and when it changes.
     pub(super) coverage: Option<WireCoverage>,
     pub(super) exit: Option<(Option<i32>, Option<i32>)>,
+    #[serde(deserialize_with = "items")]
     pub(super) new_names: Vec<String>,
+    #[serde(deserialize_with = "items")]
     pub(super) new_processes: Vec<ProcessKey>,
+    #[serde(deserialize_with = "items")]
     pub(super) new_paths: Vec<PathKey>,
+    #[serde(deserialize_with = "items")]
     pub(super) processes: Vec<ProcessRows>,
     /// Kernel threads: the name's number and the counters.
+    #[serde(deserialize_with = "items")]
     pub(super) unattributed: Vec<(u32, Sparse)>,
     /// `map_full`, 0 (there is no ring buffer), `missed_runs`. [`WireLoss`] has the rest.
     pub(super) loss: [u64; 3],
     pub(super) bpf_runs: u64,
     pub(super) bpf_ns: Option<u64>,
+    #[serde(deserialize_with = "items")]
     pub(super) new_stacks: Vec<StackKey>,
     /// A stack's number and its bytes.
+    #[serde(deserialize_with = "items")]
     pub(super) stacks: Vec<(u32, u64)>,
     pub(super) stacks_lost: u64,
 }
@@ -92,6 +100,7 @@ pub(super) struct Interval {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct WireLoss {
     /// `missed_runs` by probe.
+    #[serde(deserialize_with = "items")]
     missed_at: Vec<(String, u64)>,
     io_submit: u64,
     compat: u64,
@@ -124,7 +133,9 @@ impl WireLoss {
 /// Attached probes; refused ones with reason, loss, and whether the kernel has nothing to lose there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct WireCoverage {
+    #[serde(deserialize_with = "items")]
     pub(super) attached: Vec<String>,
+    #[serde(deserialize_with = "items")]
     pub(super) refused: Vec<(String, String, String, bool)>,
 }
 
@@ -166,7 +177,9 @@ pub(super) struct ProcessRows {
     pub(super) in_flight: u64,
     pub(super) copy_cpu_seconds: Option<f64>,
     /// A path's number and its counters.
+    #[serde(deserialize_with = "items")]
     pub(super) rows: Vec<(u32, Sparse)>,
+    #[serde(deserialize_with = "items")]
     pub(super) claims: Vec<ClaimedRow>,
 }
 
@@ -174,6 +187,7 @@ pub(super) struct ProcessRows {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct ClaimedRow {
     pub(super) path: u32,
+    #[serde(deserialize_with = "items")]
     pub(super) claims: Vec<u32>,
     pub(super) device: Option<u32>,
     pub(super) notifications: u64,
@@ -187,6 +201,7 @@ pub(super) struct StackKey {
     pub(super) start_time: u64,
     pub(super) comm: u32,
     pub(super) class: u32,
+    #[serde(deserialize_with = "items")]
     pub(super) frames: Vec<u32>,
 }
 
@@ -194,6 +209,7 @@ pub(super) struct StackKey {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sparse {
     mask: u32,
+    #[serde(deserialize_with = "items")]
     values: Vec<u64>,
 }
 

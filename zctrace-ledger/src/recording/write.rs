@@ -16,6 +16,7 @@ use super::{
     errnos::WireErrnos,
     error::Error,
     frame::{self, Kind},
+    limits::{self, MOST_NUMBERED_BYTES, MOST_NUMBERS},
     not_followed::WireNotFollowed,
     part,
     wire::{
@@ -27,9 +28,6 @@ use crate::{
     ledger::{Coverage, Snapshot},
     text::named_file,
 };
-
-/// Numbers are given out again from 0 beyond this many: it bounds what writer and reader remember.
-const MOST_NUMBERS: usize = 1 << 16;
 
 /// When to go on in another file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,7 +181,7 @@ impl Writer {
             arch: snapshot.arch.clone(),
             backend: snapshot.backend.clone(),
             target_kind: wire::kind_name(snapshot.target.kind).into(),
-            target: snapshot.target.value.clone(),
+            target: cut(&snapshot.target.value),
             stack_bytes: self.stack_bytes,
             part: self.next_part,
         };
@@ -212,6 +210,10 @@ impl Writer {
         part.append(payload.and_then(|payload| frame::encode(Kind::Header, &payload)))?;
         Ok(part)
     }
+}
+
+fn cut(target: &str) -> String {
+    target[..target.floor_char_boundary(limits::MOST_TARGET)].to_owned()
 }
 
 fn create(path: &Path, truncate: bool) -> Result<File, Error> {
@@ -284,6 +286,8 @@ struct Numbers {
     processes: Table<ProcessKey>,
     paths: Table<PathKey>,
     stacks: Table<StackKey>,
+    /// About how many bytes of memory these take a reader.
+    held: usize,
     coverage: Option<Coverage>,
 }
 
@@ -309,7 +313,7 @@ impl Numbers {
             self.paths.0.len(),
             self.stacks.0.len(),
         ];
-        if most.into_iter().any(|count| count > MOST_NUMBERS) {
+        if most.into_iter().any(|count| count > MOST_NUMBERS) || self.held > MOST_NUMBERED_BYTES {
             let coverage = self.coverage.take();
             *self = Self {
                 coverage,
@@ -392,6 +396,11 @@ impl Numbers {
             let number = self.stacks.number(key, &mut interval.new_stacks);
             interval.stacks.push((number, *bytes));
         }
+        let names = interval.new_names.iter().map(String::len);
+        let frames = interval.new_stacks.iter();
+        let frames = frames.map(|stack| size_of_val(&stack.frames[..]));
+        let each = names.chain(frames).map(limits::numbered_bytes);
+        self.held += each.sum::<usize>();
         interval
     }
 }

@@ -1,6 +1,9 @@
 //! Recordings as documents.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +22,9 @@ pub const COMPARISON_SCHEMA: &str = "zctrace.comparison/1";
 
 /// Copies per byte that are still zero-copy: what docs/check.md uses.
 pub const ZERO_COPY: f64 = 0.02;
+
+/// Operations that are judged: more than there are.
+const MOST_FINDINGS: usize = 256;
 
 /// Points that a chart can show; more intervals are added up.
 const MOST_POINTS: usize = 600;
@@ -73,16 +79,17 @@ pub struct Finding {
 
 /// One for each operation with enough bytes to be judged, those with most bytes first.
 fn findings(stat: &Snapshot) -> Vec<Finding> {
-    let mut ops: Vec<(&str, u64)> = Vec::new();
+    let mut ops: HashMap<&str, u64> = HashMap::new();
     for path in stat.processes.iter().flat_map(|process| &process.paths) {
         let bytes = path.totals.moved.max(path.totals.copies());
-        match ops.iter_mut().find(|(op, _)| *op == path.op) {
-            Some((_, sum)) => *sum = sum.saturating_add(bytes),
-            None => ops.push((&path.op, bytes)),
-        }
+        let sum = ops.entry(&path.op).or_default();
+        *sum = sum.saturating_add(bytes);
     }
+    let mut ops: Vec<_> = ops.into_iter().collect();
     ops.retain(|(_, bytes)| *bytes >= MIN_BYTES);
     ops.sort_by_key(|(op, bytes)| (std::cmp::Reverse(*bytes), *op));
+    // Each is judged by all the rows, and a file can name as many as it likes.
+    ops.truncate(MOST_FINDINGS);
     ops.into_iter()
         .map(|(op, _)| {
             let claim = Claim {

@@ -95,6 +95,10 @@ impl From<recording::Error> for Failure {
                 cause,
                 "choose another file with -o, go on behind them with --rotate-size or --rotate-time, or move them away",
             ),
+            Error::TooMuch(_) => Self::not_measured(
+                cause,
+                "record in parts with --rotate-time, and report each; if it comes from somebody else, do not trust it",
+            ),
             Error::Damaged { .. } => Self::usage(cause, "nothing of it can be read: record again"),
             Error::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Self::not_measured(cause, "free some space or choose another file")

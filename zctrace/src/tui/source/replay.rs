@@ -31,6 +31,8 @@ use crate::{
 
 /// Most marks; beyond them every other one is dropped.
 const MARKS: usize = 64;
+/// Most bytes of memory for the sums at marks: fewer marks make seeking slower, not wrong.
+const MARKED: usize = 256 << 20;
 /// The least and the greatest speed, as powers of two.
 const SPEEDS: (i8, i8) = (-3, 10);
 /// Intervals that follow each other faster than this are not all shown.
@@ -109,13 +111,16 @@ impl Player {
         let mut whole = recording.begin();
         let mut beside = None;
         let mut spacing = 16;
+        let mut marked = 0;
         let mut at = Duration::ZERO;
         loop {
             if ends.len() % spacing == 0 {
                 marks.push((recording.mark(), whole.clone(), beside.clone(), ends.len()));
-                if marks.len() > MARKS {
+                marked += whole.memory();
+                while marks.len() > MARKS || marks.len() > 1 && marked > MARKED {
                     spacing *= 2;
                     marks.retain(|(.., index)| index % spacing == 0);
+                    marked = marks.iter().map(|(_, whole, ..)| whole.memory()).sum();
                 }
             }
             let Some(interval) = recording.next().transpose()? else {
@@ -124,7 +129,7 @@ impl Player {
             at += Duration::from_nanos(interval.duration_ns);
             ends.push(at);
             samples.push(sample_of(&interval));
-            whole.add(&interval);
+            recording.add_to(&mut whole, &interval)?;
             add(&mut beside, recording.beside());
         }
         if ends.is_empty() {
@@ -215,7 +220,7 @@ impl Player {
             // The file has become shorter since the first pass.
             return Err(Error::Nothing);
         };
-        self.whole.add(&interval);
+        self.recording.add_to(&mut self.whole, &interval)?;
         add(&mut self.beside, self.recording.beside());
         self.position = index;
         if show {
