@@ -21,6 +21,9 @@ macro_rules! offsets {
             /// No field known.
             pub const NONE: Self = Self { $($field: ABSENT,)+ };
 
+            /// The names of the fields.
+            pub const NAMES: &[&'static str] = &[$(stringify!($field)),+];
+
             /// Resolves every field: `resolve` is given a source expression and returns its value.
             ///
             /// A source is `struct.member.member` for a byte offset, `bit:struct.member` for a bit

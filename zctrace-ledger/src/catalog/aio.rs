@@ -13,6 +13,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fentry("aio_read", "aio_read")],
         sees: "a read is submitted",
         lost: NOTHING,
+        ..Probe::USUAL
     },
     Probe {
         name: "aio_write",
@@ -21,6 +22,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fentry("aio_write", "aio_write")],
         sees: "a write is submitted",
         lost: NOTHING,
+        ..Probe::USUAL
     },
     Probe {
         name: "io_submit_one",
@@ -29,6 +31,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fexit("io_submit_one", "io_submit_one")],
         sees: "a request has been submitted",
         lost: NOTHING,
+        ..Probe::USUAL
     },
     Probe {
         name: "aio_complete_rw",
@@ -37,5 +40,6 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fentry("aio_complete_rw", "aio_complete_rw")],
         sees: "completions",
         lost: NOTHING,
+        ..Probe::USUAL
     },
 ];

@@ -1,6 +1,6 @@
 //! Direct I/O: the page cache is bypassed.
 
-use super::{Family, Probe, Role, fentry, fexit, kretprobe, tp_btf};
+use super::{Family, Probe, Proof, Role, fentry, fexit, kretprobe, tp_btf};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -8,32 +8,40 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Direct,
         role: Role::NoCopySite,
         ways: &[fentry("iomap_dio_complete", "iomap_dio_complete")],
+        proof: Proof::Unplugged(&[("direct-ext4", &["read", "write"])]),
         sees: "end of a direct transfer: ext4, xfs, btrfs and others",
         lost: "direct I/O on files",
+        ..Probe::USUAL
     },
     Probe {
         name: "iomap_iter",
         family: Family::Direct,
         role: Role::NoCopySite,
         ways: &[fentry("iomap_iter", "iomap_iter")],
+        proof: Proof::Unplugged(&[("direct-holes-ext4", &["read"])]),
         sees: "what a direct read asks a device for, and the holes and unwritten extents that it fills with zeros",
         lost: "direct reads of files: what came from the device, and what are zeros made by a CPU",
+        ..Probe::USUAL
     },
     Probe {
         name: "blkdev_read_iter",
         family: Family::Direct,
         role: Role::NoCopySite,
         ways: &[fexit("blkdev_read_iter", "blkdev_read_iter")],
+        proof: Proof::Unplugged(&[("direct-block", &["read"])]),
         sees: "direct reads of block devices",
         lost: "direct reads of block devices",
+        ..Probe::USUAL
     },
     Probe {
         name: "blkdev_write_iter",
         family: Family::Direct,
         role: Role::NoCopySite,
         ways: &[fexit("blkdev_write_iter", "blkdev_write_iter")],
+        proof: Proof::Unplugged(&[("direct-block", &["write"])]),
         sees: "direct writes of block devices",
         lost: "direct writes of block devices",
+        ..Probe::USUAL
     },
     Probe {
         name: "iomap_dio_rw",
@@ -45,6 +53,7 @@ pub(super) const PROBES: &[Probe] = &[
         ],
         sees: "a direct transfer goes on without its caller, on ext4, xfs and others",
         lost: "direct I/O of io_uring whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
+        ..Probe::USUAL
     },
     Probe {
         name: "__iomap_dio_rw",
@@ -56,29 +65,36 @@ pub(super) const PROBES: &[Probe] = &[
         ],
         sees: "a direct transfer goes on without its caller, on btrfs",
         lost: "direct I/O of io_uring on btrfs whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
+        ..Probe::USUAL
     },
     Probe {
         name: "blkdev_bio_end_io_async",
         family: Family::Direct,
         role: Role::NoCopySite,
         ways: &[fentry("blkdev_bio_end_io_async", "blkdev_bio_end_io_async")],
+        proof: Proof::Unplugged(&[("aio-block", &["aio.read", "aio.write"])]),
         sees: "end of a block device's transfer for io_uring and AIO",
         lost: "direct I/O of io_uring and AIO on block devices",
+        ..Probe::USUAL
     },
     Probe {
         name: "blkdev_bio_end_io",
         family: Family::Direct,
         role: Role::NoCopySite,
         ways: &[fentry("blkdev_bio_end_io", "blkdev_bio_end_io")],
+        proof: Proof::With("blkdev_bio_end_io_async"),
         sees: "end of one part of such a transfer, if it is large",
         lost: "large direct I/O of io_uring and AIO on block devices",
+        ..Probe::USUAL
     },
     Probe {
         name: "swiotlb_bounced",
         family: Family::Direct,
         role: Role::CopySite,
         ways: &[tp_btf("swiotlb_bounced", "swiotlb_bounced")],
+        proof: Proof::Otherwise("is nobody's, and explains no byte"),
         sees: "transfers of devices that a CPU copies through bounce buffers, of any process",
         lost: "that direct I/O and packets were copied on their way to a device",
+        ..Probe::USUAL
     },
 ];

@@ -1,6 +1,6 @@
 //! Page faults and copy-on-write. A fault has no caller that is told a number: these probes are its interface as well.
 
-use super::{Family, Probe, Role, fentry, fexit};
+use super::{Exercise, Family, Probe, Proof, Role, fentry, fexit};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -8,8 +8,12 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Fault,
         role: Role::CopySite,
         ways: &[fentry("wp_page_enter", "do_wp_page")],
+        woken_by: Some(Exercise::PrivateMapping),
+        always_there: true,
+        proof: Proof::Otherwise("faults report nothing"),
         sees: "start of a write to a protected page",
         lost: "copy-on-write after fork",
+        ..Probe::USUAL
     },
     Probe {
         name: "vma_alloc_folio",
@@ -19,24 +23,36 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("vma_alloc_folio", "vma_alloc_folio_noprof"),
             fexit("vma_alloc_folio", "vma_alloc_folio"),
         ],
+        woken_by: Some(Exercise::PrivateMapping),
+        always_there: true,
+        proof: Proof::Otherwise("faults report nothing"),
         sees: "a new page within such a write: it was copied, not reused",
         lost: "copy-on-write after fork",
+        ..Probe::USUAL
     },
     Probe {
         name: "wp_page_exit",
         family: Family::Fault,
         role: Role::CopySite,
         ways: &[fexit("wp_page_exit", "do_wp_page")],
+        woken_by: Some(Exercise::PrivateMapping),
+        always_there: true,
+        proof: Proof::Otherwise("faults report nothing"),
         sees: "end of a write to a protected page",
         lost: "copy-on-write after fork",
+        ..Probe::USUAL
     },
     Probe {
         name: "file_fault_enter",
         family: Family::Fault,
         role: Role::CopySite,
         ways: &[fentry("file_fault_enter", "do_fault")],
+        woken_by: Some(Exercise::PrivateMapping),
+        always_there: true,
+        proof: Proof::Otherwise("faults report nothing"),
         sees: "start of a fault on a mapped file",
         lost: "mapped bytes and private copies of mapped files",
+        ..Probe::USUAL
     },
     Probe {
         name: "set_pte",
@@ -46,32 +62,45 @@ pub(super) const PROBES: &[Probe] = &[
             fentry("set_pte_range", "set_pte_range"),
             fentry("do_set_pte", "do_set_pte"),
         ],
+        woken_by: Some(Exercise::PrivateMapping),
+        proof: Proof::Otherwise("faults report nothing"),
         sees: "page table entries that become present",
         lost: "how many pages a fault mapped",
+        ..Probe::USUAL
     },
     Probe {
         name: "file_fault_exit",
         family: Family::Fault,
         role: Role::CopySite,
         ways: &[fexit("file_fault_exit", "do_fault")],
+        woken_by: Some(Exercise::PrivateMapping),
+        always_there: true,
+        proof: Proof::Otherwise("faults report nothing"),
         sees: "end of a fault on a mapped file",
         lost: "mapped bytes and private copies of mapped files",
+        ..Probe::USUAL
     },
     Probe {
         name: "fork_enter",
         family: Family::Fault,
         role: Role::CopySite,
         ways: &[fentry("fork_enter", "copy_page_range")],
+        always_there: true,
+        proof: Proof::Otherwise("a fork reports nothing"),
         sees: "start of copying a mapping at fork",
         lost: "pinned pages copied at fork",
+        ..Probe::USUAL
     },
     Probe {
         name: "fork_exit",
         family: Family::Fault,
         role: Role::CopySite,
         ways: &[fexit("fork_exit", "copy_page_range")],
+        always_there: true,
+        proof: Proof::Otherwise("a fork reports nothing"),
         sees: "end of copying a mapping at fork",
         lost: "pinned pages copied at fork",
+        ..Probe::USUAL
     },
     Probe {
         name: "copy_user_large_folio",
@@ -81,7 +110,9 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("copy_user_large_folio", "copy_user_large_folio"),
             fexit("copy_user_huge_page", "copy_user_huge_page"),
         ],
+        proof: Proof::Otherwise("faults report nothing"),
         sees: "huge pages copied on write",
         lost: "copy-on-write of hugetlb pages",
+        ..Probe::USUAL
     },
 ];

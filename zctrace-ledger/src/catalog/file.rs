@@ -1,6 +1,6 @@
 //! Buffered file I/O, character devices, procfs and FUSE.
 
-use super::{Family, Probe, Role, fexit, fexit_of, kretprobe};
+use super::{Exercise, Family, Probe, Proof, Role, fexit, fexit_of, kretprobe};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -8,24 +8,32 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::File,
         role: Role::CopySite,
         ways: &[fexit("filemap_read", "filemap_read")],
+        proof: Proof::Unplugged(&[("file-ext4", &["read"])]),
         sees: "page cache to reader: ext4, xfs, btrfs, block devices and most filesystems",
         lost: "buffered reads of most filesystems",
+        ..Probe::USUAL
     },
     Probe {
         name: "shmem_file_read_iter",
         family: Family::File,
         role: Role::CopySite,
         ways: &[fexit("shmem_file_read_iter", "shmem_file_read_iter")],
+        woken_by: Some(Exercise::MemoryFile),
+        proof: Proof::Unplugged(&[("file-tmpfs", &["read"])]),
         sees: "page cache to reader: tmpfs",
         lost: "reads of tmpfs",
+        ..Probe::USUAL
     },
     Probe {
         name: "generic_perform_write",
         family: Family::File,
         role: Role::CopySite,
         ways: &[fexit("generic_perform_write", "generic_perform_write")],
+        woken_by: Some(Exercise::MemoryFile),
+        proof: Proof::Unplugged(&[("file-tmpfs", &["write"]), ("sendfile-file", &["sendfile"])]),
         sees: "writer to page cache: ext4, tmpfs and most filesystems",
         lost: "buffered writes of most filesystems",
+        ..Probe::USUAL
     },
     Probe {
         name: "iomap_file_buffered_write",
@@ -35,8 +43,10 @@ pub(super) const PROBES: &[Probe] = &[
             "iomap_file_buffered_write",
             "iomap_file_buffered_write",
         )],
+        proof: Proof::Unplugged(&[("file-xfs", &["write"])]),
         sees: "writer to page cache: xfs, block devices",
         lost: "buffered writes of xfs and block devices",
+        ..Probe::USUAL
     },
     Probe {
         name: "btrfs_buffered_write",
@@ -46,64 +56,81 @@ pub(super) const PROBES: &[Probe] = &[
             fexit_of("btrfs", "btrfs_buffered_write", "btrfs_buffered_write"),
             kretprobe("btrfs_buffered_write_kretprobe", "btrfs_buffered_write"),
         ],
+        proof: Proof::Unplugged(&[("file-btrfs", &["write"])]),
         sees: "writer to page cache: btrfs",
         lost: "buffered writes of btrfs",
+        ..Probe::USUAL
     },
     Probe {
         name: "seq_read_iter",
         family: Family::File,
         role: Role::CopySite,
         ways: &[fexit("seq_read_iter", "seq_read_iter")],
+        woken_by: Some(Exercise::ProcFile),
+        proof: Proof::Unplugged(&[("file-proc", &["read"])]),
         sees: "generated text to reader: procfs, sysfs, cgroupfs",
         lost: "reads of procfs and its like",
+        ..Probe::USUAL
     },
     Probe {
         name: "simple_read_from_buffer",
         family: Family::File,
         role: Role::CopySite,
         ways: &[fexit("simple_read_from_buffer", "simple_read_from_buffer")],
+        proof: Proof::Unplugged(&[("file-proc-small", &["read"])]),
         sees: "small buffers to reader: procfs, debugfs, drivers",
         lost: "reads of small procfs and debugfs files",
+        ..Probe::USUAL
     },
     Probe {
         name: "hugetlbfs_read_iter",
         family: Family::File,
         role: Role::CopySite,
         ways: &[fexit("hugetlbfs_read_iter", "hugetlbfs_read_iter")],
+        proof: Proof::Unplugged(&[("file-hugetlbfs", &["read"])]),
         sees: "huge pages to reader",
         lost: "reads of hugetlbfs",
+        ..Probe::USUAL
     },
     Probe {
         name: "mem_read",
         family: Family::File,
         role: Role::CopySite,
         ways: &[fexit("mem_read", "mem_read")],
+        proof: Proof::Unplugged(&[("proc-mem", &["read"])]),
         sees: "memory of a process to reader, through /proc/PID/mem",
         lost: "reads of /proc/PID/mem",
+        ..Probe::USUAL
     },
     Probe {
         name: "mem_write",
         family: Family::File,
         role: Role::CopySite,
         ways: &[fexit("mem_write", "mem_write")],
+        proof: Proof::Unplugged(&[("proc-mem", &["write"])]),
         sees: "writer to memory of a process, through /proc/PID/mem",
         lost: "writes of /proc/PID/mem",
+        ..Probe::USUAL
     },
     Probe {
         name: "tty_read",
         family: Family::File,
         role: Role::CopySite,
         ways: &[fexit("tty_read", "tty_read")],
+        proof: Proof::Unplugged(&[("tty", &["read"])]),
         sees: "terminal to reader",
         lost: "reads of terminals",
+        ..Probe::USUAL
     },
     Probe {
         name: "tty_write",
         family: Family::File,
         role: Role::CopySite,
         ways: &[fexit("tty_write", "tty_write")],
+        proof: Proof::Unplugged(&[("tty", &["write"])]),
         sees: "writer to terminal",
         lost: "writes to terminals",
+        ..Probe::USUAL
     },
     Probe {
         name: "fuse_dev_read",
@@ -113,8 +140,10 @@ pub(super) const PROBES: &[Probe] = &[
             fexit_of("fuse", "fuse_dev_read", "fuse_dev_read"),
             kretprobe("fuse_dev_read_kretprobe", "fuse_dev_read"),
         ],
+        proof: Proof::Server("read"),
         sees: "requests to a FUSE server",
         lost: "what a FUSE server reads",
+        ..Probe::USUAL
     },
     Probe {
         name: "fuse_dev_write",
@@ -124,8 +153,10 @@ pub(super) const PROBES: &[Probe] = &[
             fexit_of("fuse", "fuse_dev_write", "fuse_dev_write"),
             kretprobe("fuse_dev_write_kretprobe", "fuse_dev_write"),
         ],
+        proof: Proof::Server("write"),
         sees: "replies of a FUSE server",
         lost: "what a FUSE server writes",
+        ..Probe::USUAL
     },
     Probe {
         name: "fuse_perform_write",
@@ -135,55 +166,74 @@ pub(super) const PROBES: &[Probe] = &[
             fexit_of("fuse", "fuse_perform_write", "fuse_perform_write"),
             kretprobe("fuse_perform_write_kretprobe", "fuse_perform_write"),
         ],
+        proof: Proof::Unplugged(&[("file-fuse", &["write"])]),
         sees: "writer to page cache: FUSE",
         lost: "buffered writes of FUSE",
+        ..Probe::USUAL
     },
     Probe {
         name: "read_zero",
         family: Family::File,
         role: Role::NoCopySite,
         ways: &[fexit("read_zero", "read_zero")],
+        woken_by: Some(Exercise::Devices),
+        proof: Proof::Unplugged(&[("char-zero", &["read"])]),
         sees: "/dev/zero, plain read",
         lost: "reads of /dev/zero",
+        ..Probe::USUAL
     },
     Probe {
         name: "read_iter_zero",
         family: Family::File,
         role: Role::NoCopySite,
         ways: &[fexit("read_iter_zero", "read_iter_zero")],
+        woken_by: Some(Exercise::Devices),
+        proof: Proof::Unplugged(&[("char-vectors", &["read"])]),
         sees: "/dev/zero, vectors and splice",
         lost: "readv and splice of /dev/zero",
+        ..Probe::USUAL
     },
     Probe {
         name: "random_read_iter",
         family: Family::File,
         role: Role::NoCopySite,
         ways: &[fexit("random_read_iter", "random_read_iter")],
+        proof: Proof::Unplugged(&[("char-random", &["read"])]),
         sees: "/dev/random",
         lost: "reads of /dev/random",
+        ..Probe::USUAL
     },
     Probe {
         name: "urandom_read_iter",
         family: Family::File,
         role: Role::NoCopySite,
         ways: &[fexit("urandom_read_iter", "urandom_read_iter")],
+        woken_by: Some(Exercise::Devices),
+        proof: Proof::Unplugged(&[("char-urandom", &["read"])]),
         sees: "/dev/urandom",
         lost: "reads of /dev/urandom",
+        ..Probe::USUAL
     },
     Probe {
         name: "write_null",
         family: Family::File,
         role: Role::NoCopySite,
         ways: &[fexit("write_null", "write_null")],
+        woken_by: Some(Exercise::Devices),
+        proof: Proof::Unplugged(&[("char-null", &["write"])]),
         sees: "/dev/null and /dev/zero, plain write",
         lost: "writes to /dev/null",
+        ..Probe::USUAL
     },
     Probe {
         name: "write_iter_null",
         family: Family::File,
         role: Role::NoCopySite,
         ways: &[fexit("write_iter_null", "write_iter_null")],
+        woken_by: Some(Exercise::Devices),
+        proof: Proof::Unplugged(&[("char-vectors", &["write"])]),
         sees: "/dev/null and /dev/zero, vectors",
         lost: "writev to /dev/null",
+        ..Probe::USUAL
     },
 ];

@@ -2,7 +2,7 @@
 
 use zctrace_common::Op;
 
-use super::{Family, Probe, Role, fexit};
+use super::{Exercise, Family, Probe, Proof, Role, fexit};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -10,24 +10,32 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Message,
         role: Role::CopySite,
         ways: &[fexit("load_msg", "load_msg")],
+        woken_by: Some(Exercise::Messages),
+        proof: Proof::Unplugged(&[("mqueue", &["send"])]),
         sees: "message into a queue, POSIX or System V",
         lost: "how sends to message queues are copied",
+        ..Probe::USUAL
     },
     Probe {
         name: "store_msg",
         family: Family::Message,
         role: Role::CopySite,
         ways: &[fexit("store_msg", "store_msg")],
+        woken_by: Some(Exercise::Messages),
+        proof: Proof::Unplugged(&[("msgqueue", &["recv"])]),
         sees: "message out of a queue, POSIX or System V",
         lost: "how receives from message queues are copied",
+        ..Probe::USUAL
     },
     Probe {
         name: "copy_msg",
         family: Family::Message,
         role: Role::CopySite,
         ways: &[fexit("copy_msg", "copy_msg")],
+        proof: Proof::Otherwise("a second copy, which explains no byte"),
         sees: "message of a System V queue to the copy that MSG_COPY hands out",
         lost: "the second of the three copies that msgrcv with MSG_COPY makes",
+        ..Probe::USUAL
     },
     Probe {
         name: "mq_timedsend",
@@ -37,8 +45,10 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("sys_mq_timedsend", "__x64_sys_mq_timedsend"),
             fexit("sys_mq_timedsend", "__arm64_sys_mq_timedsend"),
         ],
+        woken_by: Some(Exercise::PosixMessages),
         sees: "mq_send, mq_timedsend",
         lost: "mq_timedsend is not seen",
+        ..Probe::USUAL
     },
     Probe {
         name: "mq_timedreceive",
@@ -48,8 +58,10 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("sys_mq_timedreceive", "__x64_sys_mq_timedreceive"),
             fexit("sys_mq_timedreceive", "__arm64_sys_mq_timedreceive"),
         ],
+        woken_by: Some(Exercise::PosixMessages),
         sees: "mq_receive, mq_timedreceive",
         lost: "mq_timedreceive is not seen",
+        ..Probe::USUAL
     },
     Probe {
         name: "msgsnd",
@@ -59,8 +71,10 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("sys_msgsnd", "__x64_sys_msgsnd"),
             fexit("sys_msgsnd", "__arm64_sys_msgsnd"),
         ],
+        woken_by: Some(Exercise::Messages),
         sees: "msgsnd",
         lost: "msgsnd is not seen",
+        ..Probe::USUAL
     },
     Probe {
         name: "msgrcv",
@@ -70,7 +84,9 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("sys_msgrcv", "__x64_sys_msgrcv"),
             fexit("sys_msgrcv", "__arm64_sys_msgrcv"),
         ],
+        woken_by: Some(Exercise::Messages),
         sees: "msgrcv",
         lost: "msgrcv is not seen",
+        ..Probe::USUAL
     },
 ];

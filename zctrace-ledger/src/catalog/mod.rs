@@ -14,6 +14,7 @@ mod message;
 mod overlay;
 pub mod page;
 mod pipe;
+mod proof;
 mod reflink;
 mod sample;
 pub mod sight;
@@ -28,6 +29,7 @@ mod vm;
 mod xdp;
 mod zerocopy;
 
+pub use proof::{Exercise, Proof};
 use zctrace_common::Op;
 
 /// What a probe is for.
@@ -179,6 +181,17 @@ pub struct Probe {
     pub role: Role,
     /// Ways to attach it; the first that the kernel takes is used.
     pub ways: &'static [Way],
+    /// What makes it run on any machine that has its function.
+    pub woken_by: Option<Exercise>,
+    /// Offsets of `Offsets` without which zctrace refuses the kernel. Where another offset is missing, the
+    /// verifier refuses the programs that use it.
+    pub needs: &'static [&'static str],
+    /// Whether copies go by unseen without it, and every kernel has its function: one that cannot be
+    /// found was inlined, renamed, or is a macro (`vma_alloc_folio` without `CONFIG_NUMA`). Where the
+    /// function of another probe is missing, there is nothing to see, or bytes are `unexplained`.
+    pub always_there: bool,
+    /// What shows that it explains bytes.
+    pub proof: Proof,
     /// What it sees, for people.
     pub sees: &'static str,
     /// What cannot be told without it, for people.
@@ -186,21 +199,31 @@ pub struct Probe {
 }
 
 impl Probe {
+    /// What most probes leave as it is.
+    const USUAL: Self = Self {
+        name: "",
+        family: Family::Target,
+        role: Role::Target,
+        ways: &[],
+        woken_by: None,
+        needs: &[],
+        always_there: false,
+        proof: Proof::NotASite,
+        sees: "",
+        lost: "",
+    };
+
+    /// Whether it sees how bytes got from one place to another.
+    #[must_use]
+    pub const fn is_site(&self) -> bool {
+        matches!(self.role, Role::CopySite | Role::NoCopySite)
+    }
+
     /// Whether its function is an option of the kernel: where that is missing, so are the calls.
     #[must_use]
     pub fn is_optional_interface(&self) -> bool {
         matches!(self.family, Family::Message | Family::Uffd)
             && matches!(self.role, Role::Interface(_))
-    }
-
-    /// Whether copies go by unseen without it, and every kernel has its function: one that cannot be
-    /// found was inlined, renamed, or is a macro (`vma_alloc_folio` without `CONFIG_NUMA`). Where the
-    /// function of another probe is missing, there is nothing to see, or bytes are `unexplained`.
-    #[must_use]
-    pub fn is_in_every_kernel(&self) -> bool {
-        // Huge pages are an option.
-        let core = matches!(self.family, Family::Fault | Family::Zerocopy);
-        core && self.role == Role::CopySite && self.name != "copy_user_large_folio"
     }
 }
 
@@ -323,6 +346,56 @@ mod tests {
         assert_eq!(numbers.len(), seen.len(), "two programs share a number");
         assert!(!numbers.contains(&0));
         assert!(numbers.iter().all(|&n| n < zctrace_common::TWIN_SLOTS));
+    }
+
+    #[test]
+    fn every_exercise_wakes_a_probe() {
+        for exercise in Exercise::ALL {
+            assert!(
+                probes().any(|probe| probe.woken_by == Some(exercise)),
+                "{exercise:?} wakes nothing"
+            );
+        }
+        for probe in probes() {
+            assert!(
+                probe.woken_by.is_none_or(|by| Exercise::ALL.contains(&by)),
+                "{} is woken by what is never done",
+                probe.name
+            );
+        }
+    }
+
+    #[test]
+    fn every_offset_that_a_probe_needs_is_in_the_table() {
+        for probe in probes() {
+            for offset in probe.needs {
+                assert!(
+                    zctrace_common::Offsets::NAMES.contains(offset),
+                    "{} needs {offset}, which is not in the table",
+                    probe.name
+                );
+            }
+        }
+        assert!(probes().any(|probe| !probe.needs.is_empty()));
+    }
+
+    #[test]
+    fn every_site_is_proven() {
+        for probe in probes() {
+            match probe.proof {
+                Proof::NotASite => assert!(!probe.is_site(), "{} is not proven", probe.name),
+                Proof::With(other) => assert!(
+                    find(other).is_some_and(|other| matches!(
+                        other.proof,
+                        Proof::Unplugged(_) | Proof::Later(_)
+                    )),
+                    "{} is left out with {other}, which is not",
+                    probe.name
+                ),
+                Proof::Otherwise(why) => assert!(!why.is_empty(), "{}", probe.name),
+                Proof::Unplugged(_) | Proof::Later(_) | Proof::Server(_) => {}
+            }
+        }
     }
 
     #[test]

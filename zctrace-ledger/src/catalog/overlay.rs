@@ -9,4 +9,5 @@ pub(super) const PROBES: &[Probe] = &[Probe {
     ways: &[kretprobe("copy_up", "ovl_copy_up_flags")],
     sees: "that copies in a call were overlayfs' copy-up",
     lost: "why a call such as `open` or `chmod` copied: its copies are a row of the call",
+    ..Probe::USUAL
 }];

@@ -32,6 +32,10 @@ fn section(probe: &Probe) -> String {
         family: _,
         role,
         ways,
+        woken_by: _,
+        needs: _,
+        always_there: _,
+        proof: _,
         sees,
         lost,
     } = probe;

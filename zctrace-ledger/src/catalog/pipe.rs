@@ -1,6 +1,6 @@
 //! Pipes and FIFOs.
 
-use super::{Family, Probe, Role, fexit};
+use super::{Exercise, Family, Probe, Proof, Role, fexit};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -11,8 +11,11 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("pipe_read", "anon_pipe_read"),
             fexit("pipe_read", "pipe_read"),
         ],
+        woken_by: Some(Exercise::Pipes),
+        proof: Proof::Unplugged(&[("pipe", &["read"])]),
         sees: "pipe to reader",
         lost: "reads of pipes",
+        ..Probe::USUAL
     },
     Probe {
         name: "pipe_write",
@@ -22,7 +25,10 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("pipe_write", "anon_pipe_write"),
             fexit("pipe_write", "pipe_write"),
         ],
+        woken_by: Some(Exercise::Pipes),
+        proof: Proof::Unplugged(&[("pipe", &["write"])]),
         sees: "writer to pipe",
         lost: "writes to pipes",
+        ..Probe::USUAL
     },
 ];

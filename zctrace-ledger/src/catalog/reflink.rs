@@ -1,6 +1,6 @@
 //! Shared extents. The functions belong to modules, so they attach only once those are loaded.
 
-use super::{Family, Probe, Role, fexit_of, kretprobe};
+use super::{Family, Probe, Proof, Role, fexit_of, kretprobe};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -11,8 +11,10 @@ pub(super) const PROBES: &[Probe] = &[
             fexit_of("btrfs", "btrfs_remap", "btrfs_remap_file_range"),
             kretprobe("btrfs_remap_kretprobe", "btrfs_remap_file_range"),
         ],
+        proof: Proof::Unplugged(&[("clone-btrfs", &["clone"])]),
         sees: "extents shared by btrfs",
         lost: "reflinks on btrfs",
+        ..Probe::USUAL
     },
     Probe {
         name: "xfs_file_remap_range",
@@ -22,7 +24,9 @@ pub(super) const PROBES: &[Probe] = &[
             fexit_of("xfs", "xfs_remap", "xfs_file_remap_range"),
             kretprobe("xfs_remap_kretprobe", "xfs_file_remap_range"),
         ],
+        proof: Proof::Unplugged(&[("clone-xfs", &["clone"])]),
         sees: "extents shared by xfs",
         lost: "reflinks on xfs",
+        ..Probe::USUAL
     },
 ];

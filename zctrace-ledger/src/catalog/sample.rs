@@ -9,4 +9,5 @@ pub(super) const PROBES: &[Probe] = &[Probe {
     ways: &[way(Kind::Clock, "copy_sample", "cpu-clock")],
     sees: "processors within the kernel's copy routines, two hundred times a second",
     lost: "CPU seconds spent copying",
+    ..Probe::USUAL
 }];

@@ -1,6 +1,6 @@
 //! Sockets.
 
-use super::{Family, Probe, Role, fexit};
+use super::{Exercise, Family, Probe, Proof, Role, fexit};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -8,40 +8,53 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Socket,
         role: Role::CopySite,
         ways: &[fexit("skb_copy_datagram_iter", "skb_copy_datagram_iter")],
+        woken_by: Some(Exercise::UnixSockets),
+        proof: Proof::Unplugged(&[("unix-stream", &["recv", "recv.peek", "read"])]),
         sees: "packet to receiver: TCP, unix, large datagrams",
         lost: "receives of TCP and unix sockets",
+        ..Probe::USUAL
     },
     Probe {
         name: "udp_recvmsg",
         family: Family::Socket,
         role: Role::CopySite,
         ways: &[fexit("udp_recvmsg", "udp_recvmsg")],
+        woken_by: Some(Exercise::Udp),
+        proof: Proof::Unplugged(&[("udp-small", &["recv", "recv.peek", "read"])]),
         sees: "packet to receiver: UDP over IPv4",
         lost: "receives of UDP over IPv4",
+        ..Probe::USUAL
     },
     Probe {
         name: "udpv6_recvmsg",
         family: Family::Socket,
         role: Role::CopySite,
         ways: &[fexit("udpv6_recvmsg", "udpv6_recvmsg")],
+        proof: Proof::Unplugged(&[("udp6", &["recv", "recv.peek", "read"])]),
         sees: "packet to receiver: UDP over IPv6",
         lost: "receives of UDP over IPv6",
+        ..Probe::USUAL
     },
     Probe {
         name: "tcp_sendmsg_locked",
         family: Family::Socket,
         role: Role::CopySite,
         ways: &[fexit("tcp_sendmsg_locked", "tcp_sendmsg_locked")],
+        woken_by: Some(Exercise::Tcp),
+        proof: Proof::Unplugged(&[("tcp", &["send", "write"])]),
         sees: "sender to packet: TCP",
         lost: "sends of TCP",
+        ..Probe::USUAL
     },
     Probe {
         name: "mptcp_sendmsg",
         family: Family::Socket,
         role: Role::CopySite,
         ways: &[fexit("mptcp_sendmsg", "mptcp_sendmsg")],
+        proof: Proof::Unplugged(&[("mptcp", &["send", "write", "sendfile"])]),
         sees: "sender to packet: MPTCP",
         lost: "sends of MPTCP",
+        ..Probe::USUAL
     },
     Probe {
         name: "sk_msg_recvmsg",
@@ -52,16 +65,21 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("sk_msg_recvmsg", "__sk_msg_recvmsg"),
             fexit("sk_msg_recvmsg", "sk_msg_recvmsg"),
         ],
+        proof: Proof::Unplugged(&[("sockmap", &["recv", "recv.peek", "read"])]),
         sees: "message that a sockmap's program redirected, to receiver",
         lost: "receives of sockets in a sockmap whose messages come past the network stack",
+        ..Probe::USUAL
     },
     Probe {
         name: "ip_generic_getfrag",
         family: Family::Socket,
         role: Role::CopySite,
         ways: &[fexit("ip_generic_getfrag", "ip_generic_getfrag")],
+        woken_by: Some(Exercise::Udp),
+        proof: Proof::Unplugged(&[("udp-small", &["send", "write"])]),
         sees: "sender to packet: UDP and raw sockets",
         lost: "sends of UDP and raw sockets",
+        ..Probe::USUAL
     },
     Probe {
         name: "skb_copy_datagram_from_iter",
@@ -71,39 +89,53 @@ pub(super) const PROBES: &[Probe] = &[
             "skb_copy_datagram_from_iter",
             "skb_copy_datagram_from_iter",
         )],
+        woken_by: Some(Exercise::UnixSockets),
+        proof: Proof::Unplugged(&[("unix-stream", &["send", "write"])]),
         sees: "sender to packet: unix sockets",
         lost: "sends of unix sockets",
+        ..Probe::USUAL
     },
     Probe {
         name: "skb_splice_from_iter",
         family: Family::Socket,
         role: Role::NoCopySite,
         ways: &[fexit("skb_splice_from_iter", "skb_splice_from_iter")],
+        woken_by: Some(Exercise::Tcp),
+        proof: Proof::Unplugged(&[("sendfile-tcp", &["sendfile"])]),
         sees: "pages to packet by reference: sendfile and splice to a socket (6.5 and later)",
         lost: "sendfile and splice to sockets",
+        ..Probe::USUAL
     },
     Probe {
         name: "do_tcp_sendpages",
         family: Family::Socket,
         role: Role::NoCopySite,
         ways: &[fexit("do_tcp_sendpages", "do_tcp_sendpages")],
+        woken_by: Some(Exercise::Tcp),
+        proof: Proof::Unplugged(&[("sendfile-tcp", &["sendfile"])]),
         sees: "pages to packet by reference: sendfile and splice to TCP (before 6.5)",
         lost: "sendfile and splice to TCP",
+        ..Probe::USUAL
     },
     Probe {
         name: "unix_stream_sendpage",
         family: Family::Socket,
         role: Role::NoCopySite,
         ways: &[fexit("unix_stream_sendpage", "unix_stream_sendpage")],
+        proof: Proof::Unplugged(&[("splice-unix", &["splice pipe->unix"])]),
         sees: "pages to packet by reference: splice to a unix socket (before 6.5)",
         lost: "sendfile and splice to unix sockets",
+        ..Probe::USUAL
     },
     Probe {
         name: "skb_splice_bits",
         family: Family::Socket,
         role: Role::CopySite,
         ways: &[fexit("skb_splice_bits", "skb_splice_bits")],
+        woken_by: Some(Exercise::Tcp),
+        proof: Proof::Unplugged(&[("splice-tcp-pipe", &["splice"])]),
         sees: "packet to pipe: pages by reference, linear parts copied",
         lost: "splice from sockets",
+        ..Probe::USUAL
     },
 ];

@@ -1,6 +1,6 @@
 //! The splice family.
 
-use super::{Family, Probe, Role, fexit};
+use super::{Exercise, Family, Probe, Proof, Role, fexit};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -8,16 +8,21 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Splice,
         role: Role::NoCopySite,
         ways: &[fexit("filemap_splice_read", "filemap_splice_read")],
+        proof: Proof::Unplugged(&[("splice-ext4-pipe", &["splice"])]),
         sees: "page cache to pipe by reference (6.5 and later)",
         lost: "sendfile and splice from most filesystems",
+        ..Probe::USUAL
     },
     Probe {
         name: "shmem_file_splice_read",
         family: Family::Splice,
         role: Role::NoCopySite,
         ways: &[fexit("shmem_file_splice_read", "shmem_file_splice_read")],
+        woken_by: Some(Exercise::Tcp),
+        proof: Proof::Unplugged(&[("splice-tmpfs-pipe", &["splice"])]),
         sees: "page cache to pipe by reference: tmpfs (6.5 and later)",
         lost: "sendfile and splice from tmpfs",
+        ..Probe::USUAL
     },
     Probe {
         name: "generic_file_splice_read",
@@ -27,23 +32,32 @@ pub(super) const PROBES: &[Probe] = &[
             "generic_file_splice_read",
             "generic_file_splice_read",
         )],
+        woken_by: Some(Exercise::Tcp),
+        proof: Proof::Unplugged(&[("splice-ext4-pipe", &["splice"])]),
         sees: "page cache to pipe by reference (before 6.5)",
         lost: "sendfile and splice from files",
+        ..Probe::USUAL
     },
     Probe {
         name: "splice_to_user",
         family: Family::Splice,
         role: Role::CopySite,
         ways: &[fexit("splice_to_user", "__splice_from_pipe")],
+        woken_by: Some(Exercise::PipeToPipe),
+        proof: Proof::Unplugged(&[("vmsplice-out", &["vmsplice"])]),
         sees: "pipe to user memory: vmsplice",
         lost: "vmsplice out of a pipe",
+        ..Probe::USUAL
     },
     Probe {
         name: "splice_write_null",
         family: Family::Splice,
         role: Role::NoCopySite,
         ways: &[fexit("splice_write_null", "splice_write_null")],
+        woken_by: Some(Exercise::PipeToPipe),
+        proof: Proof::Unplugged(&[("splice-pipe-null", &["splice"])]),
         sees: "pipe to /dev/null",
         lost: "splice to /dev/null",
+        ..Probe::USUAL
     },
 ];

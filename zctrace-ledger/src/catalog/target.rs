@@ -8,32 +8,45 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Target,
         role: Role::Target,
         ways: &[tp_btf("task_fork", "sched_process_fork")],
+        needs: &["task_pid", "task_tgid"],
         sees: "new threads and processes of the target",
         lost: "children and new threads are not traced",
+        ..Probe::USUAL
     },
     Probe {
         name: "task_newtask",
         family: Family::Target,
         role: Role::Target,
         ways: &[tp_btf("task_newtask", "task_newtask")],
+        needs: &["task_flags"],
         sees: "threads that io_uring makes for the target",
         lost: "what workers and SQPOLL threads of io_uring do",
+        ..Probe::USUAL
     },
     Probe {
         name: "task_exec",
         family: Family::Target,
         role: Role::Target,
         ways: &[tp_btf("task_exec", "sched_process_exec")],
+        needs: &["task_comm"],
         sees: "programs that the target starts",
         lost: "names of started programs; processes whose name becomes that of --comm",
+        ..Probe::USUAL
     },
     Probe {
         name: "task_exit",
         family: Family::Target,
         role: Role::Target,
         ways: &[tp_btf("task_exit", "sched_process_exit")],
+        needs: &[
+            "task_signal",
+            "signal_live",
+            "task_group_leader",
+            "task_start_boottime",
+        ],
         sees: "threads and processes that end",
         lost: "a reused thread id is taken for the target",
+        ..Probe::USUAL
     },
     Probe {
         name: "task_renamed",
@@ -42,6 +55,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[tp_btf("task_renamed", "task_rename")],
         sees: "threads that rename themselves",
         lost: "threads that rename themselves to the name of --comm",
+        ..Probe::USUAL
     },
     Probe {
         name: "task_moved",
@@ -50,5 +64,6 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[tp_btf("task_moved", "cgroup_attach_task")],
         sees: "tasks moved between cgroups",
         lost: "tasks moved into the cgroup of --cgroup later",
+        ..Probe::USUAL
     },
 ];

@@ -1,6 +1,6 @@
 //! Kernel TLS in software.
 
-use super::{Family, Probe, Role, fexit, fexit_of, kretprobe};
+use super::{Family, Probe, Proof, Role, fexit, fexit_of, kretprobe};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -11,8 +11,10 @@ pub(super) const PROBES: &[Probe] = &[
             "sk_msg_memcopy_from_iter",
             "sk_msg_memcopy_from_iter",
         )],
+        proof: Proof::Otherwise("tests/privileged/every_kernel/ktls.rs unplugs it"),
         sees: "sender to TLS record",
         lost: "sends over kernel TLS whose bytes are copied before they are encrypted",
+        ..Probe::USUAL
     },
     Probe {
         name: "sk_msg_zerocopy_from_iter",
@@ -22,8 +24,10 @@ pub(super) const PROBES: &[Probe] = &[
             "sk_msg_zerocopy_from_iter",
             "sk_msg_zerocopy_from_iter",
         )],
+        proof: Proof::Otherwise("tests/privileged/every_kernel/ktls.rs unplugs it"),
         sees: "user pages for a TLS record, by reference",
         lost: "sends over kernel TLS that are encrypted right out of user pages",
+        ..Probe::USUAL
     },
     Probe {
         name: "tls_sw_sendmsg",
@@ -33,8 +37,10 @@ pub(super) const PROBES: &[Probe] = &[
             fexit_of("tls", "tls_sw_sendmsg", "tls_sw_sendmsg"),
             kretprobe("tls_sw_sendmsg_kretprobe", "tls_sw_sendmsg"),
         ],
+        proof: Proof::Otherwise("encrypts, and explains no byte"),
         sees: "bytes encrypted (module tls)",
         lost: "that sends over kernel TLS are encrypted by a CPU",
+        ..Probe::USUAL
     },
     Probe {
         name: "tls_sw_sendpage",
@@ -44,8 +50,10 @@ pub(super) const PROBES: &[Probe] = &[
             fexit_of("tls", "tls_sw_sendpage", "tls_sw_sendpage"),
             kretprobe("tls_sw_sendpage_kretprobe", "tls_sw_sendpage"),
         ],
+        proof: Proof::Otherwise("encrypts, and explains no byte"),
         sees: "bytes encrypted, of sendfile and splice before 6.5 (module tls)",
         lost: "that sendfile over kernel TLS is encrypted by a CPU",
+        ..Probe::USUAL
     },
     Probe {
         name: "tls_sw_recvmsg",
@@ -55,16 +63,20 @@ pub(super) const PROBES: &[Probe] = &[
             fexit_of("tls", "tls_sw_recvmsg", "tls_sw_recvmsg"),
             kretprobe("tls_sw_recvmsg_kretprobe", "tls_sw_recvmsg"),
         ],
+        proof: Proof::Otherwise("encrypts, and explains no byte"),
         sees: "bytes decrypted (module tls)",
         lost: "that receives over kernel TLS are decrypted by a CPU",
+        ..Probe::USUAL
     },
     Probe {
         name: "tls_rx_one_record",
         family: Family::Tls,
         role: Role::NoCopySite,
         ways: &[fexit_of("tls", "tls_rx_one_record", "tls_rx_one_record")],
+        proof: Proof::Otherwise("tests/privileged/every_kernel/ktls.rs unplugs it"),
         sees: "plaintext that the cipher writes into the receiver's own pages (module tls)",
         lost: "receives over kernel TLS that are decrypted right into user pages",
+        ..Probe::USUAL
     },
     Probe {
         name: "tls_sw_splice_read",
@@ -74,7 +86,9 @@ pub(super) const PROBES: &[Probe] = &[
             fexit_of("tls", "tls_sw_splice_read", "tls_sw_splice_read"),
             kretprobe("tls_sw_splice_read_kretprobe", "tls_sw_splice_read"),
         ],
+        proof: Proof::Otherwise("encrypts, and explains no byte"),
         sees: "bytes decrypted, of splice (module tls)",
         lost: "that splice from kernel TLS is decrypted by a CPU",
+        ..Probe::USUAL
     },
 ];

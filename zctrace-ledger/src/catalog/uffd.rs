@@ -2,7 +2,7 @@
 
 use zctrace_common::Op;
 
-use super::{Family, Probe, Role, fexit};
+use super::{Exercise, Family, Probe, Proof, Role, fexit};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -13,8 +13,11 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("uffd_fill", "mfill_atomic_copy"),
             fexit("uffd_fill", "mcopy_atomic"),
         ],
+        woken_by: Some(Exercise::UserFaults),
+        proof: Proof::Unplugged(&[("uffd", &["uffd.copy"])]),
         sees: "pages filled by UFFDIO_COPY",
         lost: "that UFFDIO_COPY copies",
+        ..Probe::USUAL
     },
     Probe {
         name: "mfill_atomic_zeropage",
@@ -24,15 +27,20 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("uffd_zero", "mfill_atomic_zeropage"),
             fexit("uffd_zero", "mfill_zeropage"),
         ],
+        woken_by: Some(Exercise::UserFaults),
+        proof: Proof::Unplugged(&[("uffd", &["uffd.zeropage"])]),
         sees: "pages of zeros by UFFDIO_ZEROPAGE",
         lost: "what UFFDIO_ZEROPAGE puts into place",
+        ..Probe::USUAL
     },
     Probe {
         name: "userfaultfd_ioctl",
         family: Family::Uffd,
         role: Role::Interface(Op::UffdCopy),
         ways: &[fexit("userfaultfd_ioctl", "userfaultfd_ioctl")],
+        woken_by: Some(Exercise::UserFaults),
         sees: "UFFDIO_COPY, UFFDIO_ZEROPAGE, UFFDIO_CONTINUE, UFFDIO_MOVE",
         lost: "requests of userfaultfd are not seen",
+        ..Probe::USUAL
     },
 ];

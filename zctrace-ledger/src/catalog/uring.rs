@@ -1,6 +1,6 @@
 //! io_uring.
 
-use super::{Family, Probe, Role, fentry, fexit, tp_btf};
+use super::{Exercise, Family, Probe, Role, fentry, fexit, tp_btf};
 
 /// All operations of io_uring.
 const NOTHING: &str = "io_uring is not seen";
@@ -11,8 +11,10 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Uring,
         role: Role::Requests,
         ways: &[fentry("io_issue_sqe_enter", "io_issue_sqe")],
+        woken_by: Some(Exercise::Ring),
         sees: "a thread begins to work on a request",
         lost: "how the bytes of io_uring moved",
+        ..Probe::USUAL
     },
     Probe {
         name: "io_req_task_submit",
@@ -21,14 +23,17 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fexit("io_req_task_submit", "io_req_task_submit")],
         sees: "task work has done with a request for now",
         lost: "how the bytes of io_uring moved",
+        ..Probe::USUAL
     },
     Probe {
         name: "io_uring_complete",
         family: Family::Uring,
         role: Role::Requests,
         ways: &[tp_btf("io_uring_complete", "io_uring_complete")],
+        woken_by: Some(Exercise::Ring),
         sees: "completions",
         lost: NOTHING,
+        ..Probe::USUAL
     },
     Probe {
         name: "io_uring_cqe_overflow",
@@ -37,6 +42,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[tp_btf("io_uring_cqe_overflow", "io_uring_cqe_overflow")],
         sees: "completions for which the completion queue has no room",
         lost: "requests whose completion found no room in the completion queue",
+        ..Probe::USUAL
     },
     // From 6.15 on, it no longer calls `io_issue_sqe`.
     Probe {
@@ -46,6 +52,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fentry("io_poll_issue_enter", "io_poll_issue")],
         sees: "a thread works on a multishot request that has waited",
         lost: "multishot requests that had to wait",
+        ..Probe::USUAL
     },
     Probe {
         name: "io_poll_issue_exit",
@@ -54,14 +61,17 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fexit("io_poll_issue_exit", "io_poll_issue")],
         sees: "a thread has done with such a request for now",
         lost: "nothing: the thread seems to work on it until it turns to something else",
+        ..Probe::USUAL
     },
     Probe {
         name: "io_uring_release",
         family: Family::Uring,
         role: Role::SomeRequests,
         ways: &[fentry("io_uring_release", "io_uring_release")],
+        woken_by: Some(Exercise::Ring),
         sees: "rings that are closed",
         lost: "a thread's last request, if its success is not told (IOSQE_CQE_SKIP_SUCCESS)",
+        ..Probe::USUAL
     },
     Probe {
         name: "io_wq_submit_work",
@@ -70,6 +80,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fexit("io_wq_submit_work", "io_wq_submit_work")],
         sees: "requests of workers whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
         lost: "requests of workers whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
+        ..Probe::USUAL
     },
     Probe {
         name: "io_req_rw_complete",
@@ -78,6 +89,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fexit("io_req_rw_complete", "io_req_rw_complete")],
         sees: "direct reads and writes whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
         lost: "direct reads and writes whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
+        ..Probe::USUAL
     },
     Probe {
         name: "io_uring_submit_req",
@@ -87,8 +99,10 @@ pub(super) const PROBES: &[Probe] = &[
             tp_btf("io_uring_submit_req", "io_uring_submit_req"),
             tp_btf("io_uring_submit_req", "io_uring_submit_sqe"),
         ],
+        woken_by: Some(Exercise::Ring),
         sees: "submissions, where io_issue_sqe cannot be traced",
         lost: NOTHING,
+        ..Probe::USUAL
     },
     Probe {
         name: "io_uring_queue_async_work",
@@ -100,6 +114,7 @@ pub(super) const PROBES: &[Probe] = &[
         )],
         sees: "requests that are left to a worker, where io_issue_sqe cannot be traced",
         lost: "which requests of io_uring workers did",
+        ..Probe::USUAL
     },
     Probe {
         name: "io_uring_poll_arm",
@@ -108,14 +123,17 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[tp_btf("io_uring_poll_arm", "io_uring_poll_arm")],
         sees: "requests that task work will try again, where io_issue_sqe cannot be traced",
         lost: "which requests of io_uring task work did",
+        ..Probe::USUAL
     },
     Probe {
         name: "io_uring_complete_inferred",
         family: Family::Uring,
         role: Role::Submissions,
         ways: &[tp_btf("io_uring_complete_inferred", "io_uring_complete")],
+        woken_by: Some(Exercise::Ring),
         sees: "completions, where io_issue_sqe cannot be traced",
         lost: NOTHING,
+        ..Probe::USUAL
     },
     Probe {
         name: "io_uring_cqe_overflow_inferred",
@@ -127,5 +145,6 @@ pub(super) const PROBES: &[Probe] = &[
         )],
         sees: "completions without room in the completion queue, where io_issue_sqe cannot be traced",
         lost: "requests whose completion found no room in the completion queue",
+        ..Probe::USUAL
     },
 ];

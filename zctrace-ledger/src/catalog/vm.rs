@@ -1,6 +1,6 @@
 //! Other processes' memory.
 
-use super::{Family, Probe, Role, fexit, kretprobe};
+use super::{Exercise, Family, Probe, Proof, Role, fexit, kretprobe};
 
 pub(super) const PROBES: &[Probe] = &[Probe {
     name: "process_vm_rw",
@@ -10,6 +10,9 @@ pub(super) const PROBES: &[Probe] = &[Probe {
         fexit("process_vm_rw", "process_vm_rw"),
         kretprobe("process_vm_rw_kretprobe", "process_vm_rw"),
     ],
+    woken_by: Some(Exercise::OwnMemory),
+    proof: Proof::Unplugged(&[("process-vm", &["process_vm"])]),
     sees: "memory of one process to that of another",
     lost: "process_vm_readv and process_vm_writev",
+    ..Probe::USUAL
 }];

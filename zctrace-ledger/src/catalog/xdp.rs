@@ -1,6 +1,6 @@
 //! AF_XDP in copy mode.
 
-use super::{Family, Probe, Role, fentry, fexit};
+use super::{Family, Probe, Proof, Role, fentry, fexit};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -8,16 +8,20 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Xdp,
         role: Role::CopySite,
         ways: &[fexit("xsk_rcv", "__xsk_rcv")],
+        proof: Proof::Otherwise("packets in a ring report nothing"),
         sees: "packet into the memory of an AF_XDP socket",
         lost: "what AF_XDP sockets receive",
+        ..Probe::USUAL
     },
     Probe {
         name: "skb_store_bits",
         family: Family::Xdp,
         role: Role::CopySite,
         ways: &[fexit("skb_store_bits", "skb_store_bits")],
+        proof: Proof::Unplugged(&[("xdp", &["send"])]),
         sees: "packet out of the memory of an AF_XDP socket",
         lost: "how sends of AF_XDP sockets are copied",
+        ..Probe::USUAL
     },
     Probe {
         name: "xsk_xmit_enter",
@@ -26,6 +30,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fentry("xsk_xmit_enter", "__xsk_generic_xmit")],
         sees: "where a send of an AF_XDP socket begins",
         lost: "sends of AF_XDP sockets",
+        ..Probe::USUAL
     },
     Probe {
         name: "xsk_xmit_exit",
@@ -34,6 +39,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fexit("xsk_xmit_exit", "__xsk_generic_xmit")],
         sees: "descriptors that a send of an AF_XDP socket has taken",
         lost: "sends of AF_XDP sockets",
+        ..Probe::USUAL
     },
     Probe {
         name: "xsk_bind",
@@ -42,6 +48,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fexit("xsk_bind", "xsk_bind")],
         sees: "whose a new AF_XDP socket is",
         lost: "receives of AF_XDP sockets that nobody waits at",
+        ..Probe::USUAL
     },
     Probe {
         name: "xsk_poll",
@@ -50,6 +57,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fentry("xsk_poll", "xsk_poll")],
         sees: "who waits at an AF_XDP socket",
         lost: "receives of AF_XDP sockets that were there before zctrace",
+        ..Probe::USUAL
     },
     Probe {
         name: "xsk_recvmsg",
@@ -58,5 +66,6 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fentry("xsk_recvmsg", "xsk_recvmsg")],
         sees: "who asks an AF_XDP socket for packets",
         lost: "receives of AF_XDP sockets that were there before zctrace",
+        ..Probe::USUAL
     },
 ];

@@ -2,7 +2,7 @@
 
 use zctrace_common::Op;
 
-use super::{Family, Probe, Role, fentry, fexit, tp_btf};
+use super::{Exercise, Family, Probe, Proof, Role, fentry, fexit, tp_btf};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -13,56 +13,77 @@ pub(super) const PROBES: &[Probe] = &[
             "skb_zerocopy_iter_stream",
             "skb_zerocopy_iter_stream",
         )],
+        woken_by: Some(Exercise::Zerocopy),
+        proof: Proof::Unplugged(&[("zc-tcp", &["send.zerocopy"])]),
         sees: "user pages to packet by reference: MSG_ZEROCOPY and SEND_ZC over TCP",
         lost: "zero-copy sends over TCP",
+        ..Probe::USUAL
     },
     Probe {
         name: "zerocopy_sg_from_iter",
         family: Family::Zerocopy,
         role: Role::NoCopySite,
         ways: &[fexit("zerocopy_sg_from_iter", "__zerocopy_sg_from_iter")],
+        proof: Proof::Unplugged(&[("zc-udp", &["send.zerocopy"])]),
         sees: "user pages to packet by reference: MSG_ZEROCOPY and SEND_ZC over UDP and vsock",
         lost: "zero-copy sends over UDP and vsock",
+        ..Probe::USUAL
     },
     Probe {
         name: "skb_copy_ubufs",
         family: Family::Zerocopy,
         role: Role::CopySite,
         ways: &[fentry("skb_copy_ubufs", "skb_copy_ubufs")],
+        woken_by: Some(Exercise::Zerocopy),
+        always_there: true,
+        proof: Proof::Later(&["zc-tcp", "zc-udp"]),
         sees: "borrowed pages copied later: local delivery, captures, timestamps",
         lost: "that a zero-copy send was copied after all",
+        ..Probe::USUAL
     },
     Probe {
         name: "skb_copy",
         family: Family::Zerocopy,
         role: Role::CopySite,
         ways: &[fentry("skb_copy", "skb_copy")],
+        always_there: true,
+        proof: Proof::Otherwise("copies what no traffic makes the kernel copy"),
         sees: "pages sent by reference copied later, with their packet",
         lost: "that a packet with pages sent by reference was copied whole",
+        ..Probe::USUAL
     },
     Probe {
         name: "skb_copy_expand",
         family: Family::Zerocopy,
         role: Role::CopySite,
         ways: &[fentry("skb_copy_expand", "skb_copy_expand")],
+        always_there: true,
+        proof: Proof::Otherwise("copies what no traffic makes the kernel copy"),
         sees: "pages sent by reference copied later, with their packet, for more room",
         lost: "that a packet with pages sent by reference was copied for more room",
+        ..Probe::USUAL
     },
     Probe {
         name: "pskb_pull_tail",
         family: Family::Zerocopy,
         role: Role::CopySite,
         ways: &[fentry("pskb_pull_tail", "__pskb_pull_tail")],
+        always_there: true,
+        proof: Proof::With("skb_segment"),
         sees: "pages sent by reference copied later, into the packet's linear buffer: ciphers and others",
         lost: "that a packet with pages sent by reference was made linear",
+        ..Probe::USUAL
     },
     Probe {
         name: "skb_segment",
         family: Family::Zerocopy,
         role: Role::CopySite,
         ways: &[fentry("skb_segment", "skb_segment")],
+        always_there: true,
+        proof: Proof::Later(&["sendfile-nosg", "splice-nosg"]),
         sees: "pages sent by reference copied later, when their packet is cut up in software",
         lost: "that a packet with pages sent by reference was copied when it was cut up",
+        ..Probe::USUAL
     },
     Probe {
         name: "msg_zerocopy_complete",
@@ -72,8 +93,10 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("msg_zerocopy_complete", "msg_zerocopy_complete"),
             fexit("msg_zerocopy_complete", "msg_zerocopy_callback"),
         ],
+        woken_by: Some(Exercise::Zerocopy),
         sees: "borrowed pages given back: MSG_ZEROCOPY",
         lost: "when pages sent with MSG_ZEROCOPY are no longer pending",
+        ..Probe::USUAL
     },
     Probe {
         name: "msg_zerocopy_put_abort",
@@ -82,14 +105,17 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fexit("msg_zerocopy_put_abort", "msg_zerocopy_put_abort")],
         sees: "borrowed pages given back: MSG_ZEROCOPY that failed",
         lost: "when pages of failed sends are no longer pending",
+        ..Probe::USUAL
     },
     Probe {
         name: "msg_zerocopy_realloc",
         family: Family::Zerocopy,
         role: Role::Evidence,
         ways: &[fexit("msg_zerocopy_realloc", "msg_zerocopy_realloc")],
+        woken_by: Some(Exercise::Zerocopy),
         sees: "the beginning of a send with MSG_ZEROCOPY",
         lost: "that an address stands for another send now",
+        ..Probe::USUAL
     },
     Probe {
         name: "io_tx_ubuf_complete",
@@ -102,14 +128,17 @@ pub(super) const PROBES: &[Probe] = &[
         ],
         sees: "borrowed pages given back: io_uring's SEND_ZC",
         lost: "when pages sent with SEND_ZC are no longer pending",
+        ..Probe::USUAL
     },
     Probe {
         name: "inet_sk_error_report",
         family: Family::Zerocopy,
         role: Role::Evidence,
         ways: &[tp_btf("inet_sk_error_report", "inet_sk_error_report")],
+        woken_by: Some(Exercise::Zerocopy),
         sees: "notifications that a send with MSG_ZEROCOPY was copied",
         lost: "on the tracepoint backend, that MSG_ZEROCOPY was copied",
+        ..Probe::USUAL
     },
     Probe {
         name: "tcp_zerocopy_receive",
@@ -118,5 +147,6 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fexit("tcp_zerocopy_receive", "tcp_zerocopy_receive")],
         sees: "TCP_ZEROCOPY_RECEIVE, and the pages that it maps",
         lost: "TCP_ZEROCOPY_RECEIVE is not seen",
+        ..Probe::USUAL
     },
 ];

@@ -397,7 +397,7 @@ pub(super) fn attach_probe(
     }
     let mut refusal =
         refusal.unwrap_or_else(|| Refusal::of("the catalog names no way to attach it"));
-    refusal.absent &= !(probe.is_in_every_kernel() || is_missing(probe));
+    refusal.absent &= !(probe.always_there || is_missing(probe));
     Outcome::Refused(refusal)
 }
 
@@ -427,7 +427,8 @@ enum WayError {
 /// What the name of a program's twin ends in: see `zctrace-ebpf/src/book/twin.rs`.
 pub(super) const TWIN: &str = "_twin";
 
-fn twin(way: &Way) -> String {
+/// The name of a program's twin.
+pub(super) fn twin(way: &Way) -> String {
     format!("{}{TWIN}", way.program)
 }
 

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The programs, a breakpoint each.
-const PROGRAMS: [&str; AUDIT_SLOTS] = ["audit_0", "audit_1", "audit_2", "audit_3"];
+pub(super) const PROGRAMS: [&str; AUDIT_SLOTS] = ["audit_0", "audit_1", "audit_2", "audit_3"];
 
 /// A routine with what a breakpoint on it needs.
 struct Place {

@@ -3,7 +3,6 @@
 //! function where it matters. What stays silent then counts as not there.
 
 use std::{
-    collections::BTreeSet,
     fs::{self, File},
     io::{self, IoSlice, IoSliceMut, Read as _, Write as _},
     net::{TcpListener, TcpStream, UdpSocket},
@@ -27,127 +26,38 @@ use nix::{
     unistd::{Pid, pipe},
 };
 
+use crate::catalog::Exercise;
+
 const SIZE: usize = 4096;
 
-/// Some operations and the probes that must have fired after them. A name that a kernel does not
-/// have is passed over; of alternates, those that are attached must fire.
-type Step = (fn() -> io::Result<()>, &'static [&'static str]);
-
-const STEPS: &[Step] = &[
-    (
-        memory_file,
-        &[
-            "vfs_write",
-            "vfs_read",
-            "vfs_writev",
-            "vfs_readv",
-            "generic_perform_write",
-            "shmem_file_read_iter",
-        ],
-    ),
-    (pipes, &["pipe_read", "pipe_write"]),
-    (
-        devices,
-        &[
-            "read_zero",
-            "read_iter_zero",
-            "write_null",
-            "write_iter_null",
-            "urandom_read_iter",
-        ],
-    ),
-    (
-        unix,
-        &[
-            "sys_sendto",
-            "sys_recvfrom",
-            "sys_sendmsg",
-            "sys_recvmsg",
-            "skb_copy_datagram_from_iter",
-            "skb_copy_datagram_iter",
-        ],
-    ),
-    (udp, &["ip_generic_getfrag", "udp_recvmsg"]),
-    (
-        tcp,
-        &[
-            "tcp_sendmsg_locked",
-            "do_sendfile",
-            "shmem_file_splice_read",
-            "generic_file_splice_read",
-            "skb_splice_from_iter",
-            "do_tcp_sendpages",
-            "skb_splice_bits",
-            "do_splice",
-        ],
-    ),
-    (
-        zerocopy,
-        &[
-            "skb_zerocopy_iter_stream",
-            "msg_zerocopy_realloc",
-            "msg_zerocopy_complete",
-            "skb_copy_ubufs",
-            "inet_sk_error_report",
-        ],
-    ),
-    (
-        pipe_to_pipe,
-        &[
-            "do_tee",
-            "sys_vmsplice",
-            "splice_to_user",
-            "splice_write_null",
-        ],
-    ),
-    (proc_file, &["seq_read_iter"]),
-    (
-        own_memory,
-        &["process_vm_rw", "process_vm_readv", "process_vm_writev"],
-    ),
-    (messages, &["load_msg", "store_msg", "msgsnd", "msgrcv"]),
-    (posix_messages, &["mq_timedsend", "mq_timedreceive"]),
-    (
-        user_faults,
-        &[
-            "userfaultfd_ioctl",
-            "mfill_atomic_copy",
-            "mfill_atomic_zeropage",
-        ],
-    ),
-    (copy_range, &["vfs_copy_file_range"]),
-    (
-        private_mapping,
-        &[
-            "file_fault_enter",
-            "file_fault_exit",
-            "set_pte",
-            "wp_page_enter",
-            "wp_page_exit",
-            "vma_alloc_folio",
-        ],
-    ),
-    (
-        ring,
-        &[
-            "io_issue_sqe_enter",
-            "io_uring_release",
-            "io_uring_complete",
-            "io_uring_submit_req",
-            "io_uring_complete_inferred",
-        ],
-    ),
-    (sys_calls, &["sys_enter", "sys_exit"]),
-];
-
-/// Runs the steps. Returns the names of the probes that must have fired: those of the steps that
-/// this machine could do.
-pub(super) fn run() -> BTreeSet<&'static str> {
-    STEPS
-        .iter()
-        .filter(|(step, _)| step().is_ok())
-        .flat_map(|(_, probes)| probes.iter().copied())
+/// Does all exercises. Returns those that this machine could do: the probes that they wake must have run.
+pub(super) fn run() -> Vec<Exercise> {
+    Exercise::ALL
+        .into_iter()
+        .filter(|exercise| step(*exercise)().is_ok())
         .collect()
+}
+
+fn step(exercise: Exercise) -> fn() -> io::Result<()> {
+    match exercise {
+        Exercise::MemoryFile => memory_file,
+        Exercise::Pipes => pipes,
+        Exercise::Devices => devices,
+        Exercise::UnixSockets => unix,
+        Exercise::Udp => udp,
+        Exercise::Tcp => tcp,
+        Exercise::Zerocopy => zerocopy,
+        Exercise::PipeToPipe => pipe_to_pipe,
+        Exercise::ProcFile => proc_file,
+        Exercise::OwnMemory => own_memory,
+        Exercise::Messages => messages,
+        Exercise::PosixMessages => posix_messages,
+        Exercise::UserFaults => user_faults,
+        Exercise::CopyRange => copy_range,
+        Exercise::PrivateMapping => private_mapping,
+        Exercise::Ring => ring,
+        Exercise::SystemCalls => sys_calls,
+    }
 }
 
 fn file() -> io::Result<File> {

@@ -473,7 +473,7 @@ fn find_silent(programs: &mut Programs, attempts: &mut [Attempt]) {
     let Ok(_statistics) = aya::sys::enable_stats(aya::sys::Stats::RunTime) else {
         return;
     };
-    let expected = exercise::run();
+    let done = exercise::run();
     let runs: std::collections::HashMap<_, _> = programs
         .counters()
         .into_iter()
@@ -481,7 +481,7 @@ fn find_silent(programs: &mut Programs, attempts: &mut [Attempt]) {
         .collect();
     for attempt in attempts
         .iter_mut()
-        .filter(|attempt| expected.contains(attempt.probe.name))
+        .filter(|attempt| attempt.probe.woken_by.is_some_and(|by| done.contains(&by)))
     {
         let Outcome::Attached(way) = attempt.outcome else {
             continue;
@@ -577,34 +577,9 @@ fn settings(config: &Config, types: &Types, twins: bool) -> Settings {
 /// Refuses a kernel in whose structures nothing can be found. An offset that only some programs use
 /// is no reason: without it the verifier refuses those.
 fn check_layout(offsets: &Offsets) -> Result<(), Error> {
-    const NEEDED: &[&str] = &[
-        "regs_nr",
-        "task_group_leader",
-        "task_start_boottime",
-        "task_signal",
-        "task_flags",
-        "task_comm",
-        "task_files",
-        "task_pid",
-        "task_tgid",
-        "signal_live",
-        "files_fdt",
-        "fdtable_fd",
-        "fdtable_max_fds",
-        "file_inode",
-        "file_private_data",
-        "inode_mode",
-        "inode_sb",
-        "inode_rdev",
-        "sb_type",
-        "fs_type_name",
-        "socket_sk",
-        "sock_family",
-        "sock_protocol",
-    ];
     let missing: Vec<_> = offsets
         .missing()
-        .filter(|name| NEEDED.contains(name))
+        .filter(|name| catalog::probes().any(|probe| probe.needs.contains(name)))
         .collect();
     if missing.is_empty() {
         Ok(())

@@ -296,12 +296,31 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::claims::table::LINES;
+    use crate::{
+        catalog::{self, Proof},
+        claims::table::LINES,
+    };
 
     #[test]
     fn the_traffic_of_every_claim_in_the_table_exists() {
         for case in LINES.iter().flat_map(|line| line.cases) {
             assert!(!find(case.traffic).is_empty(), "{}", case.traffic);
+        }
+    }
+
+    #[test]
+    fn the_traffic_that_proves_a_probe_exists() {
+        for probe in catalog::probes() {
+            let traffic: Vec<_> = match probe.proof {
+                Proof::Unplugged(of) => of.iter().map(|&(traffic, _)| traffic).collect(),
+                Proof::Later(of) => of.to_vec(),
+                _ => continue,
+            };
+            assert!(!traffic.is_empty(), "{}", probe.name);
+            for name in traffic {
+                let is_family = all().any(|traffic| traffic.name == name);
+                assert!(is_family, "{}: no traffic {name}", probe.name);
+            }
         }
     }
 
