@@ -1,5 +1,10 @@
 //! What the documentation shows is what the program prints.
 
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use zctrace::{
@@ -141,13 +146,13 @@ fn the_list_example_is_what_is_printed() {
 /// Every document that the program writes is described, but for those of its tests' traffic.
 #[test]
 fn every_schema_is_described() {
-    fn visit(directory: &std::path::Path, schemas: &mut Vec<String>) {
-        for entry in std::fs::read_dir(directory).unwrap() {
+    fn visit(directory: &Path, schemas: &mut Vec<String>) {
+        for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 visit(&path, schemas);
             } else if path.extension().is_some_and(|ending| ending == "rs") {
-                let text = std::fs::read_to_string(&path).unwrap();
+                let text = fs::read_to_string(&path).unwrap();
                 let named = text.split("\"zctrace.").skip(1);
                 schemas.extend(named.filter_map(|rest| {
                     let (name, rest) = rest.split_once('/')?;
@@ -185,10 +190,10 @@ fn the_csv_example_is_the_same_ledger() {
 /// With `ZCTRACE_WRITE_DOCS` set, writes the page instead: `cargo xtask docs`.
 fn assert_fresh(name: &str, refreshed: fn(&str) -> Option<String>) {
     let path = format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"));
-    let page = std::fs::read_to_string(&path).unwrap();
+    let page = fs::read_to_string(&path).unwrap();
     let fresh = refreshed(&page).expect("the markers are there");
     if std::env::var_os("ZCTRACE_WRITE_DOCS").is_some() {
-        std::fs::write(path, fresh).unwrap();
+        fs::write(path, fresh).unwrap();
     } else {
         assert_eq!(page, fresh, "docs/{name} is stale: run `cargo xtask docs`");
     }
@@ -218,15 +223,13 @@ fn the_policy_in_the_documentation_is_one() {
 }
 
 /// The workspace's root.
-fn root() -> &'static std::path::Path {
-    std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
 #[test]
 fn the_map_names_places_that_exist() {
-    let page = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
     let mut places = 0;
     for line in page.lines() {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
@@ -236,8 +239,8 @@ fn the_map_names_places_that_exist() {
         let (Some(file), Some(function)) = (in_code(file), in_code(function)) else {
             continue;
         };
-        let text = std::fs::read_to_string(root().join(file))
-            .unwrap_or_else(|error| panic!("{file}: {error}"));
+        let text =
+            fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
         let name = function.rsplit("::").next().unwrap();
         assert!(text.contains(name), "{file} has no {function}");
         places += 1;
@@ -251,31 +254,68 @@ fn in_code(cell: &str) -> Option<&str> {
     (!code.contains('`')).then_some(code)
 }
 
-#[test]
-fn every_link_between_pages_leads_somewhere() {
-    let mut pages: Vec<std::path::PathBuf> = ["README.md", "CONTRIBUTING.md", "SECURITY.md"]
-        .iter()
-        .map(|name| root().join(name))
-        .collect();
-    let docs = std::fs::read_dir(root().join("docs")).unwrap();
-    pages.extend(docs.map(|entry| entry.unwrap().path()));
-    pages.retain(|page| page.extension().is_some_and(|ending| ending == "md"));
-    let mut links = 0;
-    for page in &pages {
-        let text = std::fs::read_to_string(page).unwrap();
-        for target in text
-            .split("](")
-            .skip(1)
-            .filter_map(|rest| rest.split(')').next())
-        {
-            let file = target.split('#').next().unwrap();
-            if file.is_empty() || file.contains("://") {
-                continue;
+/// The pages of the book: every Markdown file of docs/.
+fn pages() -> Vec<PathBuf> {
+    fn visit(directory: &Path, pages: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(&path, pages);
+            } else if path.extension().is_some_and(|ending| ending == "md") {
+                pages.push(path);
             }
-            let to = page.parent().unwrap().join(file);
-            assert!(to.exists(), "{} links to {target}", page.display());
-            links += 1;
         }
     }
-    assert!(links >= 30, "only {links} links were found");
+    let mut pages = Vec::new();
+    visit(&root().join("docs"), &mut pages);
+    pages
+}
+
+/// The files that a page links to, as it names them; code blocks have none.
+fn links(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).unwrap();
+    let prose = text.split("\n```").step_by(2);
+    prose
+        .flat_map(|part| part.split("](").skip(1))
+        .filter_map(|rest| rest.split([')', '#']).next())
+        .filter(|file| !file.is_empty() && !file.contains("://"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_link_between_pages_leads_somewhere() {
+    let mut from = pages();
+    from.push(root().join("README.md"));
+    let mut found = 0;
+    for page in &from {
+        for file in links(page) {
+            let to = page.parent().unwrap().join(&file);
+            assert!(to.exists(), "{} links to {file}", page.display());
+            found += 1;
+        }
+    }
+    assert!(found >= 30, "only {found} links were found");
+}
+
+/// `mdbook build` makes pages of what SUMMARY.md lists and knows nothing outside of docs/.
+#[test]
+fn the_book_has_every_page_and_no_link_leaves_it() {
+    let docs = root().join("docs").canonicalize().unwrap();
+    let summary = docs.join("SUMMARY.md");
+    let listed = links(&summary);
+    let mut unlisted = pages();
+    unlisted.retain(|page| {
+        let name = page.strip_prefix(root().join("docs")).unwrap();
+        name != Path::new("SUMMARY.md") && !listed.iter().any(|one| Path::new(one) == name)
+    });
+    assert!(unlisted.is_empty(), "not in SUMMARY.md: {unlisted:?}");
+    for page in pages() {
+        for file in links(&page) {
+            let to = page.parent().unwrap().join(&file).canonicalize().unwrap();
+            let page = page.display();
+            assert!(to.starts_with(&docs), "{page} links out of docs/: {file}");
+            assert!(to.is_file(), "{page} links to a folder: {file}");
+        }
+    }
 }

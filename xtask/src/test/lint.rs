@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Tally, artifacts, unused};
-use crate::job::Job;
+use crate::{job::Job, paths};
 
 const LIMIT: Duration = Duration::from_mins(20);
 
@@ -62,7 +62,24 @@ pub(super) fn run() -> Result<Tally> {
         .failed
         .extend(unused.map(|name| format!("unused dependency of {name}")));
     dependencies(&mut tally);
+    book(&mut tally);
     Ok(tally)
+}
+
+/// Builds the documentation as a site where mdbook is installed. The tests hold its links and its
+/// list of pages everywhere; this adds that mdbook accepts them.
+fn book(tally: &mut Tally) {
+    if Job::new("mdbook").arg("--version").read().is_none() {
+        tally
+            .skipped
+            .push("the book: mdbook is not installed (`cargo install mdbook`)".to_owned());
+        return;
+    }
+    let build = Job::new("mdbook")
+        .arg("build")
+        .current_dir(paths::root())
+        .limit(LIMIT);
+    check(tally, "the book", &build);
 }
 
 fn cargo() -> Job {
