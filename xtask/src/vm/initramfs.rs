@@ -18,10 +18,11 @@ use crate::paths;
 const INIT: &str = include_str!("init.sh");
 
 /// Programs of the host that busybox has not, or not well enough. Those missing are left out.
-const HOST_PROGRAMS: [&str; 13] = [
+const HOST_PROGRAMS: [&str; 14] = [
     "mkfs.ext4",
     "mkfs.xfs",
     "mkfs.btrfs",
+    "mkfs.vfat",
     "losetup",
     "mount",
     "umount",
@@ -35,12 +36,14 @@ const HOST_PROGRAMS: [&str; 13] = [
 ];
 
 /// Modules the guest loads at boot, as far as this kernel has them as modules.
-const MODULES: [&str; 30] = [
+const MODULES: [&str; 34] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
     "ext4",
     "xfs",
+    // The checksum of btrfs, where it is no longer built in.
+    "crc32c-cryptoapi",
     "btrfs",
     "fuse",
     "cuse",
@@ -63,6 +66,9 @@ const MODULES: [&str; 30] = [
     "ctr",
     "ghash_generic",
     "gcm",
+    "algif_hash",
+    "algif_skcipher",
+    "ecb",
     "af_packet",
     "vsock",
     "vsock_loopback",
@@ -360,7 +366,9 @@ fn load_order(index: &str, soft: &str, wanted: &[&str]) -> Vec<String> {
         let mut names = soft_dependencies(soft, name);
         names.push(name);
         for name in names {
-            let found = entries.iter().find(|(path, _)| module_name(path) == name);
+            let found = entries
+                .iter()
+                .find(|(path, _)| module_name(path) == name.replace('-', "_"));
             let Some((path, needs)) = found else { continue };
             // modules.dep lists the closest first.
             for module in needs.iter().rev().chain([path]) {

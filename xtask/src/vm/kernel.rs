@@ -23,36 +23,48 @@ pub(crate) struct Series {
     suites: &'static [&'static str],
     /// The suite moves on: what has come after this version is taken as well.
     moving: bool,
+    /// The suite carries newer kernels beside it, which the metapackage depends on: it is found by its
+    /// own name.
+    beside: bool,
 }
 
-/// Oldest first.
+/// Those of the tests, oldest first.
 pub(crate) const SERIES: [Series; 3] = [
     Series {
         name: "6.1",
         suites: &["bookworm"],
         moving: false,
+        beside: false,
     },
     Series {
         name: "6.12",
         suites: &["bookworm-backports", "trixie"],
         moving: false,
+        beside: false,
     },
     Series {
         name: "7.2",
         suites: &["sid"],
         moving: true,
+        beside: false,
     },
 ];
 
+/// Those that can be had besides.
+const BESIDES: [Series; 1] = [Series {
+    name: "6.18",
+    suites: &["trixie-backports"],
+    moving: false,
+    beside: true,
+}];
+
 impl Series {
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
-        SERIES
-            .into_iter()
-            .find(|series| series.name == name)
-            .ok_or_else(|| {
-                let known = SERIES.map(|series| series.name).join(", ");
-                format!("unknown kernel; known are {known}")
-            })
+        let known = || SERIES.into_iter().chain(BESIDES);
+        known().find(|series| series.name == name).ok_or_else(|| {
+            let names: Vec<_> = known().map(|series| series.name).collect();
+            format!("unknown kernel; known are {}", names.join(", "))
+        })
     }
 }
 
@@ -130,14 +142,25 @@ fn download(series: Series, suite: &str, mirror: &apt::Mirror, dir: &Path) -> Re
     let apt = Apt::new(work.path(), suite, mirror)?;
     apt.run("apt-get", &["--quiet=2", "update"], work.path())?;
 
-    let meta = apt.show(METAPACKAGE)?;
-    let package = field(&meta, "Version").context("the metapackage has no version")?;
+    let first = if series.beside {
+        apt.newest(series)?
+    } else {
+        METAPACKAGE.to_owned()
+    };
+    let meta = apt.show(&first)?;
+    let package = field(&meta, "Version").context("the package has no version")?;
     let names_kernel = |name: &&str| name.starts_with("linux-") && name.ends_with("-cloud-amd64");
     let mut wanted: Vec<String> = Vec::new();
-    let mut queue: Vec<String> = depends(&meta)
-        .filter(names_kernel)
-        .map(str::to_owned)
-        .collect();
+    let mut queue: Vec<String> = if series.beside {
+        // The image holds all there is. What it depends on is gone from the archive.
+        wanted.push(first);
+        Vec::new()
+    } else {
+        depends(&meta)
+            .filter(names_kernel)
+            .map(str::to_owned)
+            .collect()
+    };
     while let Some(name) = queue.pop() {
         if !wanted.contains(&name) {
             let shown = apt.show(&name)?;
@@ -287,6 +310,23 @@ impl Apt {
             command.args(["-o", option]);
         }
         run(command.args(arguments).current_dir(dir))
+    }
+
+    /// The image of a series that the metapackage has left behind.
+    fn newest(&self, series: Series) -> Result<String> {
+        let prefix = format!("linux-image-{series}.");
+        let names = self.run("apt-cache", &["pkgnames", &prefix], paths::root())?;
+        let update = |name: &str| -> Option<u32> {
+            let rest = name.strip_prefix(&prefix)?;
+            let (update, _) = rest.strip_suffix("-cloud-amd64")?.split_once('+')?;
+            update.parse().ok()
+        };
+        names
+            .lines()
+            .filter(|name| update(name).is_some())
+            .max_by_key(|name| update(name))
+            .map(str::to_owned)
+            .with_context(|| format!("no package of Linux {series}"))
     }
 
     fn show(&self, package: &str) -> Result<String> {

@@ -37,7 +37,7 @@ const DIED: u8 = 125;
 /// kernel could not be had.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The kernel: 6.1, 6.12, 7.2, or all.
+    /// The kernel: 6.1, 6.12, 7.2, all of them, or 6.18.
     #[arg(long, default_value = "6.12")]
     kernel: String,
     /// Processors of the guest.

@@ -2,7 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
     time::{Duration, Instant},
 };
 
@@ -21,7 +21,6 @@ use nix::{
 use std::os::fd::AsFd as _;
 
 use super::{
-    ROUND,
     operation::Operation,
     world::{Places, World},
 };
@@ -38,36 +37,17 @@ pub(super) enum Ended {
     Stuck(usize),
 }
 
-#[repr(C)]
-struct Area {
-    step: AtomicUsize,
-    answers: [AtomicU64; ROUND],
-}
+/// The number of the operation that the process does, in memory that it shares with this one.
+pub(super) struct Step(&'static AtomicUsize);
 
-/// What the process was answered, in memory that it shares with this one.
-pub(super) struct Notes(&'static Area);
-
-impl Notes {
+impl Step {
     pub(super) fn new() -> Result<Self> {
-        let mapping = Mapping::anonymous(size_of::<Area>(), MapFlags::MAP_SHARED)?;
-        let area = mapping.address().cast::<Area>();
+        let mapping = Mapping::anonymous(size_of::<AtomicUsize>(), MapFlags::MAP_SHARED)?;
+        let step = mapping.address().cast::<AtomicUsize>();
         // It lives as long as the command.
         std::mem::forget(mapping);
-        // SAFETY: page-aligned, zeroed, large enough, never unmapped; all fields are atomics, for
-        // which zero is a value.
-        Ok(Self(unsafe { &*area }))
-    }
-
-    fn reset(&self) {
-        self.0.step.store(0, SeqCst);
-        for answer in &self.0.answers {
-            answer.store(0, SeqCst);
-        }
-    }
-
-    /// What each operation was answered, in a number.
-    pub(super) fn answers(&self) -> [u64; ROUND] {
-        self.0.answers.each_ref().map(|answer| answer.load(SeqCst))
+        // SAFETY: page-aligned, zeroed, large enough, never unmapped; zero is a value of an atomic.
+        Ok(Self(unsafe { &*step }))
     }
 }
 
@@ -81,16 +61,16 @@ pub(super) fn run(
     number: u64,
     operations: &[(usize, Operation)],
     places: &Places,
-    notes: &Notes,
+    step: &Step,
 ) -> Result<Ended> {
-    notes.reset();
+    step.0.store(0, SeqCst);
     // SAFETY: the command has one thread, and the child ends without returning.
     match unsafe { fork() }.context("fork")? {
         ForkResult::Parent { child } => {
-            watch(child, notes).with_context(|| format!("process {number}: {operations:#?}"))
+            watch(child, step).with_context(|| format!("process {number}: {operations:#?}"))
         }
         ForkResult::Child => {
-            let done = catch_unwind(AssertUnwindSafe(|| act(number, operations, places, notes)));
+            let done = catch_unwind(AssertUnwindSafe(|| act(number, operations, places, step)));
             if let Ok(Err(error)) = &done {
                 say(&format!("process {number}: {error:#}"));
             }
@@ -100,9 +80,9 @@ pub(super) fn run(
     }
 }
 
-fn watch(child: Pid, notes: &Notes) -> Result<Ended> {
+fn watch(child: Pid, step: &Step) -> Result<Ended> {
     let end = pidfd::open(child.as_raw().cast_unsigned())?;
-    let mut last = (notes.0.step.load(SeqCst), Instant::now());
+    let mut last = (step.0.load(SeqCst), Instant::now());
     loop {
         let mut fds = [PollFd::new(end.as_fd(), PollFlags::POLLIN)];
         if poll(&mut fds, PollTimeout::from(500_u16)) == Ok(1) {
@@ -111,35 +91,28 @@ fn watch(child: Pid, notes: &Notes) -> Result<Ended> {
                 status => bail!("{status:?}"),
             };
         }
-        let step = notes.0.step.load(SeqCst);
-        if step != last.0 {
-            last = (step, Instant::now());
+        let now = step.0.load(SeqCst);
+        if now != last.0 {
+            last = (now, Instant::now());
         } else if last.1.elapsed() > PATIENCE {
             kill(child, Signal::SIGKILL)?;
             waitpid(child, None)?;
-            return Ok(Ended::Stuck(step));
+            return Ok(Ended::Stuck(now));
         }
     }
 }
 
-fn act(
-    number: u64,
-    operations: &[(usize, Operation)],
-    places: &Places,
-    notes: &Notes,
-) -> Result<()> {
+fn act(number: u64, operations: &[(usize, Operation)], places: &Places, step: &Step) -> Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     let name = std::ffi::CString::new(format!("hunt-{number}"))?;
     prctl::set_name(&name)?;
     // SAFETY: a signal is ignored; nobody else relies on it.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) }?;
     let mut world = World::new(places)?;
-    for (step, operation) in operations {
-        notes.0.step.store(*step, SeqCst);
-        // That something it needs cannot be made is an answer as well.
-        let made = world.act(operation).is_ok();
-        let answers = world.answers() << 1 | u64::from(made);
-        notes.0.answers[*step].store(answers, SeqCst);
+    for (number, operation) in operations {
+        step.0.store(*number, SeqCst);
+        // What it needs may not be there.
+        let _ = world.act(operation);
     }
     Ok(())
 }

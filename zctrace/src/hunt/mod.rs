@@ -1,14 +1,18 @@
-//! The contradiction hunt: random operations are done twice, once under each backend, and what the
-//! tracepoints backend concludes is held against what the functions backend measured. It may say less,
-//! and never anything else.
+//! The contradiction hunt: both backends watch the same random operations, and what the tracepoints
+//! backend concludes is held against what the functions backend measured. It may say less, and never
+//! anything else.
+//!
+//! They watch at the same time: a second time many an operation is answered otherwise.
 
 mod child;
+mod fault;
 pub mod operation;
+mod queue;
 pub mod random;
 pub mod verdict;
 pub mod world;
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 
 use anyhow::{Result, ensure};
 use nix::mount::{MsFlags, mount};
@@ -16,13 +20,13 @@ use nix::mount::{MsFlags, mount};
 use crate::{
     ledger::Process,
     target::View,
-    tracer::{Backend, Config},
+    tracer::{Backend, Config, Session},
     workload::{
         Arena, Skip,
-        scene::{arena::Sizes, mounts::Fs},
+        scene::{arena::Sizes, block_device::BlockDevice, mounts::Fs},
     },
 };
-use child::{Ended, Notes};
+use child::{Ended, Step};
 use operation::{Operation, Place, THINGS, Thing};
 use random::Random;
 use verdict::{Contradiction, Kind};
@@ -30,9 +34,6 @@ use world::{Places, available};
 
 /// Operations that one process does: what two rows differ in is looked for among these.
 pub const ROUND: usize = 16;
-
-/// Processes between two readings; their rows must have room.
-const READING: usize = 64;
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug)]
@@ -59,17 +60,11 @@ impl Plan {
     }
 }
 
-/// What a hunt came to.
+/// What some processes came to.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// The backend that measured.
-    pub backend: String,
-    /// What the operations work on, as far as this machine has it.
-    pub things: Vec<Thing>,
     /// Operations that were compared.
     pub compared: usize,
-    /// Operations that were answered otherwise the second time: their processes are not compared.
-    pub unsteady: Vec<(u64, usize, Operation)>,
     /// Processes of which events were lost.
     pub lost: usize,
     /// Operations that did not end.
@@ -100,73 +95,133 @@ fn note(list: &mut BTreeMap<Kind, Found>, number: u64, example: Contradiction) {
     list.entry(example.kind()).or_insert_with(new).times += 1;
 }
 
-/// What a run of all processes came to, by their numbers.
-#[derive(Default)]
-struct Run {
-    backend: String,
-    processes: BTreeMap<u64, Process>,
-    answers: BTreeMap<u64, [u64; ROUND]>,
-    lost: Vec<u64>,
-    stuck: Vec<(u64, usize)>,
+/// A backend that watches.
+struct Watcher {
+    session: Session,
+    lost: u64,
 }
 
-/// Hunts.
-///
-/// # Errors
-/// When nothing can be measured, or made.
-pub fn hunt(plan: &Plan) -> Result<Report> {
-    let arena = Arena::new(Sizes::default())?;
-    let places = places(&arena)?;
-    let things = available(&places, THINGS)?;
-    let notes = Notes::new()?;
-    let measured = run(Backend::Auto, plan, &things, &places, &notes)?;
-    let concluded = run(Backend::Tracepoints, plan, &things, &places, &notes)?;
-    let mut report = Report {
-        backend: measured.backend.clone(),
-        ..Report::default()
-    };
-    for number in plan.first..plan.first + plan.count {
-        let operations = plan.operations(number, &things);
-        let runs = [&measured, &concluded];
-        let stuck = runs.iter().flat_map(|run| &run.stuck);
-        if let Some(&(_, at)) = stuck.clone().find(|(stuck, _)| *stuck == number) {
-            let which = operations.iter().find(|(step, _)| *step == at);
-            report
-                .stuck
-                .extend(which.map(|&(step, operation)| (number, step, operation)));
-            continue;
-        }
-        if runs.iter().any(|run| run.lost.contains(&number)) {
-            report.lost += 1;
-            continue;
-        }
-        let [first, second] = runs.map(|run| run.answers[&number]);
-        let unsteady = operations
-            .iter()
-            .filter(|(step, _)| first[*step] != second[*step])
-            .map(|&(step, operation)| (number, step, operation));
-        let before = report.unsteady.len();
-        report.unsteady.extend(unsteady);
-        if report.unsteady.len() > before {
-            continue;
-        }
-        let [first, second] = runs.map(|run| run.processes.get(&number));
-        let (Some(first), Some(second)) = (first, second) else {
-            report.lost += 1;
-            continue;
-        };
-        report.compared += operations.len();
-        let (wrong, more) = verdict::compare(first, second);
-        for found in wrong {
-            note(&mut report.contradictions, number, found);
-        }
-        for found in more {
-            note(&mut report.more, number, found);
-        }
+impl Watcher {
+    fn new(backend: Backend) -> Result<Self> {
+        let session = crate::run::attach(&Config {
+            tasks: vec![View::detect()?.own_pid()],
+            faults: false,
+            forget_ended: true,
+            backend,
+            ..Config::default()
+        })?;
+        Ok(Self { session, lost: 0 })
     }
-    report.things = things;
-    Ok(report)
+
+    /// What it saw of the processes since the last time, by their numbers, and whether that is
+    /// everything.
+    fn read(&mut self) -> Result<(BTreeMap<u64, Process>, bool)> {
+        let reading = self.session.read()?;
+        let lost = std::mem::replace(&mut self.lost, reading.loss.lost());
+        let processes = reading.processes.into_iter();
+        let numbered = processes.filter_map(|one| Some((child::number(&one.comm)?, one)));
+        Ok((numbered.collect(), self.lost == lost))
+    }
 }
+
+/// Both backends, and what there is to work on.
+pub struct Hunt {
+    functions: Watcher,
+    tracepoints: Watcher,
+    things: Vec<Thing>,
+    places: Places,
+    step: Step,
+    /// The files go before what lies below them.
+    _block: Option<BlockDevice>,
+    _arena: Arena,
+}
+
+impl Hunt {
+    /// Attaches both backends, and makes filesystems.
+    ///
+    /// # Errors
+    /// When nothing can be measured, or made.
+    pub fn new() -> Result<Self> {
+        let arena = Arena::new(Sizes::default())?;
+        let mut places = places(&arena)?;
+        let block = BlockDevice::new(&arena.directory().join("block.image"), BLOCK).ok();
+        places.extend(block.iter().map(|one| (Place::Block, one.path().into())));
+        let functions = Watcher::new(Backend::Auto)?;
+        let tracepoints = Watcher::new(Backend::Tracepoints)?;
+        // Each process would copy the page tables of it.
+        crate::run::give_memory_back();
+        Ok(Self {
+            functions,
+            tracepoints,
+            things: available(&places, THINGS)?,
+            places,
+            step: Step::new()?,
+            _block: block,
+            _arena: arena,
+        })
+    }
+
+    /// The backend that measures.
+    #[must_use]
+    pub fn backend(&self) -> &str {
+        self.functions.session.backend()
+    }
+
+    /// What the operations work on, as far as this machine has it.
+    #[must_use]
+    pub fn things(&self) -> &[Thing] {
+        &self.things
+    }
+
+    /// Does what is planned, and compares.
+    ///
+    /// # Errors
+    /// When a process cannot be made, or a backend not be read.
+    pub fn run(&mut self, plan: &Plan) -> Result<Report> {
+        let mut report = Report::default();
+        let mut done = BTreeMap::new();
+        for number in plan.first..plan.first + plan.count {
+            let operations = plan.operations(number, &self.things);
+            match child::run(number, &operations, &self.places, &self.step)? {
+                Ended::Well => {
+                    done.insert(number, operations.len());
+                }
+                Ended::Stuck(at) => {
+                    let which = operations.iter().find(|(step, _)| *step == at);
+                    let stuck = which.map(|&(step, operation)| (number, step, operation));
+                    report.stuck.extend(stuck);
+                }
+            }
+        }
+        let (measured, whole) = self.functions.read()?;
+        let (concluded, all) = self.tracepoints.read()?;
+        for (number, operations) in done {
+            let both = measured.get(&number).zip(concluded.get(&number));
+            let Some((measured, concluded)) = both.filter(|_| whole && all) else {
+                report.lost += 1;
+                continue;
+            };
+            report.compared += operations;
+            let (wrong, more) = verdict::compare(measured, concluded);
+            for found in wrong {
+                note(&mut report.contradictions, number, found);
+            }
+            for found in more {
+                note(&mut report.more, number, found);
+            }
+        }
+        Ok(report)
+    }
+
+    /// Detaches.
+    pub fn end(self) {
+        crate::run::detach(self.functions.session);
+        crate::run::detach(self.tracepoints.session);
+    }
+}
+
+/// Bytes of the block device.
+const BLOCK: u64 = 64 << 20;
 
 /// Directories on every filesystem that can be had.
 fn places(arena: &Arena) -> Result<Places> {
@@ -187,6 +242,10 @@ fn places(arena: &Arena) -> Result<Places> {
     if let Ok(directory) = ramfs(arena) {
         places.push((Place::Ramfs, directory));
     }
+    if let Ok(directory) = vfat(arena) {
+        places.push((Place::Vfat, directory));
+    }
+    places.push((Place::Memory, "/proc/self/fd".into()));
     ensure!(!places.is_empty(), "no filesystem can be mounted");
     Ok(places)
 }
@@ -206,49 +265,24 @@ fn ramfs(arena: &Arena) -> Result<PathBuf> {
     Ok(directory)
 }
 
-fn run(
-    backend: Backend,
-    plan: &Plan,
-    things: &[Thing],
-    places: &Places,
-    notes: &Notes,
-) -> Result<Run> {
-    let view = View::detect()?;
-    let mut session = crate::run::attach(&Config {
-        tasks: vec![view.own_pid()],
-        faults: false,
-        forget_ended: true,
-        backend,
-        ..Config::default()
-    })?;
-    let mut run = Run {
-        backend: session.backend().to_owned(),
-        ..Run::default()
+/// Goes as well; mount(8) makes the loop device, which goes with it.
+fn vfat(arena: &Arena) -> Result<PathBuf> {
+    let directory = arena.directory().join("vfat");
+    let image = arena.directory().join("vfat.image");
+    fs::create_dir(&directory)?;
+    fs::File::create(&image)?.set_len(BLOCK)?;
+    let quiet = |command: &mut Command| -> Result<()> {
+        let output = command.output()?;
+        ensure!(output.status.success(), "{command:?}: {output:?}");
+        Ok(())
     };
-    let mut lost = 0;
-    let numbers: Vec<u64> = (plan.first..plan.first + plan.count).collect();
-    for part in numbers.chunks(READING) {
-        for &number in part {
-            let operations = plan.operations(number, things);
-            match child::run(number, &operations, places, notes)? {
-                Ended::Well => {}
-                Ended::Stuck(step) => run.stuck.push((number, step)),
-            }
-            run.answers.insert(number, notes.answers());
-        }
-        let reading = session.read()?;
-        if reading.loss.lost() != lost {
-            lost = reading.loss.lost();
-            run.lost.extend(part);
-        }
-        for process in reading.processes {
-            if let Some(number) = child::number(&process.comm) {
-                run.processes.insert(number, process);
-            }
-        }
-    }
-    crate::run::detach(session);
-    Ok(run)
+    quiet(Command::new("mkfs.vfat").arg(&image))?;
+    quiet(
+        Command::new("mount")
+            .args(["-t", "vfat", "-o", "loop"])
+            .args([&image, &directory]),
+    )?;
+    Ok(directory)
 }
 
 #[cfg(test)]

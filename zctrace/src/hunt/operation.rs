@@ -19,6 +19,12 @@ pub enum Place {
     Btrfs,
     /// overlayfs over tmpfs.
     Overlay,
+    /// vfat.
+    Vfat,
+    /// A memfd.
+    Memory,
+    /// A block device, which is the file.
+    Block,
 }
 
 /// What a call works on.
@@ -40,14 +46,16 @@ pub enum Thing {
     Udp,
     /// A pair of vsock sockets of a type.
     Vsock(i32),
-    /// A hash of the kernel's cryptography.
-    Alg,
+    /// A stream of SCTP over loopback.
+    Sctp,
+    /// A hash, or a cipher, of the kernel's cryptography.
+    Alg(Cipher),
     /// A netlink socket.
     Netlink,
     /// A raw socket of a protocol.
     Raw(i32),
-    /// A packet socket on the loopback device.
-    Packet,
+    /// A packet socket of a type on the loopback device.
+    Packet(i32),
     /// A character device.
     Device(&'static str),
     /// A terminal.
@@ -56,8 +64,21 @@ pub enum Thing {
     Generated(&'static str),
     /// An eventfd.
     Event,
+    /// A timer that has run out.
+    Timer,
+    /// A directory.
+    Directory,
     /// A file of hugetlbfs.
     Huge,
+}
+
+/// What the kernel's cryptography does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cipher {
+    /// `hash`.
+    Hash,
+    /// `skcipher`.
+    Cipher,
 }
 
 /// Everything that may be there.
@@ -68,6 +89,9 @@ pub const THINGS: &[Thing] = &[
     Thing::File(Place::Xfs),
     Thing::File(Place::Btrfs),
     Thing::File(Place::Overlay),
+    Thing::File(Place::Vfat),
+    Thing::File(Place::Memory),
+    Thing::File(Place::Block),
     Thing::Pipe,
     Thing::Unix(libc::SOCK_STREAM),
     Thing::Unix(libc::SOCK_DGRAM),
@@ -78,12 +102,15 @@ pub const THINGS: &[Thing] = &[
     Thing::Udp,
     Thing::Vsock(libc::SOCK_STREAM),
     Thing::Vsock(libc::SOCK_SEQPACKET),
-    Thing::Alg,
+    Thing::Sctp,
+    Thing::Alg(Cipher::Hash),
+    Thing::Alg(Cipher::Cipher),
     Thing::Netlink,
     Thing::Raw(253),
     Thing::Raw(libc::IPPROTO_TCP),
     Thing::Raw(libc::IPPROTO_UDP),
-    Thing::Packet,
+    Thing::Packet(libc::SOCK_DGRAM),
+    Thing::Packet(libc::SOCK_RAW),
     Thing::Device("/dev/zero"),
     Thing::Device("/dev/null"),
     Thing::Device("/dev/full"),
@@ -93,9 +120,15 @@ pub const THINGS: &[Thing] = &[
     Thing::Generated("/proc/version"),
     Thing::Generated("/proc/self/oom_score_adj"),
     Thing::Generated("/proc/self/comm"),
+    Thing::Generated("/proc/self/cmdline"),
+    Thing::Generated("/proc/self/auxv"),
+    Thing::Generated("/proc/self/pagemap"),
+    Thing::Generated("/sys/kernel/notes"),
     Thing::Generated("/sys/kernel/mm/transparent_hugepage/enabled"),
     Thing::Generated("/sys/kernel/profiling"),
     Thing::Event,
+    Thing::Timer,
+    Thing::Directory,
     Thing::Huge,
 ];
 
@@ -111,10 +144,11 @@ impl Thing {
                 | Self::Mptcp
                 | Self::Udp
                 | Self::Vsock(_)
-                | Self::Alg
+                | Self::Sctp
+                | Self::Alg(_)
                 | Self::Netlink
                 | Self::Raw(_)
-                | Self::Packet
+                | Self::Packet(_)
         )
     }
 
@@ -186,6 +220,45 @@ pub enum Request {
     Header(i32),
     /// `RECV`, `SEND_ZC`.
     Zerocopy,
+    /// `RECV`, `SEND_ZC` of a registered buffer.
+    FixedZerocopy,
+    /// `RECV`, `SENDMSG_ZC`.
+    HeaderZerocopy,
+}
+
+/// How the buffer is cut into vectors, where a call takes some.
+#[derive(Clone, Copy, Debug)]
+pub enum Split {
+    /// There is none.
+    None,
+    /// One.
+    One,
+    /// Two.
+    Halves,
+    /// Two, with empty ones before, between and after.
+    Empties,
+    /// Several of odd lengths, some of them empty.
+    Many,
+}
+
+/// A message queue.
+#[derive(Clone, Copy, Debug)]
+pub enum Queue {
+    /// Of POSIX.
+    Posix,
+    /// Of System V.
+    SystemV,
+}
+
+/// How pages come to be where a userfaultfd looks for them.
+#[derive(Clone, Copy, Debug)]
+pub enum Fill {
+    /// `UFFDIO_COPY`.
+    Copy,
+    /// `UFFDIO_ZEROPAGE`.
+    Zero,
+    /// `UFFDIO_MOVE`.
+    Move,
 }
 
 /// How bytes come into a pipe.
@@ -208,6 +281,8 @@ pub struct Operation {
     pub make: Make,
     /// How much is asked for.
     pub length: usize,
+    /// How it is cut.
+    pub split: Split,
     /// Where the buffer begins within a page.
     pub shift: usize,
     /// Whether the buffer is shared memory.
@@ -243,9 +318,16 @@ pub enum Act {
     ProcessVm(bool),
     /// `TCP_ZEROCOPY_RECEIVE`.
     Receive,
+    /// A message into a queue, and out of it, with flags of `msgrcv`.
+    Queue(Queue, i32),
+    /// A userfaultfd.
+    Userfault(Fill),
     /// A call on a descriptor that is not open, or only as a path.
     NoFile(Call, bool),
 }
+
+/// Unknown to libc.
+const MSG_SOCK_DEVMEM: i32 = 0x200_0000;
 
 const LENGTHS: &[usize] = &[
     0, 1, 7, 100, 511, 512, 1000, 4095, 4096, 4097, 8192, 12_288, 16_384, 40_000, 65_536, 100_000,
@@ -273,7 +355,7 @@ pub fn draw(random: &mut Random, things: &[Thing]) -> Operation {
         1 => Feed::Vmsplice,
         _ => Feed::Splice(random.of(&places)),
     };
-    let act = match random.next() % 20 {
+    let act = match random.next() % 22 {
         0..4 => {
             let thing = thing(random);
             Act::Calls(thing, call(random, thing, true), call(random, thing, false))
@@ -298,6 +380,14 @@ pub fn draw(random: &mut Random, things: &[Thing]) -> Operation {
             _ => Act::NoFile(call(random, Thing::Tcp, true), random.once_in(2)),
         },
         18 => Act::Vmsplice(flags(random)),
+        19 => {
+            let flags = [0, 0, libc::MSG_NOERROR, libc::MSG_COPY, libc::MSG_EXCEPT];
+            Act::Queue(
+                random.of(&[Queue::Posix, Queue::SystemV]),
+                random.of(&flags),
+            )
+        }
+        20 => Act::Userfault(random.of(&[Fill::Copy, Fill::Zero, Fill::Move])),
         _ => {
             let thing = Thing::File(place(random));
             Act::Calls(thing, call(random, thing, true), call(random, thing, false))
@@ -318,6 +408,14 @@ pub fn draw(random: &mut Random, things: &[Thing]) -> Operation {
             flags: open,
         },
         length: random.of(LENGTHS),
+        split: random.of(&[
+            Split::Halves,
+            Split::Halves,
+            Split::One,
+            Split::Empties,
+            Split::Many,
+            Split::None,
+        ]),
         shift: random.of(&[0, 0, 0, 512, 1]),
         shared: random.once_in(6),
         zerocopy: random.once_in(2),
@@ -342,6 +440,9 @@ fn call(random: &mut Random, thing: Thing, sends: bool) -> Call {
         libc::MSG_ZEROCOPY,
         libc::MSG_ZEROCOPY,
         libc::MSG_OOB,
+        libc::MSG_EOR,
+        libc::MSG_DONTROUTE,
+        libc::MSG_MORE | libc::MSG_ZEROCOPY,
     ];
     let received = [
         0,
@@ -352,6 +453,9 @@ fn call(random: &mut Random, thing: Thing, sends: bool) -> Call {
         libc::MSG_WAITALL,
         libc::MSG_OOB,
         libc::MSG_ERRQUEUE,
+        libc::MSG_PEEK | libc::MSG_WAITALL,
+        libc::MSG_TRUNC | libc::MSG_WAITALL,
+        MSG_SOCK_DEVMEM,
     ];
     let message = if sends {
         random.of(&sent)
@@ -359,11 +463,12 @@ fn call(random: &mut Random, thing: Thing, sends: bool) -> Call {
         random.of(&received)
     };
     let rwf = if sends {
-        // RWF_DSYNC, RWF_NOWAIT, RWF_APPEND.
-        random.of(&[0, 0x2, 0x8, 0x10])
+        // RWF_HIPRI, RWF_DSYNC, RWF_SYNC, RWF_NOWAIT, RWF_APPEND, RWF_NOAPPEND, RWF_ATOMIC,
+        // RWF_DONTCACHE.
+        random.of(&[0, 0x1, 0x2, 0x4, 0x8, 0x10, 0x20, 0x40, 0x80, 0x88])
     } else {
         // RWF_HIPRI, RWF_NOWAIT, RWF_DONTCACHE.
-        random.of(&[0, 0x1, 0x8, 0x80])
+        random.of(&[0, 0x1, 0x8, 0x80, 0x88])
     };
     let any = [
         Call::Plain,
@@ -382,6 +487,8 @@ fn call(random: &mut Random, thing: Thing, sends: bool) -> Call {
         Call::Ring(Request::Message(message)),
         Call::Ring(Request::Header(message)),
         Call::Ring(Request::Zerocopy),
+        Call::Ring(Request::FixedZerocopy),
+        Call::Ring(Request::HeaderZerocopy),
     ];
     if thing.is_socket() && !random.once_in(4) {
         random.of(&of_socket)

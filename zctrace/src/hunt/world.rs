@@ -1,11 +1,10 @@
-//! Does drawn operations. Whatever the kernel answers is fine: it is the same for both backends, and
-//! is noted, so that runs in which it answered differently are not compared.
+//! Does drawn operations. Whatever the kernel answers is fine: both backends watch the same call.
 
 use std::{
     ffi::CString,
     fs,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -18,9 +17,17 @@ use nix::{
     pty::{OpenptyResult, openpty},
 };
 
-use super::operation::{Act, Call, Feed, Make, Operation, Place, Request, Thing};
+use super::{
+    fault,
+    operation::{Act, Call, Cipher, Feed, Make, Operation, Place, Request, Split, Thing},
+    queue,
+};
 use crate::workload::{
-    stage::{buffer::fill, mapping::Mapping, sockets},
+    stage::{
+        buffer::fill,
+        mapping::{Mapping, PAGE},
+        sockets,
+    },
     traffic::ktls,
 };
 
@@ -30,18 +37,17 @@ pub type Places = Vec<(Place, PathBuf)>;
 /// More than any operation asks for.
 const ROOM: usize = 128 * 1024;
 
-/// Where the sum over answers begins (FNV-1a).
-const NO_ANSWERS: u64 = 0xcbf2_9ce4_8422_2325;
+/// The most vectors that a buffer is cut into.
+const MOST_PIECES: usize = 8;
 
-/// The answer of a request that would have had to wait, and is not made.
-const WOULD_WAIT: i64 = i64::MIN;
+/// The answer of a request that would have had to wait, or that the ring did not take.
+const NOT_MADE: i64 = i64::MIN;
 
 /// What one process has at hand.
 pub struct World<'a> {
     places: &'a Places,
     private: Mapping,
     shared: Mapping,
-    answers: u64,
 }
 
 /// The two ends of a thing: bytes go in at the first and come out at the second.
@@ -84,24 +90,12 @@ impl<'a> World<'a> {
             places,
             private: Mapping::present(2 * ROOM)?,
             shared: Mapping::anonymous(2 * ROOM, shared)?,
-            answers: NO_ANSWERS,
         };
         for mapping in [&mut world.private, &mut world.shared] {
             // SAFETY: our own mapping, of this length, to which nothing refers.
             fill(unsafe { std::slice::from_raw_parts_mut(mapping.address(), 2 * ROOM) });
         }
         Ok(world)
-    }
-
-    /// What the last operation was answered, in a number.
-    #[must_use]
-    pub const fn answers(&self) -> u64 {
-        self.answers
-    }
-
-    fn note(&mut self, answer: i64) -> i64 {
-        self.answers = (self.answers ^ answer as u64).wrapping_mul(0x100_0000_01b3);
-        answer
     }
 
     fn buffer(&self, operation: &Operation) -> *mut u8 {
@@ -120,11 +114,30 @@ impl<'a> World<'a> {
 
     /// A file, its first end to write to and the second to read from.
     fn file(&self, place: Place, make: Make) -> Result<Ends> {
-        let path = self.directory(place)?.join("hunted");
-        let name = CString::new(path.as_os_str().as_encoded_bytes())?;
-        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
-        // SAFETY: a string that outlives the call.
-        let plain = owned(unsafe { libc::open(name.as_ptr(), flags, 0o600) })?;
+        let directory = self.directory(place)?;
+        let text = |path: &Path| CString::new(path.as_os_str().as_encoded_bytes());
+        let (name, plain, made) = match place {
+            Place::Memory => {
+                // SAFETY: a string that outlives the call.
+                let plain = owned(unsafe { libc::memfd_create(c"hunted".as_ptr(), 0) })?;
+                let name = directory.join(plain.as_raw_fd().to_string());
+                (text(&name)?, plain, None)
+            }
+            Place::Block => {
+                let name = text(directory)?;
+                // SAFETY: a string that outlives the call.
+                let plain = unsafe { libc::open(name.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
+                (name, owned(plain)?, None)
+            }
+            _ => {
+                let path = directory.join("hunted");
+                let name = text(&path)?;
+                let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
+                // SAFETY: a string that outlives the call.
+                let plain = owned(unsafe { libc::open(name.as_ptr(), flags, 0o600) })?;
+                (name, plain, Some(path))
+            }
+        };
         let fd = plain.as_raw_fd();
         let pattern: *const c_void = self.private.address().cast();
         // SAFETY: the file is ours, and the mapping is longer than what is written.
@@ -153,7 +166,9 @@ impl<'a> World<'a> {
                 with(make.flags & libc::O_DIRECT).or_else(|_| with(0))?,
             ))
         });
-        fs::remove_file(&path)?;
+        if let Some(path) = made {
+            fs::remove_file(&path)?;
+        }
         ends
     }
 
@@ -174,13 +189,14 @@ impl<'a> World<'a> {
                 let (near, far) = ktls::connection()?;
                 of(near.into(), far.into())
             }
-            Thing::Mptcp => stream(libc::AF_INET, 262)?,
+            Thing::Mptcp => stream(262)?,
+            Thing::Sctp => stream(libc::IPPROTO_SCTP)?,
             Thing::Udp => {
                 let (near, far) = sockets::udp_pair()?;
                 of(near.into(), far.into())
             }
             Thing::Vsock(kind) => vsock(kind)?,
-            Thing::Alg => hash()?,
+            Thing::Alg(cipher) => algorithm(cipher)?,
             Thing::Netlink => {
                 // Notices go nowhere: what is sent is answered.
                 let fd = owned(socket(libc::AF_NETLINK, libc::SOCK_RAW, 0))?;
@@ -197,7 +213,7 @@ impl<'a> World<'a> {
                 let other = fd.try_clone()?;
                 of(fd, other)
             }
-            Thing::Packet => packet()?,
+            Thing::Packet(kind) => packet(kind)?,
             Thing::Device(name) => opened(name, libc::O_RDWR)?,
             Thing::Terminal => {
                 let OpenptyResult { master, slave } = openpty(None, None)?;
@@ -219,6 +235,8 @@ impl<'a> World<'a> {
                 let other = fd.try_clone()?;
                 of(fd, other)
             }
+            Thing::Timer => timer()?,
+            Thing::Directory => opened("/", libc::O_RDONLY | libc::O_DIRECTORY)?,
             Thing::Huge => {
                 // SAFETY: a string that outlives the call.
                 let fd =
@@ -251,23 +269,19 @@ impl<'a> World<'a> {
     /// Does one operation. An error means that something it needs cannot be made.
     pub fn act(&mut self, operation: &Operation) -> Result<()> {
         let length = operation.length;
-        self.answers = NO_ANSWERS;
         match operation.act {
             Act::Calls(thing, first, second) => {
                 let ends = self.make(thing, operation)?;
                 let into = ends.into.as_raw_fd();
                 let sent = self.put(into, thing, first, operation);
-                self.note(sent);
-                let arrived = await_bytes(&ends, thing, first, sent);
-                self.note(arrived.into());
-                let taken = self.take(ends.out_of.as_raw_fd(), thing, second, operation);
-                self.note(taken);
+                await_bytes(&ends, thing, first, sent);
+                self.take(ends.out_of.as_raw_fd(), thing, second, operation);
             }
             Act::Sendfile(source, sink) => {
                 let (from, to) = (self.make(source, operation)?, self.make(sink, operation)?);
                 self.supply(&from, source, operation);
                 // SAFETY: no memory is passed.
-                let sent = unsafe {
+                unsafe {
                     libc::sendfile(
                         to.into.as_raw_fd(),
                         from.out_of.as_raw_fd(),
@@ -275,28 +289,24 @@ impl<'a> World<'a> {
                         length,
                     )
                 };
-                self.note(answer(sent));
             }
             Act::Splice(source, sink, flags) => {
                 let (from, to) = (self.make(source, operation)?, self.make(sink, operation)?);
                 self.supply(&from, source, operation);
                 let between = pipe()?;
                 let flags = flags | libc::SPLICE_F_NONBLOCK;
-                let first = splice(&from.out_of, &between.into, length, flags);
-                self.note(first);
-                let second = splice(&between.out_of, &to.into, length, flags);
-                self.note(second);
+                splice(&from.out_of, &between.into, length, flags);
+                splice(&between.out_of, &to.into, length, flags);
             }
             Act::Drain(feed, sink, flags) => {
                 let (between, to) = (pipe()?, self.make(sink, operation)?);
                 self.feed(&between, feed, operation)?;
-                let drained = splice(
+                splice(
                     &between.out_of,
                     &to.into,
                     length,
                     flags | libc::SPLICE_F_NONBLOCK,
                 );
-                self.note(drained);
             }
             Act::RingDrain(feed, sink) => {
                 let (between, to) = (pipe()?, self.make(sink, operation)?);
@@ -310,8 +320,7 @@ impl<'a> World<'a> {
                 )
                 .flags(libc::SPLICE_F_NONBLOCK)
                 .build();
-                let drained = self.ring(entry, None)?;
-                self.note(drained);
+                self.ring(entry, None)?;
             }
             Act::RingSplice(source) => {
                 let (from, between) = (self.make(source, operation)?, pipe()?);
@@ -325,35 +334,30 @@ impl<'a> World<'a> {
                 )
                 .flags(libc::SPLICE_F_NONBLOCK)
                 .build();
-                let spliced = self.ring(entry, None)?;
-                self.note(spliced);
+                self.ring(entry, None)?;
             }
             Act::Tee(feed, by_ring) => {
                 let (one, two) = (pipe()?, pipe()?);
                 self.feed(&one, feed, operation)?;
                 let (from, to) = (one.out_of.as_raw_fd(), two.into.as_raw_fd());
-                let doubled = if by_ring {
+                if by_ring {
                     let entry = opcode::Tee::new(types::Fd(from), types::Fd(to), length as u32)
                         .flags(libc::SPLICE_F_NONBLOCK)
                         .build();
-                    self.ring(entry, None)?
+                    self.ring(entry, None)?;
                 } else {
                     // SAFETY: no memory is passed.
-                    answer(unsafe { libc::tee(from, to, length, libc::SPLICE_F_NONBLOCK) })
-                };
-                self.note(doubled);
-                let taken = self.take(two.out_of.as_raw_fd(), Thing::Pipe, Call::Plain, operation);
-                self.note(taken);
+                    unsafe { libc::tee(from, to, length, libc::SPLICE_F_NONBLOCK) };
+                }
+                self.take(two.out_of.as_raw_fd(), Thing::Pipe, Call::Plain, operation);
             }
             Act::Vmsplice(flags) => {
                 let ends = pipe()?;
-                let piece = self.piece(operation);
+                let (pieces, count) = self.pieces(operation);
                 for end in [&ends.into, &ends.out_of] {
                     let flags = flags | libc::SPLICE_F_NONBLOCK;
-                    // SAFETY: the piece lies within a mapping that lives longer than the pipe.
-                    let moved =
-                        unsafe { libc::vmsplice(end.as_raw_fd(), &raw const piece, 1, flags) };
-                    self.note(answer(moved));
+                    // SAFETY: the pieces lie within a mapping that lives longer than the pipe.
+                    unsafe { libc::vmsplice(end.as_raw_fd(), pieces.as_ptr(), count, flags) };
                 }
             }
             Act::CopyRange(source, sink) => {
@@ -361,7 +365,7 @@ impl<'a> World<'a> {
                 let to = self.file(sink, operation.make)?;
                 let null = std::ptr::null_mut();
                 // SAFETY: no memory is passed.
-                let copied = unsafe {
+                unsafe {
                     libc::copy_file_range(
                         from.out_of.as_raw_fd(),
                         null,
@@ -371,40 +375,36 @@ impl<'a> World<'a> {
                         0,
                     )
                 };
-                self.note(answer(copied));
             }
             Act::Clone(place, kind) => {
                 let (from, to) = (
                     self.file(place, operation.make)?,
                     self.file(place, operation.make)?,
                 );
-                let answered = share(&from.out_of, &to.into, kind, length as u64 & !4095);
-                self.note(answered);
+                share(&from.out_of, &to.into, kind, length as u64 & !4095);
             }
             Act::ProcessVm(writes) => {
-                let (local, mut remote) = (self.piece(operation), self.piece(operation));
-                remote.iov_base = self.private.address().wrapping_add(ROOM).cast();
+                let (local, count) = self.pieces(operation);
+                let remote = halves(self.private.address().wrapping_add(ROOM), length);
                 let own = std::process::id().cast_signed();
-                let (near, far) = (&raw const local, &raw const remote);
-                // SAFETY: both pieces lie within mappings of ours, to which nothing refers.
-                let moved = unsafe {
+                let (near, far) = (local.as_ptr(), remote.as_ptr());
+                // SAFETY: all pieces lie within mappings of ours, to which nothing refers.
+                unsafe {
                     if writes {
-                        libc::process_vm_writev(own, near, 1, far, 1, 0)
+                        libc::process_vm_writev(own, near, count as _, far, 2, 0)
                     } else {
-                        libc::process_vm_readv(own, near, 1, far, 1, 0)
+                        libc::process_vm_readv(own, near, count as _, far, 2, 0)
                     }
                 };
-                self.note(answer(moved));
             }
             Act::Receive => {
                 let ends = self.make(Thing::Tcp, operation)?;
                 let sent = self.put(ends.into.as_raw_fd(), Thing::Tcp, Call::Plain, operation);
-                let arrived = await_bytes(&ends, Thing::Tcp, Call::Plain, sent);
-                self.note(arrived.into());
-                for answer in receive(&ends.out_of, self.private.address(), length) {
-                    self.note(answer);
-                }
+                await_bytes(&ends, Thing::Tcp, Call::Plain, sent);
+                receive(&ends.out_of, self.private.address(), length);
             }
+            Act::Queue(kind, flags) => queue::pass(kind, flags, self.buffer(operation), operation)?,
+            Act::Userfault(kind) => fault::fill(kind, length.div_ceil(PAGE))?,
             Act::NoFile(call, path_only) => {
                 let ends = pipe()?;
                 let (fd, _keep) = if path_only {
@@ -415,38 +415,67 @@ impl<'a> World<'a> {
                     drop(ends);
                     (fd, None)
                 };
-                let sent = self.put(fd, Thing::Pipe, call, operation);
-                self.note(sent);
+                self.put(fd, Thing::Pipe, call, operation);
             }
         }
         Ok(())
     }
 
-    fn piece(&self, operation: &Operation) -> libc::iovec {
-        libc::iovec {
-            iov_base: self.buffer(operation).cast(),
-            iov_len: operation.length,
+    /// The buffer as vectors, and how many.
+    fn pieces(&self, operation: &Operation) -> ([libc::iovec; MOST_PIECES], usize) {
+        let (base, length) = (self.buffer(operation), operation.length);
+        let half = length / 2;
+        let seventh = length / 7;
+        let lengths: &[usize] = match operation.split {
+            Split::None => &[],
+            Split::One => &[length],
+            Split::Halves => &[half, length - half],
+            Split::Empties => &[0, half, 0, length - half, 0],
+            Split::Many => &[
+                1.min(length),
+                0,
+                seventh,
+                seventh,
+                seventh,
+                0,
+                seventh,
+                (length - 4 * seventh).saturating_sub(1),
+            ],
+        };
+        let mut pieces = [libc::iovec {
+            iov_base: base.cast(),
+            iov_len: 0,
+        }; MOST_PIECES];
+        let mut at = base;
+        for (piece, &length) in pieces.iter_mut().zip(lengths) {
+            *piece = libc::iovec {
+                iov_base: at.cast(),
+                iov_len: length,
+            };
+            at = at.wrapping_add(length);
         }
+        (pieces, lengths.len())
     }
 
     /// Something to take out of a thing that has nothing of its own.
     fn supply(&mut self, ends: &Ends, thing: Thing, operation: &Operation) {
         if thing.is_socket() || thing == Thing::Pipe {
             let sent = self.put(ends.into.as_raw_fd(), thing, Call::Plain, operation);
-            self.note(sent);
-            let arrived = await_bytes(ends, thing, Call::Plain, sent);
-            self.note(arrived.into());
+            await_bytes(ends, thing, Call::Plain, sent);
         }
     }
 
     fn feed(&mut self, into: &Ends, feed: Feed, operation: &Operation) -> Result<()> {
         let fd = into.into.as_raw_fd();
-        let fed = match feed {
-            Feed::Write => self.put(fd, Thing::Pipe, Call::Plain, operation),
+        match feed {
+            Feed::Write => {
+                self.put(fd, Thing::Pipe, Call::Plain, operation);
+            }
             Feed::Vmsplice => {
-                let piece = self.piece(operation);
-                // SAFETY: the piece lies within a mapping that lives longer than the pipe.
-                answer(unsafe { libc::vmsplice(fd, &raw const piece, 1, libc::SPLICE_F_NONBLOCK) })
+                let (pieces, count) = self.pieces(operation);
+                let flags = libc::SPLICE_F_NONBLOCK;
+                // SAFETY: the pieces lie within a mapping that lives longer than the pipe.
+                unsafe { libc::vmsplice(fd, pieces.as_ptr(), count, flags) };
             }
             Feed::Splice(place) => {
                 let file = self.file(place, operation.make)?;
@@ -455,10 +484,9 @@ impl<'a> World<'a> {
                     &into.into,
                     operation.length,
                     libc::SPLICE_F_NONBLOCK,
-                )
+                );
             }
-        };
-        self.note(fed);
+        }
         Ok(())
     }
 
@@ -480,17 +508,7 @@ impl<'a> World<'a> {
     ) -> i64 {
         let base = self.buffer(operation);
         let length = operation.length;
-        let half = length / 2;
-        let mut pieces = [
-            libc::iovec {
-                iov_base: base.cast(),
-                iov_len: half,
-            },
-            libc::iovec {
-                iov_base: base.wrapping_add(half).cast(),
-                iov_len: length - half,
-            },
-        ];
+        let (mut pieces, count) = self.pieces(operation);
         if thing == Thing::Netlink && puts {
             // A message that asks for nothing, so that the machine stays as it is.
             let header = [length.max(16) as u32, 1, 0, 0];
@@ -502,7 +520,8 @@ impl<'a> World<'a> {
         // SAFETY: integers and pointers, for which zero is fine.
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
         header.msg_iov = vector;
-        header.msg_iovlen = 2;
+        header.msg_iovlen = count as _;
+        let count = count as c_int;
         // SAFETY: the buffer and the vectors are ours and outlive the calls.
         unsafe {
             match (call, puts) {
@@ -510,10 +529,14 @@ impl<'a> World<'a> {
                 (Call::Plain, false) => answer(libc::read(fd, memory, length)),
                 (Call::At, true) => answer(libc::pwrite(fd, memory, length, 0)),
                 (Call::At, false) => answer(libc::pread(fd, memory, length, 0)),
-                (Call::Vector, true) => answer(libc::writev(fd, vector, 2)),
-                (Call::Vector, false) => answer(libc::readv(fd, vector, 2)),
-                (Call::VectorAt(flags), true) => answer(libc::pwritev2(fd, vector, 2, 0, flags)),
-                (Call::VectorAt(flags), false) => answer(libc::preadv2(fd, vector, 2, 0, flags)),
+                (Call::Vector, true) => answer(libc::writev(fd, vector, count)),
+                (Call::Vector, false) => answer(libc::readv(fd, vector, count)),
+                (Call::VectorAt(flags), true) => {
+                    answer(libc::pwritev2(fd, vector, count, 0, flags))
+                }
+                (Call::VectorAt(flags), false) => {
+                    answer(libc::preadv2(fd, vector, count, 0, flags))
+                }
                 (Call::Message(flags), true) => {
                     answer(libc::send(fd, memory, length, flags | libc::MSG_NOSIGNAL))
                 }
@@ -544,14 +567,10 @@ impl<'a> World<'a> {
                         .map(|header| i64::from(header.msg_len))
                         .sum()
                 }
-                (Call::Ring(_), _) if !thing.is_file() && !is_ready(fd, thing, puts) => WOULD_WAIT,
-                (Call::Ring(request), _) => {
-                    match self.request(types::Fd(fd), request, &pieces, &header, puts) {
-                        Ok(result) => result,
-                        // Never the same twice.
-                        Err(_) => moment(),
-                    }
-                }
+                (Call::Ring(_), _) if !thing.is_file() && !is_ready(fd, thing, puts) => NOT_MADE,
+                (Call::Ring(request), _) => self
+                    .request(types::Fd(fd), request, operation, &header, puts)
+                    .unwrap_or(NOT_MADE),
             }
         }
     }
@@ -560,24 +579,25 @@ impl<'a> World<'a> {
         &self,
         fd: types::Fd,
         request: Request,
-        pieces: &[libc::iovec; 2],
+        operation: &Operation,
         header: &libc::msghdr,
         puts: bool,
     ) -> Result<i64> {
-        let base: *mut u8 = pieces[0].iov_base.cast();
-        let length = (pieces[0].iov_len + pieces[1].iov_len) as u32;
-        let vector = pieces.as_ptr();
+        let base = self.buffer(operation);
+        let length = operation.length as u32;
+        let (vector, count) = (header.msg_iov.cast_const(), header.msg_iovlen as u32);
         let whole = libc::iovec {
             iov_base: base.cast(),
             iov_len: ROOM,
         };
-        let fixed = (request == Request::Fixed).then_some(whole);
+        let is_fixed = matches!(request, Request::Fixed | Request::FixedZerocopy);
+        let fixed = is_fixed.then_some(whole);
         let mut received = *header;
         let entry = match (request, puts) {
             (Request::Plain, true) => opcode::Write::new(fd, base, length).build(),
             (Request::Plain, false) => opcode::Read::new(fd, base, length).build(),
-            (Request::Vector, true) => opcode::Writev::new(fd, vector, 2).build(),
-            (Request::Vector, false) => opcode::Readv::new(fd, vector, 2).build(),
+            (Request::Vector, true) => opcode::Writev::new(fd, vector, count).build(),
+            (Request::Vector, false) => opcode::Readv::new(fd, vector, count).build(),
             (Request::Fixed, true) => opcode::WriteFixed::new(fd, base, length, 0).build(),
             (Request::Fixed, false) => opcode::ReadFixed::new(fd, base, length, 0).build(),
             (Request::Message(flags), true) => opcode::Send::new(fd, base, length)
@@ -601,9 +621,18 @@ impl<'a> World<'a> {
             (Request::Zerocopy, true) => opcode::SendZc::new(fd, base, length)
                 .flags(libc::MSG_DONTWAIT)
                 .build(),
-            (Request::Zerocopy, false) => opcode::Recv::new(fd, base, length)
+            (Request::FixedZerocopy, true) => opcode::SendZc::new(fd, base, length)
                 .flags(libc::MSG_DONTWAIT)
+                .buf_index(Some(0))
                 .build(),
+            (Request::HeaderZerocopy, true) => opcode::SendMsgZc::new(fd, header)
+                .flags(libc::MSG_DONTWAIT.cast_unsigned())
+                .build(),
+            (Request::Zerocopy | Request::FixedZerocopy | Request::HeaderZerocopy, false) => {
+                opcode::Recv::new(fd, base, length)
+                    .flags(libc::MSG_DONTWAIT)
+                    .build()
+            }
         };
         self.ring(entry, fixed)
     }
@@ -632,7 +661,7 @@ impl<'a> World<'a> {
 /// Whether a request to a thing would not wait for bytes, or for room.
 fn is_ready(fd: RawFd, thing: Thing, puts: bool) -> bool {
     // A hash never waits, and cannot be polled.
-    thing == Thing::Alg || polled(fd, if puts { libc::POLLOUT } else { libc::POLLIN }, 0)
+    matches!(thing, Thing::Alg(_)) || polled(fd, if puts { libc::POLLOUT } else { libc::POLLIN }, 0)
 }
 
 /// Whether one of the events comes within a time in milliseconds.
@@ -646,21 +675,13 @@ fn polled(fd: RawFd, events: i16, patience: c_int) -> bool {
     unsafe { libc::poll(&raw mut poll, 1, patience) == 1 }
 }
 
-/// A number that never comes again.
-fn moment() -> i64 {
-    std::time::UNIX_EPOCH
-        .elapsed()
-        .map_or(0, |since| since.as_nanos() as i64)
-}
-
 /// Milliseconds that bytes have for a way over loopback.
 const ARRIVAL: c_int = 2000;
 
-/// Waits until what was sent has arrived, and says whether it has: on loopback that can be later than
-/// the end of the call.
-fn await_bytes(ends: &Ends, thing: Thing, call: Call, sent: i64) -> bool {
+/// Waits until what was sent has arrived: on loopback that can be later than the end of the call.
+fn await_bytes(ends: &Ends, thing: Thing, call: Call, sent: i64) {
     if sent <= 0 {
-        return false;
+        return;
     }
     let (near, far) = (&ends.into, &ends.out_of);
     let flags = call.flags();
@@ -674,8 +695,10 @@ fn await_bytes(ends: &Ends, thing: Thing, call: Call, sent: i64) -> bool {
             let urgent = i64::from(flags & libc::MSG_OOB != 0);
             if thing == Thing::Ktls || thing == Thing::Mptcp {
                 // Nobody can ask for bytes of records that have not been opened.
-                return settled(near)
-                    && (is_more || polled(far.as_raw_fd(), libc::POLLIN, ARRIVAL));
+                if settled(near) && !is_more {
+                    polled(far.as_raw_fd(), libc::POLLIN, ARRIVAL);
+                }
+                return;
             }
             option(
                 far,
@@ -683,12 +706,12 @@ fn await_bytes(ends: &Ends, thing: Thing, call: Call, sent: i64) -> bool {
                 libc::SO_RCVLOWAT,
                 (sent - urgent) as c_int,
             );
-            polled(far.as_raw_fd(), libc::POLLIN, ARRIVAL)
+            polled(far.as_raw_fd(), libc::POLLIN, ARRIVAL);
         }
-        Thing::Udp | Thing::Raw(253) | Thing::Vsock(_) if !is_more => {
-            polled(far.as_raw_fd(), libc::POLLIN, ARRIVAL)
+        Thing::Udp | Thing::Sctp | Thing::Raw(253) | Thing::Vsock(_) if !is_more => {
+            polled(far.as_raw_fd(), libc::POLLIN, ARRIVAL);
         }
-        _ => true,
+        _ => {}
     }
 }
 
@@ -707,10 +730,10 @@ fn settled(socket: &OwnedFd) -> bool {
     false
 }
 
-fn splice(from: &OwnedFd, to: &OwnedFd, length: usize, flags: u32) -> i64 {
+fn splice(from: &OwnedFd, to: &OwnedFd, length: usize, flags: u32) {
     let null = std::ptr::null_mut();
     // SAFETY: no memory is passed.
-    answer(unsafe { libc::splice(from.as_raw_fd(), null, to.as_raw_fd(), null, length, flags) })
+    unsafe { libc::splice(from.as_raw_fd(), null, to.as_raw_fd(), null, length, flags) };
 }
 
 fn pipe() -> Result<Ends> {
@@ -828,9 +851,9 @@ fn listen<A>(listener: &OwnedFd, own: &mut A) -> Result<()> {
 }
 
 /// A connection over loopback of another protocol than TCP.
-fn stream(family: c_int, protocol: c_int) -> Result<Ends> {
-    let listener = owned(socket(family, libc::SOCK_STREAM, protocol))?;
-    let near = owned(socket(family, libc::SOCK_STREAM, protocol))?;
+fn stream(protocol: c_int) -> Result<Ends> {
+    let listener = owned(socket(libc::AF_INET, libc::SOCK_STREAM, protocol))?;
+    let near = owned(socket(libc::AF_INET, libc::SOCK_STREAM, protocol))?;
     for end in [&listener, &near] {
         sockets::enlarge(end);
     }
@@ -869,17 +892,34 @@ fn vsock(kind: c_int) -> Result<Ends> {
     Ok(of(near, far))
 }
 
-/// A socket that hashes what is sent to it.
-fn hash() -> Result<Ends> {
+/// A socket that hashes, or deciphers, what is sent to it.
+fn algorithm(cipher: Cipher) -> Result<Ends> {
+    let (kind, algorithm) = match cipher {
+        Cipher::Hash => (c"hash", c"sha256"),
+        Cipher::Cipher => (c"skcipher", c"ecb(aes)"),
+    };
     let transform = owned(socket(libc::AF_ALG, libc::SOCK_SEQPACKET, 0))?;
     // SAFETY: integers, for which zero is fine.
     let mut name: libc::sockaddr_alg = unsafe { std::mem::zeroed() };
     name.salg_family = libc::AF_ALG as u16;
-    name.salg_type[..4].copy_from_slice(b"hash");
-    name.salg_name[..6].copy_from_slice(b"sha256");
+    name.salg_type[..kind.count_bytes()].copy_from_slice(kind.to_bytes());
+    name.salg_name[..algorithm.count_bytes()].copy_from_slice(algorithm.to_bytes());
     let length = size_of_val(&name) as libc::socklen_t;
     // SAFETY: an address that outlives the call.
     Errno::result(unsafe { libc::bind(transform.as_raw_fd(), (&raw const name).cast(), length) })?;
+    if cipher == Cipher::Cipher {
+        let key = [7_u8; 16];
+        // SAFETY: a key that outlives the call.
+        Errno::result(unsafe {
+            libc::setsockopt(
+                transform.as_raw_fd(),
+                libc::SOL_ALG,
+                libc::ALG_SET_KEY,
+                key.as_ptr().cast(),
+                key.len() as libc::socklen_t,
+            )
+        })?;
+    }
     let null = std::ptr::null_mut();
     // SAFETY: no memory is passed.
     let fd = owned(unsafe { libc::accept(transform.as_raw_fd(), null, null.cast()) })?;
@@ -891,8 +931,8 @@ fn hash() -> Result<Ends> {
 }
 
 /// A packet socket that sends to the loopback device and receives nothing.
-fn packet() -> Result<Ends> {
-    let fd = owned(socket(libc::AF_PACKET, libc::SOCK_DGRAM, 0))?;
+fn packet(kind: c_int) -> Result<Ends> {
+    let fd = owned(socket(libc::AF_PACKET, kind, 0))?;
     // SAFETY: integers, for which zero is fine.
     let mut own: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     own.sll_family = libc::AF_PACKET as u16;
@@ -905,8 +945,32 @@ fn packet() -> Result<Ends> {
     Ok(of(fd, other))
 }
 
+/// A timer that has run out.
+fn timer() -> Result<Ends> {
+    // SAFETY: no memory is passed.
+    let fd = owned(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) })?;
+    // SAFETY: integers, for which zero is fine.
+    let mut when: libc::itimerspec = unsafe { std::mem::zeroed() };
+    when.it_value.tv_nsec = 1;
+    // SAFETY: a time that outlives the call.
+    Errno::result(unsafe {
+        libc::timerfd_settime(fd.as_raw_fd(), 0, &raw const when, std::ptr::null_mut())
+    })?;
+    let other = fd.try_clone()?;
+    Ok(of(fd, other))
+}
+
+/// A stretch of memory as two vectors.
+fn halves(base: *mut u8, length: usize) -> [libc::iovec; 2] {
+    let half = length / 2;
+    [(0, half), (half, length - half)].map(|(at, length)| libc::iovec {
+        iov_base: base.wrapping_add(at).cast(),
+        iov_len: length,
+    })
+}
+
 /// `FICLONE`, `FICLONERANGE` or `FIDEDUPERANGE`.
-fn share(from: &OwnedFd, to: &OwnedFd, kind: u8, length: u64) -> i64 {
+fn share(from: &OwnedFd, to: &OwnedFd, kind: u8, length: u64) {
     const FICLONE: u64 = 0x4004_9409;
     const FICLONERANGE: u64 = 0x4020_940d;
     const FIDEDUPERANGE: u64 = 0xc018_9436;
@@ -916,18 +980,17 @@ fn share(from: &OwnedFd, to: &OwnedFd, kind: u8, length: u64) -> i64 {
     // struct file_dedupe_range with one destination.
     let mut same = [0, length, 1, i64::from(sink).cast_unsigned(), 0, 0, 0];
     // SAFETY: the structures outlive the calls.
-    let result = unsafe {
+    unsafe {
         match kind {
             0 => libc::ioctl(sink, FICLONE as _, source),
             1 => libc::ioctl(sink, FICLONERANGE as _, range.as_mut_ptr()),
             _ => libc::ioctl(source, FIDEDUPERANGE as _, same.as_mut_ptr()),
         }
     };
-    answer(result as isize)
 }
 
 /// `TCP_ZEROCOPY_RECEIVE` with a buffer for what cannot be mapped.
-fn receive(socket: &OwnedFd, buffer: *mut u8, length: usize) -> [i64; 3] {
+fn receive(socket: &OwnedFd, buffer: *mut u8, length: usize) {
     const TCP_ZEROCOPY_RECEIVE: c_int = 35;
     // struct tcp_zerocopy_receive: address, length, recv_skip_hint, inq, err, copybuf_address,
     // copybuf_len, flags, and what is about control messages.
@@ -939,7 +1002,7 @@ fn receive(socket: &OwnedFd, buffer: *mut u8, length: usize) -> [i64; 3] {
     request[8] = length as u32;
     let mut size = size_of_val(&request) as libc::socklen_t;
     // SAFETY: the structure outlives the call, and the buffer is ours.
-    let result = unsafe {
+    unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
             libc::IPPROTO_TCP,
@@ -948,12 +1011,6 @@ fn receive(socket: &OwnedFd, buffer: *mut u8, length: usize) -> [i64; 3] {
             &raw mut size,
         )
     };
-    // What it mapped, and what it copied.
-    [
-        answer(result as isize),
-        request[2].into(),
-        request[8].into(),
-    ]
 }
 
 /// The things of a list that this machine has.
@@ -967,6 +1024,7 @@ pub fn available(places: &Places, things: &[Thing]) -> Result<Vec<Thing>> {
             flags: 0,
         },
         length: 1,
+        split: Split::One,
         shift: 0,
         shared: false,
         zerocopy: false,

@@ -148,6 +148,15 @@ pub(crate) fn attach_unwatched(config: &Config) -> Result<Session, Error> {
     Ok(Session::start(config)?)
 }
 
+/// Gives back what is free, in small pieces too: attaching reads every type of the kernel.
+pub(crate) fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim takes an integer and touches only what is free.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 /// Ends a meter. For each function the kernel waits until no task is in what was attached there, a tenth
 /// of a second and more (`unregister_ftrace_function`); a terminal is told when that takes long.
 pub fn detach<M>(meter: M) {

@@ -25,8 +25,8 @@ mod tests;
 use std::io;
 
 pub use error::Error;
-pub(crate) use meter::attach_unwatched;
 pub use meter::{Meter, attach, detach};
+pub(crate) use meter::{attach_unwatched, give_memory_back};
 pub use observation::{follow, observe};
 pub use plan::{Outcome, Plan, Subject};
 pub use self_test::self_test;

@@ -264,15 +264,6 @@ fn give_memory_back() {
     }
 }
 
-/// Gives back what is free in small pieces too: attaching reads every type of the kernel.
-fn give_the_rest_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: malloc_trim takes an integer and touches only what is free.
-    unsafe {
-        libc::malloc_trim(0)
-    };
-}
-
 fn read_keys(to_loop: &mpsc::Sender<Incoming>) {
     loop {
         let message = match event::read() {

@@ -240,7 +240,7 @@ fn observe(
         |config| {
             let session = run::attach_unwatched(config)?;
             attached.store(true, Ordering::SeqCst);
-            crate::tui::give_the_rest_back();
+            run::give_memory_back();
             Ok(Tap {
                 session,
                 view: View::detect().ok(),

@@ -31,8 +31,9 @@ impl Buffer {
 
 /// Fills `bytes` with a pattern that has no zero and a period that fits no page.
 pub fn fill(bytes: &mut [u8]) {
-    for (byte, value) in bytes.iter_mut().zip((1..=251).cycle()) {
-        *byte = value;
+    let period: [u8; 251] = std::array::from_fn(|index| index as u8 + 1);
+    for piece in bytes.chunks_mut(period.len()) {
+        piece.copy_from_slice(&period[..piece.len()]);
     }
 }
 

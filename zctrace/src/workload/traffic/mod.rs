@@ -30,7 +30,7 @@ pub(super) mod tcp;
 pub(super) mod tee;
 pub(super) mod terminal;
 pub(super) mod udp;
-pub(super) mod uffd;
+pub(crate) mod uffd;
 pub(super) mod unix;
 pub(super) mod unspliceable;
 pub mod uring;

@@ -43,16 +43,16 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
 ];
 
 const OBJECT: &str = "userfaultfd";
-const MISSING: u64 = 1 << 0;
+pub(crate) const MISSING: u64 = 1 << 0;
 const MINOR: u64 = 1 << 2;
 const FEATURE_MINOR_SHMEM: u64 = 1 << 10;
-const FEATURE_MOVE: u64 = 1 << 16;
+pub(crate) const FEATURE_MOVE: u64 = 1 << 16;
 
 const API: libc::Ioctl = nix::request_code_readwrite!(0xaa, 0x3f, size_of::<Api>());
 const REGISTER: libc::Ioctl = nix::request_code_readwrite!(0xaa, 0, size_of::<Register>());
-const COPY: libc::Ioctl = nix::request_code_readwrite!(0xaa, 3, size_of::<Transfer>());
-const ZEROPAGE: libc::Ioctl = nix::request_code_readwrite!(0xaa, 4, size_of::<Place>());
-const MOVE: libc::Ioctl = nix::request_code_readwrite!(0xaa, 5, size_of::<Transfer>());
+pub(crate) const COPY: libc::Ioctl = nix::request_code_readwrite!(0xaa, 3, size_of::<Transfer>());
+pub(crate) const ZEROPAGE: libc::Ioctl = nix::request_code_readwrite!(0xaa, 4, size_of::<Place>());
+pub(crate) const MOVE: libc::Ioctl = nix::request_code_readwrite!(0xaa, 5, size_of::<Transfer>());
 const CONTINUE: libc::Ioctl = nix::request_code_readwrite!(0xaa, 7, size_of::<Place>());
 
 /// `struct uffdio_api`.
@@ -94,10 +94,10 @@ struct Place {
 const _: () = assert!(size_of::<Transfer>() == 40 && size_of::<Place>() == 32);
 
 /// A userfaultfd over a mapping.
-struct Uffd(File);
+pub(crate) struct Uffd(File);
 
 impl Uffd {
-    fn over(mapping: &Mapping, mode: u64, features: u64) -> Result<Self> {
+    pub(crate) fn over(mapping: &Mapping, mode: u64, features: u64) -> Result<Self> {
         const USER_MODE_ONLY: libc::c_int = 1;
         // SAFETY: no memory is passed.
         let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | USER_MODE_ONLY) };
@@ -137,11 +137,17 @@ impl Uffd {
     }
 
     /// `UFFDIO_COPY`, `UFFDIO_MOVE`.
-    fn transfer(&self, request: libc::Ioctl, to: *mut u8, from: *mut u8) -> nix::Result<i64> {
+    pub(crate) fn transfer(
+        &self,
+        request: libc::Ioctl,
+        to: *mut u8,
+        from: *mut u8,
+        length: usize,
+    ) -> nix::Result<i64> {
         let mut transfer = Transfer {
             dst: to as u64,
             src: from as u64,
-            len: PIECE as u64,
+            len: length as u64,
             mode: 0,
             done: 0,
         };
@@ -150,10 +156,15 @@ impl Uffd {
     }
 
     /// `UFFDIO_ZEROPAGE`, `UFFDIO_CONTINUE`.
-    fn place(&self, request: libc::Ioctl, at: *mut u8) -> nix::Result<i64> {
+    pub(crate) fn place(
+        &self,
+        request: libc::Ioctl,
+        at: *mut u8,
+        length: usize,
+    ) -> nix::Result<i64> {
         let mut place = Place {
             start: at as u64,
-            len: PIECE as u64,
+            len: length as u64,
             mode: 0,
             done: 0,
         };
@@ -191,19 +202,20 @@ fn fill(arena: &Arena) -> Result<Prepared> {
         let uffd = Uffd::over(&target, MISSING, 0)?;
         let at = |piece: usize| target.page(piece * PIECE / PAGE).as_ptr();
         for piece in 0..pieces {
-            whole(uffd.transfer(COPY, at(piece), source.address())).context("UFFDIO_COPY")?;
+            whole(uffd.transfer(COPY, at(piece), source.address(), PIECE))
+                .context("UFFDIO_COPY")?;
         }
-        let again = uffd.transfer(COPY, at(0), source.address());
+        let again = uffd.transfer(COPY, at(0), source.address(), PIECE);
         ensure!(
             again == Err(Errno::EEXIST),
             "a page that is there: {again:?}"
         );
         // The same number means nothing to another file.
         let other = Uffd(File::open("/dev/null")?);
-        let refused = other.transfer(COPY, at(pieces), source.address());
+        let refused = other.transfer(COPY, at(pieces), source.address(), PIECE);
         ensure!(refused == Err(Errno::ENOTTY), "/dev/null: {refused:?}");
         for piece in pieces..2 * pieces {
-            whole(uffd.place(ZEROPAGE, at(piece))).context("UFFDIO_ZEROPAGE")?;
+            whole(uffd.place(ZEROPAGE, at(piece), PIECE)).context("UFFDIO_ZEROPAGE")?;
         }
         Ok(())
     }))
@@ -224,7 +236,7 @@ fn proceed(arena: &Arena) -> Result<Prepared> {
         let uffd = Uffd::over(&target, MINOR, FEATURE_MINOR_SHMEM)?;
         for piece in 0..pieces {
             let at = target.page(piece * PIECE / PAGE).as_ptr();
-            whole(uffd.place(CONTINUE, at)).context("UFFDIO_CONTINUE")?;
+            whole(uffd.place(CONTINUE, at, PIECE)).context("UFFDIO_CONTINUE")?;
         }
         Ok(())
     }))
@@ -243,7 +255,7 @@ fn relocate(arena: &Arena) -> Result<Prepared> {
         for piece in 0..pieces {
             let page = piece * PIECE / PAGE;
             let (to, from) = (target.page(page).as_ptr(), source.page(page).as_ptr());
-            whole(uffd.transfer(MOVE, to, from)).context("UFFDIO_MOVE")?;
+            whole(uffd.transfer(MOVE, to, from, PIECE)).context("UFFDIO_MOVE")?;
         }
         Ok(())
     }))

@@ -7,14 +7,34 @@ use zctrace::{
 
 /// The start of a kernel's version, and what may be skipped there: the family and the start of the
 /// reason. Of a kernel without a line nothing is known, and at least one family must run.
-const SKIPS: &[(&str, &[(&str, &str)])] = &[(
-    "6.18.",
-    // Built without CONFIG_TLS and CONFIG_IP_SCTP.
-    &[
-        ("ktls", "no kernel TLS"),
-        ("sctp", "no socket of protocol 132"),
-    ],
-)];
+const SKIPS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "6.1.",
+        &[
+            // O_DIRECT came to tmpfs with 6.6, UFFDIO_MOVE with 6.8, splice_read to /dev/zero with 6.5.
+            ("direct-tmpfs", "this kernel's tmpfs refuses O_DIRECT"),
+            ("uffd-move", "this kernel's userfaultfd cannot do that"),
+            (
+                "splice-zero-pipe",
+                "this kernel cannot splice from /dev/zero",
+            ),
+            (
+                "sendfile-zero-tcp",
+                "this kernel cannot splice from /dev/zero",
+            ),
+        ],
+    ),
+    ("6.12.", &[]),
+    (
+        "6.18.",
+        // Built without CONFIG_TLS and CONFIG_IP_SCTP.
+        &[
+            ("ktls", "no kernel TLS"),
+            ("sctp", "no socket of protocol 132"),
+        ],
+    ),
+    ("7.2.", &[]),
+];
 
 /// Fails if a family was skipped that this kernel can run.
 pub(crate) fn assert_known(outcomes: &[Outcome]) {
