@@ -14,6 +14,9 @@ use aya_build::{Package, Toolchain};
 /// The name under which `cargo xtask setup` links a stable rustc that has `core` for BPF.
 const LINKED_TOOLCHAIN: &str = "zctrace-bpf";
 
+/// The objects, by the names of the binaries of `zctrace-ebpf`.
+const OBJECTS: [&str; 3] = ["zctrace", "traffic-xdp", "traffic-sockmap"];
+
 fn main() -> Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=PATH");
@@ -41,8 +44,11 @@ fn main() -> Result<()> {
             "cargo:warning=built without BPF programs: no BPF toolchain found; `cargo xtask setup` installs one"
         );
         println!("cargo:rustc-cfg=zctrace_without_bpf");
-        let object = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR")?).join("zctrace");
-        return fs::write(&object, []).with_context(|| format!("writing {}", object.display()));
+        let out = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR")?);
+        for object in OBJECTS.map(|name| out.join(name)) {
+            fs::write(&object, []).with_context(|| format!("writing {}", object.display()))?;
+        }
+        return Ok(());
     };
 
     // aya-ebpf and the programs use one unstable feature, inline assembly for BPF. Naming the
@@ -65,11 +71,13 @@ fn main() -> Result<()> {
 /// Takes the BPF programs that came with the crate.
 fn released(here: &Path) -> Result<()> {
     let architecture = env::var("CARGO_CFG_TARGET_ARCH")?;
-    let object = here.join(format!("bpf/{architecture}.o"));
-    println!("cargo:rerun-if-changed={}", object.display());
-    let to = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR")?).join("zctrace");
-    fs::copy(&object, to)
-        .with_context(|| format!("this crate has no BPF programs for {architecture}"))?;
+    let out = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR")?);
+    for name in OBJECTS {
+        let object = here.join(format!("bpf/{architecture}/{name}.o"));
+        println!("cargo:rerun-if-changed={}", object.display());
+        fs::copy(&object, out.join(name))
+            .with_context(|| format!("this crate has no BPF programs for {architecture}"))?;
+    }
     Ok(())
 }
 

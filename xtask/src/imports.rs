@@ -27,7 +27,15 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     (
         "zctrace-ebpf",
-        &["base", "book", "site", "interface", "tracepoint", "beside"],
+        &[
+            "traffic",
+            "base",
+            "book",
+            "site",
+            "interface",
+            "tracepoint",
+            "beside",
+        ],
     ),
     ("zctrace-common", &[]),
 ];

@@ -38,6 +38,9 @@ pub use settle::{Shape, explain, legs};
 pub use sizes::Sizes;
 pub use stacks::{StackKey, StackKind, samples_among};
 
+/// The type of the frames that traffic sends to AF_XDP sockets: one for local experiments (IEEE 802).
+pub const EXPERIMENT_ETHER_TYPE: u16 = 0x88b5;
+
 /// Length of a network device's name, `IFNAMSIZ`.
 pub const DEVICE_LEN: usize = 16;
 

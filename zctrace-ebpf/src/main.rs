@@ -19,19 +19,11 @@
 // The BPF targets have no atomic read-modify-write in `core`: see `base::atomic::add`.
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+#[path = "traffic/bare.rs"]
+mod bare;
 mod base;
 mod beside;
 mod book;
 mod interface;
 mod site;
 mod tracepoint;
-
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}
-
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

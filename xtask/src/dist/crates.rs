@@ -16,10 +16,12 @@ const CRATES: [&str; 3] = ["zctrace-common", "zctrace-ledger", "zctrace"];
 pub(crate) fn crates(architectures: &[&str]) -> Result<Vec<PathBuf>> {
     let objects = Objects::new(paths::root().join("zctrace/bpf"))?;
     for architecture in architectures {
-        fs::copy(
-            object(architecture)?,
-            objects.0.join(format!("{architecture}.o")),
-        )?;
+        let built = build_objects(architecture)?;
+        let to = objects.0.join(architecture);
+        fs::create_dir_all(&to)?;
+        for name in OBJECTS {
+            fs::copy(built.join(name), to.join(format!("{name}.o")))?;
+        }
     }
     // It is built where it is used; the objects are not in git.
     Job::new("cargo")
@@ -63,8 +65,11 @@ impl Drop for Objects {
     }
 }
 
-/// Builds the programs as zctrace's build script does, for any architecture.
-fn object(architecture: &str) -> Result<PathBuf> {
+/// The objects, as `zctrace/build.rs` names them.
+const OBJECTS: [&str; 3] = ["zctrace", "traffic-xdp", "traffic-sockmap"];
+
+/// Builds the programs as zctrace's build script does, for any architecture. Returns where they are.
+fn build_objects(architecture: &str) -> Result<PathBuf> {
     let toolchain = setup::bpf_toolchain().context("no BPF toolchain: `cargo xtask setup`")?;
     let target = paths::target().join("dist-bpf").join(architecture);
     let flags = [
@@ -82,5 +87,5 @@ fn object(architecture: &str) -> Result<PathBuf> {
         .current_dir(paths::root())
         .limit(Duration::from_mins(20))
         .step(&format!("building the BPF programs for {architecture}"))?;
-    Ok(target.join("bpfel-unknown-none/release/zctrace"))
+    Ok(target.join("bpfel-unknown-none/release"))
 }

@@ -2,13 +2,13 @@
 
 pub mod arena;
 pub mod block_device;
-pub(super) mod bpf;
 pub mod fuse;
 pub(super) mod huge_pages;
 pub(super) mod interface;
 pub mod isolation;
 pub mod loop_device;
 pub mod mounts;
+pub(super) mod object;
 pub(super) mod opened_direct;
 pub(super) mod stale;
 pub(super) mod tun;

@@ -35,7 +35,7 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
     let frames = parameters.bytes.div_ceil(length as u64);
     let bytes = frames * length as u64;
     let wire = Wire::new().map_err(one_pair)?;
-    let program = wire.program.try_clone()?;
+    let program = wire.program.clone();
     let row = |op, class| {
         let row = ExpectedRow::new(op, "socket:xdp");
         row.ops(frames).class(class, bytes).needs_functions()

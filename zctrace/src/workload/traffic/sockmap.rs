@@ -1,11 +1,11 @@
 //! A sockmap whose program puts what one socket sends into the queue of another one: past the network
 //! stack, and copied in and out all the same.
 
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::{net::TcpStream, os::fd::AsRawFd as _};
 
 use anyhow::{Context as _, Result, ensure};
+use aya::{Ebpf, maps::SockMap, programs::SkMsg};
 use nix::{
-    errno::Errno,
     libc,
     sys::socket::{MsgFlags, recv, send},
     unistd::{read, write},
@@ -13,8 +13,8 @@ use nix::{
 use zctrace_common::{Class, Op};
 
 use crate::workload::{
-    Arena, Expected, Prepared, Skip, Traffic,
-    scene::bpf::{self, instruction},
+    Arena, Expected, Prepared, Traffic,
+    scene::object,
     stage::{
         buffer::Buffer,
         sockets::{recvmsg, sendmsg, tcp_pair},
@@ -28,49 +28,35 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[Traffic::new(
     prepare,
 )];
 
-const SOCKMAP: u32 = 15;
-const SK_MSG: u32 = 16;
-const SK_MSG_VERDICT: u32 = 7;
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/traffic-sockmap"));
 
-/// `return bpf_msg_redirect_map(msg, map, 1, BPF_F_INGRESS);`
-fn code(map: &OwnedFd) -> [u64; 6] {
-    const MSG_REDIRECT_MAP: i32 = 60;
-    const BPF_F_INGRESS: i32 = 1;
-    [
-        instruction(0x18, 2, 1, 0, map.as_raw_fd()),
-        0,
-        instruction(0xb7, 3, 0, 0, 1),
-        instruction(0xb7, 4, 0, 0, BPF_F_INGRESS),
-        instruction(0x85, 0, 0, 0, MSG_REDIRECT_MAP),
-        instruction(0x95, 0, 0, 0, 0),
-    ]
-}
-
-fn refused(errno: Errno) -> anyhow::Error {
-    match errno {
-        Errno::EPERM | Errno::EINVAL | Errno::EOPNOTSUPP => Skip(format!(
-            "this kernel takes no program for a sockmap: {errno}"
-        ))
-        .into(),
-        errno => errno.into(),
+/// Has messages of `near` put into the queue of `far`, until what this returns is dropped.
+fn redirect(near: &TcpStream, far: &TcpStream) -> Result<Ebpf> {
+    let mut ebpf = object::load(OBJECT)?;
+    let mut map: SockMap<_> = ebpf
+        .take_map("SOCKETS")
+        .context("no map of sockets")?
+        .try_into()?;
+    let program: &mut SkMsg = ebpf
+        .program_mut("to_receiver")
+        .context("no program for a sockmap")?
+        .try_into()?;
+    program.load().map_err(object::refused)?;
+    program
+        .attach(map.fd())
+        .map_err(object::refused)
+        .context("attaching a program to a sockmap")?;
+    for (key, socket) in [(0, near), (1, far)] {
+        map.set(key, socket, 0)
+            .context("putting a socket into the map")?;
     }
+    Ok(ebpf)
 }
 
 fn prepare(arena: &Arena) -> Result<Prepared> {
     let (bytes, chunk) = (arena.sizes.bytes, arena.sizes.chunk);
     let (near, far) = tcp_pair()?;
-    let map = bpf::sockets(SOCKMAP, 2)
-        .map_err(refused)
-        .context("a sockmap")?;
-    let program = bpf::load(SK_MSG, &code(&map))
-        .map_err(refused)
-        .context("a program for it")?;
-    bpf::attach(&program, &map, SK_MSG_VERDICT)
-        .map_err(refused)
-        .context("attaching it")?;
-    for (key, socket) in [(0, &near), (1, &far)] {
-        bpf::put_socket(&map, key, socket).context("putting a socket into the map")?;
-    }
+    let redirected = redirect(&near, &far)?;
     let calls = calls(bytes, chunk);
     let expected = Expected::new()
         .moves(Op::Write, "tcp", Class::CopiedFromUser, calls, bytes)
@@ -102,6 +88,6 @@ fn prepare(arena: &Arena) -> Result<Prepared> {
         }
         Ok(())
     });
-    prepared.keep.push(Box::new((map, program)));
+    prepared.keep.push(Box::new(redirected));
     Ok(prepared)
 }

@@ -48,7 +48,7 @@ fn prepare(arena: &Arena) -> Result<Prepared> {
     let expected = Expected::new()
         .row(row(Op::Send, Class::CopiedFromUser))
         .row(row(Op::Recv, Class::CopiedToUser));
-    let program = wire.program.try_clone()?;
+    let program = wire.program.clone();
     let mut prepared = Prepared::new(expected, move || {
         let mut near = Socket::new(NEAR)?;
         let mut far = Socket::new(FAR)?;
@@ -309,7 +309,7 @@ impl Socket {
 
 /// The start of a frame: two addresses that do not matter, and the type that the program looks for.
 const HEADER: [u8; 14] = {
-    let [high, low] = crate::workload::scene::xdp_program::ETHER_TYPE.to_be_bytes();
+    let [high, low] = zctrace_common::EXPERIMENT_ETHER_TYPE.to_be_bytes();
     [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, high, low]
 };
 
