@@ -14,9 +14,6 @@ use crate::ledger::Totals;
 /// Media type of what [`text`] returns.
 pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The fields of a total that are classes of moved bytes: after `moved` itself.
-const CLASSES: std::ops::Range<usize> = 1..10;
-
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct PathLabels {
     comm: String,
@@ -92,12 +89,9 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         if totals.is_lower_bound() {
             bounds.get_or_create(&labels).set(1);
         }
-        for (index, (class, bytes)) in totals.fields().into_iter().enumerate() {
-            let family = match index {
-                0 => continue,
-                index if CLASSES.contains(&index) => &moved,
-                _ => &copied,
-            };
+        let classes = totals.classes().map(|class| (&moved, class));
+        let extras = totals.extras().map(|extra| (&copied, extra));
+        for (family, (class, bytes)) in classes.into_iter().chain(extras) {
             if bytes != 0 {
                 let labels = ClassLabels {
                     comm: key.comm.clone(),

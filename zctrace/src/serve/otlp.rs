@@ -147,14 +147,15 @@ fn document(series: &Series, now_ns: u64) -> Value {
         if totals.is_lower_bound() {
             bounds.push(point(attributes(), 1));
         }
-        for (index, (class, bytes)) in totals.fields().into_iter().enumerate().skip(1) {
-            if bytes != 0 {
+        let of_class = |&(class, bytes): &(&str, u64)| {
+            (bytes != 0).then(|| {
                 let mut attributes = attributes();
                 attributes.push(attribute("class", class));
-                let points = if index < 10 { &mut moved } else { &mut further };
-                points.push(point(attributes, bytes));
-            }
-        }
+                point(attributes, bytes)
+            })
+        };
+        moved.extend(totals.classes().iter().filter_map(of_class));
+        further.extend(totals.extras().iter().filter_map(of_class));
     }
     let errnos = series.errnos.iter().map(|((op, errno), count)| {
         point(vec![attribute("op", op), attribute("errno", errno)], *count)
