@@ -22,6 +22,8 @@ mod rows;
 mod sample;
 mod stacks;
 mod survey;
+#[cfg(all(test, not(zctrace_without_bpf)))]
+mod tests;
 
 use std::{collections::BTreeSet, os::fd::OwnedFd};
 
