@@ -129,6 +129,8 @@ fn process_since(now: &Process, earlier: &Process) -> Process {
         .filter(|path| !path.totals.is_empty())
         .collect();
     Process {
+        processes: now.processes,
+        ended_into: now.ended_into,
         pending: now.pending,
         in_flight: now.in_flight,
         copy_cpu_seconds: now

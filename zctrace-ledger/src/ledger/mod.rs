@@ -12,6 +12,7 @@ pub mod refusals;
 mod requests;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
+mod several;
 mod sizes;
 mod spill;
 mod stacks;
@@ -25,6 +26,7 @@ pub use not_followed::not_followed;
 pub use per_byte::PerByte;
 pub use process::Direction;
 pub use requests::Requests;
+pub use several::{Ended, Moves, by_command};
 pub use sizes::RowSizes;
 pub use spill::UNNAMED;
 pub(crate) use spill::{Spills, set_apart};

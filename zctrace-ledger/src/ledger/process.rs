@@ -36,6 +36,8 @@ impl Process {
             pid,
             start_time,
             comm,
+            processes: 1,
+            ended_into: None,
             cgroup,
             total,
             sent,

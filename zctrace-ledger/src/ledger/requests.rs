@@ -24,6 +24,15 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// Adds how those of another process were issued.
+    pub const fn add(&mut self, other: &Self) {
+        self.submitted += other.submitted;
+        self.inline += other.inline;
+        self.worker += other.worker;
+        self.sq_poll += other.sq_poll;
+        self.task_work += other.task_work;
+    }
+
     /// Completed requests. One that completes more than once counts when it ends.
     #[must_use]
     pub const fn completed(&self) -> u64 {

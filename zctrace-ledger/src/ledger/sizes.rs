@@ -24,6 +24,20 @@ pub struct RowSizes {
 }
 
 impl RowSizes {
+    /// Whether both are about rows of one name.
+    #[must_use]
+    pub fn has_names_of(&self, other: &Self) -> bool {
+        (self.op, &self.object, self.evidence, &self.by)
+            == (other.op, &other.object, other.evidence, &other.by)
+    }
+
+    /// Adds the operations of another row.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, more) in self.sizes.counts.iter_mut().zip(other.sizes.counts) {
+            *sum = sum.saturating_add(more);
+        }
+    }
+
     /// Whether it is about this row of its process, whatever the evidence.
     #[must_use]
     pub fn is_of(&self, path: &Path) -> bool {

@@ -364,6 +364,18 @@ impl Claimed {
     clippy::trivially_copy_pass_by_ref,
     reason = "serde passes a reference"
 )]
+const fn is_one(number: &u64) -> bool {
+    *number == 1
+}
+
+const fn one() -> u64 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -386,6 +398,13 @@ pub struct Process {
     pub start_time: u64,
     /// Command name.
     pub comm: String,
+    /// How many processes this is the sum of; absent where it is one. Several have the process id 0.
+    #[serde(skip_serializing_if = "is_one", default = "one")]
+    pub processes: u64,
+    /// It has ended, and the next reading has it in the row with this number. Not part of the
+    /// document.
+    #[serde(skip)]
+    pub ended_into: Option<u64>,
     /// Path of the cgroup (v2) below the mount.
     pub cgroup: String,
     /// The sum of the paths.

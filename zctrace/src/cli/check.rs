@@ -299,7 +299,7 @@ fn measured(
         audit: None,
         stack_bytes: 0,
         sizes: false,
-        forget_ended: false,
+        ended: crate::tracer::Ended::Keep,
         duration: measure.duration,
         interval: None,
         settle: SETTLE,

@@ -97,6 +97,12 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
             "say when to begin another one with --rotate-size or --rotate-time",
         ));
     }
+    if args.by.is_some_and(Dimension::is_command) {
+        return Err(Failure::usage(
+            "a recording keeps each process",
+            "give --by command to `zctrace report`",
+        ));
+    }
     let ready = args.ready_fd.map(ready_fd::inherited).transpose()?;
     let stack_bytes = if args.no_stacks { 0 } else { args.stack_every };
     let plan = Plan {
@@ -109,7 +115,7 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
         audit: None,
         stack_bytes,
         sizes: true,
-        forget_ended: true,
+        ended: crate::tracer::Ended::Forget,
         duration: args.duration,
         interval: Some(args.interval),
         settle: Duration::ZERO,

@@ -58,6 +58,14 @@ pub(crate) struct ReportArgs {
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["flame", "html"])]
     output: Option<PathBuf>,
 
+    /// With `command`, processes of one name are one block
+    #[arg(long, value_name = "WHAT", value_parser = ["command"], hide_possible_values = true)]
+    by: Option<String>,
+
+    /// The same as --by command
+    #[arg(long, conflicts_with = "by")]
+    group: bool,
+
     /// Show every process and data path in the table, not only the largest
     #[arg(long, conflicts_with = "format")]
     all: bool,
@@ -73,6 +81,14 @@ pub(crate) fn run(args: &ReportArgs) -> Result<u8, Failure> {
     for file in [Some(&args.file), args.other.as_ref()] {
         files::distinct(&[("the recording", file), ("the output", path)])?;
     }
+    let grouped = args.group || args.by.is_some();
+    let load = |path: &std::path::Path| -> Result<Document, Failure> {
+        let mut document = load(path)?;
+        if grouped {
+            document.stat = document.stat.by_command();
+        }
+        Ok(document)
+    };
     let document = load(&args.file)?;
     let mut sink = match path {
         Some(path) => Sink::file(path, false)?,

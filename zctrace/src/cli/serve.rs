@@ -118,7 +118,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
         audit: None,
         stack_bytes: 0,
         sizes: false,
-        forget_ended: true,
+        ended: crate::tracer::Ended::Forget,
         duration: None,
         interval: Some(args.interval),
         settle: Duration::ZERO,

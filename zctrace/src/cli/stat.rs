@@ -1,6 +1,6 @@
 //! `zctrace stat`: the ledger, when it ends or in intervals.
 
-use std::{os::fd::RawFd, path::PathBuf, time::Duration};
+use std::{borrow::Cow, os::fd::RawFd, path::PathBuf, time::Duration};
 
 use clap::{Args, builder::PossibleValuesParser};
 use zctrace_common::{AUDIT_SLOTS, By};
@@ -44,7 +44,7 @@ pub(crate) struct StatArgs {
 
     /// Report what a recording holds instead of measuring
     #[arg(long, value_name = "FILE", conflicts_with_all = MEASURES,
-          conflicts_with_all = ["by", "no_faults", "own_cost", "audit", "audit_routine"])]
+          conflicts_with_all = ["no_faults", "own_cost", "audit", "audit_routine"])]
     from: Option<PathBuf>,
 
     #[command(flatten)]
@@ -69,9 +69,14 @@ struct MeasureArgs {
           value_parser = duration::interval)]
     interval: Option<Duration>,
 
-    /// Split rows by thread, file, mount, connection or cgroup
+    /// Split rows by thread, file, mount, connection or cgroup; with `command`, processes of one name
+    /// are one block
     #[arg(long, value_name = "WHAT", hide_possible_values = true)]
     by: Option<Dimension>,
+
+    /// The same as --by command
+    #[arg(long, conflicts_with = "by")]
+    group: bool,
 
     /// Leave the page fault probes out: no mapped files, no copy-on-write, less cost
     #[arg(long)]
@@ -100,6 +105,10 @@ struct MeasureArgs {
 }
 
 impl MeasureArgs {
+    fn is_grouped(&self) -> bool {
+        self.group || self.by.is_some_and(Dimension::is_command)
+    }
+
     /// The routines to audit: none in particular for the usual ones, `None` without an audit.
     fn audited(&self) -> Result<Option<Vec<String>>, Failure> {
         if self.audit_routine.len() > AUDIT_SLOTS {
@@ -150,19 +159,22 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
         follow: !args.target.no_follow,
         faults: !args.measure.no_faults,
         by: args.measure.by.map_or(By::Nothing, Into::into),
-        without: args.measure.without_probe,
+        without: args.measure.without_probe.clone(),
         own_cost: args.measure.own_cost,
         audit,
         stack_bytes: 0,
         sizes: false,
-        forget_ended: false,
+        ended: match args.measure.interval {
+            Some(_) => crate::tracer::Ended::Fold,
+            None => crate::tracer::Ended::Keep,
+        },
         duration: args.measure.duration,
         interval: args.measure.interval,
         settle: Duration::ZERO,
         ready,
     };
     let is_command = args.target.is_command();
-    let mut report = Report::open(&args.output, is_command, args.measure.interval.is_some())?;
+    let mut report = Report::open(&args.output, is_command, &args.measure)?;
     let (outcome, session) = run::observe(plan, run::attach, &mut |snapshot, elapsed| {
         report.interval(snapshot, elapsed)
     })?;
@@ -188,9 +200,15 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
 /// Reports a recording as if it were measured now; with `--interval`, in the intervals in which it
 /// was recorded.
 fn replay(path: &std::path::Path, args: &StatArgs) -> Result<u8, Failure> {
+    if args.measure.by.is_some_and(|by| !by.is_command()) {
+        return Err(Failure::usage(
+            "a recording has only the split that it was made with",
+            "give --by to `zctrace record`; --by command can be chosen later",
+        ));
+    }
     let mut recording = Recording::open(path)?;
     let intervals = args.measure.interval.is_some();
-    let mut report = Report::open(&args.output, false, intervals)?;
+    let mut report = Report::open(&args.output, false, &args.measure)?;
     if intervals {
         let mut elapsed = Duration::ZERO;
         for snapshot in recording.by_ref() {
@@ -227,12 +245,18 @@ struct Report {
     format: Format,
     sink: Sink,
     intervals: bool,
+    grouped: bool,
     /// The header of a CSV stream has been written.
     begun: bool,
 }
 
 impl Report {
-    fn open(args: &OutputArgs, is_command: bool, intervals: bool) -> Result<Self, sink::Error> {
+    fn open(
+        args: &OutputArgs,
+        is_command: bool,
+        measure: &MeasureArgs,
+    ) -> Result<Self, sink::Error> {
+        let intervals = measure.interval.is_some();
         let format = match (args.json, args.csv) {
             (true, _) => Format::Json,
             (false, true) => Format::Csv,
@@ -247,6 +271,7 @@ impl Report {
             format,
             sink,
             intervals,
+            grouped: measure.is_grouped(),
             begun: false,
         })
     }
@@ -258,7 +283,17 @@ impl Report {
         }
     }
 
+    /// The document as it was asked for.
+    fn shaped<'a>(&self, snapshot: &'a Snapshot) -> Cow<'a, Snapshot> {
+        if self.grouped {
+            Cow::Owned(snapshot.clone().by_command())
+        } else {
+            Cow::Borrowed(snapshot)
+        }
+    }
+
     fn interval(&mut self, snapshot: &Snapshot, elapsed: Duration) -> Result<(), sink::Error> {
+        let snapshot = &*self.shaped(snapshot);
         match self.format {
             Format::Table { all } => {
                 let text = table::interval(snapshot, elapsed, self.options(all));
@@ -271,7 +306,7 @@ impl Report {
 
     /// The report of the whole; after intervals the table has it too, the others do not.
     fn end(mut self, outcome: &Outcome) -> Result<(), sink::Error> {
-        let snapshot = &outcome.snapshot;
+        let snapshot = &*self.shaped(&outcome.snapshot);
         let audit = outcome
             .audit
             .as_ref()

@@ -48,9 +48,14 @@ pub(crate) struct TopArgs {
     #[arg(long, value_name = "TIME", value_parser = duration::duration)]
     duration: Option<Duration>,
 
-    /// Split rows by thread, file, mount, connection or cgroup
+    /// Split rows by thread, file, mount, connection or cgroup; with `command`, processes of one name
+    /// are one row, as they are on the whole machine
     #[arg(long, value_name = "WHAT", hide_possible_values = true)]
     by: Option<Dimension>,
+
+    /// The same as --by command
+    #[arg(long, conflicts_with = "by")]
+    group: bool,
 
     /// Leave the page fault probes out
     #[arg(long)]
@@ -105,7 +110,10 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
     let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
     let is_terminal = stdout().is_terminal() && stdin().is_terminal() && !is_dumb;
     let ascii = args.ascii || config.top.ascii || !is_utf8(|name| env::var_os(name));
-    let theme = theme::Theme::new(theme, ascii);
+    let mut look = tui::Look::new(theme::Theme::new(theme, ascii), keymap);
+    if args.group || args.by.is_some_and(Dimension::is_command) {
+        look.grouped = Some(true);
+    }
     if let Some(path) = &args.replay {
         let recording = Recording::open(path)?;
         if !is_terminal {
@@ -114,7 +122,7 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
                 format!("`zctrace report {}` prints it", path.display()),
             ));
         }
-        let end = tui::run(Input::Replay(Box::new(recording)), theme, keymap)?;
+        let end = tui::run(Input::Replay(Box::new(recording)), look)?;
         return Ok(end.signal.map_or(0, exit::code_of_signal));
     }
     if let [processes, rows] = args.synthetic[..] {
@@ -124,7 +132,7 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
             refresh: args.refresh.unwrap_or(REFRESH),
             panics: args.panic,
         };
-        let end = tui::run(Input::Synthetic(size), theme, keymap)?;
+        let end = tui::run(Input::Synthetic(size), look)?;
         if let Some(timings) = end.timings {
             let mut sink = Sink::stderr();
             sink.write(|out| json::document(&timings, out))?;
@@ -141,7 +149,7 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
             args.stack_every
         },
         sizes: is_terminal,
-        forget_ended: false,
+        ended: crate::tracer::Ended::Fold,
         subject: args.target.subject()?,
         follow: !args.target.no_follow,
         faults: !args.no_faults,
@@ -157,7 +165,7 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
     if !is_terminal {
         return plain(plan, is_command);
     }
-    let end = tui::run(Input::Live(plan), theme, keymap)?;
+    let end = tui::run(Input::Live(plan), look)?;
     Ok(match (end.signal, end.exit_status) {
         (Some(signal), _) => exit::code_of_signal(signal),
         (None, Some(status)) => exit::code_of(status),

@@ -106,7 +106,7 @@ impl Watcher {
         let session = crate::run::attach(&Config {
             tasks: vec![View::detect()?.own_pid()],
             faults: false,
-            forget_ended: true,
+            ended: crate::tracer::Ended::Forget,
             backend,
             ..Config::default()
         })?;

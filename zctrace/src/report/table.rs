@@ -1,12 +1,12 @@
 //! The ledger as a table for people: readable at 80 columns, with more to say at 120.
 
-use std::{cmp::Reverse, time::Duration};
+use std::{borrow::Cow, cmp::Reverse, time::Duration};
 
 use anstyle::Style;
 use zctrace_common::Claim;
 
 use crate::{
-    ledger::{Claimed, Direction, PerByte, Process, Snapshot, Totals, refusals},
+    ledger::{Claimed, Direction, PerByte, Process, Snapshot, Totals, by_command, refusals},
     text::{
         bytes::{bytes, count, duration, percent},
         columns::{Align, Cell, Column, Columns, Narrow, unbroken},
@@ -28,6 +28,8 @@ const MAX_PROCESSES: usize = 10;
 /// Copies made elsewhere are told beside the price of the network where they are at least one for
 /// this many bytes that crossed it.
 const ELSEWHERE: u64 = 20;
+/// Processes of one command from which on they are one block, unless all are asked for.
+const ALIKE: u64 = 3;
 /// Data paths of a process shown unless all are asked for.
 const MAX_PATHS: usize = 20;
 
@@ -126,10 +128,15 @@ fn body(snapshot: &Snapshot, options: Options) -> String {
     } else {
         MAX_PROCESSES
     };
-    for process in snapshot.processes.iter().take(shown) {
+    let processes = if options.all {
+        Cow::Borrowed(&snapshot.processes)
+    } else {
+        Cow::Owned(by_command(snapshot.processes.clone(), ALIKE))
+    };
+    for process in processes.iter().take(shown) {
         shape.process(process, options.all, &mut table);
     }
-    let rest = snapshot.processes.get(shown..).unwrap_or_default();
+    let rest = processes.get(shown..).unwrap_or_default();
     if !rest.is_empty() {
         let mut totals = Totals::default();
         for process in rest {
@@ -141,6 +148,10 @@ fn body(snapshot: &Snapshot, options: Options) -> String {
             bytes(totals.moved)
         );
         table.text(Cell::new(&text, palette.faint), 0);
+    }
+    if processes.len() < snapshot.processes.len() {
+        let text = "Processes of one command are one block (--all shows each).";
+        table.text(Cell::new(text, palette.faint), 0);
     }
     if snapshot.processes.len() > 1 {
         table.spanning(
@@ -191,7 +202,7 @@ impl Shape {
     }
 
     fn process(self, process: &Process, all: bool, table: &mut Columns) {
-        let name = format!("{} [{}]", printable(&process.comm), process.pid);
+        let name = process.title();
         let mut cells = self.numbers(&process.total, process.total.per_carried_byte());
         if process.paths.len() == 1 || !self.wide {
             // The lines below say it again, and in more detail.
@@ -720,7 +731,12 @@ mod tests {
     fn many_processes_are_summed_up() {
         let mut snapshot = samples::normal();
         let one = snapshot.processes[0].clone();
-        snapshot.processes = (1..=25).map(|pid| Process { pid, ..one.clone() }).collect();
+        let another = |pid| Process {
+            pid,
+            comm: format!("worker-{pid}"),
+            ..one.clone()
+        };
+        snapshot.processes = (1..=25).map(another).collect();
         let text = report(&snapshot, options(80));
         assert!(text.contains("and 15 more that moved 7.50 GiB"), "{text}");
         let all = report(

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     kernel,
-    ledger::{Counted, ExitStatus, SCHEMA, Snapshot, Stacks, Target},
+    ledger::{Counted, ExitStatus, Moves, SCHEMA, Snapshot, Stacks, Target},
     target::{self, Resolved, Spec, View},
     text::{bytes, escape, message::say, sink},
     tracer::{Config, RequestId},
@@ -117,10 +117,11 @@ fn start<M: Meter>(
         // It has done nothing yet that counts.
         Some(_) => Counted::default(),
         // What was seen while only some probes were attached is not to be judged.
-        None => meter.read()?.into(),
+        None => Counted::from(meter.read()?),
     };
     let nobody_yet = resolved.nobody_yet(&view);
     let observation = Observation {
+        ended: subject.moves(),
         baseline: subject.clone(),
         last: subject,
         named: resolved.named.clone(),
@@ -187,7 +188,7 @@ fn config(plan: &Plan, resolved: &Resolved) -> Config {
         audit: plan.audit.clone(),
         stack_bytes: plan.stack_bytes,
         sizes: plan.sizes,
-        forget_ended: plan.forget_ended,
+        ended: plan.ended,
         ..Config::default()
     }
 }
@@ -211,6 +212,8 @@ struct Observation<M> {
     /// The reading at the end of the last interval, and when that was.
     last: Counted,
     last_at: Duration,
+    /// What had ended at the last reading.
+    ended: Moves,
     seq: u64,
     key_pressed: bool,
     /// Of the operations open at the last reading, those that only wait for input.
@@ -385,6 +388,10 @@ impl<M: Meter> Observation<M> {
 
     fn read(&mut self) -> Result<Counted, Error> {
         let mut counted = Counted::from(self.meter.read()?);
+        // What ended in the reading before is in the row of its command now.
+        let moves = mem::replace(&mut self.ended, counted.moves());
+        self.baseline.settle(&moves);
+        self.last.settle(&moves);
         self.waiting = in_flight::fill_in(&self.view, &mut counted, &self.processes);
         Ok(counted)
     }

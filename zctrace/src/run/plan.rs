@@ -42,9 +42,8 @@ pub struct Plan {
     pub stack_bytes: u64,
     /// Operations are counted by their size too.
     pub sizes: bool,
-    /// Leave out of the whole what has ended before: for traces that last, of which only the
-    /// intervals matter.
-    pub forget_ended: bool,
+    /// What becomes of processes that have ended.
+    pub ended: crate::tracer::Ended,
     /// How long; `None` for as long as the target lives and nobody interrupts.
     pub duration: Option<Duration>,
     /// How often to report.
@@ -69,7 +68,7 @@ impl Plan {
             audit: None,
             stack_bytes: 0,
             sizes: false,
-            forget_ended: false,
+            ended: crate::tracer::Ended::Keep,
             duration: None,
             interval: None,
             settle: Duration::ZERO,

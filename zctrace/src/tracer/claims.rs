@@ -58,9 +58,7 @@ pub(super) fn merged(claims: Vec<Claimed>) -> Vec<Claimed> {
     for claimed in claims {
         match merged.iter_mut().find(|other| other.has_key_of(&claimed)) {
             Some(other) => {
-                other.totals.add(&claimed.totals);
-                other.notifications += claimed.notifications;
-                other.device = claimed.device.or(other.device.take());
+                other.add(&claimed);
             }
             None => merged.push(claimed),
         }

@@ -59,6 +59,19 @@ use crate::{
 /// The BPF programs; empty in a build without a BPF toolchain.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/zctrace"));
 
+/// What becomes of processes that have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ended {
+    /// Each is in every reading, for reports that name it.
+    #[default]
+    Keep,
+    /// Each is in one reading only: for traces that last, of which only the intervals matter.
+    Forget,
+    /// Each is in one reading, and then in the row of its command: for traces that last and are
+    /// looked at as a whole.
+    Fold,
+}
+
 /// What to trace.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -88,8 +101,8 @@ pub struct Config {
     pub stack_bytes: u64,
     /// Operations are counted by their size too.
     pub sizes: bool,
-    /// Processes that have ended are in one reading only, so that a session can last.
-    pub forget_ended: bool,
+    /// What becomes of processes that have ended.
+    pub ended: Ended,
     /// Told how many probes of how many have been tried.
     pub progress: Option<fn(usize, usize)>,
     /// Bound on the number of rows at a time, and of processes.
@@ -112,7 +125,7 @@ impl Default for Config {
             audit: None,
             stack_bytes: 0,
             sizes: false,
-            forget_ended: false,
+            ended: Ended::Keep,
             progress: None,
             max_rows: 4096,
         }

@@ -12,7 +12,7 @@ use zctrace_common::{
 };
 
 use super::{
-    Config, Error, Reading, batch, claims, map,
+    Config, Ended, Error, Reading, batch, claims, map,
     names::{Names, text},
     requests, sample,
 };
@@ -29,14 +29,14 @@ pub(super) struct Collector {
     by: By,
     sampled: bool,
     names: Names,
-    /// Processes that have ended are in one reading only.
-    forget: bool,
+    after: Ended,
     sized: bool,
     ended: Vec<Process>,
     ended_sizes: Vec<RowSizes>,
     ended_requests: Vec<Requests>,
     ended_kernel: BTreeMap<String, Totals>,
     ended_runs: u64,
+    folded: ledger::Ended,
 }
 
 impl Collector {
@@ -44,7 +44,7 @@ impl Collector {
         Self {
             by: config.by,
             sampled,
-            forget: config.forget_ended,
+            after: config.ended,
             sized: config.sizes,
             names: Names::new(),
             ended: Vec::new(),
@@ -52,6 +52,7 @@ impl Collector {
             ended_requests: Vec::new(),
             ended_kernel: BTreeMap::new(),
             ended_runs: 0,
+            folded: ledger::Ended::default(),
         }
     }
 
@@ -63,14 +64,26 @@ impl Collector {
     /// Everything counted since the start.
     pub(super) fn read(&mut self, ebpf: &mut Ebpf) -> Result<Reading, Error> {
         let mut reading = self.collect(ebpf)?;
-        if self.forget {
-            reading.processes.append(&mut self.ended);
-            reading.requests.append(&mut self.ended_requests);
-            reading.sizes.append(&mut self.ended_sizes);
-        } else {
-            reading.processes.extend(self.ended.iter().cloned());
-            reading.requests.extend(self.ended_requests.iter().cloned());
-            reading.sizes.extend(self.ended_sizes.iter().cloned());
+        match self.after {
+            Ended::Keep => {
+                reading.processes.extend(self.ended.iter().cloned());
+                reading.requests.extend(self.ended_requests.iter().cloned());
+                reading.sizes.extend(self.ended_sizes.iter().cloned());
+            }
+            Ended::Forget => {
+                reading.processes.append(&mut self.ended);
+                reading.requests.append(&mut self.ended_requests);
+                reading.sizes.append(&mut self.ended_sizes);
+            }
+            Ended::Fold => {
+                reading.processes.extend(self.folded.rows().cloned());
+                for process in &self.ended {
+                    self.folded.take(process);
+                }
+                reading.processes.append(&mut self.ended);
+                reading.requests.extend(self.ended_requests.iter().cloned());
+                reading.sizes.extend(self.ended_sizes.iter().cloned());
+            }
         }
         reading
             .processes
@@ -175,9 +188,16 @@ impl Collector {
             let settled = document.pending == 0 && document.in_flight == 0;
             if process.flags & Proc::EXITED != 0 && settled {
                 self.ended_runs += process.runs;
+                if self.after == Ended::Fold {
+                    let number = self.folded.number(&document.comm);
+                    document.ended_into = Some(number);
+                    fold_requests(&mut self.ended_requests, theirs, number);
+                    fold_sizes(&mut self.ended_sizes, row_sizes, number);
+                } else {
+                    self.ended_requests.append(&mut theirs);
+                    self.ended_sizes.append(&mut row_sizes);
+                }
                 self.ended.push(document);
-                self.ended_requests.append(&mut theirs);
-                self.ended_sizes.append(&mut row_sizes);
                 ended_slots.push(*slot);
             } else {
                 reading.overhead.bpf_runs += process.runs;
@@ -275,6 +295,40 @@ impl Collector {
         );
         document.claims = claims::merged(claims);
         document
+    }
+}
+
+/// Adds the requests of a process that has ended to the row of its command.
+fn fold_requests(all: &mut Vec<Requests>, ended: Vec<Requests>, number: u64) {
+    for requests in ended {
+        let into = all
+            .iter_mut()
+            .find(|other| (other.start_time, other.op) == (number, requests.op));
+        match into {
+            Some(into) => into.add(&requests),
+            None => all.push(Requests {
+                pid: 0,
+                start_time: number,
+                ..requests
+            }),
+        }
+    }
+}
+
+/// Adds how large the operations of a process were that has ended to the row of its command.
+fn fold_sizes(all: &mut Vec<RowSizes>, ended: Vec<RowSizes>, number: u64) {
+    for row in ended {
+        let into = all
+            .iter_mut()
+            .find(|other| other.start_time == number && other.has_names_of(&row));
+        match into {
+            Some(into) => into.add(&row),
+            None => all.push(RowSizes {
+                pid: 0,
+                start_time: number,
+                ..row
+            }),
+        }
     }
 }
 

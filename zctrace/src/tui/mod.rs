@@ -4,6 +4,8 @@
 //! signals and moments are messages to [`state::update`], which is pure; what it wants done
 //! outside comes back as effects; [`view::draw`] draws the state.
 
+#[cfg(test)]
+mod crowd;
 pub mod moment;
 pub mod rows;
 pub mod source;
@@ -117,6 +119,29 @@ enum Incoming {
     Over(u64, Result<Box<run::Outcome>, Error>),
 }
 
+/// How the dashboard looks, and what its keys are.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Colours and characters.
+    pub theme: Theme,
+    /// Keys.
+    pub keymap: Keymap,
+    /// Processes of one command are one row; `None` for as it suits the target.
+    pub grouped: Option<bool>,
+}
+
+impl Look {
+    /// With nothing said about grouping.
+    #[must_use]
+    pub const fn new(theme: Theme, keymap: Keymap) -> Self {
+        Self {
+            theme,
+            keymap,
+            grouped: None,
+        }
+    }
+}
+
 /// Where the numbers come from.
 #[derive(Debug)]
 pub enum Input {
@@ -184,7 +209,7 @@ impl Source {
 /// # Errors
 ///
 /// When nothing can be measured or the terminal fails; it is restored in any case.
-pub fn run(input: Input, theme: Theme, keymap: Keymap) -> Result<End, Error> {
+pub fn run(input: Input, look: Look) -> Result<End, Error> {
     give_memory_back();
     let (sender, incoming) = mpsc::channel();
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(terminal("catch signals"))?;
@@ -205,10 +230,11 @@ pub fn run(input: Input, theme: Theme, keymap: Keymap) -> Result<End, Error> {
     let to_loop = sender.clone();
     thread::spawn(move || read_keys(&to_loop));
     let mut state = State::new(
-        theme,
-        keymap,
+        look.theme,
+        look.keymap,
         screen.size().map_err(terminal("ask for its size"))?,
     );
+    state.grouped = look.grouped;
     let mut runner = Runner::new(sender.clone());
     let mut source = match input {
         Input::Live(plan) => Source::Live(Box::new(Live::new(plan, sender))),
@@ -376,7 +402,7 @@ fn turn(
                                 Ok(()) => {
                                     state.shown = None;
                                     state.ended = None;
-                                    state.process = None;
+                                    state.whose = None;
                                     state.frozen = false;
                                     format!("tracing {text}")
                                 }

@@ -532,10 +532,10 @@ fn a_person_walks_through() {
     let chosen = state.pane().chosen;
     press(&mut state, KeyCode::Enter);
     assert_eq!(state.view, View::Paths);
-    assert!(state.process.is_some());
+    assert!(state.whose.is_some());
     press(&mut state, KeyCode::Esc);
     assert_eq!(
-        (state.view, state.process, state.pane().chosen),
+        (state.view, state.whose, state.pane().chosen),
         (View::Overview, None, chosen)
     );
 
@@ -628,7 +628,7 @@ fn a_replay_shows_the_same_from_wherever_one_comes() {
         let sum: u64 = (0..=index as u64).map(|seq| (seq + 1) << 20).sum();
         assert_eq!(moment.total.moved, sum, "interval {index}");
         assert_eq!(moment.last.totals.moved, (index as u64 + 1) << 20);
-        assert_eq!(moment.stacks.tree(None).total, sum);
+        assert_eq!(moment.stacks.tree(None, &moment.names).total, sum);
         assert_eq!(moment.at, Duration::from_secs(index as u64 + 1));
         let operations = (index as u64 + 1) * (index as u64 + 2) / 2;
         let path = moment.paths.get(0).unwrap();

@@ -11,6 +11,15 @@ pub(crate) enum Dimension {
     Mount,
     Connection,
     Cgroup,
+    /// Not a part of a process but several: processes of one name are one block.
+    Command,
+}
+
+impl Dimension {
+    /// Whether processes of one name are one block.
+    pub(crate) fn is_command(self) -> bool {
+        matches!(self, Self::Command)
+    }
 }
 
 impl From<Dimension> for By {
@@ -21,6 +30,7 @@ impl From<Dimension> for By {
             Dimension::Mount => Self::Mount,
             Dimension::Connection => Self::Connection,
             Dimension::Cgroup => Self::Cgroup,
+            Dimension::Command => Self::Nothing,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From the documents of the ledger to what the dashboard shows.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     ops::Range,
     sync::Arc,
     time::Duration,
@@ -32,6 +32,40 @@ struct Base {
     stacks: Stacks,
 }
 
+impl Base {
+    /// What was known of a process that has ended goes to the row of its command.
+    fn fold(&mut self, id: ProcessId, number: u64) {
+        let into = ProcessId {
+            pid: 0,
+            start_time: number,
+        };
+        // Whatever else there is was noted with the process.
+        let Some(own) = self.processes.remove(&id) else {
+            return;
+        };
+        let row = self.processes.entry(into).or_default();
+        row.sent = row.sent.saturating_add(own.sent);
+        row.received = row.received.saturating_add(own.received);
+        row.copy_cpu += own.copy_cpu;
+        for (key, totals) in own.paths {
+            row.add(key, &totals);
+            if let Some(sizes) = self.sizes.remove(&(id, key)) {
+                add_sizes(self.sizes.entry((into, key)).or_default(), &sizes);
+            }
+            if let Some(errnos) = self.errnos.remove(&(id, key)) {
+                self.errnos.entry((into, key)).or_default().add(&errnos);
+            }
+        }
+        for ((_, op), ways) in self
+            .requests
+            .extract_if(|(of, _), _| *of == id)
+            .collect::<Vec<_>>()
+        {
+            self.requests.entry((into, op)).or_default().add(&ways);
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct BaseProcess {
     sent: u64,
@@ -44,6 +78,13 @@ impl BaseProcess {
     fn path(&self, key: PathKey) -> Option<&Totals> {
         let found = self.paths.iter().find(|(other, _)| *other == key);
         found.map(|(_, totals)| totals)
+    }
+
+    fn add(&mut self, key: PathKey, totals: &Totals) {
+        match self.paths.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, known)) => known.add(totals),
+            None => self.paths.push((key, *totals)),
+        }
     }
 }
 
@@ -123,8 +164,33 @@ impl Builder {
         let last = self.last.take();
         let step = at.saturating_sub(last.as_ref().map_or(Duration::ZERO, |last| last.at));
         let mut rows = Rows::new(last.as_deref(), step, whole);
+        // What has ended is in the row of its command from now on.
+        let mut folded: BTreeMap<u64, Folded> = BTreeMap::new();
         for process in &whole.processes {
-            rows.add(process, &mut self.interner, &self.base);
+            let number = match process.ended_into {
+                Some(number) => number,
+                None if process.is_several() => process.start_time,
+                None => {
+                    rows.add(process, &[], &mut self.interner, &self.base);
+                    continue;
+                }
+            };
+            let row = folded.entry(number).or_insert_with(|| Folded {
+                process: Process::of_several(number, process.comm.clone()),
+                ended: Vec::new(),
+            });
+            row.process.absorb(process);
+            if process.ended_into.is_some() {
+                let id = ProcessId {
+                    pid: process.pid,
+                    start_time: process.start_time,
+                };
+                row.ended.push(id);
+                self.base.fold(id, number);
+            }
+        }
+        for row in folded.values() {
+            rows.add(&row.process, &row.ended, &mut self.interner, &self.base);
         }
         let requests = self.requests(&rows, &sides);
         let mut total = whole.total;
@@ -149,7 +215,10 @@ impl Builder {
         samples.push_back(sample);
         let overhead_before = last.as_ref().map(|last| last.overhead).unwrap_or_default();
         let mut sizes = self.sizes(&mut rows, &sides);
-        let merged = merge(&rows.paths, &mut sizes, &mut rows.errnos);
+        let mut merged = Packed::default();
+        let all = rows.paths.iter(0..rows.paths.len());
+        merge(all, &mut sizes, &mut rows.errnos, &mut merged);
+        let (commands, by_command) = by_command(&mut rows, &mut sizes, last.as_deref());
         let moment = Arc::new(Moment {
             about: about(whole, last.as_deref()),
             at,
@@ -160,6 +229,8 @@ impl Builder {
             processes: rows.processes,
             paths: rows.paths,
             merged,
+            commands,
+            by_command,
             requests,
             sizes,
             errnos: rows.errnos,
@@ -197,11 +268,7 @@ impl Builder {
             base.copy_cpu += process.copy_cpu.unwrap_or(0.0);
             base.received = base.received.saturating_add(process.received);
             for path in last.paths_of(process) {
-                let known = base.paths.iter_mut().find(|(key, _)| *key == path.key());
-                match known {
-                    Some((_, totals)) => totals.add(&path.totals),
-                    None => base.paths.push((path.key(), path.totals)),
-                }
+                base.add(path.key(), &path.totals);
             }
         }
         for row in &last.kernel_threads {
@@ -211,11 +278,9 @@ impl Builder {
         for row in &last.requests {
             if let Some(ways) = row.ways {
                 let base = self.base.requests.entry((row.id, row.op)).or_default();
-                base.submitted += ways.submitted;
-                base.inline += ways.inline;
-                base.worker += ways.worker;
-                base.sq_poll += ways.sq_poll;
-                base.task_work += ways.task_work;
+                base.add(&ways);
+                // Those under way are those of now.
+                base.in_flight = 0;
             }
         }
         for process in &last.processes {
@@ -243,6 +308,8 @@ impl Builder {
             processes: Vec::new(),
             paths: Packed::default(),
             merged: Packed::default(),
+            commands: Vec::new(),
+            by_command: Packed::default(),
             requests: Vec::new(),
             sizes: Vec::new(),
             errnos: Vec::new(),
@@ -444,6 +511,12 @@ fn about(whole: &Snapshot, last: Option<&Moment>) -> Arc<About> {
     })
 }
 
+/// The row of a command's processes that have ended, and those that ended last.
+struct Folded {
+    process: Process,
+    ended: Vec<ProcessId>,
+}
+
 /// The rows as they are put together.
 struct Rows<'a> {
     last: Option<&'a Moment>,
@@ -483,7 +556,14 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn add(&mut self, process: &Process, interner: &mut Interner, base: &Base) {
+    /// Adds a process; `joined` are those that were rows of their own at the moment before.
+    fn add(
+        &mut self,
+        process: &Process,
+        joined: &[ProcessId],
+        interner: &mut Interner,
+        base: &Base,
+    ) {
         let id = ProcessId {
             pid: process.pid,
             start_time: process.start_time,
@@ -492,7 +572,11 @@ impl<'a> Rows<'a> {
         let earlier = self.before.get(&id).copied();
         let earlier_paths = Earlier {
             paths: self.last.map(|last| &last.paths),
-            places: earlier.map_or(0..0, ProcessRow::places),
+            places: [id]
+                .iter()
+                .chain(joined)
+                .filter_map(|id| Some(self.before.get(id)?.places()))
+                .collect(),
         };
         let base_errnos = &base.errnos;
         let base = base.processes.get(&id);
@@ -500,6 +584,12 @@ impl<'a> Rows<'a> {
             id,
             comm: interner.sym(&process.comm),
             cgroup: interner.sym(&process.cgroup),
+            alive: if process.is_several() { 0 } else { 1 },
+            ended: if process.is_several() {
+                process.processes
+            } else {
+                0
+            },
             sent: process
                 .sent
                 .saturating_sub(base.map_or(0, |base| base.sent)),
@@ -604,7 +694,7 @@ fn reclassified(
 /// The rows that a process had at the moment before.
 struct Earlier<'a> {
     paths: Option<&'a Packed>,
-    places: Range<usize>,
+    places: Vec<Range<usize>>,
 }
 
 impl Earlier<'_> {
@@ -612,9 +702,19 @@ impl Earlier<'_> {
     fn find(&self, position: usize, key: PathKey) -> Option<PathRow> {
         let paths = self.paths?;
         let same = |at: &usize| paths.key(*at) == key;
-        let usual = self.places.clone().nth(position).filter(same);
-        let at = usual.or_else(|| self.places.clone().find(same))?;
-        paths.get(at)
+        let mut sum: Option<PathRow> = None;
+        for places in &self.places {
+            let usual = places.clone().nth(position).filter(same);
+            let Some(at) = usual.or_else(|| places.clone().find(same)) else {
+                continue;
+            };
+            let row = paths.get(at)?;
+            match &mut sum {
+                Some(sum) => sum.totals.add(&row.totals),
+                None => sum = Some(row),
+            }
+        }
+        sum
     }
 }
 
@@ -655,11 +755,83 @@ fn add_sizes(sum: &mut Sizes, more: &Sizes) {
     }
 }
 
-/// The rows of all processes by what they are.
-fn merge(paths: &Packed, sizes: &mut Vec<Sizes>, errnos: &mut Vec<Errnos>) -> Packed {
+/// The processes by their commands.
+fn by_command(
+    rows: &mut Rows<'_>,
+    sizes: &mut Vec<Sizes>,
+    last: Option<&Moment>,
+) -> (Vec<ProcessRow>, Packed) {
+    let mut members: BTreeMap<Sym, Vec<usize>> = BTreeMap::new();
+    for (place, process) in rows.processes.iter().enumerate() {
+        members.entry(process.comm).or_default().push(place);
+    }
+    let before: HashMap<Sym, &ProcessRow> = last.map_or_else(HashMap::new, |last| {
+        let commands = last.commands.iter();
+        commands.map(|command| (command.comm, command)).collect()
+    });
+    let mut commands = Vec::with_capacity(members.len());
+    let mut merged = Packed::default();
+    for (comm, members) in members {
+        let mut sum = ProcessRow {
+            comm,
+            spark: before.get(&comm).map_or([0; SPARK], |before| before.spark),
+            ..ProcessRow::default()
+        };
+        let (mut busiest, mut most) = (None, 0);
+        for (count, place) in members.iter().enumerate() {
+            let process = &rows.processes[*place];
+            if process.alive != 0 {
+                // A number tells which process it is only where one runs.
+                sum.id = if sum.alive == 0 {
+                    process.id
+                } else {
+                    ProcessId::default()
+                };
+            }
+            sum.cgroup = if count == 0 || sum.cgroup == process.cgroup {
+                process.cgroup
+            } else {
+                Sym::default()
+            };
+            sum.alive += process.alive;
+            sum.ended += process.ended;
+            sum.totals.add(&process.totals);
+            sum.step.add(&process.step);
+            sum.sent = sum.sent.saturating_add(process.sent);
+            sum.received = sum.received.saturating_add(process.received);
+            sum.pending = sum.pending.saturating_add(process.pending);
+            sum.in_flight = sum.in_flight.saturating_add(process.in_flight);
+            if let Some(seconds) = process.copy_cpu {
+                sum.copy_cpu = Some(sum.copy_cpu.unwrap_or(0.0) + seconds);
+            }
+            if busiest.is_none() || process.step.moved > most {
+                (busiest, most) = (process.busiest, process.step.moved);
+            }
+        }
+        sum.busiest = busiest;
+        sum.spark.rotate_left(1);
+        let rate = per_second(sum.step.moved, rows.step);
+        sum.spark[SPARK - 1] = saturating(rate / 1024.0);
+        let first = index(merged.len());
+        let places = members.iter().map(|place| rows.processes[*place].places());
+        let paths = places.flat_map(|places| rows.paths.iter(places));
+        merge(paths, sizes, &mut rows.errnos, &mut merged);
+        sum.paths = (first, index(merged.len()) - first);
+        commands.push(sum);
+    }
+    (commands, merged)
+}
+
+/// Rows of several processes by what they are.
+fn merge(
+    paths: impl Iterator<Item = PathRow>,
+    sizes: &mut Vec<Sizes>,
+    errnos: &mut Vec<Errnos>,
+    packed: &mut Packed,
+) {
     let mut places: HashMap<PathKey, usize> = HashMap::new();
     let mut merged: Vec<PathRow> = Vec::new();
-    for path in paths.iter(0..paths.len()) {
+    for path in paths {
         let place = *places.entry(path.key()).or_insert_with(|| {
             merged.push(PathRow {
                 process: u32::MAX,
@@ -694,7 +866,5 @@ fn merge(paths: &Packed, sizes: &mut Vec<Sizes>, errnos: &mut Vec<Errnos>) -> Pa
         row.totals.add(&path.totals);
         row.step.add(&path.step);
     }
-    let mut packed = Packed::default();
     merged.iter().for_each(|row| packed.push(row));
-    packed
 }

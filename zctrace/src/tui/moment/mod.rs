@@ -19,7 +19,7 @@ use crate::{
 };
 pub use row::{
     AsyncRow, Names, PathKey, PathRow, ProcessId, ProcessRow, RowId, RowVerdict, SPARK, Step, Sym,
-    Ways, id_of, without_copy, zero_copy_share,
+    Ways, Whose, id_of, without_copy, zero_copy_share,
 };
 
 /// Samples that charts can go back to.
@@ -87,6 +87,10 @@ pub struct Moment {
     pub paths: Packed,
     /// The rows of all processes taken together.
     pub merged: Packed,
+    /// The processes of each command taken together; their rows are in [`Moment::by_command`].
+    pub commands: Vec<ProcessRow>,
+    /// Their rows, command by command.
+    pub by_command: Packed,
     /// Requests, by process and operation.
     pub requests: Vec<AsyncRow>,
     /// How large operations are.
@@ -121,6 +125,12 @@ impl Moment {
     #[must_use]
     pub fn process(&self, id: ProcessId) -> Option<&ProcessRow> {
         self.processes.iter().find(|process| process.id == id)
+    }
+
+    /// The processes of this name together.
+    #[must_use]
+    pub fn command(&self, comm: Sym) -> Option<&ProcessRow> {
+        self.commands.iter().find(|command| command.comm == comm)
     }
 
     /// How large the operations of a row are.

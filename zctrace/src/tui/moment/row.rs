@@ -87,6 +87,15 @@ pub struct ProcessId {
     pub start_time: u64,
 }
 
+/// Whose rows are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Whose {
+    /// Those of this process.
+    Process(ProcessId),
+    /// Those of the processes of this name.
+    Command(Sym),
+}
+
 /// A row of the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PathRow {
@@ -126,7 +135,7 @@ impl PathRow {
     }
 }
 
-/// A process with its rows.
+/// A process with its rows, or several together.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessRow {
     /// Which.
@@ -135,6 +144,10 @@ pub struct ProcessRow {
     pub comm: Sym,
     /// Path of its cgroup.
     pub cgroup: Sym,
+    /// How many processes it is of.
+    pub alive: u64,
+    /// How many it is of that have ended.
+    pub ended: u64,
     /// Since the base.
     pub totals: Totals,
     /// In the last step.
@@ -164,6 +177,12 @@ impl ProcessRow {
         let first = self.paths.0 as usize;
         first..first + self.paths.1 as usize
     }
+
+    /// Whether nothing of it can do anything any more.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        self.alive == 0
+    }
 }
 
 /// How requests to io_uring or Linux AIO were issued.
@@ -184,6 +203,16 @@ pub struct Ways {
 }
 
 impl Ways {
+    /// Adds how others were issued.
+    pub const fn add(&mut self, other: &Self) {
+        self.submitted += other.submitted;
+        self.inline += other.inline;
+        self.worker += other.worker;
+        self.sq_poll += other.sq_poll;
+        self.task_work += other.task_work;
+        self.in_flight += other.in_flight;
+    }
+
     /// Completed since the base.
     #[must_use]
     pub const fn completed(&self) -> u64 {

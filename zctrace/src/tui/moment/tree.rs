@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{ProcessId, RowId, id_of};
+use super::{Names, RowId, Whose, id_of};
 use crate::ledger::Stacks;
 
 /// What a node stands for.
@@ -62,16 +62,19 @@ struct Growing {
 }
 
 impl Tree {
-    /// The tree of all stacks, or of those of one process.
+    /// The tree of all stacks, or of those of one process or command.
     #[must_use]
-    pub fn new(stacks: &Stacks, process: Option<ProcessId>) -> Self {
+    pub fn new(stacks: &Stacks, whose: Option<Whose>, names: &Names) -> Self {
         let mut growing: Vec<Growing> = Vec::new();
         let mut places: HashMap<(usize, Arc<str>, bool), usize> = HashMap::new();
         let mut roots: Vec<usize> = Vec::new();
         let mut total = 0_u64;
         for (stack, &bytes) in &stacks.bytes {
-            let wanted = |id: ProcessId| id.pid == stack.pid && id.start_time == stack.start_time;
-            if !process.is_none_or(wanted) {
+            let wanted = |whose: Whose| match whose {
+                Whose::Process(id) => id.pid == stack.pid && id.start_time == stack.start_time,
+                Whose::Command(comm) => *names.get(comm) == *stack.comm,
+            };
+            if !whose.is_none_or(wanted) {
                 continue;
             }
             total = total.saturating_add(bytes);
@@ -180,7 +183,7 @@ fn kind(frame: &str) -> Kind {
     }
 }
 
-type Cached = (Option<ProcessId>, Arc<Tree>);
+type Cached = (Option<Whose>, Arc<Tree>);
 
 /// The stacks of a moment, and the tree that was last asked for: most moments are never asked.
 #[derive(Debug, Default)]
@@ -202,15 +205,15 @@ impl Sampled {
 
     /// Their tree.
     #[must_use]
-    pub fn tree(&self, process: Option<ProcessId>) -> Arc<Tree> {
+    pub fn tree(&self, whose: Option<Whose>, names: &Names) -> Arc<Tree> {
         let mut cached = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, tree)) = &*cached
-            && *of == process
+            && *of == whose
         {
             return tree.clone();
         }
-        let tree = Arc::new(Tree::new(&self.stacks, process));
-        *cached = Some((process, tree.clone()));
+        let tree = Arc::new(Tree::new(&self.stacks, whose, names));
+        *cached = Some((whose, tree.clone()));
         tree
     }
 }
@@ -218,7 +221,7 @@ impl Sampled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Stack;
+    use crate::{ledger::Stack, tui::moment::ProcessId};
 
     fn stacks(all: &[(u32, &[&str], u64)]) -> Stacks {
         let mut stacks = Stacks::default();
@@ -242,7 +245,7 @@ mod tests {
             (1, &["main", "write", "copy_[k]"], 30),
             (2, &["main", "read", "copy_[k]"], 5),
         ]);
-        let tree = Tree::new(&stacks, None);
+        let tree = Tree::new(&stacks, None, &Names::default());
         let shown: Vec<_> = tree
             .nodes
             .iter()
@@ -265,6 +268,9 @@ mod tests {
             pid: 2,
             start_time: 1,
         };
-        assert_eq!(Tree::new(&stacks, Some(one)).total, 5);
+        assert_eq!(
+            Tree::new(&stacks, Some(Whose::Process(one)), &Names::default()).total,
+            5
+        );
     }
 }

@@ -26,6 +26,8 @@ pub enum Value<'a> {
     Text(Cow<'a, str>),
     /// A number of things.
     Count(u64),
+    /// A number that names something.
+    Number(u32),
     /// An amount of bytes.
     Bytes(u64),
     /// Bytes in a second.
@@ -60,6 +62,7 @@ impl<'a> Value<'a> {
             Self::None | Self::Spark(_) | Self::Ways(_) | Self::Sizes(_) => String::new(),
             Self::Text(text) => printable(text),
             Self::Count(value) => count(*value),
+            Self::Number(value) => value.to_string(),
             Self::Bytes(value) => bytes(*value),
             Self::BytesPerSecond(rate) if *rate == 0.0 => "-".into(),
             Self::BytesPerSecond(rate) => bytes(whole(*rate)),
@@ -79,6 +82,7 @@ impl<'a> Value<'a> {
             Self::None => serde_json::Value::Null,
             Self::Text(text) => text.as_ref().into(),
             Self::Count(value) | Self::Bytes(value) => (*value).into(),
+            Self::Number(value) => (*value).into(),
             Self::BytesPerSecond(rate) | Self::PerSecond(rate) => (*rate).into(),
             Self::PerByte(figure) => figure.ratio().into(),
             Self::Percent(part) => (*part).into(),
@@ -106,6 +110,7 @@ impl<'a> Value<'a> {
     pub fn number(&self) -> Option<f64> {
         match self {
             Self::Count(value) | Self::Bytes(value) => Some(*value as f64),
+            Self::Number(value) => Some(f64::from(*value)),
             Self::BytesPerSecond(rate) | Self::PerSecond(rate) => Some(*rate),
             Self::PerByte(figure) => figure.ratio(),
             Self::Percent(part) => *part,
@@ -199,7 +204,13 @@ pub struct Column {
     pub most: u16,
     /// Shown unless the user chooses otherwise.
     pub shown: bool,
+    /// How soon it gives way where there is no room for all, the greatest first. Those with 0 say
+    /// which row it is, and stay.
+    pub rank: u8,
 }
+
+/// The rank of a column of which nothing is said.
+const USUAL: u8 = 5;
 
 impl Column {
     const fn new(
@@ -217,6 +228,7 @@ impl Column {
             width,
             most: width,
             shown: true,
+            rank: USUAL,
         }
     }
 
@@ -267,6 +279,19 @@ impl Column {
         }
     }
 
+    /// One that says which row it is.
+    #[must_use]
+    pub const fn identity(self) -> Self {
+        self.rank(0)
+    }
+
+    /// One that gives way after those with a greater rank.
+    #[must_use]
+    pub const fn rank(mut self, rank: u8) -> Self {
+        self.rank = rank;
+        self
+    }
+
     /// One that is shown only if the user chooses it.
     #[must_use]
     pub const fn on_demand(mut self) -> Self {
@@ -285,6 +310,10 @@ pub trait Rows {
     fn value(&self, row: usize, column: usize) -> Value<'_>;
     /// Whether it is worth a second look: unexplained bytes, a refused probe.
     fn is_alarming(&self, _row: usize) -> bool {
+        false
+    }
+    /// Whether what it is of has ended.
+    fn is_over(&self, _row: usize) -> bool {
         false
     }
     /// Whether there is none.

@@ -9,7 +9,7 @@ use crate::{
     ledger::{Totals, ratio, refusals},
     text::escape::printable,
     tui::moment::{
-        AsyncRow, Moment, PathRow, ProcessId, ProcessRow, Step, Sym,
+        AsyncRow, Moment, PathRow, ProcessId, ProcessRow, Step, Sym, Whose,
         packed::Packed,
         sides::{Part, ProbeRow, ProbeState},
         tree::{Kind, Tree},
@@ -56,7 +56,7 @@ impl View {
     pub const fn titles(self) -> (&'static str, &'static str) {
         match self {
             Self::Overview => ("Overview", "Over"),
-            Self::Paths => ("Data paths", "Path"),
+            Self::Paths => ("Paths", "Path"),
             Self::Memory => ("Memory", "Mem"),
             Self::Asynchronous => ("Async", "Asyn"),
             Self::Claims => ("Claims", "Clai"),
@@ -173,29 +173,61 @@ impl View {
     /// Its rows.
     #[must_use]
     pub fn rows<'a>(self, moment: &'a Moment, scope: &Scope<'_>) -> Box<dyn Rows + 'a> {
-        let process = scope.process;
+        let whose = scope.whose;
         let paths = |keep: &dyn Fn(usize) -> bool| -> Box<dyn Rows + 'a> {
-            let places = match process {
-                None => 0..moment.paths.len(),
-                Some(id) => moment.process(id).map_or(0..0, ProcessRow::places),
+            let places: Vec<_> = match whose {
+                None => (0..moment.paths.len()).collect(),
+                Some(Whose::Process(id)) => moment
+                    .process(id)
+                    .map_or(0..0, ProcessRow::places)
+                    .collect(),
+                Some(Whose::Command(comm)) => moment
+                    .processes
+                    .iter()
+                    .filter(|process| process.comm == comm)
+                    .flat_map(ProcessRow::places)
+                    .collect(),
             };
             Box::new(Paths {
                 moment,
                 rows: &moment.paths,
-                places: places.filter(|at| keep(*at)).collect(),
+                places: places.into_iter().filter(|at| keep(*at)).collect(),
             })
         };
         match self {
-            Self::Overview => Box::new(Processes(moment)),
-            Self::Paths if process.is_none() => Box::new(Paths {
+            Self::Overview if scope.grouped => Box::new(Processes {
                 moment,
-                rows: &moment.merged,
-                places: (0..moment.merged.len()).collect(),
+                rows: &moment.commands,
+                grouped: true,
             }),
-            Self::Paths => paths(&|_| true),
+            Self::Overview => Box::new(Processes {
+                moment,
+                rows: &moment.processes,
+                grouped: false,
+            }),
+            Self::Paths => match whose {
+                None => Box::new(Paths {
+                    moment,
+                    rows: &moment.merged,
+                    places: (0..moment.merged.len()).collect(),
+                }),
+                Some(Whose::Command(comm)) => Box::new(Paths {
+                    moment,
+                    rows: &moment.by_command,
+                    places: moment
+                        .command(comm)
+                        .map_or(0..0, ProcessRow::places)
+                        .collect(),
+                }),
+                Some(Whose::Process(_)) => paths(&|_| true),
+            },
             Self::Memory => paths(&|at| is_of_memory(moment.name(moment.paths.op(at)))),
             Self::Asynchronous => {
-                let wanted = |row: &&AsyncRow| process.is_none_or(|process| row.id == process);
+                let wanted = |row: &&AsyncRow| match whose {
+                    None => true,
+                    Some(Whose::Process(id)) => row.id == id,
+                    Some(Whose::Command(comm)) => row.comm == comm,
+                };
                 Box::new(Requests {
                     moment,
                     rows: moment.requests.iter().filter(wanted).collect(),
@@ -215,8 +247,10 @@ impl View {
 /// What the rows of a view depend on beside the numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
-    /// Only of this process.
-    pub process: Option<ProcessId>,
+    /// Only of this process or command.
+    pub whose: Option<Whose>,
+    /// Processes of one command are one row.
+    pub grouped: bool,
     /// Nodes of the tree that the user has opened or closed.
     pub folds: &'a HashMap<RowId, bool>,
     /// Every node is open.
@@ -276,50 +310,67 @@ fn counted(name: &str, totals: &Totals, step: &Step, moment: &Moment) -> Value<'
     }
 }
 
-/// A process by its name and number.
-fn named(moment: &Moment, comm: Sym, id: ProcessId) -> Value<'static> {
-    Value::Text(Cow::Owned(format!("{} [{}]", moment.name(comm), id.pid)))
+/// A process by its name and number; what has ended has none.
+#[must_use]
+pub fn named(moment: &Moment, comm: Sym, id: ProcessId) -> String {
+    match id.pid {
+        0 => format!("{} [ended]", moment.name(comm)),
+        pid => format!("{} [{pid}]", moment.name(comm)),
+    }
 }
 
 const PROCESSES: &[Column] = &[
-    Column::number("pid", "PID", 7, "process id"),
-    Column::text("comm", "COMMAND", 9, 15, "command name"),
-    Column::bytes("moved/s", "MOVED/s", "bytes moved per second"),
+    Column::number(
+        "pid",
+        "PID",
+        7,
+        "process id; x4 for four processes of one name, ended where none is left",
+    )
+    .identity(),
+    Column::text("comm", "COMMAND", 9, 15, "command name").identity(),
+    Column::bytes("moved/s", "MOVED/s", "bytes moved per second").rank(2),
     Column::bytes(
         "copied/s",
         "COPIED/s",
         "bytes that a CPU copied, per second",
-    ),
+    )
+    .rank(1),
     Column::number(
         "copies/byte",
         "COPY/B",
         6,
         "copies per moved byte since the base",
-    ),
+    )
+    .rank(1),
     Column::number(
         "zero-copy",
         "ZC%",
         5,
         "share of the moved bytes that went without a copy",
-    ),
+    )
+    .rank(4),
     Column::text(
         "path",
         "BUSIEST PATH",
         14,
         40,
         "the data path that moves most",
-    ),
+    )
+    .rank(3),
     Column::drawing(
         "activity",
         "ACTIVITY",
         16,
         16,
         "bytes moved in the last steps",
-    ),
-    Column::bytes("moved", "MOVED", "bytes moved since the base"),
-    Column::bytes("copied", "COPIED", "bytes that a CPU copied since the base"),
+    )
+    .rank(6),
+    Column::bytes("moved", "MOVED", "bytes moved since the base").rank(5),
+    Column::bytes("copied", "COPIED", "bytes that a CPU copied since the base").rank(5),
     Column::number("ops/s", "OPS/s", 7, "operations per second").on_demand(),
     Column::number("errors", "ERRORS", 7, "failed operations").on_demand(),
+    Column::number("processes", "ALIVE", 6, "processes that run").on_demand(),
+    Column::number("ended", "ENDED", 7, "processes that have ended").on_demand(),
     Column::bytes("sent", "SENT", "bytes moved to the network").on_demand(),
     Column::bytes("received", "RECEIVED", "bytes moved from the network").on_demand(),
     Column::number(
@@ -327,7 +378,8 @@ const PROCESSES: &[Column] = &[
         "COPY CPU",
         8,
         "processor time in the kernel's copy routines, from samples",
-    ),
+    )
+    .rank(7),
     Column::bytes("pending", "PENDING", "sent by reference and not released").on_demand(),
     Column::number("in-flight", "OPEN", 5, "operations under way").on_demand(),
     Column::bytes("unexplained", "UNEXPL", "bytes that no probe saw").on_demand(),
@@ -335,27 +387,45 @@ const PROCESSES: &[Column] = &[
     Column::text("cgroup", "CGROUP", 10, 40, "control group").on_demand(),
 ];
 
-struct Processes<'a>(&'a Moment);
+struct Processes<'a> {
+    moment: &'a Moment,
+    rows: &'a [ProcessRow],
+    grouped: bool,
+}
 
 impl Rows for Processes<'_> {
     fn len(&self) -> usize {
-        self.0.processes.len()
+        self.rows.len()
     }
 
     fn id(&self, row: usize) -> RowId {
-        id_of(self.0.processes[row].id)
+        if self.grouped {
+            id_of(("command", self.rows[row].comm))
+        } else {
+            id_of(self.rows[row].id)
+        }
     }
 
     fn is_alarming(&self, row: usize) -> bool {
-        self.0.processes[row].totals.unexplained != 0
+        self.rows[row].totals.unexplained != 0
+    }
+
+    fn is_over(&self, row: usize) -> bool {
+        self.rows[row].is_over()
     }
 
     fn value(&self, row: usize, column: usize) -> Value<'_> {
-        let moment = self.0;
-        let process: &ProcessRow = &moment.processes[row];
+        let moment = self.moment;
+        let process: &ProcessRow = &self.rows[row];
         let totals = &process.totals;
         match PROCESSES[column].name {
-            "pid" => Value::Count(process.id.pid.into()),
+            "pid" => match (process.alive, process.id.pid) {
+                (0, _) => Value::text("ended"),
+                (1, pid @ 1..) => Value::Number(pid),
+                (alive, _) => Value::Text(format!("x{alive}").into()),
+            },
+            "processes" => Value::Count(process.alive),
+            "ended" => Value::Count(process.ended),
             "comm" => Value::text(moment.name(process.comm)),
             "zero-copy" => Value::Percent(zero_copy_share(totals)),
             "path" => process
@@ -390,10 +460,13 @@ const PATHS: &[Column] = &[
         1,
         1,
         "~ inferred from the call, blank where measured",
-    ),
-    Column::text("process", "PROCESS", 10, 24, "command name and process id").on_demand(),
-    Column::text("op", "OPERATION", 10, 18, "the operation"),
-    Column::text("object", "OBJECT", 9, 40, "what it worked on"),
+    )
+    .identity(),
+    Column::text("process", "PROCESS", 10, 26, "command name and process id")
+        .identity()
+        .on_demand(),
+    Column::text("op", "OPERATION", 10, 20, "the operation").identity(),
+    Column::text("object", "OBJECT", 9, 40, "what it worked on").identity(),
     Column::text(
         "verdict",
         "VERDICT",
@@ -401,6 +474,7 @@ const PATHS: &[Column] = &[
         12,
         "what `zctrace check --max-copies-per-byte 0.02` says of the row so far",
     )
+    .rank(1)
     .on_demand(),
     Column::text(
         "asked",
@@ -409,20 +483,22 @@ const PATHS: &[Column] = &[
         24,
         "what the application asked for, and what was seen of it",
     )
+    .rank(7)
     .on_demand(),
-    Column::bytes("moved/s", "MOVED/s", "bytes moved per second"),
-    Column::bytes("moved", "MOVED", "bytes moved since the base"),
-    Column::number("copies/byte", "COPY/B", 6, "copies per moved byte"),
-    Column::drawing("how", "HOW", 12, 60, "how the bytes moved, class by class"),
-    Column::number("ops/s", "OPS/s", 7, "operations per second"),
-    Column::number("ops", "OPS", 7, "operations since the base"),
+    Column::bytes("moved/s", "MOVED/s", "bytes moved per second").rank(3),
+    Column::bytes("moved", "MOVED", "bytes moved since the base").rank(2),
+    Column::number("copies/byte", "COPY/B", 6, "copies per moved byte").rank(1),
+    Column::drawing("how", "HOW", 12, 60, "how the bytes moved, class by class").rank(3),
+    Column::number("ops/s", "OPS/s", 7, "operations per second").rank(7),
+    Column::number("ops", "OPS", 7, "operations since the base").rank(7),
     Column::drawing(
         "sizes",
         "0 SIZES >16M",
         13,
         13,
         "operations that moved nothing, less than 16 bytes, 64, 256, 1K and so on, 16M or more",
-    ),
+    )
+    .rank(8),
     Column::number("errors", "ERRORS", 7, "failed operations").on_demand(),
     Column::text(
         "errnos",
@@ -430,7 +506,8 @@ const PATHS: &[Column] = &[
         6,
         24,
         "what operations failed with since the base",
-    ),
+    )
+    .rank(4),
     Column::text(
         "means",
         "WHICH MEANS",
@@ -439,8 +516,12 @@ const PATHS: &[Column] = &[
         "what it means for this call",
     )
     .on_demand(),
-    Column::bytes("zero-copy", "ZERO-COPY", "bytes that went without a copy").on_demand(),
-    Column::bytes("copied", "COPIED", "bytes that a CPU copied").on_demand(),
+    Column::bytes("zero-copy", "ZERO-COPY", "bytes that went without a copy")
+        .rank(6)
+        .on_demand(),
+    Column::bytes("copied", "COPIED", "bytes that a CPU copied")
+        .rank(4)
+        .on_demand(),
     Column::text(
         "reason",
         "WHY",
@@ -448,22 +529,29 @@ const PATHS: &[Column] = &[
         90,
         "the weightiest reason of the verdict",
     )
+    .rank(4)
     .on_demand(),
     Column::text("code", "CODE", 12, 24, "its name, for `zctrace explain`").on_demand(),
-    Column::text("by", "BY", 8, 30, "the dimension of --by").on_demand(),
+    Column::text("by", "BY", 8, 30, "the dimension of --by")
+        .identity()
+        .on_demand(),
     Column::bytes("copied_to_user", "TO USER", "copied to user memory").on_demand(),
     Column::bytes("copied_from_user", "FROM USER", "copied from user memory").on_demand(),
     Column::bytes("copied_in_kernel", "IN KERNEL", "copied within the kernel").on_demand(),
     Column::bytes("spliced", "SPLICED", "passed by reference").on_demand(),
     Column::bytes("direct", "DIRECT", "past the page cache").on_demand(),
     Column::bytes("cloned", "CLONED", "extents shared").on_demand(),
-    Column::bytes("mapped", "MAPPED", "made visible through a page table").on_demand(),
+    Column::bytes("mapped", "MAPPED", "made visible through a page table")
+        .rank(2)
+        .on_demand(),
     Column::bytes("synthetic", "SYNTHETIC", "generated or dropped").on_demand(),
     Column::bytes("unexplained", "UNEXPL", "no probe saw how").on_demand(),
     Column::bytes("deferred", "DEFERRED", "copied later").on_demand(),
     Column::bytes("recopied", "RECOPIED", "copied again").on_demand(),
     Column::bytes("wasted", "WASTED", "copied and not delivered").on_demand(),
-    Column::bytes("cow", "COW", "copied by copy-on-write").on_demand(),
+    Column::bytes("cow", "COW", "copied by copy-on-write")
+        .rank(2)
+        .on_demand(),
     Column::bytes("encrypted", "ENCRYPTED", "rewritten by a transform").on_demand(),
 ];
 
@@ -506,7 +594,7 @@ impl Rows for Paths<'_> {
         match PATHS[column].name {
             "evidence" => Value::text(if path.inferred { "~" } else { "" }),
             "process" => match moment.processes.get(path.process as usize) {
-                Some(process) => named(moment, process.comm, process.id),
+                Some(process) => Value::Text(named(moment, process.comm, process.id).into()),
                 None => Value::text("all"),
             },
             "op" => Value::text(moment.name(path.op)),
@@ -546,12 +634,13 @@ const REQUESTS: &[Column] = &[
         1,
         1,
         "~ some bytes are inferred from the call, blank where all are measured",
-    ),
-    Column::text("process", "PROCESS", 10, 24, "command name and process id"),
-    Column::text("op", "OPCODE", 12, 20, "the operation"),
-    Column::number("submitted", "SUBMIT", 7, "requests issued since the base"),
-    Column::number("completed", "DONE", 7, "requests completed since the base"),
-    Column::number("in-flight", "OPEN", 6, "requests that have not completed"),
+    )
+    .identity(),
+    Column::text("process", "PROCESS", 10, 26, "command name and process id").identity(),
+    Column::text("op", "OPCODE", 12, 20, "the operation").identity(),
+    Column::number("submitted", "SUBMIT", 7, "requests issued since the base").rank(2),
+    Column::number("completed", "DONE", 7, "requests completed since the base").rank(1),
+    Column::number("in-flight", "OPEN", 6, "requests that have not completed").rank(2),
     Column::number("inline", "INLINE", 7, "completed, issued while submitting"),
     Column::number(
         "worker",
@@ -571,10 +660,10 @@ const REQUESTS: &[Column] = &[
         8,
         "completed, issued again by task work after a wait",
     ),
-    Column::bytes("moved/s", "MOVED/s", "bytes moved per second"),
-    Column::number("copies/byte", "COPY/B", 6, "copies per moved byte"),
-    Column::drawing("how", "HOW", 12, 40, "how the bytes moved, class by class"),
-    Column::text("object", "OBJECT", 9, 30, "what they worked on"),
+    Column::bytes("moved/s", "MOVED/s", "bytes moved per second").rank(2),
+    Column::number("copies/byte", "COPY/B", 6, "copies per moved byte").rank(1),
+    Column::drawing("how", "HOW", 12, 40, "how the bytes moved, class by class").rank(3),
+    Column::text("object", "OBJECT", 9, 30, "what they worked on").rank(4),
     Column::bytes("moved", "MOVED", "bytes moved since the base"),
     Column::number("ops/s", "CQE/s", 7, "completions per second").on_demand(),
     Column::number("ops", "CQES", 7, "completions since the base").on_demand(),
@@ -606,7 +695,7 @@ impl Rows for Requests<'_> {
         let ways = row.ways.as_ref();
         match REQUESTS[column].name {
             "evidence" => Value::text(if row.inferred { "~" } else { "" }),
-            "process" => named(moment, row.comm, row.id),
+            "process" => Value::Text(named(moment, row.comm, row.id).into()),
             "op" => Value::text(moment.name(row.op)),
             "submitted" => ways.map_or(Value::None, |ways| Value::Count(ways.submitted)),
             "completed" => ways.map_or(Value::None, |ways| Value::Count(ways.completed())),
@@ -622,15 +711,16 @@ impl Rows for Requests<'_> {
 }
 
 const STACKS: &[Column] = &[
-    Column::bytes("bytes", "BYTES", "sampled bytes, copied here and below"),
-    Column::number("share", "SHARE", 6, "of all sampled bytes"),
+    Column::bytes("bytes", "BYTES", "sampled bytes, copied here and below").rank(1),
+    Column::number("share", "SHARE", 6, "of all sampled bytes").rank(1),
     Column::text(
         "function",
         "FUNCTION",
         20,
         400,
         "the function, further in than its caller",
-    ),
+    )
+    .identity(),
     Column::text("kind", "KIND", 7, 7, "process, user, kernel, class or note").on_demand(),
     Column::number("depth", "DEPTH", 5, "how many callers it has").on_demand(),
 ];
@@ -643,7 +733,7 @@ struct Stacks {
 
 impl Stacks {
     fn new(moment: &Moment, scope: &Scope<'_>) -> Self {
-        let tree = moment.stacks.tree(scope.process);
+        let tree = moment.stacks.tree(scope.whose, &moment.names);
         let mut shown = Vec::new();
         let mut index = 0;
         while let Some(node) = tree.nodes.get(index) {
@@ -704,7 +794,8 @@ const WORKLOADS: &[Column] = &[
         18,
         26,
         "its name, as `zctrace traffic NAME` takes it",
-    ),
+    )
+    .identity(),
     Column::text("summary", "WHAT IT DOES", 20, 90, "what it does"),
 ];
 
@@ -728,25 +819,27 @@ impl Rows for Workloads {
 }
 
 const PROBES: &[Column] = &[
-    Column::text("probe", "PROBE", 14, 28, "its name in the catalog"),
-    Column::text("family", "FAMILY", 9, 9, "the paths it serves"),
+    Column::text("probe", "PROBE", 14, 40, "its name in the catalog").identity(),
+    Column::text("family", "FAMILY", 9, 9, "the paths it serves").rank(4),
     Column::text(
         "state",
         "STATE",
         10,
         10,
         "attached, refused, silent, or not needed",
-    ),
+    )
+    .rank(1),
     Column::text("kind", "KIND", 9, 9, "how it is attached"),
     Column::number(
         "runs/s",
         "RUNS/s",
         7,
         "runs per second, where the kernel counts them",
-    ),
+    )
+    .rank(3),
     Column::number("time", "TIME", 8, "time in it since it was attached"),
     Column::number("missed", "MISSED", 6, "runs that the kernel skipped"),
-    Column::text("reason", "WHY NOT", 10, 60, "why it does not take part"),
+    Column::text("reason", "WHY NOT", 10, 60, "why it does not take part").rank(2),
     Column::number("runs", "RUNS", 7, "runs since it was attached").on_demand(),
     Column::text(
         "lost",

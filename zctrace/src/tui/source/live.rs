@@ -205,7 +205,7 @@ fn copy(plan: &Plan) -> Plan {
     Plan {
         stack_bytes: plan.stack_bytes,
         sizes: plan.sizes,
-        forget_ended: false,
+        ended: plan.ended,
         subject: Subject::Target(Spec::System),
         follow: plan.follow,
         faults: plan.faults,

@@ -39,6 +39,8 @@ pub enum Action {
     Parameters,
     Flames,
     Unfold,
+    Group,
+    Follow,
     StepBack,
     StepOn,
     LeapBack,
@@ -253,6 +255,23 @@ pub const TABLE: &[Binding] = &[
         &["N"],
         "",
         "the row before, from the first to the last",
+    ),
+    binding(
+        Action::Follow,
+        "follow",
+        &["F"],
+        "follow",
+        "follow the chosen row to wherever it goes; otherwise its place on screen stays chosen",
+    ),
+    only(
+        Where::View(1),
+        binding(
+            Action::Group,
+            "group",
+            &["z"],
+            "group",
+            "one row for the processes of a command, or a row for each process",
+        ),
     ),
     only(
         Where::View(7),

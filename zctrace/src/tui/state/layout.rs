@@ -11,6 +11,8 @@ pub(in crate::tui) struct Facts {
     pub(in crate::tui) view: View,
     /// There is something to say above the table.
     pub(in crate::tui) banner: bool,
+    /// A filter is in force, or being typed.
+    pub(in crate::tui) filter: bool,
     /// Rows of the workload that runs or has run.
     pub(in crate::tui) run_rows: Option<usize>,
 }
@@ -21,14 +23,15 @@ pub(in crate::tui) struct Regions {
     pub(in crate::tui) header: Rect,
     pub(in crate::tui) tabs: Rect,
     pub(in crate::tui) banner: Rect,
+    pub(in crate::tui) filter: Rect,
     pub(in crate::tui) top: Rect,
     pub(in crate::tui) table: Rect,
     pub(in crate::tui) footer: Rect,
 }
 
 pub(in crate::tui) fn regions(facts: Facts, area: Rect) -> Regions {
-    let banner = u16::from(facts.banner);
-    let body = area.height.saturating_sub(4 + banner);
+    let (banner, filter) = (u16::from(facts.banner), u16::from(facts.filter));
+    let body = area.height.saturating_sub(4 + banner + filter);
     let top = match facts.view {
         View::Overview | View::Memory if body >= 24 => (body * 2 / 5).min(16),
         View::Overview | View::Memory if body >= 14 => 7,
@@ -38,20 +41,21 @@ pub(in crate::tui) fn regions(facts: Facts, area: Rect) -> Regions {
             .map_or(1, |rows| (4 + rows.min(20) as u16).min(body / 2)),
         _ => 1,
     };
-    let parts = [2, 1, banner, top.min(body.saturating_sub(3))].map(Constraint::Length);
     let parts = [
-        parts[0],
-        parts[1],
-        parts[2],
-        parts[3],
+        Constraint::Length(2),
+        Constraint::Length(1),
+        Constraint::Length(banner),
+        Constraint::Length(top.min(body.saturating_sub(3))),
+        Constraint::Length(filter),
         Constraint::Min(0),
         Constraint::Length(1),
     ];
-    let [header, tabs, banner, top, table, footer] = Layout::vertical(parts).areas(area);
+    let [header, tabs, banner, top, filter, table, footer] = Layout::vertical(parts).areas(area);
     Regions {
         header,
         tabs,
         banner,
+        filter,
         top,
         table,
         footer,

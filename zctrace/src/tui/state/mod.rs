@@ -22,14 +22,14 @@ use self::{
     trial::{Parameters, Run},
 };
 use super::{
-    moment::{Moment, ProcessId},
+    moment::{Moment, ProcessRow, Whose},
     rows::{
-        RowId, Sort, id_of, order,
+        RowId, Sort, order,
         views::{Scope, View},
     },
     theme::Theme,
 };
-use crate::workload::truth::report::Outcome;
+use crate::{ledger::TargetKind, workload::truth::report::Outcome};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -76,8 +76,8 @@ pub enum Effect {
 pub enum Overlay {
     /// The keys; the first line shown.
     Help(u16),
-    /// Text for the filter; why it is wrong.
-    Filter(Input, Option<String>),
+    /// Text for the filter; why it is wrong, and what was in force before.
+    Filter(Input, Option<String>, Option<(Filter, String)>),
     /// A name for another target.
     Target(Input),
     /// A place in the recording; why it is none.
@@ -103,6 +103,8 @@ pub struct Pane {
     pub at: usize,
     /// The first row on screen.
     pub offset: usize,
+    /// The chosen row is followed to wherever it goes; otherwise its place stays chosen.
+    pub followed: bool,
     /// The order.
     pub sort: Sort,
     /// Which columns are shown.
@@ -115,7 +117,7 @@ pub struct Pane {
 #[derive(Clone, Copy, Debug)]
 struct Place {
     view: View,
-    process: Option<ProcessId>,
+    whose: Option<Whose>,
     chosen: Option<RowId>,
 }
 
@@ -132,8 +134,10 @@ pub struct State {
     pub view: View,
     /// What each view remembers.
     pub panes: Vec<Pane>,
-    /// The process that was opened.
-    pub process: Option<ProcessId>,
+    /// The process or command that was opened.
+    pub whose: Option<Whose>,
+    /// Processes of one command are one row; as it suits the target unless the user has said so.
+    pub grouped: Option<bool>,
     /// The newest numbers.
     pub latest: Option<Arc<Moment>>,
     /// Those on screen.
@@ -148,6 +152,8 @@ pub struct State {
     pub overlays: Vec<Overlay>,
     /// The rows of the view, sorted and filtered.
     pub order: Vec<u32>,
+    /// How many rows it has, filtered or not.
+    pub rows: usize,
     /// Nodes of the tree of stacks that the user has opened or closed.
     pub folds: HashMap<RowId, bool>,
     /// Every node of the tree is open.
@@ -173,6 +179,7 @@ impl State {
             chosen: None,
             at: 0,
             offset: 0,
+            followed: false,
             sort: view.sort(),
             shown: view
                 .columns()
@@ -187,7 +194,8 @@ impl State {
             size,
             view: View::Overview,
             panes: View::ALL.map(pane).to_vec(),
-            process: None,
+            whose: None,
+            grouped: None,
             latest: None,
             shown: None,
             frozen: false,
@@ -195,6 +203,7 @@ impl State {
             notice: None,
             overlays: Vec::new(),
             order: Vec::new(),
+            rows: 0,
             folds: HashMap::new(),
             unfolded: false,
             flames: false,
@@ -216,7 +225,8 @@ impl State {
     #[must_use]
     pub fn scope(&self) -> Scope<'_> {
         Scope {
-            process: self.process,
+            whose: self.whose,
+            grouped: self.is_grouped(),
             folds: &self.folds,
             unfolded: self.unfolded || self.flames || self.pane().filter.is_some(),
         }
@@ -224,6 +234,30 @@ impl State {
 
     fn pane_mut(&mut self) -> &mut Pane {
         &mut self.panes[self.view as usize]
+    }
+
+    /// Whether processes of one command are one row: on a whole machine they come and go.
+    #[must_use]
+    pub fn is_grouped(&self) -> bool {
+        let is_machine = |moment: &Arc<Moment>| moment.about.target.kind == TargetKind::System;
+        self.grouped
+            .unwrap_or_else(|| self.shown.as_ref().is_some_and(is_machine))
+    }
+
+    /// Sorts and filters new numbers. The place on screen stays chosen, unless the row is followed:
+    /// a row that sinks would take the screen with it.
+    fn renew(&mut self) {
+        let stays = !matches!(self.view, View::Stacks | View::Workloads | View::Probes);
+        let pane = self.pane_mut();
+        if stays && !pane.followed && pane.chosen.is_some() {
+            let (at, offset) = (pane.at, pane.offset);
+            pane.chosen = None;
+            self.arrange();
+            self.pane_mut().offset = offset;
+            self.choose(at);
+        } else {
+            self.arrange();
+        }
     }
 
     /// Sorts and filters again, and keeps the chosen row where it is.
@@ -235,6 +269,7 @@ impl State {
         let columns = self.view.columns();
         let pane = &mut self.panes[self.view as usize];
         let filter = pane.filter.as_ref().map(|(filter, _)| filter);
+        self.rows = rows.len();
         self.order = order(
             rows.as_ref(),
             |row| filter.is_none_or(|filter| filter.keeps(rows.as_ref(), row, columns)),
@@ -272,6 +307,7 @@ impl State {
                 || self.ended.is_some()
                 || self.notice.is_some()
                 || self.replay.is_some(),
+            filter: self.pane().filter.is_some(),
             run_rows: self.run.as_ref().map(|run| run.rows.len()),
         }
     }
@@ -294,6 +330,7 @@ impl State {
             self.order.get(at).map(|row| rows.id(*row as usize))
         });
         let pane = self.pane_mut();
+        pane.followed &= pane.chosen == id;
         (pane.at, pane.chosen) = (at, id);
         self.scroll();
     }
@@ -319,7 +356,7 @@ impl State {
                     Some(id)
                 };
             } else {
-                let tree = moment.stacks.tree(self.process);
+                let tree = moment.stacks.tree(self.whose, &moment.names);
                 if let Some(node) = tree.find(id).and_then(|place| tree.nodes.get(place)) {
                     let open = self.folds.get(&id).copied();
                     let open = open.unwrap_or_else(|| tree.is_weighty(node));
@@ -337,17 +374,27 @@ impl State {
             }
             return;
         }
-        let row = self.order.get(self.pane().at).copied();
-        let Some(process) = row.and_then(|row| moment.processes.get(row as usize)) else {
+        let Some(row) = self.order.get(self.pane().at).map(|row| *row as usize) else {
             return;
         };
-        let id = process.id;
+        let chosen = Some(self.view.rows(moment, &self.scope()).id(row));
+        let one = |process: &ProcessRow| Whose::Process(process.id);
+        let whose = if self.is_grouped() {
+            let command = moment.commands.get(row);
+            command.map(|command| match (command.alive, command.ended) {
+                (1, 0) => one(command),
+                _ => Whose::Command(command.comm),
+            })
+        } else {
+            moment.processes.get(row).map(one)
+        };
+        let Some(whose) = whose else { return };
         self.back.push(Place {
             view: self.view,
-            process: self.process,
-            chosen: Some(id_of(id)),
+            whose: self.whose,
+            chosen,
         });
-        self.process = Some(id);
+        self.whose = Some(whose);
         self.panes[View::Paths as usize].chosen = None;
         self.panes[View::Paths as usize].at = 0;
         self.show(View::Paths);
@@ -358,7 +405,7 @@ impl State {
             return;
         }
         if let Some(place) = self.back.pop() {
-            self.process = place.process;
+            self.whose = place.whose;
             self.panes[place.view as usize].chosen = place.chosen;
             self.show(place.view);
         } else if self.pane().filter.is_some() {
@@ -383,7 +430,7 @@ pub fn update(state: &mut State, message: Message) -> Vec<Effect> {
             }
             if !state.frozen {
                 state.shown = Some(moment);
-                state.arrange();
+                state.renew();
             }
         }
         Message::Ended(why) => state.ended = Some(why),
@@ -427,6 +474,10 @@ fn over(state: &mut State, overlay: Overlay, key: KeyEvent, action: Option<Actio
         return vec![Effect::Quit];
     }
     if key.code == KeyCode::Esc {
+        if let Overlay::Filter(_, _, before) = overlay {
+            state.pane_mut().filter = before;
+            state.arrange();
+        }
         return Vec::new();
     }
     let columns = state.view.columns();
@@ -452,21 +503,27 @@ fn over(state: &mut State, overlay: Overlay, key: KeyEvent, action: Option<Actio
                 ));
             }
         }
-        Overlay::Filter(mut input, _) => {
-            if key.code != KeyCode::Enter {
-                input.handle_event(&Event::Key(key));
-                state.overlays.push(Overlay::Filter(input, None));
+        Overlay::Filter(mut input, wrong, before) => {
+            let done = key.code == KeyCode::Enter;
+            if done && wrong.is_none() {
                 return Vec::new();
             }
+            input.handle_event(&Event::Key(key));
             let text = input.value().trim().to_owned();
-            if text.is_empty() {
+            // It applies as it is typed; half a word changes nothing yet.
+            let wrong = if text.is_empty() {
                 state.pane_mut().filter = None;
+                None
             } else {
                 match Filter::parse(&text, columns) {
-                    Ok(filter) => state.pane_mut().filter = Some((filter, text)),
-                    Err(error) => state.overlays.push(Overlay::Filter(input, Some(error))),
+                    Ok(filter) => {
+                        state.pane_mut().filter = Some((filter, text));
+                        None
+                    }
+                    Err(error) => Some(error),
                 }
-            }
+            };
+            state.overlays.push(Overlay::Filter(input, wrong, before));
             state.arrange();
         }
         Overlay::Target(mut input) => {
@@ -556,6 +613,25 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
                 state.show(*view);
             }
         }
+        Action::Follow => {
+            let followed = !state.pane().followed;
+            state.choose(at);
+            state.pane_mut().followed = followed;
+            state.notice = Some(
+                if followed {
+                    "the row is followed to wherever it goes, until another is chosen"
+                } else {
+                    "the row is not followed any more"
+                }
+                .into(),
+            );
+        }
+        Action::Group => {
+            state.grouped = Some(!state.is_grouped());
+            let pane = &mut state.panes[View::Overview as usize];
+            (pane.chosen, pane.at, pane.followed) = (None, 0, false);
+            state.arrange();
+        }
         Action::Up => state.choose(at.saturating_sub(1)),
         Action::Down => state.choose(at + 1),
         Action::PageUp => state.choose(at.saturating_sub(page)),
@@ -568,12 +644,10 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::PreviousMatch => state.choose(if at == 0 { last } else { at - 1 }),
         Action::Open => state.open(),
         Action::Filter => {
-            let text = state
-                .pane()
-                .filter
-                .as_ref()
-                .map_or_else(String::new, |(_, text)| text.clone());
-            state.overlays.push(Overlay::Filter(Input::new(text), None));
+            let before = state.pane().filter.clone();
+            let text = before.as_ref().map(|(_, text)| text.clone());
+            let input = Input::new(text.unwrap_or_default());
+            state.overlays.push(Overlay::Filter(input, None, before));
         }
         Action::Sort if state.view == View::Stacks => {
             state.notice = Some("the tree is sorted by bytes".into());

@@ -4,14 +4,21 @@ use ratatui::{
     buffer::Buffer,
     layout::Rect,
     text::{Line, Span},
+    widgets::Widget as _,
 };
 
-use super::lines::both_ends;
+use super::{
+    header,
+    lines::{both_ends, cut},
+};
 use crate::{
-    text::{bytes::bytes, escape::printable},
+    text::{
+        bytes::{bytes, count},
+        escape::printable,
+    },
     tui::{
-        moment::{Moment, sides::Part, verdicts::LIMIT},
-        rows::views::View,
+        moment::{Moment, ProcessRow, Whose, sides::Part, verdicts::LIMIT},
+        rows::views::{View, named},
         state::State,
     },
 };
@@ -19,14 +26,16 @@ use crate::{
 /// Whose rows these are, and how many.
 pub(super) fn draw(state: &State, moment: &Moment, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
-    let whose = match state.process.and_then(|id| moment.process(id)) {
-        Some(process) => format!(
-            " {} [{}]",
-            printable(moment.name(process.comm)),
-            process.id.pid
-        ),
-        None if state.process.is_some() => " a process that is gone".into(),
-        None => " all processes".into(),
+    let whose = match state.whose {
+        None => format!(" {}", header::target(moment)),
+        Some(Whose::Command(comm)) => match moment.command(comm) {
+            Some(row) => format!(" {}, {}", printable(moment.name(comm)), processes(row)),
+            None => format!(" {}, nothing since the base", printable(moment.name(comm))),
+        },
+        Some(Whose::Process(id)) => match moment.process(id) {
+            Some(process) => format!(" {}", printable(&named(moment, process.comm, id))),
+            None => " a process that has ended".into(),
+        },
     };
     let mut left = vec![Span::styled(
         if matches!(state.view, View::Probes | View::Workloads) {
@@ -36,12 +45,6 @@ pub(super) fn draw(state: &State, moment: &Moment, area: Rect, buffer: &mut Buff
         },
         theme.strong,
     )];
-    if let Some((_, filter)) = &state.pane().filter {
-        left.push(Span::styled(
-            format!("  filter: {}", printable(filter)),
-            theme.warning,
-        ));
-    }
     if matches!(state.view, View::Paths | View::Claims)
         && let Some(names) = moment.not_seen()
     {
@@ -67,6 +70,40 @@ pub(super) fn draw(state: &State, moment: &Moment, area: Rect, buffer: &mut Buff
     };
     let right = Line::styled(rows, theme.faint);
     both_ends(Line::from(left), &right, area, buffer);
+}
+
+/// Which rows are shown, and whether what is above them is of these rows alone.
+pub(super) fn filter(state: &State, area: Rect, buffer: &mut Buffer) {
+    let Some((_, filter)) = &state.pane().filter else {
+        return;
+    };
+    let rest = match state.view {
+        View::Overview | View::Memory => "; chart and totals are of all rows",
+        _ => "",
+    };
+    let rows = |number: usize| count(number.try_into().unwrap_or(u64::MAX));
+    let numbers = format!(
+        ", {} of {} rows{rest}",
+        rows(state.order.len()),
+        rows(state.rows)
+    );
+    let room = usize::from(area.width).saturating_sub(numbers.len() + " filter: ".len());
+    let text = format!(" filter: {}{numbers}", cut(&printable(filter), room));
+    Line::styled(text, state.theme.warning).render(area, buffer);
+}
+
+/// How many processes a row is of.
+fn processes(row: &ProcessRow) -> String {
+    let of = |number: u64, what: &str| match number {
+        0 => String::new(),
+        1 => format!("1 process{what}"),
+        several => format!("{} processes{what}", count(several)),
+    };
+    match (row.alive, row.ended) {
+        (alive, 0) => of(alive, ""),
+        (0, ended) => of(ended, ", ended"),
+        (alive, ended) => format!("{}, {} more ended", of(alive, ""), count(ended)),
+    }
 }
 
 /// How stacks are sampled, and what of it was lost.

@@ -21,7 +21,7 @@ use crate::{
 
 /// Draws the flames, and below them the name of the chosen one.
 pub(super) fn draw(state: &State, moment: &Moment, area: Rect, buffer: &mut Buffer) {
-    let tree = moment.stacks.tree(state.process);
+    let tree = moment.stacks.tree(state.whose, &moment.names);
     let theme = &state.theme;
     let Some(height) = area.height.checked_sub(1).filter(|height| *height > 0) else {
         return;

@@ -79,7 +79,7 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     both_ends(left, &right, second, buffer);
 }
 
-fn target(moment: &Moment) -> String {
+pub(super) fn target(moment: &Moment) -> String {
     let value = printable(&moment.about.target.value);
     match moment.about.target.kind {
         TargetKind::System => "the whole machine".into(),

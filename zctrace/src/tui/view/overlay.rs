@@ -7,6 +7,7 @@ use ratatui::{
     text::{Line, Span},
     widgets::{Block, BorderType, Clear, Widget as _},
 };
+use unicode_width::UnicodeWidthStr as _;
 
 use super::lines::ASCII_BORDER;
 use crate::{
@@ -51,20 +52,20 @@ pub(super) fn draw(state: &State, overlay: &Overlay, area: Rect, buffer: &mut Bu
             let first = usize::from(*line).min(lines.len().saturating_sub(1));
             ("Keys", lines.into_iter().skip(first).collect(), None)
         }
-        Overlay::Filter(input, error) => {
+        Overlay::Filter(input, error, _) => {
             let names: Vec<_> = columns.iter().map(|column| column.name).collect();
             let mut lines = vec![typed(input.value())];
             match error {
-                Some(error) => lines.push(Line::styled(error.clone(), theme.alarm)),
+                Some(error) => lines.push(Line::styled(error.clone(), theme.warning)),
                 None => lines.push(Line::styled(
                     "FIELD OP VALUE, joined by and, or, not; OP is = != < <= > >= ~ !~",
                     theme.faint,
                 )),
             }
-            lines.push(Line::styled(
-                format!("fields: {}", names.join(" ")),
-                theme.faint,
-            ));
+            let width = usize::from(area.width).saturating_sub(4);
+            for line in wrapped(&format!("fields: {}", names.join(" ")), width) {
+                lines.push(Line::styled(line, theme.faint));
+            }
             ("Filter", lines, None)
         }
         Overlay::Target(input) => {
@@ -120,9 +121,15 @@ pub(super) fn draw(state: &State, overlay: &Overlay, area: Rect, buffer: &mut Bu
     let height = u16::try_from(lines.len() + 2)
         .unwrap_or(u16::MAX)
         .min(area.height);
+    let free = area.height - height;
     let place = Rect::new(
         area.x + (area.width - width) / 2,
-        area.y + (area.height - height) / 2,
+        area.y
+            + match overlay {
+                // The rows that it keeps stay in sight.
+                Overlay::Filter(..) => free,
+                _ => free / 2,
+            },
         width,
         height,
     );
@@ -165,6 +172,25 @@ pub(super) fn draw(state: &State, overlay: &Overlay, area: Rect, buffer: &mut Bu
             buffer.set_style(row.intersection(inner), theme.chosen);
         }
     }
+}
+
+/// A text in lines of this width, broken between words.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines
+            .last_mut()
+            .filter(|last| last.is_empty() || last.width() + 1 + word.width() <= width);
+        match last {
+            Some(last) if last.is_empty() => last.push_str(word),
+            Some(last) => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Every number of the chosen row, exactly.

@@ -44,7 +44,13 @@ pub(super) fn draw(state: &State, moment: &Moment, area: Rect, buffer: &mut Buff
             .render(area, buffer);
         return;
     }
-    let fitting = fitting(columns, &pane.shown, area.width);
+    let lines = usize::from(area.height.saturating_sub(1));
+    let on_screen = || state.order.iter().skip(pane.offset).take(lines);
+    let needed = |index: usize| {
+        let widths = on_screen().map(|row| rows.value(*row as usize, index).shown().width());
+        u16::try_from(widths.max().unwrap_or(0)).unwrap_or(u16::MAX)
+    };
+    let fitting = fitting(columns, &pane.shown, area.width, needed);
     let mut x = area.x + 1;
     for (index, width) in &fitting {
         let column = &columns[*index];
@@ -58,8 +64,7 @@ pub(super) fn draw(state: &State, moment: &Moment, area: Rect, buffer: &mut Buff
         aligned(&title, column.holds, theme.accent, cell, buffer);
         x += width + 1;
     }
-    let lines = usize::from(area.height.saturating_sub(1));
-    for (line, row) in state.order.iter().skip(pane.offset).take(lines).enumerate() {
+    for (line, row) in on_screen().enumerate() {
         let row = *row as usize;
         let y = area.y + 1 + u16::try_from(line).unwrap_or(0);
         let mut x = area.x + 1;
@@ -75,38 +80,62 @@ pub(super) fn draw(state: &State, moment: &Moment, area: Rect, buffer: &mut Buff
             x += width + 1;
         }
         let line = Rect::new(area.x, y, area.width, 1);
+        if rows.is_over(row) {
+            buffer.set_style(line, theme.faint);
+        }
         if rows.is_alarming(row) {
             buffer.set_stringn(area.x, y, "!", 1, theme.alarm);
         }
         if pane.offset + usize::from(y - area.y - 1) == pane.at {
             let style = theme.chosen;
+            let mark = if pane.followed {
+                ("»", "F")
+            } else {
+                ("▌", ">")
+            };
             buffer.set_style(line, style);
-            buffer.set_stringn(area.x, y, theme.glyph("▌", ">"), 1, theme.accent);
+            buffer.set_stringn(area.x, y, theme.glyph(mark.0, mark.1), 1, theme.accent);
         }
     }
 }
 
-/// The widths of the columns that fit; those that come last are left out first.
-fn fitting(columns: &[Column], shown: &[bool], width: u16) -> Vec<(usize, u16)> {
+/// The widths of the columns that fit. Those that say which row it is are as wide as they need to
+/// be; the others give way by their rank.
+fn fitting(
+    columns: &[Column],
+    shown: &[bool],
+    width: u16,
+    needed: impl Fn(usize) -> u16,
+) -> Vec<(usize, u16)> {
+    let mut coming: Vec<usize> = (0..columns.len()).filter(|index| shown[*index]).collect();
+    coming.sort_by_key(|index| columns[*index].rank);
     let mut fitting: Vec<(usize, u16)> = Vec::new();
     let mut used = 1;
-    for (index, column) in columns
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| shown[*index])
-    {
-        if used + column.width + 1 > width && !fitting.is_empty() {
-            break;
+    for index in coming {
+        let column = &columns[index];
+        let says_which = column.rank == 0 && column.holds == Holds::Text;
+        let mut wanted = column.width;
+        if says_which {
+            wanted = wanted.max(needed(index));
         }
-        used += column.width + 1;
-        fitting.push((index, column.width));
+        let free = width.saturating_sub(used + 1);
+        if wanted > free {
+            // Cut rather than left out: even a part tells rows apart.
+            if column.rank != 0 || free < column.width.min(4) {
+                continue;
+            }
+            wanted = free;
+        }
+        used += wanted + 1;
+        fitting.push((index, wanted));
     }
+    fitting.sort_by_key(|(index, _)| *index);
     let mut rest = width.saturating_sub(used);
     // A cell for each in turn, so that none takes all.
     while rest > 0 {
         let before = rest;
         for (index, width) in &mut fitting {
-            if *width < columns[*index].most && rest > 0 {
+            if columns[*index].rank != 0 && *width < columns[*index].most && rest > 0 {
                 *width += 1;
                 rest -= 1;
             }

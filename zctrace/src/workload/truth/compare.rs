@@ -273,23 +273,8 @@ mod tests {
 
     fn process(paths: Vec<Path>) -> Process {
         Process {
-            pid: 1,
-            start_time: 0,
-            comm: "zct-test".to_owned(),
-            cgroup: "/".to_owned(),
             total: Totals::default(),
-            sent: 0,
-            received: 0,
-            copies_per_sent_byte: None,
-            copies_per_received_byte: None,
-            copies_per_sent_byte_is_lower_bound: false,
-            copies_per_received_byte_is_lower_bound: false,
-            pending: 0,
-            in_flight: 0,
-            copy_cpu_seconds: None,
-            not_followed: Vec::new(),
-            paths,
-            claims: Vec::new(),
+            ..Process::from_paths(1, 0, "zct-test".to_owned(), "/".to_owned(), paths)
         }
     }
 
