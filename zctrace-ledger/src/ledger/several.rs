@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Claimed, Counted, Path, Process, Snapshot, Totals};
+use super::{Claimed, Counted, Path, Process, Snapshot};
 use crate::text::{bytes::count, escape::printable};
 
 /// Commands with a row of their own for what has ended. A process chooses its name.
@@ -241,20 +241,18 @@ pub fn by_command(processes: Vec<Process>, several: u64) -> Vec<Process> {
     grouped
 }
 
-/// The sum of processes.
-#[must_use]
-pub fn total(processes: &[Process]) -> Totals {
-    let mut total = Totals::default();
-    for process in processes {
-        total.add(&process.total);
-    }
-    total
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Errno, Errnos};
+    use crate::ledger::{Errno, Errnos, Totals};
+
+    fn total(processes: &[Process]) -> Totals {
+        let mut total = Totals::default();
+        for process in processes {
+            total.add(&process.total);
+        }
+        total
+    }
 
     fn process(pid: u32, comm: &str, moved: u64) -> Process {
         let mut totals = Totals::default();

@@ -216,3 +216,71 @@ fn a_row_is_followed_on_purpose() {
     press(&mut state, 'j');
     assert!(!state.pane().followed);
 }
+
+#[test]
+fn a_filter_applies_as_it_is_typed_and_is_seen_in_every_view() {
+    let (mut builder, mut machine) = (Builder::default(), Machine::new());
+    let mut state = State::new(
+        Theme::new(Name::Terminal, false),
+        Keymap::default(),
+        (80, 24),
+    );
+    for _ in 0..2 {
+        let moment = moment(&mut builder, &mut machine, 30);
+        update(&mut state, Message::Moment(moment));
+    }
+    press(&mut state, '/');
+    for char in "comm ~ ngin".chars() {
+        press(&mut state, char);
+    }
+    let text = screen(&state);
+    let says = "filter: comm ~ ngin, 1 of 4 rows; chart and totals are of all rows";
+    assert!(text.contains(says), "{text}");
+    // What is not whole yet changes nothing.
+    for char in " and (".chars() {
+        press(&mut state, char);
+    }
+    assert_eq!(state.order.len(), 1);
+    let key = |code| Message::Key(KeyEvent::new(code, KeyModifiers::NONE));
+    update(&mut state, key(KeyCode::Esc));
+    assert_eq!(state.order.len(), 4, "as before");
+    for view in '2'..='8' {
+        press(&mut state, view);
+        press(&mut state, '/');
+        press(&mut state, 'e');
+        update(&mut state, key(KeyCode::Enter));
+        let text = screen(&state);
+        assert!(
+            text.contains("filter: e, ") && text.contains(" rows"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_row_is_explained_in_place() {
+    let (mut builder, mut machine) = (Builder::default(), Machine::new());
+    let mut state = State::new(
+        Theme::new(Name::Terminal, false),
+        Keymap::default(),
+        (80, 24),
+    );
+    let moment = moment(&mut builder, &mut machine, 3);
+    update(&mut state, Message::Moment(moment));
+    press(&mut state, '2');
+    press(&mut state, 'x');
+    let text = screen(&state);
+    assert!(text.contains("write (operations)"), "{text}");
+    press(&mut state, 'l');
+    let text = screen(&state);
+    assert!(text.contains("copied_from_user (classes"), "{text}");
+    // To the end, and no further; then back at once.
+    press(&mut state, 'G');
+    let end = screen(&state);
+    press(&mut state, 'j');
+    assert_eq!(screen(&state), end);
+    press(&mut state, 'g');
+    assert_eq!(screen(&state), text);
+    press(&mut state, 'x');
+    assert!(!screen(&state).contains("Explained"));
+}

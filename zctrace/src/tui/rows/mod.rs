@@ -316,6 +316,10 @@ pub trait Rows {
     fn is_over(&self, _row: usize) -> bool {
         false
     }
+    /// Names in it that can be explained, the weightiest first.
+    fn topics(&self, _row: usize) -> Vec<String> {
+        Vec::new()
+    }
     /// Whether there is none.
     fn is_empty(&self) -> bool {
         self.len() == 0

@@ -1,6 +1,6 @@
 //! The eight views: the columns of each, and where its rows come from.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
 
 use super::{Column, NoRows, RowId, Rows, Sort, Value, id_of};
 use crate::{
@@ -289,6 +289,18 @@ pub fn promises(op: &str, path: &PathRow) -> bool {
         || path.totals.deferred != 0
 }
 
+/// The ways in which bytes moved, the most first.
+fn ways(totals: &Totals) -> Vec<String> {
+    let mut ways: Vec<_> = totals
+        .classes()
+        .into_iter()
+        .chain(totals.extras())
+        .collect();
+    ways.retain(|(_, bytes)| *bytes != 0);
+    ways.sort_by_key(|(_, bytes)| Reverse(*bytes));
+    ways.into_iter().map(|(name, _)| name.to_owned()).collect()
+}
+
 /// The columns that every view of the ledger has, by their names.
 fn counted(name: &str, totals: &Totals, step: &Step, moment: &Moment) -> Value<'static> {
     match name {
@@ -412,6 +424,18 @@ impl Rows for Processes<'_> {
 
     fn is_over(&self, row: usize) -> bool {
         self.rows[row].is_over()
+    }
+
+    fn topics(&self, row: usize) -> Vec<String> {
+        let process = &self.rows[row];
+        let busiest = process
+            .busiest
+            .and_then(|path| self.moment.paths.get(path as usize));
+        let name = |sym| self.moment.name(sym).to_owned();
+        let mut topics: Vec<_> = busiest.iter().map(|path| name(path.op)).collect();
+        topics.extend(ways(&process.totals));
+        topics.extend(busiest.iter().map(|path| name(path.object)));
+        topics
     }
 
     fn value(&self, row: usize, column: usize) -> Value<'_> {
@@ -588,6 +612,21 @@ impl Rows for Paths<'_> {
                 .is_some_and(|verdict| verdict.verdict == Verdict::Fail)
     }
 
+    fn topics(&self, row: usize) -> Vec<String> {
+        let (moment, path) = (self.moment, self.path(row));
+        let verdict = moment.verdict(&path).map(|verdict| verdict.code.clone());
+        let mut topics: Vec<_> = verdict.into_iter().collect();
+        topics.push(moment.name(path.op).to_owned());
+        topics.extend(ways(&path.totals));
+        topics.push(moment.name(path.object).to_owned());
+        if path.inferred {
+            topics.push("inferred".to_owned());
+        }
+        let failed = moment.errnos(&path).into_iter();
+        topics.extend(failed.flat_map(|errnos| errnos.iter().map(|(errno, _)| errno.to_string())));
+        topics
+    }
+
     fn value(&self, row: usize, column: usize) -> Value<'_> {
         let (moment, path) = (self.moment, self.path(row));
         let totals = &path.totals;
@@ -690,6 +729,16 @@ impl Rows for Requests<'_> {
         self.rows[row].totals.unexplained != 0
     }
 
+    fn topics(&self, row: usize) -> Vec<String> {
+        let row = self.rows[row];
+        let mut topics = vec![self.moment.name(row.op).to_owned()];
+        topics.extend(ways(&row.totals));
+        if row.inferred {
+            topics.push("inferred".to_owned());
+        }
+        topics
+    }
+
     fn value(&self, row: usize, column: usize) -> Value<'_> {
         let (moment, row) = (self.moment, self.rows[row]);
         let ways = row.ways.as_ref();
@@ -757,6 +806,11 @@ impl Rows for Stacks {
 
     fn id(&self, row: usize) -> RowId {
         self.tree.nodes[self.shown[row].0].id
+    }
+
+    fn topics(&self, row: usize) -> Vec<String> {
+        let node = &self.tree.nodes[self.shown[row].0];
+        vec![node.name.as_ref().to_owned()]
     }
 
     fn value(&self, row: usize, column: usize) -> Value<'_> {
@@ -867,6 +921,10 @@ impl Rows for Probes<'_> {
 
     fn is_alarming(&self, row: usize) -> bool {
         matches!(self.probes[row].state, ProbeState::Silent) || self.probes[row].missed != 0
+    }
+
+    fn topics(&self, row: usize) -> Vec<String> {
+        vec![self.probes[row].name.to_string()]
     }
 
     fn value(&self, row: usize, column: usize) -> Value<'_> {

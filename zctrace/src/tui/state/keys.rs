@@ -12,6 +12,7 @@ pub enum Action {
     Quit,
     Close,
     Help,
+    Explain,
     NextView,
     PreviousView,
     View(u8),
@@ -110,7 +111,20 @@ const fn only(place: Where, binding: Binding) -> Binding {
 
 /// Every key.
 pub const TABLE: &[Binding] = &[
-    binding(Action::Help, "help", &["?", "F1"], "help", "show the keys"),
+    binding(
+        Action::Explain,
+        "explain",
+        &["x", "f1"],
+        "explain",
+        "explain the chosen row, its classes and verdict, and the columns, as `zctrace explain` does",
+    ),
+    binding(
+        Action::Help,
+        "help",
+        &["?"],
+        "help",
+        "show the keys of this view first, then the others, and what the marks mean",
+    ),
     binding(
         Action::Quit,
         "quit",
@@ -288,7 +302,7 @@ pub const TABLE: &[Binding] = &[
         binding(
             Action::Stop,
             "stop",
-            &["x"],
+            &["X"],
             "stop",
             "stop the running workload",
         ),

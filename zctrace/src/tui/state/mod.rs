@@ -6,6 +6,7 @@ pub mod format;
 pub mod keys;
 pub(super) mod layout;
 pub mod position;
+pub mod reading;
 pub mod trial;
 
 use std::{collections::HashMap, sync::Arc};
@@ -29,7 +30,7 @@ use super::{
     },
     theme::Theme,
 };
-use crate::{ledger::TargetKind, workload::truth::report::Outcome};
+use crate::{explain::Entry, ledger::TargetKind, workload::truth::report::Outcome};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -92,6 +93,8 @@ pub enum Overlay {
     Export,
     /// Every number of the chosen row; the first line shown.
     Detail(u16),
+    /// What the words of the chosen row mean: all topics, the one on screen, and its first line.
+    Explained(Vec<Entry>, usize, u16),
 }
 
 /// What each view remembers.
@@ -290,6 +293,17 @@ impl State {
         self.scroll();
     }
 
+    /// Whether a key does something in this view; the footer names no others.
+    #[must_use]
+    pub const fn has(&self, action: Action) -> bool {
+        match action {
+            Action::Sort | Action::Invert | Action::Columns => !matches!(self.view, View::Stacks),
+            Action::Follow => !matches!(self.view, View::Stacks | View::Workloads | View::Probes),
+            Action::Reset => !matches!(self.view, View::Workloads | View::Probes),
+            _ => true,
+        }
+    }
+
     /// Which keys mean something now.
     #[must_use]
     pub fn place(&self) -> keys::Place {
@@ -486,22 +500,41 @@ fn over(state: &mut State, overlay: Overlay, key: KeyEvent, action: Option<Actio
         Some(Action::Down) => (at + 1).min(last),
         Some(Action::Top) => 0,
         Some(Action::Bottom) => last,
+        Some(Action::PageDown | Action::HalfDown) => (at + 10).min(last),
+        Some(Action::PageUp | Action::HalfUp) => at.saturating_sub(10),
         _ => at,
     };
     match overlay {
         Overlay::Help(line) => {
             if action != Some(Action::Help) {
-                state.overlays.push(Overlay::Help(
-                    moved(line.into(), 200).try_into().unwrap_or(0),
-                ));
+                let last = reading::last_beginning(state, reading::help(state).len());
+                let line = moved(line.into(), last).try_into().unwrap_or(0);
+                state.overlays.push(Overlay::Help(line));
             }
         }
         Overlay::Detail(line) => {
-            if action != Some(Action::Open) {
-                state.overlays.push(Overlay::Detail(
-                    moved(line.into(), 200).try_into().unwrap_or(0),
-                ));
+            if action == Some(Action::Explain) {
+                state.overlays.push(Overlay::Detail(line));
+                explain(state);
+            } else if action != Some(Action::Open) {
+                let last = reading::last_beginning(state, reading::detail(state).len());
+                let line = moved(line.into(), last).try_into().unwrap_or(0);
+                state.overlays.push(Overlay::Detail(line));
             }
+        }
+        Overlay::Explained(topics, at, line) => {
+            let count = topics.len();
+            let (at, line) = match action {
+                Some(Action::Explain | Action::Open) => return Vec::new(),
+                Some(Action::NextView) => ((at + 1) % count, 0),
+                Some(Action::PreviousView) => ((at + count - 1) % count, 0),
+                _ => {
+                    let lines = reading::explained(&topics[at], state.size.0).len();
+                    let last = reading::last_beginning(state, lines);
+                    (at, moved(line.into(), last).try_into().unwrap_or(0))
+                }
+            };
+            state.overlays.push(Overlay::Explained(topics, at, line));
         }
         Overlay::Filter(mut input, wrong, before) => {
             let done = key.code == KeyCode::Enter;
@@ -597,6 +630,16 @@ fn over(state: &mut State, overlay: Overlay, key: KeyEvent, action: Option<Actio
     Vec::new()
 }
 
+/// Opens what there is to say about the chosen row.
+fn explain(state: &mut State) {
+    let topics = reading::topics(state);
+    if topics.is_empty() {
+        state.notice = Some("nothing here has a name that is explained".into());
+    } else {
+        state.overlays.push(Overlay::Explained(topics, 0, 0));
+    }
+}
+
 fn act(state: &mut State, action: Action) -> Vec<Effect> {
     let page = layout::page(state.size, state.facts()).max(1);
     let at = state.pane().at;
@@ -605,6 +648,7 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
     match action {
         Action::Quit => return vec![Effect::Quit],
         Action::Help => state.overlays.push(Overlay::Help(0)),
+        Action::Explain => explain(state),
         Action::Close => state.close(),
         Action::NextView => state.show(View::ALL[(state.view as usize + 1) % count]),
         Action::PreviousView => state.show(View::ALL[(state.view as usize + count - 1) % count]),

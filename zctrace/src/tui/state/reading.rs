@@ -39,7 +39,10 @@ pub fn help(state: &State) -> Vec<Line> {
     lines.extend(keys(false));
     lines.push(heading("Marks"));
     for (mark, means) in [
-        ("!", "bytes of this row are unexplained, or its verdict is FAIL"),
+        (
+            "!",
+            "bytes of this row are unexplained, or its verdict is FAIL",
+        ),
         ("~", "concluded from the call, not measured"),
         ("0.50?", "some bytes were not seen: it can be more"),
         (">", "the chosen place; F in its place: the row is followed"),

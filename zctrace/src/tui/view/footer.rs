@@ -21,7 +21,7 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         .partition(|(binding, _)| binding.place == Where::Everywhere);
     for (binding, keys) in own.into_iter().chain(everywhere) {
         let key = keys.split(' ').next().unwrap_or_default().to_owned();
-        if binding.short.is_empty() || key.is_empty() {
+        if binding.short.is_empty() || key.is_empty() || !state.has(binding.action) {
             continue;
         }
         let length = key.width() + 1 + binding.short.len() + 2;

@@ -9,12 +9,12 @@ use ratatui::{
 };
 use unicode_width::UnicodeWidthStr as _;
 
-use super::lines::ASCII_BORDER;
+use super::lines::{ASCII_BORDER, ascii};
 use crate::{
     text::escape::printable,
     tui::{
-        rows::{Column, Holds, Value},
-        state::{Overlay, State, keys::Action},
+        rows::Column,
+        state::{Overlay, State, keys::Action, reading},
     },
 };
 
@@ -44,13 +44,12 @@ pub(super) fn draw(state: &State, overlay: &Overlay, area: Rect, buffer: &mut Bu
     };
     let (title, lines, at): (&str, Vec<Line<'_>>, Option<usize>) = match overlay {
         Overlay::Help(line) => {
-            let lines: Vec<_> = state
-                .keymap
-                .lines(state.place())
-                .map(|(binding, keys)| key(&keys, binding.help))
-                .collect();
-            let first = usize::from(*line).min(lines.len().saturating_sub(1));
-            ("Keys", lines.into_iter().skip(first).collect(), None)
+            let lines = reading::help(state).into_iter();
+            let lines = lines.map(|(name, text)| match &*text {
+                "" => Line::styled(name, theme.strong),
+                text => key(&printable(&name), text),
+            });
+            ("Help", lines.skip((*line).into()).collect(), None)
         }
         Overlay::Filter(input, error, _) => {
             let names: Vec<_> = columns.iter().map(|column| column.name).collect();
@@ -108,11 +107,16 @@ pub(super) fn draw(state: &State, overlay: &Overlay, area: Rect, buffer: &mut Bu
             ],
             None,
         ),
-        Overlay::Detail(line) => (
-            "Row",
-            detail(state).into_iter().skip((*line).into()).collect(),
-            None,
-        ),
+        Overlay::Detail(line) => {
+            let lines = reading::detail(state).into_iter();
+            let lines = lines.map(|(name, text)| key(&name, &text));
+            ("Row", lines.skip((*line).into()).collect(), None)
+        }
+        Overlay::Explained(topics, at, line) => {
+            let lines = reading::explained(&topics[*at], area.width).into_iter();
+            let lines = lines.map(|line| Line::raw(if theme.ascii { ascii(&line) } else { line }));
+            ("Explained", lines.skip((*line).into()).collect(), None)
+        }
     };
     let widest = lines.iter().map(Line::width).max().unwrap_or(0).max(30);
     let width = u16::try_from(widest + 4)
@@ -147,9 +151,25 @@ pub(super) fn draw(state: &State, overlay: &Overlay, area: Rect, buffer: &mut Bu
     let below = lines.len().saturating_sub(inner.height.into());
     let block = match overlay {
         // The others move with what is chosen in them.
-        Overlay::Help(_) | Overlay::Detail(_) if below > 0 => {
+        Overlay::Help(_) | Overlay::Detail(_) | Overlay::Explained(..) if below > 0 => {
             let more = format!(" {below} more: {} ", state.keymap.hint(Action::Down));
             block.title_bottom(Line::styled(more, theme.warning).right_aligned())
+        }
+        _ => block,
+    };
+    let block = match overlay {
+        Overlay::Explained(topics, at, _) if topics.len() > 1 => {
+            let next = topics[(at + 1) % topics.len()]
+                .names()
+                .next()
+                .unwrap_or_default();
+            let text = format!(
+                " {} of {}; {}: {next} ",
+                at + 1,
+                topics.len(),
+                state.keymap.hint(Action::NextView)
+            );
+            block.title_bottom(Line::styled(text, theme.faint).left_aligned())
         }
         _ => block,
     };
@@ -191,33 +211,4 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-/// Every number of the chosen row, exactly.
-fn detail(state: &State) -> Vec<Line<'static>> {
-    let Some(moment) = &state.shown else {
-        return Vec::new();
-    };
-    let rows = state.view.rows(moment, &state.scope());
-    let Some(row) = state.order.get(state.pane().at) else {
-        return Vec::new();
-    };
-    state
-        .view
-        .columns()
-        .iter()
-        .enumerate()
-        .filter(|(_, column)| column.holds != Holds::Drawing)
-        .map(|(index, column)| {
-            let value = rows.value(*row as usize, index);
-            let exact = match &value {
-                Value::Bytes(amount) if *amount >= 1024 => format!("{} ({amount})", value.shown()),
-                _ => value.shown(),
-            };
-            Line::from(vec![
-                Span::styled(format!("{:<18}", column.name), state.theme.accent),
-                exact.into(),
-            ])
-        })
-        .collect()
 }
