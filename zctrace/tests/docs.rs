@@ -271,16 +271,30 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The files that a page links to, as it names them; code blocks have none.
-fn links(page: &Path) -> Vec<String> {
+/// What a page links to, as it names it: a file, and maybe a heading in it. Code blocks have none.
+fn links(page: &Path) -> Vec<(String, Option<String>)> {
     let text = fs::read_to_string(page).unwrap();
     let prose = text.split("\n```").step_by(2);
     prose
         .flat_map(|part| part.split("](").skip(1))
-        .filter_map(|rest| rest.split([')', '#']).next())
-        .filter(|file| !file.is_empty() && !file.contains("://"))
-        .map(str::to_owned)
+        .filter_map(|rest| rest.split(')').next())
+        .filter(|target| !target.contains("://"))
+        .map(|target| match target.split_once('#') {
+            Some((file, heading)) => (file.to_owned(), Some(heading.to_owned())),
+            None => (target.to_owned(), None),
+        })
         .collect()
+}
+
+/// The name that hosts and mdbook give to a heading.
+fn anchor(heading: &str) -> String {
+    let heading = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = heading.chars().filter_map(|one| match one {
+        ' ' => Some('-'),
+        one if one.is_alphanumeric() || one == '-' || one == '_' => Some(one),
+        _ => None,
+    });
+    kept.collect()
 }
 
 #[test]
@@ -289,9 +303,21 @@ fn every_link_between_pages_leads_somewhere() {
     from.push(root().join("README.md"));
     let mut found = 0;
     for page in &from {
-        for file in links(page) {
-            let to = page.parent().unwrap().join(&file);
-            assert!(to.exists(), "{} links to {file}", page.display());
+        for (file, heading) in links(page) {
+            let to = match file.as_str() {
+                "" => page.clone(),
+                file => page.parent().unwrap().join(file),
+            };
+            let page = page.display();
+            assert!(to.exists(), "{page} links to {file}");
+            if let Some(heading) = heading {
+                let text = fs::read_to_string(&to).unwrap();
+                let mut headings = text.lines().filter(|line| line.starts_with('#'));
+                assert!(
+                    headings.any(|line| anchor(line) == heading),
+                    "{page} links to {file}#{heading}"
+                );
+            }
             found += 1;
         }
     }
@@ -307,12 +333,12 @@ fn the_book_has_every_page_and_no_link_leaves_it() {
     let mut unlisted = pages();
     unlisted.retain(|page| {
         let name = page.strip_prefix(root().join("docs")).unwrap();
-        name != Path::new("SUMMARY.md") && !listed.iter().any(|one| Path::new(one) == name)
+        name != Path::new("SUMMARY.md") && !listed.iter().any(|(one, _)| Path::new(one) == name)
     });
     assert!(unlisted.is_empty(), "not in SUMMARY.md: {unlisted:?}");
     for page in pages() {
-        for file in links(&page) {
-            let to = page.parent().unwrap().join(&file).canonicalize().unwrap();
+        for (file, _) in links(&page).iter().filter(|(file, _)| !file.is_empty()) {
+            let to = page.parent().unwrap().join(file).canonicalize().unwrap();
             let page = page.display();
             assert!(to.starts_with(&docs), "{page} links out of docs/: {file}");
             assert!(to.is_file(), "{page} links to a folder: {file}");
