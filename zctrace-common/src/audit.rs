@@ -7,9 +7,9 @@ pub const AUDIT_SLOTS: usize = 4;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditRoutine {
-    /// Which argument, from 0, is the number of bytes asked for.
+    /// Which argument, from 0, is the number of requested bytes.
     pub bytes: u32,
-    /// Which one is the iterator; [`AuditRoutine::NO_ITERATOR`] without one.
+    /// Which argument is the iterator; [`AuditRoutine::NO_ITERATOR`] without one.
     pub iterator: u32,
 }
 
@@ -40,19 +40,19 @@ pub struct AuditKey {
     pub slot: u16,
     /// The iterator stands for kernel memory, so nothing crossed the user boundary.
     pub kernel_memory: bool,
-    /// The system call's number; -1 of a page fault, or [`AuditKey::KERNEL_THREAD`].
+    /// The number of the system call; -1 for a page fault, or [`AuditKey::KERNEL_THREAD`].
     pub nr: i32,
 }
 
 impl AuditKey {
     /// [`AuditKey::nr`] of work that no system call waits for.
     pub const KERNEL_THREAD: i32 = -2;
-    /// Numbers that are told apart: those from here on are one.
+    /// System call numbers that are distinguished. All numbers from here on count as one.
     pub const CALLS: u32 = 510;
     /// How many keys there are.
     pub const COUNT: u32 = (AUDIT_SLOTS as u32) << 10;
 
-    /// The key's place in an array. No hash map: its insertions take locks, which can fail in a debug
+    /// The key's place in an array. It is not a hash map, because inserting takes locks, which can fail in a debug
     /// exception.
     #[must_use]
     pub const fn index(self) -> u32 {
@@ -82,7 +82,7 @@ impl AuditKey {
 pub struct AuditCount {
     /// Calls.
     pub hits: u64,
-    /// Bytes: what was asked for, at most what the iterator had left.
+    /// The requested bytes, or what the iterator had left if that is less.
     pub bytes: u64,
 }
 

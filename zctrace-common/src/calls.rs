@@ -1,8 +1,8 @@
-//! System calls that are no operation of the ledger and move no payload either.
+//! System calls that are not operations of the ledger and move no payload either.
 //!
-//! Copies in any other call that is no operation are somebody's bytes: they get a row of their own
-//! ([`Op::Other`](crate::Op::Other)), and the audit holds them against the ledger. So this list is
-//! short, and each line says why.
+//! Copies in any other call that is not an operation are somebody's bytes. They get a row of their own
+//! ([`Op::Other`](crate::Op::Other)), and the audit compares them with the ledger. So this list is short, and each line
+//! says why.
 
 /// A call that moves no payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub struct NoPayload {
     pub name: &'static str,
     /// Its number.
     pub nr: i32,
-    /// Why what it copies is nobody's I/O.
+    /// Why its copies are nobody's I/O.
     pub why: &'static str,
 }
 

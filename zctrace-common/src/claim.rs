@@ -39,7 +39,7 @@ claims! {
     Gift = 5 => "splice_gift_or_move",
     /// Seen: kernel TLS on the socket.
     Tls = 6 => "tls",
-    /// Seen: the route's device is a tunnel or encrypts, so what it does with pages is not known.
+    /// Seen: the route's device is a tunnel or encrypts, so it is not known what it does with pages.
     CopyingRoute = 7 => "copying_route",
 }
 

@@ -1,9 +1,8 @@
 //! Records shared by zctrace's BPF programs and its user side.
 //!
-//! Everything that crosses the boundary is a `repr(C)` struct of plain integers: any bit pattern
-//! is a value, so a byte read from a map can be wrong but never undefined behaviour. Enumerations
-//! cross as integers and are converted with a check on the user side ([`Op::from_raw`],
-//! [`Evidence::from_raw`], [`Object::unpack`]).
+//! Everything that crosses the boundary is a `repr(C)` struct of plain integers. Any bit pattern is a valid value, so a
+//! byte read from a map can be wrong but is never undefined behaviour. Enumerations cross as integers and are converted
+//! with a check on the user side ([`Op::from_raw`], [`Evidence::from_raw`], [`Object::unpack`]).
 
 #![no_std]
 // An assembly line keeps the compiler from turning stores into a call of `memset`: see `words`.
@@ -88,23 +87,23 @@ impl Class {
 
 /// What one row of the ledger counts. All fields but `ops` and `errors` are bytes.
 ///
-/// Every field is updated with atomic adds: tracing programs are preemptible, so another task can
-/// interrupt one in the middle of the same per-CPU slot.
+/// Every field is updated with atomic adds. Tracing programs are preemptible, so another task can interrupt a program
+/// in the middle of the same per-CPU slot.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Completed operations.
     pub ops: u64,
-    /// Operations that ended in an error, `EAGAIN` included. In the map of rows only those for which
-    /// the map of errnos had no room: the others are counted there. In [`Task::delta`] the errno.
+    /// Operations that ended in an error, `EAGAIN` included. The map of rows has only the errors for which the map of
+    /// errnos had no room; all others are counted there. In [`Task::delta`] this is the errno.
     pub errors: u64,
-    /// What the operations reported as done.
+    /// Bytes that the operations reported as done.
     pub moved: u64,
     /// How the moved bytes are explained, indexed by [`Class`].
     pub class: [u64; 9],
     /// Passed by reference and copied by the kernel later.
     pub deferred: u64,
-    /// A further CPU copy within one operation.
+    /// Copied again by a CPU within one operation.
     pub recopied: u64,
     /// Copied but not delivered.
     pub wasted: u64,
@@ -153,9 +152,9 @@ pub struct RowKey {
     pub evidence: u8,
     /// What was asked for and seen, a bit for each [`Claim`].
     pub claim: u8,
-    /// A packed [`Object`]: what the bytes came from, or the only object.
+    /// A packed [`Object`]: where the bytes came from, or the only object.
     pub source: u64,
-    /// A packed [`Object`] where the operation joins two, else 0.
+    /// A packed [`Object`] if the operation joins two, otherwise 0.
     pub sink: u64,
     /// The value of the `--by` dimension, 0 without one.
     pub dimension: u64,
@@ -169,7 +168,7 @@ pub struct Proc {
     pub start_ns: u64,
     /// Id of the cgroup (v2) at the time of the last `exec` or first sight.
     pub cgroup: u64,
-    /// Runs of zctrace's programs that passed the target filter, of threads that have ended.
+    /// Runs of zctrace's programs that passed the target filter, for threads that have ended.
     pub runs: u64,
     /// Thread group id in the initial PID namespace.
     pub tgid: u32,
@@ -190,17 +189,17 @@ impl Proc {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Label {
-    /// Of a file: its device number. Of a connection: its address family.
+    /// For a file: its device number. For a connection: its address family.
     pub major: u32,
-    /// Of a connection: local port, low half; remote port, high half; both in host order.
+    /// For a connection: the local port in the low half, the remote port in the high half, both in host order.
     pub ports: u32,
-    /// Of a file: its inode number.
+    /// For a file: its inode number.
     pub number: u64,
-    /// Of a file: the last component of its name. Of a connection: local address, then remote one.
+    /// For a file: the last component of its name. For a connection: the local address, then the remote address.
     pub text: [u8; 32],
 }
 
-/// Whose pages a `struct ubuf_info` stands for.
+/// The owner of the pages of a `struct ubuf_info`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lent {
@@ -212,11 +211,11 @@ pub struct Lent {
     pub bytes: u64,
 }
 
-/// Whose zero-copy sends a `struct sock` has seen.
+/// The owner of the zero-copy sends on a `struct sock`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sender {
-    /// Inode number of the socket: another one can come to the same address.
+    /// Inode number of the socket, because another socket can get the same address.
     pub ino: u64,
     /// Start time of the process: another one can come to the same slot.
     pub start_ns: u64,
@@ -226,33 +225,33 @@ pub struct Sender {
     pub proc_slot: u32,
 }
 
-/// Whose pages of files and pipes the packets of a `struct sock` refer to.
+/// The owner of the pages of files and pipes in the packets of a `struct sock`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lender {
     /// Start time of the process: another one can come to the same slot.
     pub start_ns: u64,
-    /// Slot of the row that counts what is copied of them later.
+    /// Slot of the row that counts later copies of them.
     pub row_slot: u32,
     /// Slot of the process.
     pub proc_slot: u32,
-    /// Ports of the socket: another one can come to the same address.
+    /// Ports of the socket, because another socket can get the same address.
     pub ports: u32,
     /// Not used.
     pub padding: u32,
 }
 
-/// What was copied of the packets of a `struct sock` before its first send by reference had ended.
+/// Bytes that were copied from the packets of a `struct sock` before its first send by reference had ended.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Early {
-    /// Bytes that nobody has taken over yet.
+    /// Bytes that are not in any row yet.
     pub bytes: u64,
     /// Ports of the socket.
     pub ports: u32,
     /// Not used.
     pub padding: u32,
-    /// The device that the packets were to pass.
+    /// The device that the packets were about to pass.
     pub device: [u8; DEVICE_LEN],
 }
 
@@ -264,32 +263,32 @@ pub struct Loss {
     pub map_full: u64,
     /// Calls of `io_submit` that the tracepoints backend does not follow.
     pub unfollowed_submits: u64,
-    /// Calls with 32-bit numbers that can move bytes and that it does not follow.
+    /// Calls with 32-bit numbers that can move bytes and that the tracepoints backend does not follow.
     pub unfollowed_compat: u64,
 }
 
-/// Calls of a function whose return a kretprobe is to see: see `zctrace-ebpf/src/book/room.rs`.
+/// Calls of a function whose return a kretprobe should see: see `zctrace-ebpf/src/book/room.rs`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UnderWay {
-    /// How many calls at a time there is room for.
+    /// How many concurrent calls there is room for.
     pub room: u64,
     /// Calls for which there was room.
     pub entered: u64,
-    /// Those that have returned.
+    /// Calls that have returned.
     pub returned: u64,
-    /// Calls for which there was none.
+    /// Calls for which there was no room.
     pub unseen: u64,
 }
 
-/// A bit of what the tracepoints backend reports, beside those of [`Op`]s: nothing else sees Linux AIO,
-/// so `io_submit` is counted as [`Loss::unfollowed_submits`].
+/// A bit of what the tracepoints backend reports, beside the bits of the [`Op`]s. Nothing else sees Linux AIO, so
+/// `io_submit` is counted as [`Loss::unfollowed_submits`].
 pub const LOSES_AIO: u32 = 63;
 
 /// Slots of the table of tasks; a power of two. See `zctrace-ebpf/src/book/target.rs`.
 pub const TASK_SLOTS: u32 = 4096;
 
-/// How many numbers [`twin_slot`] gives, 0 included, which it does not.
+/// One more than the largest number of [`twin_slot`], which never gives 0.
 pub const TWIN_SLOTS: u32 = 32768;
 
 /// A number for a program that is attached in a pair, by its name (FNV-1a); never 0. See
@@ -306,15 +305,14 @@ pub const fn twin_slot(program: &str) -> u32 {
     1 + hash % (TWIN_SLOTS - 1)
 }
 
-/// The operation that a thread is in, as its site probes see it.
+/// The current operation of a thread, as its site probes see it.
 ///
-/// Only the thread's own programs touch it and they do not nest, so plain adds are enough here.
-/// The accumulators hold what the sites saw since the last operation ended; [`Task::nr`] tells
-/// whether that was the same system call.
+/// Only the thread's own programs touch it, and they do not nest, so plain adds are enough here. The accumulators hold
+/// what the sites saw since the last operation ended. [`Task::nr`] says whether that was in the same system call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Task {
-    /// Its thread id; 0 in a slot that is free.
+    /// Its thread id; 0 in a free slot.
     pub tid: u64,
     /// Number of the system call in which the accumulators were filled.
     pub nr: i32,
@@ -335,7 +333,7 @@ pub struct Task {
     pub cached_op: u32,
     /// See [`Task::cached_source`].
     pub cached_slot: u32,
-    /// Scratch of the fault family: see `zctrace-ebpf/src/site/fault.rs`. The last two are those of
+    /// Scratch space of the fault family: see `zctrace-ebpf/src/site/fault.rs`. The last two words belong to
     /// `zctrace-ebpf/src/site/xdp.rs`.
     pub fault: [u64; 4],
     /// What was read at the entry of the system call (tracepoint backend only): see
@@ -343,28 +341,28 @@ pub struct Task {
     pub entry: [u64; 4],
     /// Runs of zctrace's programs that passed the target filter.
     pub runs: u64,
-    /// What is left to be explained while an operation is settled.
+    /// The bytes still to be explained while an operation is settled.
     pub rest: u64,
-    /// The program of a pair that has seen the current event: see `zctrace-ebpf/src/book/twin.rs`.
+    /// Which program of a pair has seen the current event: see `zctrace-ebpf/src/book/twin.rs`.
     pub done: u32,
     /// Stack samples that are due: see `zctrace-ebpf/src/book/stacks.rs`.
     pub due: u32,
-    /// Slot of the request that the thread works on, 0 without one: see
-    /// `zctrace-ebpf/src/book/request.rs`. What sites see belongs to it then, not to a system call.
+    /// Slot of the request that the thread works on, 0 without one: see `zctrace-ebpf/src/book/request.rs`. What sites
+    /// see then belongs to the request, not to a system call.
     pub request: u32,
     /// The operation of that request.
     pub request_op: u32,
     /// How the requests that the thread works on were issued, a [`Way`] plus 1; 0 while unknown.
     pub way: u32,
-    /// That of the record when the thread began to work on it: see [`Request::generation`].
+    /// The generation of the record when the thread began to work on it: see [`Request::generation`].
     pub request_generation: u32,
-    /// The socket that the thread has met last: see `zctrace-ebpf/src/book/object.rs`.
+    /// The socket that the thread used last: see `zctrace-ebpf/src/book/object.rs`.
     pub sock: u64,
     /// The socket of the thread's last send by reference: see `zctrace-ebpf/src/site/late.rs`.
     pub lender: u64,
     /// Ports of the socket in [`Task::sock`].
     pub ports: u32,
-    /// Those of the one in [`Task::lender`].
+    /// Ports of the socket in [`Task::lender`].
     pub lender_ports: u32,
     /// The row of that send.
     pub lender_slot: u32,
@@ -372,29 +370,29 @@ pub struct Task {
     pub padding: u32,
     /// A place to pass values through: see `zctrace-ebpf/src/base/kernel.rs`.
     pub scratch: u64,
-    /// The result of settling an operation. Here and not on the stack, which is small, and so that
-    /// the verifier forgets what it knew of the values: it would follow every combination.
+    /// The result of settling an operation. It is here because the stack is small, and because the verifier must forget
+    /// what it knew of the values: it would follow every combination.
     pub delta: Counters,
 }
 
 impl Task {
-    /// The thread existed before the probes did: it may be inside an operation that is to be left
-    /// out, so the first operation's accumulators can hold more than its own.
+    /// The thread existed before the probes did. It may be inside an operation that must be left out, so the
+    /// accumulators of the first operation can hold more than its own bytes.
     pub const FRESH: u32 = 1;
     /// A system call's entry was seen (tracepoint backend only).
     pub const ENTERED: u32 = 2;
     /// A kernel thread.
     pub const KTHREAD: u32 = 4;
-    /// The request that the thread works on was given to a device, which ends it.
+    /// The request that the thread works on was given to a device, which will end it.
     pub const QUEUED: u32 = 8;
-    /// The request that the thread works on was issued by `io_uring_enter`, and is over with it.
+    /// The request that the thread works on was issued by `io_uring_enter`, and the work ends with that call.
     pub const SUBMITS: u32 = 16;
-    /// The success of the request that the thread works on is not told: it is to be looked for.
+    /// The request that the thread works on does not report success, so zctrace has to look for it.
     pub const SILENT: u32 = 32;
-    /// [`Task::proc_slot`] of a thread without rows: the first slot is not used.
+    /// [`Task::proc_slot`] of a thread without rows. The first slot is not used.
     pub const NO_PROC: u32 = 0;
 
-    /// A thread of which nothing is known yet. All zeros, like a slot that was never used.
+    /// A thread about which nothing is known yet: all zeros, like a slot that was never used.
     pub const NEW: Self = Self {
         tid: 0,
         nr: 0,
@@ -456,9 +454,9 @@ pub enum Acc {
     SinkSynthetic,
     /// Extents shared.
     Cloned,
-    /// Asked of a device by a direct read that has not ended. Explains nothing by itself.
+    /// Requested from a device by a direct read that has not ended. Explains nothing by itself.
     Asked,
-    /// Encrypted or decrypted, whatever else happened to it.
+    /// Encrypted or decrypted, whatever else happened to the bytes.
     Encrypted,
     /// The application's pages, referenced for a transform.
     Pinned,

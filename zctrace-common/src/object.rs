@@ -26,7 +26,7 @@ pub enum ObjectKind {
     Anon = 10,
     /// The object could not be read.
     Unknown = 11,
-    /// What a system call works on is not known; the value is the call's number as 32 bits.
+    /// The object of a system call is not known; the value is the call's number as 32 bits.
     Syscall = 12,
     /// A file of overlayfs.
     Overlay = 13,
@@ -34,7 +34,7 @@ pub enum ObjectKind {
     Mqueue = 14,
     /// A System V message queue.
     Msgqueue = 15,
-    /// Memory that a process fills itself, through a `userfaultfd`.
+    /// Memory that a process fills in itself, through a `userfaultfd`.
     Userfaultfd = 16,
 }
 
@@ -64,7 +64,7 @@ impl ObjectKind {
     }
 }
 
-/// Sockets over IP that have a name of their own, by the protocol in [`Object::ip_socket`].
+/// Sockets over IP that have their own name, by the protocol in [`Object::ip_socket`].
 pub const IP_SOCKETS: [(u16, &str); 4] = [
     (IPPROTO_ICMP, "icmp"),
     (IPPROTO_SCTP, "sctp"),
@@ -75,7 +75,7 @@ pub const IP_SOCKETS: [(u16, &str); 4] = [
 pub const IPPROTO_ICMP: u16 = 1;
 /// Messages and several streams over one association.
 pub const IPPROTO_SCTP: u16 = 132;
-/// Any socket of type `SOCK_RAW`, whatever its protocol is.
+/// Any socket of type `SOCK_RAW`, whatever its protocol.
 pub const IPPROTO_RAW: u16 = 255;
 /// TCP over several paths.
 pub const IPPROTO_MPTCP: u16 = 262;

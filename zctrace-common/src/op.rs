@@ -68,9 +68,9 @@ ops! {
     SendZerocopy = 30 => "send.zerocopy",
     /// `getsockopt(TCP_ZEROCOPY_RECEIVE)`.
     RecvZerocopy = 31 => "recv.zerocopy",
-    /// Work that no operation of a process is known to have caused.
+    /// Work that is not known to have been caused by any operation of a process.
     Kernel = 16 => "kernel",
-    /// A system call that is no operation of the ledger and in which bytes were copied all the same.
+    /// A system call that is not an operation of the ledger, but in which bytes were copied.
     Other = 17 => "other",
     /// overlayfs copied a file of a lower layer.
     CopyUp = 18 => "copy_up",

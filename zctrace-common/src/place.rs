@@ -2,7 +2,7 @@
 
 macro_rules! places {
     ($($(#[$doc:meta])* $variant:ident => $name:literal,)+) => {
-        /// A place that copies what nobody's call is known to have caused: a slot of what is counted so.
+        /// A place that copies bytes for an unknown call: a slot of the counters for such copies.
         #[repr(u32)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Place {
@@ -31,11 +31,12 @@ places! {
     Pull => "__pskb_pull_tail",
     /// A packet copied whole.
     Copy => "skb_copy",
-    /// The same, for more room.
+    /// A packet copied whole into a larger buffer.
     CopyExpand => "skb_copy_expand",
-    /// What a packet borrows, copied before it is handed to others.
+    /// Pages that a packet borrows, copied before the packet is passed to others.
     CopyBorrowed => "skb_copy_ubufs",
-    /// What a device transfers, copied to or from a buffer that it can reach. Machine-wide: of any process.
+    /// Bytes that a device transfers, copied to or from a buffer that the device can reach. Machine-wide, for any
+    /// process.
     Bounce => "swiotlb_bounced",
 }
 

@@ -5,17 +5,17 @@ use crate::{Acc, Op};
 /// Slots of the table of requests; a power of two. See `zctrace-ebpf/src/book/request.rs`.
 pub const REQUEST_SLOTS: u32 = 16_384;
 
-/// How a request was issued at last.
+/// How a request was issued the last time.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Way {
-    /// By the thread that submitted it, while it did.
+    /// By the thread that submitted it, during the submission.
     Inline = 0,
     /// By a worker thread of the ring, `iou-wrk`.
     Worker = 1,
     /// By the thread that polls the submission queue, `iou-sqp`.
     SqPoll = 2,
-    /// Again, by task work of the thread that submitted it: what it waited for had come.
+    /// Again, by task work of the thread that submitted it, because what it waited for had arrived.
     TaskWork = 3,
 }
 
@@ -26,13 +26,13 @@ impl Way {
     pub const ALL: [Self; Self::COUNT] = [Self::Inline, Self::Worker, Self::SqPoll, Self::TaskWork];
 }
 
-/// A request that is under way.
+/// An open request.
 ///
-/// A request is worked on by one thread at a time, so plain adds are enough.
+/// One thread at a time works on a request, so plain adds are enough.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Request {
-    /// Address of its `io_kiocb` or `kiocb`; 0 in a slot that is free.
+    /// Address of its `io_kiocb` or `kiocb`; 0 in a free slot.
     pub key: u64,
     /// What the application calls it (io_uring).
     pub user_data: u64,
@@ -48,13 +48,14 @@ pub struct Request {
     pub filled: u32,
     /// What was asked for and seen, as in [`crate::RowKey`].
     pub claim: u32,
-    /// What is where the flags of its completion will be, until it has a result: its descriptor.
+    /// The word in which the flags of its completion will be. Until it has a result, this is its descriptor.
     pub descriptor: u32,
     /// Grows with every request that uses the slot.
     pub generation: u32,
-    /// Of the slot: not 0 once a request that belongs here had to go to a later one.
+    /// A property of the slot: not 0 once a request that belongs here had to go to a later slot.
     pub crowded: u64,
-    /// Not 0 once a thread concludes that it has succeeded, of which nothing is told: several may look.
+    /// Not 0 once a thread has concluded that a request without a report of success has succeeded. Several threads may
+    /// look.
     pub concluded: u64,
     /// Bytes seen by the sites since the last completion, indexed by [`Acc`].
     pub acc: [u64; Acc::COUNT],
@@ -73,21 +74,21 @@ pub struct Request {
 impl Request {
     /// It can complete more than once, and is in the index of such requests.
     pub const INDEXED: u32 = 1;
-    /// It completes more than once by its nature: a result of 0 is its end, not an operation.
+    /// It completes more than once by its nature. A result of 0 is its end, not an operation.
     pub const MULTISHOT: u32 = 2;
-    /// Its success is not told (`IOSQE_CQE_SKIP_SUCCESS`).
+    /// It does not report success (`IOSQE_CQE_SKIP_SUCCESS`).
     pub const SILENT: u32 = 4;
-    /// The flags of its message leave open what becomes of its bytes (tracepoints backend).
+    /// The flags of its message do not determine how its bytes move (tracepoints backend).
     pub const UNCERTAIN: u32 = 8;
 }
 
-/// What became of a process' requests.
+/// How many requests a process has issued and completed.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestCounts {
     /// Requests that were issued, by operation: see [`RequestCounts::index`].
     pub submitted: [u64; Self::OPS],
-    /// Those that have ended, by operation and [`Way`].
+    /// Requests that have ended, by operation and [`Way`].
     pub completed: [[u64; Way::COUNT]; Self::OPS],
 }
 
@@ -100,8 +101,7 @@ impl RequestCounts {
         completed: [[0; Way::COUNT]; Self::OPS],
     };
 
-    /// Where an operation is counted; at least [`RequestCounts::OPS`] for those that are no
-    /// requests.
+    /// Where an operation is counted; at least [`RequestCounts::OPS`] for operations that are not requests.
     #[inline(always)]
     #[must_use]
     pub const fn index(op: u32) -> usize {
@@ -109,7 +109,7 @@ impl RequestCounts {
     }
 }
 
-/// The [`Op`] of each opcode of io_uring; 0 for those that move no bytes, or say not how many.
+/// The [`Op`] of each opcode of io_uring; 0 for opcodes that move no bytes, or do not report how many.
 pub const OPCODES: [u8; 64] = {
     let mut ops = [0; 64];
     let known = [

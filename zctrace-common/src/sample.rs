@@ -1,10 +1,10 @@
-//! Where the processors are found copying.
+//! Samples of processors in the kernel's copy routines.
 
-/// Routines that samples are held against, at most.
+/// The maximum number of routines that a sample is compared with.
 pub const COPY_ROUTINES: usize = 24;
 
-/// Nanoseconds between the samples of a processor: two hundred a second, and never in step with
-/// a timer that is.
+/// Nanoseconds between the samples of a processor: about two hundred a second, but never in step with a timer of
+/// exactly that rate.
 pub const SAMPLE_PERIOD: u64 = 4_999_999;
 
 /// The code of one routine: addresses from `start` up to `end`.
@@ -13,11 +13,11 @@ pub const SAMPLE_PERIOD: u64 = 4_999_999;
 pub struct CodeRange {
     /// The first address.
     pub start: u64,
-    /// The first address behind.
+    /// The first address after it.
     pub end: u64,
 }
 
-/// The kernel's copy routines; the rest is empty.
+/// The kernel's copy routines; unused entries are empty.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopyRoutines(pub [CodeRange; COPY_ROUTINES]);

@@ -1,4 +1,4 @@
-//! Constants of the kernel's interfaces that its BTF does not tell.
+//! Constants of the kernel's interfaces that are not in its BTF.
 
 /// `O_DIRECT`.
 #[cfg(bpf_target_arch = "aarch64")]
@@ -28,7 +28,7 @@ pub(crate) const UFFDIO_CONTINUE: u64 = 0xc020_aa07;
 
 /// `MSG_COPY` of `msgrcv`: the message stays in the queue (include/uapi/linux/msg.h).
 pub(crate) const MSG_COPY: u64 = 0o40_000;
-/// Above its negative, a pointer is an error.
+/// A pointer above the negative of this is an error number.
 pub(crate) const MAX_ERRNO: u64 = 4095;
 
 // include/linux/socket.h
@@ -36,7 +36,7 @@ pub(crate) const MSG_PEEK: u32 = 0x02;
 pub(crate) const MSG_TRUNC: u32 = 0x20;
 pub(crate) const MSG_SOCK_DEVMEM: u32 = 0x0200_0000;
 pub(crate) const MSG_ZEROCOPY: u32 = 0x0400_0000;
-/// The pages of the message are to be referenced (6.5 and later).
+/// The pages of the message should be referenced (6.5 and later).
 pub(crate) const MSG_SPLICE_PAGES: u32 = 0x0800_0000;
 
 pub(crate) const AF_UNIX: u16 = 1;
@@ -67,7 +67,7 @@ pub(crate) const PF_KTHREAD: u32 = 0x0020_0000;
 
 // include/uapi/linux/bpf.h
 pub(crate) const BPF_NOEXIST: u64 = 1;
-/// Memory for an entry of the map is taken when there is one.
+/// Memory for an entry of the map is allocated only when the entry is made.
 pub(crate) const BPF_F_NO_PREALLOC: u32 = 1;
 
 // include/uapi/linux/magic.h

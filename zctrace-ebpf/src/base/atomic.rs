@@ -1,4 +1,4 @@
-//! What other tasks and interrupts may not come between.
+//! Operations that other tasks and interrupts cannot interrupt.
 
 /// Adds atomically: another task can interrupt this program in the middle of the same slot.
 #[inline(always)]
@@ -28,7 +28,7 @@ pub(crate) fn add_nonzero(counter: *mut u64, value: u64) {
     }
 }
 
-/// Puts `value` where 0 is; returns what was there.
+/// Stores `value` if the word is 0; returns what was there.
 ///
 /// # Safety
 /// `word` points to an aligned field of a map value.

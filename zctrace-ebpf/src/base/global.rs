@@ -1,16 +1,15 @@
-//! Functions that the verifier follows once.
+//! Functions that the verifier checks only once.
 
-/// Declares a function that the verifier looks at by itself ("global function"), once for each program
-/// that has it; where it is called, its result is any value. Into other functions it goes at each
-/// call and with each state there is, and returns with each of their ends: programs took ten times
-/// as many steps to verify.
+/// Declares a function that the verifier checks separately ("global function"), once for each program that has it. At a
+/// call, its result can be any value. The verifier enters other functions at each call and with each state, and
+/// continues after each of their ends: programs took ten times as many steps to verify.
 ///
-/// Arguments are numbers, or pointers to structures which may be null as far as it knows
-/// (`btf_prepare_func_args`); the result is a number, unused if there is none to tell.
+/// Arguments are numbers, or pointers to structures that may be null to the verifier (`btf_prepare_func_args`). The
+/// result is a number, unused if the function has none.
 macro_rules! global {
     ($(#[$attribute:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty $body:block) => {
         $(#[$attribute])*
-        // On the host it is a function like others: the names are not all free there.
+        // On the host it is an ordinary function, because some of the names are taken there.
         #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
         #[inline(never)]
         $visibility extern "C" fn $name($($argument: $type),*) -> $result $body

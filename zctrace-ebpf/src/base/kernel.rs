@@ -20,7 +20,7 @@ pub(crate) trait Access {
     fn pointer(base: *const u8, offset: u32) -> *const u8;
 }
 
-/// Through a pointer that the verifier knows the type of: a plain load, 1 instruction.
+/// Through a pointer whose type the verifier knows: a plain load, 1 instruction.
 pub(crate) struct Typed;
 
 /// Through any pointer: a helper call, some 50 instructions. A fault reads as 0.
@@ -91,8 +91,8 @@ pub(crate) fn current_task() -> *const u8 {
     unsafe { bpf_get_current_task_btf().cast_const().cast() }
 }
 
-/// The number of the system call that the current thread is in, for a 32-bit one that of the 64-bit
-/// call that does the same; of a page fault from user space and of interrupts -1; of kernel threads 0.
+/// The number of the current thread's system call. For a 32-bit call it is the number of the 64-bit call that does the
+/// same. It is -1 for a page fault from user space and for interrupts, and 0 for kernel threads.
 #[inline(always)]
 pub(crate) fn current_nr() -> i32 {
     let nr = plain_nr();
@@ -103,7 +103,7 @@ pub(crate) fn current_nr() -> i32 {
     }
 }
 
-/// The same, of a 32-bit system call its own number.
+/// The same, but a 32-bit system call has its own number.
 #[inline(always)]
 fn plain_nr() -> i32 {
     Typed::load::<i64>(current_regs(), offset!(regs_nr)) as i32

@@ -1,4 +1,4 @@
-//! What is not in the ledger, counted.
+//! Counts what is not in the ledger.
 
 use crate::base::{atomic::add, maps::LOSS};
 
@@ -11,7 +11,7 @@ pub(crate) fn lost() {
     }
 }
 
-/// Counts a call whose bytes are not followed.
+/// Counts a call that is not followed.
 #[inline(always)]
 pub(crate) fn unfollowed_call(compat: bool) {
     if let Some(loss) = LOSS.get_ptr_mut(0) {

@@ -15,7 +15,7 @@ use crate::base::abi::BPF_F_NO_PREALLOC;
 #[map]
 pub(crate) static TASK_TABLE: Array<Task> = Array::with_max_entries(TASK_SLOTS, 0);
 
-/// Not 0 for a slot of [`TASK_TABLE`] some of whose threads are in [`TASKS`].
+/// Not 0 for a slot of [`TASK_TABLE`] if some of its threads are in [`TASKS`].
 #[map]
 pub(crate) static TASK_OVERFLOW: Array<u32> = Array::with_max_entries(TASK_SLOTS, 0);
 
@@ -44,7 +44,7 @@ pub(crate) static ROWS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(40
 #[map]
 pub(crate) static ERRNOS: HashMap<u64, u64> = HashMap::with_max_entries(8192, BPF_F_NO_PREALLOC);
 
-/// How large the operations of a row are, by slot in [`ROWS`]; room for one where that is not asked for.
+/// The sizes of the operations of a row, by slot in [`ROWS`]; only one entry if nobody asks for sizes.
 #[map]
 pub(crate) static SIZES: Array<Sizes> = Array::with_max_entries(1, 0);
 
@@ -52,11 +52,11 @@ pub(crate) static SIZES: Array<Sizes> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static DEVICES: Array<[u8; DEVICE_LEN]> = Array::with_max_entries(4096, 0);
 
-/// Bytes that a process, by slot in [`PROCS`], has sent by reference and that are not released yet.
+/// Bytes that a process has sent by reference and that are not released yet, by slot in [`PROCS`].
 #[map]
 pub(crate) static PENDING: Array<u64> = Array::with_max_entries(4096, 0);
 
-/// Pages under way, by the address of their `struct ubuf_info`.
+/// Pages that are still referenced, by the address of their `struct ubuf_info`.
 #[map]
 pub(crate) static LENT: HashMap<u64, Lent> = HashMap::with_max_entries(65536, BPF_F_NO_PREALLOC);
 
@@ -65,17 +65,16 @@ pub(crate) static LENT: HashMap<u64, Lent> = HashMap::with_max_entries(65536, BP
 pub(crate) static SENDERS: HashMap<u64, Sender> =
     HashMap::with_max_entries(16384, BPF_F_NO_PREALLOC);
 
-/// Sockets with sends of pages of files and pipes, by the address of their `struct sock`. Those that
-/// nothing is heard of make room.
+/// Sockets that send pages of files and pipes, by the address of their `struct sock`. The map evicts idle ones.
 #[map]
 pub(crate) static LENDERS: LruHashMap<u64, Lender> = LruHashMap::with_max_entries(16384, 0);
 
-/// What was copied of the packets of other sockets: the first such send of a socket has not ended
-/// then, or the socket is not the target's.
+/// Bytes that were copied from the packets of other sockets: the first such send of a socket has not ended yet, or the
+/// socket is not the target's.
 #[map]
 pub(crate) static EARLY: LruHashMap<u64, Early> = LruHashMap::with_max_entries(4096, 0);
 
-/// Bytes that were copied at each [`Place`], of packets that are nobody's.
+/// Bytes that were copied at each [`Place`], from packets without an owner.
 #[map]
 pub(crate) static LATE: Array<u64> = Array::with_max_entries(Place::COUNT, 0);
 
@@ -87,7 +86,7 @@ pub(crate) static FREE_PROCS: Queue<u32> = Queue::with_max_entries(4096, 0);
 #[map]
 pub(crate) static FREE_ROWS: Queue<u32> = Queue::with_max_entries(4096, 0);
 
-/// Requests under way: see `book/request.rs`.
+/// Open requests: see `book/request.rs`.
 #[map]
 pub(crate) static REQUESTS: Array<Request> = Array::with_max_entries(REQUEST_SLOTS, 0);
 
@@ -100,10 +99,10 @@ pub(crate) static REQUEST_COUNTS: Array<RequestCounts> = Array::with_max_entries
 #[map]
 pub(crate) static REQUEST_INDEX: HashMap<[u64; 2], u64> = HashMap::with_max_entries(4096, 0);
 
-/// Completions that interrupt one another, at most.
+/// The maximum number of completions that interrupt one another.
 pub(crate) const SCRATCH_RECORDS: u32 = 8;
 
-/// What completions of requests are settled in: see `book/request.rs`.
+/// The records in which completions of requests are settled: see `book/request.rs`.
 #[map]
 pub(crate) static SCRATCH: PerCpuArray<Task> = PerCpuArray::with_max_entries(SCRATCH_RECORDS, 0);
 

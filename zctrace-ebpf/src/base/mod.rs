@@ -1,4 +1,4 @@
-//! What everything stands on: the kernel's constants and structures, the maps, words of memory. Knows no task and no row.
+//! The basis: the kernel's constants and structures, the maps, words of memory. It knows no task and no row.
 
 pub(crate) mod abi;
 pub(crate) mod atomic;

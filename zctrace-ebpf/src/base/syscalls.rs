@@ -1,4 +1,4 @@
-//! System call numbers that decide something. Others are not looked at.
+//! System call numbers that affect a decision. All others are ignored.
 
 use zctrace_common::NO_PAYLOAD;
 
@@ -121,10 +121,10 @@ static NATIVE: [i16; 512] = {
     natives
 };
 
-/// No call that decides anything.
+/// A call that affects no decision.
 const NONE: i32 = -2;
 
-/// The 64-bit call that does what the 32-bit call with this number does, if it decides anything.
+/// The 64-bit call that does what the 32-bit call with this number does, if it affects a decision.
 #[cfg(not(bpf_target_arch = "aarch64"))]
 #[inline(always)]
 pub(crate) fn native(nr: i32) -> i32 {
@@ -137,24 +137,24 @@ pub(crate) fn native(nr: i32) -> i32 {
     i32::from(unsafe { natives.cast::<i16>().add(nr).read_volatile() })
 }
 
-/// What marks 32-bit calls on x86 is something else on this processor.
+/// The mark of 32-bit calls on x86 means something else on this processor.
 #[cfg(bpf_target_arch = "aarch64")]
 #[inline(always)]
 pub(crate) const fn native(_nr: i32) -> i32 {
     NONE
 }
 
-/// Whether it is, as the number of a 32-bit call, one that moves bytes. `socketcall` (102) and `ipc`
-/// (117) may. The calls of message queues have no entry in [`NATIVE`]: their interfaces see the
-/// 64-bit calls only, so what sites see in these belongs to no operation.
+/// Whether the 32-bit call with this number moves bytes. `socketcall` (102) and `ipc` (117) may. The calls of message
+/// queues have no entry in [`NATIVE`]: their interfaces see only the 64-bit calls, so what sites see in the 32-bit
+/// calls belongs to no operation.
 #[inline(always)]
 pub(crate) fn moves_in_32_bits(nr: i32) -> bool {
     matches!(nr, 102 | 117 | 279 | 280 | 400 | 401 | 418 | 419)
         || !matches!(native(nr), NONE | IOCTL | GETSOCKOPT)
 }
 
-/// By number: 1 for the calls that are operations of the ledger, or carry them, and for those
-/// that move no payload. In a map, so that the verifier does not follow each.
+/// By number: 1 for calls that are operations of the ledger or carry them, and for calls that move no payload. It is in
+/// a map so that the verifier does not follow each.
 static ACCOUNTED: [u8; 512] = {
     let mut accounted = [0; 512];
     let mut i = 0;
@@ -170,8 +170,8 @@ static ACCOUNTED: [u8; 512] = {
     accounted
 };
 
-/// Calls whose bytes an interface reports. `ioctl` is not among them: the operations that it
-/// carries are settled by their own interfaces, and what is left is another request's.
+/// Calls whose bytes an interface reports. `ioctl` is not one of them: the operations that it carries are settled by
+/// their own interfaces, and the rest belongs to another kind of ioctl.
 const OPERATIONS: &[i32] = &[
     READ,
     WRITE,
@@ -206,8 +206,8 @@ const OPERATIONS: &[i32] = &[
     PWRITEV2,
 ];
 
-/// Whether the bytes that sites see in a call belong to no operation: those of exceptions
-/// (-1: a core dump, a fault) and of 32-bit calls without a number here among them.
+/// Whether the bytes that sites see in a call belong to no operation. This includes exceptions (-1: a core dump, a
+/// fault) and 32-bit calls without a number here.
 #[inline(always)]
 pub(crate) fn is_other(nr: i32) -> bool {
     let nr = nr as u32 as usize;

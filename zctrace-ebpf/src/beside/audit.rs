@@ -1,8 +1,7 @@
-//! Breakpoints on the kernel's copy routines: what was really copied, to hold the sites' counts
-//! against.
+//! Breakpoints on the kernel's copy routines: what was really copied, to compare with the counts of the sites.
 //!
-//! They run in the debug exception: what they may not do there, such as taking a thread into the
-//! target, is left to the sites.
+//! They run in the debug exception. What is not allowed there, such as taking a thread into the target, is left to the
+//! sites.
 
 use aya_ebpf::{
     bindings::bpf_perf_event_data,
@@ -110,7 +109,7 @@ fn hit(ctx: &PerfEventContext, slot: u16) {
     }
 }
 
-/// A program for each breakpoint: a program cannot tell at which one it runs.
+/// A program for each breakpoint, because a program does not know at which one it runs.
 macro_rules! breakpoints {
     ($($name:ident = $slot:literal)+) => {
         $(#[perf_event]

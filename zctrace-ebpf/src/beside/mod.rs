@@ -1,4 +1,4 @@
-//! What is no part of the ledger: the audit, and samples of where time goes.
+//! What is not part of the ledger: the audit, and samples of where time goes.
 
 pub(crate) mod audit;
 pub(crate) mod sample;

@@ -1,5 +1,5 @@
-//! How much of the processors' time goes into copying: samples, held against the addresses of the
-//! kernel's copy routines.
+//! How much of the processors' time goes into copying: samples, compared with the addresses of the kernel's copy
+//! routines.
 
 use aya_ebpf::{
     macros::{map, perf_event},
@@ -17,8 +17,8 @@ use crate::{
 #[map]
 static COPY_SAMPLES: Array<u64> = Array::with_max_entries(4096, 0);
 
-/// Those of them within calls that are no operation of the ledger, by slot of the process and number
-/// of the call. (Preallocated: no other map is allowed here before Linux 6.1.)
+/// Those samples within calls that are not operations of the ledger, by slot of the process and number of the call.
+/// (Preallocated: no other map is allowed here before Linux 6.1.)
 #[map]
 static OTHER_SAMPLES: HashMap<[u32; 2], u64> = HashMap::with_max_entries(4096, 0);
 
@@ -41,7 +41,7 @@ fn instruction(ctx: &PerfEventContext) -> u64 {
     }
 }
 
-/// Runs in an interrupt of the timer: it changes nothing of the thread's record.
+/// Runs in an interrupt of the timer, so it does not change the thread's record.
 #[perf_event]
 fn copy_sample(ctx: PerfEventContext) -> u32 {
     // SAFETY: nothing else in this program refers to the thread's record.
@@ -61,7 +61,7 @@ fn copy_sample(ctx: PerfEventContext) -> u32 {
     0
 }
 
-/// Where there is no room for another call, its samples are only those of the process.
+/// If there is no room for another call, its samples count only for the process.
 #[inline(always)]
 fn count_other(slot: u32, nr: u32) {
     let key = [slot, nr];

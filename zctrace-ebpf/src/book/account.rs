@@ -18,8 +18,7 @@ use crate::{
     },
 };
 
-/// A site saw `bytes` in the current thread. For programs that do not look up its record themselves:
-/// those call [`saw_in`].
+/// A site saw `bytes` in the current thread. Programs that look up its record themselves call [`saw_in`] instead.
 #[inline(always)]
 pub(crate) fn saw(acc: Acc, bytes: u64) {
     // SAFETY: the caller has no reference to the record, and this one ends here.
@@ -28,7 +27,7 @@ pub(crate) fn saw(acc: Acc, bytes: u64) {
     }
 }
 
-/// A site saw `bytes` in the thread of `task`. Returns the request that it works on.
+/// A site saw `bytes` in the thread of `task`. Returns the request that the thread works on.
 #[inline(always)]
 pub(crate) fn saw_in(task: &mut Task, acc: Acc, bytes: u64) -> Option<NonNull<Request>> {
     // SAFETY: what looks up the request of a thread calls no site's program afterwards. The reference ends
@@ -69,7 +68,7 @@ pub(crate) fn seen(task: &mut Task, acc: Acc) -> u64 {
     task.acc[acc as usize]
 }
 
-/// Forgets what the sites have seen of one kind: an outer frame knows better.
+/// Forgets what the sites have seen of one kind, because an outer function knows better.
 #[inline(always)]
 pub(crate) fn forget(task: &mut Task, acc: Acc) {
     // SAFETY: the reference ends here.
@@ -81,8 +80,7 @@ pub(crate) fn forget(task: &mut Task, acc: Acc) {
     task.acc[acc as usize] = 0;
 }
 
-/// Makes the accumulators those of system call `nr`. What another call left behind belongs to no
-/// operation.
+/// Starts the accumulators for system call `nr`. What another call left there belongs to no operation.
 #[inline(always)]
 pub(crate) fn enter(task: &mut Task, nr: i32) {
     if task.nr != nr {
@@ -98,8 +96,8 @@ const COPIES: u32 = 1 << Acc::ToUser as u32
     | 1 << Acc::SourceCopy as u32
     | 1 << Acc::SinkCopy as u32;
 
-/// Copies in a call that is no operation (an `ioctl` that writes into a pipe) are somebody's bytes
-/// all the same: they get a row that is named after the call.
+/// Copies in a call that is not an operation (an `ioctl` that writes into a pipe) are still somebody's bytes. They get
+/// a row that is named after the call.
 #[inline(always)]
 pub(crate) fn left_behind(task: &mut Task) {
     if has_copied(task) {
@@ -107,14 +105,14 @@ pub(crate) fn left_behind(task: &mut Task) {
     }
 }
 
-/// Whether sites saw copies that no operation has been given.
+/// Whether sites saw copies that belong to no operation so far.
 #[inline(always)]
 pub(crate) const fn has_copied(task: &Task) -> bool {
     task.filled & COPIES != 0
 }
 
 global! {
-    /// Only reached where accumulators that no interface has settled are given up.
+    /// Only called when accumulators that no interface has settled are discarded.
     fn book_other(task: *mut Task) -> u32 {
         // SAFETY: it is our own reference.
         let Some(task) = (unsafe { task.as_mut() }) else {
@@ -132,7 +130,7 @@ global! {
         if to_user + from_user + source + sink == 0 {
             return 0;
         }
-        // What was copied on both legs is taken to be the same bytes.
+        // Bytes that were copied on both legs are assumed to be the same.
         let in_kernel = if source > sink { source } else { sink };
         let ends = Ends::of(Object::pack(ObjectKind::Syscall, u64::from(task.nr as u32)));
         if let Some(row) = row::row(task, Op::Other as u16, Evidence::Measured, &ends) {
@@ -150,8 +148,8 @@ global! {
     }
 }
 
-/// overlayfs has copied a file of a lower layer up, because it was opened for writing or changed:
-/// copies with nothing moved. Within an operation they are that operation's.
+/// overlayfs has copied up a file of a lower layer, because it was opened for writing or changed. These are copies with
+/// nothing moved. Within an operation they belong to it.
 pub(crate) fn copied_up(task: &mut Task) {
     enter(task, kernel::current_nr());
     let source = task.acc[Acc::SourceCopy as usize];
@@ -179,7 +177,7 @@ pub(crate) fn clear(task: &mut Task) {
     }
 }
 
-/// What a kernel thread copies is nobody's operation: it is counted as `unattributed`.
+/// Copies by a kernel thread belong to no operation and are counted as `unattributed`.
 #[inline(never)]
 fn kernel_thread(task: &mut Task, acc: Acc, bytes: u64) {
     let class = match acc {
@@ -206,7 +204,7 @@ pub(crate) fn finish(task: &mut Task, op: Op, shape: Shape, ends: &Ends, result:
     conclude(task, op, shape, ends, result);
 }
 
-/// The same, when the accumulators are known to be those of this operation.
+/// The same, if the accumulators are known to belong to this operation.
 #[inline(always)]
 pub(crate) fn conclude(task: &mut Task, op: Op, shape: Shape, ends: &Ends, result: i64) {
     // The usual case first: everything copied, by one kind of copy.

@@ -8,8 +8,8 @@ use crate::base::{
     maps::offset,
 };
 
-/// What the flags of an open file ask for. (Pipes use `O_DIRECT` for something else: the user side
-/// knows.) Without a branch, so that the verifier has one path to follow.
+/// What the flags of an open file ask for. (Pipes use `O_DIRECT` for something else, which the user side knows.) There
+/// is no branch, so that the verifier has only one path to follow.
 #[inline(always)]
 pub(crate) fn of_file<A: Access>(file: *const u8) -> u8 {
     let flags: u32 = A::load(file, offset!(file_flags));

@@ -1,4 +1,4 @@
-//! The ledger: whose work it is, what sites saw, what an operation settled, which row it goes to.
+//! The ledger: whose work it is, what sites saw, how an operation is settled, which row it goes to.
 
 pub(crate) mod account;
 pub(crate) mod claim;

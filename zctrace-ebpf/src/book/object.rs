@@ -30,7 +30,7 @@ pub(crate) const PIPE: u64 = Object::pack(ObjectKind::Pipe, 0);
 pub(crate) const MQUEUE: u64 = Object::pack(ObjectKind::Mqueue, 0);
 /// A System V message queue.
 pub(crate) const MSGQUEUE: u64 = Object::pack(ObjectKind::Msgqueue, 0);
-/// Memory that a process fills itself.
+/// Memory that a process fills in itself.
 pub(crate) const USERFAULTFD: u64 = Object::pack(ObjectKind::Userfaultfd, 0);
 /// An AF_XDP socket.
 pub(crate) const XDP: u64 = Object::pack(ObjectKind::Socket, AF_XDP as u64);
@@ -54,7 +54,7 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    /// An operation on something that is no file.
+    /// An operation on something that is not a file.
     #[inline(always)]
     pub(crate) fn of(object: u64) -> Self {
         let dimension = match setting!(by) {
@@ -72,7 +72,7 @@ impl Ends {
         }
     }
 
-    /// An operation on a socket that no file is at hand for (any pointer).
+    /// An operation on a socket whose file is not at hand (any pointer).
     #[inline(always)]
     pub(crate) fn sock(task: &mut Task, sock: *const u8) -> Self {
         let object = of_sock(sock);
@@ -159,7 +159,7 @@ pub(crate) fn is(object: u64, kind: ObjectKind) -> bool {
     Object::is(object, kind)
 }
 
-/// The object behind a `struct file`; [`UNKNOWN`] where there is none.
+/// The object behind a `struct file`; [`UNKNOWN`] if there is none.
 #[inline(always)]
 pub(crate) fn of_file<A: Access>(task: &mut Task, file: *const u8) -> u64 {
     let object = if A::CAN_BE_NULL && file.is_null() {
@@ -189,7 +189,7 @@ fn classify<A: Access>(task: &mut Task, file: *const u8) -> u64 {
             ObjectKind::Char,
             u64::from(A::load::<u32>(inode, offset!(inode_rdev))),
         ),
-        // Regular files, directories and the anonymous inodes of eventfd and its like.
+        // Regular files, directories and anonymous inodes such as those of eventfd.
         _ => {
             let sb = kernel::pointer::<A>(inode, offset!(inode_sb));
             let fs_type = kernel::pointer::<A>(sb, offset!(sb_type));
@@ -231,15 +231,14 @@ pub(crate) fn of_sock(sock: *const u8) -> u64 {
     of_sock_with_ports(sock).0
 }
 
-/// The ports of a `struct sock` (any pointer): with its address, which socket it is. They stay when the
-/// application has closed it, as the inode number does not.
+/// The ports of a `struct sock` (any pointer). With its address they identify the socket. They remain after the
+/// application has closed it, unlike the inode number.
 #[inline(always)]
 pub(crate) fn ports(sock: *const u8) -> u32 {
     family_and_ports(sock).1
 }
 
-/// The family of a `struct sock` (any pointer) and its [`ports`]. They lie side by side, so one read
-/// gets both.
+/// The family of a `struct sock` (any pointer) and its [`ports`]. They are adjacent, so one read gets both.
 #[inline(always)]
 fn family_and_ports(sock: *const u8) -> (u16, u32) {
     let at = offset!(sock_family).wrapping_sub(offset!(sock_dport));
@@ -274,12 +273,12 @@ fn of_family(sock: *const u8, family: u16) -> u64 {
     }
 }
 
-/// The protocol of a socket over IP; [`IPPROTO_RAW`] of any raw socket. One can be there for the packets
-/// of TCP, and does nothing that TCP does.
+/// The protocol of a socket over IP; [`IPPROTO_RAW`] for any raw socket. A raw socket can be for the packets of TCP
+/// without doing anything that TCP does.
 #[inline(always)]
 fn ip_protocol(sock: *const u8) -> u16 {
     const SOCK_RAW: u16 = 3;
-    // Beside each other in most kernels, so that one load does.
+    // Adjacent in most kernels, so that one load is enough.
     let (kind, protocol) = if offset!(sock_protocol) == offset!(sock_type).wrapping_add(2) {
         let both: u32 = Probed::load(sock, offset!(sock_type));
         (both as u16, (both >> 16) as u16)
@@ -308,8 +307,8 @@ pub(crate) fn file_of_fd(fd: u32) -> *const u8 {
     kernel::pointer::<Probed>(array.wrapping_add(fd as usize * 8), 0)
 }
 
-/// Whether a call that returned `result` had no file: `file` is that of its descriptor now. Where that
-/// is null and the call found one (`EBADF` says it did not), another thread has closed it meanwhile.
+/// Whether a call that returned `result` had no file. `file` is the file of its descriptor now. If that is null but the
+/// call found a file (`EBADF` says that it did not), another thread has closed the descriptor in the meantime.
 #[inline(always)]
 pub(crate) fn had_no_file(file: *const u8, result: i64) -> bool {
     const EBADF: i64 = 9;
@@ -341,7 +340,7 @@ fn dimension(source: *const u8, sink: *const u8) -> u64 {
     }
 }
 
-/// File, mount or connection, whichever `--by` asks for; 0 for an object that is none.
+/// The file, mount or connection, whichever `--by` asks for; 0 for an object that has none.
 #[inline(never)]
 fn file_dimension(file: u64) -> u64 {
     let file = file as *const u8;
@@ -437,8 +436,8 @@ fn connection(sock: *const u8) -> u64 {
 
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A step of a 64-bit hash (the finalizer of MurmurHash3): equal ids of two objects are as
-/// unlikely as 2^-64 for each pair.
+/// A step of a 64-bit hash (the finalizer of MurmurHash3). The probability that two objects get equal ids is about
+/// 2^-64.
 #[inline(always)]
 fn mix(state: u64, value: u64) -> u64 {
     let mut x = state.rotate_left(23) ^ value;
@@ -477,7 +476,7 @@ fn file_does_dma(object: u64, file: u64) -> bool {
             .wrapping_sub(offset!(bdev_inode) as usize)
             .wrapping_add(offset!(bdev_bdev) as usize)
     } else {
-        // A pipe or a socket: nothing to do with the page cache.
+        // A pipe or a socket, which has nothing to do with the page cache.
         return !is(object, ObjectKind::Unknown);
     };
     if device.is_null() {

@@ -1,9 +1,9 @@
 //! Requests: I/O that one thread submits and another one may do and complete.
 //!
-//! While a thread works on a request, what the sites see in that thread goes to the request's record
-//! ([`saw`]), however often and by how many threads the request is tried. When it completes, the
-//! record explains what the completion reported ([`complete`]). io_uring and Linux AIO both name a
-//! request by the address of its `kiocb`, which is also what direct I/O knows it by.
+//! While a thread works on a request, what the sites see in that thread goes to the request's record ([`saw`]), however
+//! often and by how many threads the request is tried. When it completes, the record explains what the completion
+//! reported ([`complete`]). io_uring and Linux AIO both identify a request by the address of its `kiocb`, and so does
+//! direct I/O.
 
 use core::ops::{Deref, DerefMut};
 
@@ -39,7 +39,7 @@ fn home(key: u64) -> u32 {
 /// How many slots a request can be in.
 const REACH: u32 = 8;
 
-/// The record in a slot, by the number that [`Task::request`] has: 0 is none.
+/// The record in a slot, by the number in [`Task::request`]; 0 means none.
 ///
 /// # Safety
 /// As for [`find`].
@@ -54,12 +54,12 @@ unsafe fn at(number: u32) -> Option<&'static mut Request> {
 
 /// The record of a request, if it is a target's.
 ///
-/// Every completion of the machine comes here, so the first slot mostly tells: a request goes to a
-/// later one only where another one was, which leaves a mark.
+/// Every completion of the machine comes here, so the first slot should decide in most cases. A request goes to a later
+/// slot only if the first was taken, which leaves a mark.
 ///
 /// # Safety
-/// The program uses no other reference to the record while it uses this one. Other threads do not: one
-/// at a time works on a request, and it completes when they have done with it.
+/// The program uses no other reference to the record while it uses this one. Other threads use none either: one thread
+/// at a time works on a request, and it completes after the last one.
 #[inline(always)]
 pub(crate) unsafe fn find(key: u64) -> Option<&'static mut Request> {
     if key == 0 {
@@ -79,7 +79,7 @@ pub(crate) unsafe fn find(key: u64) -> Option<&'static mut Request> {
 }
 
 global! {
-    /// The number of a request's slot, if that is a later one.
+    /// The number of a request's slot, if that is not the first one.
     fn search_on(key: u64) -> u32 {
         let first = home(key);
         let mut i = 1;
@@ -99,14 +99,14 @@ global! {
 
 /// A slot for a request.
 struct Place {
-    /// As [`Task::request`] has it.
+    /// The number, as in [`Task::request`].
     number: u32,
-    /// Its record was the request's before.
+    /// The record already belonged to the request.
     known: bool,
     request: &'static mut Request,
 }
 
-/// The slot of a request, a free one if it has none.
+/// The slot of a request, or a free slot if it has none.
 ///
 /// # Safety
 /// As for [`find`].
@@ -135,7 +135,7 @@ unsafe fn take(key: u64) -> Option<Place> {
     })
 }
 
-/// What [`take_later`] adds to the number of a slot that was the request's before.
+/// What [`take_later`] adds to the number of a slot that already belonged to the request.
 const KNOWN: u32 = 1 << 31;
 
 global! {
@@ -187,8 +187,8 @@ pub(crate) unsafe fn current(task: &Task) -> Option<&'static mut Request> {
 
 /// Whether a thread works on a request.
 ///
-/// What `io_uring_enter` issues, a thread works on until it issues another one, or the call is over:
-/// in between it copies for nobody else, and no probe is needed to tell that it has done with one.
+/// A thread works on a request that `io_uring_enter` issues until it issues another one, or until the call ends. In
+/// between it copies for nobody else, so no probe is needed for the end of the work.
 #[inline(always)]
 pub(crate) fn is_working(task: &Task) -> bool {
     task.request != 0 && (task.flags & Task::SUBMITS == 0 || kernel::submits())
@@ -202,7 +202,7 @@ pub(crate) fn is_working(task: &Task) -> bool {
 pub(crate) unsafe fn last(task: &Task) -> Option<&'static mut Request> {
     // SAFETY: the caller's promise.
     unsafe { at(task.request) }
-        // Its slot may be another's by now.
+        // Its slot may belong to another request by now.
         .filter(|request| task.request_generation == request.generation && request.key != 0)
 }
 
@@ -275,7 +275,7 @@ pub(crate) unsafe fn begin(
         return Some(request);
     }
     if known {
-        // Another one's, of which the end was missed.
+        // It belongs to another request whose end was missed.
         count_end(request);
     }
     clear(request);
@@ -300,7 +300,7 @@ pub(crate) unsafe fn begin(
     Some(request)
 }
 
-/// Forgets the request that had this memory before: it has ended unseen, for the memory is a new one's.
+/// Forgets the request that had this memory before. It has ended unseen, because the memory belongs to a new request.
 #[inline(always)]
 pub(crate) fn forget_stale(key: u64) {
     // SAFETY: nobody works on a request whose memory is a new one's, and the reference ends here.
@@ -309,13 +309,13 @@ pub(crate) fn forget_stale(key: u64) {
     }
 }
 
-/// The current thread has done what it can for now.
+/// The current thread has stopped working on a request for now.
 #[inline(always)]
 pub(crate) fn end(task: &mut Task) {
     task.request = 0;
 }
 
-/// The current thread turns to something else than the request that it has worked on.
+/// The current thread turns to something other than the request that it has worked on.
 #[inline(always)]
 pub(crate) fn leave(task: &mut Task, now: Now) {
     if task.flags & Task::SILENT != 0 {
@@ -333,7 +333,7 @@ pub(crate) fn works_on(request: &mut Request, ends: &Ends) {
     }
 }
 
-/// Looks at the file of a request, where no site has.
+/// Looks at the file of a request, if no site has done so.
 #[inline(always)]
 pub(crate) fn know_file(request: &mut Request) {
     if request.source == 0
@@ -357,8 +357,8 @@ const fn joins(op: u32) -> bool {
     op == Op::UringSplice as u32 || op == Op::UringTee as u32
 }
 
-/// What a site saw in a thread that works on a request: registered buffers are the application's too,
-/// although the kernel sees them as pages.
+/// What a site saw in a thread that works on a request. Registered buffers belong to the application too, although the
+/// kernel sees them as pages.
 #[inline(always)]
 pub(crate) fn of_user(task: &Task, acc: Acc) -> Acc {
     match acc {
@@ -378,14 +378,14 @@ pub(crate) fn saw(request: &mut Request, acc: Acc, bytes: u64) {
     }
 }
 
-/// Of a silent request the file may be gone when its end is known.
+/// The file of a silent request may be gone when its end is known.
 #[inline(never)]
 fn know_file_now(request: &mut Request) {
     know_file(request);
 }
 
-/// Looks at the file of a request that a thread works on, if `kiocb` (typed pointer) is its own: overlayfs
-/// asks the filesystem below in its place. A plain load here, where its completion needs a helper for
+/// Looks at the file of a request that a thread works on, if `kiocb` (typed pointer) belongs to it: overlayfs uses
+/// another one for the filesystem below. Here it takes a plain load; at the completion it would take a helper call for
 /// each.
 #[inline(always)]
 pub(crate) fn know_file_of(task: &mut Task, request: &mut Request, kiocb: *const u8) {
@@ -396,11 +396,11 @@ pub(crate) fn know_file_of(task: &mut Task, request: &mut Request, kiocb: *const
     }
 }
 
-/// `-EIOCBQUEUED`: the request goes on without the caller.
+/// `-EIOCBQUEUED`: the request continues without the caller.
 const QUEUED: i64 = -529;
 
-/// What the current thread gave to a device has `result`: the request may end before the thread is
-/// done with it, so this is noted in the thread's record.
+/// `result` is that of a transfer which the current thread gave to a device. The request may end before the thread
+/// stops working on it, so this is noted in the thread's record.
 #[inline(always)]
 pub(crate) fn given_to_device(task: &mut Task, result: i64) {
     if result == QUEUED {
@@ -408,14 +408,14 @@ pub(crate) fn given_to_device(task: &mut Task, result: i64) {
     }
 }
 
-/// A device has transferred `bytes` for a request, if it is one: in any thread or interrupt, before
-/// the request completes. May be called again, with what has become more. Whether it is one.
+/// A device has transferred `bytes` for a request, if `key` is one: in any thread or interrupt, before the request
+/// completes. It may be called again with a larger number. Returns whether it is a request.
 #[inline(always)]
 pub(crate) fn transferred(key: u64, bytes: u64) -> bool {
     // SAFETY: the reference ends here. A device ends a request while no thread works on it.
     let mut found = unsafe { find(key) };
     if let Some(request) = &mut found {
-        // Which of the two the operation can be explained by, its shape decides.
+        // The shape of the operation decides which of the two can explain it.
         request.acc[Acc::SourceDirect as usize] = bytes;
         request.acc[Acc::SinkDirect as usize] = bytes;
         if request.flags & Request::SILENT != 0 {
@@ -464,26 +464,25 @@ fn count(request: &Request, which: impl FnOnce(*mut RequestCounts, usize) -> *mu
     }
 }
 
-/// When the end of a silent request is looked for.
+/// When to look for the end of a silent request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Now {
-    /// As soon as the thread has done with it: it is not freed yet.
+    /// As soon as the thread has stopped working on it: it is not freed yet.
     Done,
     /// When the thread turns to something else.
     Later,
 }
 
-/// Completes the request that a thread worked on last if its success is not told, and it has succeeded.
+/// Completes the request that a thread worked on last, if it does not report success and has succeeded.
 ///
-/// No probe sees the end of such a request. It is looked for when the thread turns to something else;
-/// until then the ring keeps the memory, and when that is used again ([`begin`]), the result is still
-/// there.
+/// No probe sees the end of such a request. So it is looked for when the thread turns to something else. Until then the
+/// ring keeps the memory. When the memory is used again ([`begin`]), the result is still there.
 #[inline(never)]
 fn settle_silent(task: &mut Task, now: Now) {
     const WORKER: u32 = Way::Worker as u32;
     task.flags &= !Task::SILENT;
     if task.flags & Task::QUEUED != 0 {
-        // Its device ends it.
+        // Its device will end it.
         return;
     }
     // SAFETY: the caller turns away from the request: it has no reference to it.
@@ -492,8 +491,8 @@ fn settle_silent(task: &mut Task, now: Now) {
     };
     let req = request.key as *const u8;
     let flags: u32 = Probed::load(req, offset!(req_flags));
-    // Then its end is seen where the later one begins. Even a thread that has just done with it can be
-    // late: another one may have tried it again meanwhile.
+    // Then its end is seen when the later request begins. Even a thread that has just worked on it can be late, because
+    // another thread may have tried it again in the meantime.
     if is_reused(request.key) {
         return;
     }
@@ -509,16 +508,16 @@ fn settle_silent(task: &mut Task, now: Now) {
             return;
         }
     }
-    // Of a failure the application is told.
+    // A failure is reported to the application.
     if flags & REQ_F_CQE_SKIP == 0 {
         return;
     }
-    // Where the flags of its completion will be is its descriptor until then: it waits for something.
-    // Of descriptor 0 that cannot be told.
+    // The word for the flags of its completion still holds its descriptor, so it waits for something. For descriptor 0
+    // this is not known.
     if Probed::load::<u32>(req, offset!(req_fd)) == request.descriptor {
         return;
     }
-    // What it waited for has left something there as well. It has ended if that is what the sites saw.
+    // A wait leaves a value in the result as well. The request has ended if the sites saw that many bytes.
     let waited = offset!(req_polled) != ABSENT && flags >> (offset!(req_polled) & 31) & 1 != 0;
     if waited && (matches!(now, Now::Later) || !is_explained(request)) {
         return;
@@ -531,8 +530,8 @@ fn settle_silent(task: &mut Task, now: Now) {
     }
 }
 
-/// Whether the result in a request's memory is what one kind of site saw. 0 is what they see of one
-/// that still waits, too.
+/// Whether the result in a request's memory is what one kind of site saw. 0 is also what they see of a request that
+/// still waits.
 #[inline(always)]
 fn is_explained(request: &Request) -> bool {
     let result: i32 = Probed::load(request.key as *const u8, offset!(req_res));
@@ -543,13 +542,13 @@ fn is_explained(request: &Request) -> bool {
             .any(|acc| request.acc[acc as usize] == result)
 }
 
-/// Whether the memory of a request is that of a later one, which has no file yet (`io_init_req`).
+/// Whether the memory of a request belongs to a later one, which has no file yet (`io_init_req`).
 #[inline(always)]
 fn is_reused(key: u64) -> bool {
     Probed::load::<u64>(key as *const u8, offset!(req_file)) == 0
 }
 
-/// Books a request that has succeeded without a word. False if another thread has done that.
+/// Books a request that has succeeded without reporting it. False if another thread has already done so.
 #[inline(never)]
 fn conclude_silent(request: &mut Request) -> bool {
     // SAFETY: an aligned field of a map value, which outlives the program.
@@ -565,8 +564,8 @@ fn conclude_silent(request: &mut Request) -> bool {
     true
 }
 
-/// A record to settle in, for the process of a request: the current thread can be another's. It is free
-/// again when this is dropped.
+/// A record to settle in, for the process of a request, because the current thread can belong to another process.
+/// Dropping this frees the record.
 pub(crate) struct Scratch(*mut Task);
 
 impl Deref for Scratch {
@@ -598,8 +597,8 @@ impl Drop for Scratch {
 
 /// Takes a record to settle in.
 ///
-/// Completions interrupt one another: in an interrupt, and where programs are preempted. So each takes a
-/// record that is free.
+/// Completions can interrupt one another, in an interrupt and where programs are preempted. So each takes a free
+/// record.
 #[inline(always)]
 pub(crate) fn scratch(request: &Request) -> Option<Scratch> {
     let task = SCRATCH.get_ptr_mut(take_scratch(SCRATCH_RECORDS).wrapping_sub(1))?;
@@ -627,7 +626,7 @@ global! {
     }
 }
 
-/// A request of a ring, named by what a completion says, for which there was no room.
+/// A request of a ring, identified by a completion for which there was no room.
 pub(crate) struct Overflowed {
     pub(crate) ring: u64,
     pub(crate) user_data: u64,
@@ -639,12 +638,13 @@ pub(crate) struct Overflowed {
 const CQE_F_MORE: u32 = 1 << 1;
 
 impl Overflowed {
-    /// Completes the request, as `explain` does. Where it cannot be told which one it is, or if it is one
-    /// of the ledger's at all, its bytes are lost.
+    /// Completes the request, as `explain` does. If it is not known which request it is, or whether it belongs to the
+    /// ledger at all, its bytes are lost.
     ///
-    /// `io_uring_cqe_overflow` has no request. But what completes is in the list of all that are about to
-    /// (`__io_submit_flush_completions`), or is what the thread works on (`io_req_complete_post`,
-    /// `io_post_aux_cqe`). A worker completes only that: the list is another thread's, which may be filling it.
+    /// `io_uring_cqe_overflow` has no request. But the completing request is in the list of those about to complete
+    /// (`__io_submit_flush_completions`), or it is the one that the thread works on (`io_req_complete_post`,
+    /// `io_post_aux_cqe`). A worker completes only the latter: the list belongs to another thread, which may be filling
+    /// it.
     #[inline(always)]
     pub(crate) fn complete(&self, explain: impl FnOnce(&mut Request)) {
         // SAFETY: completions are told by programs that do not look up the thread's record themselves.
@@ -690,14 +690,14 @@ impl Overflowed {
     }
 }
 
-/// No request is known to be meant.
+/// The request is not known.
 const UNKNOWN: u64 = 1;
 
 global! {
-    /// The first request in the list of those that complete which has this result, and has a record: what is
-    /// before it has completed. 0 if all such are none of the ledger's.
+    /// The first request in the list of those about to complete that has this result and a record: all before it have
+    /// completed. 0 if no such request belongs to the ledger.
     fn about_to_complete(ring: u64, user_data: u64, result: u32, flags: u32) -> u64 {
-        /// More are seldom submitted at once.
+        /// More are rarely submitted at once.
         const MOST: u32 = 256;
         if offset!(ctx_completing) == ABSENT || offset!(req_completing) == ABSENT {
             return UNKNOWN;
@@ -725,8 +725,8 @@ global! {
     }
 }
 
-/// Which sites can explain a request: a [`Shape`] that the verifier does not know, so that it does not
-/// follow each operation through all that comes after.
+/// Which sites can explain a request: a [`Shape`] whose value the verifier does not know, so that it does not follow
+/// each operation through all later code.
 #[inline(never)]
 fn shape(request: &Request, scratch: &mut Task) -> u32 {
     let shape = shape_of(request.op, &Ends::kept(request));
@@ -764,7 +764,7 @@ const fn shape_of_one(op: u32) -> Shape {
     }
 }
 
-/// A completion of a request told its result: explains it, in a row of the request's process.
+/// A completion of a request reported its result: explains it, in a row of the request's process.
 #[inline(always)]
 pub(crate) fn complete(request: &mut Request, result: i64) {
     if result == 0 && request.flags & Request::MULTISHOT != 0 {
@@ -794,8 +794,8 @@ pub(crate) fn complete(request: &mut Request, result: i64) {
     clear(request);
 }
 
-/// By [`RequestCounts::index`]: the one kind of copy that explains the usual case, 0 where there is
-/// none. In a map, so that it is found without comparing.
+/// By [`RequestCounts::index`]: the one kind of copy that explains the usual case, 0 if there is none. It is in a map
+/// so that it is found without comparing.
 static USUAL: [u8; 32] = {
     let mut usual = [0; 32];
     let mut op = Op::UringReadv as u32;
@@ -812,8 +812,8 @@ static USUAL: [u8; 32] = {
 const TO_USER: u8 = 1;
 const FROM_USER: u8 = 2;
 
-/// The usual case: everything copied, by one kind of copy, and told in a thread of the process. False
-/// if it is not that.
+/// The usual case: everything was copied, by one kind of copy, and reported in a thread of the process. False in any
+/// other case.
 #[inline(always)]
 fn completes_as_usual(request: &mut Request, result: i64) -> bool {
     let index = RequestCounts::index(request.op);

@@ -1,14 +1,14 @@
-//! How many calls of a function are under way whose return a kretprobe is to see: it has room for some
-//! only, and before Linux 6.7 the kernel does not tell how many returns it missed. So a kprobe at the
-//! entry counts what it will miss. It is attached on those kernels only.
+//! How many calls of a function with a kretprobe are in progress. A kretprobe has room for only some of them, and
+//! before Linux 6.7 the kernel does not report how many returns it missed. So a kprobe at the entry counts what it will
+//! miss. It is attached only on those kernels.
 
 use aya_ebpf::{macros::map, maps::HashMap};
 use zctrace_common::UnderWay;
 
 use crate::base::atomic::add;
 
-/// Calls under way, by the number of the kretprobe's program ([`crate::book::twin::slot`]). The user side puts
-/// an entry there for a kretprobe whose misses are to be counted.
+/// Calls in progress, by the number of the kretprobe's program ([`crate::book::twin::slot`]). The user side makes an
+/// entry for a kretprobe whose misses must be counted.
 #[map]
 static UNDER_WAY: HashMap<u32, UnderWay> = HashMap::with_max_entries(64, 0);
 

@@ -1,4 +1,4 @@
-//! The device that the packets of a socket go through, and what it says against them.
+//! The device that the packets of a socket go through, and what speaks against sending them without a copy.
 
 use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
 use zctrace_common::{ABSENT, Claim, DEVICE_LEN, Evidence, Task};
@@ -14,7 +14,7 @@ use crate::{
 };
 
 global! {
-    /// What becomes of a send with `MSG_ZEROCOPY` on a socket (any pointer), as far as the socket tells.
+    /// How a send with `MSG_ZEROCOPY` on a socket (any pointer) moves, as far as the socket determines it.
     pub(crate) fn of_zerocopy(sock: u64) -> u32 {
         let sock = sock as *const u8;
         let mut claim = Claim::Zerocopy as u32;
@@ -29,9 +29,9 @@ global! {
     }
 }
 
-/// What is known against the device of a socket's route (any pointer): that it does not gather pages.
-/// An unconnected socket has no route, and what its sends meet is not known. What TCP keeps of the
-/// device (`sk_route_caps`) always has scatter-gather.
+/// Whether the device of a socket's route (any pointer) is known not to gather pages. An unconnected socket has no
+/// route, so the device of its sends is not known. TCP's copy of the device's features (`sk_route_caps`) always has
+/// scatter-gather.
 #[inline(always)]
 fn gathers(sock: *const u8) -> u32 {
     let device = route(sock);
@@ -43,8 +43,8 @@ fn gathers(sock: *const u8) -> u32 {
 }
 
 global! {
-    /// What speaks against pages that are sent on a file's socket (any pointer) leaving the machine
-    /// uncopied: a device that does not gather, or one that packets go through on to others.
+    /// What speaks against pages on a file's socket (any pointer) leaving the machine without a copy: a device that
+    /// does not gather, or a device that passes packets on to others.
     pub(crate) fn of_route(file: u64) -> u32 {
         let socket = kernel::pointer::<Probed>(file as *const u8, offset!(file_private_data));
         let sock = kernel::pointer::<Probed>(socket, offset!(socket_sk));
@@ -66,8 +66,8 @@ global! {
     }
 }
 
-/// Whether a device (any pointer) is hardware, or a kind of which it is known that it hands pages on
-/// as they are. Tunnels and what encrypts are not: WireGuard, vxlan, gre, ipip, xfrm, macsec and so on.
+/// Whether a device (any pointer) is hardware, or of a kind that is known to pass pages on unchanged. Tunnels and
+/// encrypting devices are not: WireGuard, vxlan, gre, ipip, xfrm, macsec and so on.
 #[inline(always)]
 fn passes_on(device: *const u8) -> bool {
     if offset!(netdev_link_ops) == ABSENT || offset!(link_ops_kind) == ABSENT {
@@ -78,7 +78,7 @@ fn passes_on(device: *const u8) -> bool {
         return true;
     }
     let kind = kernel::pointer::<Probed>(maker, offset!(link_ops_kind));
-    // The kinds that count are told by four letters, the end included.
+    // Four bytes, including the final 0, distinguish the kinds that count.
     matches!(
         Probed::load::<[u8; 4]>(kind, 0),
         [b'v', b'e', b't', b'h']
@@ -122,7 +122,7 @@ global! {
     }
 }
 
-/// Notes the device that the row of these sends met, where something speaks against it.
+/// Notes the device of these sends in their row, if something speaks against it.
 #[inline(always)]
 pub(crate) fn note_route(task: &mut Task, op: u16, evidence: Evidence, ends: &Ends, sock: u64) {
     const AGAINST: u8 = Claim::NoScatterGather as u8 | Claim::CopyingRoute as u8;

@@ -42,7 +42,7 @@ pub(crate) fn record(task: &mut Task, op: u16, ends: &Ends) {
     }
 }
 
-/// Where the plan of a call (`tracepoint/syscall.rs`) has what was asked for.
+/// Where the plan of a call (`tracepoint/syscall.rs`) keeps what was asked for.
 pub(crate) const CLAIM_SHIFT: u32 = 40;
 
 /// Adds [`Task::delta`] to the row of the call that [`Task::entry`] describes: concluded, not
@@ -74,7 +74,7 @@ fn add_delta(task: &mut Task, op: u16, evidence: Evidence, ends: &Ends) {
         return;
     };
     merge(row, &task.delta);
-    // Last: the user side reads errors before operations, and never finds more of them.
+    // This comes last: the user side reads errors before operations, so it never finds more errors than operations.
     let errno = task.delta.errors;
     if errno != 0 {
         count_error(slot, errno as u32);
@@ -82,8 +82,8 @@ fn add_delta(task: &mut Task, op: u16, evidence: Evidence, ends: &Ends) {
 }
 
 global! {
-    /// Counts an operation of the row at `slot` that failed with `errno`. Where there is no room for
-    /// another pair of them, the row keeps the count and only the errno is lost.
+    /// Counts an operation of the row at `slot` that failed with `errno`. If there is no room for another pair of slot
+    /// and errno, the row keeps the count and only the errno is lost.
     fn count_error(slot: u32, errno: u32) -> u32 {
         let key = errno_key(slot, errno);
         if let Some(count) = ERRNOS.get_ptr_mut(key) {
@@ -135,8 +135,8 @@ pub(crate) fn row(
     row_slot(task, op, evidence, ends).and_then(|slot| ROWS.get_ptr_mut(slot))
 }
 
-/// The counters of a row to which an operation is added that moved `bytes`. More than one at a
-/// time, of which only the sum is known, have no size.
+/// The counters of a row for an operation that moved `bytes`. Several operations at once, of which only the sum is
+/// known, have no size.
 #[inline(always)]
 pub(crate) fn sized_row(
     task: &mut Task,
@@ -204,8 +204,8 @@ pub(crate) fn row_slot(task: &mut Task, op: u16, evidence: Evidence, ends: &Ends
 }
 
 global! {
-    /// The slot of a row plus 1, made if there is none; 0 where there is no room. `kind` is what
-    /// [`row_slot`] keeps as [`Task::cached_op`].
+    /// The slot of a row plus 1; it is made if there is none. 0 if there is no room. `kind` is what [`row_slot`] keeps
+    /// as [`Task::cached_op`].
     fn find_row(task: *mut Task, kind: u32, source: u64, sink: u64, dimension: u64) -> u32 {
         // SAFETY: it is our own reference.
         let Some(task) = (unsafe { task.as_mut() }) else {

@@ -1,9 +1,9 @@
 //! Stack traces, sampled by copied bytes: one sample for every N bytes that a CPU copied.
 //!
-//! Where copies are booked ([`copied`]) there is no program context, without which the kernel takes
-//! no stack; so a sample is noted in the thread's record there and taken at the end of the program
-//! ([`take`]). Off unless [`Settings::stack_bytes`](zctrace_common::Settings::stack_bytes) is set:
-//! the setting is a constant to the verifier, which removes all of this.
+//! The kernel takes a stack only with the program's context, and where copies are booked ([`copied`]) there is none. So
+//! a sample is noted in the thread's record there and taken at the end of the program ([`take`]). This is off unless
+//! [`Settings::stack_bytes`](zctrace_common::Settings::stack_bytes) is set. The setting is a constant to the verifier,
+//! which removes all of this code.
 
 use core::ffi::c_void;
 
@@ -26,7 +26,7 @@ use crate::{
     book::target,
 };
 
-/// The stacks by their ids. An id stays the same stack's for as long as the map exists.
+/// The stacks by their ids. An id refers to the same stack for as long as the map exists.
 #[map]
 static STACKS: StackTrace = StackTrace::with_max_entries(1, 0);
 
@@ -38,8 +38,7 @@ static STACK_BYTES: HashMap<StackKey, u64> = HashMap::with_max_entries(1, 0);
 #[map]
 static STACK_LOST: Array<u64> = Array::with_max_entries(1, 0);
 
-/// Copied bytes, a sum for each CPU: it is never reset, so what remains after a sample counts
-/// towards the next one.
+/// Copied bytes, a sum for each CPU. It is never reset, so the remainder after a sample counts towards the next one.
 #[map]
 static STACK_SUM: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
@@ -70,7 +69,7 @@ fn note(task: &mut Task, kind: u32, bytes: u64) {
     }
 }
 
-/// Takes what was noted for the current thread.
+/// Takes the samples that were noted for the current thread.
 #[inline(always)]
 pub(crate) fn take<C: EbpfContext>(ctx: &C) {
     if setting!(stack_bytes) == 0 {

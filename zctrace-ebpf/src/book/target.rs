@@ -1,4 +1,4 @@
-//! Which threads are traced: the table of tasks is the filter. `interface/lifecycle.rs` keeps it right.
+//! Which threads are traced: the table of tasks is the filter. `interface/lifecycle.rs` maintains it.
 
 use core::ptr::NonNull;
 
@@ -15,9 +15,9 @@ use crate::base::{
 
 /// The current thread's record, if it is traced.
 ///
-/// Only programs that run in the thread change its record. A program does not interrupt another one of the
-/// same thread, except in an interrupt: there, only `request::complete` uses the record, for the row that it
-/// caches. So what remains to be promised is what one program does.
+/// Only programs that run in the thread change its record. A program does not interrupt another one of the same thread,
+/// except in an interrupt, where only `request::complete` uses the record, for the cached row. So the caller has to
+/// promise something about its own program only.
 ///
 /// # Safety
 /// The program uses no other reference to the record while it uses this one.
@@ -38,9 +38,9 @@ pub(crate) unsafe fn current() -> Option<&'static mut Task> {
 
 /// The record of a thread.
 ///
-/// Every probe starts here, for every task of the machine, so this is an array and not a hash: a
-/// thread whose slot is free or another's is told from a target in some ten instructions. Threads
-/// that collide are in a hash; slots with such threads are marked.
+/// Every probe starts here, for every task of the machine. So this is an array and not a hash: it takes some ten
+/// instructions to see that a thread's slot is free or belongs to another thread. Threads that collide are in a hash,
+/// and slots with such threads are marked.
 ///
 /// # Safety
 /// As for [`current`]; the thread is the current one, or does not run.
@@ -60,8 +60,8 @@ unsafe fn find(tid: u32) -> Option<&'static mut Task> {
     }
 }
 
-/// The record of a thread as a pointer: to ask whether there is one, or for who dereferences it where no
-/// reference to it is in use.
+/// The record of a thread as a pointer: to ask whether it exists, or to dereference it when no reference to it is in
+/// use.
 #[inline(always)]
 pub(crate) fn record(tid: u32) -> Option<NonNull<Task>> {
     // SAFETY: the reference ends here.
@@ -84,8 +84,8 @@ pub(crate) fn current_record() -> Option<NonNull<Task>> {
     record(bpf_get_current_pid_tgid() as u32)
 }
 
-/// Whether the current thread is a target, or will be at its first operation. Changes nothing: for
-/// programs that run where a map must not be written to.
+/// Whether the current thread is a target, or will be at its first operation. It changes nothing, for programs that
+/// must not write to a map.
 #[inline(always)]
 pub(crate) fn is_current() -> bool {
     let ids = bpf_get_current_pid_tgid();
@@ -102,7 +102,7 @@ fn current_flags() -> u32 {
     Typed::load(kernel::current_task(), offset!(task_flags))
 }
 
-/// Whether the current thread is the kernel's.
+/// Whether the current thread is a kernel thread.
 #[inline(always)]
 pub(crate) fn is_kernel_thread() -> bool {
     current_flags() & PF_KTHREAD != 0
@@ -115,13 +115,13 @@ pub(crate) fn is_kernel_thread() -> bool {
 #[inline(never)]
 unsafe fn adopt(tid: u32) -> Option<&'static mut Task> {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    // Thread 0 is the idle task of every CPU at once: not a thread with a record of its own.
+    // Thread 0 is the idle task of every CPU at once, so it cannot have a record of its own.
     if tgid == setting!(own_tgid) || tid == 0 {
         return None;
     }
     let flags = current_flags();
     if flags & PF_EXITING != 0 {
-        // Its end may have been seen: nothing would take it out again.
+        // Its end may already have been seen, so nothing would take it out again.
         return None;
     }
     let kthread = if flags & PF_KTHREAD != 0 {
@@ -134,11 +134,11 @@ unsafe fn adopt(tid: u32) -> Option<&'static mut Task> {
     unsafe { find(tid) }
 }
 
-/// What a new record starts from. In a map and not on the stack, which is small.
+/// The initial contents of a record. It is in a map because the stack is small.
 static NEW_TASK: Task = Task::NEW;
 
-/// Makes a record. The thread is the current one or does not run yet; of one that was moved between
-/// cgroups, at most one operation is taken for a first one.
+/// Makes a record. The thread is the current one or does not run yet. For a thread that was moved between cgroups, at
+/// most one operation is mistaken for a first one.
 #[inline(never)]
 pub(crate) fn add(tid: u32, flags: u32) {
     const EEXIST: i32 = 17;
@@ -146,7 +146,7 @@ pub(crate) fn add(tid: u32, flags: u32) {
     let Some(task) = TASK_TABLE.get_ptr_mut(slot) else {
         return;
     };
-    // SAFETY: map values. Who puts its id into a free record is the only one to fill it.
+    // SAFETY: map values. Only the thread that puts its id into a free record fills it.
     unsafe {
         let owner = set_if_zero(&raw mut (*task).tid, u64::from(tid));
         if owner == 0 {
@@ -230,7 +230,7 @@ fn find_process(task: &mut Task) -> Option<u32> {
             task.proc_slot = slot;
             return Some(slot);
         }
-        // Its end was missed, and its id is another one's.
+        // Its end was missed, and its id belongs to another process now.
         mark_exited(tgid);
     }
     let Ok(Some(slot)) = FREE_PROCS.pop() else {
@@ -260,14 +260,14 @@ fn find_process(task: &mut Task) -> Option<u32> {
             0
         };
         name(process, leader);
-        // Last: the user side takes a process with an id of 0 for one that is being made.
+        // This comes last: to the user side, an id of 0 means that the process is still being made.
         process.tgid = tgid;
     }
     task.proc_slot = slot;
     Some(slot)
 }
 
-/// A process has ended. Its slot, if it has one: its last thread need not have been traced.
+/// A process has ended. It may have no slot, because its last thread need not have been traced.
 #[inline(always)]
 pub(crate) fn mark_exited(tgid: u32) -> Option<*mut Proc> {
     let slot = PROC_SLOTS.get_ptr(tgid)?;

@@ -1,16 +1,15 @@
 //! Twins: what makes counting exact on kernels with preemption.
 //!
-//! A tracing program does not run while the same program is running on the same CPU
-//! (`__bpf_prog_enter_recur`, `__bpf_trace_run`): that is to stop recursion, but it also happens
-//! when a task is preempted within the program and the next one gets there. So on such kernels each
-//! program is attached twice. The two run one after the other; the first leaves a mark, and the
-//! second works only where the mark is missing. An event is lost only if both are skipped.
+//! A tracing program does not run while the same program is running on the same CPU (`__bpf_prog_enter_recur`,
+//! `__bpf_trace_run`). This prevents recursion, but it also happens when a task is preempted within the program and the
+//! next task gets there. So on such kernels each program is attached twice. The two run one after the other; the first
+//! leaves a mark, and the second works only where the mark is missing. An event is lost only if both are skipped.
 //!
-//! What is the current thread's work is marked in its record. What is not, such as the work of
-//! interrupts, is marked in [`HANDLED`], by what it is about.
+//! The work of the current thread is marked in its record. Other work, such as that of interrupts, is marked in
+//! [`HANDLED`], by its object.
 //!
-//! [`RESCUED`] counts the events that only the second has seen: without it, the user side could not
-//! tell two events that each missed one of the pair from one event that missed both.
+//! [`RESCUED`] counts the events that only the second has seen. Without it, the user side could not distinguish two
+//! events that each missed one of the pair from one event that missed both.
 
 use aya_ebpf::{
     macros::map,
@@ -41,8 +40,8 @@ fn rescued(id: u32) {
     }
 }
 
-/// Takes an event that is not the current thread's work for this program, which may be the `second` of
-/// its pair. True for one of the two that the kernel runs, which is to handle it.
+/// Takes an event that is not the current thread's work for this program, which may be the `second` of its pair. It is
+/// true for exactly one of the two programs that the kernel runs, which must handle the event.
 #[inline(always)]
 pub(crate) fn take_turn(id: u32, second: bool, about: u64) -> bool {
     if setting!(twins) == 0 {
@@ -50,7 +49,7 @@ pub(crate) fn take_turn(id: u32, second: bool, about: u64) -> bool {
     }
     let event = [u64::from(id), about];
     if !second {
-        // What cannot be marked is left to the second, which finds no mark.
+        // An event that cannot be marked is left to the second, which finds no mark.
         return HANDLED.insert(event, 0, 0).is_ok();
     }
     if HANDLED.remove(event).is_ok() {
@@ -71,7 +70,7 @@ pub(crate) fn done(id: u32) {
     }
 }
 
-/// Takes the event for the second of a pair. False where the first has seen it; its mark is cleared then.
+/// Takes the event for the second of a pair. It is false if the first has seen the event; the mark is then cleared.
 #[inline(always)]
 pub(crate) fn take_over(id: u32) -> bool {
     let Some(task) = target::current_record() else {

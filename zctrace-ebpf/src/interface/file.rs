@@ -1,4 +1,4 @@
-//! Interfaces on one file: where `read` and `write` and their kin end.
+//! Interfaces on one file: where `read`, `write` and similar calls end.
 
 use zctrace_common::Op;
 
@@ -12,14 +12,14 @@ use crate::{
     },
 };
 
-/// A program for a function `f(file, …)` that only the given system calls reach and that returns
-/// the bytes moved. Cheaper than to ask which call is running: the sites have asked already.
+/// A program for a function `f(file, …)` that only the given system calls reach and that returns the moved bytes. This
+/// is cheaper than to ask which call is running: the sites have already asked.
 macro_rules! interface {
     ($($name:ident: $op:ident, $shape:ident, $($call:ident)|+;)+) => {
         $(program! {
             fexit marked $name(ctx) in task {
                 let ends = Ends::file::<Typed>(task, ctx.arg(0));
-                // No site was passed in this call, so what there is was left by another one.
+                // No site ran in this call, so another call has left what is there.
                 if !matches!(task.nr, $(syscalls::$call)|+) {
                     account::left_behind(task);
                     account::clear(task);

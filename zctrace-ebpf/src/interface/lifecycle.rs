@@ -1,4 +1,4 @@
-//! Births, ends, names and cgroups of threads: what keeps the table of the target right.
+//! Births, ends, names and cgroups of threads: this maintains the table of the target.
 
 use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes,
@@ -72,7 +72,7 @@ program! {
                 add(tid, 0);
             }
         } else if setting!(scope) == Scope::Cgroup as u32 && in_cgroup(child) {
-            // clone3 can put a child of a stranger straight into a cgroup.
+            // clone3 can put a child of another process directly into a cgroup.
             add(tid, 0);
         }
     }
@@ -96,7 +96,7 @@ program! {
         let old_tid: u32 = ctx.arg(1);
         let tid: u32 = Typed::load(task, offset!(task_pid));
         if old_tid != tid && let Some(old) = record(old_tid) {
-            // A thread other than the first has called exec: it takes over the first one's id.
+            // A thread other than the first has called exec, so it takes over the id of the first.
             add(tid, 0);
             if let Some(new) = record(tid) {
                 // SAFETY: map values, both of this thread: the first one has ended.

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// A send ended: it returns 0, and has sent what it was asked to.
+/// A send ended. It returns 0 and has sent what it was asked to send.
 #[inline(always)]
 fn sent(object: u64, regs: *const u8, result: i64) {
     // SAFETY: nothing else in this program refers to the thread's record.

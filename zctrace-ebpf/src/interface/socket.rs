@@ -1,4 +1,4 @@
-//! Interfaces of sockets: where `send` and `recv` and their kin end.
+//! Interfaces of sockets: where `send`, `recv` and similar calls end.
 
 use aya_ebpf::helpers::bpf_probe_read_user;
 use zctrace_common::{ABSENT, Evidence, ObjectKind, Op, Task};
@@ -45,8 +45,8 @@ program! {
     }
 }
 
-/// Whether a message is the one at which `sendmmsg` or `recvmmsg` stopped although others went before:
-/// nobody is told that it failed, so it is no operation unless something was copied for it.
+/// Whether `sendmmsg` or `recvmmsg` stopped at this message after others had succeeded. Its failure is not reported, so
+/// it is not an operation unless something was copied for it.
 #[inline(always)]
 fn is_unreported(task: &mut Task, message: u64, result: i64) -> bool {
     if result >= 0 {
@@ -121,8 +121,8 @@ fn of_socket(task: &mut Task, socket: *const u8) -> Ends {
     Ends::file::<Typed>(task, file)
 }
 
-/// A receive ended. With `MSG_TRUNC` its result can exceed what was put into the buffer of
-/// `offered` bytes: a datagram's rest is not moved, a stream's bytes are dropped.
+/// A receive ended. With `MSG_TRUNC` its result can exceed what was put into the buffer of `offered` bytes: the rest of
+/// a datagram is not moved, the bytes of a stream are dropped.
 #[inline(always)]
 fn received(task: &mut Task, ends: &Ends, result: i64, flags: u32, offered: u64) {
     if xdp::is(ends.source) {

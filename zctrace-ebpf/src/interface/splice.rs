@@ -34,7 +34,7 @@ program! {
 }
 
 program! {
-    /// io_uring gets here too: its request then learns what it joins.
+    /// io_uring comes here too: its request then learns what it joins.
     fexit marked do_splice(ctx) in task {
         // SAFETY: nothing else in this program refers to the request's record.
         if let Some(request) = unsafe { request::current(task) } {
@@ -64,9 +64,9 @@ program! {
 }
 
 program! {
-    /// The system call's entry function: `vmsplice_to_pipe` and `vmsplice_to_user` are inlined.
-    /// Which of them ran follows from the end of the pipe, and each has one branch. Where another thread
-    /// has closed that end meanwhile, only what was copied is known.
+    /// The system call's entry function: `vmsplice_to_pipe` and `vmsplice_to_user` are inlined. The end of the pipe
+    /// shows which of them ran, and each has one branch. If another thread has closed that end in the meantime, only
+    /// copied bytes are known.
     fexit marked sys_vmsplice(ctx) in task {
         let regs: *const u8 = ctx.arg(0);
         let file = object::file_of_fd(Typed::load::<u64>(regs, offset!(regs_arg0)) as u32);
@@ -81,9 +81,9 @@ program! {
     }
 }
 
-/// Whether a file (typed pointer) is one that the kernel opened for itself: the application has no
-/// descriptor of it, so a call on it is part of another one. overlayfs opens the files of its layers
-/// so (`open_with_fake_path`, `backing_file_open`) and calls on them what was called on its own.
+/// Whether the kernel opened a file (typed pointer) for itself. The application has no descriptor for such a file, so a
+/// call on it is part of another one. overlayfs opens the files of its layers in this way (`open_with_fake_path`,
+/// `backing_file_open`) and repeats on them the calls on its own files.
 #[inline(always)]
 fn is_internal(file: *const u8) -> bool {
     /// Not in `nr_files`, from the file's making to its end.
@@ -91,8 +91,8 @@ fn is_internal(file: *const u8) -> bool {
     Typed::load::<u32>(file, offset!(file_mode)) & FMODE_NOACCOUNT != 0
 }
 
-/// Whether the current thread is in `FICLONE` or `FICLONERANGE`. Other requests can make overlayfs
-/// copy a file up, and that tries to clone it. A 32-bit call has its arguments elsewhere.
+/// Whether the current thread is in `FICLONE` or `FICLONERANGE`. Other requests can make overlayfs copy up a file,
+/// which tries to clone it. A 32-bit call has its arguments elsewhere.
 #[inline(always)]
 fn clones() -> bool {
     kernel::current_nr() == syscalls::IOCTL

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// The operation of a request, and what becomes of its bytes, which each does in one way only.
+/// The operation of a request, and the class of its bytes: each request has only one.
 #[inline(always)]
 pub(crate) const fn operation(request: u64) -> Option<(Op, Class)> {
     Some(match request {
@@ -30,8 +30,8 @@ pub(crate) const fn operation(request: u64) -> Option<(Op, Class)> {
     })
 }
 
-/// What a request has done: bytes, or a negative error. It reports them in its argument, those of a
-/// request that was cut short (`EAGAIN`) too.
+/// The result of a request: bytes, or a negative error. The request reports the bytes in its argument, even if it was
+/// cut short (`EAGAIN`).
 #[inline(always)]
 pub(crate) fn done(request: u64, argument: u64, result: i64) -> i64 {
     const EAGAIN: i64 = 11;

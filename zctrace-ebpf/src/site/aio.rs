@@ -1,5 +1,5 @@
-//! Linux AIO: a buffered request copies while it is submitted, a direct one completes in whatever
-//! context its device interrupts.
+//! Linux AIO: a buffered request copies while it is submitted. A direct one completes in whatever context its device
+//! interrupts.
 
 use zctrace_common::Op;
 
@@ -43,12 +43,12 @@ submission! {
 }
 
 program! {
-    /// One request of `io_submit` has been submitted. One that fails is freed here, and never completes:
-    /// what is wrong with it shows before it is tried (`aio_rw_done`).
+    /// One request of `io_submit` has been submitted. A request that fails is freed here and never completes, because
+    /// errors show before it is tried (`aio_rw_done`).
     fexit marked io_submit_one(ctx) {
         // SAFETY: nothing else in this program refers to the thread's record.
         let Some(task) = (unsafe { target::current_quietly() }) else { return 0 };
-        // Not the request's own: from that the compiler would conclude what the verifier does not.
+        // Not the request's own value: from that the compiler would conclude more than the verifier knows.
         let is_of_aio = is_of_aio(task.request_op);
         if returned_int(ctx) != 0
             && is_of_aio
@@ -61,14 +61,14 @@ program! {
     }
 }
 
-/// Whether an operation is one of AIO: a submission can fail before its thread turns to it.
+/// Whether an operation is one of AIO. A submission can fail before its thread works on it.
 #[inline(always)]
 const fn is_of_aio(op: u32) -> bool {
     op == Op::AioRead as u32 || op == Op::AioWrite as u32
 }
 
 program! {
-    /// Called for each request once, often in an interrupt: a second run finds it gone.
+    /// Called once for each request, often in an interrupt. A second run finds no record.
     fentry idempotent aio_complete_rw(ctx) {
         let result: i64 = ctx.arg(1);
         // SAFETY: nothing else in this program refers to the request's record.

@@ -1,9 +1,8 @@
-//! Bounce buffers: where a device may not reach the pages themselves, as in confidential virtual machines
-//! and with `swiotlb=force`, a CPU copies everything that the device transfers.
+//! Bounce buffers: if a device may not reach the pages themselves, as in confidential virtual machines and with
+//! `swiotlb=force`, a CPU copies everything that the device transfers.
 //!
-//! A transfer is mapped by whoever gives it to the device: the thread that asked, a worker or an
-//! interrupt, for its own bytes or for others' that were queued. So whose bytes they are is not known, and
-//! they are counted for the [`Place`].
+//! A transfer is mapped by whoever gives it to the device: the thread that asked, a worker or an interrupt, for its own
+//! bytes or for queued bytes of others. So the owner of the bytes is not known, and they are counted for the [`Place`].
 
 use zctrace_common::Place;
 

@@ -17,8 +17,8 @@ use crate::{
 
 /// `IOMAP_DIO_WRITE` of fs/iomap/direct-io.c, unchanged since it was added.
 const IOMAP_DIO_WRITE: u32 = 1 << 30;
-/// What a direct transfer (typed pointer) has transferred in all, as `iomap_dio_complete` will say: read
-/// before, because that frees it.
+/// All bytes of a direct transfer (typed pointer), as `iomap_dio_complete` will report them. They are read before,
+/// because that function frees the transfer.
 #[inline(always)]
 fn transferred(dio: *const u8, iocb: *const u8, is_write: bool) -> i64 {
     if Typed::load::<i32>(dio, offset!(iomap_dio_error)) != 0 {
@@ -34,7 +34,7 @@ fn transferred(dio: *const u8, iocb: *const u8, is_write: bool) -> i64 {
     }
 }
 
-/// A direct transfer (typed pointer) has come to nothing, and can be tried again.
+/// A direct transfer (typed pointer) has transferred nothing and can be tried again.
 #[inline(always)]
 fn forget_asked(dio: *const u8, iocb: *const u8) {
     if kernel::pointer::<Typed>(iocb, offset!(kiocb_complete)).is_null() {
@@ -54,8 +54,8 @@ fn forget_asked(dio: *const u8, iocb: *const u8) {
     }
 }
 
-/// `bytes` have come for a request, from or to a file: of a read, those that a device was asked for
-/// ([`request::transferred`]).
+/// `bytes` were transferred for a request, from or to a file. For a read these are the bytes that a device was asked
+/// for ([`request::transferred`]).
 #[inline(always)]
 fn file_transferred(key: u64, bytes: u64, is_write: bool) -> bool {
     // SAFETY: nothing else in this program refers to the request's record.
@@ -67,10 +67,10 @@ fn file_transferred(key: u64, bytes: u64, is_write: bool) -> bool {
 }
 
 program! {
-    /// A transfer turns from one mapping of its file to the next. What a direct read has done of a
-    /// hole, or of an extent that was never written, the processor filled with zeros: no device was
-    /// asked. `iomap_dio_hole_iter` itself is inlined in most kernels. This is the thread that asks,
-    /// which may be submitting a request; that the transfer succeeds, `iomap_dio_complete` tells.
+    /// A transfer turns from one mapping of its file to the next. For a hole, or an extent that was never written, a
+    /// direct read lets the processor fill the buffer with zeros: no device was asked. `iomap_dio_hole_iter` itself is
+    /// inlined in most kernels. This is the thread that asks, which may be submitting a request. `iomap_dio_complete`
+    /// reports whether the transfer succeeds.
     fentry marked iomap_iter(ctx) {
         const IOMAP_WRITE: u32 = 1;
         const IOMAP_DIRECT: u32 = 1 << 4;
@@ -88,7 +88,7 @@ program! {
             let done: i64 = Typed::load(iter, offset!(iomap_iter_processed));
             (position, position + done)
         };
-        // Whole blocks are filled, and what lies behind the end of the file is not reported.
+        // Whole blocks are filled, but bytes after the end of the file are not reported.
         let inode = kernel::pointer::<Typed>(iter, offset!(iomap_iter_inode));
         let size: i64 = Typed::load(inode, offset!(inode_size));
         let end = if end < size { end } else { size };
@@ -111,8 +111,8 @@ const fn is_without_data(kind: u16) -> bool {
 }
 
 program! {
-    /// The end of a direct transfer of ext4, xfs, btrfs and others; of a synchronous one in the
-    /// task that asked for it.
+    /// The end of a direct transfer of ext4, xfs, btrfs and others. A synchronous transfer ends in the task that asked
+    /// for it.
     fentry anywhere iomap_dio_complete(ctx, id, second) {
         let dio: *const u8 = ctx.arg(0);
         let iocb = kernel::pointer::<Typed>(dio, offset!(iomap_dio_iocb));
@@ -123,14 +123,14 @@ program! {
             return 0;
         }
         if !kernel::pointer::<Typed>(iocb, offset!(kiocb_complete)).is_null() {
-            // Nobody waits for it: this can run in any thread, and in interrupts. Not `iocb` itself:
-            // a typed pointer is no number.
+            // Nobody waits for it, so this can run in any thread, and in interrupts. `iocb` itself is not used, because
+            // a typed pointer is not a number.
             let key: u64 = Probed::load(dio, offset!(iomap_dio_iocb));
             let before: u64 = Typed::load(dio, offset!(iomap_dio_done_before));
             let bytes = bytes as u64 + before;
             if !file_transferred(key, bytes, is_write) && offset!(backing_aio_orig) != ABSENT {
-                // Overlayfs asks the filesystem below in the request's place. Anything else that is
-                // no request has nothing there that is one.
+                // Overlayfs uses its own request for the filesystem below. Anything else that is not a request has no
+                // request there.
                 let above: u64 = Probed::load(key as *const u8, offset!(backing_aio_orig));
                 file_transferred(above, bytes, is_write);
             }
@@ -156,8 +156,8 @@ program! {
     }
 }
 
-/// A block device, opened with `O_DIRECT`: what was not copied inside the call was direct.
-/// `blkdev_direct_IO` below it is inlined on 6.1.
+/// A block device, opened with `O_DIRECT`: bytes that were not copied inside the call were direct. `blkdev_direct_IO`
+/// below it is inlined on 6.1.
 #[inline(always)]
 fn block_device(iocb: *const u8, result: i64, copied: Acc, direct: Acc) {
     if result == 0 {
@@ -204,14 +204,14 @@ macro_rules! passer {
     };
 }
 
-// `__iomap_dio_rw` is what btrfs calls; of the other one it can be a part.
+// btrfs calls `__iomap_dio_rw`; it can also be a part of the other function.
 passer! { iomap_dio_rw iomap_dio_rw_inner }
 
-/// A device has done with one request of a transfer that nobody waits for. Of several, the last one
-/// comes when the size is that of all.
+/// A device has completed one request of a transfer that nobody waits for. If there are several, the last one comes
+/// when the size is that of all.
 #[inline(always)]
 fn end_of_block_device(dio: *const u8) {
-    // Of a transfer that somebody waits for, that is the task in the same place: no request.
+    // If somebody waits for the transfer, the same field holds the task and not a request.
     let key: u64 = Probed::load(dio, offset!(blkdev_dio_iocb));
     let bytes: u64 = Probed::load(dio, offset!(blkdev_dio_size));
     request::transferred(key, bytes);

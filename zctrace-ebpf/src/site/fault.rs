@@ -1,7 +1,7 @@
 //! Page faults: file pages made visible, and copy-on-write.
 //!
-//! `Task::fault[0]` holds what the thread is in and what happened there, `Task::fault[1]` the page
-//! table entries set so far.
+//! `Task::fault[0]` holds the function that the thread is in and what happened there. `Task::fault[1]` holds the number
+//! of page table entries set so far.
 
 use zctrace_common::{ABSENT, Class, Counters, Op, Task};
 
@@ -58,7 +58,7 @@ program! {
 }
 
 program! {
-    /// The zero page is not copied but zeroed anew: then `vmf->page` is null.
+    /// The zero page is not copied: a new page is zeroed. `vmf->page` is null then.
     fexit marked wp_page_exit(ctx) in task {
         let state = task.fault[0];
         task.fault[0] = state & IN_FORK;
@@ -89,8 +89,8 @@ pub(crate) fn is_anonymous(page: u64) -> bool {
     /// From here on it is a mask: a `struct page` is never that high.
     const MASKS: u64 = 0xffff_ffff_0000_0000;
     let info: u64 = Probed::load(page as *const u8, offset!(page_compound_head));
-    // Of a page that is not the first of its folio, `compound_head` (`compound_info` since 7.0) has
-    // bit 0 set, and is the address of the first one or a mask that makes it out of this one's.
+    // If a page is not the first of its folio, `compound_head` (`compound_info` since 7.0) has bit 0 set. It is the
+    // address of the first page, or a mask that turns this page's address into that of the first.
     let page = match info {
         info if info & 1 == 0 => page,
         info if info >= MASKS => page & info,
@@ -107,7 +107,7 @@ program! {
 }
 
 program! {
-    /// `set_pte_range`: so many page table entries become present.
+    /// `set_pte_range`: this many page table entries become present.
     fentry marked set_pte_range(ctx) {
         let pages: u32 = ctx.arg(3);
         // SAFETY: nothing else in this program refers to the thread's record.

@@ -15,24 +15,24 @@ use crate::{
     },
 };
 
-/// What the memory behind an `iov_iter` is.
+/// The kind of memory behind an `iov_iter`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Memory {
-    /// The application's: a copy crosses the user boundary.
+    /// Memory of the application: a copy crosses the user boundary.
     User,
-    /// Pages of a pipe (`ITER_PIPE`, up to 6.4): the page cache puts references there, others copy.
+    /// Pages of a pipe (`ITER_PIPE`, up to 6.4): the page cache puts references there, other sources copy.
     Pipe,
     /// Other pages of the kernel.
     Kernel,
 }
 
-/// What the memory behind an `iov_iter` is (typed pointer).
+/// The kind of memory behind an `iov_iter` (typed pointer).
 #[inline(always)]
 pub(crate) fn memory(iter: *const u8) -> Memory {
     of_type(Typed::load::<u8>(iter, offset!(iter_type)))
 }
 
-/// What an `iter_type` stands for.
+/// The kind of memory of an `iter_type`.
 #[inline(always)]
 pub(crate) fn of_type(raw: u8) -> Memory {
     let raw = u32::from(raw);
@@ -93,8 +93,8 @@ reader! { seq_read_iter tty_read fuse_dev_read }
 writer! { generic_perform_write iomap_file_buffered_write tty_write fuse_dev_write }
 
 program! {
-    /// `already_read`, the third argument, is part of the result: what direct I/O read before. A
-    /// pipe's memory takes pages of the cache by reference.
+    /// `already_read`, the third argument, is part of the result: it is what direct I/O read before. A pipe's memory
+    /// takes pages of the cache by reference.
     fexit marked filemap_read(ctx) {
         let bytes = returned(ctx) - ctx.arg::<i64>(2);
         let acc = match memory(ctx.arg(1)) {
@@ -114,8 +114,8 @@ program! {
 }
 
 program! {
-    /// Of a hole it copies the zero page to user memory (1bdec44b1eee). Other memory is cleared
-    /// instead, and the result does not tell: of a file with holes that stays unexplained.
+    /// For a hole it copies the zero page to user memory (1bdec44b1eee). Other memory is cleared instead, and the
+    /// result does not say so: for a file with holes such reads stay unexplained.
     fexit marked shmem_file_read_iter(ctx) {
         let bytes = returned(ctx);
         let iter: *const u8 = ctx.arg(1);
@@ -134,9 +134,8 @@ program! {
 }
 
 program! {
-    /// The only way in is a page fault: `write` is refused. Where a page was never touched, it is
-    /// cleared in the reader's buffer, and the result does not tell: of a file with holes that stays
-    /// unexplained.
+    /// Data gets in only by page faults: `write` is refused. If a page was never touched, the reader's buffer is
+    /// cleared instead, and the result does not say so: for a file with holes such reads stay unexplained.
     fexit marked hugetlbfs_read_iter(ctx) {
         if !is_sparse(ctx.arg(0)) {
             filled(ctx.arg(1), returned(ctx));
@@ -144,8 +143,8 @@ program! {
     }
 }
 
-/// A program for an access to another process's memory through a file, `/proc/PID/mem`: page by page
-/// through one of the kernel's own.
+/// A program for an access to another process's memory through a file, `/proc/PID/mem`: it goes page by page, through a
+/// page of the kernel's own.
 macro_rules! memory_file {
     ($($name:ident: $acc:ident, $within:ident;)+) => {
         $(program! {
@@ -176,7 +175,7 @@ fn is_sparse(iocb: *const u8) -> bool {
     blocks * 512 < size
 }
 
-/// Whether a write-like system call is under way: in a kretprobe the iterator is gone.
+/// Whether the thread is in a write-like system call: in a kretprobe the iterator is gone.
 #[inline(always)]
 fn from_user_memory(task: &Task) -> bool {
     use syscalls::{PWRITE64, PWRITEV, PWRITEV2, WRITE, WRITEV};
@@ -220,8 +219,8 @@ program! {
 }
 
 program! {
-    /// Writes through FUSE's page cache, where no generic function does them. The position of the
-    /// iterator among the arguments differs between kernels, so the system call decides.
+    /// Writes through FUSE's page cache, which no generic function does. The position of the iterator among the
+    /// arguments differs between kernels, so the system call decides.
     at_return fuse_perform_write(bytes: i64) {
         // SAFETY: nothing else in this program refers to the thread's record.
         if bytes > 0 && let Some(task) = unsafe { target::current() } {
@@ -241,7 +240,7 @@ program! {
     }
 }
 
-/// A program for a function that makes up the bytes that it returns the number of.
+/// A program for a function that generates bytes and returns their number.
 macro_rules! generator {
     ($($name:ident)+) => {
         $(program! {
@@ -255,7 +254,7 @@ macro_rules! generator {
     };
 }
 
-/// A program for a function that throws away the bytes that it returns the number of.
+/// A program for a function that discards bytes and returns their number.
 macro_rules! dropper {
     ($($name:ident)+) => {
         $(program! {

@@ -1,18 +1,18 @@
 //! Copies that the network makes after the call that sent the bytes.
 //!
-//! A send by reference puts pages into packets, and the kernel can still copy them: for a device that
-//! cannot gather, for a tunnel that encrypts, for a capture. Whose pages a packet has is told in two
-//! ways. Pages that `MSG_ZEROCOPY` borrows have a `ubuf_info` (`site/zerocopy.rs`). Pages of files and
-//! pipes, which `sendfile` and `splice` pass, only mark the packet as one with shared fragments; they
-//! are those of the packet's socket, for which [`LENDERS`] has the row of the last such send.
+//! A send by reference puts pages into packets, and the kernel can still copy them: for a device that cannot gather,
+//! for a tunnel that encrypts, for a capture. The owner of a packet's pages is found in two ways. Pages that
+//! `MSG_ZEROCOPY` borrows have a `ubuf_info` (`site/zerocopy.rs`). Pages of files and pipes, which `sendfile` and
+//! `splice` pass, only mark the packet as one with shared fragments. They belong to the packet's socket, for which
+//! [`LENDERS`] has the row of the last such send.
 //!
-//! What counts are the bytes taken out of fragments, headers are not among them. The copy has no
-//! shared fragments any more, so a byte counts once for each time that it is taken out of its own
-//! page: once more if it is sent again, but not if its copy is copied. A packet with shared fragments
-//! can have some of an ordinary send behind them; those were copied before, and count here too.
+//! The bytes taken out of fragments count, headers do not. The copy has no shared fragments any more, so a byte counts
+//! once for each time that it is taken out of its own page: once more if it is sent again, but not if its copy is
+//! copied. A packet with shared fragments can also have fragments of an ordinary send after them. Their bytes were
+//! copied before, and count here too.
 //!
-//! A packet that has left its socket (`skb_orphan`: on the far side of a veth pair) is nobody's. What
-//! is copied of it counts for the [`Place`].
+//! A packet that has left its socket (`skb_orphan`: on the far side of a veth pair) has no owner. Copies from it count
+//! for the [`Place`].
 
 use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
 use zctrace_common::{ABSENT, DEVICE_LEN, Early, Evidence, Lender, ObjectKind, Place, Proc, Task};
@@ -77,7 +77,7 @@ fn copied(skb: *const u8, bytes: u32, place: Place, id: u32, second: bool) {
     }
 }
 
-/// Adds to a row what was copied later, at a device (any pointer, or 0).
+/// Adds bytes to a row that were copied later, at a device (any pointer, or 0).
 #[inline(always)]
 fn defer(row_slot: u32, device: u64, bytes: u64) {
     if let Some(row) = ROWS.get_ptr_mut(row_slot) {
@@ -88,7 +88,7 @@ fn defer(row_slot: u32, device: u64, bytes: u64) {
 }
 
 global! {
-    /// Pages that a `ubuf_info` stands for were copied. Those of others are not followed.
+    /// The pages of a `ubuf_info` were copied. Pages of other processes are not followed.
     fn copied_of_application(ubuf: u64, device: u64, bytes: u64) -> u32 {
         if let Some(lent) = LENT.get_ptr(ubuf) {
             // SAFETY: a map value.
@@ -121,9 +121,9 @@ global! {
     }
 }
 
-/// Whose the packets of a socket are.
+/// The owner of the packets of a socket.
 enum Found {
-    /// A row of a process that lives.
+    /// A row of a running process.
     Row(u32),
     /// A process that has ended: its rows may have been read for the last time.
     Gone,
@@ -160,7 +160,7 @@ pub(super) fn nobodys(place: u32, bytes: u64) {
     }
 }
 
-/// Keeps what was copied of the packets of a socket for the end of the send that is under way.
+/// Keeps the bytes that were copied from the packets of a socket until the current send ends.
 #[inline(always)]
 fn keep_early(sock: u64, ports: u32, device: u64, bytes: u64) {
     if let Some(early) = EARLY.get_ptr_mut(sock)
@@ -189,7 +189,7 @@ fn keep_early(sock: u64, ports: u32, device: u64, bytes: u64) {
     }
 }
 
-/// Adds to a row what was copied of a socket's packets before the row was known.
+/// Adds bytes to a row that were copied from a socket's packets before the row was known.
 #[inline(always)]
 fn take_early(sock: u64, ports: u32, row_slot: u32) {
     let Some(early) = EARLY.get_ptr_mut(sock) else {
@@ -243,14 +243,14 @@ unsafe fn taken(counter: *mut u64) -> u64 {
     }
 }
 
-/// A call ended that sends pages of files or pipes, if its sink is a socket whose packets leave it. Its
-/// row gets what is copied of them from now on, and what was copied within the call.
+/// A call that sends pages of files or pipes has ended, if its sink is a socket that sends packets. Its row gets the
+/// later copies of these pages, and the copies within the call.
 #[inline(always)]
 pub(crate) fn lends(task: &mut Task, op: u16, ends: &Ends) {
     if !object::is(ends.sink, ObjectKind::Tcp) && !object::is(ends.sink, ObjectKind::Udp) {
         return;
     }
-    // With a dimension the row is not the one that the thread remembers.
+    // With a dimension the row is not the one that the thread's record caches.
     if task.lender == task.sock
         && task.lender_ports == task.ports
         && task.lender_slot == task.cached_slot
@@ -301,15 +301,15 @@ macro_rules! copier {
 }
 
 copier! {
-    /// Before a packet with borrowed pages reaches a receiver on this machine, a capture, or its
-    /// copy a timestamp's reader: at its entry, because at its end the `ubuf_info` can be gone.
+    /// Runs before a packet with borrowed pages reaches a receiver on this machine or a capture, or before its copy
+    /// reaches the reader of a timestamp. It is probed at its entry, because at its end the `ubuf_info` can be gone.
     skb_copy_ubufs: CopyBorrowed;
     skb_copy: Copy;
     skb_copy_expand: CopyExpand;
 }
 
 program! {
-    /// Some of a packet's fragments, or all for a device without scatter-gather, into its linear buffer.
+    /// Copies some of a packet's fragments, or all for a device without scatter-gather, into its linear buffer.
     fentry anywhere pskb_pull_tail(ctx, id, second) {
         let skb: *const u8 = ctx.arg(0);
         let wanted: u32 = ctx.arg(1);
@@ -319,8 +319,8 @@ program! {
 }
 
 program! {
-    /// A packet into smaller ones. They refer to its fragments where the features that are asked of
-    /// them have scatter-gather, else they are copies.
+    /// Segments a packet into smaller ones. They refer to its fragments if the requested features include
+    /// scatter-gather; otherwise they are copies.
     fentry anywhere skb_segment(ctx, id, second) {
         let features: u64 = ctx.arg(1);
         if features & NETIF_F_SG != 0 {

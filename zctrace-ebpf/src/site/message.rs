@@ -1,5 +1,5 @@
-//! Message queues, POSIX and System V. Both keep a message in memory of the kernel: `load_msg` copies
-//! it there, `store_msg` out of it, and there is no other way in or out.
+//! Message queues, POSIX and System V. Both keep a message in memory of the kernel. `load_msg` copies it in,
+//! `store_msg` copies it out, and there is no other way in or out.
 
 use zctrace_common::Acc;
 
@@ -18,8 +18,8 @@ use crate::{
 };
 
 program! {
-    /// A message into memory of the kernel. (`msgrcv` with `MSG_COPY` makes room for its copy by
-    /// loading the receiver's buffer: a copy that nothing needs.)
+    /// Copies a message into memory of the kernel. (`msgrcv` with `MSG_COPY` makes room for its copy by loading the
+    /// receiver's buffer, a copy that nothing needs.)
     fexit marked load_msg(ctx) {
         // SAFETY: nothing else in this program refers to the thread's record.
         if (returned(ctx) as u64) < MAX_ERRNO.wrapping_neg() && let Some(task) = unsafe { target::current() } {
@@ -34,7 +34,7 @@ program! {
 }
 
 program! {
-    /// The message of a queue into that copy (`MSG_COPY`).
+    /// Copies the message of a queue into that room (`MSG_COPY`).
     fexit marked copy_msg(ctx) {
         if (returned(ctx) as u64) < MAX_ERRNO.wrapping_neg() {
             account::saw(Acc::SourceCopy, Typed::load(ctx.arg(0), offset!(msg_size)));
@@ -43,7 +43,7 @@ program! {
 }
 
 program! {
-    /// A message out of memory of the kernel.
+    /// Copies a message out of memory of the kernel.
     fexit marked store_msg(ctx) {
         if returned_int(ctx) == 0 {
             account::saw(Acc::ToUser, ctx.arg(2));

@@ -1,11 +1,11 @@
-//! Why overlayfs copies within calls that are no I/O. A function of a module, so a kretprobe.
+//! Why overlayfs copies within calls that are not I/O operations. The function belongs to a module, so this is a
+//! kretprobe.
 
 use crate::book::{account, probe::program, target};
 
 program! {
-    /// `ovl_copy_up_flags`, which opening for writing, `chmod`, `chown` and their like pass: what
-    /// sites have seen in the call until now was its copying. What its return is not seen of stays
-    /// a row of the call.
+    /// Opening for writing, `chmod`, `chown` and similar calls pass `ovl_copy_up_flags`: all that sites have seen in
+    /// the call so far was its copying. If its return is not seen, the copies stay in a row of the call.
     kretprobe copy_up(ctx) {
         let _ = ctx;
         // SAFETY: nothing else in this program refers to the thread's record.

@@ -18,7 +18,7 @@ use crate::{
 };
 
 program! {
-    /// Payload of a packet into the receiver's buffer: TCP, unix, datagrams with pages.
+    /// Copies the payload of a packet into the receiver's buffer: TCP, unix, datagrams with pages.
     fexit marked skb_copy_datagram_iter(ctx) {
         let length: i32 = ctx.arg(3);
         if returned_int(ctx) == 0 {
@@ -27,9 +27,9 @@ program! {
     }
 }
 
-/// A UDP receive copies the smaller of the datagram and the buffer, whatever it returns
-/// (`MSG_TRUNC`). Small datagrams are copied inline, others pass `skb_copy_datagram_iter` as well:
-/// this is the outer frame and replaces what the inner one counted.
+/// A UDP receive copies the smaller of the datagram and the buffer, whatever it returns (`MSG_TRUNC`). Small datagrams
+/// are copied inline, others pass `skb_copy_datagram_iter` as well. This is the outer function, and it replaces what
+/// the inner one counted.
 #[inline(always)]
 fn udp_received(result: i64, offered: u64) {
     if result < 0 {
@@ -100,9 +100,8 @@ program! {
 }
 
 program! {
-    /// TCP: what was accepted was copied, unless the pages could be referenced. The flags are a
-    /// wish: without scatter-gather on the route the kernel copies at once, as the same conditions
-    /// in `tcp_sendmsg_locked` say.
+    /// TCP: the accepted bytes were copied, unless the pages could be referenced. The flags are only a request: without
+    /// scatter-gather on the route the kernel copies at once, under the same conditions as in `tcp_sendmsg_locked`.
     fexit marked tcp_sendmsg_locked(ctx) {
         let bytes = returned_int(ctx);
         if bytes <= 0 {
@@ -129,8 +128,8 @@ program! {
 }
 
 program! {
-    /// MPTCP copies whatever it is given, and hands its own pages to TCP. With `MSG_FASTOPEN` the
-    /// first packet is TCP's, which has counted it.
+    /// MPTCP copies whatever it is given, and passes its own pages to TCP. With `MSG_FASTOPEN` TCP sends the first
+    /// packet and has already counted it.
     fexit marked mptcp_sendmsg(ctx) {
         const MSG_FASTOPEN: u32 = 0x2000_0000;
         let bytes = returned_int(ctx);
@@ -190,7 +189,7 @@ fn has_ulp(sock: *const u8) -> bool {
     offset!(sock_ulp) != ABSENT && Probed::load::<u64>(sock, offset!(sock_ulp)) != 0
 }
 
-/// What is referenced is another protocol's, not the operation's.
+/// The referenced pages belong to another protocol, not to the operation.
 #[inline(always)]
 fn forget_references(task: &mut Task) {
     account::forget(task, Acc::SinkRef);
@@ -213,7 +212,7 @@ program! {
     }
 }
 
-/// A program for a function that takes references to the pages that it returns the size of.
+/// A program for a function that takes references to pages and returns their size.
 macro_rules! referencer {
     ($($name:ident)+) => {
         $(program! {
@@ -230,9 +229,8 @@ macro_rules! referencer {
 referencer! { skb_splice_from_iter unix_stream_sendpage }
 
 program! {
-    /// Out of a socket into a pipe: pages go by reference, the linear part of a packet is copied
-    /// (`linear_to_page`) unless it is a page fragment that nobody else holds
-    /// (`skb_head_is_locked`).
+    /// Moves packets from a socket into a pipe. Pages go by reference. The linear part of a packet is copied
+    /// (`linear_to_page`) unless it is a page fragment that nobody else holds (`skb_head_is_locked`).
     fexit marked skb_splice_bits(ctx) {
         let bytes = returned(ctx) as i32;
         if bytes <= 0 {

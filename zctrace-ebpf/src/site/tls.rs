@@ -1,6 +1,6 @@
 //! Sites of kernel TLS in software: every byte is read and rewritten into other pages.
 //!
-//! What it hands to TCP is not the application's bytes any more: `site/socket.rs` leaves it out.
+//! It passes other bytes than the application's to TCP, so `site/socket.rs` leaves them out.
 
 use zctrace_common::{ABSENT, Acc, Op, Task};
 
@@ -38,8 +38,8 @@ program! {
     }
 }
 
-/// So many bytes were taken and encrypted. What came by reference, and is not copied, is the rest of
-/// a splice, or what was pinned.
+/// This many bytes were taken and encrypted. The bytes that were not copied came by reference: the rest of a splice, or
+/// pinned pages.
 #[inline(always)]
 fn sent(bytes: i64) {
     // SAFETY: nothing else in this program refers to the thread's record.
@@ -60,7 +60,7 @@ fn sent(bytes: i64) {
     account::saw_in(task, Acc::SinkRef, referenced);
 }
 
-/// Whether the thread's operation, which may be a request, brings pages of the kernel.
+/// Whether the thread's operation, which may be a request, passes pages of the kernel.
 #[inline(always)]
 fn splices(task: &Task) -> bool {
     if request::is_working(task) {
@@ -70,9 +70,9 @@ fn splices(task: &Task) -> bool {
 }
 
 program! {
-    /// A record of a received stream is decrypted, into the receiver's own pages if `zc` still says so
-    /// at the end: `tls_decrypt_sg` clears it where it takes other pages. The cipher writes plaintext
-    /// there, which is no copy, and the pages are referenced as those of a sender are.
+    /// A record of a received stream is decrypted, into the receiver's own pages if `zc` is still set at the end:
+    /// `tls_decrypt_sg` clears it if it takes other pages. The cipher writes the plaintext there, which is not a copy.
+    /// The pages are referenced like those of a sender.
     fexit marked tls_rx_one_record(ctx) {
         if returned_int(ctx) != 0 || offset!(tls_decrypt_zc) == ABSENT {
             return 0;
@@ -91,7 +91,7 @@ program! {
     }
 }
 
-/// A program for a function of the module `tls` that returns the bytes it was given or gave out.
+/// A program for a function of the module `tls` that returns how many bytes it took or gave.
 macro_rules! transform {
     ($($name:ident: $done:ident of $type:ty;)+) => {
         $(program! { at_return $name(bytes: $type) { $done(bytes); } })+

@@ -1,4 +1,4 @@
-//! userfaultfd: pages that a process puts into place itself.
+//! userfaultfd: missing pages that a process fills in itself.
 
 use zctrace_common::Acc;
 

@@ -1,12 +1,12 @@
 //! io_uring: which request a thread works on, and what its completions report.
 //!
-//! `io_issue_sqe` is where every request is tried: by the thread that submits it, by a worker, by
-//! the thread that polls the submission queue, by task work, and again after it had to wait. Its
-//! own result says little (docs/probes.md); `io_uring_complete` has what the application is told.
+//! `io_issue_sqe` is where every request is tried: by the thread that submits it, by a worker, by the thread that polls
+//! the submission queue, by task work, and again after it had to wait. Its own result says little (docs/probes.md);
+//! `io_uring_complete` has the result that the application gets.
 //!
-//! There is no probe at its exit, which would be a third more to pay for each request: what a
-//! thread has issued within `io_uring_enter` it works on until it issues another one or leaves the call
-//! (`request::is_working`). Task work can run in any call, so that has probes of its own.
+//! There is no probe at its exit, because that would cost a third more for each request. A thread works on a request
+//! that it has issued within `io_uring_enter` until it issues another one or leaves the call (`request::is_working`).
+//! Task work can run in any call, so it has probes of its own.
 
 use aya_ebpf::programs::BtfTracePointContext;
 use zctrace_common::{ABSENT, OPCODES, Op, Request, Task};
@@ -24,16 +24,16 @@ use crate::{
     },
 };
 
-/// `IORING_CQE_F_NOTIF`: a zero-copy send has let go of its pages. No operation.
+/// `IORING_CQE_F_NOTIF`: a zero-copy send has released its pages. It is not an operation.
 const CQE_F_NOTIF: u32 = 1 << 3;
 /// `IORING_RECV_MULTISHOT` of a send or receive.
 pub(crate) const RECV_MULTISHOT: u16 = 1 << 1;
 /// `IORING_RECVSEND_BUNDLE`.
 pub(crate) const BUNDLE: u16 = 1 << 4;
-/// The operation of each opcode. In a map, so that it is found without comparing.
+/// The operation of each opcode. It is in a map so that it is found without comparing.
 static OPS: [u8; 64] = OPCODES;
 
-/// The operation of an `io_kiocb` (typed pointer); 0 if it is none of the ledger's.
+/// The operation of an `io_kiocb` (typed pointer); 0 if it is not one of the ledger.
 #[inline(always)]
 pub(crate) fn op_of(req: *const u8) -> u32 {
     let opcode: u8 = Typed::load(req, offset!(req_opcode));
@@ -106,14 +106,14 @@ program! {
 }
 
 program! {
-    /// What a multishot request waits for has come. From Linux 6.15 on it is tried without
-    /// `io_issue_sqe` then; one that is left to a worker at once, for the first time.
+    /// What a multishot request waits for has arrived. From Linux 6.15 on it is then tried without `io_issue_sqe`. For
+    /// a request that is left to a worker at once, this is the first time.
     fentry marked io_poll_issue_enter(ctx) {
         work_on(ctx.arg(0));
     }
 }
 
-/// A program for the exit of a function that issues requests in another place than `io_uring_enter`.
+/// A program for the exit of a function that issues requests outside `io_uring_enter`.
 macro_rules! leaver {
     ($($(#[$meta:meta])* $name:ident)+) => {
         $(program! {
@@ -130,7 +130,7 @@ macro_rules! leaver {
 
 leaver! {
     io_poll_issue_exit
-    /// Task work: what a request has waited for has come, or the request that it was linked to has ended.
+    /// Task work: what a request has waited for has arrived, or the request that it was linked to has ended.
     io_req_task_submit
     /// A worker.
     io_wq_submit_work
@@ -147,12 +147,11 @@ program! {
 }
 
 program! {
-    /// The end of a read or write that a device has done, in task work: the only sign of one whose
-    /// success is not told (`IOSQE_CQE_SKIP_SUCCESS`). A failure is told all the same. At its exit,
-    /// because the transfer can end in it (`IOCB_DIO_CALLER_COMP`); the request is freed later, by
-    /// the same thread.
+    /// The end of a read or write that a device has done, in task work. It is the only sign of a request that does not
+    /// report success (`IOSQE_CQE_SKIP_SUCCESS`); a failure is still reported. It is probed at its exit, because the
+    /// transfer can end in it (`IOCB_DIO_CALLER_COMP`). The same thread frees the request later.
     fexit marked io_req_rw_complete(ctx) {
-        // On new kernels a structure around the pointer (`struct io_tw_req`): a number, no pointer.
+        // On new kernels this is a structure around the pointer (`struct io_tw_req`): a number, not a pointer.
         let req: *const u8 = ctx.arg(0);
         let flags: u32 = Probed::load(req, offset!(req_flags));
         if flags & REQ_F_CQE_SKIP == 0 {
@@ -187,7 +186,7 @@ macro_rules! completion {
 }
 pub(crate) use completion;
 
-/// What the application calls the request that a completion is of.
+/// The application's name for the request of a completion.
 macro_rules! completed {
     ($ctx:ident) => {
         if offset!(arg_complete_cqe) == ABSENT {
@@ -206,9 +205,9 @@ pub(crate) const fn is_notification(flags: u32) -> bool {
 }
 
 program! {
-    /// In the thread that reaps the completions of a ring, or a worker of the kernel's once the
-    /// ring's owner is gone. A completion that is not the request's last one names no request, but what
-    /// the application calls it: it comes from within `io_issue_sqe`, or from a poll or a timeout.
+    /// Runs in the thread that reaps the completions of a ring, or in a kernel worker once the ring's owner is gone. A
+    /// completion that is not the last of its request does not name the request, only the application's name for it. It
+    /// comes from within `io_issue_sqe`, or from a poll or a timeout.
     tp_btf marked io_uring_complete(ctx) {
         let (result, flags) = completion!(ctx);
         if is_notification(flags) {
@@ -235,7 +234,7 @@ program! {
     }
 }
 
-/// What a completion is that has found no room in its queue.
+/// The kind of a completion that found no room in its queue.
 #[inline(always)]
 pub(crate) fn overflowed(ctx: &BtfTracePointContext) -> Overflowed {
     Overflowed {
@@ -247,7 +246,7 @@ pub(crate) fn overflowed(ctx: &BtfTracePointContext) -> Overflowed {
 }
 
 program! {
-    /// A completion for which the completion queue has no room. It is told later, without a tracepoint
+    /// A completion for which the completion queue has no room. It is delivered later, without a tracepoint
     /// (`__io_cqring_overflow_flush`).
     tp_btf marked io_uring_cqe_overflow(ctx) {
         let completion = overflowed(ctx);

@@ -1,9 +1,9 @@
-//! AF_XDP in copy mode. Its interface is rings in memory that the application and the kernel share:
-//! an operation is a descriptor that one of them put there, and what moves is the descriptor's
-//! length. System calls only wake the other side up, so they are no operations.
+//! AF_XDP in copy mode. Its interface is rings in memory that the application and the kernel share. An operation is a
+//! descriptor that one of them put there, and its bytes are the descriptor's length. System calls only wake the other
+//! side, so they are not operations.
 //!
-//! A packet for the application is copied into its memory in an interrupt, whatever task that
-//! disturbs, so it is counted for the process that last bound, or asked for, the socket.
+//! A packet for the application is copied into its memory in an interrupt, in the context of any task. So it is counted
+//! for the process that bound the socket, or used it last.
 
 use zctrace_common::{ABSENT, Acc, Class, Evidence, Op, Task};
 
@@ -27,13 +27,13 @@ use crate::{
     site::zerocopy,
 };
 
-/// Descriptors that a call sends at most (`TX_BATCH_SIZE` is 32).
+/// The maximum number of descriptors that a call sends (`TX_BATCH_SIZE` is 32).
 const BATCH: u32 = 64;
-/// In the last word of [`Task::fault`], beside the position in the ring: the thread is sending. The word
-/// before has the socket.
+/// In the last word of [`Task::fault`], beside the position in the ring: the thread is sending. The word before it has
+/// the socket.
 const SENDING: u64 = 1 << 32;
 
-/// The current thread uses a socket (typed pointer): what comes in is its process's.
+/// The current thread uses a socket (typed pointer): incoming packets belong to its process.
 #[inline(always)]
 fn used(socket: *const u8) {
     // SAFETY: nothing else in this program refers to the thread's record.
@@ -72,12 +72,12 @@ program! {
 }
 
 program! {
-    /// Waiting for packets.
+    /// The application waits for packets.
     fentry marked xsk_poll(ctx) { used(ctx.arg(1)); }
 }
 
 program! {
-    /// Waking the kernel up.
+    /// The application wakes the kernel.
     fentry marked xsk_recvmsg(ctx) { used(ctx.arg(0)); }
 }
 
@@ -129,8 +129,8 @@ program! {
 }
 
 program! {
-    /// A packet out of the application's memory. Packets that the kernel changes in an interrupt, or on
-    /// their way out within the call, come here too: they are not this socket's, or no longer.
+    /// Copies a packet out of the application's memory. Packets that the kernel changes in an interrupt, or on their
+    /// way out within the call, come here too. They do not belong to this socket, or no longer.
     fexit anywhere skb_store_bits(ctx, id, second) {
         // SAFETY: nothing else in this program refers to the thread's record.
         let Some(task) = (unsafe { target::current_quietly() }) else { return 0 };
@@ -152,7 +152,7 @@ program! {
 }
 
 program! {
-    /// Sending ended. Its result is not what was sent: that is told by the descriptors.
+    /// Sending ended. Its result is not the number of bytes sent: the descriptors have that.
     fexit marked xsk_xmit_exit(ctx) in task {
         let first = task.fault[3];
         task.fault[3] = 0;

@@ -1,8 +1,8 @@
 //! Zero-copy sends: pages of the application in packets, until the network has released them.
 //!
-//! `MSG_ZEROCOPY` and io_uring's `SEND_ZC` lend pages to packets. What they lend is known by a
-//! `struct ubuf_info`, which every packet with such pages points to, wherever it goes. So a copy
-//! that the kernel makes later (`site/late.rs`), in whatever context, is the sender's: [`LENT`] tells whose.
+//! `MSG_ZEROCOPY` and io_uring's `SEND_ZC` lend pages to packets. A `struct ubuf_info` identifies the lent pages, and
+//! every packet with such pages points to it, wherever it goes. So a copy that the kernel makes later (`site/late.rs`),
+//! in whatever context, belongs to the sender, which is in [`LENT`].
 
 use zctrace_common::{Acc, Claim, Counters, Evidence, Lent, ObjectKind, Op, Proc, Sender, Task};
 
@@ -34,8 +34,8 @@ program! {
 }
 
 program! {
-    /// The same of sockets that are no streams. (TCP's passes here too, and is counted above: it
-    /// can take a part and still report an error here.)
+    /// The same for sockets that are not streams. (TCP passes here too, but is counted above: it can take a part and
+    /// still report an error here.)
     fexit marked zerocopy_sg_from_iter(ctx) {
         let message: u64 = ctx.arg(0);
         let sock: *const u8 = ctx.arg(1);
@@ -46,7 +46,7 @@ program! {
         // SAFETY: nothing else in this program refers to the thread's record.
         let Some(task) = (unsafe { target::current() }) else { return 0 };
         let ubuf = late::borrowed(ctx.arg(2));
-        // The sockets that pass none are vsock's.
+        // Only vsock passes no socket.
         if !sock.is_null() && object::is(object::of_sock(sock), ObjectKind::Tcp) {
             return 0;
         }
@@ -63,7 +63,7 @@ fn lend(task: &mut Task, sock: *const u8, ubuf: u64, bytes: u64) {
     }
 }
 
-/// Notes whose pages they are. The row is that of the operation that is under way.
+/// Notes the owner of the pages. The row is that of the current operation.
 #[inline(never)]
 fn lend_until_released(task: &mut Task, sock: u64, ubuf: u64, bytes: u64) {
     if let Some(lent) = LENT.get_ptr_mut(ubuf) {
@@ -95,7 +95,7 @@ fn lend_until_released(task: &mut Task, sock: u64, ubuf: u64, bytes: u64) {
     } else {
         lost();
     }
-    // What io_uring sends, the socket's error queue does not tell of.
+    // The socket's error queue does not report sends of io_uring.
     if !of_request {
         remember_sender(task, sock, Evidence::Measured, &mut ends);
     }
@@ -108,7 +108,7 @@ fn pend(proc_slot: u32, bytes: u64) {
     }
 }
 
-/// The pages behind a `ubuf_info` are back.
+/// The pages of a `ubuf_info` have been given back.
 #[inline(never)]
 fn release(ubuf: u64) {
     let Some(lent) = LENT.get_ptr(ubuf) else {
@@ -122,7 +122,7 @@ fn release(ubuf: u64) {
 }
 
 program! {
-    /// A new `ubuf_info`: what was known of its address is over.
+    /// A new `ubuf_info`: what was known about its address is no longer true.
     fexit idempotent msg_zerocopy_realloc(ctx) {
         let ubuf = returned(ctx) as u64;
         if ubuf != 0 && ubuf != ctx.arg::<u64>(2) {
@@ -131,8 +131,8 @@ program! {
     }
 }
 
-/// Releases a `ubuf_info` (typed pointer) whose last reference is gone. Its memory may be as well:
-/// nothing but 0 is left at that place when it is freed or made into the notification.
+/// Releases a `ubuf_info` (typed pointer) whose last reference is gone. Its memory may be gone as well: only 0 is left
+/// in that field when it is freed or made into the notification.
 #[inline(always)]
 fn release_if_last(ubuf: *const u8) {
     if Typed::load::<i32>(ubuf, offset!(ubuf_refcnt)) <= 0 {
@@ -154,8 +154,7 @@ program! {
     fexit idempotent msg_zerocopy_put_abort(ctx) { release_if_last(ctx.arg(0)); }
 }
 
-/// Notes who is to know of the notifications of a socket: the row for them is made now, in the
-/// context of the sender.
+/// Notes who gets the notifications of a socket. The row for them is made now, in the context of the sender.
 #[inline(always)]
 pub(crate) fn remember_sender(task: &mut Task, sock: u64, evidence: Evidence, ends: &mut Ends) {
     let claim = ends.claim;
@@ -167,7 +166,7 @@ pub(crate) fn remember_sender(task: &mut Task, sock: u64, evidence: Evidence, en
     }
 }
 
-/// Notes whose row counts what is learned of a socket (any pointer) in whatever context.
+/// Notes which row counts what is learned about a socket (any pointer) in whatever context.
 #[inline(always)]
 pub(crate) fn remember(task: &mut Task, sock: u64, row_slot: u32) {
     let Some(process) = PROCS.get_ptr(task.proc_slot) else {
@@ -185,7 +184,7 @@ pub(crate) fn remember(task: &mut Task, sock: u64, row_slot: u32) {
     }
 }
 
-/// The row that counts what is learned of a socket (any pointer), as long as its process lives.
+/// The row that counts what is learned about a socket (any pointer), as long as its process runs.
 #[inline(always)]
 pub(crate) fn row_of(sock: u64) -> Option<*mut Counters> {
     // SAFETY: a map value, of which aligned integers are read.
@@ -222,7 +221,7 @@ pub(crate) fn inode_number(sock: u64) -> u64 {
 }
 
 program! {
-    /// A message came into the error queue of a socket, such as that a zero-copy send was copied.
+    /// A message has entered the error queue of a socket, for example that a zero-copy send was copied.
     tp_btf anywhere inet_sk_error_report(ctx, id, second) {
         const SO_EE_ORIGIN_ZEROCOPY: u8 = 5;
         const SO_EE_CODE_ZEROCOPY_COPIED: u8 = 1;

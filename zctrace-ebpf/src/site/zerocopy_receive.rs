@@ -1,5 +1,5 @@
-//! `getsockopt(TCP_ZEROCOPY_RECEIVE)`: pages of packets into the application's page table, and what
-//! does not fill a page into a buffer beside.
+//! `getsockopt(TCP_ZEROCOPY_RECEIVE)`: pages of packets go into the application's page table. What does not fill a page
+//! goes into a separate buffer.
 
 use zctrace_common::{Class, Op};
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 program! {
-    /// The interface, and where pages are mapped; the copies pass `skb_copy_datagram_iter`.
+    /// The interface, and the site where pages are mapped. The copies pass `skb_copy_datagram_iter`.
     fexit marked tcp_zerocopy_receive(ctx) in task {
         let receive: *const u8 = ctx.arg(1);
         let result = returned_int(ctx);

@@ -1,5 +1,5 @@
-//! Calls that end before the function that would have done them: nothing was tried, so they are no
-//! operations. The functions backend does not see them, because it watches those functions.
+//! Calls that end before they reach the function that does their work. Nothing was tried, so they are not operations.
+//! The functions backend does not see them, because it watches those functions.
 
 use crate::{
     base::{
@@ -18,15 +18,15 @@ const ESPIPE: i64 = -29;
 const ENOTSOCK: i64 = -88;
 
 global! {
-    /// Whether the call that just ended with `result`, which is not positive, is no operation.
+    /// Whether the call that just ended with `result`, which is not positive, is not an operation.
     pub(crate) fn turned_away(regs: u64, result: i64) -> u32 {
         let regs = regs as *const u8;
         let argument = |offset| Probed::load::<u64>(regs, offset);
         let nr = kernel::current_nr();
-        // A destination that fails is told in its own status; before the first one, the call fails.
+        // A destination that fails is reported in its own status; before the first one, the call itself fails.
         let dedupes = nr == syscalls::IOCTL && argument(offset!(regs_arg1)) == FIDEDUPERANGE;
         let away = match result {
-            // splice(2) and tee(2) return at once where they are asked for nothing.
+            // splice(2) and tee(2) return at once if they are asked for 0 bytes.
             0 => match nr {
                 syscalls::SPLICE => argument(offset!(regs_arg4)) == 0,
                 syscalls::TEE => argument(offset!(regs_arg2)) == 0,
@@ -39,11 +39,11 @@ global! {
                 syscalls::TEE => {
                     is_no_file(argument(offset!(regs_arg0))) || is_no_file(argument(offset!(regs_arg1)))
                 }
-                // These look the descriptor up in the function that is watched.
+                // These look up the descriptor in the function that is watched.
                 syscalls::SENDTO | syscalls::RECVFROM | syscalls::SENDFILE | syscalls::VMSPLICE => false,
                 _ => is_no_file(argument(offset!(regs_arg0))),
             },
-            // Of splice(2) an offset in a pipe, of the others a position in what has none.
+            // For splice(2) this is an offset in a pipe, for the others a position in an object that has none.
             ESPIPE => nr == syscalls::SPLICE || is_positional(nr),
             EINVAL => match nr {
                 syscalls::SPLICE => argument(offset!(regs_arg5)) as u32 & !SPLICE_F_ALL != 0,

@@ -1,8 +1,8 @@
 //! What a system call does with its bytes, concluded from the call, its flags and its objects: the
 //! tracepoint backend.
 //!
-//! A wrong class is never an answer: what is not certain for every kernel that has these tracepoints
-//! is left unexplained. docs/probes.md lists those cases; keep it in step.
+//! A wrong class is never an answer. A class that is not certain on every kernel with these tracepoints is left
+//! unexplained. docs/probes.md lists these cases; keep it up to date.
 
 use zctrace_common::{ABSENT, Class, ObjectKind, Task};
 
@@ -28,24 +28,24 @@ pub(crate) enum Habit {
     Cached,
     /// Copies them at the border to user memory; what it does with a pipe is not certain.
     CopiesUser,
-    /// Copies them at the border to user memory, and what a pipe brings.
+    /// Copies them at the border to user memory, and also copies what comes from a pipe.
     CopiesAll,
-    /// Copies what is read into user memory; what it does with the rest is not certain.
+    /// Copies reads into user memory; what it does in other cases is not certain.
     CopiesOut,
-    /// The same, but for the kernel's own memory, registered buffers included: that can be cleared.
+    /// The same, except for the kernel's own memory, including registered buffers, which may be cleared instead.
     CopiesOrClears,
     /// Takes pages by reference from a pipe, copies from and to user memory.
     TakesPages,
-    /// Bypasses the page cache where it can: what block requests show decides.
+    /// Bypasses the page cache where it can: the block requests decide.
     Direct,
-    /// Makes them up or throws them away.
+    /// Generates or discards them.
     Synthetic,
     /// Nothing is certain.
     Uncertain,
 }
 
-/// What the object behind a `struct file` (any pointer) does with bytes. A [`Habit`] that the verifier
-/// does not know: it would follow each of them to the end of the program.
+/// What the object behind a `struct file` (any pointer) does with bytes. It is a [`Habit`] whose value the verifier
+/// does not know; otherwise it would follow each of them to the end of the program.
 #[inline(never)]
 pub(crate) fn habit(task: &mut Task, object: u64, file: u64) -> u32 {
     let habit = habit_of(object, file as *const u8) as u64;
@@ -87,10 +87,10 @@ fn habit_of(object: u64, file: *const u8) -> Habit {
                 F2FS_MAGIC if direct => Habit::Direct,
                 F2FS_MAGIC | EROFS_MAGIC | SQUASHFS_MAGIC if !direct => Habit::CopiesUser,
                 RAMFS_MAGIC => Habit::Cached,
-                // Of the filesystem below nothing is known, but that it can be tmpfs.
+                // Nothing is known about the filesystem below, except that it can be tmpfs.
                 OVERLAYFS_MAGIC if !direct => Habit::CopiesOrClears,
-                // Every file of these can have functions of its own, but those of a `seq_file` are
-                // shared: `seq_read_iter`, and that of kernfs.
+                // Every file here can have its own functions, but a `seq_file` has shared ones: `seq_read_iter`, and
+                // that of kernfs.
                 PROC_MAGIC | SYSFS_MAGIC | CGROUP2_MAGIC | DEBUGFS_MAGIC | TRACEFS_MAGIC
                     if is_sequence(file) =>
                 {
@@ -99,7 +99,7 @@ fn habit_of(object: u64, file: *const u8) -> Habit {
                 HUGETLBFS_MAGIC => {
                     let size: u64 = Probed::load(inode, offset!(inode_size));
                     let blocks: u64 = Probed::load(inode, offset!(inode_blocks));
-                    // Of a page that was never touched, the reader's buffer is cleared.
+                    // For a page that was never touched, the reader's buffer is cleared.
                     if blocks * 512 < size {
                         Habit::Uncertain
                     } else {
@@ -167,9 +167,9 @@ fn unix(sock: *const u8) -> Habit {
     }
 }
 
-/// TCP copies at the border to user memory and takes pages by reference. Kernel TLS and its like do as
-/// they please, and so does a BPF program that has the socket in a map. A raw socket can name the protocol
-/// as well. What the route does with the pages is another question (`claim::of_route`).
+/// TCP copies at the border to user memory and takes pages by reference. Kernel TLS and other upper-layer protocols can
+/// do anything, and so can a BPF program that has the socket in a map. A raw socket can also have this protocol. What
+/// the route does with the pages is another question (`claim::of_route`).
 #[inline(always)]
 fn tcp(sock: *const u8) -> Habit {
     if sock_type(sock) != SOCK_STREAM
@@ -183,8 +183,8 @@ fn tcp(sock: *const u8) -> Habit {
     Habit::TakesPages
 }
 
-/// UDP copies at the border to user memory. What it takes by reference from a pipe depends on the
-/// kernel, the route and the length.
+/// UDP copies at the border to user memory. Whether it takes pages of a pipe by reference depends on the kernel, the
+/// route and the length.
 #[inline(always)]
 fn udp(sock: *const u8) -> Habit {
     if sock_type(sock) == SOCK_DGRAM {
@@ -204,7 +204,7 @@ fn is_sequence(file: *const u8) -> bool {
     Probed::load::<u64>(sequence, offset!(seq_file_file)) == file as u64
 }
 
-/// Whether an inode (any pointer) has no page cache: its pages are the device.
+/// Whether an inode (any pointer) has no page cache, because its pages are the device.
 #[inline(always)]
 fn is_dax(inode: *const u8) -> bool {
     const S_DAX: u32 = 1 << 13;
@@ -215,7 +215,7 @@ const fn is(raw: u32, habit: Habit) -> bool {
     raw == habit as u32
 }
 
-/// Whether the kernel's own memory may be cleared where user memory is copied to.
+/// Whether the kernel's own memory may be cleared in cases in which bytes are copied to user memory.
 #[inline(always)]
 pub(crate) const fn may_clear(habit: u32) -> bool {
     is(habit, Habit::CopiesOrClears)
@@ -253,7 +253,7 @@ pub(crate) fn joined(ends: &Ends, source: u32, sink: u32) -> Class {
     if from_pipe && to_pipe {
         return Class::Spliced;
     }
-    // The linear parts of packets are copied; how much that is, the call does not tell.
+    // The linear parts of packets are copied, and the call does not report how much that is.
     let lends = from_pipe || is(source, Habit::Cached);
     if !lends {
         return Class::Unexplained;

@@ -1,8 +1,8 @@
 //! The tracepoint backend: where kernel functions cannot be traced, operations begin and end at the
 //! system call tracepoints, and their classes are concluded (`tracepoint/infer.rs`).
 //!
-//! `Task::entry` holds what was read at the entry, when the descriptors still meant what the call
-//! takes them for: source, sink, plan, dimension.
+//! `Task::entry` holds what was read at the entry, when the descriptors still referred to the files of the call:
+//! source, sink, plan, dimension.
 
 use core::ffi::c_void;
 
@@ -42,12 +42,12 @@ const BY_REQUESTS: u64 = 1 << 32;
 const MESSAGES: u64 = 1 << 33;
 /// The result can exceed the buffer (`MSG_TRUNC`).
 const TRUNCATES: u64 = 1 << 34;
-/// The call returns 0, and has sent what its third argument says.
+/// The call returns 0, and has sent as many bytes as its third argument says.
 const BY_ARGUMENT: u64 = 1 << 35;
-/// The call reports in its argument what it has done ([`uffd::done`]).
+/// The call reports its result in its argument ([`uffd::done`]).
 const IN_ARGUMENT: u64 = 1 << 36;
 
-/// The plan of a call that is no operation.
+/// The plan of a call that is not an operation.
 const NOTHING: u64 = 0;
 const CLASS_SHIFT: u32 = 16;
 const CLASS_MASK: u64 = 0xf;
@@ -90,7 +90,7 @@ program! {
         let nr: i64 = ctx.arg(1);
         let nr = nr as i32;
         let flags = |offset| argument(regs, offset) as u32;
-        // Many calls share a way through this program, so that the verifier goes there once.
+        // Many calls share a path through this program, so that the verifier follows it once.
         let one_file = match nr {
             syscalls::READ | syscalls::PREAD64 | syscalls::READV | syscalls::PREADV | syscalls::PREADV2 => {
                 plan(Op::Read, Class::CopiedToUser)
@@ -232,7 +232,7 @@ fn on_file(regs: *const u8, call: u64) {
 #[inline(always)]
 const fn receive(flags: u32) -> u64 {
     let truncates = (flags & MSG_TRUNC) as u64 * (TRUNCATES / MSG_TRUNC as u64);
-    // What lies in a device's memory stays there.
+    // Bytes in a device's memory stay there.
     let class = if flags & MSG_SOCK_DEVMEM == 0 {
         Class::CopiedToUser
     } else {
@@ -256,9 +256,8 @@ const fn send(flags: u32) -> u64 {
     }
 }
 
-/// With `MSG_ZEROCOPY`, what becomes of the pages the call does not tell. But where the socket does
-/// not have `SO_ZEROCOPY`, or is one of datagrams whose route cannot gather pages, the kernel copies at
-/// once.
+/// With `MSG_ZEROCOPY`, the call does not show what happens to the pages. But if the socket does not have
+/// `SO_ZEROCOPY`, or is a datagram socket whose route cannot gather pages, the kernel copies at once.
 #[inline(never)]
 fn send_zerocopy(task: &mut Task, fd: u32, call: u64) {
     let file = object::file_of_fd(fd);
@@ -271,7 +270,7 @@ fn send_zerocopy(task: &mut Task, fd: u32, call: u64) {
     let sock: u64 = Probed::load(socket, offset!(socket_sk));
     let claim = route::of_zerocopy(sock);
     ends.claim |= claim as u8;
-    // TCP takes the pages all the same, and copies them when their packets are cut up.
+    // TCP still takes the pages, and copies them when their packets are segmented.
     let gathers =
         object::is(ends.source, ObjectKind::Tcp) || claim & Claim::NoScatterGather as u32 == 0;
     let copied = claim & Claim::NoSoZerocopy as u32 != 0
@@ -321,7 +320,7 @@ fn two_files(regs: *const u8, op: Op, source: u64, sink: u64) {
     } else {
         infer::joined(&ends, source, sink)
     };
-    // What the route does with the pages comes after the call.
+    // The route handles the pages after the call.
     const ROUTE: u8 = Claim::NoScatterGather as u8 | Claim::CopyingRoute as u8;
     let class = if is_tcp && ends.claim & ROUTE != 0 {
         let sock = task.sock;
@@ -363,7 +362,7 @@ fn process_vm(class: Class) {
     }
 }
 
-/// A call on a message queue: it copies always (`message.rs`).
+/// A call on a message queue, which always copies (`message.rs`).
 #[inline(always)]
 fn message(object: u64, plan: u64) {
     if reports(plan as u16)
@@ -373,7 +372,7 @@ fn message(object: u64, plan: u64) {
     }
 }
 
-/// A request of userfaultfd, on a file that is one.
+/// A request of userfaultfd, on such a file.
 #[inline(always)]
 fn userfault(regs: *const u8, op: Op, class: Class) {
     if !reports(Op::UffdCopy as u16) || offset!(file_dentry) == ABSENT {
@@ -389,7 +388,7 @@ fn userfault(regs: *const u8, op: Op, class: Class) {
     remember(task, &Ends::of(USERFAULTFD), plan(op, class) | IN_ARGUMENT);
 }
 
-/// `TCP_ZEROCOPY_RECEIVE`: what it maps and what it copies, it tells itself.
+/// `TCP_ZEROCOPY_RECEIVE`, which reports what it maps and what it copies.
 #[inline(always)]
 fn receive_zerocopy(regs: *const u8) -> u64 {
     const IPPROTO_TCP: u64 = 6;
@@ -416,7 +415,7 @@ fn received_zerocopy(regs: *const u8) -> (u64, u64) {
     (mapped, user_u32(receive + u64::from(copied)))
 }
 
-/// `FICLONE` and its kin. Their result is no length: that comes from the arguments at the exit.
+/// `FICLONE` and similar requests. Their result is not a length: that comes from the arguments at the exit.
 #[inline(always)]
 fn ioctl(regs: *const u8) {
     let request = argument(regs, offset!(regs_arg1));
@@ -433,7 +432,7 @@ fn ioctl(regs: *const u8) {
     let other_fd = match request {
         FICLONE => third,
         FICLONERANGE => user(third),
-        // The first destination; the others are taken to be of its kind.
+        // The first destination; the others are assumed to be of the same kind.
         _ => user(third + DEDUPE_HEADER),
     };
     let other = object::file_of_fd(other_fd as u32);
@@ -510,7 +509,7 @@ program! {
         task.flags &= !Task::ENTERED;
         task.runs += 1;
         if task.filled != 0 {
-            // What sites have seen in this call is this operation's, which is concluded.
+            // What sites have seen in this call belongs to this operation, whose class is concluded.
             account::enter(task, kernel::current_nr());
             account::clear(task);
         }
@@ -540,7 +539,7 @@ fn finish(task: &mut Task, regs: *const u8, result: i64) {
         task.rest = 0;
     } else if plan & MESSAGES != 0 {
         task.delta.ops = result as u64;
-        // Of a stream no more can be dropped than there is room for.
+        // A stream cannot drop more than there is room for.
         let truncates = plan & TRUNCATES;
         task.rest = messages(argument(regs, offset!(regs_arg1)), result as u64, truncates);
     } else if op == Op::Clone as u16 {
@@ -571,8 +570,8 @@ fn finish(task: &mut Task, regs: *const u8, result: i64) {
     task.delta.moved += moved;
     let class =
         if plan & TRUNCATES != 0 && reads(plan) && object::is(task.entry[0], ObjectKind::Tcp) {
-            // With MSG_TRUNC a stream's bytes are dropped. kTLS and others that take the socket over, of
-            // which the class is not known, copy them all the same (`tls_sw_recvmsg`).
+            // With MSG_TRUNC a stream's bytes are dropped. kTLS and others that take over the socket, whose class is
+            // not known, still copy them (`tls_sw_recvmsg`).
             Class::Synthetic as u64
         } else {
             (plan >> CLASS_SHIFT) & CLASS_MASK
@@ -588,7 +587,7 @@ fn finish(task: &mut Task, regs: *const u8, result: i64) {
     row::record_inferred(task, op);
 }
 
-/// Sets the class with a number that the verifier does not know.
+/// Sets the class with a number whose value the verifier does not know.
 #[inline(always)]
 pub(crate) fn put(task: &mut Task, class: u64, moved: u64) {
     let mut i = 0;
@@ -600,8 +599,8 @@ pub(crate) fn put(task: &mut Task, class: u64, moved: u64) {
     }
 }
 
-/// The lengths that the kernel wrote into a vector of `struct mmsghdr`. Where they can exceed the
-/// buffers (`truncates`), what was put into those.
+/// The lengths that the kernel wrote into a vector of `struct mmsghdr`. If they can exceed the buffers (`truncates`),
+/// only what was put into the buffers.
 #[inline(never)]
 fn messages(vector: u64, count: u64, truncates: u64) -> u64 {
     /// Size of `struct mmsghdr`, and where its `msg_len` is: part of the interface.
@@ -627,11 +626,11 @@ fn messages(vector: u64, count: u64, truncates: u64) -> u64 {
     sum
 }
 
-/// How many destinations a successful call had, and how that of a single one failed. Where there are
-/// several, the row can keep no errno for each.
+/// How many destinations a successful call had, and how a single destination failed. With several destinations, the row
+/// cannot keep an errno for each.
 #[inline(always)]
 fn deduped(regs: *const u8) -> (u64, u64) {
-    /// `FILE_DEDUPE_RANGE_DIFFERS`: `-EBADE` before it is told.
+    /// `FILE_DEDUPE_RANGE_DIFFERS`, which is `-EBADE` before it is reported.
     const DIFFERS: i32 = 1;
     const EBADE: u64 = 52;
     /// `struct file_dedupe_range_info.status` of the first destination.

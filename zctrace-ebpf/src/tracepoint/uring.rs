@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// Where [`Request::flags`] has the class of a request that joins two files.
+/// The bits of [`Request::flags`] with the class of a request that joins two files.
 const CLASS_SHIFT: u32 = 8;
 
 program! {
@@ -66,8 +66,7 @@ program! {
     }
 }
 
-/// Whether the flags of a message leave open what becomes of its bytes: they are passed by reference,
-/// or thrown away.
+/// Whether the flags of a message leave its class open: the bytes are passed by reference, or discarded.
 #[inline(always)]
 fn is_uncertain(op: u32, req: u64) -> bool {
     const SENDMSG: u32 = Op::UringSendmsg as u32;
@@ -84,7 +83,7 @@ fn is_uncertain(op: u32, req: u64) -> bool {
     }
 }
 
-/// Whether completions other than the last one can come, which name no request.
+/// Whether there can be completions other than the last one, which name no request.
 #[inline(always)]
 fn completes_often(op: u32, req: u64) -> bool {
     const SEND: u32 = Op::UringSend as u32;
@@ -93,8 +92,8 @@ fn completes_often(op: u32, req: u64) -> bool {
         || matches!(op, SEND | RECV) && uring::message_flags(req) & uring::BUNDLE != 0
 }
 
-/// A splice or tee: both descriptors are those of the submitter. Of one in the ring's own table nothing
-/// is known. One that is asked for nothing, or has no source, joins nothing: it gets the row of its file.
+/// A splice or tee: both descriptors belong to the submitter. Nothing is known about a descriptor in the ring's own
+/// table. A request for 0 bytes, or without a source, joins nothing: it gets the row of its file.
 #[inline(always)]
 fn join(task: &mut Task, request: &mut Request, req: *const u8, key: u64) {
     const SPLICE_F_FD_IN_FIXED: u32 = 1 << 31;
@@ -132,14 +131,14 @@ fn join(task: &mut Task, request: &mut Request, req: *const u8, key: u64) {
 }
 
 program! {
-    /// Left to a worker.
+    /// A request is left to a worker.
     tp_btf marked io_uring_queue_async_work(ctx) {
         reissued_by(ctx.arg(0), Way::Worker);
     }
 }
 
 program! {
-    /// To be tried again by task work.
+    /// Task work will try a request again.
     tp_btf marked io_uring_poll_arm(ctx) {
         reissued_by(ctx.arg(0), Way::TaskWork);
     }
@@ -194,7 +193,7 @@ program! {
     }
 }
 
-/// The last completion of a request is about to be told.
+/// The last completion of a request is about to be reported.
 #[inline(always)]
 fn forget_index(request: &Request, ctx: &BtfTracePointContext) {
     if request.flags & Request::INDEXED != 0 {
@@ -212,7 +211,7 @@ unsafe fn of_index(index: &[u64; 2]) -> Option<&'static mut Request> {
     unsafe { request::find(*key) }
 }
 
-/// A completion told its result: concludes how the bytes went, in a row of the request's process.
+/// A completion reported its result: concludes how the bytes moved, in a row of the request's process.
 #[inline(always)]
 fn explain(request: &mut Request, result: i64) {
     if result == 0 && request.flags & Request::MULTISHOT != 0 {
