@@ -79,7 +79,7 @@ impl Default for Guest {
 /// How a guest ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The command ran; its status, and what the kernel complained about meanwhile.
+    /// The command ran; its status, and what the kernel complained about in the meantime.
     Exited { status: u8, warnings: Vec<String> },
     /// The guest was killed when its time was over, or had not booted or printed for too long:
     /// which of them, and the last of its console.

@@ -32,7 +32,7 @@ impl Document {
     #[must_use]
     pub fn new(judgements: Vec<Judgement>, stat: Snapshot) -> Self {
         let stat = set_apart(&stat).0.into_owned();
-        // One claim that fails is a failure; one that cannot be told is not a pass.
+        // One claim that fails is a failure; one that cannot be known is not a pass.
         let verdict = judgements
             .iter()
             .map(|judgement| judgement.verdict)

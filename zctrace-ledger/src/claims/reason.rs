@@ -10,7 +10,7 @@ use super::portion::Row;
 pub enum Effect {
     /// The claim does not hold.
     Refutes,
-    /// It cannot be told whether it holds.
+    /// It is not known whether it holds.
     Forbids,
     /// It explains what was seen.
     Explains,

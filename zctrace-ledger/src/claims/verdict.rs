@@ -12,7 +12,7 @@ pub const SCOPE: &str = "Judged: copies by the kernel on behalf of I/O. Not seen
 pub enum Verdict {
     /// It was measured, and holds.
     Pass,
-    /// It cannot be told.
+    /// It cannot be known.
     Inconclusive,
     /// It was measured, and does not hold.
     Fail,

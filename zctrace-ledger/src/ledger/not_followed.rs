@@ -51,7 +51,7 @@ impl NotFollowed {
     }
 }
 
-/// Which of the calls that are no operation, given with the seconds of copying in each, no row of the
+/// Which of the calls that are not operations, given with the seconds of copying in each, no row of the
 /// process tells of.
 #[must_use]
 pub fn not_followed(
@@ -73,7 +73,7 @@ pub fn not_followed(
     all
 }
 
-/// Whether a row tells of copies in this call. Which of several calls it was, some rows do not tell.
+/// Whether a row tells of copies in this call. Which of several calls it was, some rows do not say.
 fn is_told(call: &str, paths: &[Path]) -> bool {
     let has = |is: &dyn Fn(&str, &str) -> bool| {
         let mut rows = paths.iter().filter(|path| !path.totals.is_empty());

@@ -178,7 +178,7 @@ mod tests {
             ("recv", "tcp", to_user(MIB)),
         ]);
         assert!(process.per_sent_byte().is_lower_bound());
-        // Which copies belong to what was received cannot be told: all of the process count.
+        // Which copies belong to what was received cannot be known: all of the process count.
         assert!(process.per_received_byte().is_lower_bound());
         assert!(process.copies_per_sent_byte_is_lower_bound);
         assert!(process.copies_per_received_byte_is_lower_bound);

@@ -25,7 +25,7 @@ impl Process {
         }
     }
 
-    /// Whether it stands for processes that are not told apart.
+    /// Whether it stands for processes that are not distinguished.
     #[must_use]
     pub const fn is_several(&self) -> bool {
         self.pid == 0
@@ -173,8 +173,8 @@ impl Counted {
         Moves(moves.collect())
     }
 
-    /// Puts what was known of processes that have ended meanwhile into the rows of their commands,
-    /// so that a later reading can be held against it.
+    /// Puts what was known of processes that have ended in the meantime into the rows of their commands,
+    /// so that a later reading can be compared with it.
     pub fn settle(&mut self, moves: &Moves) {
         if moves.is_empty() {
             return;

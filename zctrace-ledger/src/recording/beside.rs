@@ -88,7 +88,7 @@ impl Beside {
     }
 }
 
-/// What tells a row from the others.
+/// What distinguishes a row from the others.
 type Row<'a> = (u32, u64, &'a str, &'a str, &'a str, Option<&'a str>);
 
 fn row(sizes: &RowSizes) -> Row<'_> {

@@ -75,7 +75,7 @@ fn checksum(frame: &[u8]) -> u32 {
 pub(super) enum End {
     /// The file ends here, as it should.
     Clean,
-    /// What is here is no frame.
+    /// What is here is not a frame.
     Damaged(Damage),
     /// The file cannot be read.
     Failed(io::Error),

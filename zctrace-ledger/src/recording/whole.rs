@@ -41,7 +41,7 @@ struct Sum {
     claims: IndexMap<ClaimName, Claims>,
 }
 
-/// What tells a path of a process from the others.
+/// What distinguishes a path of a process from the others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct PathName {
     op: CompactString,
@@ -50,7 +50,7 @@ struct PathName {
     by: Option<String>,
 }
 
-/// What tells a portion of a path from the others.
+/// What distinguishes a portion of a path from the others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct ClaimName {
     op: String,

@@ -3,7 +3,7 @@
 use super::{Options, document::Contestant};
 use crate::text::bytes;
 
-/// Which of `contestants`, the fastest first, is the right tool, as far as the runs can tell.
+/// Which of `contestants`, the fastest first, is the right tool, as far as the runs show.
 /// `modifies`: one of them changes a part of the data.
 #[must_use]
 pub fn sentence(contestants: &[Contestant], options: &Options, modifies: bool) -> String {

@@ -265,7 +265,7 @@ pub struct Crossover {
     pub above: String,
     /// At which value, between two points.
     pub value: f64,
-    /// The runs on one side of it, or on both, cannot be told apart: it may be nothing but noise.
+    /// The runs on one side of it, or on both, cannot be distinguished: it may be nothing but noise.
     #[serde(default)]
     pub uncertain: bool,
 }
@@ -307,7 +307,7 @@ pub struct Cost {
     pub traced: Spread,
     /// Throughput without.
     pub untraced: Spread,
-    /// Untraced time as a part of traced time, run by run: 1 is no cost.
+    /// Untraced time as a part of traced time, run by run: 1 means no cost.
     pub ratio: Spread,
 }
 

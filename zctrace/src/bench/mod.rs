@@ -1,4 +1,4 @@
-//! `zctrace bench`: workloads whose truth is known, held against the ledger of the tracer.
+//! `zctrace bench`: workloads whose truth is known, compared with the ledger of the tracer.
 
 pub mod advice;
 pub mod chart;
@@ -107,7 +107,7 @@ pub struct Options {
     pub duration: Option<Duration>,
 }
 
-/// How often a workload is run at most until nothing was lost meanwhile.
+/// How often a workload is run at most until nothing was lost in the meantime.
 const TRIES: usize = 3;
 
 /// Runs a workload, once or for a time.
@@ -138,8 +138,8 @@ pub fn measure(
     }
 }
 
-/// Runs a workload once; again where it differs and the kernel skipped runs of probes meanwhile, which
-/// is no fault of either.
+/// Runs a workload once; again where it differs and the kernel skipped runs of probes in the meantime, which
+/// is not the fault of either.
 fn without_loss(
     arena: &Arena,
     mut tracer: Option<&mut Tracer>,
@@ -160,7 +160,7 @@ fn without_loss(
 fn failed(workload: Workload, error: &anyhow::Error) -> Entry {
     let outcome = runner::failed(&workload.name(), workload.variant.tag, error);
     let status = match outcome.status {
-        // Not measured to its end: that is no difference.
+        // Not measured to its end: that is not a difference.
         _ if runner::is_interrupted() => Status::Skipped,
         report::Status::Skipped => Status::Skipped,
         report::Status::Ok | report::Status::Failed => Status::Differs,

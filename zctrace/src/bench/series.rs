@@ -1,4 +1,4 @@
-//! Several runs, by turns: what changes on the machine meanwhile hits all alike.
+//! Several runs, by turns: what changes on the machine in the meantime hits all alike.
 
 use anyhow::Result;
 

@@ -111,7 +111,7 @@ fn act(number: u64, operations: &[(usize, Operation)], places: &Places, step: &S
     let mut world = World::new(places)?;
     for (number, operation) in operations {
         step.0.store(*number, SeqCst);
-        // What it needs may not be there.
+        // What it needs may be missing.
         let _ = world.act(operation);
     }
     Ok(())

@@ -1,5 +1,5 @@
 //! The contradiction hunt: both backends watch the same random operations, and what the tracepoints
-//! backend concludes is held against what the functions backend measured. It may say less, and never
+//! backend concludes is compared with what the functions backend measured. It may say less, and never
 //! anything else.
 //!
 //! They watch at the same time: a second time many an operation is answered otherwise.

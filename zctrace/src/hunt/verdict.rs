@@ -1,4 +1,4 @@
-//! What tracepoints say of a process, held against what functions say of one that did the same.
+//! What tracepoints say of a process, compared with what functions say of one that did the same.
 
 use std::{collections::BTreeMap, fmt};
 

@@ -175,7 +175,7 @@ impl Drop for Prepared {
 impl Running {
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
-        // It may have ended meanwhile.
+        // It may have ended in the meantime.
         let _ = kill(self.pid, signal);
     }
 

@@ -1,4 +1,4 @@
-//! `zctrace doctor --self-test`: known bytes through every family, held against the ledger.
+//! `zctrace doctor --self-test`: known bytes through every family, compared with the ledger.
 //!
 //! The families run in children of this process, which is the target. A probe that attaches can
 //! still never fire, and one that fires can count something else: neither shows until the truth is

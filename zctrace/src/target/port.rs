@@ -116,7 +116,7 @@ fn sockets(directory: &Path) -> io::Result<Vec<u64>> {
     for entry in fs::read_dir(directory)? {
         let link = match fs::read_link(entry?.path()) {
             Ok(link) => link,
-            // Closed meanwhile.
+            // Closed in the meantime.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };

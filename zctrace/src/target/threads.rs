@@ -22,7 +22,7 @@ pub(super) fn of_process(view: &View, pid: u32) -> BTreeSet<u32> {
         .collect()
 }
 
-/// Repeats `scan` until two in a row add nothing. What has ended meanwhile stays in: its id is
+/// Repeats `scan` until two in a row add nothing. What has ended in the meantime stays in: its id is
 /// harmless.
 pub(super) fn settle<E>(
     mut scan: impl FnMut() -> Result<BTreeSet<u32>, E>,

@@ -90,7 +90,7 @@ impl View {
         Process::new_with_root(self.root.join(pid.to_string()))
     }
 
-    /// Every process; those that end meanwhile are left out.
+    /// Every process; those that end in the meantime are left out.
     pub fn processes(&self) -> impl Iterator<Item = Process> + use<> {
         procfs::process::all_processes_with_root(&self.root)
             .into_iter()
@@ -111,7 +111,7 @@ impl View {
     ///
     /// # Errors
     ///
-    /// [`Error::PidNamespace`] when it cannot be told, [`Error::NoSuchProcess`].
+    /// [`Error::PidNamespace`] when it is not known, [`Error::NoSuchProcess`].
     pub fn from_user(&self, pid: u32) -> Result<u32, Error> {
         match self.ids {
             Ids::Same => Ok(pid),

@@ -4,7 +4,7 @@ use super::Error;
 use crate::catalog::{Kind, Probe};
 
 /// The variable that chooses: `auto`, the default, or `tracepoints`. It is meant for tests: what a
-/// hardened kernel would show can be held against what functions show on the same kernel.
+/// hardened kernel would show can be compared with what functions show on the same kernel.
 pub const VARIABLE: &str = "ZCTRACE_BACKEND";
 
 /// Which kinds of probes may be used.

@@ -44,7 +44,7 @@ pub(super) unsafe fn open(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<O
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Asks for what the kernel tells of an object. Returns how much this kernel has to tell.
+/// Asks for what the kernel reports about an object. Returns how much this kernel has to tell.
 ///
 /// # Safety
 /// `T` must be the C structure of what is asked for, of plain numbers, and what `info` points to must be there.

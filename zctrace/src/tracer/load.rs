@@ -69,7 +69,7 @@ pub(super) fn ahead(
 const TRIES: usize = 5;
 
 /// Loads a program, for one way of attaching it. The verifier gives up with `EAGAIN` when a signal comes
-/// meanwhile (`do_check`).
+/// in the meantime (`do_check`).
 pub(super) fn load(program: &mut Program, btf: &Btf, way: &Way) -> Result<(), ProgramError> {
     for _ in 1..TRIES {
         match load_once(program, btf, way) {

@@ -1,4 +1,4 @@
-//! What the kernel knows of programs and links, and aya does not tell.
+//! What the kernel knows of programs and links, and aya does not say.
 
 use std::{
     mem,
@@ -20,11 +20,11 @@ pub(super) struct ProgramCounters {
     pub(super) ns: u64,
 }
 
-/// The counters of a program; `None` when the kernel does not tell.
+/// The counters of a program; `None` when the kernel does not say.
 pub(super) fn counters(fd: impl AsFd) -> Option<ProgramCounters> {
     // SAFETY: a plain C struct for which all zeros are a value.
     let mut answer: bpf_prog_info = unsafe { mem::zeroed() };
-    // SAFETY: it is what the kernel tells of a program, and asks for none of its lists.
+    // SAFETY: it is what the kernel reports about a program, and asks for none of its lists.
     unsafe { bpf::info(fd.as_fd(), &mut answer) }.ok()?;
     Some(ProgramCounters {
         missed: answer.recursion_misses,
@@ -34,11 +34,11 @@ pub(super) fn counters(fd: impl AsFd) -> Option<ProgramCounters> {
 }
 
 /// Calls whose return the kretprobe behind a link did not see, because too many were under way; `None`
-/// before Linux 6.7, which does not tell.
+/// before Linux 6.7, which does not say.
 pub(super) fn unseen_returns(link: BorrowedFd<'_>) -> Option<u64> {
     // SAFETY: a plain C struct for which all zeros are a value.
     let mut answer: bpf_link_info = unsafe { mem::zeroed() };
-    // SAFETY: it is what the kernel tells of a link, and asks for no name.
+    // SAFETY: it is what the kernel reports about a link, and asks for no name.
     let told = unsafe { bpf::info(link, &mut answer) }.ok()?;
     // SAFETY: numbers, of which any bits are values.
     let missed = unsafe {

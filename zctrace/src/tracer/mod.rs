@@ -186,7 +186,7 @@ impl Session {
     /// Attaches every probe that the kernel takes.
     ///
     /// # Errors
-    /// When nothing can be measured at all. A probe that is refused is no error: it is part of
+    /// When nothing can be measured at all. A probe that is refused is not an error: it is part of
     /// [`Session::coverage`].
     pub fn start(config: &Config) -> Result<Self, Error> {
         if let Some(name) = config
@@ -590,7 +590,7 @@ fn settings(config: &Config, types: &Types, twins: bool) -> Settings {
 }
 
 /// Refuses a kernel in whose structures nothing can be found. An offset that only some programs use
-/// is no reason: without it the verifier refuses those.
+/// is not a reason: without it the verifier refuses those.
 fn check_layout(offsets: &Offsets) -> Result<(), Error> {
     let missing: Vec<_> = offsets
         .missing()

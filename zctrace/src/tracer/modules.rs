@@ -292,7 +292,7 @@ fn types_of_programs(ebpf: &Ebpf) -> Option<OwnedFd> {
         let fd = program.fd().ok()?;
         // SAFETY: a plain C struct for which all zeros are a value.
         let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
-        // SAFETY: it is what the kernel tells of a program, and asks for none of its lists.
+        // SAFETY: it is what the kernel reports about a program, and asks for none of its lists.
         unsafe { bpf::info(fd.as_fd(), &mut info) }.ok()?;
         if info.btf_id == 0 {
             return None;
@@ -338,7 +338,7 @@ fn describe(types: BorrowedFd<'_>) -> io::Result<(String, u32)> {
     let mut info = EMPTY;
     info.name = name.as_mut_ptr() as u64;
     info.name_len = name.len() as u32;
-    // SAFETY: it is what the kernel tells of types; for the name there is room.
+    // SAFETY: it is what the kernel reports about types; for the name there is room.
     unsafe { bpf::info(types, &mut info)? };
     let length = name.iter().position(|&byte| byte == 0).unwrap_or(0);
     let name = if info.kernel_btf == 0 {
@@ -355,7 +355,7 @@ fn read(types: BorrowedFd<'_>, size: u32) -> io::Result<Vec<u8>> {
     let mut info = EMPTY;
     info.btf = bytes.as_mut_ptr() as u64;
     info.btf_size = size;
-    // SAFETY: it is what the kernel tells of types; there is room for them.
+    // SAFETY: it is what the kernel reports about types; there is room for them.
     unsafe { bpf::info(types, &mut info)? };
     Ok(bytes)
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Read as _, path::Path};
 
-/// Whether a program can be interrupted by another task's run of it. Where the kernel does not tell,
+/// Whether a program can be interrupted by another task's run of it. Where the kernel does not say,
 /// the answer is yes: that costs time, the other error costs counts. (A wrong "no" is told all the same:
 /// the kernel counts the runs that it skips.)
 pub(super) fn is_possible() -> bool {
@@ -22,7 +22,7 @@ pub(super) fn is_possible() -> bool {
     })
 }
 
-/// What a kernel tells of its preemption.
+/// What a kernel reports about its preemption.
 #[derive(Default)]
 struct Told {
     /// As in `none (voluntary) full lazy`, where the one in force is in brackets: only with debugfs.

@@ -440,7 +440,7 @@ fn by_process(
     Ok(by_process)
 }
 
-/// Samples of copying in calls that are no operation, the number of each with its samples, by slot of the
+/// Samples of copying in calls that are not operations, the number of each with its samples, by slot of the
 /// process.
 fn other_samples(ebpf: &mut Ebpf) -> Result<BTreeMap<u32, Vec<(u32, u64)>>, Error> {
     let counts: HashMap<&mut MapData, [u32; 2], u64> =

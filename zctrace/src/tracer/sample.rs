@@ -40,7 +40,7 @@ const NAMES: [&str; COPY_ROUTINES] = [
     "memcpy_orig",
 ];
 
-/// Where the running kernel has its copy routines; [`CopyRoutines::NONE`] where it does not tell.
+/// Where the running kernel has its copy routines; [`CopyRoutines::NONE`] if it does not say.
 pub(super) fn routines() -> CopyRoutines {
     find(&fs::read_to_string("/proc/kallsyms").unwrap_or_default())
 }

@@ -1,6 +1,6 @@
 //! Reading sampled stacks and naming their frames.
 //!
-//! Frames of a process are named while it lives: once it has ended nobody can tell what its
+//! Frames of a process are named while it lives: once it has ended nobody knows what its
 //! addresses meant. What could not be named says so.
 
 use std::{
@@ -249,7 +249,7 @@ impl Sampler {
                         (address, place.unwrap_or_else(|| why.to_owned()))
                     })
                     .collect();
-                // The id may have gone to another process meanwhile.
+                // The id may have gone to another process in the meantime.
                 self.alive(id).map(|_| named)
             }
             _ => None,
@@ -277,7 +277,7 @@ impl Sampler {
             return Vec::new();
         };
         maps.into_iter()
-            // An address in anything else is no frame, only what lay where one was looked for.
+            // An address in anything else is not a frame, only what lay where one was looked for.
             .filter(|map| map.perms.contains(MMPermissions::EXECUTE))
             .filter_map(|map| match map.pathname {
                 MMapPath::Path(path) => Some(Module {

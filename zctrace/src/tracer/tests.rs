@@ -1,4 +1,4 @@
-//! The programs of the built object, held against the catalog.
+//! The programs of the built object, compared with the catalog.
 
 use std::collections::BTreeMap;
 

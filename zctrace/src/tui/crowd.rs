@@ -33,7 +33,7 @@ fn process(pid: u32, comm: &str, moved: u64) -> Process {
     Process::from_paths(pid, 1, comm.into(), "/".into(), vec![path])
 }
 
-/// A server that goes on, and commands of which each lives from one reading to the next.
+/// A server that continues, and commands of which each lives from one reading to the next.
 struct Machine {
     ended: Ended,
     alive: Vec<Process>,

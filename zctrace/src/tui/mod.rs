@@ -160,7 +160,7 @@ enum Source {
 }
 
 impl Source {
-    /// Whether a message is of what goes on.
+    /// Whether a message is of the running observation.
     fn is_current(&self, number: u64) -> bool {
         match self {
             Self::Live(live) => live.is_current(number),

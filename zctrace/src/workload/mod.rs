@@ -5,7 +5,7 @@
 //! nothing else, so that the child's rows are the family's and no others. One file of `traffic/` holds
 //! one way to move bytes; a new one is added to [`TECHNIQUES`]. What people run with `bench` and read
 //! about with `explain` are techniques, in `technique/`. Both stand on `scene/` and `stage/`, and are
-//! held against `truth/`.
+//! compared with `truth/`.
 
 pub mod scene;
 pub mod stage;

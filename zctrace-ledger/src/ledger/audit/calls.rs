@@ -9,7 +9,7 @@ use super::Direction;
 pub(super) enum Caller {
     /// Index into [`CALLERS`].
     Call(usize),
-    /// Calls that are no operation of the ledger: its rows `other` and `copy_up`.
+    /// Calls that are not operations of the ledger: its rows `other` and `copy_up`.
     Other,
     /// The ledger's `unattributed`.
     KernelThread,

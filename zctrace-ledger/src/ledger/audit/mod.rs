@@ -1,4 +1,4 @@
-//! The catalog against breakpoints: what the kernel's copy routines were called for, held against
+//! The catalog against breakpoints: what the kernel's copy routines were called for, compared with
 //! what the ledger says was copied.
 //!
 //! The comparison is by routine and direction. Breakpoints know the routine and the system call, the
@@ -92,7 +92,7 @@ pub struct Refusal {
     pub remedy: String,
 }
 
-/// The whole document: the ledger and what it was held against.
+/// The whole document: the ledger and what it was compared with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Document {
     /// [`SCHEMA`].
@@ -118,7 +118,7 @@ pub struct Comparison {
     pub hits: u64,
     /// Bytes that it was called for.
     pub breakpoint_bytes: u64,
-    /// Those of them for callers that are no operations of the ledger: `execve`, `getrandom` …
+    /// Those of them for callers that are not operations of the ledger: `execve`, `getrandom` …
     pub other_bytes: u64,
     /// Bytes that the ledger says it copied; `None` where the ledger has no such copies.
     pub catalog_bytes: Option<u64>,
@@ -400,7 +400,7 @@ fn enter_copies(
 
 /// Puts a group's copies to the routines that can have made them: where there are several, to each
 /// as much as its breakpoint saw, and what is left to the usual one. If that has no breakpoint, the
-/// rest is not held against anything.
+/// rest is not compared with anything.
 fn distribute(
     rows: &mut BTreeMap<(usize, Direction), Row>,
     routines: &[&'static Routine],

@@ -2,14 +2,14 @@
 
 use super::Direction;
 
-/// A routine of `lib/iov_iter.c` and its like.
+/// A routine of `lib/iov_iter.c` and similar ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Routine {
     /// Its name in the kernel.
     pub name: &'static str,
     /// Which way it copies.
     pub direction: Direction,
-    /// Which argument, from 0, is the number of bytes: where the kernel's BTF does not tell.
+    /// Which argument, from 0, is the number of bytes: where the kernel's BTF does not say.
     pub bytes: u32,
     /// Which one is the iterator. `None`: it copies to or from an address, and the ledger has no
     /// count to hold against it.
@@ -93,7 +93,7 @@ pub(super) enum Carriers {
 impl Carriers {
     /// Those of copies in a direction on an object of the ledger.
     pub(super) fn of(direction: Direction, object: &str) -> Self {
-        // Of a call that is no operation nobody knows what it copies from or to.
+        // Of a call that is not an operation nobody knows what it copies from or to.
         if object.is_empty() || object.starts_with("syscall:") {
             return Self::Any;
         }

@@ -107,7 +107,7 @@ impl Packed {
         self.heads[place].op
     }
 
-    /// What tells the row at a place from the others of its process.
+    /// What distinguishes the row at a place from the others of its process.
     #[must_use]
     pub fn key(&self, place: usize) -> PathKey {
         let head = &self.heads[place];

@@ -10,7 +10,7 @@ use crate::{
 /// Samples of a process's own line.
 pub const SPARK: usize = 16;
 
-/// What tells a row from the others, and stays the same from moment to moment.
+/// What distinguishes a row from the others, and stays the same from moment to moment.
 pub type RowId = u64;
 
 /// A row's id from what makes it what it is.
@@ -123,12 +123,12 @@ pub struct PathRow {
     pub step: Step,
 }
 
-/// What tells a row from the others of its process: operation, object, the value of the `--by`
+/// What distinguishes a row from the others of its process: operation, object, the value of the `--by`
 /// dimension, and whether it was concluded.
 pub type PathKey = (Sym, Sym, Sym, bool);
 
 impl PathRow {
-    /// What tells it from the other rows of its process.
+    /// What distinguishes it from the other rows of its process.
     #[must_use]
     pub const fn key(&self) -> PathKey {
         (self.op, self.object, self.by, self.inferred)
@@ -237,7 +237,7 @@ pub struct AsyncRow {
     pub totals: Totals,
     /// In the last step.
     pub step: Step,
-    /// How they were issued; `None` where the source does not tell.
+    /// How they were issued; `None` where the source does not say.
     pub ways: Option<Ways>,
 }
 

@@ -304,7 +304,7 @@ impl Column {
 pub trait Rows {
     /// How many.
     fn len(&self) -> usize;
-    /// What tells this one from the others.
+    /// What distinguishes this one from the others.
     fn id(&self, row: usize) -> RowId;
     /// Its value in the column with this index.
     fn value(&self, row: usize, column: usize) -> Value<'_>;

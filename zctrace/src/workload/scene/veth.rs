@@ -1,5 +1,5 @@
 //! A pair of virtual network devices whose far end throws away what it gets, like a network does:
-//! what is sent there leaves the machine as far as the sender can tell.
+//! what is sent there leaves the machine as far as the sender knows.
 
 use std::{
     cell::RefCell,
@@ -70,7 +70,7 @@ impl Veth {
     }
 
     /// Makes a pair whose far end is in a network namespace of its own, where a socket listens: what is
-    /// sent there leaves the machine as far as the sender can tell, and comes in as on another one.
+    /// sent there leaves the machine as far as the sender knows, and comes in as on another one.
     pub fn apart(gathers: bool) -> Result<(Self, TcpListener)> {
         let (tell, told) = mpsc::channel();
         let (begin, begun) = mpsc::channel();

@@ -400,7 +400,7 @@ impl fmt::Debug for Ready {
 }
 
 /// The roles of processes that are only the other end of a connection, which every technique for
-/// the same job needs alike: what they do is compared, but is no cost of the technique.
+/// the same job needs alike: what they do is compared, but is not a cost of the technique.
 pub const FAR_ENDS: [&str; 2] = [Prepared::PEER, "source"];
 
 #[cfg(test)]

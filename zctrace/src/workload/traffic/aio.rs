@@ -277,7 +277,7 @@ fn buffered(arena: &Arena, fs: Fs) -> Result<Prepared> {
 }
 
 /// The memory of a request that the kernel does not take is at once that of the next one, which does the
-/// opposite. No completion tells of it, so it is no operation.
+/// opposite. No completion tells of it, so it is not an operation.
 fn errors(arena: &Arena) -> Result<Prepared> {
     drop(Context::new()?);
     let (fs, chunk) = (Fs::Ext4, arena.sizes.chunk);

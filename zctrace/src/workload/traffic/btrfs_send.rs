@@ -1,4 +1,4 @@
-//! A call that is no operation of the ledger and copies all the same: `BTRFS_IOC_SEND` writes its
+//! A call that is not an operation of the ledger and copies all the same: `BTRFS_IOC_SEND` writes its
 //! stream from inside the kernel, here into a file in memory. How long the stream is, the file tells.
 
 use std::{fs::File, io, os::fd::AsRawFd as _, path::Path};

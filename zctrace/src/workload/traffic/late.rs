@@ -1,4 +1,4 @@
-//! Sends by reference over TCP that leave the machine as far as their sender can tell: to another
+//! Sends by reference over TCP that leave the machine as far as their sender knows: to another
 //! network namespace, over a device that passes pages on, and over one that does not. There the kernel
 //! copies every byte after the call, and again what it sends again.
 //!

@@ -26,7 +26,7 @@ pub struct Difference {
     pub op: String,
     /// What it works on.
     pub object: String,
-    /// Which field, or `row` for a row that must not be there, or `evidence`.
+    /// Which field, or `row` for a row that must not exist, or `evidence`.
     pub field: &'static str,
     /// What was expected.
     pub expected: String,
@@ -50,7 +50,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// How a number is held against the expected one.
+/// How a number is compared with the expected one.
 #[derive(Clone, Copy)]
 enum Rule {
     Exact,

@@ -1,4 +1,4 @@
-//! What must be seen, and how it is held against what was. Pure.
+//! What must be seen, and how it is compared with what was. Pure.
 
 pub mod compare;
 pub mod exact;

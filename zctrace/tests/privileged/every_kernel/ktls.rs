@@ -122,7 +122,7 @@ fn every_byte_is_encrypted_and_decrypted() {
         for op in ["send", "sendfile", "recv"] {
             assert!(is_claimed(op), "{op}: {:?}", process.claims);
         }
-        // What becomes of the bytes, the call does not tell.
+        // What becomes of the bytes, the call does not say.
         for totals in [sent, sent_file, received] {
             assert_eq!(totals.unexplained, totals.moved);
         }

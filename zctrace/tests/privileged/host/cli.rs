@@ -512,7 +512,7 @@ fn a_probe_that_does_not_exist_is_a_usage_error() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("no_such_probe"));
 }
 
-/// More than there are rows for at a time: the slots of those that ended are taken back meanwhile.
+/// More than there are rows for at a time: the slots of those that ended are taken back in the meantime.
 #[test]
 #[ignore = "needs root and BPF"]
 fn thousands_of_short_processes_fit() {

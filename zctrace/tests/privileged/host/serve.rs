@@ -306,7 +306,7 @@ fn too_many_clients_do_not_end_it() {
 #[test]
 #[ignore = "needs root and BPF"]
 fn too_few_descriptors_do_not_end_it() {
-    // Fewer than the connections it takes at a time, and enough for reading `/proc` meanwhile.
+    // Fewer than the connections it takes at a time, and enough for reading `/proc` in the meantime.
     const FREE: usize = 16;
     let (instance, address) = serve("zcserve-fds", &[]);
     let pid = instance.0.id();

@@ -41,7 +41,7 @@ fn stacks_add_up_to_what_was_copied() {
     let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     assert_eq!(document.stack_bytes_lost, 0);
     assert!(copied > 32 << 20, "{copied}");
-    // What remains of a sample on each processor; and what exec reads, which is no operation.
+    // What remains of a sample on each processor; and what exec reads, which is not an operation.
     assert!(
         sampled + EVERY * processors >= copied,
         "{sampled} of {copied}"

@@ -18,7 +18,7 @@ use crate::common::{
 };
 use zctrace::ledger::{Process, Snapshot};
 
-/// Responses whose bytes are held against each other.
+/// Responses whose bytes are compared with each other.
 const TIMES: u64 = 4;
 
 /// Set when it is dropped, by a panic too.
@@ -30,7 +30,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Every view shows the server that answers requests meanwhile.
+/// Every view shows the server that answers requests in the meantime.
 fn walk(top: &mut Top) {
     let text = top.until("a backend", |text| {
         text.contains("· functions") || text.contains("· tracepoints")

@@ -188,7 +188,7 @@ const fn vector(base: *mut u8, length: usize) -> libc::iovec {
     }
 }
 
-/// Reads through the page cache whose success is not told.
+/// Reads through the page cache that do not report success.
 pub(super) fn silent(arena: &Arena, issue: Issue) -> Result<Prepared> {
     let file = arena.file(Fs::Ext4, silent_bytes(arena))?;
     evict(&file)?;

@@ -43,7 +43,7 @@ pub(super) fn udp(arena: &Arena, issue: Issue) -> Result<Prepared> {
     }))
 }
 
-/// Receives whose success is not told, two at a time: each message wakes both, and one waits again.
+/// Receives that do not report success, two at a time: each message wakes both, and one waits again.
 pub(super) fn silent(_arena: &Arena, issue: Issue) -> Result<Prepared> {
     const LENGTHS: [usize; 2] = [4000, 65];
     const ROUNDS: u64 = 20;

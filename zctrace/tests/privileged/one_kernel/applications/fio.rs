@@ -77,7 +77,7 @@ fn only_direct_io_saves_the_copy() {
         let (wanted, code) = if option == "--direct=0" {
             (Verdict::Fail, "above-limit")
         } else if snapshot.backend == "tracepoints" {
-            // A completion does not tell how the bytes went.
+            // A completion does not say how the bytes went.
             (Verdict::Inconclusive, "too-much-unexplained")
         } else if mount.is_disk() {
             (Verdict::Pass, "")
