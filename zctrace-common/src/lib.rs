@@ -336,7 +336,7 @@ pub struct Task {
     /// Scratch space of the fault family: see `zctrace-ebpf/src/site/fault.rs`. The last two words belong to
     /// `zctrace-ebpf/src/site/xdp.rs`.
     pub fault: [u64; 4],
-    /// What was read at the entry of the system call (tracepoint backend only): see
+    /// What was read at the entry of the system call (tracepoints backend only): see
     /// `zctrace-ebpf/src/tracepoint/syscall.rs`.
     pub entry: [u64; 4],
     /// Runs of zctrace's programs that passed the target filter.
@@ -379,7 +379,7 @@ impl Task {
     /// The thread existed before the probes did. It may be inside an operation that must be left out, so the
     /// accumulators of the first operation can hold more than its own bytes.
     pub const FRESH: u32 = 1;
-    /// A system call's entry was seen (tracepoint backend only).
+    /// A system call's entry was seen (tracepoints backend only).
     pub const ENTERED: u32 = 2;
     /// A kernel thread.
     pub const KTHREAD: u32 = 4;

@@ -457,7 +457,7 @@ fn claims_that_make_no_sense_are_usage_errors() {
         ),
         (
             &["--max-copies-per-sent-byte", "1", "--path", "recv"],
-            "recv never moves bytes that copies per sent byte are counted over",
+            "recv never moves bytes for which copies per sent byte can be computed",
         ),
         (
             &["--policy", "/no/such/policy.toml"],
@@ -468,8 +468,8 @@ fn claims_that_make_no_sense_are_usage_errors() {
         assert!(stderr.contains(part), "{stderr}");
     }
     for (arguments, part) in [
-        (&["--max-copies-per-byte", "nan"][..], "compared with"),
-        (&["--max-copies-per-byte", "inf"], "compared with"),
+        (&["--max-copies-per-byte", "nan"][..], "a finite number"),
+        (&["--max-copies-per-byte", "inf"], "a finite number"),
         (&["--max-copies-per-byte", "-1"], "negative"),
         (&["--max-copies-per-byte=-0.5"], "negative"),
         (&["--max-copies-per-byte", "some"], "0.02"),
@@ -502,7 +502,7 @@ fn claims_that_make_no_sense_are_usage_errors() {
         ],
         2,
     );
-    assert!(stderr.contains("there is none"), "{stderr}");
+    assert!(stderr.contains("needs a command"), "{stderr}");
 }
 
 #[test]
@@ -511,14 +511,14 @@ fn a_policy_with_a_mistake_is_a_usage_error_that_names_it() {
     let file = directory.path().join("policy.toml");
     let path = file.to_str().unwrap();
     for (policy, part) in [
-        ("", "it makes no claim"),
+        ("", "it contains no claim"),
         (
             "[[claim]]\nname = 'a'\nmax-copies-per-byte = 1\ncolour = 'red'",
             "line 4: unknown field `colour`",
         ),
         (
             "[[claim]]\nname = 'a'\nmax-copies-per-byte = nan",
-            "a limit of NaN copies per byte makes no sense",
+            "NaN copies per byte is not a limit",
         ),
         ("[[claim]]\nname = 'a'", "no limit is set"),
     ] {
@@ -535,7 +535,7 @@ fn every_reason_is_explained() {
         assert_eq!(output.status.code(), Some(0), "{}", rule.code);
         let stdout = text(&output.stdout);
         assert!(stdout.starts_with(rule.code), "{stdout}");
-        assert!(stdout.contains("What helps: "), "{stdout}");
+        assert!(stdout.contains("Remedy: "), "{stdout}");
     }
 }
 

@@ -95,7 +95,7 @@ pub(crate) static REQUESTS: Array<Request> = Array::with_max_entries(REQUEST_SLO
 pub(crate) static REQUEST_COUNTS: Array<RequestCounts> = Array::with_max_entries(4096, 0);
 
 /// Address of a request that completes more than once, by its ring and what the application calls
-/// it (tracepoint backend only).
+/// it (tracepoints backend only).
 #[map]
 pub(crate) static REQUEST_INDEX: HashMap<[u64; 2], u64> = HashMap::with_max_entries(4096, 0);
 
@@ -118,7 +118,7 @@ pub(crate) static LABELS: HashMap<u64, Label> = HashMap::with_max_entries(4096, 
 #[map]
 pub(crate) static LOSS: Array<Loss> = Array::with_max_entries(1, 0);
 
-/// Operations that the tracepoint backend reports, a bit for each `Op`: known only after the
+/// Operations that the tracepoints backend reports, a bit for each `Op`: known only after the
 /// functions have been tried.
 #[map]
 pub(crate) static BY_SYSCALL: Array<u64> = Array::with_max_entries(1, 0);

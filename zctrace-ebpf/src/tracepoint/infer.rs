@@ -1,5 +1,5 @@
 //! What a system call does with its bytes, concluded from the call, its flags and its objects: the
-//! tracepoint backend.
+//! tracepoints backend.
 //!
 //! A wrong class is never an answer. A class that is not certain on every kernel with these tracepoints is left
 //! unexplained. docs/probes.md lists these cases; keep it up to date.

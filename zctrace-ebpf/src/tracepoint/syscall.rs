@@ -1,4 +1,4 @@
-//! The tracepoint backend: where kernel functions cannot be traced, operations begin and end at the
+//! The tracepoints backend: where kernel functions cannot be traced, operations begin and end at the
 //! system call tracepoints, and their classes are concluded (`tracepoint/infer.rs`).
 //!
 //! `Task::entry` holds what was read at the entry, when the descriptors still referred to the files of the call:

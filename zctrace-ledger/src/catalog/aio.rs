@@ -1,4 +1,4 @@
-//! Linux AIO. It has no tracepoints: without functions nothing is seen of it.
+//! Linux AIO. It has no tracepoints, so the tracepoints backend sees nothing of it.
 
 use super::{Family, Probe, Role, fentry, fexit};
 

@@ -1,6 +1,6 @@
 //! Everything that the tracepoints backend concludes, as one table. The programs decide
-//! (`zctrace-ebpf/src/tracepoint/`); this says why they are right, and the contradiction hunt
-//! (`crate::hunt`) fails where a program gives a class that has no row here.
+//! (`zctrace-ebpf/src/tracepoint/`). This table says why they are right. The contradiction hunt (`crate::hunt`) fails
+//! if a program gives a class that has no row here.
 
 use std::fmt::Write as _;
 
@@ -11,10 +11,9 @@ use zctrace_common::{Class, Op};
 pub struct Conclusion {
     /// The operations.
     pub ops: &'static [Op],
-    /// Names of objects as reports have them, of which each is one that bytes come from or, without
-    /// [`Conclusion::sinks`], the only one.
+    /// Names of objects as in reports: where bytes come from or, without [`Conclusion::sinks`], the only object.
     pub objects: &'static [&'static str],
-    /// The objects that bytes go to where two are joined.
+    /// Where bytes go, if the operation joins two objects.
     pub sinks: &'static [&'static str],
     /// What else must hold.
     pub when: &'static str,
@@ -22,12 +21,12 @@ pub struct Conclusion {
     pub class: Class,
     /// The kernel function that makes it true from Linux 6.1 to 7.x, and its condition.
     pub because: &'static str,
-    /// The traffic that would fail; the hunt would as well.
+    /// The traffic that would fail if it were wrong; the hunt would fail as well.
     pub tests: &'static [&'static str],
 }
 
 impl Conclusion {
-    /// Whether a row of a report is one of this one's.
+    /// Whether this conclusion covers a row of a report.
     #[must_use]
     pub fn covers(&self, op: &str, object: &str, class: Class) -> bool {
         let matches = match object.split_once("->") {
@@ -38,8 +37,8 @@ impl Conclusion {
     }
 }
 
-/// Whether the tracepoints backend may give a class to the bytes of a row. `None` is not asked for:
-/// unexplained bytes need no reason.
+/// Whether the tracepoints backend may give a class to the bytes of a row. Unexplained bytes need no reason, so nobody
+/// asks about them.
 #[must_use]
 pub fn is_concluded(op: &str, object: &str, class: Class) -> bool {
     ALL.iter().any(|row| row.covers(op, object, class))
@@ -119,7 +118,7 @@ const COPYING: &[&str] = &[
     "file:overlay",
     "block",
 ];
-/// Those that lend the pages of their cache to a pipe.
+/// Filesystems that lend the pages of their cache to a pipe.
 const LENDING: &[&str] = &[
     "file:tmpfs",
     "file:devtmpfs",
@@ -160,7 +159,7 @@ pub const ALL: &[Conclusion] = &[
         ops: READS,
         objects: COPYING,
         sinks: &[],
-        when: "without O_DIRECT, which tmpfs takes and does not heed; not tmpfs or overlayfs with a hole into a registered buffer",
+        when: "without O_DIRECT (tmpfs accepts and ignores it); not a hole of tmpfs or overlayfs into a registered buffer",
         class: Class::CopiedToUser,
         because: "copy_page_to_iter or copy_folio_to_iter in filemap_read, shmem_file_read_iter and dax_iomap_iter; holes are copied from the zero page",
         tests: &[
@@ -192,7 +191,7 @@ pub const ALL: &[Conclusion] = &[
         ops: &[Op::Read, Op::Write],
         objects: DIRECT,
         sinks: &[],
-        when: "O_DIRECT; as many bytes as the block requests carry that the call makes of anonymous pages",
+        when: "O_DIRECT; as many bytes as the call's block requests carry from or to anonymous pages",
         class: Class::Direct,
         because: "block_bio_queue: the first page of the request is the caller's own",
         tests: &[
@@ -218,7 +217,7 @@ pub const ALL: &[Conclusion] = &[
         sinks: &[],
         when: "every page was touched",
         class: Class::CopiedToUser,
-        because: "copy_page_to_iter in hugetlbfs_read_iter; it clears the buffer for a page that is not there",
+        because: "copy_page_to_iter in hugetlbfs_read_iter; it clears the buffer for a missing page",
         tests: &["file-hugetlbfs"],
     },
     Conclusion {
@@ -288,7 +287,7 @@ pub const ALL: &[Conclusion] = &[
         ops: RECEIVES,
         objects: &["tcp", "udp", "unix", "socket:netlink"],
         sinks: &[],
-        when: "TCP: a stream without an upper-layer protocol or a BPF program; UDP: datagrams; not MSG_SOCK_DEVMEM; MSG_TRUNC: no more than the buffer has room for",
+        when: "TCP: a stream without an upper-layer protocol or a BPF program; UDP: datagrams; not MSG_SOCK_DEVMEM; with MSG_TRUNC: no more than fits in the buffer",
         class: Class::CopiedToUser,
         because: "skb_copy_datagram_iter in tcp_recvmsg_locked, udp_recvmsg, unix_stream_read_generic, __unix_dgram_recvmsg and netlink_recvmsg",
         tests: &["tcp", "udp-small", "udp-trunc", "unix-stream", "unix-dgram"],
@@ -299,7 +298,7 @@ pub const ALL: &[Conclusion] = &[
         sinks: &[],
         when: "MSG_TRUNC, under the conditions above",
         class: Class::Synthetic,
-        because: "tcp_recvmsg_locked passes the copy by; tls_sw_recvmsg does not",
+        because: "tcp_recvmsg_locked skips the copy; tls_sw_recvmsg does not",
         tests: &["tcp-trunc"],
     },
     Conclusion {
@@ -315,16 +314,16 @@ pub const ALL: &[Conclusion] = &[
         ops: &[Op::SendZerocopy],
         objects: &["tcp", "udp", "unix", "socket:netlink"],
         sinks: &[],
-        when: "the socket lacks SO_ZEROCOPY, or is of unix, or one of datagrams whose route lacks scatter-gather",
+        when: "the socket lacks SO_ZEROCOPY, or is a unix socket, or is a datagram socket whose route lacks scatter-gather",
         class: Class::CopiedFromUser,
-        because: "msg_zerocopy_realloc is not reached (SOCK_ZEROCOPY in tcp_sendmsg_locked and __ip_append_data), or NETIF_F_SG is missing in __ip_append_data; unix and netlink sockets know no such flag",
+        because: "msg_zerocopy_realloc is not reached (SOCK_ZEROCOPY in tcp_sendmsg_locked and __ip_append_data), or NETIF_F_SG is missing in __ip_append_data; unix and netlink sockets ignore the flag",
         tests: &["zc-tcp-off", "zc-udp-nosg"],
     },
     Conclusion {
         ops: &[Op::RecvZerocopy],
         objects: &["tcp"],
         sinks: &[],
-        when: "what the call itself says it mapped",
+        when: "the bytes that the call reports as mapped",
         class: Class::Mapped,
         because: "tcp_zerocopy_receive: tcp_zerocopy_receive.length",
         tests: &["zc-receive"],
@@ -333,7 +332,7 @@ pub const ALL: &[Conclusion] = &[
         ops: &[Op::RecvZerocopy],
         objects: &["tcp"],
         sinks: &[],
-        when: "what the call itself says it copied",
+        when: "the bytes that the call reports as copied",
         class: Class::CopiedToUser,
         because: "tcp_zerocopy_receive: tcp_zerocopy_receive.copybuf_len",
         tests: &["zc-receive"],
@@ -344,7 +343,7 @@ pub const ALL: &[Conclusion] = &[
         sinks: &[],
         when: "null, zero, random, urandom",
         class: Class::Synthetic,
-        because: "read_iter_zero, read_iter_null and get_random_bytes_user make the bytes up",
+        because: "read_iter_zero, read_iter_null and get_random_bytes_user generate the bytes",
         tests: &["char-zero", "char-null", "char-urandom", "char-random"],
     },
     Conclusion {
@@ -407,7 +406,7 @@ pub const ALL: &[Conclusion] = &[
         ops: JOINS,
         objects: LENDING,
         sinks: &["tcp", "unix"],
-        when: "as for a pipe; TCP: a stream without an upper-layer protocol or a BPF program, over a device with scatter-gather and no tunnel; unix: a stream",
+        when: "as for a pipe; TCP: a stream without an upper-layer protocol or a BPF program, over a device with scatter-gather that is not a tunnel; unix: a stream",
         class: Class::Spliced,
         because: "splice_to_socket with MSG_SPLICE_PAGES, before 6.5 tcp_sendpage and unix_stream_sendpage; sk_route_caps and the route's device decide about later copies",
         tests: &[
@@ -434,7 +433,7 @@ pub const ALL: &[Conclusion] = &[
         sinks: LENDING_SINKS,
         when: "as for a pipe, on both sides; O_DIRECT on tmpfs as a sink",
         class: Class::CopiedInKernel,
-        because: "iter_file_splice_write writes the pages like any others",
+        because: "iter_file_splice_write writes the pages like any other data",
         tests: &[
             "splice-pipe-tmpfs",
             "splice-pipe-ext4",
@@ -448,7 +447,7 @@ pub const ALL: &[Conclusion] = &[
         sinks: &["unix"],
         when: "as for a pipe; unix: datagrams and SOCK_SEQPACKET",
         class: Class::CopiedInKernel,
-        because: "unix_dgram_sendmsg knows no MSG_SPLICE_PAGES, and sock_no_sendpage copied before 6.5",
+        because: "unix_dgram_sendmsg does not support MSG_SPLICE_PAGES, and sock_no_sendpage copied before 6.5",
         tests: &["sendfile-unix-dgram", "sendfile-unix-seqpacket"],
     },
     Conclusion {
@@ -516,7 +515,7 @@ pub const ALL: &[Conclusion] = &[
     },
 ];
 
-/// [`LENDING`] without pipes, which are another matter as sinks.
+/// [`LENDING`] without pipes, which take references as sinks.
 const LENDING_SINKS: &[&str] = &[
     "file:tmpfs",
     "file:devtmpfs",
@@ -538,7 +537,7 @@ const REFLINKING: &[&str] = &["file:xfs", "file:btrfs", "file:overlay"];
 pub(super) fn table() -> String {
     let mut text = String::from(
         "\n## What the tracepoints backend concludes\n\nEverything else is `unexplained`. \
-         The contradiction hunt holds each row against the functions backend with random operations.\n\n\
+         The contradiction hunt compares each row with the functions backend, using random operations.\n\n\
          | operations | objects | when | class | because | traffic that would fail |\n\
          |---|---|---|---|---|---|\n",
     );

@@ -19,8 +19,8 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::NoCopySite,
         ways: &[fentry("iomap_iter", "iomap_iter")],
         proof: Proof::Unplugged(&[("direct-holes-ext4", &["read"])]),
-        sees: "what a direct read asks a device for, and the holes and unwritten extents that it fills with zeros",
-        lost: "direct reads of files: what came from the device, and what are zeros made by a CPU",
+        sees: "which parts a direct read takes from a device, and the holes and unwritten extents that it fills with zeros",
+        lost: "direct reads of files: which bytes came from the device, and which are zeros written by a CPU",
         ..Probe::USUAL
     },
     Probe {
@@ -51,8 +51,8 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("iomap_dio_rw", "iomap_dio_rw"),
             kretprobe("iomap_dio_rw_kretprobe", "iomap_dio_rw"),
         ],
-        sees: "a direct transfer goes on without its caller, on ext4, xfs and others",
-        lost: "direct I/O of io_uring whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
+        sees: "a direct transfer continues without its caller, on ext4, xfs and others",
+        lost: "direct I/O of io_uring that do not report success (IOSQE_CQE_SKIP_SUCCESS)",
         ..Probe::USUAL
     },
     Probe {
@@ -63,8 +63,8 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("iomap_dio_rw_inner", "__iomap_dio_rw"),
             kretprobe("iomap_dio_rw_inner_kretprobe", "__iomap_dio_rw"),
         ],
-        sees: "a direct transfer goes on without its caller, on btrfs",
-        lost: "direct I/O of io_uring on btrfs whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
+        sees: "a direct transfer continues without its caller, on btrfs",
+        lost: "direct I/O of io_uring on btrfs that do not report success (IOSQE_CQE_SKIP_SUCCESS)",
         ..Probe::USUAL
     },
     Probe {
@@ -93,7 +93,7 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::CopySite,
         ways: &[tp_btf("swiotlb_bounced", "swiotlb_bounced")],
         proof: Proof::Otherwise("is nobody's, and explains no byte"),
-        sees: "transfers of devices that a CPU copies through bounce buffers, of any process",
+        sees: "device transfers that a CPU copies through bounce buffers, for any process",
         lost: "that direct I/O and packets were copied on their way to a device",
         ..Probe::USUAL
     },

@@ -1,4 +1,4 @@
-//! Page faults and copy-on-write. A fault has no caller that is told a number: these probes are its interface as well.
+//! Page faults and copy-on-write. A fault reports no number to a caller, so these probes are its interface as well.
 
 use super::{Exercise, Family, Probe, Proof, Role, fentry, fexit};
 

@@ -69,7 +69,7 @@ pub(super) const PROBES: &[Probe] = &[
         woken_by: Some(Exercise::ProcFile),
         proof: Proof::Unplugged(&[("file-proc", &["read"])]),
         sees: "generated text to reader: procfs, sysfs, cgroupfs",
-        lost: "reads of procfs and its like",
+        lost: "reads of procfs and similar filesystems",
         ..Probe::USUAL
     },
     Probe {

@@ -31,7 +31,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fexit("vfs_readv", "vfs_readv")],
         woken_by: Some(Exercise::MemoryFile),
         sees: "readv, preadv, preadv2",
-        lost: "readv and its kin are not seen",
+        lost: "readv and similar calls are not seen",
         ..Probe::USUAL
     },
     Probe {
@@ -51,7 +51,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fexit("vfs_writev", "vfs_writev")],
         woken_by: Some(Exercise::MemoryFile),
         sees: "writev, pwritev, pwritev2",
-        lost: "writev and its kin are not seen",
+        lost: "writev and similar calls are not seen",
         ..Probe::USUAL
     },
     Probe {

@@ -1,4 +1,4 @@
-//! Message queues. Their interfaces are the system calls themselves: what those call may be inlined.
+//! Message queues. Their interfaces are the system calls themselves, because the functions they call may be inlined.
 
 use zctrace_common::Op;
 
@@ -33,7 +33,7 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::CopySite,
         ways: &[fexit("copy_msg", "copy_msg")],
         proof: Proof::Otherwise("a second copy, which explains no byte"),
-        sees: "message of a System V queue to the copy that MSG_COPY hands out",
+        sees: "message of a System V queue to the copy that MSG_COPY returns",
         lost: "the second of the three copies that msgrcv with MSG_COPY makes",
         ..Probe::USUAL
     },

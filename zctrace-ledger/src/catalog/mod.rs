@@ -1,8 +1,7 @@
 //! What to attach where, what it means, and what is lost without it: one file per probe family.
 //!
-//! A probe of the *interface* says that an operation ended and how many bytes it moved; a *site*
-//! says how bytes got from one place to another. Neither is ever replaced by the other, so a site
-//! that is missing makes exactly its bytes `unexplained`.
+//! A probe of the *interface* says that an operation ended and how many bytes it moved; a *site* says how bytes got
+//! from one place to another. Neither ever replaces the other, so a missing site makes exactly its bytes `unexplained`.
 
 mod aio;
 pub mod conclusion;
@@ -35,27 +34,27 @@ use zctrace_common::Op;
 /// What a probe is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Keeps the set of traced tasks right.
+    /// Maintains the set of traced tasks.
     Target,
-    /// Tells that an operation of this kind ended, and what it reported.
+    /// Reports that an operation of this kind ended, and what it reported.
     Interface(Op),
-    /// Tells that a CPU copied bytes.
+    /// Reports that a CPU copied bytes.
     CopySite,
-    /// Tells that bytes went without a copy by a CPU.
+    /// Reports that bytes moved without a copy by a CPU.
     NoCopySite,
-    /// Tells on which request of its family a thread works, and what the request reported. The
-    /// probes of a family with this role are attached together or not at all.
+    /// Reports on which request of its family a thread works, and what the request reported. The probes of a family
+    /// with this role are attached together or not at all.
     Requests,
-    /// Tells of requests that go another way through the kernel than most.
+    /// Reports requests that take a rare way through the kernel.
     SomeRequests,
-    /// The same as [`Role::Requests`] without functions, in place of [`Role::Requests`] of its family: requests are known
-    /// from their submission, and classes are concluded.
+    /// Replaces [`Role::Requests`] of its family where functions cannot be traced: requests are known from their
+    /// submission, and classes are concluded.
     Submissions,
-    /// Tells why copies were made that are in the ledger without it too.
+    /// Reports why copies were made. The copies are in the ledger without it too.
     Cause,
-    /// Tells what becomes of bytes later: when borrowed pages are back, what the kernel notifies.
+    /// Reports what happens to bytes later: when borrowed pages are given back, what the kernel notifies.
     Evidence,
-    /// Concludes operations and classes from the system calls: the tracepoint backend.
+    /// Concludes operations and classes from the system calls: the tracepoints backend.
     SystemCalls,
 }
 
@@ -147,8 +146,8 @@ pub enum Kind {
     FEntry,
     /// At its return.
     FExit,
-    /// At its return, through a kprobe, where the kernel takes no fexit: more than six arguments before
-    /// Linux 6.6, and modules whose types cannot be read. It misses returns when many calls are under way.
+    /// At its return, through a kprobe, where the kernel accepts no fexit: more than six arguments before Linux 6.6,
+    /// and modules whose types cannot be read. It misses returns when many calls are in progress.
     KRetProbe,
     /// A tracepoint with typed arguments.
     BtfTracepoint,
@@ -186,15 +185,15 @@ pub struct Probe {
     /// Offsets of `Offsets` without which zctrace refuses the kernel. Where another offset is missing, the
     /// verifier refuses the programs that use it.
     pub needs: &'static [&'static str],
-    /// Whether copies go by unseen without it, and every kernel has its function: one that cannot be
-    /// found was inlined, renamed, or is a macro (`vma_alloc_folio` without `CONFIG_NUMA`). Where the
-    /// function of another probe is missing, there is nothing to see, or bytes are `unexplained`.
+    /// Whether copies go unseen without it, and every kernel has its function. A function that cannot be found was then
+    /// inlined, renamed, or is a macro (`vma_alloc_folio` without `CONFIG_NUMA`). For the other probes, a missing
+    /// function means that there is nothing to see, or that bytes are `unexplained`.
     pub always_there: bool,
     /// What shows that it explains bytes.
     pub proof: Proof,
     /// What it sees, for people.
     pub sees: &'static str,
-    /// What cannot be told without it, for people.
+    /// What is lost without it, for people.
     pub lost: &'static str,
 }
 
@@ -219,7 +218,7 @@ impl Probe {
         matches!(self.role, Role::CopySite | Role::NoCopySite)
     }
 
-    /// Whether its function is an option of the kernel: where that is missing, so are the calls.
+    /// Whether its function is an option of the kernel. If the function is missing, the calls are missing too.
     #[must_use]
     pub fn is_optional_interface(&self) -> bool {
         matches!(self.family, Family::Message | Family::Uffd)
@@ -227,8 +226,7 @@ impl Probe {
     }
 }
 
-/// The operations that the probes of an interface report: with another flag, some calls are another
-/// operation.
+/// The operations that the probes of an interface report. With another flag, some calls are another operation.
 pub fn reported_by(interface: Op) -> impl Iterator<Item = Op> {
     let others: &[Op] = match interface {
         Op::Send => &[Op::SendZerocopy],
@@ -272,8 +270,8 @@ const fn tp_btf(program: &'static str, symbol: &'static str) -> Way {
     way(Kind::BtfTracepoint, program, symbol)
 }
 
-/// Every probe, in the order of attachment: the sites before the interfaces, so that no operation
-/// ends before what explains it can be seen, and the system calls last, for what is still unseen.
+/// Every probe, in the order of attachment. The sites come before the interfaces, so that no operation ends before its
+/// sites are attached. The system calls come last, for operations that are still unseen.
 pub fn probes() -> impl Iterator<Item = &'static Probe> {
     [
         target::PROBES,

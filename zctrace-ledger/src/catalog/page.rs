@@ -40,15 +40,15 @@ fn section(probe: &Probe) -> String {
         lost,
     } = probe;
     let role = match role {
-        Role::Target => "Keeps the set of traced tasks right".to_owned(),
-        Role::Interface(op) => format!("Tells that a `{}` ended and what it moved", op.name()),
+        Role::Target => "Maintains the set of traced tasks".to_owned(),
+        Role::Interface(op) => format!("Reports that a `{}` ended and what it moved", op.name()),
         Role::CopySite => "A place where a CPU copies".to_owned(),
-        Role::NoCopySite => "A place where bytes go without a copy by a CPU".to_owned(),
-        Role::SomeRequests => "Tells of requests that go another way than most".to_owned(),
-        Role::Requests => "Tells which request a thread works on, and what it reported".to_owned(),
-        Role::Cause => "Tells why copies were made".to_owned(),
-        Role::Evidence => "Tells what becomes of bytes later".to_owned(),
-        Role::Submissions | Role::SystemCalls => "Part of the tracepoint backend".to_owned(),
+        Role::NoCopySite => "A place where bytes move without a copy by a CPU".to_owned(),
+        Role::SomeRequests => "Reports requests that take a rare way".to_owned(),
+        Role::Requests => "Reports which request a thread works on, and its result".to_owned(),
+        Role::Cause => "Reports why copies were made".to_owned(),
+        Role::Evidence => "Reports what happens to bytes later".to_owned(),
+        Role::Submissions | Role::SystemCalls => "Part of the tracepoints backend".to_owned(),
     };
     let ways: Vec<_> = ways
         .iter()

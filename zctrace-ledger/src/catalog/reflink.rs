@@ -1,4 +1,4 @@
-//! Shared extents. The functions belong to modules, so they attach only once those are loaded.
+//! Shared extents. The functions belong to modules, so they can be attached only once the modules are loaded.
 
 use super::{Family, Probe, Proof, Role, fexit_of, kretprobe};
 

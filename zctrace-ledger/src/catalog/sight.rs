@@ -1,17 +1,17 @@
-//! What the attached probes can tell of each technique. A count of probes does not say that.
+//! How much the attached probes can see of each technique. A count of probes does not say that.
 
 use super::{Family, Probe, Role, probes};
 
 /// How much is seen of a technique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sight {
-    /// Where its bytes are copied or passed on, they are counted.
+    /// Its bytes are counted at every place where they are copied or passed on.
     Measured,
     /// Some of these places are not watched.
     Partly,
-    /// Classes are concluded from the calls; what those do not tell is unexplained.
+    /// Classes are concluded from the calls. What the calls do not determine is unexplained.
     Inferred,
-    /// Nothing: it can happen without a word in any row.
+    /// Nothing: it leaves no trace in any row.
     NotSeen,
 }
 
@@ -28,14 +28,14 @@ impl Sight {
     }
 }
 
-/// A way of moving bytes, as people call it.
+/// A way of moving bytes, by its common name.
 #[derive(Clone, Copy, Debug)]
 pub struct Technique {
     /// Its name.
     pub name: &'static str,
     /// The probes that measure it.
     by: fn(&Probe) -> bool,
-    /// The probes from which it is concluded otherwise; none where nothing is.
+    /// The probes from which it is concluded otherwise; empty if it cannot be concluded.
     else_by: &'static [&'static str],
 }
 
@@ -130,8 +130,8 @@ const TECHNIQUES: &[Technique] = &[
     },
 ];
 
-/// What is seen of each technique, given which probes are attached and which of this kernel are
-/// missing. A technique of which this kernel has nothing is left out.
+/// How much is seen of each technique, given which probes are attached and which are missing on this kernel. A
+/// technique that this kernel does not have is left out.
 pub fn techniques(
     attached: impl Fn(&str) -> bool,
     missing: impl Fn(&str) -> bool,

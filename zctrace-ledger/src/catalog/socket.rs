@@ -67,7 +67,7 @@ pub(super) const PROBES: &[Probe] = &[
         ],
         proof: Proof::Unplugged(&[("sockmap", &["recv", "recv.peek", "read"])]),
         sees: "message that a sockmap's program redirected, to receiver",
-        lost: "receives of sockets in a sockmap whose messages come past the network stack",
+        lost: "receives of sockets in a sockmap whose messages bypass the network stack",
         ..Probe::USUAL
     },
     Probe {

@@ -1,4 +1,4 @@
-//! The tracepoint backend: system calls, where their functions cannot be traced.
+//! The tracepoints backend: system calls, where their functions cannot be traced.
 
 use super::{Exercise, Family, Probe, Role, tp_btf};
 
@@ -9,7 +9,7 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::SystemCalls,
         ways: &[tp_btf("block_bio_queue", "block_bio_queue")],
         sees: "block requests for a caller's own pages: direct I/O",
-        lost: "on the tracepoint backend, that direct I/O was direct",
+        lost: "on the tracepoints backend, that direct I/O was direct",
         ..Probe::USUAL
     },
     Probe {

@@ -30,7 +30,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[tp_btf("task_exec", "sched_process_exec")],
         needs: &["task_comm"],
         sees: "programs that the target starts",
-        lost: "names of started programs; processes whose name becomes that of --comm",
+        lost: "names of started programs; processes that take the name of --comm when they start a program",
         ..Probe::USUAL
     },
     Probe {
@@ -45,7 +45,7 @@ pub(super) const PROBES: &[Probe] = &[
             "task_start_boottime",
         ],
         sees: "threads and processes that end",
-        lost: "a reused thread id is taken for the target",
+        lost: "whether a thread id was reused: the new thread counts as the target",
         ..Probe::USUAL
     },
     Probe {
@@ -54,7 +54,7 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::Target,
         ways: &[tp_btf("task_renamed", "task_rename")],
         sees: "threads that rename themselves",
-        lost: "threads that rename themselves to the name of --comm",
+        lost: "threads that take the name of --comm",
         ..Probe::USUAL
     },
     Probe {

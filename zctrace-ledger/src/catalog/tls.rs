@@ -26,7 +26,7 @@ pub(super) const PROBES: &[Probe] = &[
         )],
         proof: Proof::Otherwise("tests/privileged/every_kernel/ktls.rs unplugs it"),
         sees: "user pages for a TLS record, by reference",
-        lost: "sends over kernel TLS that are encrypted right out of user pages",
+        lost: "sends over kernel TLS that are encrypted directly from user pages",
         ..Probe::USUAL
     },
     Probe {
@@ -51,7 +51,7 @@ pub(super) const PROBES: &[Probe] = &[
             kretprobe("tls_sw_sendpage_kretprobe", "tls_sw_sendpage"),
         ],
         proof: Proof::Otherwise("encrypts, and explains no byte"),
-        sees: "bytes encrypted, of sendfile and splice before 6.5 (module tls)",
+        sees: "bytes encrypted for sendfile and splice before 6.5 (module tls)",
         lost: "that sendfile over kernel TLS is encrypted by a CPU",
         ..Probe::USUAL
     },
@@ -75,7 +75,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fexit_of("tls", "tls_rx_one_record", "tls_rx_one_record")],
         proof: Proof::Otherwise("tests/privileged/every_kernel/ktls.rs unplugs it"),
         sees: "plaintext that the cipher writes into the receiver's own pages (module tls)",
-        lost: "receives over kernel TLS that are decrypted right into user pages",
+        lost: "receives over kernel TLS that are decrypted directly into user pages",
         ..Probe::USUAL
     },
     Probe {
@@ -87,7 +87,7 @@ pub(super) const PROBES: &[Probe] = &[
             kretprobe("tls_sw_splice_read_kretprobe", "tls_sw_splice_read"),
         ],
         proof: Proof::Otherwise("encrypts, and explains no byte"),
-        sees: "bytes decrypted, of splice (module tls)",
+        sees: "bytes decrypted for splice (module tls)",
         lost: "that splice from kernel TLS is decrypted by a CPU",
         ..Probe::USUAL
     },

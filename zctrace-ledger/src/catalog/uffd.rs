@@ -30,7 +30,7 @@ pub(super) const PROBES: &[Probe] = &[
         woken_by: Some(Exercise::UserFaults),
         proof: Proof::Unplugged(&[("uffd", &["uffd.zeropage"])]),
         sees: "pages of zeros by UFFDIO_ZEROPAGE",
-        lost: "what UFFDIO_ZEROPAGE puts into place",
+        lost: "how the pages of UFFDIO_ZEROPAGE were made",
         ..Probe::USUAL
     },
     Probe {

@@ -21,7 +21,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Uring,
         role: Role::Requests,
         ways: &[fexit("io_req_task_submit", "io_req_task_submit")],
-        sees: "task work has done with a request for now",
+        sees: "task work stops working on a request for now",
         lost: "how the bytes of io_uring moved",
         ..Probe::USUAL
     },
@@ -59,8 +59,8 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Uring,
         role: Role::SomeRequests,
         ways: &[fexit("io_poll_issue_exit", "io_poll_issue")],
-        sees: "a thread has done with such a request for now",
-        lost: "nothing: the thread seems to work on it until it turns to something else",
+        sees: "a thread stops working on such a request for now",
+        lost: "nothing: the thread seems to work on it until it does something else",
         ..Probe::USUAL
     },
     Probe {
@@ -70,7 +70,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fentry("io_uring_release", "io_uring_release")],
         woken_by: Some(Exercise::Ring),
         sees: "rings that are closed",
-        lost: "a thread's last request, if its success is not told (IOSQE_CQE_SKIP_SUCCESS)",
+        lost: "a thread's last request, if it does not report success (IOSQE_CQE_SKIP_SUCCESS)",
         ..Probe::USUAL
     },
     Probe {
@@ -78,8 +78,8 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Uring,
         role: Role::SomeRequests,
         ways: &[fexit("io_wq_submit_work", "io_wq_submit_work")],
-        sees: "requests of workers whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
-        lost: "requests of workers whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
+        sees: "requests of workers that do not report success (IOSQE_CQE_SKIP_SUCCESS)",
+        lost: "requests of workers that do not report success (IOSQE_CQE_SKIP_SUCCESS)",
         ..Probe::USUAL
     },
     Probe {
@@ -87,8 +87,8 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Uring,
         role: Role::SomeRequests,
         ways: &[fexit("io_req_rw_complete", "io_req_rw_complete")],
-        sees: "direct reads and writes whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
-        lost: "direct reads and writes whose success is not told (IOSQE_CQE_SKIP_SUCCESS)",
+        sees: "direct reads and writes that do not report success (IOSQE_CQE_SKIP_SUCCESS)",
+        lost: "direct reads and writes that do not report success (IOSQE_CQE_SKIP_SUCCESS)",
         ..Probe::USUAL
     },
     Probe {
@@ -113,7 +113,7 @@ pub(super) const PROBES: &[Probe] = &[
             "io_uring_queue_async_work",
         )],
         sees: "requests that are left to a worker, where io_issue_sqe cannot be traced",
-        lost: "which requests of io_uring workers did",
+        lost: "which requests of io_uring a worker did",
         ..Probe::USUAL
     },
     Probe {
@@ -122,7 +122,7 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::Submissions,
         ways: &[tp_btf("io_uring_poll_arm", "io_uring_poll_arm")],
         sees: "requests that task work will try again, where io_issue_sqe cannot be traced",
-        lost: "which requests of io_uring task work did",
+        lost: "which requests of io_uring were done in task work",
         ..Probe::USUAL
     },
     Probe {

@@ -28,7 +28,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Xdp,
         role: Role::Evidence,
         ways: &[fentry("xsk_xmit_enter", "__xsk_generic_xmit")],
-        sees: "where a send of an AF_XDP socket begins",
+        sees: "the beginning of a send of an AF_XDP socket",
         lost: "sends of AF_XDP sockets",
         ..Probe::USUAL
     },
@@ -46,8 +46,8 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Xdp,
         role: Role::Evidence,
         ways: &[fexit("xsk_bind", "xsk_bind")],
-        sees: "whose a new AF_XDP socket is",
-        lost: "receives of AF_XDP sockets that nobody waits at",
+        sees: "the owner of a new AF_XDP socket",
+        lost: "receives of AF_XDP sockets on which nobody waits",
         ..Probe::USUAL
     },
     Probe {
@@ -55,7 +55,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Xdp,
         role: Role::Evidence,
         ways: &[fentry("xsk_poll", "xsk_poll")],
-        sees: "who waits at an AF_XDP socket",
+        sees: "who waits on an AF_XDP socket",
         lost: "receives of AF_XDP sockets that were there before zctrace",
         ..Probe::USUAL
     },

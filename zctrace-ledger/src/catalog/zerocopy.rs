@@ -59,8 +59,8 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fentry("skb_copy_expand", "skb_copy_expand")],
         always_there: true,
         proof: Proof::Otherwise("copies what no traffic makes the kernel copy"),
-        sees: "pages sent by reference copied later, with their packet, for more room",
-        lost: "that a packet with pages sent by reference was copied for more room",
+        sees: "pages sent by reference copied later, with their packet, to enlarge it",
+        lost: "that a packet with pages sent by reference was copied to enlarge it",
         ..Probe::USUAL
     },
     Probe {
@@ -81,8 +81,8 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fentry("skb_segment", "skb_segment")],
         always_there: true,
         proof: Proof::Later(&["sendfile-nosg", "splice-nosg"]),
-        sees: "pages sent by reference copied later, when their packet is cut up in software",
-        lost: "that a packet with pages sent by reference was copied when it was cut up",
+        sees: "pages sent by reference copied later, when their packet is segmented in software",
+        lost: "that a packet with pages sent by reference was copied when it was segmented",
         ..Probe::USUAL
     },
     Probe {
@@ -114,7 +114,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fexit("msg_zerocopy_realloc", "msg_zerocopy_realloc")],
         woken_by: Some(Exercise::Zerocopy),
         sees: "the beginning of a send with MSG_ZEROCOPY",
-        lost: "that an address stands for another send now",
+        lost: "that an address now belongs to another send",
         ..Probe::USUAL
     },
     Probe {
@@ -137,7 +137,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[tp_btf("inet_sk_error_report", "inet_sk_error_report")],
         woken_by: Some(Exercise::Zerocopy),
         sees: "notifications that a send with MSG_ZEROCOPY was copied",
-        lost: "on the tracepoint backend, that MSG_ZEROCOPY was copied",
+        lost: "on the tracepoints backend, that MSG_ZEROCOPY was copied",
         ..Probe::USUAL
     },
     Probe {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::text::escape::printable;
 
-/// [`Claim::min_bytes`] unless something else is asked for.
+/// The default of [`Claim::min_bytes`].
 pub const MIN_BYTES: u64 = 1 << 20;
 
 /// What a limit is about.
@@ -51,11 +51,11 @@ impl Measure {
 pub struct Claim {
     /// What the policy calls it; `check` without a policy.
     pub name: String,
-    /// Most copies per byte moved.
+    /// Maximum copies per moved byte.
     pub max_copies_per_byte: Option<f64>,
-    /// Most copies per byte sent.
+    /// Maximum copies per sent byte.
     pub max_copies_per_sent_byte: Option<f64>,
-    /// Most copies per byte received.
+    /// Maximum copies per received byte.
     pub max_copies_per_received_byte: Option<f64>,
     /// A row of fewer bytes is not judged by itself.
     pub min_bytes: u64,
@@ -109,7 +109,7 @@ impl Claim {
         printable(&parts.join(", "))
     }
 
-    /// Whether rows of this operation are meant.
+    /// Whether the claim is about rows of this operation.
     #[must_use]
     pub fn is_about(&self, op: &str) -> bool {
         self.path.as_deref().is_none_or(|path| matches(path, op))
@@ -207,14 +207,14 @@ fn can_receive(op: &str) -> bool {
             .any(|word| op.split('.').any(|part| part.starts_with(word)))
 }
 
-/// What makes a claim one that cannot be judged.
+/// Why a claim cannot be judged.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Flaw {
     /// It limits nothing.
     #[error("no limit is set")]
     NoLimit,
     /// A limit that nothing can be compared with.
-    #[error("a limit of {limit} {} makes no sense", measure.words())]
+    #[error("{limit} {} is not a limit", measure.words())]
     Limit {
         /// Which limit.
         measure: Measure,
@@ -222,16 +222,16 @@ pub enum Flaw {
         limit: f64,
     },
     /// Nothing at all would be enough.
-    #[error("at least one byte must be asked for: no bytes prove nothing")]
+    #[error("the minimum must be at least one byte: no bytes prove nothing")]
     MinBytes,
     /// No operation is called that.
     #[error("no operation is called {0:?}")]
     Path(String),
-    /// More than anybody means.
+    /// Too many expectations.
     #[error("at most {} expectations can be judged at once", expect::MOST)]
     Expectations,
     /// The limit is about bytes that the path cannot move.
-    #[error("{path} never moves bytes that {} are counted over", measure.words())]
+    #[error("{path} never moves bytes for which {} can be computed", measure.words())]
     NeverCrosses {
         /// Which limit.
         measure: Measure,

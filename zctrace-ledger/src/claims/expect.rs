@@ -1,5 +1,5 @@
-//! What a process is expected to use: `sendfile>=0.95`. Whoever measures a path wants to know first
-//! that the program took it.
+//! What a process is expected to use: `sendfile>=0.95`. Before measuring a path, one wants to know that the program
+//! took it.
 
 use std::fmt;
 
@@ -12,9 +12,9 @@ use super::{
 };
 use crate::ledger::Totals;
 
-/// No expectation is longer.
+/// The maximum length of an expectation.
 const MOST_TEXT: usize = 200;
-/// No claim has more of them.
+/// The maximum number of expectations in a claim.
 pub(super) const MOST: usize = 16;
 
 /// The way that bytes are expected to go, beside the operation.
@@ -46,11 +46,11 @@ impl Way {
         }
     }
 
-    /// Bytes of a row that went so.
+    /// Bytes of a row that went this way.
     pub(super) fn bytes(self, totals: &Totals) -> u64 {
         match self {
             Self::Direct => totals.direct,
-            // What was copied later did not get by without a copy.
+            // Bytes that were copied later were copied after all.
             Self::Spliced => totals.spliced.saturating_sub(totals.deferred),
             Self::Cloned => totals.cloned,
             Self::Mapped => totals.mapped,
@@ -58,7 +58,7 @@ impl Way {
         }
     }
 
-    /// Where bytes can go so.
+    /// Where bytes can go this way.
     const fn goes(self, flow: Flow, place: Place) -> bool {
         match (self, flow) {
             (Self::Direct, _) | (Self::Cloned, Flow::Given) => matches!(place, Place::Stored),
@@ -105,20 +105,20 @@ pub enum Flaw {
     /// Not a share.
     #[error("{0:?} is not a share from 0 to 1")]
     Share(String),
-    /// Every program does that.
+    /// Every program meets it.
     #[error("{0} always holds")]
     Always(String),
     /// Neither an operation nor a property.
     #[error("{0:?} is neither an operation nor a property")]
     Word(String),
-    /// Two of a kind.
+    /// Two words of the same kind.
     #[error("{0:?} and {1:?} cannot both be expected")]
     Both(String, String),
     /// A place alone.
     #[error("{0:?} names no operation and no way")]
     Nothing(String),
-    /// No other operation does its work, so it has no share.
-    #[error("no other operation does what {0} does, so it has no share")]
+    /// No other operation does this work, so there is no share.
+    #[error("no other operation does the work of {0}, so it has no share")]
     Alone(String),
     /// Such bytes never go there.
     #[error("{0} never goes that way")]
@@ -245,8 +245,7 @@ impl Expectation {
         self.op.as_deref().is_none_or(|path| matches(path, op))
     }
 
-    /// Whether pages that a fault made visible are bytes of this kind: the libraries of a program
-    /// are no payload of one that reads.
+    /// Whether pages that a fault made visible are bytes of this kind. The libraries of a program are not its payload.
     pub(super) fn counts_faults(&self) -> bool {
         self.way == Some(Way::Mapped) || self.op.as_deref().is_some_and(|op| matches(op, FAULT))
     }
@@ -283,7 +282,7 @@ impl Expectation {
         works
     }
 
-    /// The kinds of work that it is about in the first place, where they are enough to judge by.
+    /// The kinds of work that it is primarily about, if these are enough to judge by.
     pub(super) fn natural(&self) -> Option<fn(Place) -> bool> {
         match (self.op.as_deref(), self.place) {
             (Some("sendfile"), None) => Some(Place::is_socket),

@@ -240,7 +240,7 @@ impl<'a> Court<'a> {
             .filter(|work| work.thread == Place::Bounce.name())
             .fold(0, |sum: u64, work| sum.saturating_add(work.totals.deferred));
         if bounced > 0 {
-            let text = format!("{} through bounce buffers, of any process", bytes(bounced));
+            let text = format!("{} through bounce buffers, for any process", bytes(bounced));
             let seen = Seen {
                 bytes: bounced,
                 text,
@@ -266,8 +266,8 @@ impl<'a> Court<'a> {
         }
     }
 
-    /// A path that was not taken, while the same work was done in another way, is not what is
-    /// claimed. Where it may have been taken unseen, nobody can tell.
+    /// The claim fails if its path was not taken while the same work was done in another way. If the path may have been
+    /// taken unseen, nobody can know.
     fn unused(&mut self, circumstances: Circumstances) {
         let claim = self.claim;
         let state = State {
@@ -296,7 +296,7 @@ impl<'a> Court<'a> {
         let seen = Seen {
             bytes: instead.bytes,
             text: format!(
-                "no byte by {}{refused}; {}",
+                "{} moved no bytes{refused}; {}",
                 printable(path),
                 instead.words()
             ),
@@ -320,7 +320,7 @@ impl<'a> Court<'a> {
         })
     }
 
-    /// Says which probes were missing where that was accepted.
+    /// Says which probes were missing, if that was accepted.
     fn accepted(&mut self, circumstances: Circumstances) {
         let state = State {
             claim: self.claim,
@@ -374,16 +374,16 @@ impl<'a> Court<'a> {
                 rows => format!("extents shared by {rows} paths together"),
             },
             Kind::Process => format!("all paths of {}", process()),
-            Kind::ThroughUser => format!("what went through the memory of {}", self.of(portion)),
-            Kind::InKernel => format!("what went by splice and sendfile in {}", self.of(portion)),
+            Kind::ThroughUser => format!("bytes through the memory of {}", self.of(portion)),
+            Kind::InKernel => format!("bytes by splice and sendfile in {}", self.of(portion)),
             Kind::SmallProcesses => format!("all processes of less than {small} together"),
         }
     }
 
-    /// Which rows, where the reason does not name one.
+    /// Which rows, if the reason does not name one.
     fn place(&self, portion: &Portion<'_>) -> String {
         if portion.rows.len() == 1 {
-            "no probe told".to_owned()
+            "no probe saw how".to_owned()
         } else {
             format!("in {}", self.name(portion))
         }
@@ -438,7 +438,7 @@ impl<'a> Court<'a> {
             let seen = Seen {
                 bytes: portion.copied,
                 text: format!(
-                    "{}: copies, and no bytes to count them over",
+                    "{}: copies, but no bytes to divide them by",
                     self.name(portion)
                 ),
             };
@@ -469,7 +469,7 @@ impl<'a> Court<'a> {
             let seen = Seen {
                 bytes: portion.passed,
                 text: format!(
-                    "{} may have been copied before they were passed on, beside {} in {}",
+                    "{} may have been copied before they were passed on, in addition to {} in {}",
                     bytes(portion.passed),
                     bytes(portion.carried),
                     self.name(portion)
@@ -487,7 +487,7 @@ impl<'a> Court<'a> {
         self.say(&rules::UNEXPLAINED, Effect::Forbids, Some(portion), seen);
     }
 
-    /// A path that copies nothing says little of bytes that were copied to where it found them.
+    /// A path without copies says little if the bytes were copied to the place from which it takes them.
     fn source(&mut self, row: &Row<'_>, limit: f64) {
         let Some((source, _)) = row.path.object.split_once("->") else {
             return;
@@ -534,7 +534,7 @@ impl<'a> Court<'a> {
                 snapshot: self.snapshot,
             };
             for (rule, seen) in rules::notes(&sight) {
-                // A device on which a CPU may copy is no conclusion that anybody can accept.
+                // Nobody can accept a device on which a CPU may copy.
                 let effect = if rule.code == rules::DEVICE_UNKNOWN {
                     Effect::Forbids
                 } else {
@@ -563,7 +563,7 @@ impl<'a> Court<'a> {
         self.say(&rules::INFERRED, effect, Some(portion), seen);
     }
 
-    /// The sum of everything would have passed, because of what holds by itself.
+    /// The total would have passed, because some parts hold by themselves.
     fn dilution(&mut self, measure: Measure, limit: f64) {
         let holds = |judged: &Judged| judged.measure == measure && judged.outcome == Outcome::Holds;
         if !self.judged.iter().any(holds) {
@@ -582,13 +582,13 @@ impl<'a> Court<'a> {
         };
         let seen = Seen {
             bytes: over,
-            text: format!("the total is {total:.4}, and a path is above {limit}"),
+            text: format!("the total is {total:.4}, but a path is above {limit}"),
         };
         self.say(&rules::DILUTED, Effect::Explains, None, seen);
     }
 
-    /// Nothing of substance was seen to hold. Where that is because of copies, or of bytes that may
-    /// have been copied, it has been said.
+    /// Nothing of substance was seen to hold. If copies are the reason, or bytes that may have been copied, another
+    /// reason has said so.
     fn not_enough(&mut self, measure: Measure) {
         self.enough = false;
         let told = |judged: &Judged| judged.measure == measure && judged.outcome != Outcome::Holds;
@@ -606,7 +606,7 @@ impl<'a> Court<'a> {
             let seen = Seen {
                 bytes: idle,
                 text: format!(
-                    "{} were generated, dropped or only mapped{}, {} were {what}",
+                    "{} were generated, dropped or only mapped{}, and {} were {what}",
                     bytes(idle),
                     self.idle_at(),
                     bytes(carried)
@@ -622,10 +622,10 @@ impl<'a> Court<'a> {
         let text = match self.sum(|path| path.totals.moved) {
             0 => "nothing was moved".to_owned(),
             _ if carried < self.claim.min_bytes => {
-                format!("{} were {what}, and {least} are asked for", bytes(carried))
+                format!("{} were {what}, but {least} are needed", bytes(carried))
             }
             _ => format!(
-                "{} were {what}, and no path has {least} by itself",
+                "{} were {what}, but no path has {least} by itself",
                 bytes(carried)
             ),
         };
@@ -640,7 +640,7 @@ impl<'a> Court<'a> {
         self.say(&rules::TOO_FEW_BYTES, Effect::Forbids, None, seen);
     }
 
-    /// Where most of the bytes were that nothing carried.
+    /// Where most of the bytes were that were not carried.
     fn idle_at(&self) -> String {
         let paths = self.snapshot.processes.iter().flat_map(|p| &p.paths);
         paths
@@ -651,20 +651,19 @@ impl<'a> Court<'a> {
             })
     }
 
-    /// Copies, however few, of a target that carried nothing at all are all that it did.
+    /// If a target carried nothing at all, copies are all that it did, however few they are.
     fn only_copies(&mut self) {
         let claim = self.claim;
         let copies = self.sum(|path| copied(&path.totals, claim));
         if copies > 0 && self.sum(carried) == 0 {
             let seen = Seen {
                 bytes: copies,
-                text: "copies, and nothing was carried at all".to_owned(),
+                text: "there were copies, but nothing was carried at all".to_owned(),
             };
             self.say(&rules::COPIES_WITHOUT_MOVES, Effect::Refutes, None, seen);
         }
     }
 
-    /// The sum of a number over the rows that are meant.
     /// The rows that the claim is about.
     fn paths(&self) -> impl Iterator<Item = &Path> {
         self.snapshot

@@ -16,7 +16,7 @@ pub const END: &str = "<!-- End of the table and the rules. -->\n";
 #[must_use]
 pub fn generated() -> String {
     let mut text = String::from(
-        "\n## What is claimed, and what a measurement says\n\n\
+        "\n## Claims, and what a measurement says\n\n\
          | claimed | what really happens | shown by | claim judged | 6.1 | 6.12 | 7.2 | tracepoints only |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
@@ -54,13 +54,13 @@ pub fn generated() -> String {
     for rule in rules::all() {
         let _ = write!(
             text,
-            "\n### `{}`\n\n{}.\n\nEvidence: {}.\n\nWhat helps: {}.\n",
+            "\n### `{}`\n\n{}.\n\nEvidence: {}.\n\nRemedy: {}.\n",
             rule.code, rule.says, rule.evidence, rule.remedy
         );
     }
     text.push_str(
         "\n## Settings of servers\n\n\
-         The remedy of `above-limit` names them where a process of this name took as many bytes into its \
+         The remedy of `above-limit` names the setting if a process of this name took as many bytes into its \
          memory as it gave to sockets.\n\n\
          | process | what it does | setting | its manual |\n|---|---|---|---|\n",
     );

@@ -111,15 +111,15 @@ pub enum Error {
     #[error("{0}")]
     Syntax(String),
     /// Nothing to judge.
-    #[error("it makes no claim")]
+    #[error("it contains no claim")]
     Empty,
-    /// Which one would a reason be about?
-    #[error("two claims are called {0:?}")]
+    /// A reason could not say which one it is about.
+    #[error("two claims have the name {0:?}")]
     Twice(String),
     /// A claim without a name.
     #[error("a claim has no name")]
     Nameless,
-    /// A text that is no expectation.
+    /// A text that is not an expectation.
     #[error("claim {name:?}: expect: {flaw}; {}", flaw.remedy())]
     Expectation {
         /// The claim's name.

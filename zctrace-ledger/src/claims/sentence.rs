@@ -61,7 +61,7 @@ impl Judgement {
             (Verdict::Fail, Some(judged)) if judged.outcome == Outcome::Broken => {
                 let ratio = match judged.ratio {
                     Some(_) => format!("{:.2} {}", copies(judged), judged.measure.words()),
-                    None => "and nothing to count them over".into(),
+                    None => "and no bytes to divide them by".into(),
                 };
                 format!(
                     "{} copied {} for {}, {ratio}",
@@ -69,14 +69,14 @@ impl Judgement {
                     bytes(judged.copied),
                     bytes(judged.bytes),
                 ) + if judged.inferred {
-                    ", as far as it was concluded from the calls"
+                    ", as concluded from the calls"
                 } else {
                     ", measured"
                 }
             }
             (Verdict::Pass, Some(judged)) => {
                 let how = if self.rests_on_inferred {
-                    "as far as it was concluded from the calls"
+                    "as concluded from the calls"
                 } else {
                     "measured"
                 };
@@ -102,7 +102,7 @@ impl Judgement {
             }
             (Verdict::Pass, None) if !self.met.is_empty() => {
                 let how = if self.rests_on_inferred {
-                    ", as far as it was concluded from the calls"
+                    ", as concluded from the calls"
                 } else {
                     ""
                 };

@@ -346,7 +346,7 @@ impl<'a> Jury<'a> {
         let share = ratio(group.went, group.bytes).unwrap_or_default();
         let more = match group.may_have_gone.saturating_sub(group.went) {
             0 => String::new(),
-            more => format!(", maybe {} more", bytes(more)),
+            more => format!(", possibly {} more", bytes(more)),
         };
         format!(
             "{} by {}{more} of {}: a share of {share:.4}, expected {}",
@@ -431,7 +431,7 @@ impl<'a> Jury<'a> {
         if names.is_empty() {
             return String::new();
         }
-        let word = if is_least { "instead" } else { "namely" };
+        let word = if is_least { "instead" } else { "that is" };
         format!("; {word} {}", names.join(", "))
     }
 
@@ -467,8 +467,8 @@ impl<'a> Jury<'a> {
             words.join(" and ")
         };
         let otherwise = match which(Outcome::Holds) {
-            holds if holds.is_empty() => format!("open for bytes {}", which(Outcome::Open)),
-            holds => format!("it holds for bytes {holds}"),
+            holds if holds.is_empty() => format!("undecided for bytes {}", which(Outcome::Open)),
+            holds => format!("met for bytes {holds}"),
         };
         let seen = Seen {
             bytes: 0,
@@ -532,10 +532,7 @@ impl<'a> Jury<'a> {
         let least = bytes(self.claim.min_bytes);
         let most_text = bytes(most);
         let text = match self.place_of_most(&works) {
-            Some(work) => format!(
-                "{most_text} were {}, and {least} are asked for",
-                words(work)
-            ),
+            Some(work) => format!("{most_text} were {}, but {least} are needed", words(work)),
             None => format!(
                 "nothing was moved that {} is about",
                 self.expectation.subject()
@@ -768,7 +765,7 @@ mod tests {
                 "write<=0.1",
                 in_kernel("sendfile", "file:ext4->tcp", "spliced"),
                 in_kernel("write", "tcp", "copied_from_user"),
-                "namely 16.0 MiB by `write tcp`",
+                "that is 16.0 MiB by `write tcp`",
             ),
         ];
         for (text, sound, planted, instead) in cases {
@@ -855,7 +852,7 @@ mod tests {
         assert_eq!(reasons[0].code, "expectation-unclear");
         assert_eq!(
             reasons[0].evidence,
-            "uring.*>=0.9: missed for bytes given to files, it holds for bytes given to the network"
+            "uring.*>=0.9: missed for bytes given to files, met for bytes given to the network"
         );
         assert_eq!(judged("uring.*,network>=0.9", &ledger).0, Verdict::Pass);
         assert_eq!(judged("uring.*,file>=0.9", &ledger).0, Verdict::Fail);

@@ -1,5 +1,5 @@
-//! Every known way in which "zero-copy" is not: what is claimed, what a measurement of it must say,
-//! and the traffic that shows it. The documentation's table and the tests are made of this.
+//! Every known way in which "zero-copy" copies after all: what is claimed, what a measurement of it must say, and the
+//! traffic that shows it. The documentation's table and the tests are made from this.
 
 use super::{Claim, MIN_BYTES, Verdict};
 
@@ -14,8 +14,7 @@ pub struct Line {
     pub codes: &'static [&'static str],
     /// Measurements that show it.
     pub cases: &'static [Case],
-    /// The test that shows it where no such traffic can: what it needs to do is not over when it
-    /// is judged.
+    /// The test that shows it if no such traffic can, because it is judged while the work is still in progress.
     pub test: &'static str,
 }
 
@@ -105,7 +104,7 @@ impl Case {
         }
     }
 
-    /// What must be said on this kernel by this backend; `None` where the table does not tell.
+    /// What must be said on this kernel by this backend; `None` if the table does not say.
     #[must_use]
     pub fn expected(&self, kernel: &str, backend: &str) -> Option<Expected> {
         if backend == "tracepoints" {
@@ -129,8 +128,8 @@ const SMALL: u64 = 1000;
 /// The table.
 pub const LINES: &[Line] = &[
     Line {
-        claim: "read and write are what everybody compares with",
-        truth: "a copy each",
+        claim: "read and write, the usual baseline",
+        truth: "one copy each",
         codes: &["above-limit"],
         cases: &[
             Case::of(
@@ -144,7 +143,7 @@ pub const LINES: &[Line] = &[
     },
     Line {
         claim: "message queues and userfaultfd pass memory on",
-        truth: "a copy in and a copy out of each message; UFFDIO_COPY copies each page, UFFDIO_CONTINUE and UFFDIO_MOVE do not",
+        truth: "each message is copied in and out; UFFDIO_COPY copies each page, UFFDIO_CONTINUE and UFFDIO_MOVE do not",
         codes: &["above-limit"],
         cases: &[
             Case::of(
@@ -176,7 +175,7 @@ pub const LINES: &[Line] = &[
     },
     Line {
         claim: "sendfile, splice and MSG_ZEROCOPY over TCP to another host, over a device without scatter-gather",
-        truth: "by reference, and every byte is copied when its packet is cut up; nobody is notified",
+        truth: "by reference, but every byte is copied when its packet is segmented; nobody is notified",
         codes: &["splice-copied-later", "zerocopy-copied-later"],
         cases: &[
             Case::of(
@@ -209,7 +208,7 @@ pub const LINES: &[Line] = &[
     },
     Line {
         claim: "MSG_ZEROCOPY over loopback",
-        truth: "every byte is copied later, the notification says COPIED",
+        truth: "every byte is copied later; the notification says COPIED",
         codes: &["zerocopy-loopback", "zerocopy-copied-later"],
         cases: &[
             Case::of(
@@ -229,7 +228,7 @@ pub const LINES: &[Line] = &[
     },
     Line {
         claim: "MSG_ZEROCOPY without SO_ZEROCOPY",
-        truth: "the flag is ignored, copied, no notification",
+        truth: "the flag is ignored, the bytes are copied, and there is no notification",
         codes: &["zerocopy-flag-ignored"],
         cases: &[Case::of(
             "zc-tcp-off",
@@ -350,7 +349,7 @@ pub const LINES: &[Line] = &[
     },
     Line {
         claim: "splice from a source without splice_read",
-        truth: "read into fresh pages",
+        truth: "bytes are read into fresh pages, which is a copy",
         codes: &["splice-read-copied"],
         cases: &[Case::of(
             "sendfile-proc-tcp",
@@ -375,7 +374,7 @@ pub const LINES: &[Line] = &[
     },
     Line {
         claim: "O_DIRECT on loop, brd, zram, dm-crypt",
-        truth: "the page cache is bypassed, and a CPU copies below",
+        truth: "the page cache is bypassed, but a CPU copies below",
         codes: &["direct-device-unknown"],
         cases: &[Case::of(
             "direct-ext4",
@@ -418,8 +417,8 @@ pub const LINES: &[Line] = &[
         test: "",
     },
     Line {
-        claim: "a process whose copies per byte are few",
-        truth: "diluted by reflinks, mapped libraries and pipe hops: rows are judged, not totals",
+        claim: "a process with few copies per byte",
+        truth: "reflinks, mapped libraries and pipe hops dilute the total: rows are judged, not totals",
         codes: &["diluted"],
         cases: &[Case::of(
             // As many bytes by reference as by copies.
@@ -432,7 +431,7 @@ pub const LINES: &[Line] = &[
     },
     Line {
         claim: "MSG_ZEROCOPY with a packet capture, tun or TX time stamps on the path",
-        truth: "copied when the packet is handed to them",
+        truth: "copied when the packet is passed to them",
         codes: &["zerocopy-copied-later"],
         cases: &[
             Case::of(
@@ -503,7 +502,7 @@ pub const LINES: &[Line] = &[
     },
     Line {
         claim: "kTLS in software",
-        truth: "no copy of the plaintext, but a pass of the cipher over every byte",
+        truth: "the plaintext is not copied, but the cipher passes over every byte",
         codes: &["ktls-software"],
         cases: &[Case::of(
             "ktls",

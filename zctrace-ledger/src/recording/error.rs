@@ -22,7 +22,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Files of a rotated recording.
-    #[error("{}.1 or a later file of a rotated recording is there, which {} would be taken to belong to", .0.display(), .0.display())]
+    #[error("{}.1 or a later file of a rotated recording exists, and {} would look like the first of them", .0.display(), .0.display())]
     InTheWay(PathBuf),
     /// Something else.
     #[error("{} is not a recording of zctrace", .0.display())]
@@ -36,7 +36,7 @@ pub enum Error {
         found: u16,
     },
     /// What it adds up to takes more memory than a file of its size is given.
-    #[error("{} adds up to more than is kept in memory for a recording of its size", .0.display())]
+    #[error("{} needs more memory than is allowed for a recording of its size", .0.display())]
     TooMuch(PathBuf),
     /// Nothing in it can be read.
     #[error("{} is damaged from its start: {damage}", path.display())]

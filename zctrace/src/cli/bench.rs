@@ -64,7 +64,7 @@ pub(crate) struct BenchArgs {
     #[command(flatten)]
     series: SeriesArgs,
 
-    /// Leave a probe out; what rests on it differs. May be given again
+    /// Leave a probe out; the rows that rest on it differ. May be given several times
     #[arg(long, value_name = "PROBE", help_heading = "Output")]
     without_probe: Vec<String>,
 
@@ -85,11 +85,11 @@ struct MuchArgs {
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::size)]
     bytes: u64,
 
-    /// Bytes in a call
+    /// Bytes per call
     #[arg(long, value_name = "SIZE", default_value = "64K", value_parser = size::buffer)]
     buffer: u64,
 
-    /// Most bytes of a file or region of memory, which is then used again and again
+    /// Maximum bytes of a file or region of memory, which is then used repeatedly
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = size::buffer)]
     file: u64,
 
@@ -98,16 +98,16 @@ struct MuchArgs {
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
 
-    /// How many do a part of it at once, each in processes of its own
+    /// How many workers share the work, each in its own processes
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=256))]
     threads: u32,
 
-    /// The part that is modified, where something is
+    /// The part of the data that is modified, if the workload modifies any
     #[arg(long, value_name = "PART", default_value = "0.1", value_parser = size::fraction)]
     fraction: f64,
 
-    /// Begin again until this time is over
+    /// Repeat until this time is over
     #[arg(long, value_name = "TIME", value_parser = duration::duration)]
     duration: Option<Duration>,
 }
@@ -116,7 +116,7 @@ struct MuchArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Series")]
 struct SeriesArgs {
-    /// Go through buffer sizes, 1 KiB to 16 MiB, or modified parts, 0 to 100% (default: what suits)
+    /// Try buffer sizes from 1 KiB to 16 MiB, or modified parts from 0 to 100% (default: depends on the workload)
     #[arg(long, value_name = "OVER", num_args = 0..=1, require_equals = true, group = "kind")]
     sweep: Option<Option<SweptArg>>,
 
@@ -124,15 +124,15 @@ struct SeriesArgs {
     #[arg(long, value_name = "FILE", requires = "sweep")]
     svg: Option<PathBuf>,
 
-    /// Compare workloads for the same job, by turns
+    /// Compare workloads for the same job, in alternation
     #[arg(long, group = "kind", conflicts_with = "all")]
     compare: bool,
 
-    /// Run by turns without the tracer: what does it cost?
+    /// Alternate with runs without the tracer, to show what it costs
     #[arg(long, group = "kind")]
     untraced: bool,
 
-    /// How often each runs (default: 3 in a sweep, else 5)
+    /// How many runs of each (default: 3 in a sweep, otherwise 5)
     #[arg(long, value_name = "N", requires = "kind",
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: Option<u32>,
@@ -241,13 +241,13 @@ fn chosen(args: &BenchArgs) -> Result<Vec<Workload>, Failure> {
         if let Some(other) = chosen.iter().find(|other| other.technique.job != job) {
             return Err(Failure::usage(
                 format!(
-                    "{} is for {}, {} for {}",
+                    "{} is for {}, but {} is for {}",
                     chosen[0].name(),
                     job.name(),
                     other.name(),
                     other.technique.job.name()
                 ),
-                "compare workloads for the same job: `zctrace bench --list` tells",
+                "compare workloads for the same job: `zctrace bench --list` shows the jobs",
             ));
         }
     }
@@ -308,7 +308,7 @@ fn list(as_json: bool, mut sink: Sink) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Shows what runs, if somebody looks.
+/// Shows the running workload, if standard error is a terminal.
 fn progress(number: usize, total: usize, name: &str) {
     if stderr().is_terminal() {
         // To the beginning of the line, and away with what was there.

@@ -34,14 +34,14 @@ Examples:
   zctrace check --expect 'sendfile>=0.95' --port 80 --duration 30s
   zctrace check --policy zero-copy.toml --junit report.xml --json -o report.json -p 1234
 
-Every path of at least --min-bytes is judged by itself, smaller ones together: a total would hide
-copies behind other bytes. Copies and unexplained bytes count; so do passes of a cipher, unless
---allow-encryption. Reports go to standard output, with a command to standard error.
+Every path of at least --min-bytes is judged by itself, smaller paths together: a total would hide
+copies behind other bytes. Copies and unexplained bytes count, and so do passes of a cipher unless
+--allow-encryption is given. Reports go to standard output, or to standard error with a command.
 Exit status: 0 pass, 1 fail, 2 usage error, 3 inconclusive or could not measure.";
 
-/// How long bytes that are on their way get to arrive.
+/// How long to wait for bytes that are on their way.
 const SETTLE: Duration = Duration::from_secs(2);
-/// No policy is longer.
+/// The maximum length of a policy.
 const MAX_POLICY: u64 = 1 << 20;
 /// The exit code of a claim that does not hold.
 const FAILED: u8 = 1;
@@ -53,7 +53,7 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     target: TargetArgs,
 
-    /// Judge what a recording holds instead of measuring
+    /// Judge a recording instead of measuring
     #[arg(long, value_name = "FILE", conflicts_with_all = MEASURES)]
     from: Option<PathBuf>,
 
@@ -67,23 +67,23 @@ pub(crate) struct CheckArgs {
     output: OutputArgs,
 }
 
-/// What is claimed.
+/// The claim.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Claim")]
 struct ClaimArgs {
-    /// Most copies per byte moved; 0.02 means zero-copy
+    /// Maximum copies per moved byte; 0.02 means zero-copy
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = limit::limit)]
     max_copies_per_byte: Option<f64>,
 
-    /// Most copies, of all that a process does, per byte that it sends to the network
+    /// Maximum copies per byte that a process sends to the network, counting all its copies
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = limit::limit)]
     max_copies_per_sent_byte: Option<f64>,
 
-    /// The same per byte that it receives from the network
+    /// Maximum copies per byte that a process receives from the network, counting all its copies
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = limit::limit)]
     max_copies_per_received_byte: Option<f64>,
 
-    /// Bytes that are enough to judge a path by itself [default: 1MiB]
+    /// Minimum bytes to judge a path by itself [default: 1MiB]
     #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = size::positive)]
     min_bytes: Option<u64>,
 
@@ -91,16 +91,16 @@ struct ClaimArgs {
     #[arg(long, value_name = "OP")]
     path: Option<String>,
 
-    /// Judge which share of the bytes went a way, such as 'sendfile>=0.95', 'read,direct>=0.99' or
-    /// 'write,network<=0.1'. May be given again
+    /// Judge which share of the bytes went one way, such as 'sendfile>=0.95', 'read,direct>=0.99' or
+    /// 'write,network<=0.1'. May be given several times
     #[arg(long, value_name = "EXPECTATION", value_parser = expectation)]
     expect: Vec<Expectation>,
 
-    /// Let paths pass whose copies were concluded from the calls, not seen
+    /// Let paths pass whose copies were inferred from the calls, not measured
     #[arg(long)]
     accept_inferred: bool,
 
-    /// Do not count the pass of a cipher over the data (kernel TLS)
+    /// Do not count a cipher's pass over the data (kernel TLS)
     #[arg(long)]
     allow_encryption: bool,
 
@@ -119,7 +119,7 @@ struct ClaimArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Measurement")]
 struct MeasureArgs {
-    /// How long, counted from when every probe is attached; a command is then ended with SIGTERM
+    /// Measure for this long after every probe is attached; a command is then ended with SIGTERM
     #[arg(long, value_name = "TIME", allow_hyphen_values = true,
           value_parser = duration::duration)]
     duration: Option<Duration>,
@@ -128,11 +128,11 @@ struct MeasureArgs {
     #[arg(long)]
     ignore_command_status: bool,
 
-    /// Leave a probe out; its bytes become unexplained. May be given again
+    /// Leave a probe out; its bytes become unexplained. May be given several times
     #[arg(long, value_name = "NAME", hide = true)]
     without_probe: Vec<String>,
 
-    /// Told when every probe is attached, by a line on this file descriptor
+    /// Write a line to this file descriptor when every probe is attached
     #[arg(long, value_name = "FD", value_parser = clap::value_parser!(RawFd).range(0..))]
     ready_fd: Option<RawFd>,
 }
@@ -170,7 +170,7 @@ struct OutputArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Write a test report for CI too
+    /// Also write a test report for CI
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 }
@@ -191,8 +191,8 @@ pub(crate) fn run(args: CheckArgs) -> Result<u8, Failure> {
     let commands = args.target.is_command() || args.from.is_some();
     if args.measure.ignore_command_status && !commands {
         return Err(Failure::usage(
-            "--ignore-command-status is about a command, and there is none",
-            "give a command after --",
+            "--ignore-command-status needs a command",
+            "put the command after --",
         ));
     }
     files::distinct(&[
@@ -270,15 +270,15 @@ pub(crate) fn run(args: CheckArgs) -> Result<u8, Failure> {
     })
 }
 
-/// What a recording holds. One that is not whole proves nothing.
+/// The content of a recording. An incomplete recording proves nothing.
 fn recorded(path: &Path) -> Result<Snapshot, Failure> {
     let mut recording = Recording::open(path)?;
     let snapshot = recording.whole()?.snapshot();
     match recording.damage() {
         None => Ok(snapshot),
         Some(damage) => Err(Failure::not_measured(
-            format!("{} is not whole: {damage}", path.display()),
-            "see what is left with `zctrace report`, or record again",
+            format!("{} is incomplete: {damage}", path.display()),
+            "`zctrace report` shows what is left; or record again",
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! `zctrace completions`: what a shell completes.
+//! `zctrace completions`: a shell's completions.
 
 use clap::Args;
 use clap_complete::{Shell, generate};

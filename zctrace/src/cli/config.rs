@@ -1,4 +1,4 @@
-//! `zctrace config`: the settings file, every setting commented.
+//! `zctrace config`: the settings file, with a comment on every setting.
 
 use std::path::PathBuf;
 

@@ -17,8 +17,8 @@ use crate::{
 };
 
 const AFTER_HELP: &str = "\
-Every probe of the catalog is attached for a moment and taken off again. Exit status: 0 when
-`zctrace stat` can measure here, 3 when it cannot. With --self-test, 1 when the ledger gets known
+Every probe of the catalog is attached for a moment and then detached. Exit status: 0 if
+`zctrace stat` can measure here, 3 if it cannot. With --self-test, 1 if the ledger gets known
 bytes wrong.";
 
 /// Arguments of `doctor`.
@@ -29,11 +29,11 @@ pub(crate) struct DoctorArgs {
     #[arg(long)]
     json: bool,
 
-    /// Send known bytes through every family: a probe that can be attached can still be silent
+    /// Send known bytes through every family, because a probe that can be attached may still be silent
     #[arg(long)]
     self_test: bool,
 
-    /// Show the probes that are as they should be, too
+    /// Also show the probes without problems
     #[arg(long, conflicts_with = "json")]
     all: bool,
 }
@@ -74,7 +74,7 @@ fn survey(self_test: bool) -> Result<Survey, String> {
     survey.map_err(|error| error.to_string())
 }
 
-/// One line that is written over, and only where a person can see it.
+/// One line that is overwritten, only on a terminal.
 fn progress() -> impl FnMut(&str) {
     let shown = stderr().is_terminal();
     move |name| {

@@ -13,11 +13,11 @@ pub(crate) struct ExplainArgs {
     #[arg(required_unless_present_any = ["list", "search"], conflicts_with_all = ["list", "search"])]
     name: Option<String>,
 
-    /// Show every name that can be explained, or those of a topic: classes, operations, errors
+    /// List every name that can be explained, or the names of a topic: classes, operations, errors
     #[arg(long, value_name = "TOPIC", num_args = 0..=1, default_missing_value = "")]
     list: Option<String>,
 
-    /// Show the names whose explanation has this word
+    /// List the names whose explanation contains this word
     #[arg(long, value_name = "WORD", conflicts_with = "list")]
     search: Option<String>,
 }
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<u8, Failure> {
         };
         if found.is_empty() {
             return Err(Failure::usage(
-                format!("nothing is found for {wanted:?}"),
+                format!("nothing was found for {wanted:?}"),
                 "`zctrace explain --list` shows every name by topic",
             ));
         }

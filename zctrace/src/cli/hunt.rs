@@ -13,10 +13,10 @@ use crate::hunt::{
     operation::{THINGS, Thing},
 };
 
-/// Does random operations that both backends watch, and fails where one contradicts the other.
+/// Does random operations that both backends watch, and fails if one contradicts the other.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where the random numbers begin; what one hunt printed gives the same hunt again.
+    /// The seed of the random numbers. The seed that a hunt printed repeats the hunt.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 

@@ -1,4 +1,4 @@
-//! `zctrace man`: the manual pages, for those who have no package.
+//! `zctrace man`: the manual pages, for an installation without a package.
 
 use std::io;
 
@@ -12,13 +12,13 @@ Examples:
   zctrace man | man -l -           the page of zctrace
   zctrace man stat | man -l -      the page of a command";
 
-/// Where things are. The same in every page.
+/// The files section, the same in every page.
 const FILES: &str = "\
 .SH FILES
 .TP
 .I $XDG_CONFIG_HOME/zctrace/config.toml
-The settings of \\fBzctrace top\\fR; \\fBzctrace config\\fR prints one with every setting. Without the variable,
-it is below \\fI~/.config\\fR.
+The settings of \\fBzctrace top\\fR. \\fBzctrace config\\fR prints a file with every setting. If the variable is not set,
+the file is below \\fI~/.config\\fR.
 .TP
 .I /sys/kernel/btf/vmlinux
 The kernel's type information, without which nothing can be traced.
@@ -67,8 +67,8 @@ fn page(name: Option<&str>) -> Option<String> {
     String::from_utf8(text).ok().map(|text| finished(&text))
 }
 
-/// What the generator leaves to be done. It calls what follows the options "extra", and lets its lines
-/// be filled and justified: they are examples, whose words stand where they stand, and the exit status.
+/// Finishes what the generator leaves. The generator puts the text after the options into a section "extra" and lets
+/// its lines be filled and justified. But the text is examples, whose layout matters, and the exit status.
 pub(super) fn finished(page: &str) -> String {
     let Some((before, after)) = page.split_once("\n.SH EXTRA\n") else {
         return format!("{}\n{FILES}", page.trim_end());

@@ -36,9 +36,9 @@ const LONG_ABOUT: &str = "\
 Shows where the kernel copied every I/O byte, and where it did not: per process and data path, \
 measured in the running kernel with eBPF.
 
-Every byte that read, write, send, recv, sendfile, splice, io_uring and the like report as moved \
-is explained: copied by a CPU, passed by reference, read past the page cache, shared, mapped, \
-generated - or shown as unexplained.";
+Every byte that read, write, send, recv, sendfile, splice, io_uring and similar calls report as \
+moved is explained: copied by a CPU, passed by reference, moved past the page cache, shared, mapped \
+or generated. Otherwise it is shown as unexplained.";
 
 const AFTER_HELP: &str = "\
 Start with `zctrace doctor` (what can be measured here), then `zctrace stat -- COMMAND`.";
@@ -58,7 +58,7 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 
-    /// Permissions of the files that are made, in octal
+    /// Permissions of new files, in octal
     #[arg(long, global = true, value_name = "MODE", default_value = "600", value_parser = file_mode,
           hide_short_help = true)]
     file_mode: u32,
@@ -73,11 +73,11 @@ fn file_mode(text: &str) -> Result<u32, String> {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Count how bytes move, and report when it ends or in intervals
+    /// Count how bytes move, and report at the end or in intervals
     Stat(stat::StatArgs),
-    /// Watch on a dashboard how bytes move
+    /// Watch how bytes move on a dashboard
     Top(top::TopArgs),
-    /// Record how bytes move, and the stacks that copy them, for later and elsewhere
+    /// Record how bytes move, and the stacks that copy them, to a file
     Record(record::RecordArgs),
     /// Show a recording: text, JSON, CSV, flame graph, web page; or compare two
     Report(report::ReportArgs),
@@ -85,15 +85,15 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Judge a claim such as "this path is zero-copy": pass, fail or inconclusive
     Check(check::CheckArgs),
-    /// Run workloads whose truth is known, and show what is expected beside what is measured
+    /// Run workloads whose truth is known, and show expected beside measured numbers
     Bench(bench::BenchArgs),
     /// Show what this kernel and these privileges allow, and how to get more
     Doctor(doctor::DoctorArgs),
-    /// Print the settings file, every setting commented
+    /// Print the settings file, with a comment on every setting
     Config(config::ConfigArgs),
     /// Explain a word of a report: what happens in the kernel, and when it copies after all
     Explain(explain::ExplainArgs),
-    /// Print what a shell completes
+    /// Print a shell's completions
     Completions(completions::CompletionsArgs),
     /// Print a manual page
     Man(man::ManArgs),
@@ -103,7 +103,7 @@ enum Command {
     /// Generate traffic whose truth is known
     #[command(hide = true)]
     Traffic(traffic::Args),
-    /// Hold what tracepoints conclude against what functions measure, for random operations
+    /// Compare what tracepoints conclude with what functions measure, for random operations
     #[command(hide = true)]
     Hunt(hunt::Args),
 }
@@ -141,7 +141,7 @@ fn status(done: anyhow::Result<ExitCode>) -> ExitCode {
     })
 }
 
-/// Tells those used to `perf stat ls` where a command goes.
+/// Tells users of `perf stat ls` where a command goes.
 fn hinted(mut error: clap::Error) -> clap::Error {
     let word = match (error.kind(), error.get(ContextKind::InvalidArg)) {
         (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) => word.clone(),
@@ -153,7 +153,7 @@ fn hinted(mut error: clap::Error) -> clap::Error {
         error.insert(ContextKind::Suggested, hint);
     } else if error.get(ContextKind::Suggested).is_some() {
         // clap would have it be a command after `--`, which nobody means.
-        let hint = "options of zctrace stand before --, those of the command after its name";
+        let hint = "put options of zctrace before --, and options of the command after its name";
         let hint = ContextValue::StyledStrs(vec![hint.into()]);
         error.insert(ContextKind::Suggested, hint);
     }

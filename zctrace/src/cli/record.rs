@@ -38,11 +38,11 @@ pub(crate) struct RecordArgs {
     #[command(flatten)]
     target: TargetArgs,
 
-    /// Where to
+    /// Write to this file
     #[arg(short, long, value_name = "FILE", default_value = "zctrace.zct")]
     output: PathBuf,
 
-    /// How long, counted from when every probe is attached; a command is then ended with SIGTERM
+    /// Record for this long after every probe is attached; a command is then ended with SIGTERM
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = duration::duration)]
     duration: Option<Duration>,
 
@@ -55,11 +55,11 @@ pub(crate) struct RecordArgs {
     #[arg(long, value_name = "WHAT", hide_possible_values = true)]
     by: Option<Dimension>,
 
-    /// Leave the page fault probes out: no mapped files, no copy-on-write, less cost
+    /// Leave the page fault probes out: no mapped files, no copy-on-write, less overhead
     #[arg(long)]
     no_faults: bool,
 
-    /// Leave a probe out; its bytes become unexplained. May be given again
+    /// Leave a probe out; its bytes become unexplained. May be given several times
     #[arg(long, value_name = "NAME")]
     without_probe: Vec<String>,
 
@@ -71,20 +71,20 @@ pub(crate) struct RecordArgs {
     #[arg(long, conflicts_with = "stack_every")]
     no_stacks: bool,
 
-    /// Go on in another file, FILE.1, FILE.2 and so on, at this size. Files of an earlier recording
-    /// stay: it begins behind them
+    /// Continue in another file, FILE.1, FILE.2 and so on, at this size. Files of an earlier recording are kept: the
+    /// new one continues after them
     #[arg(long, value_name = "SIZE", value_parser = size::positive)]
     rotate_size: Option<u64>,
 
-    /// Go on in another file after this time
+    /// Continue in another file after this time
     #[arg(long, value_name = "TIME", value_parser = duration::duration)]
     rotate_time: Option<Duration>,
 
-    /// Keep this many files, those of earlier recordings among them, and remove the oldest
+    /// Keep this many files, including those of earlier recordings, and remove the oldest
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     keep: Option<u16>,
 
-    /// Told when every probe is attached, by a line on this file descriptor
+    /// Write a line to this file descriptor when every probe is attached
     #[arg(long, value_name = "FD", value_parser = clap::value_parser!(RawFd).range(0..))]
     ready_fd: Option<RawFd>,
 }
@@ -94,7 +94,7 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
     if args.keep.is_some() && args.rotate_size.is_none() && args.rotate_time.is_none() {
         return Err(Failure::usage(
             "--keep needs several files",
-            "say when to begin another one with --rotate-size or --rotate-time",
+            "use --rotate-size or --rotate-time to say when to begin another file",
         ));
     }
     if args.by.is_some_and(Dimension::is_command) {
@@ -130,7 +130,7 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
     let earlier = writer.earlier().count();
     if earlier > 0 {
         say(&format!(
-            "going on in {}, behind {earlier} file{} of an earlier recording",
+            "continuing in {}, after {earlier} file{} of an earlier recording",
             writer.next_file().display(),
             if earlier == 1 { "" } else { "s" },
         ));
@@ -176,7 +176,7 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
     Ok(outcome.snapshot.exit_status.map_or(0, exit::code_of))
 }
 
-/// A file that cannot be written, as other outputs say it.
+/// A file that cannot be written, in the words of other outputs.
 fn written(error: Error) -> sink::Error {
     match error {
         Error::Write { path, source } => sink::Error::Write {

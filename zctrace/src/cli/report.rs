@@ -1,4 +1,4 @@
-//! `zctrace report`: recordings for people and programs.
+//! `zctrace report`: shows recordings to people and programs.
 
 use std::path::PathBuf;
 
@@ -30,7 +30,7 @@ pub(crate) struct ReportArgs {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// Another one, to compare with
+    /// Another recording, to compare with
     #[arg(value_name = "OTHER", conflicts_with_all = ["csv", "folded", "flame", "html"])]
     other: Option<PathBuf>,
 
@@ -42,7 +42,7 @@ pub(crate) struct ReportArgs {
     #[arg(long, group = "format")]
     csv: bool,
 
-    /// Write the stacks with their bytes, one a line, for flame graph tools
+    /// Write the stacks with their bytes, one per line, for flame graph tools
     #[arg(long, group = "format")]
     folded: bool,
 
@@ -50,7 +50,7 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "SVG", group = "format")]
     flame: Option<PathBuf>,
 
-    /// Write a page with everything, which needs no other file
+    /// Write a self-contained web page with everything
     #[arg(long, value_name = "HTML", group = "format")]
     html: Option<PathBuf>,
 

@@ -41,16 +41,16 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
     listen: Address,
 
-    /// Another name of this machine that clients use; IP addresses, localhost and the machine's own name
-    /// are known, and * allows any
+    /// Accept another name of this machine from clients. IP addresses, localhost and the machine's own name are
+    /// accepted; * accepts any
     #[arg(long, value_name = "NAME")]
     allow_host: Vec<String>,
 
-    /// Ask for the bearer token in this file before the metrics are shown
+    /// Require the bearer token in this file for the metrics
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
-    /// Push to the OpenTelemetry collector at this URL too (OTLP over HTTP, JSON, no TLS)
+    /// Also push to the OpenTelemetry collector at this URL (OTLP over HTTP, JSON, no TLS)
     #[arg(long, value_name = "URL", value_parser = http_url)]
     otlp: Option<String>,
 
@@ -59,17 +59,17 @@ pub(crate) struct ServeArgs {
           value_parser = duration::interval)]
     interval: Duration,
 
-    /// Data paths (command, operation, object, evidence) with series of their own, of at most 16
-    /// each; the others share one
+    /// How many data paths (command, operation, object, evidence) get series of their own, at most 16 each; the others
+    /// share one
     #[arg(long, value_name = "COUNT", default_value_t = 500,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_paths: u32,
 
-    /// Leave the page fault probes out: no mapped files, no copy-on-write, less cost
+    /// Leave the page fault probes out: no mapped files, no copy-on-write, less overhead
     #[arg(long)]
     no_faults: bool,
 
-    /// Told when every probe is attached, by a line on this file descriptor
+    /// Write a line to this file descriptor when every probe is attached
     #[arg(long, value_name = "FD", value_parser = clap::value_parser!(RawFd).range(0..))]
     ready_fd: Option<RawFd>,
 }
@@ -85,7 +85,7 @@ fn http_url(text: &str) -> Result<String, String> {
 pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
     if args.target.is_command() {
         return Err(Failure::usage(
-            "serve traces what runs already",
+            "serve traces processes that are already running",
             "use `zctrace stat` or `zctrace record` for a command",
         ));
     }
@@ -97,7 +97,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
         access.read_token(path).map_err(|error| {
             Failure::usage(
                 format!("cannot read the token in {}: {error}", path.display()),
-                "--token-file takes a file with nothing but the token",
+                "--token-file takes a file that contains only the token",
             )
         })?;
     }

@@ -15,10 +15,10 @@ use crate::{
     tui::{state::keys, theme},
 };
 
-/// Far more than every setting takes.
+/// Far more than all settings need.
 const MOST: u64 = 1 << 20;
 
-/// The settings. What the file does not have stays as it is.
+/// The settings. A setting that the file does not have keeps its default.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -82,11 +82,11 @@ pub fn path() -> Option<PathBuf> {
     Some(base?.join("zctrace/config.toml"))
 }
 
-/// The settings in a file, or, without one, those of the usual file if it is there.
+/// The settings in a file or, without one, those of the usual file if it exists.
 ///
 /// # Errors
 ///
-/// When a file that was named is not there, or something in it is not known.
+/// If a named file does not exist, or has an unknown setting.
 pub fn load(named: Option<&Path>) -> Result<Config, Error> {
     let (path, must) = match (named, path()) {
         (Some(path), _) => (path.to_owned(), true),
@@ -115,7 +115,7 @@ pub fn load(named: Option<&Path>) -> Result<Config, Error> {
 ///
 /// # Errors
 ///
-/// Says what is not known.
+/// If a setting is not known.
 pub fn parse(text: &str) -> Result<Config, String> {
     let config: Config = toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start));
@@ -126,7 +126,7 @@ pub fn parse(text: &str) -> Result<Config, String> {
     Ok(config)
 }
 
-/// The file with every setting as it is without one, commented out.
+/// The file with the default of every setting, commented out.
 #[must_use]
 pub fn commented() -> String {
     use std::fmt::Write as _;

@@ -42,7 +42,7 @@ pub(crate) struct StatArgs {
     #[command(flatten)]
     target: TargetArgs,
 
-    /// Report what a recording holds instead of measuring
+    /// Report a recording instead of measuring
     #[arg(long, value_name = "FILE", conflicts_with_all = MEASURES,
           conflicts_with_all = ["no_faults", "own_cost", "audit", "audit_routine"])]
     from: Option<PathBuf>,
@@ -58,13 +58,13 @@ pub(crate) struct StatArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Measurement")]
 struct MeasureArgs {
-    /// How long, counted from when every probe is attached; a command is then ended with SIGTERM
+    /// Measure for this long after every probe is attached; a command is then ended with SIGTERM
     #[arg(long, value_name = "TIME", allow_hyphen_values = true,
           value_parser = duration::duration)]
     duration: Option<Duration>,
 
-    /// Report what happened in each interval of this length; with --from in each as it was recorded,
-    /// whatever the length
+    /// Report what happened in each interval of this length. With --from, the recorded intervals are used, whatever the
+    /// length
     #[arg(long, value_name = "TIME", allow_hyphen_values = true,
           value_parser = duration::interval)]
     interval: Option<Duration>,
@@ -78,11 +78,11 @@ struct MeasureArgs {
     #[arg(long, conflicts_with = "by")]
     group: bool,
 
-    /// Leave the page fault probes out: no mapped files, no copy-on-write, less cost
+    /// Leave the page fault probes out: no mapped files, no copy-on-write, less overhead
     #[arg(long)]
     no_faults: bool,
 
-    /// Leave a probe out; its bytes become unexplained. May be given again
+    /// Leave a probe out; its bytes become unexplained. May be given several times
     #[arg(long, value_name = "NAME")]
     without_probe: Vec<String>,
 
@@ -90,16 +90,16 @@ struct MeasureArgs {
     #[arg(long)]
     own_cost: bool,
 
-    /// Hold the ledger against breakpoints on the kernel's copy routines, on all processors
+    /// Compare the ledger with breakpoints on the kernel's copy routines, on all processors
     #[arg(long, conflicts_with_all = ["interval", "csv"])]
     audit: bool,
 
-    /// Audit this copy routine instead of the usual four. May be given four times
+    /// Audit this copy routine instead of the usual four. May be given up to four times
     #[arg(long, value_name = "NAME", hide_possible_values = true,
           value_parser = PossibleValuesParser::new(audit::ROUTINES.iter().map(|r| r.name)))]
     audit_routine: Vec<String>,
 
-    /// Told when every probe is attached, by a line on this file descriptor
+    /// Write a line to this file descriptor when every probe is attached
     #[arg(long, value_name = "FD", value_parser = clap::value_parser!(RawFd).range(0..))]
     ready_fd: Option<RawFd>,
 }
@@ -109,7 +109,7 @@ impl MeasureArgs {
         self.group || self.by.is_some_and(Dimension::is_command)
     }
 
-    /// The routines to audit: none in particular for the usual ones, `None` without an audit.
+    /// The routines to audit: empty for the usual ones, `None` without an audit.
     fn audited(&self) -> Result<Option<Vec<String>>, Failure> {
         if self.audit_routine.len() > AUDIT_SLOTS {
             return Err(Failure::usage(
@@ -304,7 +304,7 @@ impl Report {
         }
     }
 
-    /// The report of the whole; after intervals the table has it too, the others do not.
+    /// The report of the whole. After intervals, only the table has it too.
     fn end(mut self, outcome: &Outcome) -> Result<(), sink::Error> {
         let snapshot = &*self.shaped(&outcome.snapshot);
         let audit = outcome

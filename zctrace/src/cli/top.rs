@@ -27,8 +27,8 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// Arguments of `top`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "The keys are shown with ?. Without a terminal, a table is printed for each interval.\n\
-Quitting ends a command (SIGTERM); its output is shown then, and its status is passed on."
+    after_help = "? shows the keys. Without a terminal, a table is printed for each interval.\n\
+Quitting ends a command (SIGTERM). Its output is shown then, and its status is passed on."
 )]
 pub(crate) struct TopArgs {
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub(crate) struct TopArgs {
     #[arg(long, value_name = "TIME", value_parser = duration::interval)]
     refresh: Option<Duration>,
 
-    /// End after this time
+    /// Quit after this time
     #[arg(long, value_name = "TIME", value_parser = duration::duration)]
     duration: Option<Duration>,
 
@@ -90,7 +90,7 @@ pub(crate) struct TopArgs {
     #[arg(long, requires = "synthetic", hide = true)]
     panic: bool,
 
-    /// Another settings file
+    /// Use another settings file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -173,7 +173,7 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
     })
 }
 
-/// Whether the terminal's programs may write UTF-8. A locale that nobody chose says nothing.
+/// Whether programs on this terminal may write UTF-8. If no locale is set, they may.
 fn is_utf8(variable: impl Fn(&str) -> Option<OsString>) -> bool {
     let chosen = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter();
     let mut chosen = chosen
@@ -218,7 +218,7 @@ impl From<tui::Error> for Failure {
             tui::Error::Recording(error) => error.into(),
             tui::Error::Nothing => Self::not_measured(
                 error.to_string(),
-                "`zctrace report FILE` says what is in it",
+                "`zctrace report FILE` shows what is in it",
             ),
             tui::Error::Terminal { .. } | tui::Error::Panicked => Self::not_measured(
                 error.to_string(),

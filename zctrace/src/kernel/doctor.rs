@@ -307,7 +307,7 @@ impl Facts {
             .iter()
             .any(|c| !c.held && !c.required)
         {
-            advice.push("run it as root for what the missing capabilities are for".into());
+            advice.push("run it as root to get what the missing capabilities are for".into());
         }
         for setting in &self.settings {
             if setting.effect != Effect::Fine {
@@ -327,8 +327,8 @@ impl Facts {
             .is_some_and(|test| test.count(FamilyStatus::Differs) != 0);
         if differs {
             advice.push(
-                "what differs in the self-test is counted wrong on this kernel: please report it \
-                 with the output of `zctrace doctor --self-test --json`"
+                "families that differ in the self-test are counted wrong on this kernel: please report it with the \
+                 output of `zctrace doctor --self-test --json`"
                     .into(),
             );
         }
@@ -338,8 +338,8 @@ impl Facts {
             .any(|probe| probe.status == ProbeStatus::Silent)
         {
             advice.push(
-                "a silent probe is a kernel that zctrace does not know yet: please report it with \
-                 the output of `zctrace doctor --self-test --json`"
+                "a silent probe means a kernel that zctrace does not know yet: please report it with the output of \
+                 `zctrace doctor --self-test --json`"
                     .into(),
             );
         }

@@ -70,7 +70,7 @@ pub fn btf(present: bool) -> Setting {
             "the kernel's structures are known",
         )
     } else {
-        let meaning = "not there: the kernel was built without CONFIG_DEBUG_INFO_BTF";
+        let meaning = "missing: the kernel was built without CONFIG_DEBUG_INFO_BTF";
         Setting::new("btf", None, Effect::Prevents, meaning)
     }
 }
@@ -97,7 +97,7 @@ pub fn lockdown(text: Option<&str>) -> Setting {
 #[must_use]
 pub fn unprivileged_bpf(value: Option<String>) -> Setting {
     let meaning = match value.as_deref() {
-        Some("0") => "anybody may load some BPF programs; zctrace needs cap_bpf all the same",
+        Some("0") => "anybody may load some BPF programs; zctrace still needs cap_bpf",
         _ => "cap_bpf is needed to load BPF programs",
     };
     Setting::new("unprivileged_bpf_disabled", value, Effect::Fine, meaning)
@@ -106,7 +106,7 @@ pub fn unprivileged_bpf(value: Option<String>) -> Setting {
 /// `perf_event_paranoid`.
 #[must_use]
 pub fn paranoid(value: Option<String>) -> Setting {
-    let meaning = "cap_perfmon is needed, and lifts it";
+    let meaning = "cap_perfmon is needed, and lifts this restriction";
     Setting::new("perf_event_paranoid", value, Effect::Fine, meaning)
 }
 

@@ -32,7 +32,7 @@ pub fn report(document: &Document, surface: Surface) -> String {
     if let Some(refusal) = &document.refused {
         let reason = format!("Nothing could be audited: {}.", printable(&refusal.reason));
         lines.text(Cell::new(&reason, palette.warning), 0);
-        let remedy = format!("What helps: {}.", printable(&refusal.remedy));
+        let remedy = format!("Remedy: {}.", printable(&refusal.remedy));
         lines.text(Cell::new(&remedy, Style::new()), 0);
         text.push_str(&lines.render(surface));
         return text;
@@ -198,7 +198,7 @@ mod tests {
         let document = Document::new(samples::normal(), &Counts::default(), &setup);
         let text = report(&document, Surface::FILE);
         assert!(text.contains("Nothing could be audited: no breakpoints."));
-        assert!(text.contains("What helps: another kernel."));
+        assert!(text.contains("Remedy: another kernel."));
         assert!(!text.contains("routine "), "{text}");
     }
 }

@@ -111,7 +111,7 @@ fn counts(entries: &[Entry]) -> String {
         (Status::Ok, "as expected"),
         (
             Status::Unverified,
-            "unverified: how their bytes went was not measured",
+            "unverified: how their bytes moved was not measured",
         ),
         (Status::Differs, "different"),
         (Status::Skipped, "skipped"),

@@ -182,12 +182,12 @@ fn techniques(all: &[TechniqueReport]) -> Vec<Entry> {
             "partly" => (
                 Mark::Limited,
                 "partly",
-                "some of its places are not watched; their bytes are unexplained",
+                "some of its sites are not watched; their bytes are unexplained",
             ),
             "inferred" => (
                 Mark::Limited,
                 "inferred",
-                "bytes are counted, how they went is concluded from the calls",
+                "bytes are counted, but how they moved is concluded from the calls",
             ),
             "not_seen" => (
                 Mark::Bad,
@@ -254,7 +254,7 @@ fn group(one: &ProbeReport, alike: &[&ProbeReport]) -> Entry {
         value: kinds.join(" "),
         // What that means is told above, by technique.
         text: format!(
-            "{} (--all says what each of them sees)",
+            "{} (--all shows what each of them sees)",
             one.cause.as_deref().unwrap_or(one.status.name())
         ),
         ..probe(one)

@@ -41,7 +41,7 @@ pub fn page(document: &Document) -> String {
     if let Some(damage) = &document.damage {
         let _ = writeln!(
             out,
-            "<p class=\"warning\">The recording is not whole: {}. This is what was recorded before it.</p>",
+            "<p class=\"warning\">The recording is incomplete: {}. This is what was recorded before that.</p>",
             text(damage)
         );
     }
@@ -70,7 +70,7 @@ pub fn page(document: &Document) -> String {
     if stat.total.unexplained != 0 {
         let _ = writeln!(
             out,
-            "<p class=\"warning\">How {} moved was not seen: copies per byte marked with ? can be higher.</p>",
+            "<p class=\"warning\">No probe saw how {} moved: copies per byte marked with ? can be higher.</p>",
             bytes::bytes(stat.total.unexplained)
         );
     }
@@ -229,7 +229,7 @@ fn failed(path: &Path) -> Option<String> {
 fn verdicts(out: &mut String, document: &Document) {
     out.push_str("<h2>Verdicts</h2>\n");
     if document.damage.is_some() {
-        out.push_str("<p>None: a recording that is not whole proves nothing.</p>\n");
+        out.push_str("<p>None: an incomplete recording proves nothing.</p>\n");
         return;
     }
     let _ = writeln!(
@@ -288,7 +288,7 @@ fn verdict(out: &mut String, finding: &Finding) {
         };
         let _ = writeln!(
             out,
-            "<dt data-code=\"{code}\"><code>{code}</code> {}</dt><dd>{}{amount}{}. <em>What helps: {}.</em></dd>",
+            "<dt data-code=\"{code}\"><code>{code}</code> {}</dt><dd>{}{amount}{}. <em>Remedy: {}.</em></dd>",
             text(says),
             text(&of),
             text(&reason.evidence),

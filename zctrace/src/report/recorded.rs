@@ -150,7 +150,7 @@ pub fn verdicts(document: &Document) -> String {
             escape::printable(&finding.op)
         );
     }
-    text.push_str("  zctrace explain NAME tells what a reason means; `zctrace check --from` judges other claims.\n");
+    text.push_str("  zctrace explain NAME says what a reason means; `zctrace check --from` judges other claims.\n");
     text
 }
 
@@ -282,7 +282,7 @@ pub fn stacks(document: &Document) -> String {
     }
     if document.stack_bytes_lost > 0 {
         let lost = bytes::bytes(document.stack_bytes_lost);
-        let _ = writeln!(text, "\n  of {lost} the stack was lost");
+        let _ = writeln!(text, "\n  the stack of {lost} was lost");
     }
     text
 }

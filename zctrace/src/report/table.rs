@@ -444,7 +444,7 @@ fn contradiction(claimed: &Claimed) -> Option<String> {
     } else if is(Claim::NoScatterGather) {
         let device = claimed.device.as_deref().unwrap_or("the device");
         format!(
-            "{} takes no pages (scatter-gather is off)",
+            "{} cannot take pages (scatter-gather is off)",
             printable(device)
         )
     } else if is(Claim::CopyingRoute) {
@@ -458,7 +458,7 @@ fn contradiction(claimed: &Claimed) -> Option<String> {
             1 => "once".into(),
             times => format!("{} times", count(times)),
         };
-        format!("the kernel told {times} that it copied")
+        format!("the kernel notified {times} that it copied")
     } else {
         return None;
     };
@@ -501,8 +501,8 @@ fn footer(snapshot: &Snapshot, surface: Surface) -> String {
     }
     if snapshot.total.unexplained != 0 {
         let text = format!(
-            "Unexplained: {} ({} of what moved). No probe saw how, so COPIES/B marked with ? can be \
-             higher. See `zctrace explain unexplained`.",
+            "Unexplained: {} ({} of what moved). No probe saw how, so COPIES/B marked with ? can be higher. \
+             See `zctrace explain unexplained`.",
             bytes(snapshot.total.unexplained),
             percent(snapshot.total.unexplained, snapshot.total.moved)
         );
@@ -617,8 +617,8 @@ mod tests {
         let text = at_all_widths(&snapshot);
         for line in [
             "send.zerocopy udp: without SO_ZEROCOPY the flag is ignored",
-            "[m takes no pages (scatter-gather is off)",
-            "send.zerocopy udp: the kernel told 20 times that it copied",
+            "[m cannot take pages (scatter-gather is off)",
+            "send.zerocopy udp: the kernel notified 20 times that it copied",
             "copying: 1.50 s of CPU time, from samples",
             "38.0 ms of copying in ioctl, which zctrace does not follow: its bytes are in no row",
         ] {

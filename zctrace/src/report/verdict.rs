@@ -85,7 +85,7 @@ pub fn markdown(document: &Document) -> String {
                 format!("{} {} of {} ({}): ", row.op, row.object, row.comm, row.pid)
             });
             text.push_str(&format!(
-                "\n**{}**: {}{}. What helps: {}.\n",
+                "\n**{}**: {}{}. Remedy: {}.\n",
                 plain(&reason.code),
                 plain(&row),
                 plain(&reason.evidence),
@@ -134,7 +134,7 @@ fn claim(text: &mut String, judgement: &Judgement, surface: Surface) {
     }
     more(&mut lines, judgement.met.len(), "shares were judged");
     if judgement.rests_on_inferred {
-        let note = "It passes only because conclusions were accepted (--accept-inferred).";
+        let note = "It passes only because inferred rows were accepted (--accept-inferred).";
         lines.text(Cell::new(note, palette.warning), 2);
     }
     // What a code says, and what to change, is told once for each code.
@@ -195,14 +195,14 @@ fn reasons(lines: &mut Columns, all: &[&Reason], surface: Surface) {
         }
     }
     for remedy in remedies {
-        let remedy = format!("What helps: {}.", printable(remedy));
+        let remedy = format!("Remedy: {}.", printable(remedy));
         lines.text(Cell::new(&remedy, palette.faint), 4);
     }
 }
 
 fn more(lines: &mut Columns, count: usize, what: &str) {
     if count > MOST {
-        let text = format!("{} more {what}; --json has them all.", count - MOST);
+        let text = format!("{} more {what}; --json lists them all.", count - MOST);
         lines.text(Cell::new(&text, Style::new()), 4);
     }
 }
@@ -240,7 +240,7 @@ fn line(judged: &Judged) -> String {
     };
     let passed = match judged.passed_on {
         0 => String::new(),
-        passed => format!(" and maybe {} passed on", bytes(passed)),
+        passed => format!(" and possibly {} passed on", bytes(passed)),
     };
     let inferred = if judged.inferred { ", inferred" } else { "" };
     format!(

@@ -13,7 +13,7 @@ pub enum Error {
     /// The target.
     #[error(transparent)]
     Target(#[from] target::Error),
-    /// The probes may not be attached.
+    /// Attaching the probes is not permitted.
     #[error("not permitted to trace the kernel: {} missing", names(missing))]
     NotPermitted {
         /// What it takes.
@@ -28,7 +28,7 @@ pub enum Error {
     /// The report.
     #[error(transparent)]
     Output(#[from] sink::Error),
-    /// A signal came before there was anything to tell.
+    /// A signal came before there was anything to report.
     #[error("interrupted while attaching; nothing was measured")]
     Interrupted {
         /// Which.
@@ -45,9 +45,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// What helps against [`Error::Interrupted`].
+    /// The remedy for [`Error::Interrupted`].
     pub(crate) const INTERRUPTED_REMEDY: &str =
-        "attaching can take half a minute where probes are put on functions: wait for it";
+        "attaching can take half a minute on kernels where functions are traced: wait for it";
 }
 
 fn names(missing: &[Capability]) -> String {

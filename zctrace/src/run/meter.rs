@@ -164,7 +164,7 @@ pub fn detach<M>(meter: M) {
     if io::stderr().is_terminal() {
         thread::spawn(move || {
             if is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-                say("detaching, for which the kernel takes its time …");
+                say("detaching, which takes the kernel some time …");
             }
         });
     }

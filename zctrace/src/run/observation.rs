@@ -272,7 +272,9 @@ impl<M: Meter> Observation<M> {
                     if !matches!(life, Life::Command(_)) {
                         return Err(error.into());
                     }
-                    say(&format!("{error}; the command goes on, unreported"));
+                    say(&format!(
+                        "{error}; the command continues, but is not reported"
+                    ));
                     unreported = Some(error);
                     next = None;
                     continue;

@@ -273,7 +273,7 @@ fn run(runtime: &Runtime, listener: Listener, shared: &Shared, access: &Arc<Acce
         io::Result::Ok(())
     });
     if let Err(error) = ended {
-        say(&format!("warning: nothing is answered: {error}"));
+        say(&format!("warning: no request is answered: {error}"));
     }
 }
 
@@ -314,7 +314,7 @@ fn answer<B>(request: &Request<B>, shared: &Shared, access: &Access) -> Response
     if !access.knows(request.headers()) {
         return text(
             StatusCode::MISDIRECTED_REQUEST,
-            "this server is not known by that name: --allow-host NAME\n",
+            "this server does not accept that name: --allow-host NAME\n",
         );
     }
     if !matches!(*method, Method::GET | Method::HEAD) {

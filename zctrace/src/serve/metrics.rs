@@ -119,7 +119,7 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
     }
     registry.register(
         "not_seen",
-        "1 for a technique of which nothing is seen here: its copies are in no other number",
+        "1 for a technique that cannot be seen here: its copies are in no other number",
         not_seen,
     );
     let errnos = Family::<ErrnoLabels, Counter>::default();
@@ -135,24 +135,24 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
     );
     registry.register_with_unit(
         "moved",
-        "What operations reported as done, by how it moved",
+        "Bytes that operations reported as done, by how they moved",
         Unit::Bytes,
         moved,
     );
     registry.register_with_unit(
         "further",
-        "Copies, and passes of a cipher, that no moved byte is explained by",
+        "Copies, and passes of a cipher, that explain no moved byte",
         Unit::Bytes,
         copied,
     );
     registry.register(
         "copies_per_byte_is_lower_bound",
-        "1 where some bytes moved unseen: more may have been copied than was counted",
+        "1 if some bytes moved unseen: more may have been copied than was counted",
         bounds,
     );
     registry.register_with_unit(
         "unattributed_copied",
-        "Bytes that kernel threads copied, for no operation that is known",
+        "Bytes that kernel threads copied for unknown operations",
         Unit::Bytes,
         counter(Totals::copies(&series.unattributed)),
     );
@@ -175,12 +175,12 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
     }
     registry.register(
         "unfollowed_calls",
-        "Calls that move bytes and that nothing follows on this kernel: they are in no other number",
+        "Calls that move bytes and that zctrace cannot follow on this kernel: they are in no other number",
         unfollowed,
     );
     registry.register(
         "folded_rows",
-        "Rows counted in the series whose labels are all other, for want of series",
+        "Rows counted in the series whose labels are all other, because there was no series left",
         counter(series.folded),
     );
     registry.register(
@@ -194,7 +194,11 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
             .get_or_create(&KindLabels { kind: kind.into() })
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
-    registry.register("probes", "Probes by what the kernel made of them", probes);
+    registry.register(
+        "probes",
+        "Probes by whether the kernel accepted them",
+        probes,
+    );
     let pushes = Family::<KindLabels, Counter>::default();
     for (kind, count) in [
         ("accepted", series.pushed),

@@ -39,7 +39,7 @@ pub enum Error {
     #[error("the target ended while the probes were being attached")]
     Ended,
     /// zctrace itself.
-    #[error("{pid} is zctrace itself, which it leaves out")]
+    #[error("{pid} is zctrace itself, which is never traced")]
     Myself {
         /// As the user gave it.
         pid: u32,
@@ -106,7 +106,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The kernel's answer about a process could not be read.
-    #[error("cannot read about process {pid}: {source}")]
+    #[error("cannot read the state of process {pid}: {source}")]
     Procfs {
         /// The process.
         pid: u32,
@@ -125,7 +125,7 @@ impl Error {
             }
             Self::IsThread { pid, .. } => format!("trace the process: -p {pid}"),
             Self::KernelThread { .. } => {
-                "trace the whole machine (no target): kernel threads are listed there".into()
+                "trace the whole machine (no target): it lists kernel threads".into()
             }
             Self::Zombie { .. } => "there is nothing left to trace".into(),
             Self::Ended => {
@@ -159,7 +159,7 @@ impl Error {
                     .into()
             }
             Self::UnknownListener { hidden, .. } => format!(
-                "{hidden} process(es) may not be looked into: run as root or with cap_sys_ptrace"
+                "{hidden} process(es) cannot be inspected: run as root or with cap_sys_ptrace"
             ),
             Self::Read { .. } | Self::Procfs { .. } => {
                 "run as root, or see `zctrace doctor`".into()

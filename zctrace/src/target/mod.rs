@@ -135,10 +135,10 @@ impl Resolved {
         }
         match &self.spec {
             Spec::Comm(comm) => Some(format!(
-                "note: no process is named {comm:?} now; those that start later are traced"
+                "note: no process is named {comm:?} now; processes that start later are traced"
             )),
             Spec::Cgroup(_) => Some(format!(
-                "note: no process is in the cgroup {} now; those that come later are traced",
+                "note: no process is in the cgroup {} now; processes that join it later are traced",
                 self.named.value
             )),
             _ => None,

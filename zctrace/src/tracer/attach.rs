@@ -140,7 +140,7 @@ impl Selection<'_> {
 }
 
 /// Attaches what the kernel takes. Operations whose interface is refused are left to the
-/// tracepoint backend, whole: two probes never see the same operation.
+/// tracepoints backend, whole: two probes never see the same operation.
 pub(super) fn attach(
     programs: &mut Programs,
     btf: &Btf,
@@ -293,7 +293,7 @@ fn requests(programs: &mut Programs, attempts: &mut [Attempt], family: Family) -
     for attempt in attempts.iter_mut().filter(theirs) {
         if let Outcome::Attached(way) = attempt.outcome {
             detach(programs, &way);
-            attempt.outcome = Outcome::Refused(Refusal::of("of no use without the others"));
+            attempt.outcome = Outcome::Refused(Refusal::of("useless without the others"));
         }
     }
     if unwanted {
@@ -336,7 +336,7 @@ fn hand_over(programs: &mut Programs, attempts: &mut [Attempt]) -> Result<BTreeS
         {
             detach(programs, &way);
             attempt.outcome =
-                Outcome::Refused(Refusal::of("its operation is seen by the system call"));
+                Outcome::Refused(Refusal::of("its operation is seen at the system call"));
         }
     }
     let mut ops = unseen
@@ -395,8 +395,7 @@ pub(super) fn attach_probe(
             }
         }
     }
-    let mut refusal =
-        refusal.unwrap_or_else(|| Refusal::of("the catalog names no way to attach it"));
+    let mut refusal = refusal.unwrap_or_else(|| Refusal::of("the catalog has no way to attach it"));
     refusal.absent &= !(probe.always_there || is_missing(probe));
     Outcome::Refused(refusal)
 }
@@ -647,7 +646,7 @@ pub(super) fn lost(attempt: &Attempt, attempts: &[Attempt]) -> String {
         }
         _ if sight::is_inferred_without(probe, is(Attempt::is_attached), is(Attempt::is_gap)) => {
             format!(
-                "only the measuring of {}; it is inferred from the calls",
+                "only the measurement of {}; it is inferred from the calls",
                 probe.sees
             )
         }
@@ -664,7 +663,7 @@ pub(super) fn coverage(attempts: &[Attempt]) -> Coverage {
             Outcome::NotNeeded => {}
             Outcome::Silent(way) => coverage.refused.push(Refused {
                 probe: probe.name.to_owned(),
-                reason: format!("{} is attached, but known bytes went by unseen", way.symbol),
+                reason: format!("{} is attached, but it did not see known bytes", way.symbol),
                 lost: lost(attempt, attempts),
                 absent: false,
             }),

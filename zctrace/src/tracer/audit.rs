@@ -209,7 +209,7 @@ fn arguments(routine: &Routine, types: &Types) -> Result<AuditRoutine, String> {
     };
     let unexpected = || {
         format!(
-            "this kernel's has other arguments: {}",
+            "this kernel's function has other arguments: {}",
             parameters.join(", ")
         )
     };
@@ -228,7 +228,7 @@ fn arguments(routine: &Routine, types: &Types) -> Result<AuditRoutine, String> {
 enum SetError {
     #[error("this build has no program for it")]
     NoProgram,
-    #[error("cannot tell which processors there are: {0}")]
+    #[error("cannot find out which processors exist: {0}")]
     Cpus(io::Error),
     #[error(transparent)]
     Program(#[from] ProgramError),
@@ -282,7 +282,7 @@ fn explain(error: &SetError) -> Refusal {
         ),
         Some(libc::ENODEV | libc::ENOENT | libc::EOPNOTSUPP) => (
             "this machine has no hardware breakpoints".to_owned(),
-            "audit on another machine; some virtual machines do not pass breakpoints on",
+            "audit on another machine; some virtual machines do not support breakpoints",
         ),
         _ => {
             let text = error.to_string();

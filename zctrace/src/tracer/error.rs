@@ -1,4 +1,4 @@
-//! Why nothing can be measured, with what helps.
+//! Why nothing can be measured, each with a remedy.
 
 use super::files;
 use crate::kernel::btf::BtfError;
@@ -9,14 +9,14 @@ pub enum Error {
     /// zctrace was built where no BPF toolchain was found.
     #[error("this zctrace was built without its BPF programs")]
     NoObject,
-    /// The kernel's types are not to be had.
+    /// The kernel's types are not available.
     #[error(transparent)]
     Btf(#[from] BtfError),
     /// The kernel refused BPF maps or the like.
     #[error("the kernel refused BPF: {0}")]
     Load(#[from] aya::EbpfError),
     /// No probe of any operation could be attached.
-    #[error("the kernel refused every probe; the first reason: {0}")]
+    #[error("the kernel refused every probe; the first reason is: {0}")]
     NothingAttached(String),
     /// This kernel's structures are not as expected.
     #[error("the kernel's type information lacks {0}")]
@@ -24,11 +24,11 @@ pub enum Error {
     /// A map could not be read or written.
     #[error("cannot access a BPF map: {0}")]
     Map(#[from] aya::maps::MapError),
-    /// `--without-probe` names no probe.
-    #[error("there is no probe called {0}")]
+    /// `--without-probe` names an unknown probe.
+    #[error("no probe is called {0}")]
     NoSuchProbe(String),
-    /// The environment asks for a backend that there is not.
-    #[error("ZCTRACE_BACKEND: there is no backend called {0}")]
+    /// The environment asks for a backend that does not exist.
+    #[error("ZCTRACE_BACKEND: no backend is called {0}")]
     NoSuchBackend(String),
 }
 
@@ -42,7 +42,7 @@ impl Error {
         match self {
             Self::NoObject => "run `cargo xtask setup`, then build again",
             Self::Btf(_) => {
-                "the kernel must be built with CONFIG_DEBUG_INFO_BTF=y; distribution kernels since 2021 are"
+                "the kernel must be built with CONFIG_DEBUG_INFO_BTF=y, as distribution kernels have been since 2021"
             }
             Self::NothingAttached(reason) if reason == files::TOO_MANY => OPEN_FILES,
             Self::Load(_) | Self::Map(_) if files::caused(self) => OPEN_FILES,

@@ -5,32 +5,32 @@ use zctrace_common::Claim;
 use super::{Look, Rule, Seen, Sight};
 use crate::ledger::Totals;
 
-/// The code of the one rule here that no acceptance of conclusions lifts.
+/// The code of the one rule here that `--accept-inferred` does not lift.
 pub(crate) const DEVICE_UNKNOWN: &str = "direct-device-unknown";
 
-/// The code of the rule about page caches that were used all the same.
+/// The code of the rule about page caches that were used nevertheless.
 pub(super) const FELL_BACK: &str = "direct-fell-back";
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "direct-on-tmpfs",
-        says: "tmpfs accepts O_DIRECT (from 6.6) and copies all the same: its page cache is the file",
+        says: "tmpfs accepts O_DIRECT (from 6.6) and still copies: its page cache is the file",
         evidence: "copies in a row of file:tmpfs opened with O_DIRECT",
         remedy: "map the file, or test on the filesystem and device that production uses",
         look: Look::Copies(tmpfs),
     },
     Rule {
         code: FELL_BACK,
-        says: "O_DIRECT was asked for, and the filesystem went through its page cache all the same",
-        evidence: "copies in a row opened with O_DIRECT, of another filesystem than tmpfs: btrfs writes with checksums, compressed or misaligned parts, writes that extend a file on vfat or exfat",
-        remedy: "aligned offsets and lengths; what else helps depends on the filesystem: chattr +C on btrfs, preallocation on vfat and exfat",
+        says: "O_DIRECT was asked for, but the filesystem went through its page cache",
+        evidence: "copies in a row opened with O_DIRECT on a filesystem other than tmpfs: btrfs writes with checksums, compressed or misaligned parts, writes that extend a file on vfat or exfat",
+        remedy: "align offsets and lengths; the rest depends on the filesystem: chattr +C on btrfs, preallocation on vfat and exfat",
         look: Look::Copies(fell_back),
     },
     Rule {
         code: DEVICE_UNKNOWN,
-        says: "The page cache was bypassed, but on loop, brd, zram and dm-crypt a CPU copies below",
-        evidence: "`direct` bytes in an `inferred` row: the device is not known to use DMA; --accept-inferred does not accept them",
-        remedy: "measure on the device that production uses; `zctrace stat` shows `measured` where DMA is proven",
+        says: "The page cache was bypassed, but a CPU copies below loop, brd, zram and dm-crypt",
+        evidence: "`direct` bytes in an `inferred` row: the device is not known to use DMA, and --accept-inferred does not accept them",
+        remedy: "measure on the device that production uses; `zctrace stat` shows `measured` if DMA is proven",
         look: Look::Notes(unknown_device),
     },
 ];

@@ -12,7 +12,7 @@ pub(super) const RULES: &[Rule] = &[
         code: "copy-file-range-copied",
         says: "copy_file_range found no extents to share and copied through the page cache",
         evidence: "`copied_in_kernel` in a copy_file_range row",
-        remedy: "both files on one xfs (reflink=1) or btrfs, with offsets on block boundaries",
+        remedy: "put both files on one xfs (reflink=1) or btrfs, with offsets on block boundaries",
         look: Look::Copies(copy_file_range),
     },
     Rule {
@@ -24,23 +24,23 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         code: "fuse-copied",
-        says: "A filesystem in user space gets its data by copies through /dev/fuse",
+        says: "A filesystem in user space gets its data through /dev/fuse, by copies",
         evidence: "copies in a row whose file is on fuse",
-        remedy: "FUSE passthrough (6.9 and later), splice in the filesystem, or a filesystem in the kernel",
+        remedy: "use FUSE passthrough (6.9 and later), splice in the filesystem's server, or a filesystem in the kernel",
         look: Look::Copies(fuse),
     },
     Rule {
         code: LEFT_TO_SERVER,
-        says: "No copy of these bytes was seen: FUSE leaves copy_file_range to the filesystem's server, if that can do it",
-        evidence: "`unexplained`, measured, in a row copy_file_range between two files of fuse",
-        remedy: "measure the server as well: what it copies stands in its own rows; no probe of the caller is missing",
+        says: "No copy of these bytes was seen: FUSE leaves copy_file_range to the filesystem's server if it can do it",
+        evidence: "`unexplained` in a measured row of copy_file_range between two files of fuse",
+        remedy: "measure the server as well: its copies are in its own rows; no probe of the caller is missing",
         look: Look::Notes(left_to_server),
     },
     Rule {
         code: "overlay-copy-up",
-        says: "overlayfs copies a lower file as a whole when it is first opened for writing or changed",
-        evidence: "`recopied` in a row `copy_up`, whose copies no operation reports, or `copied_in_kernel` and `recopied` in rows of overlay",
-        remedy: "put files that are written on a volume, or let the layers be on a filesystem with reflinks",
+        says: "overlayfs copies a whole file from a lower layer when the file is first opened for writing or changed",
+        evidence: "`recopied` in a row `copy_up`, or `copied_in_kernel` and `recopied` in rows of overlay",
+        remedy: "keep files that are written on a volume, or keep the layers on a filesystem with reflinks",
         look: Look::Copies(overlay),
     },
 ];
@@ -93,7 +93,7 @@ fn fuse(sight: &Sight<'_>) -> Option<Seen> {
 fn overlay(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
     if path.op == Op::CopyUp.name() {
-        let text = "copied by calls that open or change files and are no I/O themselves";
+        let text = "copied by calls that open or change files, which are not I/O operations";
         return Seen::some(path.totals.recopied, || text.to_owned());
     }
     if !is_on(&path.object, "overlay") {

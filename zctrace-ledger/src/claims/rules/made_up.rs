@@ -1096,8 +1096,8 @@ fn remedies_know_what_was_given_and_what_cannot_be() {
         let row = path("send.zerocopy", object, M, &[("copied_from_user", 4 * MIB)]);
         remedy(&claim(), row, &asked, "zerocopy-flag-ignored")
     };
-    assert!(of("tcp").starts_with("setsockopt(SO_ZEROCOPY) before"));
-    assert!(of("unix").starts_with("nothing: unix sockets have no"));
+    assert!(of("tcp").starts_with("call setsockopt(SO_ZEROCOPY) before"));
+    assert!(of("unix").starts_with("unix sockets have no"));
 
     let of = |object: &str| {
         let row = path("write", object, M, &[("copied_from_user", 4 * MIB)]);

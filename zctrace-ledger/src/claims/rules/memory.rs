@@ -6,7 +6,7 @@ pub(super) const RULES: &[Rule] = &[Rule {
     code: "copy-on-write",
     says: "Memory shared by MAP_PRIVATE or fork is copied at the first write, page by page",
     evidence: "`cow` in a row",
-    remedy: "map with MAP_SHARED or only read, fork when little is going to be written, or pass MADV_DONTFORK",
+    remedy: "map with MAP_SHARED or only read, fork when little will be written, or use MADV_DONTFORK",
     look: Look::Copies(cow),
 }];
 

@@ -1,4 +1,4 @@
-//! The rules: one small object each, with a stable code, what it looks for and what helps.
+//! The rules: one small object each, with a stable code, what it looks for and a remedy.
 //!
 //! A row's rules explain its bytes; they are asked only after the numbers have been judged. The
 //! state's rules stand against a PASS. The others are what the numbers themselves say.
@@ -45,7 +45,7 @@ use crate::{
 /// A rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
-    /// Its name, for ever.
+    /// Its name, which never changes.
     pub code: &'static str,
     /// What happens, in a sentence.
     pub says: &'static str,
@@ -62,7 +62,7 @@ pub struct Rule {
 pub(crate) enum Look {
     /// At a row: it says how bytes were copied.
     Copies(fn(&Sight<'_>) -> Option<Seen>),
-    /// At a row: it says how bytes went without a copy, or what is easily misunderstood.
+    /// At a row: it says how bytes moved without a copy, or what is easily misunderstood.
     Notes(fn(&Sight<'_>) -> Option<Seen>),
     /// At the measurement: it stands against a PASS.
     State(fn(&State<'_>) -> Option<Seen>),
@@ -141,7 +141,7 @@ impl Seen {
 }
 
 impl Rule {
-    /// What it has to say.
+    /// What it says about what it saw.
     pub(crate) fn reason(
         &self,
         matter: Matter<'_>,

@@ -6,16 +6,16 @@ use crate::ledger::{Errnos, Path, refusals};
 pub(crate) const ABOVE_LIMIT: Rule = Rule {
     code: "above-limit",
     says: "A CPU copied more of these bytes than the limit allows",
-    evidence: "copies over moved bytes of a row, where no other rule knows how they came about",
-    remedy: "`zctrace explain` of the operation tells which other one copies less",
+    evidence: "copies over moved bytes of a row, if no other rule explains them",
+    remedy: "`zctrace explain OPERATION` names an operation that copies less",
     look: Look::Numbers,
 };
 
 pub(crate) const COPIES_WITHOUT_MOVES: Rule = Rule {
     code: "copies-without-moves",
-    says: "Bytes were copied and nothing was moved that they could be counted over",
+    says: "Bytes were copied, but nothing was moved that they could be divided by",
     evidence: "copies in rows that moved, sent or received nothing",
-    remedy: "what was copied is in the row; --path judges another path alone",
+    remedy: "the row shows what was copied; --path judges another path alone",
     look: Look::Numbers,
 };
 
@@ -23,46 +23,46 @@ pub(crate) const DILUTED: Rule = Rule {
     code: "diluted",
     says: "The total looks fine only because rows without copies hide those with copies",
     evidence: "the total is within the limit and a row is not",
-    remedy: "judge rows, not totals, as is done here; --path judges one path alone",
+    remedy: "judge rows, not totals, as zctrace does here; --path judges one path alone",
     look: Look::Numbers,
 };
 
 pub(crate) const UNEXPLAINED: Rule = Rule {
     code: "too-much-unexplained",
-    says: "Too many bytes were moved in a way that no probe saw: they may have been copied",
-    evidence: "copies are within the limit, copies and `unexplained` together are not",
-    remedy: "`zctrace doctor` tells which probe is missing and how to get it",
+    says: "Too many bytes moved in a way that no probe saw: they may have been copied",
+    evidence: "copies are within the limit, but copies and `unexplained` together are not",
+    remedy: "`zctrace doctor` says which probe is missing and how to get it",
     look: Look::Numbers,
 };
 
 pub(crate) const PASSED_ON: Rule = Rule {
     code: "maybe-passed-on",
-    says: "The process copied bytes into a place from which the kernel sent as many: maybe the same ones",
-    evidence: "copies are above the limit for the bytes sent from memory, and within it when the bytes that the kernel passed on from files or pipes, which the process had written, count too; for received bytes the other way round",
-    remedy: "the rows do not tell which file it was: judge the sending operations with --max-copies-per-byte and --path, or, if it spills into a temporary file, remove that file when it is open (then nobody else can write to it, and the bytes are known to be the same), or keep the data in memory",
+    says: "The process copied bytes into a place from which the kernel sent as many: they may be the same bytes",
+    evidence: "copies are above the limit for the bytes sent from memory, but within it if the bytes also count that the kernel passed on from files or pipes which the process had written; for received bytes the other way round",
+    remedy: "the rows do not say which file it was: judge the sending operations with --max-copies-per-byte and --path, or keep the data in memory, or, if the process spills into a temporary file, remove that file once it is open (then nobody else can write to it, and the bytes are known to be the same)",
     look: Look::Numbers,
 };
 
 pub(crate) const INFERRED: Rule = Rule {
     code: "only-inferred",
-    says: "What became of these bytes was concluded from the call, not seen",
-    evidence: "rows with the evidence `inferred` hold only if the conclusion is right",
-    remedy: "use a kernel that lets functions be traced (`zctrace doctor`), or accept conclusions with --accept-inferred",
+    says: "How these bytes moved was concluded from the call, not seen",
+    evidence: "rows with the evidence `inferred` are true only if the conclusion is right",
+    remedy: "use a kernel on which functions can be traced (`zctrace doctor`), or accept conclusions with --accept-inferred",
     look: Look::Numbers,
 };
 
 pub(crate) const TOO_FEW_BYTES: Rule = Rule {
     code: "too-few-bytes",
     says: "Too few bytes were carried to say anything",
-    evidence: "no row has --min-bytes, and all of them together have not either; shared extents count, mapped libraries and made-up bytes do not",
+    evidence: "no row has --min-bytes, and neither do all rows together; shared extents count, but mapped libraries and made-up bytes do not",
     remedy: "measure longer or under load, name the target and --path that move the bytes, or lower --min-bytes",
     look: Look::Numbers,
 };
 
 pub(crate) const NOTHING_CARRIED: Rule = Rule {
     code: "nothing-carried",
-    says: "Bytes that are made up, dropped or only mapped are nothing that copies could be compared with",
-    evidence: "enough bytes moved, but they are `synthetic` (/dev/null, /dev/zero, holes, MSG_TRUNC) or pages that a fault made visible: no data had to be carried, so no limit of copies says anything about them",
+    says: "Only bytes that are made up, dropped or mapped have moved, and a limit of copies says nothing about them",
+    evidence: "enough bytes moved, but they are `synthetic` (/dev/null, /dev/zero, holes, MSG_TRUNC) or pages that a fault made visible: no data had to be carried",
     remedy: "measure with the real source and sink instead of /dev/null and /dev/zero, or judge another path with --path",
     look: Look::Numbers,
 };
@@ -70,40 +70,40 @@ pub(crate) const NOTHING_CARRIED: Rule = Rule {
 pub(crate) const PATH_NOT_USED: Rule = Rule {
     code: "path-not-used",
     says: "The claim is about an operation that moved nothing, while the same work was done in another way",
-    evidence: "--path names an operation without a byte, a process moved --min-bytes between the same kinds of places by others, and no operation of that kind can have gone by unseen",
+    evidence: "the operation of --path moved no bytes, a process moved --min-bytes between the same kinds of places by other operations, and no operation of --path can have gone unseen",
     remedy: "find out why the program did not take this path: an option that is off, a call that failed and was replaced, or a file or socket that does not allow it",
     look: Look::Numbers,
 };
 
 pub(crate) const SOURCE_COPIED: Rule = Rule {
     code: "source-was-copied",
-    says: "The process itself copied bytes into the place from which they were passed on",
-    evidence: "copies in rows that write to the kind of file or pipe that a row of --path reads, in the same process, more of them than the limit allows for the path",
-    remedy: "judge the process with --max-copies-per-sent-byte and without --path, which counts these copies too",
+    says: "The same process copied bytes into the place from which they were passed on",
+    evidence: "copies in rows of the same process that write to the kind of file or pipe that a row of --path reads, more than the limit allows for the path",
+    remedy: "judge the process with --max-copies-per-sent-byte and without --path: that counts these copies too",
     look: Look::Numbers,
 };
 
 pub(crate) const EXPECTATION_MISSED: Rule = Rule {
     code: "expectation-missed",
-    says: "Another share of the bytes went the expected way than was expected",
-    evidence: "the share of an operation or a class in all bytes that a process took from one kind of place, or gave to it; what went otherwise, and which calls failed",
+    says: "The share of bytes that went the expected way is not the expected share",
+    evidence: "the share of an operation or a class in all bytes that a process took from one kind of place, or gave to it; which way the other bytes went, and which calls failed",
     remedy: "find out why the program did not take this path: an option that is off, a call that failed and was replaced, or a file or socket that does not allow it",
     look: Look::Numbers,
 };
 
 pub(crate) const EXPECTATION_UNCLEAR: Rule = Rule {
     code: "expectation-unclear",
-    says: "What is expected holds for bytes of one kind of place, and not for those of another",
+    says: "The expectation holds for bytes of one kind of place, but not for bytes of another",
     evidence: "the share for each kind of place and each direction with --min-bytes",
-    remedy: "name the place that is meant, as in 'uring.*,network>=0.9' (network, unix, file, pipe), or the operation of one direction",
+    remedy: "name the place, as in 'uring.*,network>=0.9' (network, unix, file, pipe), or an operation of one direction",
     look: Look::Numbers,
 };
 
 pub(crate) const REFUSED: Rule = Rule {
     code: "refused",
-    says: "Calls of this operation were refused, and what they should have moved went another way or not at all",
-    evidence: "a row with `errnos` that moved nothing, or one with an errno that a program need not expect; no load will change that",
-    remedy: "`zctrace explain ERRNO` says what it means for each call, and `zctrace explain OPERATION` what the operation needs",
+    says: "Calls of this operation were refused, so their bytes went another way or not at all",
+    evidence: "a row with `errnos` that moved nothing, or a row with an errno that is not part of normal operation; more load does not change that",
+    remedy: "`zctrace explain ERRNO` says what the errno means for each call, and `zctrace explain OPERATION` what the operation needs",
     look: Look::Notes(in_part),
 };
 

@@ -6,16 +6,16 @@ use crate::text::bytes::bytes;
 pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "receive-unaligned",
-        says: "TCP_ZEROCOPY_RECEIVE maps whole aligned pages only; the rest goes through its copy buffer",
+        says: "TCP_ZEROCOPY_RECEIVE maps only whole, aligned pages; the rest goes through its copy buffer",
         evidence: "`copied_to_user` in a recv.zerocopy row",
-        remedy: "a packet size of whole pages (MSS 4096 plus 12 of options: MTU 4148 for IPv4), and header split on real devices",
+        remedy: "use packets of whole pages (MSS 4096 plus 12 of options: MTU 4148 for IPv4), and header split on real devices",
         look: Look::Copies(unaligned),
     },
     Rule {
         code: "xdp-copy-mode",
         says: "AF_XDP in copy mode: the kernel copies each packet into the ring's memory",
         evidence: "copies in a row of an AF_XDP socket",
-        remedy: "a driver with XDP_ZEROCOPY, and bind with that flag, so that copy mode is an error",
+        remedy: "use a driver with XDP_ZEROCOPY, and bind with that flag, so that copy mode is an error",
         look: Look::Copies(xdp),
     },
 ];

@@ -1,5 +1,5 @@
-//! A process that takes bytes into its memory to give them away again: the call that would pass them
-//! on within the kernel, and the setting of servers that people run.
+//! A process that takes bytes into its memory and gives them away again: the call that would pass them on within the
+//! kernel, and the setting of common servers.
 
 use super::Matter;
 use crate::{
@@ -8,9 +8,9 @@ use crate::{
     text::{bytes::bytes, escape::printable},
 };
 
-/// What a server must be told.
+/// How to configure a server.
 pub(crate) struct Server {
-    /// What its process is called.
+    /// The name of its process.
     comm: &'static str,
     /// Whether the bytes come from a socket, not a file.
     relays: bool,
@@ -54,7 +54,7 @@ pub(crate) const SERVERS: &[Server] = &[
     Server {
         comm: "postgres",
         relays: false,
-        setting: "none for what it sends; databases are copied by reference with `file_copy_method = clone` (18 and later)",
+        setting: "none for what it sends; `file_copy_method = clone` copies databases by reference (18 and later)",
         source: "https://www.postgresql.org/docs/18/runtime-config-resource.html#GUC-FILE-COPY-METHOD",
     },
 ];
@@ -89,7 +89,7 @@ fn copies(process: &Process, is: impl Fn(&Path) -> bool) -> Option<(u64, &Path)>
     Some((sum, largest))
 }
 
-/// What helps a process that took as many bytes into its memory as it gave to sockets.
+/// The remedy for a process that took as many bytes into its memory as it gave to sockets.
 pub(super) fn remedy(matter: Matter<'_>, row: &Row<'_>) -> Option<String> {
     let process = row.process;
     let out = |path: &Path| path.goes_out() == Some(true) && is_stream(path);
@@ -120,8 +120,8 @@ pub(super) fn remedy(matter: Matter<'_>, row: &Row<'_>) -> Option<String> {
                 format!("; {}: {}", server.comm, server.setting)
             });
         return Some(format!(
-            "it took {} by `{} {}` and gave {} away by `{} {}`: {call} passes such bytes on within \
-             the kernel{setting}",
+            "it took {} by `{} {}` and gave {} away by `{} {}`: {call} passes such bytes on within the \
+                kernel{setting}",
             bytes(taken),
             source.op,
             printable(&source.object),

@@ -1,5 +1,5 @@
-//! What helps, where that depends on what was asked for or on where the bytes went. A remedy that
-//! was already taken, or that cannot be taken there, helps nobody.
+//! Remedies that depend on what was asked for or on where the bytes went. A remedy that was already tried, or that is
+//! impossible there, helps nobody.
 
 use super::{Matter, PROBES_MISSING, Role, Rule, direct, number, relay, send};
 use crate::{
@@ -8,20 +8,20 @@ use crate::{
     ledger::{Path, refusals},
 };
 
-/// What helps against what `rule` saw.
+/// The remedy for what `rule` saw.
 pub(super) fn of(rule: &Rule, matter: Matter<'_>, row: Option<&Row<'_>>) -> String {
     let claim = matter.claim;
     let object = row.map_or("", |row| row.path.object.as_str());
     let text = match rule.code {
-        PROBES_MISSING if claim.path.is_some() => "`zctrace doctor` tells how to get them",
+        PROBES_MISSING if claim.path.is_some() => "`zctrace doctor` says how to get them",
         code if code == number::INFERRED.code && claim.accept_inferred => {
-            "use a kernel that lets functions be traced (`zctrace doctor`)"
+            "use a kernel on which functions can be traced (`zctrace doctor`)"
         }
         code if code == number::DILUTED.code && claim.path.is_some() => {
-            "judge rows, not totals, as is done here"
+            "judge rows, not totals, as zctrace does here"
         }
         code if code == number::COPIES_WITHOUT_MOVES.code && claim.path.is_some() => {
-            "what was copied is in the row"
+            "the row shows what was copied"
         }
         code if code == number::UNEXPLAINED.code => unexplained(matter),
         code if code == number::REFUSED.code => return refused(matter, row, rule.remedy),
@@ -32,7 +32,7 @@ pub(super) fn of(rule: &Rule, matter: Matter<'_>, row: Option<&Row<'_>>) -> Stri
                     return remedy;
                 }
                 return format!(
-                    "`zctrace explain {}` tells which operation copies less",
+                    "`zctrace explain {}` names an operation that copies less",
                     row.path.op
                 );
             }
@@ -45,7 +45,7 @@ pub(super) fn of(rule: &Rule, matter: Matter<'_>, row: Option<&Row<'_>>) -> Stri
     text.to_owned()
 }
 
-/// What helps against the errors that were seen, each once.
+/// The remedies for the errors that were seen, each once.
 fn refused(matter: Matter<'_>, row: Option<&Row<'_>>, usual: &str) -> String {
     let all = matter
         .snapshot
@@ -100,22 +100,22 @@ fn unexplained(matter: Matter<'_>) -> &'static str {
     if is_missing {
         number::UNEXPLAINED.remedy
     } else {
-        "nothing here: no probe of these bytes is missing, zctrace does not follow this way yet; \
-         --path judges the other operations without it"
+        "none here: no probe of these bytes is missing, but zctrace does not follow this path yet; --path judges the \
+            other operations without it"
     }
 }
 
 /// The kinds of sockets that have zero-copy sends.
 fn zero_copy_send(object: &str, usual: &'static str) -> &'static str {
     if object.starts_with("unix") {
-        "nothing: unix sockets have no zero-copy send, and setsockopt(SO_ZEROCOPY) fails on them; \
-         share memory, or pass pages with vmsplice and splice"
+        "unix sockets have no zero-copy send, and setsockopt(SO_ZEROCOPY) fails on them: share memory, or pass pages \
+            with vmsplice and splice"
     } else {
         usual
     }
 }
 
-/// What each filesystem wants for `O_DIRECT`.
+/// What each filesystem requires for `O_DIRECT`.
 fn direct_io(object: &str) -> &'static str {
     let is_on = |names: &[&str]| {
         object
@@ -124,15 +124,14 @@ fn direct_io(object: &str) -> &'static str {
             .any(|end| names.contains(&end))
     };
     if is_on(&["btrfs"]) {
-        "chattr +C on the empty file, which gives up its checksums and compression, and aligned \
-         offsets and lengths"
+        "use chattr +C on the empty file, which gives up its checksums and compression, and align offsets and lengths"
     } else if is_on(&["vfat", "msdos", "exfat"]) {
         "write the file to its full size once and then rewrite it in place: a direct write that \
          extends a file goes through the page cache here"
     } else if is_on(&["ext4", "ext3", "ext2"]) {
-        "mount without data=journal, aligned offsets and lengths, and no holes in a file that is \
-         not made of extents"
+        "mount without data=journal, align offsets and lengths, and leave no holes in a file that is not made of \
+            extents"
     } else {
-        "aligned offsets and lengths, as the filesystem and its device want them"
+        "align offsets and lengths as the filesystem and its device require"
     }
 }

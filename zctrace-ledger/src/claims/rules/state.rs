@@ -1,4 +1,4 @@
-//! What stands against a PASS, whatever the rows say.
+//! What stands against a PASS regardless of the rows.
 
 use zctrace_common::Op;
 
@@ -23,38 +23,38 @@ const NOT_CONSERVED: &str = "not-conserved";
 /// What devices transfer, copied.
 pub(crate) const BOUNCED: Rule = Rule {
     code: "bounce-buffers",
-    says: "A CPU copied what devices transferred, through bounce buffers: maybe the target's bytes",
+    says: "A CPU copied bytes that devices transferred through bounce buffers: they may be the target's",
     evidence: "`swiotlb_bounced` in `unattributed`, more than the limit leaves room for",
-    remedy: "it is so in confidential virtual machines (SEV, TDX), with swiotlb=force, and with a device that does not reach all memory: none of them is zero-copy",
+    remedy: "measure elsewhere: confidential virtual machines (SEV, TDX), swiotlb=force, and devices that cannot reach all memory need bounce buffers and are never zero-copy",
     look: Look::Numbers,
 };
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
         code: COMMAND_FAILED,
-        says: "The command failed or was left behind: it may not have done what it was to show",
+        says: "The command failed or was left behind: it may not have done the work that it was meant to show",
         evidence: "its exit status is not 0",
-        remedy: "repair the command, or judge what it did all the same with --ignore-command-status",
+        remedy: "repair the command, or judge what it did nevertheless with --ignore-command-status",
         look: Look::State(command_failed),
     },
     Rule {
         code: "zerocopy-pending",
-        says: "Bytes sent by reference were still on their way at the end: they may yet be copied",
+        says: "Bytes sent by reference were still on their way at the end: they may still be copied",
         evidence: "`pending` bytes two seconds after the end",
         remedy: "let the receivers read everything, or end the load before the measurement ends",
         look: Look::State(pending),
     },
     Rule {
         code: "zerocopy-notified",
-        says: "The kernel notified that it copied zero-copy sends; it does not tell how many bytes",
-        evidence: "`notifications` in `claims` of a row that does not have a copy of every byte",
-        remedy: "a kernel that lets functions be traced counts the bytes (`zctrace doctor`)",
+        says: "The kernel notified that it copied zero-copy sends, but it does not say how many bytes",
+        evidence: "`notifications` in `claims` of a row without a copy of every byte",
+        remedy: "use a kernel on which functions can be traced, which counts the bytes (`zctrace doctor`)",
         look: Look::State(notified),
     },
     Rule {
         code: "operations-open",
-        says: "Operations were still open at the end: what they have copied is not in the ledger",
-        evidence: "`in_flight` operations two seconds after the end, but for those that only wait for input",
+        says: "Operations were still open at the end: their copies are not in the ledger",
+        evidence: "`in_flight` operations two seconds after the end, except those that only wait for input",
         remedy: "end the load before the measurement ends, or trace a command to its end",
         look: Look::State(in_flight),
     },
@@ -67,14 +67,14 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         code: "unfollowed-calls",
-        says: "Calls that zctrace does not follow on this kernel were made: what they moved is in no row",
-        evidence: "`unfollowed_calls` of `loss`; `io_submit` only where the claim is about Linux AIO too",
-        remedy: "judge one operation with --path, or measure where functions can be traced (`zctrace doctor`)",
+        says: "There were calls that zctrace cannot follow on this kernel: what they moved is in no row",
+        evidence: "`unfollowed_calls` of `loss`; `io_submit` only if the claim includes Linux AIO",
+        remedy: "judge one operation with --path, or measure on a kernel on which functions can be traced (`zctrace doctor`)",
         look: Look::State(unfollowed),
     },
     Rule {
         code: "unattributed-copies",
-        says: "The kernel copied bytes that nobody is known to have caused: maybe the target's",
+        says: "The kernel copied bytes for an unknown process: they may be the target's",
         evidence: "copies in `unattributed`, more than the limit leaves room for",
         remedy: "measure while nothing else uses the devices and sockets in question",
         look: Look::Numbers,
@@ -82,23 +82,23 @@ pub(super) const RULES: &[Rule] = &[
     BOUNCED,
     Rule {
         code: "other-calls-copied",
-        says: "Calls that are no operation of the ledger copied bytes that may have gone this path",
+        says: "Calls that are not operations of the ledger copied bytes that may have gone this path",
         evidence: "copies in rows `other` of a process with this path, more than the limit leaves room for",
         remedy: "judge the whole process without --path, or measure the path without these calls",
         look: Look::State(other_calls),
     },
     Rule {
         code: "copying-not-followed",
-        says: "Processors were seen copying in calls of which the ledger has no bytes",
-        evidence: "`not_followed` of a process: the time there is enough for more copies than the limit allows",
+        says: "Processors were seen copying in calls for which the ledger has no bytes",
+        evidence: "`not_followed` of a process: the time is long enough for more copies than the limit allows",
         remedy: "judge one operation with --path, or measure without these calls",
         look: Look::State(not_followed),
     },
     Rule {
         code: PROBES_MISSING,
         says: "A place where bytes can be copied was not watched, or calls could end unseen",
-        evidence: "refused probes that this kernel has functions for; --accept-inferred accepts that copies are concluded, not that calls or processes are unseen",
-        remedy: "`zctrace doctor` tells how to get them; --path judges one path, which needs fewer of them",
+        evidence: "refused probes whose functions this kernel has; --accept-inferred accepts inferred copies, but not unseen calls or processes",
+        remedy: "`zctrace doctor` says how to get them; --path judges one path, which needs fewer of them",
         look: Look::State(probes),
     },
     Rule {
@@ -138,8 +138,8 @@ fn pending(state: &State<'_>) -> Option<Seen> {
     })
 }
 
-/// What `btrfs send` splices, an `ioctl` has written into the pipe: nobody can tell the copies of
-/// such a call from those of the path that is judged.
+/// `btrfs send` splices bytes that an `ioctl` has written into the pipe. Nobody can distinguish the copies of such a
+/// call from those of the judged path.
 fn other_calls(state: &State<'_>) -> Option<Seen> {
     state.claim.path.as_ref()?;
     let is_about = |path: &&Path| state.claim.is_about(&path.op);
@@ -162,8 +162,7 @@ fn other_calls(state: &State<'_>) -> Option<Seen> {
     None
 }
 
-/// A claim about everything a process does is about these calls too, and how much they copied is not
-/// known.
+/// A claim about everything a process does includes these calls, and how much they copied is not known.
 fn not_followed(state: &State<'_>) -> Option<Seen> {
     if state.claim.path.is_some() {
         return None;
@@ -302,12 +301,12 @@ fn probes(state: &State<'_>) -> Option<Seen> {
     })
 }
 
-/// Why operations that the claim is about can have gone by unseen.
+/// Why operations that the claim is about may have gone unseen.
 pub(crate) fn unseen(state: &State<'_>) -> Option<(&'static Rule, Seen)> {
     let is_fault = state.claim.path.as_deref().is_some_and(is_fault);
     let hides = |refused: &Refused| match gap(refused, state) {
         Gap::Unseen => true,
-        // A page fault is an operation that nothing but its sites tell of.
+        // Only its sites report that a page fault happened.
         Gap::Concluded => {
             is_fault
                 && catalog::find(&refused.probe).is_some_and(|probe| probe.family == Family::Fault)
@@ -357,16 +356,16 @@ fn not_attached(state: &State<'_>, is: impl Fn(&Refused) -> bool) -> Option<Seen
 /// What a missing probe means for a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gap {
-    /// Nothing: there is nothing to see, or others see it.
+    /// Nothing: there is nothing to see, or other probes see it.
     None,
     /// Copies are concluded from the calls, not seen.
     Concluded,
-    /// Whole operations, or processes, can go by unseen.
+    /// Whole operations, or processes, can go unseen.
     Unseen,
 }
 
-/// Whether a copy can have gone by unseen without this probe. What a row's own sites are is known
-/// to its evidence; this is about rows that were never made.
+/// Whether a copy may have gone unseen without this probe. The evidence of a row covers its own sites; this is about
+/// rows that were never made.
 fn gap(refused: &Refused, state: &State<'_>) -> Gap {
     let (claim, coverage) = (state.claim, &state.snapshot.coverage);
     let Some(probe) = catalog::find(&refused.probe) else {
@@ -377,7 +376,7 @@ fn gap(refused: &Refused, state: &State<'_>) -> Gap {
     let unseen = |is: bool| if is { Gap::Unseen } else { Gap::None };
     let submissions = || is_attached("io_uring_complete_inferred");
     match (probe.role, &claim.path) {
-        // An operation whose function is missing is one all the same.
+        // A kernel without the function does not have the operation.
         (Role::Interface(_), _) if refused.absent && probe.is_optional_interface() => Gap::None,
         (Role::Interface(op), _) => {
             let about = catalog::reported_by(op).any(|op| claim.is_about(op.name()));
@@ -385,13 +384,13 @@ fn gap(refused: &Refused, state: &State<'_>) -> Gap {
         }
         _ if refused.absent => Gap::None,
         (Role::Target, _) => Gap::Unseen,
-        // What a cipher rewrites stands beside the classes.
+        // The bytes that a cipher rewrites stand beside the classes.
         (Role::NoCopySite, _) if probe.family == Family::Tls => concluded(!claim.allow_encryption),
         // Bytes that it would have seen are unexplained without it.
         (Role::NoCopySite | Role::SystemCalls | Role::Cause, _) => Gap::None,
         (Role::CopySite, None) => Gap::Concluded,
         (Role::CopySite, Some(path)) => concluded(probe.family != Family::Fault || is_fault(path)),
-        // Without it, pages that are still borrowed may look as if they were back.
+        // Without it, pages that are still borrowed may look as if they had been given back.
         (Role::Evidence, _) => {
             concluded(!is_attached("sys_exit") && probe.family != Family::Sample)
         }
@@ -399,7 +398,7 @@ fn gap(refused: &Refused, state: &State<'_>) -> Gap {
         (Role::Requests, _) if probe.family == Family::Aio => {
             unseen(!is_attached("sys_enter") && claim.is_about_requests("aio"))
         }
-        // Submissions tell instead.
+        // Submissions report them instead.
         (Role::Requests | Role::SomeRequests, _) => {
             unseen(!submissions() && claim.is_about_requests("uring"))
         }

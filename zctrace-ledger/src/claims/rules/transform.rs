@@ -7,8 +7,8 @@ pub(crate) const KTLS: &str = "ktls-software";
 
 pub(super) const RULES: &[Rule] = &[Rule {
     code: KTLS,
-    says: "Software kTLS copies no plaintext, but a CPU reads every byte and writes it anew",
-    evidence: "`encrypted` in a row; it counts as a pass over the data unless --allow-encryption",
+    says: "Kernel TLS in software copies no plaintext, but a CPU reads every byte and writes it again",
+    evidence: "`encrypted` in a row; it counts as a pass over the data unless --allow-encryption is given",
     remedy: "a device with TLS offload (ethtool -K DEV tls-hw-tx-offload on), or --allow-encryption if that pass is accepted",
     look: Look::Copies(encrypted),
 }];

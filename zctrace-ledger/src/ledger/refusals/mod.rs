@@ -1,9 +1,8 @@
-//! What it means that a call failed: each operation with an errno, and the condition of the kernel
-//! behind it.
+//! Why a call failed: each operation with an errno, and the condition in the kernel behind it.
 //!
-//! A program that asks for a call without a copy is often refused, and quietly copies instead. Every
-//! line here was provoked on a running kernel: `one_kernel/refusals.rs` of the privileged tests does
-//! it again, and knows each line by its number in the table.
+//! A program that asks for a call without a copy is often refused, and quietly copies instead. Every line here was
+//! provoked on a running kernel. `one_kernel/refusals.rs` of the privileged tests provokes it again, and knows each
+//! line by its number in the table.
 
 pub mod page;
 
@@ -14,14 +13,14 @@ use zctrace_common::Op;
 
 use super::{Errno, Errnos, Path};
 
-/// A way to be refused.
+/// A reason for a refusal.
 #[derive(Clone, Copy, Debug)]
 pub struct Refusal {
-    /// The operations; none for a call that is no operation of the ledger.
+    /// The operations; none for a call that is not an operation of the ledger.
     pub ops: &'static [Op],
     /// The call, for people.
     pub call: &'static str,
-    /// The objects on which it can be this.
+    /// The objects for which this can be the reason.
     on: On,
     /// What the call failed with.
     pub errno: i32,
@@ -29,7 +28,7 @@ pub struct Refusal {
     pub means: &'static str,
     /// What can be done, or what the program does without it.
     pub helps: &'static str,
-    /// Whether the program has to expect it: the reports say nothing then.
+    /// Whether it is part of normal operation. Reports then say nothing.
     pub is_usual: bool,
 }
 
@@ -37,13 +36,13 @@ pub struct Refusal {
 #[derive(Clone, Copy, Debug)]
 enum On {
     Any,
-    /// The bytes would go into a file.
+    /// The bytes go into a file.
     IntoFile,
-    /// They would come from a file.
+    /// The bytes come from a file.
     FromFile,
-    /// They would come from something else.
+    /// The bytes come from something other than a file.
     FromNoFile,
-    /// From a file that the kernel makes up as it is read.
+    /// The bytes come from a file that the kernel generates while it is read.
     FromMadeUp,
     /// Neither end is a pipe.
     NoPipe,
@@ -108,7 +107,7 @@ pub const ALL: &[Refusal] = &[
         "splice",
         On::IntoFile,
         libc::EINVAL,
-        "the target was opened with O_APPEND, or it takes no pages",
+        "the target was opened with O_APPEND, or it accepts no pages",
         "open the target without O_APPEND and write at its end",
     ),
     Refusal::new(
@@ -124,7 +123,7 @@ pub const ALL: &[Refusal] = &[
         "splice",
         On::FromMadeUp,
         libc::EINVAL,
-        "the source gives no pages: most of procfs, and eventfd and its kin",
+        "the source gives no pages: most of procfs, and eventfd and similar objects",
         "read it",
     ),
     Refusal::new(
@@ -149,14 +148,14 @@ pub const ALL: &[Refusal] = &[
         On::Any,
         libc::EBADF,
         "the source is not open for reading, or the target not for writing",
-        "open them so",
+        "open the source for reading and the target for writing",
     ),
     Refusal::new(
         SPLICE,
         "splice",
         On::Any,
         libc::EAGAIN,
-        "SPLICE_F_NONBLOCK or O_NONBLOCK, and nothing to move or no room",
+        "SPLICE_F_NONBLOCK or O_NONBLOCK is set, and there is nothing to move or no room",
         "wait until the descriptor is ready",
     )
     .usual(),
@@ -173,7 +172,7 @@ pub const ALL: &[Refusal] = &[
         "sendfile",
         On::FromNoFile,
         libc::EINVAL,
-        "the source is a socket or a pipe; sendfile only reads files",
+        "the source is a socket or a pipe, but sendfile only reads files",
         "use splice",
     ),
     Refusal::new(
@@ -181,7 +180,7 @@ pub const ALL: &[Refusal] = &[
         "sendfile",
         On::FromMadeUp,
         libc::EINVAL,
-        "the source gives no pages: most of procfs, and eventfd and its kin",
+        "the source gives no pages: most of procfs, and eventfd and similar objects",
         "read and write",
     ),
     Refusal::new(
@@ -197,7 +196,7 @@ pub const ALL: &[Refusal] = &[
         "sendfile",
         On::Any,
         libc::EAGAIN,
-        "the target does not block and has no room",
+        "the target is non-blocking and has no room",
         "wait until the descriptor is ready",
     )
     .usual(),
@@ -214,7 +213,7 @@ pub const ALL: &[Refusal] = &[
         "tee",
         On::Any,
         libc::EAGAIN,
-        "SPLICE_F_NONBLOCK, and nothing to duplicate or no room",
+        "SPLICE_F_NONBLOCK is set, and there is nothing to duplicate or no room",
         "wait until the descriptor is ready",
     )
     .usual(),
@@ -223,7 +222,7 @@ pub const ALL: &[Refusal] = &[
         "vmsplice",
         On::Any,
         libc::EAGAIN,
-        "SPLICE_F_NONBLOCK or O_NONBLOCK, and the pipe is full",
+        "SPLICE_F_NONBLOCK or O_NONBLOCK is set, and the pipe is full",
         "wait until the descriptor is ready",
     )
     .usual(),
@@ -240,7 +239,7 @@ pub const ALL: &[Refusal] = &[
         "copy_file_range",
         On::FromMadeUp,
         libc::EXDEV,
-        "the kernel leaves procfs, sysfs and their kin to read and write",
+        "the kernel does not support it on procfs, sysfs and similar filesystems",
         "read and write",
     ),
     Refusal::new(
@@ -313,14 +312,14 @@ pub const ALL: &[Refusal] = &[
         On::Stored,
         libc::EINVAL,
         "with O_DIRECT, the address, offset or length is not a multiple of the device's block",
-        "align them: statx(STATX_DIOALIGN) says to what",
+        "align them: statx(STATX_DIOALIGN) reports the alignment",
     ),
     Refusal::new(
         &[],
         "open with O_DIRECT",
         On::Any,
         libc::EINVAL,
-        "the filesystem has no O_DIRECT",
+        "the filesystem does not support O_DIRECT",
         "keep the file on another filesystem",
     ),
     Refusal::new(
@@ -328,25 +327,25 @@ pub const ALL: &[Refusal] = &[
         "read with RWF_NOWAIT",
         On::File,
         libc::EAGAIN,
-        "RWF_NOWAIT, and the data is not in the page cache",
-        "read it in a thread that may wait",
+        "RWF_NOWAIT is set, and the data is not in the page cache",
+        "read it in a thread that may block",
     )
     .usual(),
     Refusal::new(
         READS,
-        "read on a descriptor that does not block",
+        "read on a non-blocking descriptor",
         On::NoFile,
         libc::EAGAIN,
-        "the descriptor does not block and has no data",
+        "the descriptor is non-blocking and has no data",
         "wait until it is ready",
     )
     .usual(),
     Refusal::new(
         WRITES,
-        "write on a descriptor that does not block",
+        "write on a non-blocking descriptor",
         On::NoFile,
         libc::EAGAIN,
-        "the descriptor does not block and has no room",
+        "the descriptor is non-blocking and has no room",
         "wait until it is ready",
     )
     .usual(),
@@ -355,7 +354,7 @@ pub const ALL: &[Refusal] = &[
         "read with flags",
         On::Any,
         libc::EOPNOTSUPP,
-        "a flag of preadv2 that this object does not know (RWF_NOWAIT on a pipe or procfs)",
+        "this object does not support a flag of preadv2 (RWF_NOWAIT on a pipe or procfs)",
         "leave the flag out there",
     ),
     Refusal::new(
@@ -363,8 +362,7 @@ pub const ALL: &[Refusal] = &[
         "send with MSG_ZEROCOPY",
         On::Any,
         libc::ENOBUFS,
-        "the pages would go beyond RLIMIT_MEMLOCK, or the notifications beyond \
-         net.core.optmem_max",
+        "the pages would exceed RLIMIT_MEMLOCK, or the notifications would exceed net.core.optmem_max",
         "raise RLIMIT_MEMLOCK or give CAP_IPC_LOCK, raise net.core.optmem_max, and read the \
          notifications from the error queue",
     ),
@@ -389,7 +387,7 @@ pub const ALL: &[Refusal] = &[
         "IORING_OP_READ_FIXED or WRITE_FIXED",
         On::Any,
         libc::EFAULT,
-        "no buffer is registered with this index, or the range lies outside of it",
+        "no buffer is registered with this index, or the range is outside of it",
         "register the buffers, and stay within them",
     ),
     Refusal::new(
@@ -398,14 +396,14 @@ pub const ALL: &[Refusal] = &[
         On::Any,
         libc::ENOBUFS,
         "the group of provided buffers is empty",
-        "give buffers back sooner, or provide more",
+        "return buffers sooner, or provide more",
     ),
     Refusal::new(
         &[Op::UringRead, Op::UringWrite, Op::UringSend, Op::UringRecv],
         "a linked request of io_uring",
         On::Any,
         libc::ECANCELED,
-        "a request before it in the chain failed, or it was cancelled",
+        "an earlier request in the chain failed, or the request was cancelled",
         "look at the first request of the chain that failed",
     )
     .usual(),
@@ -443,7 +441,7 @@ impl Refusal {
     }
 }
 
-/// What it can mean that operations of this name failed so on this object.
+/// Why operations of this name can have failed with this errno on this object.
 pub fn of<'a>(
     op: &'a str,
     object: &'a str,
@@ -456,9 +454,8 @@ pub fn of<'a>(
     })
 }
 
-/// In words what a row's operations failed with, and what that means: an item for each errno,
-/// `EINVAL: the target was opened with O_APPEND, or …`. Nothing for what has to be expected, and for
-/// what is not known.
+/// What a row's operations failed with, and what that means, in words: an item for each errno, such as `EINVAL: the
+/// target was opened with O_APPEND, or …`. Errnos of normal operation, and unknown reasons, are left out.
 #[must_use]
 pub fn words(path: &Path) -> Vec<String> {
     words_of(&path.op, &path.object, &path.errnos)
@@ -473,7 +470,7 @@ pub fn words_of(op: &str, object: &str, errnos: &Errnos) -> Vec<String> {
         if known.iter().all(|refusal| refusal.is_usual) {
             return None;
         }
-        // What it helps to know comes once, however many causes there are.
+        // The same meaning comes once, however many calls can have it.
         known.dedup_by_key(|refusal| refusal.means);
         let mut text = format!("{errno}: ");
         for (place, refusal) in known.iter().enumerate() {

@@ -15,7 +15,7 @@ pub const END: &str = "<!-- End of the errors. -->\n";
 /// Other names of the same numbers.
 const ALIASES: [(&str, &str); 2] = [("EAGAIN", "EWOULDBLOCK"), ("EOPNOTSUPP", "ENOTSUP")];
 
-/// The generated part: a section for each errno, with every call that can fail so.
+/// The generated part: a section for each errno, with every call that can fail with it.
 #[must_use]
 pub fn generated() -> String {
     let mut errnos: Vec<Errno> = Vec::new();
@@ -37,7 +37,7 @@ pub fn generated() -> String {
         for refusal in ALL.iter().filter(|refusal| refusal.errno() == errno) {
             let _ = write!(
                 text,
-                "\n*{}*: {}. What helps: {}.\n",
+                "\n*{}*: {}. Remedy: {}.\n",
                 refusal.call, refusal.means, refusal.helps
             );
         }

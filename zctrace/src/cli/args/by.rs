@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use zctrace_common::By;
 
-/// The dimension of `--by`. Its help is with the option.
+/// The dimension of `--by`. The help text is with the option.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Dimension {
     Thread,

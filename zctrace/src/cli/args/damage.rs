@@ -1,8 +1,8 @@
-//! What is said of recordings that are not whole.
+//! The warning about incomplete recordings.
 
 use crate::{recording::Recording, text::message::say};
 
-/// Says that a recording is not whole.
+/// Warns that a recording is incomplete.
 pub(crate) fn warn_of(recording: &Recording) {
     if let Some(damage) = recording.damage() {
         say(&format!(

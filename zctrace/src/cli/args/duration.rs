@@ -6,7 +6,7 @@ use jiff::{Span, SpanRelativeTo};
 
 /// Ten years: more is a mistake, and timers have limits.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
-/// Reading all rows takes time of its own.
+/// A shorter interval would be spent on reading all rows.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Parses `10s`, `500ms`, `1m30s`, `2h`.

@@ -2,10 +2,10 @@
 
 use crate::ledger::ExitStatus;
 
-/// Exit code of a usage error, which is clap's too.
+/// Exit code of a usage error, the same as clap's.
 pub(crate) const USAGE: u8 = 2;
 
-/// Exit code where nothing could be measured.
+/// Exit code if nothing could be measured.
 pub(crate) const NOT_MEASURED: u8 = 3;
 
 /// The code with which a shell reports the same end.

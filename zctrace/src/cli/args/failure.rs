@@ -13,19 +13,19 @@ use crate::{
     tracer,
 };
 
-/// What a shell reports of a program that a closed pipe ended: 128 + SIGPIPE.
+/// What a shell reports for a program that a closed pipe ended: 128 + SIGPIPE.
 const CLOSED_PIPE: u8 = 141;
 
 /// A failure: one line of cause, one line of remedy.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
-    /// `None` where there is nobody to tell.
+    /// `None` if nobody reads it.
     text: Option<(String, String)>,
 }
 
 impl Failure {
-    /// Something about the command line that clap cannot know.
+    /// A mistake in the command line that clap cannot know.
     pub(crate) fn usage(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::new(USAGE, cause, remedy)
     }
@@ -53,8 +53,7 @@ impl Failure {
     }
 }
 
-/// One line, whatever a kernel, a verifier or a process's name has to say, without Rust's
-/// `(os error 13)`.
+/// One line, whatever text comes from a kernel, a verifier or the name of a process, without Rust's `(os error 13)`.
 fn one_line(text: &str) -> String {
     let mut words: Vec<_> = text.split_whitespace().collect();
     while let Some(at) = words.windows(2).position(|pair| pair == ["(os", "error"]) {
@@ -67,7 +66,7 @@ fn one_line(text: &str) -> String {
     printable(text.replace(" :", ":").trim_end())
 }
 
-/// An error with its sources, unless its message has them already.
+/// An error with its sources, unless its message already contains them.
 fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -88,18 +87,19 @@ impl From<recording::Error> for Failure {
         match error {
             Error::Read { .. } => Self::usage(cause, "name a file that `zctrace record` wrote"),
             Error::NotOne(_) => Self::usage(cause, "name a file that `zctrace record` wrote"),
-            Error::Version { .. } => {
-                Self::usage(cause, "use the zctrace that wrote it, or a later one")
-            }
+            Error::Version { .. } => Self::usage(
+                cause,
+                "use the version of zctrace that wrote it, or a later one",
+            ),
             Error::InTheWay(_) => Self::usage(
                 cause,
-                "choose another file with -o, go on behind them with --rotate-size or --rotate-time, or move them away",
+                "choose another file with -o, continue after them with --rotate-size or --rotate-time, or move them away",
             ),
             Error::TooMuch(_) => Self::not_measured(
                 cause,
-                "record in parts with --rotate-time, and report each; if it comes from somebody else, do not trust it",
+                "record in parts with --rotate-time, and report each part; do not trust it if it comes from somebody else",
             ),
-            Error::Damaged { .. } => Self::usage(cause, "nothing of it can be read: record again"),
+            Error::Damaged { .. } => Self::usage(cause, "nothing in it can be read: record again"),
             Error::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Self::not_measured(cause, "free some space or choose another file")
             }

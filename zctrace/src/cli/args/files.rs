@@ -1,4 +1,4 @@
-//! Files that a command line names twice.
+//! Refuses a file that a command line names twice.
 
 use std::{
     ffi::OsString,
@@ -20,7 +20,7 @@ pub(crate) fn distinct(files: &[(&str, Option<&PathBuf>)]) -> Result<(), Failure
         if let Some((other, _)) = met.iter().find(|(_, met)| *met == identity) {
             return Err(Failure::usage(
                 format!("{other} and {word} name the same file"),
-                "give each a file of its own",
+                "give each its own file",
             ));
         }
         met.push((*word, identity));
@@ -32,12 +32,12 @@ pub(crate) fn distinct(files: &[(&str, Option<&PathBuf>)]) -> Result<(), Failure
 #[derive(PartialEq, Eq)]
 enum Identity {
     Inode(u64, u64),
-    /// In a directory, and not there yet.
+    /// In a directory, but it does not exist yet.
     New(u64, u64, OsString),
 }
 
 impl Identity {
-    /// `None` for what takes everything, such as `/dev/null`, and for what opening will refuse.
+    /// `None` for files that accept everything, such as `/dev/null`, and for files that cannot be opened.
     fn of(path: &Path) -> Option<Self> {
         if let Ok(metadata) = fs::metadata(path) {
             let inode = || Self::Inode(metadata.dev(), metadata.ino());

@@ -5,12 +5,12 @@ pub(crate) fn limit(text: &str) -> Result<f64, String> {
     let limit: f64 = text
         .trim()
         .parse()
-        .map_err(|_| String::from("write a number: 0.02 means zero-copy, 1 one copy"))?;
+        .map_err(|_| String::from("write a number: 0.02 means zero-copy, 1 means one copy"))?;
     if limit.is_nan() || limit.is_infinite() {
-        return Err("it must be a number that something can be compared with".into());
+        return Err("it must be a finite number".into());
     }
     if limit.is_sign_negative() {
-        return Err("it must not be negative: 0 is no copy at all".into());
+        return Err("it must not be negative: 0 means no copy at all".into());
     }
     Ok(limit)
 }
@@ -30,7 +30,7 @@ mod tests {
     fn mistakes_are_explained() {
         for (texts, part) in [
             (&["", "two", "0,02"][..], "write a number"),
-            (&["nan", "NaN", "inf", "-inf"], "can be compared with"),
+            (&["nan", "NaN", "inf", "-inf"], "a finite number"),
             (&["-0.1", "-0"], "must not be negative"),
         ] {
             for text in texts {

@@ -1,6 +1,6 @@
 //! What commands share: arguments, and how a command ends.
 //!
-//! Commands know this folder and not each other.
+//! Commands use this folder, but not each other.
 
 pub(crate) mod by;
 pub(crate) mod damage;

@@ -1,4 +1,4 @@
-//! Descriptors that whoever started zctrace has opened for it.
+//! File descriptors that the caller has opened for zctrace.
 
 use std::{
     io,

@@ -26,7 +26,7 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "it must not be more than 1024G".to_owned())
 }
 
-/// The same, but more than nothing.
+/// A number of bytes that is not 0.
 pub(crate) fn positive(text: &str) -> Result<u64, String> {
     match size(text)? {
         0 => Err("it must be more than zero".to_owned()),
@@ -34,11 +34,11 @@ pub(crate) fn positive(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Parses the bytes between two stack samples: closer ones would cost more than they tell.
+/// Parses the bytes between two stack samples. Closer samples would cost more than they are worth.
 pub(crate) fn at_least_a_page(text: &str) -> Result<u64, String> {
     match size(text)? {
         bytes @ 4096.. => Ok(bytes),
-        _ => Err("the least is 4KiB".to_owned()),
+        _ => Err("the minimum is 4KiB".to_owned()),
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
         for of in [positive, buffer] {
             assert_eq!(of("0"), refused("it must be more than zero"));
         }
-        assert_eq!(at_least_a_page("4095"), refused("the least is 4KiB"));
+        assert_eq!(at_least_a_page("4095"), refused("the minimum is 4KiB"));
         assert_eq!(buffer("2G"), refused("it must not be more than 1G"));
         for text in ["", "1.1", "-0.1", "101%", "NaN", "x"] {
             let error = fraction(text).expect_err(text);

@@ -11,7 +11,7 @@ use crate::{
     text::message::say,
 };
 
-/// Options of every command that measures, which mean nothing for a recording.
+/// Options of every command that measures. They have no meaning for a recording.
 pub(crate) const MEASURES: [&str; 5] = [
     "target",
     "no_follow",
@@ -22,14 +22,14 @@ pub(crate) const MEASURES: [&str; 5] = [
 
 /// What to trace: one of these, or a command, or nothing for the whole machine.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Target (the whole machine without one)")]
+#[command(next_help_heading = "Target (default: the whole machine)")]
 pub(crate) struct TargetArgs {
-    /// Processes by id; give it again or separate ids by commas
+    /// Processes by id; give it several times or separate ids by commas
     #[arg(short, long, value_name = "PID", value_delimiter = ',', group = "target",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pid: Vec<u32>,
 
-    /// Processes with exactly this command name, those that start later too
+    /// Processes with exactly this command name, including processes that start later
     #[arg(long, value_name = "NAME", group = "target")]
     comm: Option<String>,
 
@@ -37,8 +37,7 @@ pub(crate) struct TargetArgs {
     #[arg(long, value_name = "PATH", group = "target")]
     cgroup: Option<PathBuf>,
 
-    /// The processes that listen on a TCP port or are bound to a UDP port; several ports are
-    /// separated by commas
+    /// The processes that listen on a TCP port or are bound to a UDP port; separate several ports by commas
     #[arg(long, group = "target", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..))]
     port: Vec<u16>,
@@ -62,7 +61,7 @@ impl TargetArgs {
         !self.command.is_empty()
     }
 
-    /// What is meant.
+    /// The target.
     pub(crate) fn subject(&self) -> Result<Subject, Failure> {
         if self.is_command() {
             return Ok(Subject::Command(self.command.clone()));

@@ -93,9 +93,9 @@ pub struct Sides {
 impl Default for Sides {
     fn default() -> Self {
         Self {
-            probes: Part::Missing("the source of these numbers does not tell"),
-            requests: Part::Missing("the source of these numbers does not tell"),
-            sizes: Part::Missing("the source of these numbers does not tell"),
+            probes: Part::Missing("the source of these numbers does not say"),
+            requests: Part::Missing("the source of these numbers does not say"),
+            sizes: Part::Missing("the source of these numbers does not say"),
             stacks: Part::Missing("the source of these numbers has no stacks"),
             own_cpu: None,
         }

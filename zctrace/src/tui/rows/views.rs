@@ -165,7 +165,7 @@ impl View {
                 "No sample yet: nothing of the target has copied enough."
             }
             (Self::Workloads, _) => "No workload.",
-            (Self::Probes, _) => "This source does not say what became of the probes.",
+            (Self::Probes, _) => "This source does not say which probes are attached.",
         }
         .to_owned()
     }
@@ -496,7 +496,7 @@ const PATHS: &[Column] = &[
         "VERDICT",
         12,
         12,
-        "what `zctrace check --max-copies-per-byte 0.02` says of the row so far",
+        "what `zctrace check --max-copies-per-byte 0.02` says about the row so far",
     )
     .rank(1)
     .on_demand(),
@@ -505,7 +505,7 @@ const PATHS: &[Column] = &[
         "ASKED FOR",
         9,
         24,
-        "what the application asked for, and what was seen of it",
+        "what the application asked for, and what was seen there",
     )
     .rank(7)
     .on_demand(),
@@ -540,7 +540,7 @@ const PATHS: &[Column] = &[
         "what it means for this call",
     )
     .on_demand(),
-    Column::bytes("zero-copy", "ZERO-COPY", "bytes that went without a copy")
+    Column::bytes("zero-copy", "ZERO-COPY", "bytes that moved without a copy")
         .rank(6)
         .on_demand(),
     Column::bytes("copied", "COPIED", "bytes that a CPU copied")
@@ -551,7 +551,7 @@ const PATHS: &[Column] = &[
         "WHY",
         18,
         90,
-        "the weightiest reason of the verdict",
+        "the most important reason of the verdict",
     )
     .rank(4)
     .on_demand(),
@@ -895,14 +895,7 @@ const PROBES: &[Column] = &[
     Column::number("missed", "MISSED", 6, "runs that the kernel skipped"),
     Column::text("reason", "WHY NOT", 10, 60, "why it does not take part").rank(2),
     Column::number("runs", "RUNS", 7, "runs since it was attached").on_demand(),
-    Column::text(
-        "lost",
-        "LOST WITHOUT IT",
-        12,
-        60,
-        "what cannot be told without it",
-    )
-    .on_demand(),
+    Column::text("lost", "LOST WITHOUT IT", 12, 60, "what is lost without it").on_demand(),
 ];
 
 struct Probes<'a> {

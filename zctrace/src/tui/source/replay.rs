@@ -370,15 +370,15 @@ fn sides(whole: &Snapshot, beside: Option<&Beside>) -> Sides {
     Sides {
         probes: Part::Here(Arc::new(attached.chain(refused).collect())),
         requests: beside.map_or(
-            Part::Missing("this recording does not hold how requests were issued"),
+            Part::Missing("this recording does not say how requests were issued"),
             |beside| Part::Here(Arc::new(beside.requests.clone())),
         ),
         sizes: beside.map_or(
-            Part::Missing("this recording does not hold how large operations were"),
+            Part::Missing("this recording does not say how large operations were"),
             |beside| Part::Here(Arc::new(beside.sizes.clone())),
         ),
         stacks: if whole.stacks.bytes.is_empty() {
-            Part::Missing("no stack was recorded until now")
+            Part::Missing("no stack has been recorded so far")
         } else {
             Part::Here(0)
         },

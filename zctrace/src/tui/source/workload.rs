@@ -49,7 +49,7 @@ impl Runner {
     ) -> Result<(), String> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if running.is_some() {
-            return Err("a workload runs already".into());
+            return Err("a workload is already running".into());
         }
         let spawned = env::current_exe().and_then(|program| {
             Command::new(program)

@@ -265,7 +265,10 @@ impl Parser<'_> {
             .position(|column| column.name.eq_ignore_ascii_case(&first));
         let Some(column) = found else {
             let names: Vec<_> = self.columns.iter().map(|column| column.name).collect();
-            return Err(format!("no field {first}; there are {}", names.join(", ")));
+            return Err(format!(
+                "no field {first}; the fields are {}",
+                names.join(", ")
+            ));
         };
         let value = match self.peek().cloned() {
             Some(Token::Word(value) | Token::Quoted(value)) => value,
@@ -377,7 +380,7 @@ mod tests {
         let error = |text: &str| Filter::parse(text, COLUMNS).unwrap_err();
         assert_eq!(
             error("size > 1"),
-            "no field size; there are comm, copied, ops"
+            "no field size; the fields are comm, copied, ops"
         );
         assert!(error("comm > 5").contains("is a name"));
         assert!(error("copied ~ x").contains("is a number"));

@@ -399,7 +399,7 @@ pub struct Keymap {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
     /// No such line in the table.
-    #[error("no key function is called {0}")]
+    #[error("no function of the dashboard is called {0}")]
     NoSuchAction(String),
     /// Not a key.
     #[error("{name}: {key} is not a key")]
@@ -413,7 +413,7 @@ pub enum Error {
     #[error("{0} needs a key")]
     NoKey(&'static str),
     /// One key, two meanings.
-    #[error("{key} is given to both {first} and {second}")]
+    #[error("{key} is assigned to both {first} and {second}")]
     Twice {
         /// The key.
         key: String,

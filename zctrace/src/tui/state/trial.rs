@@ -71,7 +71,11 @@ impl Parameters {
             let (into, most) = match name {
                 "bytes" => (&mut parameters.bytes, MOST_BYTES),
                 "rounds" => (&mut parameters.rounds, MOST_ROUNDS),
-                _ => return Err(format!("no parameter {name}: there are bytes and rounds")),
+                _ => {
+                    return Err(format!(
+                        "no parameter {name}: the parameters are bytes and rounds"
+                    ));
+                }
             };
             if number == 0 || number > most {
                 return Err(format!("{name} must be from 1 to {most}"));

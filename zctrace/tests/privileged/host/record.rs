@@ -123,7 +123,7 @@ fn a_killed_recorder_leaves_what_it_had_recorded() {
     let judged = run(&[&["check", "--json", "--from", &path], &claim[..]].concat());
     let stderr = String::from_utf8_lossy(&judged.stderr);
     assert_eq!(judged.status.code(), Some(3), "{stderr}");
-    assert!(stderr.contains("is not whole"), "{stderr}");
+    assert!(stderr.contains("is incomplete"), "{stderr}");
 }
 
 /// A filesystem that is taken away with the test.

@@ -275,11 +275,11 @@ fn provoke([stored, elsewhere, sharing]: [&Path; 3]) -> Vec<(&'static str, i32)>
     let mut byte = [0_u8];
     // SAFETY: the byte outlives the call.
     let nothing = unsafe { libc::read(unix, byte.as_mut_ptr().cast(), 1) };
-    let call = "read on a descriptor that does not block";
+    let call = "read on a non-blocking descriptor";
     refused(t, call, libc::EAGAIN, nothing);
     // SAFETY: as above. sendfile has filled the socket.
     let no_room = unsafe { libc::write(unix, bytes.as_ptr().cast(), bytes.len()) };
-    let call = "write on a descriptor that does not block";
+    let call = "write on a non-blocking descriptor";
     refused(t, call, libc::EAGAIN, no_room);
 
     zero_copy_sends(t, unix);
