@@ -42,8 +42,8 @@ pub(crate) const SERVERS: &[Server] = &[
     Server {
         comm: "haproxy",
         relays: true,
-        setting: "`option splice-auto`",
-        source: "https://docs.haproxy.org/3.0/configuration.html#4-option%20splice-auto",
+        setting: "`option splice-response`, and `option splice-request` for uploads (with `splice-auto` haproxy decides, and can decide against it)",
+        source: "https://docs.haproxy.org/3.0/configuration.html#4-option%20splice-response",
     },
     Server {
         comm: "redis-server",
