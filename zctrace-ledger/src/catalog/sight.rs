@@ -193,15 +193,28 @@ mod tests {
         assert!(techniques(|_| false, |_| false).is_empty());
     }
 
+    const TRACEPOINTS: [&str; 5] = [
+        "sys_enter",
+        "sys_exit",
+        "block_bio_queue",
+        "io_uring_submit_req",
+        "io_uring_complete_inferred",
+    ];
+
+    #[test]
+    fn the_page_of_limits_names_what_tracepoints_do_not_see() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/limits.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let is = |probe: &str| TRACEPOINTS.contains(&probe);
+        let all = techniques(is, |probe| !is(probe));
+        let mut unseen = all.iter().filter(|(_, sight)| *sight == Sight::NotSeen);
+        assert!(unseen.clone().count() >= 6);
+        assert!(unseen.all(|(technique, _)| page.contains(&format!("\n- {}", technique.name))));
+    }
+
     #[test]
     fn tracepoints_conclude_some_and_see_nothing_of_others() {
-        let tracepoints = [
-            "sys_enter",
-            "sys_exit",
-            "block_bio_queue",
-            "io_uring_submit_req",
-            "io_uring_complete_inferred",
-        ];
+        let tracepoints = TRACEPOINTS;
         for (name, sight) in [
             ("reads and writes", Sight::Inferred),
             ("direct I/O", Sight::Inferred),
