@@ -33,7 +33,7 @@ pub use place::Place;
 pub use request::{OPCODES, REQUEST_SLOTS, Request, RequestCounts, Way};
 pub use sample::{COPY_ROUTINES, CodeRange, CopyRoutines, SAMPLE_PERIOD};
 pub use settings::{ABSENT, By, Offsets, Scope, Settings};
-pub use settle::{Shape, explain, legs};
+pub use settle::{Shape, explain, legs, take_usual};
 pub use sizes::Sizes;
 pub use stacks::{StackKey, StackKind, samples_among};
 
@@ -305,6 +305,59 @@ pub const fn twin_slot(program: &str) -> u32 {
     1 + hash % (TWIN_SLOTS - 1)
 }
 
+/// A row that a thread has used.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CachedRow {
+    /// Packed [`Object`].
+    pub source: u64,
+    /// Packed [`Object`], or 0.
+    pub sink: u64,
+    /// Operation and evidence, 0 when nothing is cached.
+    pub op: u32,
+    /// Where the row is.
+    pub slot: u32,
+}
+
+impl CachedRow {
+    /// Nothing is cached.
+    pub const NONE: Self = Self {
+        source: 0,
+        sink: 0,
+        op: 0,
+        slot: 0,
+    };
+}
+
+/// An open file. Its address and that of its inode can be another's later, but not with the same inode
+/// number: the kernel numbers sockets and pipes one after the other, and another file of the same inode is
+/// the same object.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Met {
+    /// Address of the `struct file`, 0 without one.
+    pub file: u64,
+    /// Address of its inode.
+    pub inode: u64,
+    /// The inode's number.
+    pub ino: u64,
+    /// Packed [`Object`].
+    pub object: u64,
+    /// Address of the `struct sock` of a socket, otherwise 0.
+    pub sock: u64,
+}
+
+impl Met {
+    /// No file.
+    pub const NOTHING: Self = Self {
+        file: 0,
+        inode: 0,
+        ino: 0,
+        object: 0,
+        sock: 0,
+    };
+}
+
 /// The current operation of a thread, as its site probes see it.
 ///
 /// Only the thread's own programs touch it, and they do not nest, so plain adds are enough here. The accumulators hold
@@ -324,15 +377,12 @@ pub struct Task {
     pub proc_slot: u32,
     /// Bytes seen by the sites, indexed by [`Acc`].
     pub acc: [u64; Acc::COUNT],
-    /// The last row: its object, operation and slot, so that a repeated operation finds its row
-    /// without hashing.
-    pub cached_source: u64,
-    /// See [`Task::cached_source`].
-    pub cached_sink: u64,
-    /// See [`Task::cached_source`]: operation and evidence, 0 when nothing is cached.
-    pub cached_op: u32,
-    /// See [`Task::cached_source`].
-    pub cached_slot: u32,
+    /// The last rows, so that a repeated operation finds its row without hashing: [`Task::TAKEN`] is that
+    /// of an operation that takes bytes, [`Task::GIVEN`] that of another one. Servers do both by turns.
+    pub cached: [CachedRow; 2],
+    /// The files that descriptors led to last, and what they are: see
+    /// `zctrace-ebpf/src/book/object.rs`.
+    pub met: [Met; 3],
     /// Scratch space of the fault family: see `zctrace-ebpf/src/site/fault.rs`. The last two words belong to
     /// `zctrace-ebpf/src/site/xdp.rs`.
     pub fault: [u64; 4],
@@ -360,14 +410,10 @@ pub struct Task {
     pub sock: u64,
     /// The socket of the thread's last send by reference: see `zctrace-ebpf/src/site/late.rs`.
     pub lender: u64,
-    /// Ports of the socket in [`Task::sock`].
-    pub ports: u32,
     /// Ports of the socket in [`Task::lender`].
     pub lender_ports: u32,
     /// The row of that send.
     pub lender_slot: u32,
-    /// Not used.
-    pub padding: u32,
     /// A place to pass values through: see `zctrace-ebpf/src/base/kernel.rs`.
     pub scratch: u64,
     /// The result of settling an operation. It is here because the stack is small, and because the verifier must forget
@@ -376,6 +422,10 @@ pub struct Task {
 }
 
 impl Task {
+    /// Index into [`Task::cached`].
+    pub const TAKEN: usize = 0;
+    /// Index into [`Task::cached`].
+    pub const GIVEN: usize = 1;
     /// The thread existed before the probes did. It may be inside an operation that must be left out, so the
     /// accumulators of the first operation can hold more than its own bytes.
     pub const FRESH: u32 = 1;
@@ -400,10 +450,8 @@ impl Task {
         filled: 0,
         proc_slot: Self::NO_PROC,
         acc: [0; Acc::COUNT],
-        cached_source: 0,
-        cached_sink: 0,
-        cached_op: 0,
-        cached_slot: 0,
+        cached: [CachedRow::NONE; 2],
+        met: [Met::NOTHING; 3],
         fault: [0; 4],
         entry: [0; 4],
         runs: 0,
@@ -416,10 +464,8 @@ impl Task {
         request_generation: 0,
         sock: 0,
         lender: 0,
-        ports: 0,
         lender_ports: 0,
         lender_slot: 0,
-        padding: 0,
         scratch: 0,
         delta: Counters::ZERO,
     };
@@ -479,7 +525,15 @@ const _: () = {
     assert!(size_of::<Early>() == 32);
     assert!(
         size_of::<Task>()
-            == 8 + 16 + 8 * Acc::COUNT + 24 + 32 + 32 + 48 + 32 + size_of::<Counters>()
+            == 8 + 16
+                + 8 * Acc::COUNT
+                + 2 * size_of::<CachedRow>()
+                + 3 * size_of::<Met>()
+                + 32
+                + 32
+                + 48
+                + 24
+                + size_of::<Counters>()
     );
     assert!(core::mem::offset_of!(Counters, class) == 24);
     assert!(core::mem::offset_of!(RowKey, source) == 8);

@@ -127,6 +127,43 @@ pub fn explain(task: &mut Task, shape: u32, result: i64) {
     task.acc = words::nothing_seen();
 }
 
+/// How an operation went for which the sites saw exactly what it moved, each byte once on each leg:
+/// everything was copied, or everything was passed on by reference. [`explain`] says the same of it, in
+/// more instructions. Empties the accumulators; where the answer is `None`, nothing has changed.
+#[inline(always)]
+pub fn take_usual(task: &mut Task, shape: Shape, result: i64) -> Option<Class> {
+    match shape {
+        Shape::ToUser => take_exactly(task, Acc::ToUser, Acc::ToUser, result, Class::CopiedToUser),
+        Shape::FromUser => take_exactly(
+            task,
+            Acc::FromUser,
+            Acc::FromUser,
+            result,
+            Class::CopiedFromUser,
+        ),
+        Shape::Source => take_exactly(task, Acc::SourceRef, Acc::SourceRef, result, Class::Spliced),
+        Shape::Sink => take_exactly(task, Acc::SinkRef, Acc::SinkRef, result, Class::Spliced),
+        Shape::Both => take_exactly(task, Acc::SourceRef, Acc::SinkRef, result, Class::Spliced),
+        Shape::Reference | Shape::Dropped => None,
+    }
+}
+
+/// `class`, if these two accumulators, or this one, hold `result` and no other holds anything.
+#[inline(always)]
+fn take_exactly(task: &mut Task, one: Acc, other: Acc, result: i64, class: Class) -> Option<Class> {
+    if task.filled != 1 << one as u32 | 1 << other as u32
+        || task.acc[one as usize] != result as u64
+        || one as u32 != other as u32 && task.acc[other as usize] != result as u64
+        || task.flags & Task::FRESH != 0
+    {
+        return None;
+    }
+    task.filled = 0;
+    task.acc[one as usize] = 0;
+    task.acc[other as usize] = 0;
+    Some(class)
+}
+
 /// Two legs: every byte passes both, so a byte is explained only if both legs are, and its class is
 /// that of its first copy. `cloned` bytes pass neither.
 #[inline(always)]

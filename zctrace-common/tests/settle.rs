@@ -1,7 +1,7 @@
 //! What the ledger promises, whatever the sites saw and whatever the kernel returned.
 
 use proptest::prelude::*;
-use zctrace_common::{Acc, Class, Object, ObjectKind, Shape, Task, explain, legs};
+use zctrace_common::{Acc, Class, Object, ObjectKind, Shape, Task, explain, legs, take_usual};
 
 const SHAPES: [Shape; 7] = [
     Shape::ToUser,
@@ -130,6 +130,38 @@ proptest! {
         prop_assert_eq!(task.flags & Task::FRESH, 0);
     }
 
+    /// The short way to the usual answers gives the same ones, and otherwise touches nothing.
+    #[test]
+    fn the_usual_is_what_it_would_be_settled_as(
+        acc in proptest::array::uniform14(prop_oneof![6 => Just(0), 2 => Just(64_u64), 1 => 0..100_u64]),
+        shape in shape(),
+        result in prop_oneof![Just(64_i64), -10..100_i64],
+        fresh: bool,
+    ) {
+        let mut task = Task::NEW;
+        task.acc = acc;
+        for (index, bytes) in acc.into_iter().enumerate() {
+            task.filled |= u32::from(bytes != 0) << index;
+        }
+        task.flags = if fresh { Task::FRESH } else { 0 };
+        let settled = settled(task, shape, result);
+        let (before, answer) = (task, take_usual(&mut task, shape, result));
+        if let Some(usual) = answer {
+            prop_assert_eq!(settled.delta.moved, class(&settled, usual));
+            prop_assert_eq!(settled.delta.moved, result.cast_unsigned());
+            let others = [
+                settled.delta.recopied,
+                settled.delta.wasted,
+                settled.delta.encrypted,
+                settled.delta.errors,
+            ];
+            prop_assert_eq!(others, [0; 4]);
+            prop_assert_eq!((task.acc, task.filled), ([0; Acc::COUNT], 0));
+        } else {
+            prop_assert_eq!((task.acc, task.filled), (before.acc, before.filled));
+        }
+    }
+
     /// A probe that is missing takes exactly its bytes out of its class, and says so.
     #[test]
     fn an_unplugged_accumulator_is_unexplained(
@@ -251,5 +283,23 @@ fn legs_are_told_by_pipes() {
 fn shapes_survive_their_numbers() {
     for shape in SHAPES {
         assert!(Shape::numbered(shape as u32) == shape);
+    }
+}
+
+/// Each usual case is one, so that the property above is about something.
+#[test]
+fn whole_copies_and_whole_references_are_usual() {
+    for (shape, seen_by, usual) in [
+        (Shape::ToUser, &[Acc::ToUser][..], Class::CopiedToUser),
+        (Shape::FromUser, &[Acc::FromUser], Class::CopiedFromUser),
+        (Shape::Source, &[Acc::SourceRef], Class::Spliced),
+        (Shape::Sink, &[Acc::SinkRef], Class::Spliced),
+        (Shape::Both, &[Acc::SourceRef, Acc::SinkRef], Class::Spliced),
+    ] {
+        let accumulators: Vec<_> = seen_by.iter().map(|&acc| (acc, 64)).collect();
+        let mut task = seen(&accumulators);
+        assert_eq!(take_usual(&mut task, shape, 64), Some(usual), "{shape:?}");
+        let mut task = seen(&accumulators);
+        assert_eq!(take_usual(&mut task, shape, 65), None, "{shape:?}");
     }
 }

@@ -166,7 +166,7 @@ fn guest(zctrace: PathBuf, measurer: PathBuf, options: &Options) -> Guest {
     Guest {
         icount: true,
         extras,
-        timeout: Duration::from_mins(10 + 2 * without.len() as u64),
+        timeout: Duration::from_mins(30 + 2 * without.len() as u64),
         command,
         ..Guest::default()
     }

@@ -2,7 +2,9 @@
 
 use core::ptr::NonNull;
 
-use zctrace_common::{Acc, Class, Evidence, Object, ObjectKind, Op, Request, StackKind, Task};
+use zctrace_common::{
+    Acc, Class, Evidence, Object, ObjectKind, Op, Request, StackKind, Task, take_usual,
+};
 
 use crate::{
     base::{
@@ -207,19 +209,7 @@ pub(crate) fn finish(task: &mut Task, op: Op, shape: Shape, ends: &Ends, result:
 /// The same, if the accumulators are known to belong to this operation.
 #[inline(always)]
 pub(crate) fn conclude(task: &mut Task, op: Op, shape: Shape, ends: &Ends, result: i64) {
-    // The usual case first: everything copied, by one kind of copy.
-    let (only, class) = match shape {
-        Shape::ToUser => (Acc::ToUser, Class::CopiedToUser),
-        Shape::FromUser => (Acc::FromUser, Class::CopiedFromUser),
-        _ => (Acc::Asked, Class::Unexplained),
-    };
-    if task.filled == 1 << only as u32
-        && task.acc[only as usize] == result as u64
-        && task.flags & Task::FRESH == 0
-        && !matches!(only, Acc::Asked)
-    {
-        task.filled = 0;
-        task.acc[only as usize] = 0;
+    if let Some(class) = take_usual(task, shape, result) {
         if let Some(row) =
             row::sized_row(task, op as u16, Evidence::Measured, ends, 1, result as u64)
         {

@@ -2,8 +2,8 @@
 
 use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
 use zctrace_common::{
-    ABSENT, By, IPPROTO_ICMP, IPPROTO_MPTCP, IPPROTO_RAW, IPPROTO_SCTP, Label, Object, ObjectKind,
-    Request, Task,
+    ABSENT, By, IPPROTO_ICMP, IPPROTO_MPTCP, IPPROTO_RAW, IPPROTO_SCTP, Label, Met, Object,
+    ObjectKind, Request, Task,
 };
 
 use crate::{
@@ -86,11 +86,12 @@ impl Ends {
     /// An operation on one file.
     #[inline(always)]
     pub(crate) fn file<A: Access>(task: &mut Task, file: *const u8) -> Self {
+        let (source, claim) = of_file::<A>(task, file);
         Self {
-            source: of_file::<A>(task, file),
+            source,
             sink: 0,
             dimension: dimension(file, core::ptr::null()),
-            claim: claim::of_file::<A>(file),
+            claim,
             source_file: words::opaque(task, file as u64),
             sink_file: 0,
         }
@@ -142,11 +143,13 @@ impl Ends {
     /// An operation that joins two files.
     #[inline(always)]
     pub(crate) fn files<A: Access>(task: &mut Task, source: *const u8, sink: *const u8) -> Self {
+        let (from, of_source) = of_file::<A>(task, source);
+        let (into, of_sink) = of_file::<A>(task, sink);
         Self {
-            source: of_file::<A>(task, source),
-            sink: of_file::<A>(task, sink),
+            source: from,
+            sink: into,
             dimension: dimension(source, sink),
-            claim: claim::of_file::<A>(source) | claim::of_file::<A>(sink),
+            claim: of_source | of_sink,
             source_file: words::opaque(task, source as u64),
             sink_file: words::opaque(task, sink as u64),
         }
@@ -159,30 +162,61 @@ pub(crate) fn is(object: u64, kind: ObjectKind) -> bool {
     Object::is(object, kind)
 }
 
-/// The object behind a `struct file`; [`UNKNOWN`] if there is none.
+/// The object behind a `struct file`, [`UNKNOWN`] where there is none, and what its flags ask for. Those of
+/// a socket ask for nothing.
 #[inline(always)]
-pub(crate) fn of_file<A: Access>(task: &mut Task, file: *const u8) -> u64 {
-    let object = if A::CAN_BE_NULL && file.is_null() {
-        UNKNOWN
+fn of_file<A: Access>(task: &mut Task, file: *const u8) -> (u64, u8) {
+    if A::CAN_BE_NULL && file.is_null() {
+        return (words::opaque(task, UNKNOWN), 0);
+    }
+    let object = classify::<A>(task, file);
+    let claim = if A::CAN_BE_NULL && task.sock != 0 {
+        0
     } else {
-        classify::<A>(task, file)
+        claim::of_file::<A>(file)
     };
-    words::opaque(task, object)
+    (words::opaque(task, object), claim)
 }
 
 #[inline(always)]
 fn classify<A: Access>(task: &mut Task, file: *const u8) -> u64 {
     let inode = kernel::pointer::<A>(file, offset!(file_inode));
+    if !A::CAN_BE_NULL {
+        return classify_inode::<A>(task, file, inode);
+    }
+    // Each read is a call of a helper here, and a thread often comes back to the same files.
+    let ino: u64 = Probed::load(inode, offset!(inode_ino));
+    let [last, before, first] = &task.met;
+    for met in [last, before, first] {
+        if met.file == file as u64 && met.inode == inode as u64 && met.ino == ino {
+            task.sock = met.sock;
+            return met.object;
+        }
+    }
+    task.sock = 0;
+    let object = classify_inode::<A>(task, file, inode);
+    task.met[2] = task.met[1];
+    task.met[1] = task.met[0];
+    task.met[0] = Met {
+        file: file as u64,
+        inode: inode as u64,
+        ino,
+        object,
+        sock: task.sock,
+    };
+    object
+}
+
+#[inline(always)]
+fn classify_inode<A: Access>(task: &mut Task, file: *const u8, inode: *const u8) -> u64 {
     let mode: u16 = A::load(inode, offset!(inode_mode));
     match mode & S_IFMT {
         S_IFIFO => PIPE,
         S_IFSOCK => {
             let socket = kernel::pointer::<A>(file, offset!(file_private_data));
             let sock = kernel::pointer::<Probed>(socket, offset!(socket_sk));
-            let (object, ports) = of_sock_with_ports(sock);
             task.sock = sock as u64;
-            task.ports = ports;
-            object
+            of_sock(sock)
         }
         S_IFBLK => Object::pack(ObjectKind::Block, 0),
         S_IFCHR => Object::pack(
@@ -228,7 +262,7 @@ fn magic(file: u64) -> u64 {
 /// The object behind a `struct sock`, which may be any pointer.
 #[inline(always)]
 pub(crate) fn of_sock(sock: *const u8) -> u64 {
-    of_sock_with_ports(sock).0
+    of_family(sock, family_and_ports(sock).0)
 }
 
 /// The ports of a `struct sock` (any pointer). With its address they identify the socket. They remain after the
@@ -249,12 +283,6 @@ fn family_and_ports(sock: *const u8) -> (u16, u32) {
         Probed::load(sock, offset!(sock_family))
     };
     (family, word as u32)
-}
-
-#[inline(always)]
-fn of_sock_with_ports(sock: *const u8) -> (u64, u32) {
-    let (family, ports) = family_and_ports(sock);
-    (of_family(sock, family), ports)
 }
 
 #[inline(always)]

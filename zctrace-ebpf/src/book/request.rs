@@ -9,7 +9,8 @@ use core::ops::{Deref, DerefMut};
 
 use aya_ebpf::helpers::bpf_get_current_comm;
 use zctrace_common::{
-    ABSENT, Acc, Claim, Class, Evidence, Op, REQUEST_SLOTS, Request, RequestCounts, Task, Way,
+    ABSENT, Acc, CachedRow, Claim, Class, Evidence, Op, REQUEST_SLOTS, Request, RequestCounts,
+    Task, Way,
 };
 
 use crate::{
@@ -604,7 +605,7 @@ pub(crate) fn scratch(request: &Request) -> Option<Scratch> {
     let task = SCRATCH.get_ptr_mut(take_scratch(SCRATCH_RECORDS).wrapping_sub(1))?;
     let mut task = Scratch(task);
     task.proc_slot = request.proc_slot;
-    task.cached_op = 0;
+    task.cached = [CachedRow::NONE; 2];
     Some(task)
 }
 

@@ -1,6 +1,8 @@
 //! The rows of the ledger: how one is found, and how an operation is added to it.
 
-use zctrace_common::{Class, Counters, Evidence, RowKey, Sizes, StackKind, Task, errno_key};
+use zctrace_common::{
+    CachedRow, Class, Counters, Evidence, Op, RowKey, Sizes, StackKind, Task, errno_key,
+};
 
 use crate::{
     base::{
@@ -181,24 +183,39 @@ fn count_size(slot: u32, bytes: u64) {
     }
 }
 
+/// Which of the cached rows an operation uses.
+#[inline(always)]
+const fn way(op: u16) -> usize {
+    const READ: u16 = Op::Read as u16;
+    const RECV: u16 = Op::Recv as u16;
+    if op == READ || op == RECV {
+        Task::TAKEN
+    } else {
+        Task::GIVEN
+    }
+}
+
 /// The slot of a row.
 #[inline(always)]
 pub(crate) fn row_slot(task: &mut Task, op: u16, evidence: Evidence, ends: &Ends) -> Option<u32> {
     const USED: u32 = 1 << 31;
     let cached = USED | u32::from(op) | (evidence as u32) << 16 | u32::from(ends.claim) << 17;
-    if task.cached_op == cached
-        && task.cached_source == ends.source
-        && task.cached_sink == ends.sink
+    let last = &task.cached[way(op)];
+    if last.op == cached
+        && last.source == ends.source
+        && last.sink == ends.sink
         && ends.dimension == 0
     {
-        return Some(task.cached_slot);
+        return Some(last.slot);
     }
     let slot = find_row(task, cached, ends.source, ends.sink, ends.dimension).checked_sub(1)?;
     if ends.dimension == 0 {
-        task.cached_op = cached;
-        task.cached_source = ends.source;
-        task.cached_sink = ends.sink;
-        task.cached_slot = slot;
+        task.cached[way(op)] = CachedRow {
+            source: ends.source,
+            sink: ends.sink,
+            op: cached,
+            slot,
+        };
     }
     Some(slot)
 }

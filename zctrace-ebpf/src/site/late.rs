@@ -250,21 +250,22 @@ pub(crate) fn lends(task: &mut Task, op: u16, ends: &Ends) {
     if !object::is(ends.sink, ObjectKind::Tcp) && !object::is(ends.sink, ObjectKind::Udp) {
         return;
     }
+    let ports = object::ports(task.sock as *const u8);
     // With a dimension the row is not the one that the thread's record caches.
     if task.lender == task.sock
-        && task.lender_ports == task.ports
-        && task.lender_slot == task.cached_slot
+        && task.lender_ports == ports
+        && task.lender_slot == task.cached[Task::GIVEN].slot
         && ends.dimension == 0
     {
         return;
     }
     if let Some(row_slot) = row::row_slot(task, op, Evidence::Measured, ends) {
-        remember(task, row_slot);
+        remember(task, ports, row_slot);
     }
 }
 
 #[inline(never)]
-fn remember(task: &mut Task, row_slot: u32) {
+fn remember(task: &mut Task, ports: u32, row_slot: u32) {
     let Some(process) = PROCS.get_ptr(task.proc_slot) else {
         return;
     };
@@ -273,10 +274,10 @@ fn remember(task: &mut Task, row_slot: u32) {
         start_ns: unsafe { (*process).start_ns },
         row_slot,
         proc_slot: task.proc_slot,
-        ports: task.ports,
+        ports,
         padding: 0,
     };
-    let (sock, ports) = (task.sock, task.ports);
+    let sock = task.sock;
     if LENDERS.insert(sock, lender, 0).is_err() {
         lost();
         return;
