@@ -202,7 +202,7 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
 fn replay(path: &std::path::Path, args: &StatArgs) -> Result<u8, Failure> {
     if args.measure.by.is_some_and(|by| !by.is_command()) {
         return Err(Failure::usage(
-            "a recording has only the split that it was made with",
+            "`--from` cannot be used with this `--by`: a recording is split as it was made",
             "give --by to `zctrace record`; --by command can be chosen later",
         ));
     }
