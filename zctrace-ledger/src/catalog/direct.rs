@@ -19,7 +19,7 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::NoCopySite,
         ways: &[fentry("iomap_iter", "iomap_iter")],
         proof: Proof::Unplugged(&[("direct-holes-ext4", &["read"])]),
-        sees: "which parts a direct read takes from a device, and the holes and unwritten extents that it fills with zeros",
+        sees: "which parts of a direct read come from a device, and which are holes filled with zeros",
         lost: "direct reads of files: which bytes came from the device, and which are zeros written by a CPU",
         ..Probe::USUAL
     },
