@@ -10,6 +10,7 @@ mod binaries;
 mod demo;
 mod dist;
 mod docs;
+mod fuzz;
 #[cfg(test)]
 mod imports;
 mod job;
@@ -35,6 +36,7 @@ enum Task {
     Bench(bench::Options),
     Docs(docs::Options),
     Dist(dist::Options),
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Dist(options) => dist::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Docs(options) => docs::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Vm(options) => vm::run(&options),

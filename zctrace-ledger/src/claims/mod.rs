@@ -12,6 +12,8 @@ mod circumstances;
 mod claim;
 mod document;
 mod expect;
+#[cfg(any(test, feature = "samples"))]
+pub mod fuzz;
 mod job;
 mod judge;
 mod operations;

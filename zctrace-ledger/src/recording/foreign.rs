@@ -352,3 +352,18 @@ fn what_is_written_is_within_the_limits() {
     );
     assert_eq!(whole.snapshot().processes.len(), 30_000);
 }
+
+/// What the fuzzer found to lead somewhere new.
+#[test]
+fn the_fuzzers_corpus_is_harmless() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
+    let all = |name: &str, run: fn(&[u8])| {
+        let entries = std::fs::read_dir(corpus.join(name)).unwrap();
+        let count = entries
+            .map(|entry| run(&std::fs::read(entry.unwrap().path()).unwrap()))
+            .count();
+        assert!(count > 10, "{name}: {count}");
+    };
+    all("recording", fuzz::file);
+    all("interval", fuzz::payload);
+}

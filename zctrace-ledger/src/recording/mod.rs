@@ -8,6 +8,8 @@ mod beside;
 mod errnos;
 mod error;
 mod frame;
+#[cfg(any(test, feature = "samples"))]
+pub mod fuzz;
 mod limits;
 mod not_followed;
 mod part;
