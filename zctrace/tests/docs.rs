@@ -348,3 +348,33 @@ fn the_book_has_every_page_and_no_link_leaves_it() {
         }
     }
 }
+
+/// What is kept after attaching is what the table says.
+#[test]
+fn the_table_of_privileges_is_what_is_given_up() {
+    use zctrace::kernel::privileges::Keep;
+    let page = fs::read_to_string(root().join("docs/privileges.md")).unwrap();
+    let kept = |command: &str, phase: &str| {
+        let row = page
+            .lines()
+            .find(|line| line.starts_with(&format!("| {command} | {phase} |")))
+            .unwrap_or_else(|| panic!("no row of {command}"));
+        let cell = row.split('|').nth(3).unwrap();
+        let names = cell.split_whitespace().filter_map(in_code);
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (keep, command, phase) in [
+        (Keep::Nothing, "`serve`", "after attaching"),
+        (
+            Keep::Report,
+            "`stat`, `check`, `top` without a terminal",
+            "after attaching",
+        ),
+        (Keep::Stacks, "`record`", "after attaching"),
+        (Keep::Dashboard, "`top`", "from its start"),
+    ] {
+        let all = keep.capabilities().iter();
+        let all: Vec<_> = all.map(ToString::to_string).collect();
+        assert_eq!(kept(command, phase), all, "{command}");
+    }
+}

@@ -14,11 +14,12 @@ use super::args::{
     duration,
     exit::NOT_MEASURED,
     failure::Failure,
-    files, limit, ready_fd, size,
+    files, least, limit, ready_fd, size,
     target::{MEASURES, TargetArgs},
 };
 use crate::{
     claims::{Circumstances, Claim, Document, Expectation, MIN_BYTES, Policy, Verdict, judge},
+    kernel::privileges::Keep,
     ledger::Snapshot,
     recording::Recording,
     report::{json, junit, verdict},
@@ -291,6 +292,7 @@ fn measured(
 ) -> Result<(Snapshot, Circumstances, bool, Option<Session>), Failure> {
     let plan = Plan {
         subject: target.subject()?,
+        user: target.account()?,
         follow: !target.no_follow,
         faults: true,
         by,
@@ -305,7 +307,10 @@ fn measured(
         settle: SETTLE,
         ready: measure.ready_fd.map(ready_fd::inherited).transpose()?,
     };
-    let (outcome, session) = run::observe(plan, run::attach, &mut |_, _| Ok(()))?;
+    let (outcome, session) =
+        run::observe(plan, least::attach_and_keep(Keep::Report), &mut |_, _| {
+            Ok(())
+        })?;
     let circumstances = Circumstances {
         cut_short: outcome.cut_short,
         waiting: outcome.waiting,

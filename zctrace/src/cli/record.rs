@@ -11,9 +11,10 @@ use clap::Args;
 use zctrace_common::By;
 
 use super::args::{
-    by::Dimension, duration, exit, failure::Failure, ready_fd, size, target::TargetArgs,
+    by::Dimension, duration, exit, failure::Failure, least, ready_fd, size, target::TargetArgs,
 };
 use crate::{
+    kernel::privileges::Keep,
     recording::{Beside, Error, Rotation, Writer},
     run::{self, Plan, Subject, noted::Noted},
     text::{bytes, message::say, sink},
@@ -107,6 +108,7 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
     let stack_bytes = if args.no_stacks { 0 } else { args.stack_every };
     let plan = Plan {
         subject: args.target.subject()?,
+        user: args.target.account()?,
         follow: !args.target.no_follow,
         faults: !args.no_faults,
         by: args.by.map_or(By::Nothing, Into::into),
@@ -140,7 +142,8 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
     let noted = readings.clone();
     // Of what runs already, a reading tells what there was before; a command begins with nothing.
     let mut before = matches!(plan.subject, Subject::Command(_)).then(Beside::default);
-    let attach = |config: &Config| Ok(Noted::new(run::attach(config)?, noted));
+    let attach = least::attach_and_keep(Keep::Stacks);
+    let attach = |config: &Config| Ok(Noted::new(attach(config)?, noted));
     let (outcome, meter) = run::observe(plan, attach, &mut |snapshot, _| {
         intervals += 1;
         let mut readings = readings.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use caps::CapSet;
 use clap::Args;
 use zctrace_common::By;
 
-use super::args::{duration, failure::Failure, ready_fd, target::TargetArgs};
+use super::args::{duration, failure::Failure, least, ready_fd, target::TargetArgs};
 use crate::{
+    kernel::privileges::Keep,
     run::{self, Plan},
     serve::{Access, Address, Pusher, Series, Server},
     text::message::say,
@@ -110,6 +110,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
     let url = server.url();
     let plan = Plan {
         subject: args.target.subject()?,
+        user: None,
         follow: !args.target.no_follow,
         faults: !args.no_faults,
         by: By::Nothing,
@@ -132,7 +133,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
         let session = run::attach(config)?;
         // Reading the maps needs none, and whoever takes this process over gets none. Threads have
         // capabilities of their own: before the first one is made.
-        drop_capabilities();
+        least::give_up(Keep::Nothing);
         // After signals are held back, so that these threads get none either.
         let system = |source| run::Error::System {
             what: "make a thread",
@@ -156,22 +157,4 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
         Ok(())
     })?;
     Ok(0)
-}
-
-/// From every set. What is refused stays, which a container may want to know.
-fn drop_capabilities() {
-    for set in [
-        CapSet::Ambient,
-        CapSet::Bounding,
-        CapSet::Inheritable,
-        CapSet::Effective,
-        CapSet::Permitted,
-    ] {
-        if let Err(error) = caps::clear(None, set) {
-            // The bounding set needs cap_setpcap, which a service may not have been given.
-            if !matches!(set, CapSet::Bounding) {
-                say(&format!("warning: capabilities stay ({set:?}): {error}"));
-            }
-        }
-    }
 }

@@ -10,10 +10,11 @@ use super::args::{
     damage, duration,
     exit::{self, NOT_MEASURED},
     failure::Failure,
-    files, ready_fd,
+    files, least, ready_fd,
     target::{MEASURES, TargetArgs},
 };
 use crate::{
+    kernel::privileges::Keep,
     ledger::{Snapshot, audit},
     recording::Recording,
     report::{audited, csv, json, table},
@@ -156,6 +157,7 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
     let audit = args.measure.audited()?;
     let plan = Plan {
         subject: args.target.subject()?,
+        user: args.target.account()?,
         follow: !args.target.no_follow,
         faults: !args.measure.no_faults,
         by: args.measure.by.map_or(By::Nothing, Into::into),
@@ -175,9 +177,11 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
     };
     let is_command = args.target.is_command();
     let mut report = Report::open(&args.output, is_command, &args.measure)?;
-    let (outcome, session) = run::observe(plan, run::attach, &mut |snapshot, elapsed| {
-        report.interval(snapshot, elapsed)
-    })?;
+    let (outcome, session) = run::observe(
+        plan,
+        least::attach_and_keep(Keep::Report),
+        &mut |snapshot, elapsed| report.interval(snapshot, elapsed),
+    )?;
     report.end(&outcome)?;
     run::detach(session);
     if let Some(signal) = outcome.abandoned_by {

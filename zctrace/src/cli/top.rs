@@ -11,9 +11,12 @@ use std::{
 use clap::Args;
 use zctrace_common::By;
 
-use super::args::{by::Dimension, duration, exit, failure::Failure, size, target::TargetArgs};
+use super::args::{
+    by::Dimension, duration, exit, failure::Failure, least, size, target::TargetArgs,
+};
 use crate::{
     cli::settings,
+    kernel::privileges::Keep,
     recording::Recording,
     report::{json, table},
     run::{self, Plan},
@@ -151,6 +154,7 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
         sizes: is_terminal,
         ended: crate::tracer::Ended::Fold,
         subject: args.target.subject()?,
+        user: args.target.account()?,
         follow: !args.target.no_follow,
         faults: !args.no_faults,
         by: args.by.map_or(By::Nothing, Into::into),
@@ -165,6 +169,8 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
     if !is_terminal {
         return plain(plan, is_command);
     }
+    // Before the first thread: each has capabilities of its own.
+    least::give_up(Keep::Dashboard);
     let end = tui::run(Input::Live(plan), look)?;
     Ok(match (end.signal, end.exit_status) {
         (Some(signal), _) => exit::code_of_signal(signal),
@@ -196,10 +202,14 @@ fn plain(plan: Plan, is_command: bool) -> Result<u8, Failure> {
         surface: sink.surface(),
         all: false,
     };
-    let (outcome, session) = run::observe(plan, run::attach, &mut |snapshot, elapsed| {
-        let text = table::interval(snapshot, elapsed, options);
-        sink.write(|out| out.write_all(text.as_bytes()))
-    })?;
+    let (outcome, session) = run::observe(
+        plan,
+        least::attach_and_keep(Keep::Report),
+        &mut |snapshot, elapsed| {
+            let text = table::interval(snapshot, elapsed, options);
+            sink.write(|out| out.write_all(text.as_bytes()))
+        },
+    )?;
     let text = table::report(&outcome.snapshot, options);
     sink.write(|out| out.write_all(text.as_bytes()))?;
     sink.finish()?;

@@ -1,8 +1,10 @@
-//! Which capabilities zctrace has, which it needs, and how to get them.
+//! Which capabilities zctrace has, which it needs, how to get them, and which it keeps once everything
+//! is attached.
 
 use std::{collections::HashSet, path::Path};
 
-use caps::{CapSet, Capability};
+use caps::{CapSet, Capability, CapsHashSet};
+use nix::sys::prctl;
 use serde::{Deserialize, Serialize};
 
 /// A capability and what it is for.
@@ -52,6 +54,97 @@ pub const NEEDS: &[Need] = &[
                   of modules by fexit, which costs less than a kretprobe and misses nothing",
     },
 ];
+
+/// Capabilities for what a command does after attaching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// To read counters, which takes none.
+    Nothing,
+    /// To see how far operations of other users' processes are when tracing ends, to let a command
+    /// have signals that came to zctrace, and to write files wherever the user could before.
+    Report,
+    /// The same, and to name the frames of stacks.
+    Stacks,
+    /// The same, and to attach again, because another target can be chosen in the dashboard. It
+    /// attaches and starts a command after the first threads are made, so this is given up before.
+    Dashboard,
+}
+
+impl Keep {
+    /// Which those are. What zctrace was not given it does not have afterwards either.
+    #[must_use]
+    pub const fn capabilities(self) -> &'static [Capability] {
+        use Capability as C;
+        match self {
+            Self::Nothing => &[],
+            Self::Report => &[
+                C::CAP_CHOWN,
+                C::CAP_DAC_OVERRIDE,
+                C::CAP_DAC_READ_SEARCH,
+                C::CAP_FOWNER,
+                C::CAP_KILL,
+                C::CAP_SYS_PTRACE,
+            ],
+            Self::Stacks => &[
+                C::CAP_CHOWN,
+                C::CAP_DAC_OVERRIDE,
+                C::CAP_DAC_READ_SEARCH,
+                C::CAP_FOWNER,
+                C::CAP_KILL,
+                C::CAP_SYS_PTRACE,
+                C::CAP_SYSLOG,
+            ],
+            Self::Dashboard => &[
+                C::CAP_CHOWN,
+                C::CAP_DAC_OVERRIDE,
+                C::CAP_DAC_READ_SEARCH,
+                C::CAP_FOWNER,
+                C::CAP_KILL,
+                C::CAP_SYS_PTRACE,
+                C::CAP_SYSLOG,
+                C::CAP_BPF,
+                C::CAP_PERFMON,
+                C::CAP_SYS_ADMIN,
+                C::CAP_SETGID,
+                C::CAP_SETUID,
+            ],
+        }
+    }
+}
+
+/// Gives up every capability of this thread that is not kept, from every set, for good: no program that
+/// it may yet start gains any (`no_new_privs`). Threads that it makes later have no more; the command that
+/// is traced was forked before, and is as its user started it. Returns what was refused.
+///
+/// [`Keep::Dashboard`] leaves a way back, through `exec` only: workloads that the user starts in the
+/// dashboard are programs of their own, some of which set up devices.
+pub fn give_up(keep: Keep) -> Vec<String> {
+    let kept: CapsHashSet = keep.capabilities().iter().copied().collect();
+    let mut refused = Vec::new();
+    if keep != Keep::Dashboard {
+        for capability in caps::all() {
+            if !kept.contains(&capability) {
+                // It takes cap_setpcap, which a service may not have been given. Then `no_new_privs`
+                // has to do.
+                let _ = caps::drop(None, CapSet::Bounding, capability);
+            }
+        }
+        if let Err(error) = prctl::set_no_new_privs() {
+            refused.push(format!("no_new_privs: {error}"));
+        }
+    }
+    let sets = [CapSet::Ambient, CapSet::Inheritable].map(|set| (set, caps::clear(None, set)));
+    let kept = [CapSet::Effective, CapSet::Permitted].map(|set| {
+        let rest = caps::read(None, set).map(|held| &held & &kept);
+        (set, rest.and_then(|rest| caps::set(None, set, &rest)))
+    });
+    for (set, result) in sets.into_iter().chain(kept) {
+        if let Err(error) = result {
+            refused.push(format!("{set:?}: {error}"));
+        }
+    }
+    refused
+}
 
 /// What this process may do.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! A command that waits before its `exec` until everything is attached.
 
 use std::{
+    collections::BTreeMap,
     ffi::{CString, OsStr, OsString},
     fs, io,
     os::{
@@ -20,7 +21,7 @@ use nix::{
     unistd::{ForkResult, Pid, fork, pipe2, read, write},
 };
 
-use super::pidfd;
+use super::{account::Account, pidfd};
 use crate::ledger::ExitStatus;
 
 /// Why a command cannot be run.
@@ -95,20 +96,21 @@ pub struct Running {
 
 impl Prepared {
     /// Makes a process that waits to become the command `words`, its program first. It has the
-    /// signal mask `mask` from its start.
+    /// signal mask `mask` from its start, and belongs to `user` if one is given.
     ///
     /// The caller must have one thread only, or none that holds a lock at this time.
     ///
     /// # Errors
     ///
     /// When there is no such program or no process can be made.
-    pub fn new(words: &[OsString], mask: &SigSet) -> Result<Self, Error> {
+    pub fn new(words: &[OsString], mask: &SigSet, user: Option<&Account>) -> Result<Self, Error> {
         let name = words.first().map(PathBuf::from).unwrap_or_default();
         let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
         let program = locate(&name, &path)?;
-        let image = Image::new(&program, words)?;
+        let image = Image::new(&program, words, user)?;
         let argv = pointers(&image.arguments);
         let shell_argv = pointers(&image.shell_arguments);
+        let variables = pointers(&image.variables);
         let system = |errno: Errno| Error::Fork(errno.into());
         let (wait, go) = pipe2(OFlag::O_CLOEXEC).map_err(system)?;
         let (failure, failed) = pipe2(OFlag::O_CLOEXEC).map_err(system)?;
@@ -125,7 +127,13 @@ impl Prepared {
             ForkResult::Child => {
                 // The write end must not outlive zctrace in its own child.
                 let _ = nix::unistd::close(go.as_raw_fd());
-                become_command(&wait, &failed, &image, &argv, &shell_argv, mask)
+                become_command(
+                    &wait,
+                    &failed,
+                    &image,
+                    [&argv, &shell_argv, &variables],
+                    mask,
+                )
             }
         }
     }
@@ -209,10 +217,14 @@ struct Image {
     arguments: Vec<CString>,
     /// The same for a script without `#!`, which POSIX has the shell run.
     shell_arguments: Vec<CString>,
+    /// The environment.
+    variables: Vec<CString>,
+    /// User, group and other groups; `None` for those of zctrace.
+    user: Option<(libc::uid_t, libc::gid_t, Vec<libc::gid_t>)>,
 }
 
 impl Image {
-    fn new(program: &Path, words: &[OsString]) -> Result<Self, Error> {
+    fn new(program: &Path, words: &[OsString], user: Option<&Account>) -> Result<Self, Error> {
         let string = |word: &OsStr| CString::new(word.as_bytes()).map_err(|_| Error::Nul);
         let program = string(program.as_os_str())?;
         let arguments: Vec<_> = words
@@ -221,10 +233,21 @@ impl Image {
             .collect::<Result<_, _>>()?;
         let mut shell_arguments = vec![c"sh".into(), program.clone()];
         shell_arguments.extend(arguments.iter().skip(1).cloned());
+        let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+        for (name, value) in user.into_iter().flat_map(Account::variables) {
+            variables.insert(name.into(), value.to_owned());
+        }
+        let variables = variables.into_iter().map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            string(&name)
+        });
         Ok(Self {
             program,
             arguments,
             shell_arguments,
+            variables: variables.collect::<Result<_, _>>()?,
+            user: user.map(|user| (user.uid, user.gid, user.groups.clone())),
         })
     }
 }
@@ -234,8 +257,7 @@ fn become_command(
     wait: &OwnedFd,
     failed: &OwnedFd,
     image: &Image,
-    argv: &[*const libc::c_char],
-    shell_argv: &[*const libc::c_char],
+    [argv, shell_argv, variables]: [&[*const libc::c_char]; 3],
     mask: &SigSet,
 ) -> ! {
     // Rust ignores SIGPIPE; a command expects the default.
@@ -255,14 +277,32 @@ fn become_command(
         // SAFETY: ends the process without running anything of its parent's.
         unsafe { libc::_exit(127) };
     }
-    // SAFETY: NUL-terminated strings in NULL-terminated arrays; `environ` is the process's own and
-    // no other thread exists to change it.
+    // SAFETY: NUL-terminated strings in NULL-terminated arrays, and as many groups as there are. The raw
+    // calls change this thread, which is the only one.
     unsafe {
-        libc::execv(image.program.as_ptr(), argv.as_ptr());
-        if Errno::last() == Errno::ENOEXEC {
-            libc::execv(c"/bin/sh".as_ptr(), shell_argv.as_ptr());
+        if let Some((user, group, groups)) = &image.user
+            && (libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) != 0
+                || libc::syscall(libc::SYS_setresgid, *group, *group, *group) != 0
+                || libc::syscall(libc::SYS_setresuid, *user, *user, *user) != 0)
+        {
+            give_up(failed);
         }
-        let code = Errno::last_raw().to_ne_bytes();
+        libc::execve(image.program.as_ptr(), argv.as_ptr(), variables.as_ptr());
+        if Errno::last() == Errno::ENOEXEC {
+            libc::execve(c"/bin/sh".as_ptr(), shell_argv.as_ptr(), variables.as_ptr());
+        }
+        give_up(failed)
+    }
+}
+
+/// Tells zctrace why, and ends.
+///
+/// # Safety
+/// Called in the child of a fork, after a call that failed.
+unsafe fn give_up(failed: &OwnedFd) -> ! {
+    let code = Errno::last_raw().to_ne_bytes();
+    // SAFETY: four bytes, and the end of the process without running anything of its parent's.
+    unsafe {
         libc::write(failed.as_raw_fd(), code.as_ptr().cast(), code.len());
         libc::_exit(127)
     }
@@ -349,7 +389,7 @@ mod tests {
     }
 
     fn run(command: &[&str]) -> Result<ExitStatus, Error> {
-        let prepared = Prepared::new(&words(command), &SigSet::empty())?;
+        let prepared = Prepared::new(&words(command), &SigSet::empty(), None)?;
         Ok(finish(&prepared.release()?))
     }
 
@@ -383,7 +423,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("ran");
         let touch = ["touch", file.to_str().unwrap()];
-        let prepared = Prepared::new(&words(&touch), &SigSet::empty()).unwrap();
+        let prepared = Prepared::new(&words(&touch), &SigSet::empty(), None).unwrap();
         thread::sleep(Duration::from_millis(50));
         assert!(!file.exists());
         let pid = prepared.pid();
@@ -399,7 +439,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("ran");
         let touch = words(&["touch", file.to_str().unwrap()]);
-        let mut prepared = Prepared::new(&touch, &SigSet::empty()).unwrap();
+        let mut prepared = Prepared::new(&touch, &SigSet::empty(), None).unwrap();
         // As if killed: the pipe closes, and nobody ends the child.
         prepared.released = true;
         let pid = prepared.pid;

@@ -18,6 +18,7 @@ use nix::{
 };
 
 use super::{
+    account,
     command::{Prepared, Running},
     error::Error,
     in_flight,
@@ -94,7 +95,7 @@ fn start<M: Meter>(
     let (spec, prepared) = match &plan.subject {
         Subject::Target(spec) => (spec.clone(), None),
         Subject::Command(words) => {
-            let prepared = Prepared::new(words, &signals.before())?;
+            let prepared = Prepared::new(words, &signals.before(), plan.user.as_ref())?;
             let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
             let spec = Spec::Command {
                 pid: prepared.pid(),
@@ -171,7 +172,12 @@ fn announce(plan: &Plan, resolved: &Resolved, nobody_yet: Option<String>) {
         (Subject::Command(_), None) => "until it ends".to_owned(),
         (Subject::Target(_), None) => "until ctrl-c".to_owned(),
     };
-    say(&format!("tracing {}, {end}", resolved.named.words()));
+    let whom = match (&plan.subject, &plan.user) {
+        (Subject::Command(_), Some(user)) => format!(" as {}", user.name),
+        (Subject::Command(_), None) => format!(" as {}", account::own_name()),
+        (Subject::Target(_), _) => String::new(),
+    };
+    say(&format!("tracing {}{whom}, {end}", resolved.named.words()));
 }
 
 fn config(plan: &Plan, resolved: &Resolved) -> Config {

@@ -4,6 +4,7 @@ use std::{ffi::OsString, os::fd::OwnedFd, time::Duration};
 
 use zctrace_common::By;
 
+use super::account::Account;
 use crate::{
     ledger::{
         Snapshot,
@@ -26,6 +27,8 @@ pub enum Subject {
 pub struct Plan {
     /// What.
     pub subject: Subject,
+    /// Whom a command runs as; `None` for whoever runs zctrace.
+    pub user: Option<Account>,
     /// Children of a target are targets.
     pub follow: bool,
     /// Count page faults.
@@ -60,6 +63,7 @@ impl Plan {
     pub fn of(subject: Subject) -> Self {
         Self {
             subject,
+            user: None,
             follow: true,
             faults: true,
             by: By::Nothing,

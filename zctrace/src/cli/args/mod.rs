@@ -8,6 +8,7 @@ pub(crate) mod duration;
 pub(crate) mod exit;
 pub(crate) mod failure;
 pub(crate) mod files;
+pub(crate) mod least;
 pub(crate) mod limit;
 pub(crate) mod ready_fd;
 pub(crate) mod size;

@@ -3,10 +3,11 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
+use nix::unistd::Uid;
 
 use super::failure::Failure;
 use crate::{
-    run::Subject,
+    run::{Subject, account::Account},
     target::{self, Spec, kept_by_kernel},
     text::message::say,
 };
@@ -50,15 +51,34 @@ pub(crate) struct TargetArgs {
     #[arg(long)]
     pub(crate) no_follow: bool,
 
+    /// Run the command as this user, with the user's groups and home; root only
+    #[arg(long, value_name = "NAME", requires = "command", value_parser = account)]
+    user: Option<Account>,
+
     /// A command to run and trace, from its start to its end
     #[arg(last = true, value_name = "COMMAND", group = "target")]
     command: Vec<OsString>,
+}
+
+fn account(name: &str) -> Result<Account, String> {
+    Account::find(name)
 }
 
 impl TargetArgs {
     /// Whether a command is to be run.
     pub(crate) fn is_command(&self) -> bool {
         !self.command.is_empty()
+    }
+
+    /// Whom the command runs as.
+    pub(crate) fn account(&self) -> Result<Option<Account>, Failure> {
+        if self.user.is_some() && !Uid::effective().is_root() {
+            return Err(Failure::usage(
+                "only root can run a command as somebody else",
+                "leave --user out, or run zctrace by sudo",
+            ));
+        }
+        Ok(self.user.clone())
     }
 
     /// The target.

@@ -207,6 +207,7 @@ fn copy(plan: &Plan) -> Plan {
         sizes: plan.sizes,
         ended: plan.ended,
         subject: Subject::Target(Spec::System),
+        user: None,
         follow: plan.follow,
         faults: plan.faults,
         by: plan.by,

@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod claims;
 mod cli;
+mod least;
 mod otlp;
 mod record;
 mod refused;
