@@ -29,11 +29,24 @@ fn reorders_or_hides(char: char) -> bool {
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// `text` for an XML document.
+/// `text` for XML and HTML: nothing that a process is called can end an attribute or an element.
 #[must_use]
 pub fn xml(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;");
-    text.replace('>', "&gt;").replace('"', "&quot;")
+    let mut safe = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            // Not allowed in XML at all, even escaped.
+            '\u{fffe}' | '\u{ffff}' => safe.push('\u{fffd}'),
+            char if char.is_control() => safe.push('\u{fffd}'),
+            char => safe.push(char),
+        }
+    }
+    safe
 }
 
 /// A command line as a person would type it, arguments quoted where a shell needs it.

@@ -4,8 +4,7 @@ use std::{fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-/// Where the kernel describes its structures.
-pub const BTF: &str = "/sys/kernel/btf/vmlinux";
+use super::btf::VMLINUX;
 
 /// What a switch means for zctrace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,7 +50,7 @@ pub fn running() -> Vec<Setting> {
         Some(text.trim().to_owned())
     };
     vec![
-        btf(Path::new(BTF).exists()),
+        btf(Path::new(VMLINUX).exists()),
         lockdown(read("/sys/kernel/security/lockdown").as_deref()),
         unprivileged_bpf(read("/proc/sys/kernel/unprivileged_bpf_disabled")),
         paranoid(read("/proc/sys/kernel/perf_event_paranoid")),
@@ -65,7 +64,7 @@ pub fn btf(present: bool) -> Setting {
     if present {
         Setting::new(
             "btf",
-            Some(BTF.into()),
+            Some(VMLINUX.into()),
             Effect::Fine,
             "the kernel's structures are known",
         )

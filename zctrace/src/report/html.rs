@@ -10,7 +10,7 @@ use super::{
 use crate::{
     claims::{MIN_BYTES, Outcome, Verdict, rules},
     ledger::{Path, Totals, refusals},
-    text::bytes,
+    text::{bytes, escape::xml},
 };
 
 const STYLE: &str = include_str!("html.css");
@@ -20,7 +20,7 @@ const STYLE: &str = include_str!("html.css");
 pub fn page(document: &Document) -> String {
     let stat = &document.stat;
     let mut out = String::new();
-    let title = format!("zctrace: {}", text(&stat.target.words()));
+    let title = format!("zctrace: {}", xml(&stat.target.words()));
     let _ = write!(
         out,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -33,16 +33,16 @@ pub fn page(document: &Document) -> String {
         out,
         "<p>{} from {}, on Linux {} ({}), {} backend.</p>",
         seconds(stat.duration_ns),
-        text(&stat.started_at),
-        text(&stat.kernel),
-        text(&stat.arch),
-        text(&stat.backend)
+        xml(&stat.started_at),
+        xml(&stat.kernel),
+        xml(&stat.arch),
+        xml(&stat.backend)
     );
     if let Some(damage) = &document.damage {
         let _ = writeln!(
             out,
             "<p class=\"warning\">The recording is incomplete: {}. This is what was recorded before that.</p>",
-            text(damage)
+            xml(damage)
         );
     }
     let lost = &stat.loss;
@@ -56,14 +56,14 @@ pub fn page(document: &Document) -> String {
             "<p class=\"warning\">Not everything was counted: {} did not fit, {} probe runs missed{}.</p>",
             lost.map_full,
             lost.missed_runs,
-            text(&places)
+            xml(&places)
         );
     }
     if let Some(calls) = unfollowed(stat) {
-        let _ = writeln!(out, "<p class=\"warning\">{}</p>", text(&calls));
+        let _ = writeln!(out, "<p class=\"warning\">{}</p>", xml(&calls));
     }
     if let Some(blind) = stat.coverage.blind_spots() {
-        let _ = writeln!(out, "<p class=\"warning\">{}</p>", text(&blind));
+        let _ = writeln!(out, "<p class=\"warning\">{}</p>", xml(&blind));
     }
     totals(&mut out, &stat.total);
     chart(&mut out, document);
@@ -149,7 +149,7 @@ fn chart(out: &mut String, document: &Document) {
                 "<rect class=\"{class}\" data-value=\"{value}\" x=\"{:.2}\" y=\"{:.2}\" width=\"{width:.2}\" height=\"{height:.2}\"><title>{}: {class} {}</title></rect>",
                 x + shift,
                 HEIGHT - height,
-                text(&interval.started_at),
+                xml(&interval.started_at),
                 bytes::bytes(value)
             );
         }
@@ -158,7 +158,7 @@ fn chart(out: &mut String, document: &Document) {
         out,
         "</svg>\n<figcaption>Bytes <span class=\"moved\">moved</span> and <span class=\"copied\">copied</span>, {} from {}; the highest bar is {} a second.</figcaption>\n</figure>",
         seconds(document.stat.duration_ns),
-        text(&document.stat.started_at),
+        xml(&document.stat.started_at),
         bytes::bytes(most as u64)
     );
 }
@@ -192,13 +192,13 @@ fn paths(out: &mut String, document: &Document) {
             let _ = writeln!(
                 out,
                 "<tr data-pid=\"{pid}\"><td data-label=\"process\">{} [{pid}]</td><td data-label=\"operation\">{}{}</td><td data-label=\"object\">{}</td><td data-label=\"evidence\">{}</td><td data-label=\"ops\" data-field=\"ops\" data-value=\"{ops}\">{ops}</td><td data-label=\"moved\" data-field=\"moved\" data-value=\"{}\">{}</td><td data-label=\"copies per byte\">{}</td><td data-label=\"how\"><span>{}</span></td></tr>",
-                text(&process.comm),
-                text(&path.op),
+                xml(&process.comm),
+                xml(&path.op),
                 path.by
                     .as_ref()
-                    .map_or_else(String::new, |by| format!(" ({})", text(by))),
-                text(&path.object),
-                text(&path.evidence),
+                    .map_or_else(String::new, |by| format!(" ({})", xml(by))),
+                xml(&path.object),
+                xml(&path.evidence),
                 path.totals.moved,
                 bytes::bytes(path.totals.moved),
                 path.totals.per_byte().exactly(),
@@ -216,12 +216,12 @@ fn failed(path: &Path) -> Option<String> {
     let words = path.errnos.words()?;
     let means: String = refusals::words(path)
         .iter()
-        .map(|means| format!(" <small>{}</small>", text(means)))
+        .map(|means| format!(" <small>{}</small>", xml(means)))
         .collect();
     let count = path.errnos.total();
     Some(format!(
         "<span data-field=\"errors\" data-value=\"{count}\">{count} failed: {}</span>{means}",
-        text(&words)
+        xml(&words)
     ))
 }
 
@@ -252,7 +252,7 @@ fn verdict(out: &mut String, finding: &Finding) {
         out,
         "<section class=\"verdict {class}\" data-op=\"{op}\"><h3><span>{}</span> {op}</h3>\n<ul>",
         finding.verdict.word(),
-        op = text(&finding.op),
+        op = xml(&finding.op),
     );
     for judged in &finding.judged {
         let outcome = match judged.outcome {
@@ -266,7 +266,7 @@ fn verdict(out: &mut String, finding: &Finding) {
         let _ = writeln!(
             out,
             "<li>{outcome}: {}: <span data-field=\"judged_copied\" data-value=\"{}\">{}</span> copied for <span data-field=\"judged_bytes\" data-value=\"{}\">{}</span>{ratio}</li>",
-            text(&judged.what),
+            xml(&judged.what),
             judged.copied,
             bytes::bytes(judged.copied),
             judged.bytes,
@@ -289,11 +289,11 @@ fn verdict(out: &mut String, finding: &Finding) {
         let _ = writeln!(
             out,
             "<dt data-code=\"{code}\"><code>{code}</code> {}</dt><dd>{}{amount}{}. <em>Remedy: {}.</em></dd>",
-            text(says),
-            text(&of),
-            text(&reason.evidence),
-            text(&reason.remedy),
-            code = text(&reason.code),
+            xml(says),
+            xml(&of),
+            xml(&reason.evidence),
+            xml(&reason.remedy),
+            code = xml(&reason.code),
         );
     }
     out.push_str("</dl>\n</section>\n");
@@ -319,23 +319,6 @@ fn graph(out: &mut String, document: &Document) {
 
 fn seconds(ns: u64) -> String {
     format!("{:.1} s", ns as f64 / 1e9)
-}
-
-/// Text of the outside, in HTML.
-fn text(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            char if char.is_control() => escaped.push('\u{fffd}'),
-            char => escaped.push(char),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -8,9 +8,12 @@ use ratatui::{
     style::{Color, Modifier},
 };
 
-use crate::tui::{
-    state::{State, format::Format},
-    view,
+use crate::{
+    text::escape::xml,
+    tui::{
+        state::{State, format::Format},
+        view,
+    },
 };
 
 /// The screen, or all rows of its view.
@@ -184,10 +187,7 @@ fn stretch(cells: &[&Cell], x: usize, y: u16, paper: [&str; 2], svg: &mut String
             .iter()
             .map(|cell| cell.symbol())
             .collect();
-        let word = word
-            .replace('&', "&amp;")
-            .replace('<', "&lt;")
-            .replace('>', "&gt;");
+        let word = xml(&word);
         let _ = writeln!(
             svg,
             "<text x=\"{}\" y=\"{}\" textLength=\"{}\" fill=\"{fg}\"{weight}{dim}>{word}</text>",
