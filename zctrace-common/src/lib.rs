@@ -10,7 +10,7 @@
 
 mod audit;
 mod calls;
-mod claim;
+mod mark;
 mod object;
 mod op;
 mod place;
@@ -24,7 +24,7 @@ pub mod words;
 
 pub use audit::{AUDIT_SLOTS, AuditCount, AuditKey, AuditRoutine, AuditRoutines};
 pub use calls::{NO_PAYLOAD, NoPayload};
-pub use claim::Claim;
+pub use mark::Mark;
 pub use object::{
     IP_SOCKETS, IPPROTO_ICMP, IPPROTO_MPTCP, IPPROTO_RAW, IPPROTO_SCTP, Object, ObjectKind,
 };
@@ -150,8 +150,8 @@ pub struct RowKey {
     pub op: u16,
     /// An [`Evidence`].
     pub evidence: u8,
-    /// What was asked for and seen, a bit for each [`Claim`].
-    pub claim: u8,
+    /// What was asked for and seen, a bit for each [`Mark`].
+    pub marks: u8,
     /// A packed [`Object`]: where the bytes came from, or the only object.
     pub source: u64,
     /// A packed [`Object`] if the operation joins two, otherwise 0.

@@ -47,7 +47,7 @@ pub struct Request {
     /// Which accumulators are not zero, a bit for each [`Acc`].
     pub filled: u32,
     /// What was asked for and seen, as in [`crate::RowKey`].
-    pub claim: u32,
+    pub marks: u32,
     /// The word in which the flags of its completion will be. Until it has a result, this is its descriptor.
     pub descriptor: u32,
     /// Grows with every request that uses the slot.

@@ -232,7 +232,7 @@ fn normal(name: &str) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use zctrace_common::{Claim, Evidence, Op};
+    use zctrace_common::{Evidence, Mark, Op};
 
     use super::*;
     use crate::ledger::Totals;
@@ -296,7 +296,7 @@ mod tests {
             "FAIL",
             "INCONCLUSIVE",
         ];
-        let claims = Claim::ALL.iter().map(|claim| claim.name());
+        let claims = Mark::ALL.iter().map(|claim| claim.name());
         let techniques = technique::ALL.iter().map(|technique| technique.name);
         for name in fields
             .chain(ops)

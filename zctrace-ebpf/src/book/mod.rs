@@ -1,7 +1,7 @@
 //! The ledger: whose work it is, what sites saw, how an operation is settled, which row it goes to.
 
 pub(crate) mod account;
-pub(crate) mod claim;
+pub(crate) mod mark;
 pub(crate) mod object;
 pub(crate) mod probe;
 pub(crate) mod request;

@@ -19,7 +19,7 @@ use crate::{
         maps::{FS_NAMES, LABELS, offset, setting},
         words,
     },
-    book::claim,
+    book::mark,
 };
 
 /// An object that could not be read.
@@ -45,8 +45,8 @@ pub(crate) struct Ends {
     pub(crate) sink: u64,
     /// Value of the `--by` dimension.
     pub(crate) dimension: u64,
-    /// What was asked for and seen, a bit for each [`Claim`](zctrace_common::Claim).
-    pub(crate) claim: u8,
+    /// What was asked for and seen, a bit for each [`Mark`](zctrace_common::Mark).
+    pub(crate) marks: u8,
     /// Address of the `struct file` of `source`, or 0.
     source_file: u64,
     /// Address of the `struct file` of `sink`, or 0.
@@ -66,7 +66,7 @@ impl Ends {
             source: object,
             sink: zero,
             dimension,
-            claim: zero as u8,
+            marks: zero as u8,
             source_file: zero,
             sink_file: zero,
         }
@@ -86,12 +86,12 @@ impl Ends {
     /// An operation on one file.
     #[inline(always)]
     pub(crate) fn file<A: Access>(task: &mut Task, file: *const u8) -> Self {
-        let (source, claim) = of_file::<A>(task, file);
+        let (source, marks) = of_file::<A>(task, file);
         Self {
             source,
             sink: 0,
             dimension: dimension(file, core::ptr::null()),
-            claim,
+            marks,
             source_file: words::opaque(task, file as u64),
             sink_file: 0,
         }
@@ -104,7 +104,7 @@ impl Ends {
             source,
             sink,
             dimension,
-            claim: 0,
+            marks: 0,
             source_file: 0,
             sink_file: 0,
         }
@@ -117,7 +117,7 @@ impl Ends {
             source: request.source,
             sink: request.sink,
             dimension: request.dimension,
-            claim: request.claim as u8,
+            marks: request.marks as u8,
             source_file: request.source_file,
             sink_file: request.sink_file,
         }
@@ -129,7 +129,7 @@ impl Ends {
         request.source = self.source;
         request.sink = self.sink;
         request.dimension = self.dimension;
-        request.claim = self.claim.into();
+        request.marks = self.marks.into();
         request.source_file = self.source_file;
         request.sink_file = self.sink_file;
     }
@@ -149,7 +149,7 @@ impl Ends {
             source: from,
             sink: into,
             dimension: dimension(source, sink),
-            claim: of_source | of_sink,
+            marks: of_source | of_sink,
             source_file: words::opaque(task, source as u64),
             sink_file: words::opaque(task, sink as u64),
         }
@@ -170,12 +170,12 @@ fn of_file<A: Access>(task: &mut Task, file: *const u8) -> (u64, u8) {
         return (words::opaque(task, UNKNOWN), 0);
     }
     let object = classify::<A>(task, file);
-    let claim = if A::CAN_BE_NULL && task.sock != 0 {
+    let marks = if A::CAN_BE_NULL && task.sock != 0 {
         0
     } else {
-        claim::of_file::<A>(file)
+        mark::of_file::<A>(file)
     };
-    (words::opaque(task, object), claim)
+    (words::opaque(task, object), marks)
 }
 
 #[inline(always)]

@@ -9,7 +9,7 @@ use core::ops::{Deref, DerefMut};
 
 use aya_ebpf::helpers::bpf_get_current_comm;
 use zctrace_common::{
-    ABSENT, Acc, CachedRow, Claim, Class, Evidence, Op, REQUEST_SLOTS, Request, RequestCounts,
+    ABSENT, Acc, CachedRow, Mark, Class, Evidence, Op, REQUEST_SLOTS, Request, RequestCounts,
     Task, Way,
 };
 
@@ -330,7 +330,7 @@ pub(crate) fn leave(task: &mut Task, now: Now) {
 pub(crate) fn works_on(request: &mut Request, ends: &Ends) {
     ends.keep(request);
     if is_zerocopy(request.op) {
-        request.claim |= Claim::Zerocopy as u32;
+        request.marks |= Mark::Zerocopy as u32;
     }
 }
 

@@ -1,7 +1,7 @@
 //! The device that the packets of a socket go through, and what speaks against sending them without a copy.
 
 use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
-use zctrace_common::{ABSENT, Claim, DEVICE_LEN, Evidence, Task};
+use zctrace_common::{ABSENT, DEVICE_LEN, Evidence, Mark, Task};
 
 use crate::{
     base::{
@@ -17,15 +17,15 @@ global! {
     /// How a send with `MSG_ZEROCOPY` on a socket (any pointer) moves, as far as the socket determines it.
     pub(crate) fn of_zerocopy(sock: u64) -> u32 {
         let sock = sock as *const u8;
-        let mut claim = Claim::Zerocopy as u32;
+        let mut marks = Mark::Zerocopy as u32;
         if sock.is_null() {
-            return claim;
+            return marks;
         }
         let flags: u64 = Probed::load(sock, offset!(sock_flags));
         if (flags >> (offset!(bit_sock_zerocopy) & 63)) & 1 == 0 {
-            claim |= Claim::NoSoZerocopy as u32;
+            marks |= Mark::NoSoZerocopy as u32;
         }
-        claim | gathers(sock)
+        marks | gathers(sock)
     }
 }
 
@@ -38,7 +38,7 @@ fn gathers(sock: *const u8) -> u32 {
     if device.is_null() || Probed::load::<u64>(device, offset!(netdev_features)) & NETIF_F_SG != 0 {
         0
     } else {
-        Claim::NoScatterGather as u32
+        Mark::NoScatterGather as u32
     }
 }
 
@@ -51,18 +51,18 @@ global! {
         if sock.is_null() {
             return 0;
         }
-        let mut claim = gathers(sock);
+        let mut marks = gathers(sock);
         let device = route(sock);
         if device.is_null() {
-            return claim;
+            return marks;
         }
         let route = kernel::pointer::<Probed>(sock, offset!(sock_dst));
         let encrypts = offset!(dst_xfrm) != ABSENT
             && Probed::load::<u64>(route, offset!(dst_xfrm)) != 0;
         if encrypts || !passes_on(device) {
-            claim |= Claim::CopyingRoute as u32;
+            marks |= Mark::CopyingRoute as u32;
         }
-        claim
+        marks
     }
 }
 
@@ -116,7 +116,7 @@ global! {
             return 0;
         }
         match Probed::load::<[u8; 4]>(ulp, offset!(ulp_name)) {
-            [b't', b'l', b's', 0] => Claim::Tls as u32,
+            [b't', b'l', b's', 0] => Mark::Tls as u32,
             _ => 0,
         }
     }
@@ -125,8 +125,8 @@ global! {
 /// Notes the device of these sends in their row, if something speaks against it.
 #[inline(always)]
 pub(crate) fn note_route(task: &mut Task, op: u16, evidence: Evidence, ends: &Ends, sock: u64) {
-    const AGAINST: u8 = Claim::NoScatterGather as u8 | Claim::CopyingRoute as u8;
-    if ends.claim & AGAINST != 0
+    const AGAINST: u8 = Mark::NoScatterGather as u8 | Mark::CopyingRoute as u8;
+    if ends.marks & AGAINST != 0
         && let Some(slot) = row::row_slot(task, op, evidence, ends)
     {
         note_device(slot, route(sock as *const u8) as u64);

@@ -45,7 +45,7 @@ pub(crate) fn record(task: &mut Task, op: u16, ends: &Ends) {
 }
 
 /// Where the plan of a call (`tracepoint/syscall.rs`) keeps what was asked for.
-pub(crate) const CLAIM_SHIFT: u32 = 40;
+pub(crate) const MARKS_SHIFT: u32 = 40;
 
 /// Adds [`Task::delta`] to the row of the call that [`Task::entry`] describes: concluded, not
 /// measured.
@@ -61,7 +61,7 @@ pub(crate) fn record_inferred(task: &mut Task, op: u16) {
     }
     let [source, sink, plan, dimension] = task.entry;
     let mut ends = Ends::stored(source, sink, dimension);
-    ends.claim = (plan >> CLAIM_SHIFT) as u8;
+    ends.marks = (plan >> MARKS_SHIFT) as u8;
     add_delta(task, op, Evidence::Inferred, &ends);
 }
 
@@ -199,7 +199,7 @@ const fn way(op: u16) -> usize {
 #[inline(always)]
 pub(crate) fn row_slot(task: &mut Task, op: u16, evidence: Evidence, ends: &Ends) -> Option<u32> {
     const USED: u32 = 1 << 31;
-    let cached = USED | u32::from(op) | (evidence as u32) << 16 | u32::from(ends.claim) << 17;
+    let cached = USED | u32::from(op) | (evidence as u32) << 16 | u32::from(ends.marks) << 17;
     let last = &task.cached[way(op)];
     if last.op == cached
         && last.source == ends.source
@@ -235,7 +235,7 @@ global! {
             proc_slot,
             op: kind as u16,
             evidence: (kind >> 16 & 1) as u8,
-            claim: (kind >> 17) as u8,
+            marks: (kind >> 17) as u8,
             source,
             sink,
             dimension,

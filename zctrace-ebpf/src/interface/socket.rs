@@ -80,7 +80,7 @@ fn sent(task: &mut Task, mut ends: Ends, flags: u32, file: *const u8, result: i6
     }
     let socket = kernel::pointer::<Probed>(file, offset!(file_private_data));
     let sock: u64 = Probed::load(socket, offset!(socket_sk));
-    ends.claim |= route::of_zerocopy(sock) as u8;
+    ends.marks |= route::of_zerocopy(sock) as u8;
     account::finish(task, Op::SendZerocopy, Shape::FromUser, &ends, result);
     let op = Op::SendZerocopy as u16;
     route::note_route(task, op, Evidence::Measured, &ends, sock);

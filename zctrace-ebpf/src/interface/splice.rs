@@ -10,7 +10,7 @@ use crate::{
         syscalls,
     },
     book::{
-        account, claim,
+        account, mark,
         object::{self, ANON, Ends, PIPE},
         probe::{program, returned},
         request,
@@ -43,7 +43,7 @@ program! {
             late::lends(task, Op::UringSplice as u16, &ends);
         } else if kernel::current_nr() == syscalls::SPLICE {
             let mut ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
-            ends.claim |= claim::of_splice(ctx.arg(5));
+            ends.marks |= mark::of_splice(ctx.arg(5));
             account::finish(task, Op::Splice, legs(&ends), &ends, returned(ctx));
             late::lends(task, Op::Splice as u16, &ends);
         }
@@ -75,7 +75,7 @@ program! {
             let shape = if into { Shape::Reference } else { Shape::ToUser };
             let mut ends = Ends::of(PIPE);
             let flags: u64 = Typed::load(regs, offset!(regs_arg3));
-            ends.claim = claim::of_splice(flags as u32);
+            ends.marks = mark::of_splice(flags as u32);
             account::finish(task, Op::Vmsplice, shape, &ends, returned(ctx));
         }
     }

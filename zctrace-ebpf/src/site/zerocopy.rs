@@ -4,7 +4,7 @@
 //! every packet with such pages points to it, wherever it goes. So a copy that the kernel makes later (`site/late.rs`),
 //! in whatever context, belongs to the sender, which is in [`LENT`].
 
-use zctrace_common::{Acc, Claim, Counters, Evidence, Lent, ObjectKind, Op, Proc, Sender, Task};
+use zctrace_common::{Acc, Counters, Evidence, Lent, Mark, ObjectKind, Op, Proc, Sender, Task};
 
 use crate::{
     base::{
@@ -75,7 +75,7 @@ fn lend_until_released(task: &mut Task, sock: u64, ubuf: u64, bytes: u64) {
         return;
     }
     let mut ends = Ends::sock(task, sock as *const u8);
-    ends.claim = Claim::Zerocopy as u8;
+    ends.marks = Mark::Zerocopy as u8;
     let of_request = request::is_working(task);
     let op = if of_request {
         task.request_op as u16
@@ -157,10 +157,10 @@ program! {
 /// Notes who gets the notifications of a socket. The row for them is made now, in the context of the sender.
 #[inline(always)]
 pub(crate) fn remember_sender(task: &mut Task, sock: u64, evidence: Evidence, ends: &mut Ends) {
-    let claim = ends.claim;
-    ends.claim = Claim::Zerocopy as u8 | Claim::Copied as u8;
+    let marks = ends.marks;
+    ends.marks = Mark::Zerocopy as u8 | Mark::Copied as u8;
     let row_slot = row::row_slot(task, Op::SendZerocopy as u16, evidence, ends);
-    ends.claim = claim;
+    ends.marks = marks;
     if let Some(row_slot) = row_slot {
         remember(task, sock, row_slot);
     }

@@ -169,7 +169,7 @@ fn unix(sock: *const u8) -> Habit {
 
 /// TCP copies at the border to user memory and takes pages by reference. Kernel TLS and other upper-layer protocols can
 /// do anything, and so can a BPF program that has the socket in a map. A raw socket can also have this protocol. What
-/// the route does with the pages is another question (`claim::of_route`).
+/// the route does with the pages is another question (`mark::of_route`).
 #[inline(always)]
 fn tcp(sock: *const u8) -> Habit {
     if sock_type(sock) != SOCK_STREAM

@@ -7,7 +7,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use zctrace_common::{ABSENT, Acc, Claim, Class, Evidence, LOSES_AIO, ObjectKind, Op, Task};
+use zctrace_common::{ABSENT, Acc, Class, Evidence, LOSES_AIO, Mark, ObjectKind, Op, Task};
 
 use crate::{
     base::{
@@ -21,11 +21,11 @@ use crate::{
         syscalls, words,
     },
     book::{
-        account, claim,
+        account, mark,
         object::{self, ANON, Ends, MQUEUE, MSGQUEUE, PIPE, USERFAULTFD},
         probe::program,
         route,
-        row::{self, CLAIM_SHIFT},
+        row::{self, MARKS_SHIFT},
         target,
     },
     interface::{socket::space, uffd},
@@ -185,7 +185,7 @@ fn enter(task: &mut Task) {
 
 #[inline(always)]
 fn remember(task: &mut Task, ends: &Ends, plan: u64) {
-    let plan = plan | u64::from(ends.claim) << CLAIM_SHIFT;
+    let plan = plan | u64::from(ends.marks) << MARKS_SHIFT;
     task.entry = [ends.source, ends.sink, plan, ends.dimension];
     task.flags |= Task::ENTERED;
 }
@@ -218,7 +218,7 @@ fn on_file(regs: *const u8, call: u64) {
     }
     let habit = infer::habit(task, ends.source, file as u64);
     if object::is(ends.source, ObjectKind::Tcp) {
-        ends.claim |= route::of_ulp(file as u64) as u8;
+        ends.marks |= route::of_ulp(file as u64) as u8;
     }
     let plan = match infer::with_user(habit, reads(call)) {
         User::Copies => call,
@@ -268,12 +268,12 @@ fn send_zerocopy(task: &mut Task, fd: u32, call: u64) {
     let habit = infer::habit(task, ends.source, file as u64);
     let socket = kernel::pointer::<Probed>(file, offset!(file_private_data));
     let sock: u64 = Probed::load(socket, offset!(socket_sk));
-    let claim = route::of_zerocopy(sock);
-    ends.claim |= claim as u8;
+    let marks = route::of_zerocopy(sock);
+    ends.marks |= marks as u8;
     // TCP still takes the pages, and copies them when their packets are segmented.
     let gathers =
-        object::is(ends.source, ObjectKind::Tcp) || claim & Claim::NoScatterGather as u32 == 0;
-    let copied = claim & Claim::NoSoZerocopy as u32 != 0
+        object::is(ends.source, ObjectKind::Tcp) || marks & Mark::NoScatterGather as u32 == 0;
+    let copied = marks & Mark::NoSoZerocopy as u32 != 0
         || !gathers
         || object::is(ends.source, ObjectKind::Unix);
     let plan = match infer::with_user(habit, false) {
@@ -305,11 +305,11 @@ fn two_files(regs: *const u8, op: Op, source: u64, sink: u64) {
     }
     let mut ends = Ends::files::<Probed>(task, source, sink);
     if op == Op::Splice as u16 {
-        ends.claim |= claim::of_splice(argument(regs, offset!(regs_arg5)) as u32);
+        ends.marks |= mark::of_splice(argument(regs, offset!(regs_arg5)) as u32);
     }
     let (is_tcp, sink_file) = (object::is(ends.sink, ObjectKind::Tcp), sink as u64);
     if is_tcp {
-        ends.claim |= (route::of_ulp(sink_file) | route::of_route(sink_file)) as u8;
+        ends.marks |= (route::of_ulp(sink_file) | route::of_route(sink_file)) as u8;
     }
     let source = infer::habit(task, ends.source, source as u64);
     let sink = infer::habit(task, ends.sink, sink as u64);
@@ -321,8 +321,8 @@ fn two_files(regs: *const u8, op: Op, source: u64, sink: u64) {
         infer::joined(&ends, source, sink)
     };
     // The route handles the pages after the call.
-    const ROUTE: u8 = Claim::NoScatterGather as u8 | Claim::CopyingRoute as u8;
-    let class = if is_tcp && ends.claim & ROUTE != 0 {
+    const ROUTE: u8 = Mark::NoScatterGather as u8 | Mark::CopyingRoute as u8;
+    let class = if is_tcp && ends.marks & ROUTE != 0 {
         let sock = task.sock;
         route::note_route(task, op, Evidence::Inferred, &ends, sock);
         Class::Unexplained
@@ -349,7 +349,7 @@ fn vmsplice(regs: *const u8) {
         Class::CopiedToUser
     };
     let mut ends = Ends::of(PIPE);
-    ends.claim = claim::of_splice(argument(regs, offset!(regs_arg3)) as u32);
+    ends.marks = mark::of_splice(argument(regs, offset!(regs_arg3)) as u32);
     remember(task, &ends, plan(Op::Vmsplice, class));
 }
 

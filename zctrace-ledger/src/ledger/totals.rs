@@ -330,7 +330,7 @@ pub struct Claimed {
     pub object: String,
     /// `measured` or `inferred`.
     pub evidence: String,
-    /// Names of what was asked for and seen ([`zctrace_common::Claim`]).
+    /// Names of what was asked for and seen ([`zctrace_common::Mark`]).
     pub claims: Vec<String>,
     /// A network device that the bytes met: the one that cannot gather pages, or the one where they
     /// were copied later.

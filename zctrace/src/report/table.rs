@@ -3,7 +3,7 @@
 use std::{borrow::Cow, cmp::Reverse, time::Duration};
 
 use anstyle::Style;
-use zctrace_common::Claim;
+use zctrace_common::Mark;
 
 use crate::{
     ledger::{Claimed, Direction, PerByte, Process, Snapshot, Totals, by_command, refusals},
@@ -438,22 +438,22 @@ fn network(process: &Process) -> Option<String> {
 
 /// What was seen that contradicts what was asked for at a path.
 fn contradiction(claimed: &Claimed) -> Option<String> {
-    let is = |claim: Claim| claimed.claims.iter().any(|name| name == claim.name());
-    let what = if is(Claim::NoSoZerocopy) {
+    let is = |mark: Mark| claimed.claims.iter().any(|name| name == mark.name());
+    let what = if is(Mark::NoSoZerocopy) {
         "without SO_ZEROCOPY the flag is ignored".to_owned()
-    } else if is(Claim::NoScatterGather) {
+    } else if is(Mark::NoScatterGather) {
         let device = claimed.device.as_deref().unwrap_or("the device");
         format!(
             "{} cannot take pages (scatter-gather is off)",
             printable(device)
         )
-    } else if is(Claim::CopyingRoute) {
+    } else if is(Mark::CopyingRoute) {
         let device = claimed.device.as_deref().unwrap_or("the device");
         format!(
             "{} is a tunnel or encrypts, and may copy",
             printable(device)
         )
-    } else if is(Claim::Copied) {
+    } else if is(Mark::Copied) {
         let times = match claimed.notifications {
             1 => "once".into(),
             times => format!("{} times", count(times)),
@@ -593,11 +593,11 @@ mod tests {
     #[test]
     fn what_contradicts_a_wish_is_told() {
         let mut snapshot = samples::normal();
-        let claimed = |claim: Claim, device: Option<&str>, notifications| Claimed {
+        let claimed = |mark: Mark, device: Option<&str>, notifications| Claimed {
             op: "send.zerocopy".into(),
             object: "udp".into(),
             evidence: "measured".into(),
-            claims: vec![Claim::Zerocopy.name().into(), claim.name().into()],
+            claims: vec![Mark::Zerocopy.name().into(), mark.name().into()],
             device: device.map(Into::into),
             notifications,
             totals: Totals::default(),
@@ -609,10 +609,10 @@ mod tests {
             copy_cpu_seconds: 0.038,
         }];
         process.claims = vec![
-            claimed(Claim::NoSoZerocopy, None, 0),
-            claimed(Claim::NoScatterGather, Some("eth0\u{1b}[m"), 0),
-            claimed(Claim::Copied, None, 20),
-            claimed(Claim::Zerocopy, None, 0),
+            claimed(Mark::NoSoZerocopy, None, 0),
+            claimed(Mark::NoScatterGather, Some("eth0\u{1b}[m"), 0),
+            claimed(Mark::Copied, None, 20),
+            claimed(Mark::Zerocopy, None, 0),
         ];
         let text = at_all_widths(&snapshot);
         for line in [

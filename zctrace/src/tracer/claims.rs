@@ -1,12 +1,12 @@
 //! What was asked for, beside the rows: the key of a row has it, the contract's key does not.
 
-use zctrace_common::{Claim, Counters, Evidence, Object, ObjectKind, Op, RowKey};
+use zctrace_common::{Counters, Evidence, Mark, Object, ObjectKind, Op, RowKey};
 
 use crate::ledger::Claimed;
 
 /// Whether a row only counts notifications: no operation is behind it.
 pub(super) const fn is_notification(key: &RowKey) -> bool {
-    key.claim & Claim::Copied as u8 != 0
+    key.marks & Mark::Copied as u8 != 0
 }
 
 /// The portion of a path that a row with claims, or with a device that copied, is; `None` of others.
@@ -17,13 +17,13 @@ pub(super) fn claimed(
     counters: &Counters,
 ) -> Option<Claimed> {
     let (op, evidence) = (Op::from_raw(key.op)?, Evidence::from_raw(key.evidence)?);
-    let mut mask = key.claim;
+    let mut mask = key.marks;
     // `O_DIRECT` on a pipe means packets.
     if !on_disk(key.source) && !on_disk(key.sink) {
-        mask &= !(Claim::Direct as u8);
+        mask &= !(Mark::Direct as u8);
     }
     if counters.encrypted != 0 {
-        mask |= Claim::Tls as u8;
+        mask |= Mark::Tls as u8;
     }
     // The row for notifications is there before the first of them.
     if (mask == 0 && device.is_none()) || (is_notification(key) && counters.ops == 0) {
@@ -33,7 +33,7 @@ pub(super) fn claimed(
         op: op.name().to_owned(),
         object,
         evidence: evidence.name().to_owned(),
-        claims: Claim::of(mask)
+        claims: Mark::of(mask)
             .map(|claim| claim.name().to_owned())
             .collect(),
         device: device.cloned(),
@@ -83,10 +83,10 @@ pub(super) fn merged(claims: Vec<Claimed>) -> Vec<Claimed> {
 mod tests {
     use super::*;
 
-    fn row(op: Op, kind: ObjectKind, claim: u8) -> RowKey {
+    fn row(op: Op, kind: ObjectKind, marks: u8) -> RowKey {
         RowKey {
             op: op as u16,
-            claim,
+            marks,
             source: Object::pack(kind, 0),
             ..RowKey::default()
         }
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_pipe_of_packets_claims_nothing() {
-        let direct = Claim::Direct as u8;
+        let direct = Mark::Direct as u8;
         let of = |kind| {
             claimed(
                 &row(Op::Read, kind, direct),
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn notifications_are_no_operations() {
-        let key = row(Op::SendZerocopy, ObjectKind::Tcp, Claim::Copied as u8);
+        let key = row(Op::SendZerocopy, ObjectKind::Tcp, Mark::Copied as u8);
         let counters = Counters {
             ops: 3,
             ..Counters::ZERO

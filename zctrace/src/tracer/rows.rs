@@ -477,7 +477,7 @@ fn devices(
     let names: Array<_, [u8; DEVICE_LEN]> = Array::try_from(map(ebpf, "DEVICES"))?;
     let mut devices = StdHashMap::new();
     let met =
-        |(key, _, counters): &&(RowKey, u32, Counters)| key.claim != 0 || counters.deferred != 0;
+        |(key, _, counters): &&(RowKey, u32, Counters)| key.marks != 0 || counters.deferred != 0;
     for (_, slot, _) in rows.iter().filter(met) {
         let name = text(&names.get(slot, 0)?);
         if !name.is_empty() {

@@ -1,6 +1,6 @@
 //! `O_DIRECT`.
 
-use zctrace_common::Claim;
+use zctrace_common::Mark;
 
 use super::{Look, Rule, Seen, Sight};
 use crate::ledger::Totals;
@@ -44,7 +44,7 @@ fn tmpfs(sight: &Sight<'_>) -> Option<Seen> {
     if !on_tmpfs(sight) {
         return None;
     }
-    let bytes = sight.sum(Claim::Direct, Totals::copies);
+    let bytes = sight.sum(Mark::Direct, Totals::copies);
     Seen::some(bytes, || "opened with O_DIRECT on tmpfs".to_owned())
 }
 
@@ -52,7 +52,7 @@ fn fell_back(sight: &Sight<'_>) -> Option<Seen> {
     if on_tmpfs(sight) {
         return None;
     }
-    let bytes = sight.sum(Claim::Direct, Totals::copies);
+    let bytes = sight.sum(Mark::Direct, Totals::copies);
     Seen::some(bytes, || {
         format!("opened with O_DIRECT, {}", sight.row.path.object)
     })

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use nix::libc;
-use zctrace_common::Claim as Asked;
+use zctrace_common::Mark;
 
 use super::{Look, all};
 use crate::{
@@ -68,7 +68,7 @@ pub(crate) fn path(op: &str, object: &str, evidence: &str, numbers: &[(&str, u64
     }
 }
 
-pub(crate) fn process(paths: Vec<Path>, asked: &[Asked], device: Option<&str>) -> Process {
+pub(crate) fn process(paths: Vec<Path>, asked: &[Mark], device: Option<&str>) -> Process {
     let claims = paths
         .iter()
         .filter(|_| !asked.is_empty() || device.is_some())
@@ -96,7 +96,7 @@ fn judged(claim: &Claim, processes: Vec<Process>) -> Judgement {
 struct Example {
     row: (&'static str, &'static str, &'static str),
     numbers: &'static [(&'static str, u64)],
-    asked: &'static [Asked],
+    asked: &'static [Mark],
     device: Option<&'static str>,
     verdict: Verdict,
     code: &'static str,
@@ -119,7 +119,7 @@ const fn example(
 }
 
 impl Example {
-    const fn asked(mut self, asked: &'static [Asked]) -> Self {
+    const fn asked(mut self, asked: &'static [Mark]) -> Self {
         self.asked = asked;
         self
     }
@@ -139,7 +139,7 @@ const EXAMPLES: &[Example] = &[
         Verdict::Fail,
         "zerocopy-loopback",
     )
-    .asked(&[Asked::Zerocopy])
+    .asked(&[Mark::Zerocopy])
     .device("lo"),
     example(
         ("send.zerocopy", "udp", M),
@@ -147,7 +147,7 @@ const EXAMPLES: &[Example] = &[
         Verdict::Fail,
         "zerocopy-copied-later",
     )
-    .asked(&[Asked::Zerocopy])
+    .asked(&[Mark::Zerocopy])
     .device("tun0"),
     example(
         ("send.zerocopy", "tcp", M),
@@ -155,21 +155,21 @@ const EXAMPLES: &[Example] = &[
         Verdict::Fail,
         "speed-proves-nothing",
     )
-    .asked(&[Asked::Zerocopy]),
+    .asked(&[Mark::Zerocopy]),
     example(
         ("send.zerocopy", "tcp", M),
         &[("copied_from_user", 4 * MIB)],
         Verdict::Fail,
         "zerocopy-flag-ignored",
     )
-    .asked(&[Asked::Zerocopy, Asked::NoSoZerocopy]),
+    .asked(&[Mark::Zerocopy, Mark::NoSoZerocopy]),
     example(
         ("send.zerocopy", "udp", M),
         &[("copied_from_user", 4 * MIB)],
         Verdict::Fail,
         "zerocopy-no-scatter-gather",
     )
-    .asked(&[Asked::Zerocopy, Asked::NoScatterGather])
+    .asked(&[Mark::Zerocopy, Mark::NoScatterGather])
     .device("eth0"),
     example(
         ("send.zerocopy", "udp", M),
@@ -177,7 +177,7 @@ const EXAMPLES: &[Example] = &[
         Verdict::Pass,
         "zerocopy-confirmed",
     )
-    .asked(&[Asked::Zerocopy]),
+    .asked(&[Mark::Zerocopy]),
     example(
         ("uring.send_zc", "tcp", M),
         &[("spliced", 4 * MIB), ("deferred", MIB)],
@@ -209,7 +209,7 @@ const EXAMPLES: &[Example] = &[
         Verdict::Inconclusive,
         "route-may-copy",
     )
-    .asked(&[Asked::CopyingRoute])
+    .asked(&[Mark::CopyingRoute])
     .device("wg0"),
     example(
         ("splice", "tcp->pipe", M),
@@ -259,21 +259,21 @@ const EXAMPLES: &[Example] = &[
         Verdict::Fail,
         "direct-on-tmpfs",
     )
-    .asked(&[Asked::Direct]),
+    .asked(&[Mark::Direct]),
     example(
         ("write", "file:btrfs", M),
         &[("copied_from_user", 4 * MIB)],
         Verdict::Fail,
         "direct-fell-back",
     )
-    .asked(&[Asked::Direct]),
+    .asked(&[Mark::Direct]),
     example(
         ("read", "block", "inferred"),
         &[("direct", 4 * MIB)],
         Verdict::Inconclusive,
         "direct-device-unknown",
     )
-    .asked(&[Asked::Direct]),
+    .asked(&[Mark::Direct]),
     example(
         ("fault.cow", "anon", M),
         &[("cow", 4 * MIB)],
@@ -298,7 +298,7 @@ const EXAMPLES: &[Example] = &[
         Verdict::Fail,
         "ktls-software",
     )
-    .asked(&[Asked::Tls]),
+    .asked(&[Mark::Tls]),
 ];
 
 #[test]
@@ -436,7 +436,7 @@ fn reading_a_pipe_that_got_gifts_copies() {
         vec![
             process(
                 vec![path("vmsplice", "pipe", M, &[("spliced", 4 * MIB)])],
-                &[Asked::Gift],
+                &[Mark::Gift],
                 None,
             ),
             process(
@@ -867,7 +867,7 @@ fn no_pass_stands_against_a_notification() {
         let mut row = path("send.zerocopy", "tcp", evidence, &numbers);
         row.totals.moved = 16 * MIB;
         row.totals.ops = 256;
-        let mut server = process(vec![row], &[Asked::Zerocopy], None);
+        let mut server = process(vec![row], &[Mark::Zerocopy], None);
         server.claims[0].notifications = 256;
         let claim = Claim {
             max_copies_per_byte: Some(limit),
@@ -1061,7 +1061,7 @@ fn each_reason_is_given_only_where_it_holds() {
 
 #[test]
 fn remedies_know_what_was_given_and_what_cannot_be() {
-    let remedy = |claim: &Claim, row: Path, asked: &[Asked], code: &str| {
+    let remedy = |claim: &Claim, row: Path, asked: &[Mark], code: &str| {
         let judgement = judged(claim, vec![process(vec![row], asked, None)]);
         let reason = judgement.reasons.into_iter().find(|r| r.code == code);
         reason.map(|reason| reason.remedy).unwrap_or_default()
@@ -1091,7 +1091,7 @@ fn remedies_know_what_was_given_and_what_cannot_be() {
     assert!(of(&claim()).contains("--path"));
     assert!(!of(&named).is_empty() && !of(&named).contains("--path"));
 
-    let asked = [Asked::Zerocopy, Asked::NoSoZerocopy];
+    let asked = [Mark::Zerocopy, Mark::NoSoZerocopy];
     let of = |object: &str| {
         let row = path("send.zerocopy", object, M, &[("copied_from_user", 4 * MIB)]);
         remedy(&claim(), row, &asked, "zerocopy-flag-ignored")
@@ -1101,7 +1101,7 @@ fn remedies_know_what_was_given_and_what_cannot_be() {
 
     let of = |object: &str| {
         let row = path("write", object, M, &[("copied_from_user", 4 * MIB)]);
-        remedy(&claim(), row, &[Asked::Direct], "direct-fell-back")
+        remedy(&claim(), row, &[Mark::Direct], "direct-fell-back")
     };
     assert!(of("file:btrfs").contains("chattr +C"));
     assert!(of("file:vfat").contains("extends a file"));

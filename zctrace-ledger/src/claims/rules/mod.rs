@@ -21,7 +21,7 @@ pub(crate) use number::{
     refused_words,
 };
 
-use zctrace_common::Claim as Claimed;
+use zctrace_common::Mark;
 
 pub(crate) use direct::DEVICE_UNKNOWN;
 pub(crate) use file::LEFT_TO_SERVER;
@@ -78,18 +78,18 @@ pub(crate) struct Sight<'a> {
 
 impl Sight<'_> {
     /// The parts of the row for which this was asked, or seen.
-    fn claimed(&self, claim: Claimed) -> impl Iterator<Item = &ledger::Claimed> {
+    fn claimed(&self, mark: Mark) -> impl Iterator<Item = &ledger::Claimed> {
         let path = self.row.path;
         self.row.process.claims.iter().filter(move |part| {
             part.op == path.op
                 && part.object == path.object
-                && part.claims.iter().any(|name| name == claim.name())
+                && part.claims.iter().any(|name| name == mark.name())
         })
     }
 
     /// The sum of a number over those parts.
-    fn sum(&self, claim: Claimed, number: impl Fn(&Totals) -> u64) -> u64 {
-        self.claimed(claim)
+    fn sum(&self, mark: Mark, number: impl Fn(&Totals) -> u64) -> u64 {
+        self.claimed(mark)
             .fold(0, |sum, part| sum.saturating_add(number(&part.totals)))
     }
 
@@ -103,8 +103,8 @@ impl Sight<'_> {
     }
 
     /// The device that they met.
-    fn device(&self, claim: Claimed) -> Option<String> {
-        self.claimed(claim)
+    fn device(&self, mark: Mark) -> Option<String> {
+        self.claimed(mark)
             .find_map(|part| part.device.as_deref().map(printable))
     }
 }

@@ -1,6 +1,6 @@
 //! Zero-copy sends.
 
-use zctrace_common::Claim;
+use zctrace_common::Mark;
 
 use super::{Look, Rule, Seen, Sight};
 use crate::text::bytes::bytes;
@@ -70,13 +70,13 @@ fn deferred(sight: &Sight<'_>) -> u64 {
     if is_send_zc(&path.op) {
         return 0;
     }
-    let other = sight.sum(Claim::NoScatterGather, |totals| totals.deferred);
+    let other = sight.sum(Mark::NoScatterGather, |totals| totals.deferred);
     path.totals.deferred.saturating_sub(other)
 }
 
 fn is_loopback(sight: &Sight<'_>) -> bool {
     sight
-        .claimed(Claim::Zerocopy)
+        .claimed(Mark::Zerocopy)
         .filter(|part| part.totals.deferred > 0)
         .any(|part| part.device.as_deref() == Some("lo"))
 }
@@ -101,7 +101,7 @@ fn later(sight: &Sight<'_>) -> Option<Seen> {
     let notified = sight.row.notified();
     let spliced = sight.row.totals().spliced;
     let device = sight
-        .device(Claim::Zerocopy)
+        .device(Mark::Zerocopy)
         .map_or_else(String::new, |device| format!(" at {device}"));
     Seen::some(deferred(sight), || {
         format!(
@@ -121,21 +121,21 @@ fn later(sight: &Sight<'_>) -> Option<Seen> {
 }
 
 fn ignored(sight: &Sight<'_>) -> Option<Seen> {
-    let copied = sight.sum(Claim::NoSoZerocopy, |totals| totals.copied_from_user);
+    let copied = sight.sum(Mark::NoSoZerocopy, |totals| totals.copied_from_user);
     Seen::some(copied, || "the socket lacks SO_ZEROCOPY".to_owned())
 }
 
 fn no_gather(sight: &Sight<'_>) -> Option<Seen> {
-    let ignored = Claim::NoSoZerocopy.name();
+    let ignored = Mark::NoSoZerocopy.name();
     let bytes = sight
-        .claimed(Claim::NoScatterGather)
+        .claimed(Mark::NoScatterGather)
         .filter(|part| part.claims.iter().all(|name| name != ignored))
         .fold(0_u64, |sum, part| {
             sum.saturating_add(part.totals.copied_from_user)
                 .saturating_add(part.totals.deferred)
         });
     Seen::some(bytes, || {
-        let device = sight.device(Claim::NoScatterGather);
+        let device = sight.device(Mark::NoScatterGather);
         let device = device.as_deref().unwrap_or("the device of the route");
         format!("{device} has scatter-gather off")
     })
@@ -146,7 +146,7 @@ fn confirmed(sight: &Sight<'_>) -> Option<Seen> {
     if totals.deferred > 0 || sight.row.notified().notifications > 0 || sight.row.is_inferred() {
         return None;
     }
-    let spliced = sight.sum(Claim::Zerocopy, |totals| totals.spliced);
+    let spliced = sight.sum(Mark::Zerocopy, |totals| totals.spliced);
     Seen::some(spliced, || "sent from the application's pages".to_owned())
 }
 
@@ -171,7 +171,7 @@ fn send_zc(sight: &Sight<'_>) -> Option<Seen> {
 fn speed(sight: &Sight<'_>) -> Option<Seen> {
     let totals = sight.row.totals();
     let later = totals.deferred.saturating_add(sight.row.notified().bytes);
-    if later == 0 || later < totals.moved / 2 || sight.claimed(Claim::Zerocopy).next().is_none() {
+    if later == 0 || later < totals.moved / 2 || sight.claimed(Mark::Zerocopy).next().is_none() {
         return None;
     }
     let seconds = u128::from(sight.snapshot.duration_ns.max(1));

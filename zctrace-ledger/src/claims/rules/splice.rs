@@ -1,6 +1,6 @@
 //! sendfile and splice.
 
-use zctrace_common::Claim;
+use zctrace_common::Mark;
 
 use super::{Look, Rule, Seen, Sight, ends, is_stored};
 
@@ -100,8 +100,8 @@ fn route(sight: &Sight<'_>) -> Option<Seen> {
         return None;
     }
     let told = [
-        (Claim::NoScatterGather, "has scatter-gather off"),
-        (Claim::CopyingRoute, "is a tunnel or encrypts"),
+        (Mark::NoScatterGather, "has scatter-gather off"),
+        (Mark::CopyingRoute, "is a tunnel or encrypts"),
     ];
     told.into_iter().find_map(|(claim, what)| {
         let bytes = sight.sum(claim, |totals| totals.unexplained);

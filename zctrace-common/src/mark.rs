@@ -1,16 +1,16 @@
 //! What an application asked for, and what was seen that contradicts it.
 
-macro_rules! claims {
+macro_rules! marks {
     ($($(#[$doc:meta])* $variant:ident = $bit:literal => $name:literal,)+) => {
-        /// What was asked for, or seen, at an operation: a bit of [`RowKey::claim`](crate::RowKey).
+        /// What was asked for, or seen, at an operation: a bit of [`RowKey::marks`](crate::RowKey).
         #[repr(u8)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Claim {
+        pub enum Mark {
             $($(#[$doc])* $variant = 1 << $bit,)+
         }
 
-        impl Claim {
-            /// Every claim.
+        impl Mark {
+            /// Every mark.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             /// Its name in reports.
@@ -24,7 +24,7 @@ macro_rules! claims {
     };
 }
 
-claims! {
+marks! {
     /// Asked: pages by reference (`MSG_ZEROCOPY`, io_uring's `SEND_ZC`).
     Zerocopy = 0 => "zerocopy",
     /// Seen: `MSG_ZEROCOPY` on a socket without `SO_ZEROCOPY`, so the flag is ignored.
@@ -43,12 +43,12 @@ claims! {
     CopyingRoute = 7 => "copying_route",
 }
 
-impl Claim {
-    /// The claims in a row's bit mask.
+impl Mark {
+    /// The marks in a row's bit mask.
     pub fn of(mask: u8) -> impl Iterator<Item = Self> {
         Self::ALL
             .iter()
             .copied()
-            .filter(move |claim| mask & *claim as u8 != 0)
+            .filter(move |mark| mask & *mark as u8 != 0)
     }
 }

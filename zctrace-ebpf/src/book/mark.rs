@@ -1,6 +1,6 @@
-//! What an application asked for, and what contradicts it: see [`Claim`].
+//! What an application asked for, and what contradicts it: see [`Mark`].
 
-use zctrace_common::Claim;
+use zctrace_common::Mark;
 
 use crate::base::{
     abi::{O_DIRECT, SPLICE_F_MOVE_OR_GIFT},
@@ -13,14 +13,14 @@ use crate::base::{
 #[inline(always)]
 pub(crate) fn of_file<A: Access>(file: *const u8) -> u8 {
     let flags: u32 = A::load(file, offset!(file_flags));
-    ((flags & O_DIRECT) / (O_DIRECT / Claim::Direct as u32)) as u8
+    ((flags & O_DIRECT) / (O_DIRECT / Mark::Direct as u32)) as u8
 }
 
 /// What the flags of `splice` or `vmsplice` ask for.
 #[inline(always)]
 pub(crate) fn of_splice(flags: u32) -> u8 {
     if flags & SPLICE_F_MOVE_OR_GIFT != 0 {
-        Claim::Gift as u8
+        Mark::Gift as u8
     } else {
         0
     }
