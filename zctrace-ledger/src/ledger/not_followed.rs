@@ -23,6 +23,9 @@ const COPIES_UP: &[&str] = &[
     "lchown",
     "fchown",
     "fchownat",
+    "utime",
+    "utimes",
+    "futimesat",
     "utimensat",
     "link",
     "linkat",
@@ -31,8 +34,13 @@ const COPIES_UP: &[&str] = &[
     "renameat2",
     "setxattr",
     "lsetxattr",
+    "fsetxattr",
+    "setxattrat",
     "removexattr",
     "lremovexattr",
+    "fremovexattr",
+    "removexattrat",
+    "file_setattr",
 ];
 
 /// Bytes that a processor copies in a second, at most: so much can have been copied in the time.

@@ -25,9 +25,9 @@ pub use truth::expected::{Expected, ExpectedRow};
 
 use traffic::{
     aio, awkward, btrfs_send, chars, clone, copy_file_range, demo, direct, fault_anon, fault_file,
-    fault_huge, file, fork_pinned, ip_sockets, ktls, late, many_ops, memory_files, message_queue,
-    overlay, pipe, process_vm, sendfile, sockmap, splice, splice_unix, tcp, tee, terminal, udp,
-    uffd, unix, unspliceable, uring, vmsplice, xdp, zerocopy, zerocopy_receive,
+    fault_huge, file, fork_pinned, ip_sockets, keys, ktls, late, many_ops, memory_files,
+    message_queue, overlay, pipe, process_vm, sendfile, sockmap, splice, splice_unix, tcp, tee,
+    terminal, udp, uffd, unix, unspliceable, uring, vmsplice, xdp, zerocopy, zerocopy_receive,
 };
 
 /// Every technique's families.
@@ -51,6 +51,7 @@ const TECHNIQUES: &[&[Traffic]] = &[
     btrfs_send::TRAFFIC,
     message_queue::TRAFFIC,
     uffd::TRAFFIC,
+    keys::TRAFFIC,
     sendfile::TRAFFIC,
     splice::TRAFFIC,
     splice_unix::TRAFFIC,

@@ -14,6 +14,7 @@ pub(super) mod fault_huge;
 pub(super) mod file;
 pub(super) mod fork_pinned;
 pub(super) mod ip_sockets;
+pub(super) mod keys;
 pub mod ktls;
 pub(super) mod late;
 pub(super) mod many_ops;

@@ -5,6 +5,7 @@ mod check;
 mod claims;
 mod cli;
 mod least;
+mod not_followed;
 mod otlp;
 mod record;
 mod refused;
