@@ -294,13 +294,12 @@ fn list(as_json: bool, mut sink: Sink) -> Result<u8, Failure> {
         }
         let widest = workloads.iter().map(|one| one.name().len()).max();
         let width = widest.unwrap_or(0);
-        let mut left = workloads;
-        while let Some(job) = left.first().map(|workload| workload.technique.job) {
-            writeln!(out, "for {}:", job.name())?;
-            let same = |workload: &mut Workload| workload.technique.job == job;
-            for workload in left.extract_if(.., same) {
-                writeln!(out, "  {:width$}  {}", workload.name(), workload.summary())?;
+        let mut job = None;
+        for workload in Workload::by_job() {
+            if job.replace(workload.technique.job) != Some(workload.technique.job) {
+                writeln!(out, "for {}:", workload.technique.job.name())?;
             }
+            writeln!(out, "  {:width$}  {}", workload.name(), workload.summary())?;
         }
         Ok(())
     })?;

@@ -37,12 +37,7 @@ pub use self::moment::builder::Builder;
 use self::{
     moment::Moment,
     source::{live::Live, replay::Replay, synthetic::Synthetic, workload::Runner},
-    state::{
-        Effect, Message, State,
-        keys::Keymap,
-        trial::{Parameters, Run},
-        update,
-    },
+    state::{Effect, Message, State, keys::Keymap, trial::Run, update},
     terminal::Screen,
     theme::Theme,
 };
@@ -422,7 +417,7 @@ fn turn(
                         update(state, Message::Notice(text));
                     }
                     Effect::Start(name, parameters) => {
-                        let text = match start_workload(&name, parameters, source, runner) {
+                        let text = match runner.start(&name, parameters) {
                             Ok(()) => {
                                 let text = format!("{name}: {}", parameters.shown());
                                 state.run = Some(Run::new(name, parameters));
@@ -441,7 +436,7 @@ fn turn(
                         let text = if runner.stop() {
                             "stopped"
                         } else {
-                            "no workload runs"
+                            "nothing is being measured"
                         };
                         update(state, Message::Notice(text.into()));
                     }
@@ -462,22 +457,6 @@ fn how_it_ended(outcome: &run::Outcome) -> String {
         None if outcome.time_is_up => "the time is up".into(),
         None => "the target has ended".into(),
     }
-}
-
-/// Starts a workload as part of what is traced.
-fn start_workload(
-    name: &str,
-    parameters: Parameters,
-    source: &Source,
-    runner: &Runner,
-) -> Result<(), String> {
-    let Source::Live(live) = source else {
-        return Err("nothing is measured here: workloads run only in a live dashboard".into());
-    };
-    if !live.follows() {
-        return Err("its processes would not be traced: --no-follow".into());
-    }
-    runner.start(name, parameters, |pid, stdin| live.adopt(pid, stdin))
 }
 
 /// What the user typed as another target.

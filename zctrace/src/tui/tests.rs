@@ -20,18 +20,20 @@ use super::{
         format::Format,
         keys::Keymap,
         position::{Control, Status, When},
-        trial::{Beside, Parameters, Run},
+        trial::{Parameters, Run},
         update,
     },
     theme::{Name, Theme},
     view::{self, export},
 };
 use crate::{
+    bench::{self, Entry},
+    explain,
     ledger::{
         Errnos, Path, Process, Refused, Requests, RowSizes, Snapshot, Stack, Totals, samples,
     },
     recording::{self, Recording, Rotation, Writer},
-    workload::{self, Traffic},
+    workload::technique::Workload,
 };
 
 const SIZES: [(u16, u16); 4] = [(60, 16), (80, 24), (120, 40), (400, 100)];
@@ -281,14 +283,15 @@ fn screens(view: View, flames: bool) -> String {
 /// A screen without its empty lines, and with a few of the workloads: their list grows, and that
 /// changes nothing of the screen.
 fn without_the_rest(screen: &str) -> String {
-    let count = format!("{} rows", workload::all().count());
-    let rest: Vec<_> = workload::all().skip(3).map(Traffic::name).collect();
+    let all = Workload::by_job();
+    let count = format!("{} rows", all.len());
+    let rest: Vec<_> = all.iter().skip(3).map(Workload::name).collect();
     let mut kept = String::new();
     let (mut last, mut is_list) = ("", false);
     for line in screen.lines() {
         let first = line.split_whitespace().next().unwrap_or_default();
-        is_list |= first == "WORKLOAD";
-        let is_of_the_rest = is_list && rest.contains(&first);
+        is_list |= first == "TECHNIQUE";
+        let is_of_the_rest = is_list && rest.iter().any(|name| name == first);
         if !(line.is_empty() && last.is_empty() || is_of_the_rest) {
             kept.push_str(&line.replace(&count, "all rows"));
             kept.push('\n');
@@ -312,47 +315,83 @@ fn at_usual_sizes(name: &str, change: impl Fn(&mut State)) -> String {
 }
 
 #[test]
-fn a_running_workload() {
-    let run = |settled, differences: &[&str], ended: Option<&str>| {
-        let mut run = Run::new("sendfile-tcp".into(), Parameters::default());
-        run.settled = settled;
-        run.ended = ended.map(Into::into);
-        run.differences = (
-            differences.len() as u64,
-            differences.first().map(ToString::to_string),
-        );
-        for (op, object, copied) in [("sendfile", "file:tmpfs->tcp", 0), ("recv", "tcp", 8 << 20)] {
-            let totals = Totals {
+fn a_technique_is_measured() {
+    let entry = |status, reason: Option<&str>| {
+        let mut entry = Entry::new("sendfile".into());
+        entry.status = status;
+        entry.reason = reason.map(Into::into);
+        if status != bench::Status::Skipped {
+            entry.bytes = 64 << 20;
+            entry.seconds = 0.05;
+            entry.cpu_seconds = 0.02;
+            let copies = if status == bench::Status::Differs {
+                4096
+            } else {
+                0
+            };
+            let totals = |copied_to_user| Totals {
                 ops: 1,
-                moved: 8 << 20,
-                copied_to_user: copied,
-                spliced: (8 << 20) - copied,
+                moved: 64 << 20,
+                copied_to_user,
+                spliced: (64 << 20) - copied_to_user,
                 ..Totals::default()
             };
-            let beside = Beside {
-                expected: totals,
-                measured: totals,
-            };
-            if settled != 0 {
-                run.rows.insert((op.into(), object.into()), beside);
-            }
+            entry.expected.add(&totals(0));
+            entry.measured.add(&totals(copies));
+            entry.compute();
         }
-        run
+        if status == bench::Status::Differs {
+            let differs = "sendfile file:tmpfs->tcp spliced: 67108864 expected, 67104768 measured";
+            entry.differences.push(differs.into());
+        }
+        Ok(Box::new(entry))
     };
-    let differs = ["sendfile file:tmpfs->tcp moved: 8388608 expected, 8384512 measured"];
     let mut all = String::new();
-    for (name, run) in [
-        ("nothing yet", run(0, &[], None)),
-        ("as expected", run(3, &[], None)),
-        ("differs, over", run(20, &differs, Some("done"))),
-        ("refused", run(0, &[], Some("cannot be done here: no room"))),
+    for (name, result) in [
+        ("running", None),
+        ("as expected", Some(entry(bench::Status::Ok, None))),
+        ("differs", Some(entry(bench::Status::Differs, None))),
+        (
+            "refused",
+            Some(entry(bench::Status::Skipped, Some("no room"))),
+        ),
+        ("no result", Some(Err("the kernel refused BPF".into()))),
     ] {
         all.push_str(&at_usual_sizes(name, |state| {
-            state.run = Some(run.clone());
+            state.run = Some(Run::new("sendfile".into(), Parameters::default()));
+            if let Some(result) = &result {
+                update(state, Message::Measured(result.clone()));
+            }
             press(state, KeyCode::Char('7'));
+            for char in "/name = sendfile".chars() {
+                press(state, KeyCode::Char(char));
+            }
+            press(state, KeyCode::Enter);
         }));
     }
     insta::assert_snapshot!(all);
+}
+
+/// What people run with `bench`, read about with `explain` and see here has one set of names.
+#[test]
+fn techniques_are_those_of_bench_and_explain() {
+    let mut state = state(&normal(), Theme::new(Name::Terminal, false), (120, 100));
+    press(&mut state, KeyCode::Char('7'));
+    let rows = state.order.len();
+    let mut names = Vec::new();
+    for _ in 0..rows {
+        let effects = press(&mut state, KeyCode::Char('w'));
+        let [Effect::Start(name, _)] = &effects[..] else {
+            panic!("{effects:?}");
+        };
+        names.push(name.clone());
+        press(&mut state, KeyCode::Down);
+    }
+    let listed: Vec<_> = Workload::by_job().iter().map(Workload::name).collect();
+    assert_eq!(names, listed);
+    for name in &names {
+        assert!(explain::find(name).is_some(), "{name} is not explained");
+    }
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl Theme {
             Name::Terminal => Self {
                 classes: Some([
                     Color::Yellow,
-                    Color::LightRed,
+                    Color::LightYellow,
                     Color::Magenta,
                     Color::Green,
                     Color::Cyan,
@@ -116,7 +116,7 @@ impl Theme {
                 ..mono
             },
             Name::Dark => Self {
-                classes: Some([214, 209, 170, 78, 44, 69, 150, 242, 203].map(Color::Indexed)),
+                classes: Some([214, 180, 170, 78, 44, 69, 150, 242, 203].map(Color::Indexed)),
                 storm: Color::Indexed(199),
                 accent: plain.fg(Color::Indexed(80)).add_modifier(Modifier::BOLD),
                 faint: plain.fg(Color::Indexed(244)),
@@ -128,7 +128,7 @@ impl Theme {
                 ..mono
             },
             Name::Light => Self {
-                classes: Some([172, 167, 133, 71, 37, 68, 107, 247, 160].map(Color::Indexed)),
+                classes: Some([172, 137, 133, 71, 37, 68, 107, 247, 160].map(Color::Indexed)),
                 storm: Color::Indexed(163),
                 accent: plain.fg(Color::Indexed(25)).add_modifier(Modifier::BOLD),
                 faint: plain.fg(Color::Indexed(243)),

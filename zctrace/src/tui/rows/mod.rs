@@ -36,6 +36,8 @@ pub enum Value<'a> {
     PerSecond(f64),
     /// Copies per byte.
     PerByte(PerByte),
+    /// A plain number.
+    Figure(f64),
     /// A part in percent.
     Percent(Option<f64>),
     /// A length of time.
@@ -69,6 +71,7 @@ impl<'a> Value<'a> {
             Self::PerSecond(rate) if *rate == 0.0 => "-".into(),
             Self::PerSecond(rate) => count(whole(*rate)),
             Self::PerByte(figure) => figure.to_string(),
+            Self::Figure(figure) => format!("{figure:.2}"),
             Self::Percent(None) => "-".into(),
             Self::Percent(Some(part)) => percent(*part),
             Self::Time(time) => duration(*time),
@@ -85,6 +88,7 @@ impl<'a> Value<'a> {
             Self::Number(value) => (*value).into(),
             Self::BytesPerSecond(rate) | Self::PerSecond(rate) => (*rate).into(),
             Self::PerByte(figure) => figure.ratio().into(),
+            Self::Figure(figure) => (*figure).into(),
             Self::Percent(part) => (*part).into(),
             Self::Time(time) => u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).into(),
             Self::Ways(totals) => {
@@ -113,6 +117,7 @@ impl<'a> Value<'a> {
             Self::Number(value) => Some(f64::from(*value)),
             Self::BytesPerSecond(rate) | Self::PerSecond(rate) => Some(*rate),
             Self::PerByte(figure) => figure.ratio(),
+            Self::Figure(figure) => Some(*figure),
             Self::Percent(part) => *part,
             Self::Time(time) => Some(time.as_secs_f64()),
             Self::Ways(totals) => Some(totals.moved as f64),

@@ -1,9 +1,16 @@
 //! The eight views: the columns of each, and where its rows come from.
 
-use std::{borrow::Cow, cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{Column, NoRows, RowId, Rows, Sort, Value, id_of};
 use crate::{
+    bench::{Entry, Status},
     catalog::Family,
     claims::Verdict,
     ledger::{Totals, ratio, refusals},
@@ -15,7 +22,7 @@ use crate::{
         tree::{Kind, Tree},
         without_copy, zero_copy_share,
     },
-    workload::{self, Traffic},
+    workload::technique::Workload,
 };
 
 /// A view.
@@ -164,7 +171,7 @@ impl View {
             (Self::Stacks, Part::Here(_)) => {
                 "No sample yet: nothing of the target has copied enough."
             }
-            (Self::Workloads, _) => "No workload.",
+            (Self::Workloads, _) => "No technique.",
             (Self::Probes, _) => "This source does not say which probes are attached.",
         }
         .to_owned()
@@ -235,7 +242,10 @@ impl View {
             }
             Self::Claims => paths(&|at| moment.paths.is_judged(at)),
             Self::Stacks => Box::new(Stacks::new(moment, scope)),
-            Self::Workloads => Box::new(Workloads(workload::all().collect())),
+            Self::Workloads => Box::new(Techniques {
+                rows: Workload::by_job(),
+                results: scope.results.clone(),
+            }),
             Self::Probes => match &moment.sides.probes {
                 Part::Here(probes) => Box::new(Probes { moment, probes }),
                 Part::Missing(_) => Box::new(NoRows),
@@ -251,6 +261,8 @@ pub struct Scope<'a> {
     pub whose: Option<Whose>,
     /// Processes of one command are one row.
     pub grouped: bool,
+    /// What was measured of each technique.
+    pub results: &'a BTreeMap<String, Entry>,
     /// Nodes of the tree that the user has opened or closed.
     pub folds: &'a HashMap<RowId, bool>,
     /// Every node is open.
@@ -844,31 +856,100 @@ impl Rows for Stacks {
 const WORKLOADS: &[Column] = &[
     Column::text(
         "name",
-        "WORKLOAD",
-        18,
+        "TECHNIQUE",
+        14,
         26,
-        "its name, as `zctrace traffic NAME` takes it",
+        "its name, as `zctrace bench` and `zctrace explain` take it",
     )
     .identity(),
-    Column::text("summary", "WHAT IT DOES", 20, 90, "what it does"),
+    Column::text("job", "FOR", 24, 30, "what it is for: others do the same").rank(1),
+    Column::number(
+        "expected",
+        "EXPECT",
+        6,
+        "copies that it must do for each byte carried, once it was measured",
+    )
+    .rank(1),
+    Column::number(
+        "copies/byte",
+        "COPY/B",
+        6,
+        "copies that were measured for each byte carried",
+    )
+    .rank(1),
+    Column::bytes("carried/s", "BYTES/s", "bytes that it carried in a second").rank(2),
+    Column::number(
+        "cpu",
+        "CPU/GiB",
+        8,
+        "processor time of all its processes for each GiB carried",
+    )
+    .rank(2),
+    Column::text(
+        "result",
+        "RESULT",
+        10,
+        11,
+        "whether it was measured as expected",
+    )
+    .rank(4),
+    Column::text("summary", "WHAT IT DOES", 20, 90, "what it does").rank(3),
 ];
 
-struct Workloads(Vec<&'static Traffic>);
+struct Techniques {
+    rows: Vec<Workload>,
+    results: BTreeMap<String, Entry>,
+}
 
-impl Rows for Workloads {
+impl Rows for Techniques {
     fn len(&self) -> usize {
-        self.0.len()
+        self.rows.len()
     }
 
     fn id(&self, row: usize) -> RowId {
-        id_of(self.0[row].name())
+        id_of(self.rows[row].name())
+    }
+
+    fn topics(&self, row: usize) -> Vec<String> {
+        vec![self.rows[row].name()]
     }
 
     fn value(&self, row: usize, column: usize) -> Value<'_> {
-        Value::text(match WORKLOADS[column].name {
-            "name" => self.0[row].name(),
-            _ => self.0[row].summary(),
-        })
+        let workload = &self.rows[row];
+        let result = self.results.get(&workload.name());
+        let figure = |of: fn(&Entry) -> Option<f64>| {
+            let figure = result.and_then(of);
+            figure.map_or(Value::None, Value::Figure)
+        };
+        match WORKLOADS[column].name {
+            "name" => Value::Text(workload.name().into()),
+            "job" => Value::text(workload.technique.job.name()),
+            "expected" => figure(|entry| entry.expected_copies_per_carried_byte),
+            "copies/byte" => match result {
+                // Nothing was seen of what was carried.
+                Some(entry)
+                    if entry.bytes != 0 && entry.measured_copies_per_carried_byte.is_none() =>
+                {
+                    Value::text("?")
+                }
+                _ => figure(|entry| entry.measured_copies_per_carried_byte),
+            },
+            "carried/s" => result
+                .and_then(|entry| entry.bytes_per_second)
+                .map_or(Value::None, Value::BytesPerSecond),
+            "cpu" => result
+                .and_then(|entry| Duration::try_from_secs_f64(entry.cpu_seconds_per_gib?).ok())
+                .map_or(Value::None, Value::Time),
+            "result" => result.map_or(Value::None, |entry| {
+                Value::text(match entry.status {
+                    Status::Ok => "as expected",
+                    Status::Unverified => "unverified",
+                    Status::Differs => "differs",
+                    Status::Skipped => "skipped",
+                })
+            }),
+            _ => Value::Text(workload.summary().into()),
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    process::ChildStdin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +16,6 @@ use nix::{
     unistd::gettid,
 };
 
-use super::workload;
 use crate::{
     ledger::{Coverage, ExitStatus, Requests, RowSizes},
     run::{self, Meter, Plan, Subject},
@@ -32,9 +30,6 @@ use crate::{
         },
     },
 };
-
-/// Processes that are to be traced as well, each with where it is told to begin.
-type Adopted = Arc<Mutex<Vec<(u32, ChildStdin)>>>;
 
 /// Observations that have ended and are being detached by their threads: the dashboard does not stand
 /// still meanwhile. Dropping it waits for them.
@@ -65,7 +60,6 @@ pub(in crate::tui) struct Live {
     number: u64,
     builder: Arc<Mutex<Builder>>,
     sender: mpsc::Sender<Incoming>,
-    adopted: Adopted,
     observing: Option<Observing>,
     detaching: Detaching,
 }
@@ -83,7 +77,6 @@ impl Live {
             number: 0,
             builder: Arc::default(),
             sender,
-            adopted: Arc::default(),
             observing: None,
             detaching: Detaching::default(),
         };
@@ -95,7 +88,6 @@ impl Live {
         self.number += 1;
         self.builder = Arc::default();
         let (number, builder, sender) = (self.number, self.builder.clone(), self.sender.clone());
-        let adopted = self.adopted.clone();
         let (tids, tid) = mpsc::channel();
         let (tell, ended) = mpsc::channel();
         let attached: Arc<AtomicBool> = Arc::default();
@@ -103,7 +95,7 @@ impl Live {
         let thread = thread::spawn(move || {
             let _ = tids.send(gettid().as_raw());
             let result = catch_unwind(AssertUnwindSafe(|| {
-                observe(plan, number, &builder, adopted, &sender, &is_attached)
+                observe(plan, number, &builder, &sender, &is_attached)
             }));
             let (result, tap) = match result.unwrap_or(Err(Error::Panicked)) {
                 Ok((outcome, tap)) => (Ok(outcome), Some(tap)),
@@ -134,17 +126,6 @@ impl Live {
     /// Whether a message is of the observation that goes on.
     pub(in crate::tui) const fn is_current(&self, number: u64) -> bool {
         self.number == number
-    }
-
-    /// Traces a process as well, from the next reading on; it then begins.
-    pub(in crate::tui) fn adopt(&self, pid: u32, stdin: ChildStdin) {
-        let mut adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);
-        adopted.push((pid, stdin));
-    }
-
-    /// Whether children of what is traced are traced.
-    pub(in crate::tui) const fn follows(&self) -> bool {
-        self.template.follow
     }
 
     /// Counts from zero.
@@ -225,7 +206,6 @@ fn observe(
     plan: Plan,
     number: u64,
     builder: &Mutex<Builder>,
-    adopted: Adopted,
     sender: &mpsc::Sender<Incoming>,
     attached: &AtomicBool,
 ) -> Result<(run::Outcome, Tap), Error> {
@@ -245,7 +225,6 @@ fn observe(
             Ok(Tap {
                 session,
                 view: View::detect().ok(),
-                adopted,
                 beside: tap,
             })
         },
@@ -296,7 +275,6 @@ struct Beside {
 struct Tap {
     session: Session,
     view: Option<View>,
-    adopted: Adopted,
     beside: Arc<Mutex<Beside>>,
 }
 
@@ -319,13 +297,6 @@ impl Meter for Tap {
 
     fn read(&mut self) -> Result<Reading, tracer::Error> {
         let mut reading = self.session.read()?;
-        let adopted =
-            std::mem::take(&mut *self.adopted.lock().unwrap_or_else(PoisonError::into_inner));
-        for (pid, stdin) in adopted {
-            let tid = self.view.as_ref().and_then(|view| view.from_user(pid).ok());
-            self.session.add_task(tid.unwrap_or(pid))?;
-            workload::go(stdin);
-        }
         let noted = run::noted::take(&mut reading, self.view.as_ref());
         let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
         let last = &beside.probes;

@@ -1,9 +1,9 @@
-//! The built-in workloads, each started as a process of its own: expected beside measured.
+//! The techniques of `zctrace bench`, each measured by a process of its own: expected beside measured.
 
 use std::{
     env,
-    io::{BufRead as _, BufReader, Write as _},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    io::Read as _,
+    process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
 };
@@ -14,14 +14,14 @@ use nix::{
 };
 
 use crate::{
+    bench::{Document, Entry},
     tui::{
         Incoming,
         state::{Message, trial::Parameters},
     },
-    workload::truth::report::Outcome,
 };
 
-/// The workload that runs, if one does.
+/// The measurement that runs, if one does.
 pub(in crate::tui) struct Runner {
     running: Arc<Mutex<Option<u32>>>,
     to_loop: mpsc::Sender<Incoming>,
@@ -35,43 +35,33 @@ impl Runner {
         }
     }
 
-    /// Starts one, which waits for a line before it does anything: until it is traced. `adopt` gets
-    /// its process id and where that line goes.
+    /// Starts one.
     ///
     /// # Errors
     ///
     /// Says why not.
-    pub(in crate::tui) fn start(
-        &self,
-        name: &str,
-        parameters: Parameters,
-        adopt: impl FnOnce(u32, ChildStdin),
-    ) -> Result<(), String> {
+    pub(in crate::tui) fn start(&self, name: &str, parameters: Parameters) -> Result<(), String> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if running.is_some() {
-            return Err("a workload is already running".into());
+            return Err("a technique is being measured already".into());
         }
         let spawned = env::current_exe().and_then(|program| {
             Command::new(program)
-                .args(["traffic", "--lines", name])
+                .args(["bench", "--json", name])
                 .args(["--bytes", &parameters.bytes.to_string()])
-                .args(["--rounds", &parameters.rounds.to_string()])
-                .stdin(Stdio::piped())
+                .args(["--buffer", &parameters.buffer.to_string()])
+                .stdin(Stdio::null())
                 .stdout(Stdio::piped())
-                .stderr(Stdio::null())
+                .stderr(Stdio::piped())
                 .spawn()
         });
-        let mut child = spawned.map_err(|error| format!("{name}: {error}"))?;
-        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(format!("{name}: no pipe"));
-        };
+        let child = spawned.map_err(|error| format!("{name}: {error}"))?;
         *running = Some(child.id());
-        adopt(child.id(), stdin);
         let (slot, to_loop) = (self.running.clone(), self.to_loop.clone());
         thread::spawn(move || {
-            let text = wait(child, stdout, &to_loop);
+            let result = wait(child);
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            let _ = to_loop.send(Incoming::Message(Message::RunEnded(text)));
+            let _ = to_loop.send(Incoming::Message(Message::Measured(result)));
         });
         Ok(())
     }
@@ -86,22 +76,26 @@ impl Runner {
     }
 }
 
-/// Lets a workload that waits begin.
-pub(in crate::tui) fn go(mut stdin: ChildStdin) {
-    // Where it has ended meanwhile, that is seen elsewhere.
-    let _ = stdin.write_all(b"go\n");
-}
-
-fn wait(mut child: Child, stdout: ChildStdout, to_loop: &mpsc::Sender<Incoming>) -> String {
-    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-        if let Ok(outcome) = serde_json::from_str::<Outcome>(&line) {
-            let round = Message::Round(Box::new(outcome));
-            let _ = to_loop.send(Incoming::Message(round));
-        }
-    }
-    match child.wait() {
-        Ok(status) if status.success() => "done".into(),
-        Ok(_) => "stopped".into(),
-        Err(error) => format!("lost: {error}"),
+fn wait(mut child: Child) -> Result<Box<Entry>, String> {
+    let stderr = child.stderr.take();
+    let said = thread::spawn(move || {
+        let mut text = String::new();
+        let _ = stderr.map(|mut stderr| stderr.read_to_string(&mut text));
+        text
+    });
+    let mut text = String::new();
+    let _ = child
+        .stdout
+        .take()
+        .map(|mut stdout| stdout.read_to_string(&mut text));
+    let status = child.wait().map_err(|error| error.to_string())?;
+    let said = said.join().unwrap_or_default();
+    let document = serde_json::from_str::<Document>(&text).ok();
+    match document.and_then(|document| document.workloads.into_iter().next()) {
+        Some(entry) => Ok(Box::new(entry)),
+        None => Err(said
+            .lines()
+            .find_map(|line| line.strip_prefix("error: "))
+            .map_or_else(|| format!("no result: {status}"), ToOwned::to_owned)),
     }
 }

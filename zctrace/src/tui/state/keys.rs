@@ -293,19 +293,13 @@ pub const TABLE: &[Binding] = &[
             Action::Start,
             "start",
             &["w"],
-            "start",
-            "start the chosen workload",
+            "measure",
+            "measure the chosen technique, as `zctrace bench` does",
         ),
     ),
     only(
         Where::View(7),
-        binding(
-            Action::Stop,
-            "stop",
-            &["X"],
-            "stop",
-            "stop the running workload",
-        ),
+        binding(Action::Stop, "stop", &["X"], "stop", "stop the measurement"),
     ),
     only(
         Where::View(7),
@@ -314,7 +308,7 @@ pub const TABLE: &[Binding] = &[
             "parameters",
             &["p"],
             "parameters",
-            "set how many bytes a workload moves in a round, and how many rounds it does",
+            "set how many bytes a technique carries, and how many in a call",
         ),
     ),
     only(

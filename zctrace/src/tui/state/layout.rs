@@ -13,8 +13,8 @@ pub(in crate::tui) struct Facts {
     pub(in crate::tui) banner: bool,
     /// A filter is in force, or being typed.
     pub(in crate::tui) filter: bool,
-    /// Rows of the workload that runs or has run.
-    pub(in crate::tui) run_rows: Option<usize>,
+    /// A technique is or was measured.
+    pub(in crate::tui) run: bool,
 }
 
 /// Where things are.
@@ -36,9 +36,7 @@ pub(in crate::tui) fn regions(facts: Facts, area: Rect) -> Regions {
         View::Overview | View::Memory if body >= 24 => (body * 2 / 5).min(16),
         View::Overview | View::Memory if body >= 14 => 7,
         View::Overview | View::Memory => 3,
-        View::Workloads => facts
-            .run_rows
-            .map_or(1, |rows| (4 + rows.min(20) as u16).min(body / 2)),
+        View::Workloads if facts.run => 4.min(body / 2),
         _ => 1,
     };
     let parts = [

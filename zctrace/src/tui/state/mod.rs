@@ -9,7 +9,10 @@ pub mod position;
 pub mod reading;
 pub mod trial;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use crokey::KeyCombination;
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
@@ -30,7 +33,7 @@ use super::{
     },
     theme::Theme,
 };
-use crate::{explain::Entry, ledger::TargetKind, workload::truth::report::Outcome};
+use crate::{explain::Entry, ledger::TargetKind};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -47,10 +50,8 @@ pub enum Message {
     Notice(String),
     /// Where the replay of a recording is.
     Replay(Status),
-    /// A round of the running workload has ended.
-    Round(Box<Outcome>),
-    /// The workload has ended, and how.
-    RunEnded(String),
+    /// A technique was measured.
+    Measured(Result<Box<crate::bench::Entry>, String>),
 }
 
 /// Something to do outside.
@@ -64,7 +65,7 @@ pub enum Effect {
     Switch(String),
     /// Write what is on screen to a file.
     Save(Format),
-    /// Start the workload of this name.
+    /// Measure the technique of this name.
     Start(String, Parameters),
     /// Stop it.
     Stop,
@@ -83,7 +84,7 @@ pub enum Overlay {
     Target(Input),
     /// A place in the recording; why it is none.
     Seek(Input, Option<String>),
-    /// Parameters of workloads; why they cannot be so.
+    /// Parameters of techniques; why they cannot be so.
     Parameters(Input, Option<String>),
     /// A column to sort by.
     Sort(usize),
@@ -165,10 +166,12 @@ pub struct State {
     pub flames: bool,
     /// The node that the flames are of; all without one.
     pub zoom: Option<RowId>,
-    /// Parameters of the next workload.
+    /// Parameters of the next measurement.
     pub parameters: Parameters,
-    /// The workload that runs, or the last one.
+    /// The technique that is measured, or the last one.
     pub run: Option<Run>,
+    /// What was measured of each technique last.
+    pub results: BTreeMap<String, crate::bench::Entry>,
     /// Where the replay is; `None` where nothing is replayed.
     pub replay: Option<Status>,
     back: Vec<Place>,
@@ -213,6 +216,7 @@ impl State {
             zoom: None,
             parameters: Parameters::default(),
             run: None,
+            results: BTreeMap::new(),
             replay: None,
             back: Vec::new(),
         }
@@ -231,6 +235,7 @@ impl State {
             whose: self.whose,
             grouped: self.is_grouped(),
             folds: &self.folds,
+            results: &self.results,
             unfolded: self.unfolded || self.flames || self.pane().filter.is_some(),
         }
     }
@@ -322,7 +327,7 @@ impl State {
                 || self.notice.is_some()
                 || self.replay.is_some(),
             filter: self.pane().filter.is_some(),
-            run_rows: self.run.as_ref().map(|run| run.rows.len()),
+            run: self.run.is_some(),
         }
     }
 
@@ -439,9 +444,6 @@ pub fn update(state: &mut State, message: Message) -> Vec<Effect> {
         }
         Message::Moment(moment) => {
             state.latest = Some(moment.clone());
-            if let Some(run) = &mut state.run {
-                run.settle(&moment);
-            }
             if !state.frozen {
                 state.shown = Some(moment);
                 state.renew();
@@ -449,14 +451,13 @@ pub fn update(state: &mut State, message: Message) -> Vec<Effect> {
         }
         Message::Ended(why) => state.ended = Some(why),
         Message::Notice(text) => state.notice = Some(text),
-        Message::Round(outcome) => {
+        Message::Measured(result) => {
             if let Some(run) = &mut state.run {
-                run.round(*outcome);
-            }
-        }
-        Message::RunEnded(how) => {
-            if let Some(run) = &mut state.run {
-                run.ended.get_or_insert(how);
+                if let Ok(entry) = &result {
+                    state.results.insert(run.name.clone(), (**entry).clone());
+                }
+                run.result = Some(result);
+                state.arrange();
             }
         }
         Message::Replay(status) => state.replay = Some(status),
@@ -714,9 +715,6 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
                 state.arrange();
             }
         }
-        Action::Reset if state.run.as_ref().is_some_and(|run| run.ended.is_none()) => {
-            state.notice = Some("a workload is being measured: stop it first".into());
-        }
         Action::Reset => {
             state.notice = Some("counting from zero".into());
             return vec![Effect::Rebase];
@@ -733,12 +731,12 @@ fn act(state: &mut State, action: Action) -> Vec<Effect> {
                 .map(|moment| state.view.rows(moment, &state.scope()));
             let row = state.order.get(at).copied();
             if let (Some(rows), Some(row)) = (rows, row) {
-                let name = rows.value(row as usize, 0).shown();
-                return vec![Effect::Start(name, state.parameters)];
+                let name = rows.topics(row as usize).into_iter().next();
+                return vec![Effect::Start(name.unwrap_or_default(), state.parameters)];
             }
             let why = match &state.shown {
                 None => "the probes are being attached: wait for the first numbers",
-                Some(_) => "no workload is chosen",
+                Some(_) => "no technique is chosen",
             };
             state.notice = Some(why.into());
         }

@@ -1,5 +1,7 @@
 //! Charts: stacked columns over time, and lines in a cell.
 
+use std::time::Duration;
+
 use ratatui::{
     buffer::Buffer,
     layout::{Constraint, Layout, Rect},
@@ -13,7 +15,7 @@ use super::{
     summary::summary,
 };
 use crate::{
-    text::bytes::{bytes, percent},
+    text::bytes::{bytes, duration, percent},
     tui::{
         moment::{Moment, Sample, per_second},
         rows::views::View,
@@ -25,6 +27,9 @@ use crate::{
 const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 /// Width of the numbers beside the chart.
 const BESIDE: u16 = 27;
+
+/// The name of the class that no probe saw.
+const UNEXPLAINED: &str = SHORT[8];
 
 /// One of the stacked series: its letter, name, style, and bytes in a sample.
 type Series = (char, &'static str, Style, fn(&Sample) -> u64);
@@ -117,12 +122,18 @@ pub(super) fn panel(state: &State, moment: &Moment, area: Rect, buffer: &mut Buf
         .title(Span::styled(title, theme.accent));
     if beside == 0 {
         let now = moment.last.totals.per_carried_byte();
-        block = block.title_bottom(Line::styled(
-            format!(" {now} copies/byte now "),
-            theme.strong,
-        ));
+        block = block.title_bottom(
+            Line::styled(format!(" {now} copies/byte now "), theme.strong).right_aligned(),
+        );
     }
     let inner = block.inner(left);
+    if let Some(ago) = begins(moment, inner.width) {
+        let axis = |text: String| Line::styled(text, theme.faint);
+        block = block.title_bottom(axis(format!(" {} ago ", duration(ago))).left_aligned());
+        if beside != 0 {
+            block = block.title_bottom(axis(" now ".to_owned()).right_aligned());
+        }
+    }
     block.render(left, buffer);
     let [chart, names] = Layout::vertical([Constraint::Min(0), Constraint::Length(1)]).areas(inner);
     stacked(&series, moment, theme, chart, buffer);
@@ -130,6 +141,12 @@ pub(super) fn panel(state: &State, moment: &Moment, area: Rect, buffer: &mut Buf
     if beside > 0 {
         numbers(moment, theme, right, buffer);
     }
+}
+
+/// How long ago the chart of this width begins, once it is full.
+fn begins(moment: &Moment, width: u16) -> Option<Duration> {
+    let steps = moment.history.iter().rev().take(width.into());
+    (moment.history.len() >= width.into()).then(|| steps.map(|sample| sample.step).sum())
 }
 
 fn numbers(moment: &Moment, theme: &Theme, area: Rect, buffer: &mut Buffer) {
@@ -203,16 +220,35 @@ fn legend(series: &[Series], moment: &Moment, theme: &Theme, area: Rect, buffer:
         .map(|series| series.3(last))
         .fold(0, u64::saturating_add);
     let mut used: Vec<_> = series.iter().filter(|series| series.3(last) != 0).collect();
-    used.sort_by_key(|series| std::cmp::Reverse(series.3(last)));
+    // What nobody saw comes first: it must not be what there is no room for.
+    used.sort_by_key(|series| {
+        let seen = series.1 != UNEXPLAINED;
+        (seen, std::cmp::Reverse(series.3(last)))
+    });
     let mut line = Line::default();
+    let mut left = used.len();
     for (letter, name, style, amount) in used {
+        let text = format!(" {name} {}  ", percent(amount(last), sum));
+        let rest = format!("+{left}");
+        let room = usize::from(area.width).saturating_sub(line.width());
+        // A name is whole or not there; the last one needs no room behind it.
+        let needed = if left == 1 {
+            text.trim_end().len()
+        } else {
+            text.len() + rest.len()
+        };
+        if needed + 1 > room {
+            line.push_span(Span::styled(rest, theme.faint));
+            break;
+        }
+        left -= 1;
         let mark = if theme.classes.is_some() {
             style.add_modifier(Modifier::REVERSED)
         } else {
             *style
         };
         line.push_span(Span::styled(letter.to_string(), mark));
-        line.push_span(format!(" {name} {}  ", percent(amount(last), sum)));
+        line.push_span(text);
     }
     if sum == 0 {
         line = Line::styled("nothing moved in the last step", theme.faint);
@@ -250,6 +286,13 @@ fn stacked(series: &[Series], moment: &Moment, theme: &Theme, area: Rect, buffer
     if most <= 0.0 || area.height == 0 {
         return;
     }
+    let middle = area.y + area.height / 2;
+    if area.height >= 4 {
+        // Behind the columns.
+        for x in area.x..area.right() {
+            buffer.set_stringn(x, middle, theme.glyph("┈", "."), 1, theme.faint);
+        }
+    }
     let eighths = f64::from(area.height) * 8.0;
     for (back, sample) in samples.iter().enumerate() {
         let x = area.right() - 1 - u16::try_from(back).unwrap_or(0);
@@ -285,8 +328,16 @@ fn stacked(series: &[Series], moment: &Moment, theme: &Theme, area: Rect, buffer
             buffer.set_stringn(x, y, EIGHTHS[filled], 1, style.bg(above));
         }
     }
-    let label = format!("{}/s", bytes(most as u64));
-    buffer.set_stringn(area.x, area.y, &label, area.width.into(), theme.faint);
+    let mut label = |rate: f64, y: u16| {
+        let text = format!("{}/s", bytes(rate as u64));
+        buffer.set_stringn(area.x, y, &text, area.width.into(), theme.faint);
+    };
+    label(most, area.y);
+    if area.height >= 4 {
+        // The line lies between two cells where the height is odd: what it says is of the line.
+        let share = f64::from(area.bottom() - middle) / f64::from(area.height);
+        label(most * share, middle);
+    }
 }
 
 /// A line of small columns in a cell.

@@ -84,7 +84,7 @@ pub(super) fn draw(state: &State, overlay: &Overlay, area: Rect, buffer: &mut Bu
         Overlay::Parameters(input, error) => {
             let help = match error {
                 Some(error) => Line::styled(printable(error), theme.alarm),
-                None => Line::styled("bytes of a round, and how many rounds", theme.faint),
+                None => Line::styled("bytes to carry, and bytes in a call", theme.faint),
             };
             ("Parameters", vec![typed(input.value()), help], None)
         }

@@ -174,8 +174,14 @@ fn cell_of(value: &Value<'_>, column: &Column, theme: &Theme, area: Rect, buffer
         _ => {
             let style = match value {
                 Value::PerByte(figure) if figure.is_zero_copy() => theme.good,
-                Value::Text(text) if text == "PASS" || text == "attached" => theme.good,
-                Value::Text(text) if text == "FAIL" || text == "silent" => theme.alarm,
+                Value::Text(text)
+                    if text == "PASS" || text == "attached" || text == "as expected" =>
+                {
+                    theme.good
+                }
+                Value::Text(text) if text == "FAIL" || text == "silent" || text == "differs" => {
+                    theme.alarm
+                }
                 Value::Text(text) if text == "INCONCLUSIVE" || text == "~" || text == "refused" => {
                     theme.warning
                 }

@@ -230,6 +230,17 @@ impl Workload {
         ALL.iter().flat_map(|technique| Self::of(technique))
     }
 
+    /// The same, those for one job together: as they are listed for people.
+    #[must_use]
+    pub fn by_job() -> Vec<Self> {
+        let mut left: Vec<Self> = Self::all().collect();
+        let mut listed = Vec::with_capacity(left.len());
+        while let Some(job) = left.first().map(|workload| workload.technique.job) {
+            listed.extend(left.extract_if(.., |workload| workload.technique.job == job));
+        }
+        listed
+    }
+
     /// Those that `name` stands for: `fbufs` is all its variants, `fbufs:pipe` one.
     #[must_use]
     pub fn find(name: &str) -> Vec<Self> {

@@ -48,7 +48,7 @@ fn walk(top: &mut Top) {
         ("4", requests),
         ("5", &["VERDICT", "sendfile"]),
         ("6", &["a stack every", "nginx", "copied_to_user"]),
-        ("7", &["WORKLOAD", "file-tmpfs"]),
+        ("7", &["TECHNIQUE", "sendfile"]),
         ("8", &["PROBE", "attached"]),
     ] {
         top.press(key);
