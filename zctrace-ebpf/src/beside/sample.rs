@@ -41,22 +41,31 @@ fn instruction(ctx: &PerfEventContext) -> u64 {
     }
 }
 
-/// Runs in an interrupt of the timer, so it does not change the thread's record.
+/// Runs in an interrupt of the timer, so it changes nothing in the thread's record, except that a process without
+/// rows gets its slot: otherwise a process that does nothing but copy in calls that have no rows would be in no
+/// report.
 #[perf_event]
 fn copy_sample(ctx: PerfEventContext) -> u32 {
     // SAFETY: nothing else in this program refers to the thread's record.
     let Some(task) = (unsafe { target::current_quietly() }) else {
         return 0;
     };
-    if task.proc_slot == Task::NO_PROC || !copies(instruction(&ctx)) {
+    if !copies(instruction(&ctx)) {
         return 0;
     }
-    if let Some(samples) = COPY_SAMPLES.get_ptr_mut(task.proc_slot) {
+    let nr = kernel::current_nr();
+    let is_other = nr >= 0 && task.flags & Task::KTHREAD == 0 && syscalls::is_other(nr);
+    if task.proc_slot == Task::NO_PROC && !is_other {
+        return 0;
+    }
+    let Some(slot) = target::proc_slot(task) else {
+        return 0;
+    };
+    if let Some(samples) = COPY_SAMPLES.get_ptr_mut(slot) {
         add(samples, 1);
     }
-    let nr = kernel::current_nr();
-    if nr >= 0 && task.flags & Task::KTHREAD == 0 && syscalls::is_other(nr) {
-        count_other(task.proc_slot, nr as u32);
+    if is_other {
+        count_other(slot, nr as u32);
     }
     0
 }

@@ -9,8 +9,8 @@ use core::ops::{Deref, DerefMut};
 
 use aya_ebpf::helpers::bpf_get_current_comm;
 use zctrace_common::{
-    ABSENT, Acc, CachedRow, Mark, Class, Evidence, Op, REQUEST_SLOTS, Request, RequestCounts,
-    Task, Way,
+    ABSENT, Acc, CachedRow, Class, Evidence, Mark, Op, REQUEST_SLOTS, Request, RequestCounts, Task,
+    Way,
 };
 
 use crate::{

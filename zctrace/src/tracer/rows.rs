@@ -138,6 +138,10 @@ impl Collector {
         for row in &rows {
             by_process.entry(row.0.proc_slot).or_default().push(row);
         }
+        // A process can copy in calls that have no rows.
+        for slot in other_samples.keys() {
+            by_process.entry(*slot).or_default();
+        }
         let mut reading = Reading::default();
         let mut kernel = self.ended_kernel.clone();
         let mut ended_slots = Vec::new();
