@@ -38,6 +38,8 @@ places! {
     /// Bytes that a device transfers, copied to or from a buffer that the device can reach. Machine-wide, for any
     /// process.
     Bounce => "swiotlb_bounced",
+    /// Packets copied into the rings of packet sockets. Machine-wide: of any process.
+    PacketRing => "tpacket_rcv",
 }
 
 impl Place {

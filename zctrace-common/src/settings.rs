@@ -389,6 +389,8 @@ offsets! {
     xdp_ring_desc: "xdp_rxtx_ring.desc";
     /// Length of a packet.
     xdp_desc_len: "xdp_desc.len";
+    /// The socket that a hook for received packets belongs to.
+    packet_type_private: "packet_type.af_packet_priv";
     /// Start of a received packet.
     xdp_data: "xdp_buff.data";
     /// Its end.

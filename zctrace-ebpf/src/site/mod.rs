@@ -8,6 +8,7 @@ pub(crate) mod file;
 pub(crate) mod late;
 pub(crate) mod message;
 pub(crate) mod overlay;
+pub(crate) mod packet;
 pub(crate) mod pipe;
 pub(crate) mod reflink;
 pub(crate) mod socket;

@@ -35,7 +35,7 @@ const SENDING: u64 = 1 << 32;
 
 /// The current thread uses a socket (typed pointer): incoming packets belong to its process.
 #[inline(always)]
-fn used(socket: *const u8) {
+pub(super) fn used(socket: *const u8) {
     // SAFETY: nothing else in this program refers to the thread's record.
     if let Some(task) = unsafe { target::current() } {
         owned(

@@ -11,6 +11,7 @@ mod file;
 mod interface;
 mod message;
 mod overlay;
+mod packet;
 pub mod page;
 mod pipe;
 mod proof;
@@ -75,6 +76,8 @@ pub enum Family {
     Socket,
     /// Zero-copy sends and receives.
     Zerocopy,
+    /// Rings of packet sockets.
+    Packet,
     /// AF_XDP.
     Xdp,
     /// Kernel TLS.
@@ -111,6 +114,7 @@ impl Family {
             Self::Pipe => "pipe",
             Self::Socket => "socket",
             Self::Zerocopy => "zerocopy",
+            Self::Packet => "packet",
             Self::Xdp => "xdp",
             Self::Tls => "tls",
             Self::Sample => "sample",
@@ -280,6 +284,7 @@ pub fn probes() -> impl Iterator<Item = &'static Probe> {
         pipe::PROBES,
         socket::PROBES,
         zerocopy::PROBES,
+        packet::PROBES,
         xdp::PROBES,
         tls::PROBES,
         sample::PROBES,

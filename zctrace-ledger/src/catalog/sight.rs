@@ -124,6 +124,11 @@ const TECHNIQUES: &[Technique] = &[
         else_by: &[],
     },
     Technique {
+        name: "receive rings of packet sockets",
+        by: |probe| probe.family == Family::Packet,
+        else_by: &[],
+    },
+    Technique {
         name: "AF_XDP",
         by: |probe| probe.family == Family::Xdp,
         else_by: &[],

@@ -26,8 +26,9 @@ pub use truth::expected::{Expected, ExpectedRow};
 use traffic::{
     aio, awkward, btrfs_send, chars, clone, copy_file_range, demo, direct, fault_anon, fault_file,
     fault_huge, file, fork_pinned, ip_sockets, keys, ktls, late, many_ops, memory_files,
-    message_queue, overlay, pipe, process_vm, sendfile, sockmap, splice, splice_unix, tcp, tee,
-    terminal, udp, uffd, unix, unspliceable, uring, vmsplice, xdp, zerocopy, zerocopy_receive,
+    message_queue, overlay, packet_ring, pipe, process_vm, sendfile, sockmap, splice, splice_unix,
+    tcp, tee, terminal, udp, uffd, unix, unspliceable, uring, vmsplice, xdp, zerocopy,
+    zerocopy_receive,
 };
 
 /// Every technique's families.
@@ -45,6 +46,7 @@ const TECHNIQUES: &[&[Traffic]] = &[
     zerocopy::TRAFFIC,
     late::TRAFFIC,
     zerocopy_receive::TRAFFIC,
+    packet_ring::TRAFFIC,
     xdp::TRAFFIC,
     ktls::TRAFFIC,
     overlay::TRAFFIC,

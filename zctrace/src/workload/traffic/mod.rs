@@ -21,6 +21,7 @@ pub(super) mod many_ops;
 pub(super) mod memory_files;
 pub(super) mod message_queue;
 pub(super) mod overlay;
+pub(super) mod packet_ring;
 pub(super) mod pipe;
 pub(super) mod process_vm;
 pub(super) mod sendfile;

@@ -9,6 +9,7 @@ mod clock;
 mod fallbacks;
 mod limits;
 mod refusals;
+mod rings;
 mod serve;
 mod sizes;
 mod stacks;

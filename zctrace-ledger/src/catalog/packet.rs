@@ -1,0 +1,53 @@
+//! Rings of packet sockets.
+
+use super::{Family, Probe, Proof, Role, fentry, fexit};
+
+pub(super) const PROBES: &[Probe] = &[
+    Probe {
+        name: "packet_mmap",
+        family: Family::Packet,
+        role: Role::Evidence,
+        ways: &[fentry("packet_mmap", "packet_mmap")],
+        sees: "whose the ring of a packet socket is",
+        lost: "who receives through rings of packet sockets that nobody waits at",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "packet_poll",
+        family: Family::Packet,
+        role: Role::Evidence,
+        ways: &[fentry("packet_poll", "packet_poll")],
+        sees: "who waits at a packet socket",
+        lost: "who receives through rings of packet sockets that were there before zctrace",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "tpacket_rcv_enter",
+        family: Family::Packet,
+        role: Role::CopySite,
+        ways: &[fentry("tpacket_rcv_enter", "tpacket_rcv")],
+        proof: Proof::Otherwise("packets in a ring report nothing"),
+        sees: "packet for the ring of a packet socket, of any process",
+        lost: "what packet sockets receive through rings",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "tpacket_rcv_exit",
+        family: Family::Packet,
+        role: Role::Evidence,
+        ways: &[fexit("tpacket_rcv_exit", "tpacket_rcv")],
+        sees: "the end of that",
+        lost: "that another copy of such a packet is none into the ring",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "skb_copy_bits",
+        family: Family::Packet,
+        role: Role::CopySite,
+        ways: &[fentry("skb_copy_bits", "skb_copy_bits")],
+        proof: Proof::Otherwise("packets in a ring report nothing"),
+        sees: "packet into the ring of a packet socket",
+        lost: "what packet sockets receive through rings",
+        ..Probe::USUAL
+    },
+];

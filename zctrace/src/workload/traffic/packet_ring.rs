@@ -1,0 +1,357 @@
+//! Rings of packet sockets: frames over the loopback device, into a ring and out of one.
+
+use std::{
+    fs::File,
+    mem::offset_of,
+    os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _},
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::{
+    errno::Errno,
+    libc::{self, tpacket_block_desc, tpacket_hdr, tpacket2_hdr, tpacket3_hdr},
+    net::if_::if_nametoindex,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        mman::MapFlags,
+        socket::{MsgFlags, send},
+    },
+};
+use zctrace_common::{Class, Op};
+
+use crate::workload::{
+    Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
+    stage::{
+        buffer::Buffer,
+        mapping::{Mapping, PAGE},
+    },
+};
+
+pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
+    Traffic::new(
+        "packet-ring-v1",
+        "frames into the receive ring of a packet socket, first version",
+        |arena| receives(arena, Version::V1),
+    )
+    .tag("ring-v1"),
+    Traffic::new(
+        "packet-ring-v2",
+        "frames into the receive ring of a packet socket, second version",
+        |arena| receives(arena, Version::V2),
+    )
+    .tag("ring-v2"),
+    Traffic::new(
+        "packet-ring-v3",
+        "frames into the receive ring of a packet socket, third version",
+        |arena| receives(arena, Version::V3),
+    )
+    .tag("ring-v3"),
+    Traffic::new(
+        "packet-ring-send",
+        "frames out of the transmit ring of a packet socket: no site tells what becomes of them",
+        sends,
+    )
+    .tag("ring-send"),
+];
+
+/// Length of a frame. It fits into a page behind its header in the ring.
+const FRAME: usize = 3000;
+/// Frames under way.
+const BATCH: usize = 16;
+/// The type of the frames: one for experiments (IEEE 802), so that they are the only ones of it.
+const ETHER_TYPE: u16 = 0x88b6;
+const LOOPBACK: &std::ffi::CStr = c"lo";
+
+/// How the frames in a ring are described (`enum tpacket_versions`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+    V3,
+}
+
+/// A frame in each page, or, of the third version, as many as fit in a block of these pages.
+const PAGES: usize = 2 * BATCH;
+const BLOCK: usize = PAGES / 2;
+
+fn receives(arena: &Arena, version: Version) -> Result<Prepared> {
+    let frames = arena.sizes.bytes.div_ceil(FRAME as u64);
+    let bytes = frames * FRAME as u64;
+    let from = socket(0)?;
+    let received = ExpectedRow::new(Op::Recv, "socket:packet")
+        .ops(frames)
+        .class(Class::CopiedToUser, bytes)
+        .needs_functions();
+    let copied = Class::CopiedFromUser;
+    let expected =
+        Expected::new()
+            .row(received)
+            .moves(Op::Send, "socket:packet", copied, frames, bytes);
+    Ok(Prepared::new(expected, move || {
+        let mut ring = Ring::new(version)?;
+        let mut frame = frame()?;
+        let mut left = frames;
+        while left > 0 {
+            let batch = left.min(BATCH as u64) as usize;
+            for last in 0..batch {
+                frame[FRAME - 1] = last as u8;
+                let sent = send(from.as_raw_fd(), &frame[..FRAME], MsgFlags::empty())?;
+                ensure!(sent == FRAME, "{sent} bytes sent");
+            }
+            ring.receive(batch)?;
+            left -= batch as u64;
+        }
+        Ok(())
+    }))
+}
+
+/// The kernel copies a frame's header and refers to the rest (`tpacket_fill_skb`).
+fn sends(arena: &Arena) -> Result<Prepared> {
+    let frames = arena.sizes.bytes.div_ceil(FRAME as u64);
+    let bytes = frames * FRAME as u64;
+    let expected = Expected::new().moves(
+        Op::Send,
+        "socket:packet",
+        Class::Unexplained,
+        frames.div_ceil(BATCH as u64),
+        bytes,
+    );
+    Ok(Prepared::new(expected, move || {
+        let socket = socket(0)?;
+        set(&socket, libc::PACKET_VERSION, &Version::V2.number()).context("PACKET_VERSION")?;
+        set(&socket, libc::PACKET_TX_RING, &pages(1)).context("PACKET_TX_RING")?;
+        let ring = map(&socket)?;
+        let frame = frame()?;
+        let (mut left, mut next) = (frames, 0);
+        while left > 0 {
+            let batch = left.min(BATCH as u64) as usize;
+            for page in (0..batch).map(|index| (next + index) % PAGES) {
+                let status = word(&ring, page * PAGE + offset_of!(tpacket2_hdr, tp_status));
+                ensure!(
+                    status.load(SeqCst) == libc::TP_STATUS_AVAILABLE,
+                    "a frame that is still under way"
+                );
+                word(&ring, page * PAGE + offset_of!(tpacket2_hdr, tp_len))
+                    .store(FRAME as u32, SeqCst);
+                // `TPACKET2_HDRLEN` less the address that is not there.
+                let start = size_of::<tpacket2_hdr>().next_multiple_of(libc::TPACKET_ALIGNMENT);
+                // SAFETY: within the page, which is ours until the status says otherwise.
+                unsafe {
+                    let to = ring.page(page).as_ptr().add(start);
+                    frame.as_ptr().copy_to_nonoverlapping(to, FRAME);
+                }
+                status.store(libc::TP_STATUS_SEND_REQUEST, SeqCst);
+            }
+            let sent = send(socket.as_raw_fd(), &[], MsgFlags::empty())?;
+            ensure!(sent == batch * FRAME, "{sent} bytes sent");
+            next += batch;
+            left -= batch as u64;
+        }
+        Ok(())
+    }))
+}
+
+impl Version {
+    const fn number(self) -> libc::c_int {
+        match self {
+            Self::V1 => libc::tpacket_versions::TPACKET_V1 as _,
+            Self::V2 => libc::tpacket_versions::TPACKET_V2 as _,
+            Self::V3 => libc::tpacket_versions::TPACKET_V3 as _,
+        }
+    }
+}
+
+/// A frame from and to the loopback device.
+fn frame() -> Result<Buffer> {
+    let mut frame = Buffer::filled(FRAME)?;
+    frame[..12].fill(0);
+    frame[12..14].copy_from_slice(&ETHER_TYPE.to_be_bytes());
+    Ok(frame)
+}
+
+/// A packet socket on the loopback device that gets frames of one type, or none for 0.
+fn socket(ether_type: u16) -> Result<File> {
+    // SAFETY: no memory is passed.
+    let result = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
+    let socket = match Errno::result(result) {
+        // SAFETY: a descriptor that nobody else has.
+        Ok(fd) => unsafe { File::from_raw_fd(fd) },
+        Err(Errno::EAFNOSUPPORT) => {
+            return Err(Skip("this kernel has no packet sockets (CONFIG_PACKET)".into()).into());
+        }
+        Err(Errno::EPERM) => return Err(Skip("a packet socket needs root".into()).into()),
+        Err(errno) => return Err(errno).context("a packet socket"),
+    };
+    // SAFETY: integers, for which zero is fine.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = ether_type.to_be();
+    address.sll_ifindex = if_nametoindex(LOOPBACK).context("the loopback device")? as i32;
+    // SAFETY: the address outlives the call, which only reads it.
+    let result = unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            size_of_val(&address) as libc::socklen_t,
+        )
+    };
+    Errno::result(result).context("binding a packet socket")?;
+    Ok(socket)
+}
+
+fn set<T>(socket: &File, name: i32, value: &T) -> nix::Result<()> {
+    // SAFETY: the value outlives the call, which only reads it.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            name,
+            std::ptr::from_ref(value).cast(),
+            size_of::<T>() as libc::socklen_t,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+/// A ring of [`PAGES`] in blocks of so many.
+const fn pages(block: usize) -> libc::tpacket_req {
+    libc::tpacket_req {
+        tp_block_size: (block * PAGE) as u32,
+        tp_block_nr: (PAGES / block) as u32,
+        tp_frame_size: PAGE as u32,
+        tp_frame_nr: PAGES as u32,
+    }
+}
+
+fn map(socket: &File) -> Result<Mapping> {
+    Mapping::of_file(socket, PAGES, MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE)
+}
+
+/// A number in the ring.
+fn word(ring: &Mapping, offset: usize) -> &AtomicU32 {
+    assert!(offset.is_multiple_of(4) && offset < ring.length());
+    // SAFETY: within the mapping, aligned, and shared with the kernel, which uses it as a number too.
+    unsafe { &*ring.address().add(offset).cast() }
+}
+
+/// A packet socket that receives into a ring.
+struct Ring {
+    socket: File,
+    version: Version,
+    memory: Mapping,
+    /// The next page, or block, that the kernel fills.
+    next: usize,
+}
+
+impl Ring {
+    fn new(version: Version) -> Result<Self> {
+        let socket = socket(ETHER_TYPE)?;
+        set(&socket, libc::PACKET_VERSION, &version.number()).context("PACKET_VERSION")?;
+        if version == Version::V3 {
+            let plain = pages(BLOCK);
+            let blocks = libc::tpacket_req3 {
+                tp_block_size: plain.tp_block_size,
+                tp_block_nr: plain.tp_block_nr,
+                tp_frame_size: plain.tp_frame_size,
+                tp_frame_nr: plain.tp_frame_nr,
+                // Milliseconds until a block that is not full is handed over.
+                tp_retire_blk_tov: 1,
+                tp_sizeof_priv: 0,
+                tp_feature_req_word: 0,
+            };
+            set(&socket, libc::PACKET_RX_RING, &blocks)
+        } else {
+            set(&socket, libc::PACKET_RX_RING, &pages(1))
+        }
+        .context("PACKET_RX_RING")?;
+        let memory = map(&socket)?;
+        Ok(Self {
+            socket,
+            version,
+            memory,
+            next: 0,
+        })
+    }
+
+    fn word(&self, offset: usize) -> u32 {
+        word(&self.memory, offset).load(SeqCst)
+    }
+
+    /// Receives so many frames, whose last bytes count up.
+    fn receive(&mut self, frames: usize) -> Result<()> {
+        let mut received = 0;
+        while received < frames {
+            let patience = PollTimeout::from(20_000_u16);
+            let mut message = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+            ensure!(poll(&mut message, patience)? != 0, "{received} of {frames}");
+            received = if self.version == Version::V3 {
+                self.take_block(received)?
+            } else {
+                self.take_page(received)?
+            };
+        }
+        ensure!(received == frames, "{received} of {frames}");
+        Ok(())
+    }
+
+    /// Takes the frame in the next page, if there is one, and returns how many it is then.
+    fn take_page(&mut self, received: usize) -> Result<usize> {
+        let start = self.next * PAGE;
+        let (status, length, at) = if self.version == Version::V1 {
+            // The lower half of a long.
+            (
+                offset_of!(tpacket_hdr, tp_status),
+                offset_of!(tpacket_hdr, tp_snaplen),
+                offset_of!(tpacket_hdr, tp_mac),
+            )
+        } else {
+            (
+                offset_of!(tpacket2_hdr, tp_status),
+                offset_of!(tpacket2_hdr, tp_snaplen),
+                offset_of!(tpacket2_hdr, tp_mac),
+            )
+        };
+        if self.word(start + status) & libc::TP_STATUS_USER == 0 {
+            return Ok(received);
+        }
+        self.look(start, start + length, start + at, received)?;
+        word(&self.memory, start + status).store(libc::TP_STATUS_KERNEL, SeqCst);
+        self.next = (self.next + 1) % PAGES;
+        Ok(received + 1)
+    }
+
+    /// Takes the frames in the next block, if there are some.
+    fn take_block(&mut self, received: usize) -> Result<usize> {
+        const HEADER: usize = offset_of!(tpacket_block_desc, hdr);
+        let start = self.next * BLOCK * PAGE;
+        let status = start + HEADER + offset_of!(libc::tpacket_hdr_v1, block_status);
+        if self.word(status) & libc::TP_STATUS_USER == 0 {
+            return Ok(received);
+        }
+        let count = self.word(start + HEADER + offset_of!(libc::tpacket_hdr_v1, num_pkts));
+        let first = start + HEADER + offset_of!(libc::tpacket_hdr_v1, offset_to_first_pkt);
+        let mut frame = start + self.word(first) as usize;
+        for index in 0..count as usize {
+            let length = frame + offset_of!(tpacket3_hdr, tp_snaplen);
+            let at = frame + offset_of!(tpacket3_hdr, tp_mac);
+            self.look(frame, length, at, received + index)?;
+            frame += self.word(frame + offset_of!(tpacket3_hdr, tp_next_offset)) as usize;
+        }
+        word(&self.memory, status).store(libc::TP_STATUS_KERNEL, SeqCst);
+        self.next = (self.next + 1) % (PAGES / BLOCK);
+        Ok(received + count as usize)
+    }
+
+    /// Whether a frame, whose header begins at `start`, is the one with this number.
+    fn look(&self, start: usize, length: usize, at: usize, number: usize) -> Result<()> {
+        let length = self.word(length);
+        ensure!(length == FRAME as u32, "a frame of {length} bytes");
+        // The lower half of two shorts.
+        let at = start + (self.word(at) & 0xffff) as usize;
+        let last = at + FRAME - 1;
+        let byte = self.word(last / 4 * 4).to_ne_bytes()[last % 4];
+        ensure!(usize::from(byte) == number, "frame {byte}, not {number}");
+        Ok(())
+    }
+}
