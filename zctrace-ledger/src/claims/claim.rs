@@ -255,7 +255,7 @@ impl Flaw {
             Self::MinBytes => "leave --min-bytes away for 1 MiB".into(),
             Self::Path(path) => {
                 format!(
-                    "an operation is what `zctrace stat` shows first in a row, such as {}",
+                    "did you mean {}? `zctrace stat` shows the operation first in each row",
                     alike(path).join(", ")
                 )
             }

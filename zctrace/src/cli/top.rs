@@ -51,6 +51,10 @@ pub(crate) struct TopArgs {
     #[arg(long, value_name = "TIME", value_parser = duration::duration)]
     duration: Option<Duration>,
 
+    /// Print one frame when the time of --duration or of one moment is up, or the command has ended
+    #[arg(long, conflicts_with = "replay")]
+    once: bool,
+
     /// Split rows by thread, file, mount, connection or cgroup; with `command`, processes of one name
     /// are one row, as they are on the whole machine
     #[arg(long, value_name = "WHAT", hide_possible_values = true)]
@@ -166,6 +170,9 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
         settle: Duration::ZERO,
         ready: None,
     };
+    if args.once {
+        return once(plan, look, is_command);
+    }
     if !is_terminal {
         return plain(plan, is_command);
     }
@@ -189,6 +196,31 @@ fn is_utf8(variable: impl Fn(&str) -> Option<OsString>) -> bool {
         let locale = locale.to_string_lossy().to_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")
     })
+}
+
+/// The first frame, as large as the terminal, or as `COLUMNS` and `LINES` say, or 80 by 24.
+fn once(mut plan: Plan, look: tui::Look, is_command: bool) -> Result<u8, Failure> {
+    if !is_command {
+        plan.duration = plan.duration.or(plan.interval);
+    }
+    // Nobody looks at a chart that moves.
+    plan.stack_bytes = 0;
+    let number = |name: &str| env::var(name).ok()?.parse().ok().filter(|size| *size > 0);
+    let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
+    let size = (
+        number("COLUMNS").unwrap_or(width),
+        number("LINES").unwrap_or(height),
+    );
+    let mut sink = if is_command {
+        Sink::stderr()
+    } else {
+        Sink::stdout()
+    };
+    least::give_up(Keep::Dashboard);
+    let (text, exit_status) = tui::frame(plan, look, size)?;
+    sink.write(|out| out.write_all(text.as_bytes()))?;
+    sink.finish()?;
+    Ok(exit_status.map_or(0, exit::code_of))
 }
 
 /// As `stat --interval` prints it.

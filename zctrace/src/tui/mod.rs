@@ -258,6 +258,37 @@ pub fn run(input: Input, look: Look) -> Result<End, Error> {
     Ok(end)
 }
 
+/// One frame as text: what the dashboard shows when the observation of `plan` ends. Nothing is read from a terminal,
+/// and nothing is written.
+///
+/// # Errors
+///
+/// When nothing can be measured.
+pub fn frame(
+    plan: Plan,
+    look: Look,
+    size: (u16, u16),
+) -> Result<(String, Option<ExitStatus>), Error> {
+    let (sender, incoming) = mpsc::channel();
+    let mut state = State::new(look.theme, look.keymap, size);
+    state.grouped = look.grouped;
+    let mut live = Live::new(plan, sender);
+    let outcome = loop {
+        match incoming.recv() {
+            Ok(Incoming::Moment(_, moment)) => {
+                update(&mut state, Message::Moment(moment));
+            }
+            Ok(Incoming::Over(_, result)) => break result?,
+            Ok(_) => {}
+            Err(mpsc::RecvError) => return Err(Error::Panicked),
+        }
+    };
+    live.stop();
+    run::detach(live.detaching());
+    let text = view::export::content(&state, state::format::Format::Text);
+    Ok((text, outcome.snapshot.exit_status))
+}
+
 /// What fails first when the terminal is gone.
 const READ_KEYS: &str = "read keys";
 

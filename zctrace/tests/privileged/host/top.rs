@@ -296,3 +296,24 @@ fn without_a_terminal_it_prints_tables() {
     );
     assert!(!text.contains('\u{1b}'), "{text}");
 }
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn one_frame_is_printed_and_nothing_else() {
+    let output = crate::common::run(&["top", "--once", "--refresh", "200ms"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert_eq!(text.lines().count(), 24, "{text}");
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 80),
+        "{text}"
+    );
+    assert!(text.contains("1 Overview"), "{text}");
+    assert!(!text.contains('\u{1b}'), "{text}");
+
+    let output = crate::common::run(&["top", "--once", "--", "cat", "/etc/passwd"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("cat"), "{text}");
+    let passwd = fs::read("/etc/passwd").expect("a file of the system");
+    assert_eq!(output.stdout, passwd);
+}
