@@ -267,6 +267,19 @@ fn find_process(task: &mut Task) -> Option<u32> {
     Some(slot)
 }
 
+/// A process, if it has a slot. It may have ended: its end is then being noted.
+#[inline(always)]
+pub(crate) fn process(tgid: u32) -> Option<NonNull<Proc>> {
+    // SAFETY: map values, of which aligned integers are read.
+    unsafe {
+        let process = PROCS.get_ptr_mut(*PROC_SLOTS.get_ptr(tgid)?)?;
+        if (*process).tgid != tgid {
+            return None;
+        }
+        NonNull::new(process)
+    }
+}
+
 /// A process has ended. It may have no slot, because its last thread need not have been traced.
 #[inline(always)]
 pub(crate) fn mark_exited(tgid: u32) -> Option<*mut Proc> {

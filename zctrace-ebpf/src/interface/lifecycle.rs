@@ -16,7 +16,7 @@ use crate::{
         account,
         probe::program,
         request::{self, Now},
-        target::{add, current_record, mark_exited, name, record, remove},
+        target::{add, current_record, mark_exited, name, process, record, remove},
     },
 };
 
@@ -120,10 +120,20 @@ program! {
 }
 
 program! {
-    /// A thread that gives itself the name of `--comm`.
+    /// A thread that gets another name: the first one's is that of its process. Others may take that of `--comm`.
     tp_btf marked task_renamed(ctx) {
         let task: *const u8 = ctx.arg(0);
         let new: *const u8 = ctx.arg(1);
+        let tgid: u32 = Typed::load(task, offset!(task_tgid));
+        if Typed::load::<u32>(task, offset!(task_pid)) == tgid
+            && let Some(process) = process(tgid)
+        {
+            // SAFETY: a map value; a torn name is replaced at the next report. The helper writes at most the length of
+            // `comm` and checks the source.
+            unsafe {
+                let _ = bpf_probe_read_kernel_str_bytes(new, &mut (*process.as_ptr()).comm);
+            }
+        }
         if setting!(scope) == Scope::Comm as u32 {
             let mut comm = [0_u8; COMM_LEN];
             // SAFETY: the helper writes at most the length of `comm` and checks the source.
@@ -139,9 +149,20 @@ program! {
 }
 
 program! {
-    /// A task that is moved into the cgroup of `--cgroup`.
+    /// A task that is moved to another cgroup, maybe into that of `--cgroup`.
     tp_btf marked task_moved(ctx) {
         let task: *const u8 = ctx.arg(2);
+        let tgid: u32 = Typed::load(task, offset!(task_tgid));
+        if Typed::load::<u32>(task, offset!(task_pid)) == tgid
+            && let Some(process) = process(tgid)
+        {
+            let css_set = kernel::pointer::<Typed>(task, offset!(task_cgroups));
+            let cgroup = kernel::pointer::<Typed>(css_set, offset!(css_set_dfl_cgrp));
+            let node = kernel::pointer::<Probed>(cgroup, offset!(cgroup_kn));
+            let id = Probed::load(node, offset!(kernfs_node_id));
+            // SAFETY: an aligned field of a map value.
+            unsafe { (*process.as_ptr()).cgroup = id };
+        }
         if setting!(scope) == Scope::Cgroup as u32 && in_cgroup(task) {
             add(Typed::load(task, offset!(task_pid)), Task::FRESH);
         }

@@ -53,8 +53,8 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Target,
         role: Role::Target,
         ways: &[tp_btf("task_renamed", "task_rename")],
-        sees: "threads that rename themselves",
-        lost: "threads that take the name of --comm",
+        sees: "threads and processes that get another name",
+        lost: "new names of processes; threads that take the name of --comm",
         ..Probe::USUAL
     },
     Probe {
@@ -63,7 +63,7 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::Target,
         ways: &[tp_btf("task_moved", "cgroup_attach_task")],
         sees: "tasks moved between cgroups",
-        lost: "tasks moved into the cgroup of --cgroup later",
+        lost: "new cgroups of processes; tasks moved into the cgroup of --cgroup later",
         ..Probe::USUAL
     },
 ];

@@ -9,6 +9,7 @@ mod clock;
 mod fallbacks;
 mod limits;
 mod refusals;
+mod renamed;
 mod rings;
 mod serve;
 mod sizes;
