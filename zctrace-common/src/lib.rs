@@ -377,8 +377,8 @@ pub struct Task {
     pub proc_slot: u32,
     /// Bytes seen by the sites, indexed by [`Acc`].
     pub acc: [u64; Acc::COUNT],
-    /// The last rows, so that a repeated operation finds its row without hashing: [`Task::TAKEN`] is that
-    /// of an operation that takes bytes, [`Task::GIVEN`] that of another one. Servers do both by turns.
+    /// The last row and the one before it, so that a repeated operation finds its row without hashing: servers take
+    /// and give bytes by turns.
     pub cached: [CachedRow; 2],
     /// The files that descriptors led to last, and what they are: see
     /// `zctrace-ebpf/src/book/object.rs`.
@@ -422,10 +422,6 @@ pub struct Task {
 }
 
 impl Task {
-    /// Index into [`Task::cached`].
-    pub const TAKEN: usize = 0;
-    /// Index into [`Task::cached`].
-    pub const GIVEN: usize = 1;
     /// The thread existed before the probes did. It may be inside an operation that must be left out, so the
     /// accumulators of the first operation can hold more than its own bytes.
     pub const FRESH: u32 = 1;

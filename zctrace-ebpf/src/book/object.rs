@@ -2,8 +2,8 @@
 
 use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
 use zctrace_common::{
-    ABSENT, By, IPPROTO_ICMP, IPPROTO_MPTCP, IPPROTO_RAW, IPPROTO_SCTP, Label, Met, Object,
-    ObjectKind, Request, Task,
+    ABSENT, By, IPPROTO_ICMP, IPPROTO_MPTCP, IPPROTO_RAW, IPPROTO_SCTP, Label, Object, ObjectKind,
+    Request, Task,
 };
 
 use crate::{
@@ -180,11 +180,21 @@ fn of_file<A: Access>(task: &mut Task, file: *const u8) -> (u64, u8) {
 
 #[inline(always)]
 fn classify<A: Access>(task: &mut Task, file: *const u8) -> u64 {
-    let inode = kernel::pointer::<A>(file, offset!(file_inode));
-    if !A::CAN_BE_NULL {
-        return classify_inode::<A>(task, file, inode);
+    if A::CAN_BE_NULL {
+        return recognize(task, file as u64);
     }
-    // Each read is a call of a helper here, and a thread often comes back to the same files.
+    let inode = kernel::pointer::<A>(file, offset!(file_inode));
+    classify_inode::<A>(task, file, inode)
+}
+
+/// What the file at an address is. Each read is a call of a helper here, and a thread often comes back to the same
+/// files.
+///
+/// A function of its own, because its callers have little room on the stack.
+#[inline(never)]
+fn recognize(task: &mut Task, file: u64) -> u64 {
+    let file = file as *const u8;
+    let inode = kernel::pointer::<Probed>(file, offset!(file_inode));
     let ino: u64 = Probed::load(inode, offset!(inode_ino));
     let [last, before, first] = &task.met;
     for met in [last, before, first] {
@@ -194,16 +204,15 @@ fn classify<A: Access>(task: &mut Task, file: *const u8) -> u64 {
         }
     }
     task.sock = 0;
-    let object = classify_inode::<A>(task, file, inode);
+    let object = classify_inode::<Probed>(task, file, inode);
     task.met[2] = task.met[1];
     task.met[1] = task.met[0];
-    task.met[0] = Met {
-        file: file as u64,
-        inode: inode as u64,
-        ino,
-        object,
-        sock: task.sock,
-    };
+    let met = &mut task.met[0];
+    met.file = file as u64;
+    met.inode = inode as u64;
+    met.ino = ino;
+    met.object = object;
+    met.sock = task.sock;
     object
 }
 
@@ -235,18 +244,22 @@ fn classify_inode<A: Access>(task: &mut Task, file: *const u8, inode: *const u8)
 global! {
     /// Notes the name of the filesystem type behind a packed object, for the user side.
     pub(crate) fn remember_fs(object: u64) -> u32 {
-        if !is(object, ObjectKind::File) || FS_NAMES.get_ptr(object).is_some() {
+        // As little of the stack as can be: io_uring's programs fill it before they call this.
+        if !is(object, ObjectKind::File) || FS_NAMES.get_ptr(&object).is_some() {
             return 0;
         }
         // Packing cut off the upper byte, which is 0xff in every kernel address.
         let fs_type = (object | 0xff << 56) as *const u8;
         let name = kernel::pointer::<Probed>(fs_type, offset!(fs_type_name));
-        let mut text = [0_u8; 16];
-        // SAFETY: the helper writes at most the length of `text` and checks the source.
+        // Words, because bytes are cleared by a function with a frame of its own.
+        let mut words = [0_u64; 2];
+        // SAFETY: bytes may be at any address. The helper writes at most the length of `text` and checks the source.
+        let text: &mut [u8; 16] = unsafe { &mut *(&raw mut words).cast() };
+        // SAFETY: see above.
         unsafe {
-            let _ = bpf_probe_read_kernel_str_bytes(name, &mut text);
+            let _ = bpf_probe_read_kernel_str_bytes(name, text);
         }
-        let _ = FS_NAMES.insert(object, text, 0);
+        let _ = FS_NAMES.insert(&object, &*text, 0);
         0
     }
 }

@@ -9,8 +9,7 @@ use core::ops::{Deref, DerefMut};
 
 use aya_ebpf::helpers::bpf_get_current_comm;
 use zctrace_common::{
-    ABSENT, Acc, CachedRow, Class, Evidence, Mark, Op, REQUEST_SLOTS, Request, RequestCounts, Task,
-    Way,
+    ABSENT, Acc, Class, Evidence, Mark, Op, REQUEST_SLOTS, Request, RequestCounts, Task, Way,
 };
 
 use crate::{
@@ -605,7 +604,8 @@ pub(crate) fn scratch(request: &Request) -> Option<Scratch> {
     let task = SCRATCH.get_ptr_mut(take_scratch(SCRATCH_RECORDS).wrapping_sub(1))?;
     let mut task = Scratch(task);
     task.proc_slot = request.proc_slot;
-    task.cached = [CachedRow::NONE; 2];
+    task.cached[0].op = 0;
+    task.cached[1].op = 0;
     Some(task)
 }
 

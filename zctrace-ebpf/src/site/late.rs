@@ -254,7 +254,7 @@ pub(crate) fn lends(task: &mut Task, op: u16, ends: &Ends) {
     // With a dimension the row is not the one that the thread's record caches.
     if task.lender == task.sock
         && task.lender_ports == ports
-        && task.lender_slot == task.cached[Task::GIVEN].slot
+        && task.lender_slot == task.cached[0].slot
         && ends.dimension == 0
     {
         return;
