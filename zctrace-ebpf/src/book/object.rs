@@ -245,7 +245,8 @@ global! {
     /// Notes the name of the filesystem type behind a packed object, for the user side.
     pub(crate) fn remember_fs(object: u64) -> u32 {
         // As little of the stack as can be: io_uring's programs fill it before they call this.
-        if !is(object, ObjectKind::File) || FS_NAMES.get_ptr(&object).is_some() {
+        let key = &object;
+        if !is(object, ObjectKind::File) || FS_NAMES.get_ptr(key).is_some() {
             return 0;
         }
         // Packing cut off the upper byte, which is 0xff in every kernel address.
@@ -259,7 +260,8 @@ global! {
         unsafe {
             let _ = bpf_probe_read_kernel_str_bytes(name, text);
         }
-        let _ = FS_NAMES.insert(&object, &*text, 0);
+        let text: &[u8; 16] = text;
+        let _ = FS_NAMES.insert(key, text, 0);
         0
     }
 }

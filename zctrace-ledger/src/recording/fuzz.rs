@@ -18,7 +18,7 @@ pub fn file(bytes: &[u8]) {
         return;
     };
     let mut moved = 0_u64;
-    while let Some(interval) = recording.next() {
+    for interval in recording.by_ref() {
         let Ok(interval) = interval else { return };
         moved = moved.saturating_add(interval.total.moved);
     }

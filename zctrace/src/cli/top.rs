@@ -178,7 +178,7 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
     }
     // Before the first thread: each has capabilities of its own.
     least::give_up(Keep::Dashboard);
-    let end = tui::run(Input::Live(plan), look)?;
+    let end = tui::run(Input::Live(Box::new(plan)), look)?;
     Ok(match (end.signal, end.exit_status) {
         (Some(signal), _) => exit::code_of_signal(signal),
         (None, Some(status)) => exit::code_of(status),

@@ -141,7 +141,7 @@ impl Look {
 #[derive(Debug)]
 pub enum Input {
     /// The running kernel.
-    Live(Plan),
+    Live(Box<Plan>),
     /// A recording.
     Replay(Box<Recording>),
     /// Made up.
@@ -208,13 +208,10 @@ pub fn run(input: Input, look: Look) -> Result<End, Error> {
     give_memory_back();
     let (sender, incoming) = mpsc::channel();
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(terminal("catch signals"))?;
-    let is_command = matches!(
-        &input,
-        Input::Live(Plan {
-            subject: run::Subject::Command(_),
-            ..
-        })
-    );
+    let is_command = match &input {
+        Input::Live(plan) => matches!(plan.subject, run::Subject::Command(_)),
+        Input::Replay(_) | Input::Synthetic(_) => false,
+    };
     let mut screen = Screen::open(is_command).map_err(terminal("set up the terminal"))?;
     let to_loop = sender.clone();
     thread::spawn(move || {
@@ -232,7 +229,7 @@ pub fn run(input: Input, look: Look) -> Result<End, Error> {
     state.grouped = look.grouped;
     let mut runner = Runner::new(sender.clone());
     let mut source = match input {
-        Input::Live(plan) => Source::Live(Box::new(Live::new(plan, sender))),
+        Input::Live(plan) => Source::Live(Box::new(Live::new(*plan, sender))),
         Input::Replay(recording) => {
             // The keys of the replay mean something from the start.
             state.replay = Some(state::position::Status::default());

@@ -72,7 +72,7 @@ fn only_what_is_needed_is_kept() {
             assert_eq!((thread["CapInh"], thread["CapAmb"]), (0, 0));
             assert_eq!(thread["NoNewPrivs"], 1, "{arguments:?}");
         }
-        assert_eq!(statuses(child), [own.clone()], "{arguments:?}");
+        assert_eq!(statuses(child), std::slice::from_ref(&own), "{arguments:?}");
     }
 }
 
