@@ -71,9 +71,9 @@ enum Version {
     V3,
 }
 
-/// A frame in each page, or, of the third version, as many as fit in a block of these pages.
+/// A frame in each page: none is dropped however long the receiver takes. In larger blocks of the third version there
+/// would be as few, if the kernel hands a block over before the next frame comes.
 const PAGES: usize = 2 * BATCH;
-const BLOCK: usize = PAGES / 2;
 
 fn receives(arena: &Arena, version: Version) -> Result<Prepared> {
     let frames = arena.sizes.bytes.div_ceil(FRAME as u64);
@@ -120,7 +120,7 @@ fn sends(arena: &Arena) -> Result<Prepared> {
     Ok(Prepared::new(expected, move || {
         let socket = socket(0)?;
         set(&socket, libc::PACKET_VERSION, &Version::V2.number()).context("PACKET_VERSION")?;
-        set(&socket, libc::PACKET_TX_RING, &pages(1)).context("PACKET_TX_RING")?;
+        set(&socket, libc::PACKET_TX_RING, &pages()).context("PACKET_TX_RING")?;
         let ring = map(&socket)?;
         let frame = frame()?;
         let (mut left, mut next) = (frames, 0);
@@ -214,11 +214,11 @@ fn set<T>(socket: &File, name: i32, value: &T) -> nix::Result<()> {
     Errno::result(result).map(drop)
 }
 
-/// A ring of [`PAGES`] in blocks of so many.
-const fn pages(block: usize) -> libc::tpacket_req {
+/// A ring of [`PAGES`], each a block.
+const fn pages() -> libc::tpacket_req {
     libc::tpacket_req {
-        tp_block_size: (block * PAGE) as u32,
-        tp_block_nr: (PAGES / block) as u32,
+        tp_block_size: PAGE as u32,
+        tp_block_nr: PAGES as u32,
         tp_frame_size: PAGE as u32,
         tp_frame_nr: PAGES as u32,
     }
@@ -249,7 +249,7 @@ impl Ring {
         let socket = socket(ETHER_TYPE)?;
         set(&socket, libc::PACKET_VERSION, &version.number()).context("PACKET_VERSION")?;
         if version == Version::V3 {
-            let plain = pages(BLOCK);
+            let plain = pages();
             let blocks = libc::tpacket_req3 {
                 tp_block_size: plain.tp_block_size,
                 tp_block_nr: plain.tp_block_nr,
@@ -262,7 +262,7 @@ impl Ring {
             };
             set(&socket, libc::PACKET_RX_RING, &blocks)
         } else {
-            set(&socket, libc::PACKET_RX_RING, &pages(1))
+            set(&socket, libc::PACKET_RX_RING, &pages())
         }
         .context("PACKET_RX_RING")?;
         let memory = map(&socket)?;
@@ -324,7 +324,7 @@ impl Ring {
     /// Takes the frames in the next block, if there are some.
     fn take_block(&mut self, received: usize) -> Result<usize> {
         const HEADER: usize = offset_of!(tpacket_block_desc, hdr);
-        let start = self.next * BLOCK * PAGE;
+        let start = self.next * PAGE;
         let status = start + HEADER + offset_of!(libc::tpacket_hdr_v1, block_status);
         if self.word(status) & libc::TP_STATUS_USER == 0 {
             return Ok(received);
@@ -339,7 +339,7 @@ impl Ring {
             frame += self.word(frame + offset_of!(tpacket3_hdr, tp_next_offset)) as usize;
         }
         word(&self.memory, status).store(libc::TP_STATUS_KERNEL, SeqCst);
-        self.next = (self.next + 1) % (PAGES / BLOCK);
+        self.next = (self.next + 1) % PAGES;
         Ok(received + count as usize)
     }
 
