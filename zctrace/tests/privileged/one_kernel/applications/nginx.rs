@@ -117,6 +117,7 @@ fn a_proxy_that_spills_copies_each_byte_twice() {
         "--json",
         "--max-copies-per-sent-byte",
         "2.05",
+        "--accept-inferred",
         "--port",
         &name,
     ]);
