@@ -1,4 +1,4 @@
-//! Rings of packet sockets: frames over the loopback device, into a ring and out of one.
+//! Receive rings of packet sockets: frames over the loopback device, into a ring.
 
 use std::{
     fs::File,
@@ -47,12 +47,6 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
         |arena| receives(arena, Version::V3),
     )
     .tag("ring-v3"),
-    Traffic::new(
-        "packet-ring-send",
-        "frames out of the transmit ring of a packet socket: no site tells what becomes of them",
-        sends,
-    )
-    .tag("ring-send"),
 ];
 
 /// Length of a frame. It fits into a page behind its header in the ring.
@@ -100,52 +94,6 @@ fn receives(arena: &Arena, version: Version) -> Result<Prepared> {
                 ensure!(sent == FRAME, "{sent} bytes sent");
             }
             ring.receive(batch)?;
-            left -= batch as u64;
-        }
-        Ok(())
-    }))
-}
-
-/// The kernel copies a frame's header and refers to the rest (`tpacket_fill_skb`).
-fn sends(arena: &Arena) -> Result<Prepared> {
-    let frames = arena.sizes.bytes.div_ceil(FRAME as u64);
-    let bytes = frames * FRAME as u64;
-    let expected = Expected::new().moves(
-        Op::Send,
-        "socket:packet",
-        Class::Unexplained,
-        frames.div_ceil(BATCH as u64),
-        bytes,
-    );
-    Ok(Prepared::new(expected, move || {
-        let socket = socket(0)?;
-        set(&socket, libc::PACKET_VERSION, &Version::V2.number()).context("PACKET_VERSION")?;
-        set(&socket, libc::PACKET_TX_RING, &pages()).context("PACKET_TX_RING")?;
-        let ring = map(&socket)?;
-        let frame = frame()?;
-        let (mut left, mut next) = (frames, 0);
-        while left > 0 {
-            let batch = left.min(BATCH as u64) as usize;
-            for page in (0..batch).map(|index| (next + index) % PAGES) {
-                let status = word(&ring, page * PAGE + offset_of!(tpacket2_hdr, tp_status));
-                ensure!(
-                    status.load(SeqCst) == libc::TP_STATUS_AVAILABLE,
-                    "a frame that is still under way"
-                );
-                word(&ring, page * PAGE + offset_of!(tpacket2_hdr, tp_len))
-                    .store(FRAME as u32, SeqCst);
-                // `TPACKET2_HDRLEN` less the address that is not there.
-                let start = size_of::<tpacket2_hdr>().next_multiple_of(libc::TPACKET_ALIGNMENT);
-                // SAFETY: within the page, which is ours until the status says otherwise.
-                unsafe {
-                    let to = ring.page(page).as_ptr().add(start);
-                    frame.as_ptr().copy_to_nonoverlapping(to, FRAME);
-                }
-                status.store(libc::TP_STATUS_SEND_REQUEST, SeqCst);
-            }
-            let sent = send(socket.as_raw_fd(), &[], MsgFlags::empty())?;
-            ensure!(sent == batch * FRAME, "{sent} bytes sent");
-            next += batch;
             left -= batch as u64;
         }
         Ok(())
