@@ -267,8 +267,14 @@ fn provoke([stored, elsewhere, sharing]: [&Path; 3]) -> Vec<(&'static str, i32)>
     let cold = open(&stored.join("cold"), 0);
     (&cold).write_all(&vec![2; 1 << 20]).expect("written");
     cold.sync_all().expect("synced");
-    posix_fadvise(&cold, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).expect("dropped");
-    let absent = read_at(cold.as_raw_fd(), 0, PAGE, 0, libc::RWF_NOWAIT);
+    // A page that a processor is still handling stays in the page cache.
+    let absent = (0..100)
+        .map(|_| {
+            posix_fadvise(&cold, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).expect("dropped");
+            read_at(cold.as_raw_fd(), 0, PAGE, 0, libc::RWF_NOWAIT)
+        })
+        .find(|result| *result < 0)
+        .unwrap_or_default();
     refused(t, "read with RWF_NOWAIT", libc::EAGAIN, absent);
     let flag = read_at(made_up, 0, 100, 0, libc::RWF_NOWAIT);
     refused(t, "read with flags", libc::EOPNOTSUPP, flag);
