@@ -329,9 +329,9 @@ impl CachedRow {
     };
 }
 
-/// An open file. Its address and that of its inode can be another's later, but not with the same inode
-/// number: the kernel numbers sockets and pipes one after the other, and another file of the same inode is
-/// the same object.
+/// An open file that a descriptor led to. Another file can get its address later, and another inode the address of its
+/// inode. The inode number tells sockets and pipes apart then, because the kernel numbers them one after the other.
+/// Another open file of the same inode is the same object.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Met {

@@ -127,9 +127,10 @@ pub fn explain(task: &mut Task, shape: u32, result: i64) {
     task.acc = words::nothing_seen();
 }
 
-/// How an operation went for which the sites saw exactly what it moved, each byte once on each leg:
-/// everything was copied, or everything was passed on by reference. [`explain`] says the same of it, in
-/// more instructions. Empties the accumulators; where the answer is `None`, nothing has changed.
+/// The class of an operation whose sites saw exactly what it moved, each byte once on each leg: everything was copied,
+/// or everything was passed on by reference. [`explain`] gives the same answer in more instructions.
+///
+/// Empties the accumulators. If the answer is `None`, it has changed nothing.
 #[inline(always)]
 pub fn take_usual(task: &mut Task, shape: Shape, result: i64) -> Option<Class> {
     match shape {

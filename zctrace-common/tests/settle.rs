@@ -91,6 +91,17 @@ fn seen(accumulators: &[(Acc, u64)]) -> Task {
     task
 }
 
+/// A thread with these accumulators.
+fn holding(acc: [u64; Acc::COUNT], fresh: bool) -> Task {
+    let mut task = Task::NEW;
+    task.acc = acc;
+    for (index, bytes) in acc.into_iter().enumerate() {
+        task.filled |= u32::from(bytes != 0) << index;
+    }
+    task.flags = if fresh { Task::FRESH } else { 0 };
+    task
+}
+
 fn settled(mut task: Task, shape: Shape, result: i64) -> Task {
     explain(&mut task, shape as u32, result);
     task
@@ -113,13 +124,7 @@ proptest! {
         result in prop_oneof![-4095..0_i64, 0..200_i64, 0..0x7fff_f000_i64],
         fresh: bool,
     ) {
-        let mut task = Task::NEW;
-        task.acc = acc;
-        for (index, bytes) in acc.into_iter().enumerate() {
-            task.filled |= u32::from(bytes != 0) << index;
-        }
-        task.flags = if fresh { Task::FRESH } else { 0 };
-        let task = settled(task, shape, result);
+        let task = settled(holding(acc, fresh), shape, result);
         let moved = u64::try_from(result).unwrap_or(0);
         prop_assert_eq!(task.delta.moved, moved);
         prop_assert_eq!(task.delta.class.iter().sum::<u64>(), moved);
@@ -138,12 +143,7 @@ proptest! {
         result in prop_oneof![Just(64_i64), -10..100_i64],
         fresh: bool,
     ) {
-        let mut task = Task::NEW;
-        task.acc = acc;
-        for (index, bytes) in acc.into_iter().enumerate() {
-            task.filled |= u32::from(bytes != 0) << index;
-        }
-        task.flags = if fresh { Task::FRESH } else { 0 };
+        let mut task = holding(acc, fresh);
         let settled = settled(task, shape, result);
         let (before, answer) = (task, take_usual(&mut task, shape, result));
         if let Some(usual) = answer {

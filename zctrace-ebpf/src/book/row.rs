@@ -208,13 +208,13 @@ pub(crate) fn row_slot(task: &mut Task, op: u16, evidence: Evidence, ends: &Ends
 
 global! {
     /// The slot of a row plus 1; it is made if there is none. 0 if there is no room. `kind` is what [`row_slot`] keeps
-    /// as [`Task::cached_op`].
+    /// in [`Task::cached`].
     fn find_row(task: *mut Task, kind: u32, source: u64, sink: u64, dimension: u64) -> u32 {
         // SAFETY: it is our own reference.
         let Some(task) = (unsafe { task.as_mut() }) else {
             return 0;
         };
-        // Not with the first one, so that there is one copy of this code, and no more on the callers' stacks.
+        // Callers compare only the first row: comparing both there would take room on their stacks.
         let other = &task.cached[1];
         let slot = other.slot + 1;
         let is_other =

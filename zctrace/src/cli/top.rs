@@ -51,7 +51,7 @@ pub(crate) struct TopArgs {
     #[arg(long, value_name = "TIME", value_parser = duration::duration)]
     duration: Option<Duration>,
 
-    /// Print one frame when the time of --duration or of one moment is up, or the command has ended
+    /// Print one frame and quit: after --duration, after one moment, or when the command ends
     #[arg(long, conflicts_with = "replay")]
     once: bool,
 
@@ -203,7 +203,7 @@ fn once(mut plan: Plan, look: tui::Look, is_command: bool) -> Result<u8, Failure
     if !is_command {
         plan.duration = plan.duration.or(plan.interval);
     }
-    // Nobody looks at a chart that moves.
+    // The first view shows no stacks.
     plan.stack_bytes = 0;
     let number = |name: &str| env::var(name).ok()?.parse().ok().filter(|size| *size > 0);
     let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
