@@ -21,8 +21,8 @@ const CRATES: &[(&str, &[&str])] = &[
     (
         "zctrace",
         &[
-            "kernel", "target", "tracer", "workload", "run", "bench", "hunt", "explain", "report",
-            "serve", "tui", "cli",
+            "verbose", "kernel", "target", "tracer", "workload", "run", "bench", "hunt", "explain",
+            "report", "serve", "tui", "cli",
         ],
     ),
     (

@@ -17,4 +17,5 @@ pub mod serve;
 pub mod target;
 pub mod tracer;
 pub mod tui;
+pub mod verbose;
 pub mod workload;

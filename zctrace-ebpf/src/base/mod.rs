@@ -4,6 +4,7 @@ pub(crate) mod abi;
 pub(crate) mod atomic;
 pub(crate) mod global;
 pub(crate) mod kernel;
+pub(crate) mod log;
 pub(crate) mod loss;
 pub(crate) mod maps;
 pub(crate) mod syscalls;

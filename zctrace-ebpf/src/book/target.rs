@@ -9,6 +9,7 @@ use crate::base::{
     abi::{BPF_NOEXIST, PF_EXITING, PF_KTHREAD},
     atomic::set_if_zero,
     kernel::{self, Access as _, Typed},
+    log,
     loss::lost,
     maps::{FREE_PROCS, PROC_SLOTS, PROCS, TASK_OVERFLOW, TASK_TABLE, TASKS, offset, setting},
 };
@@ -151,6 +152,7 @@ pub(crate) fn add(tid: u32, flags: u32) {
         let owner = set_if_zero(&raw mut (*task).tid, u64::from(tid));
         if owner == 0 {
             (*task).flags = flags;
+            log::followed(tid);
         } else if owner != u64::from(tid) {
             if let Some(overflow) = TASK_OVERFLOW.get_ptr_mut(slot) {
                 overflow.write_volatile(1);
@@ -162,6 +164,7 @@ pub(crate) fn add(tid: u32, flags: u32) {
                         (*task).tid = u64::from(tid);
                         (*task).flags = flags;
                     }
+                    log::followed(tid);
                 }
                 Err(error) if error == -EEXIST => {}
                 Err(_) => lost(),
@@ -182,10 +185,13 @@ pub(crate) fn remove(tid: u32) {
             clean(task);
             core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
             (&raw mut (*task).tid).write_volatile(0);
+            log::left(tid);
             return;
         }
     }
-    let _ = TASKS.remove(tid);
+    if TASKS.remove(tid).is_ok() {
+        log::left(tid);
+    }
 }
 
 /// Sets everything but the id to zero.

@@ -18,7 +18,10 @@ mod stat;
 mod top;
 pub mod traffic;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+};
 
 use clap::{
     CommandFactory as _, Parser, Subcommand,
@@ -28,6 +31,7 @@ use clap::{
 use crate::{
     cli::args::failure::Failure,
     text::{message::say, named_file},
+    verbose,
 };
 
 const ABOUT: &str = "Shows where the kernel copied every I/O byte, and where it did not";
@@ -62,6 +66,10 @@ struct Cli {
     #[arg(long, global = true, value_name = "MODE", default_value = "600", value_parser = file_mode,
           hide_short_help = true)]
     file_mode: u32,
+
+    /// Show on standard error what zctrace decides, and what its BPF programs report
+    #[arg(short, long, global = true, hide_short_help = true)]
+    verbose: bool,
 }
 
 fn file_mode(text: &str) -> Result<u32, String> {
@@ -113,6 +121,10 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| hinted(error).exit());
     named_file::set_mode(cli.file_mode);
+    // The dashboard has the terminal for itself.
+    if !(matches!(cli.command, Command::Top(_)) && io::stderr().is_terminal()) {
+        verbose::start(cli.verbose);
+    }
     let result = match cli.command {
         Command::Stat(args) => stat::run(args),
         Command::Top(args) => top::run(args),

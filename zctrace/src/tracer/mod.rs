@@ -17,6 +17,7 @@ mod modules;
 mod names;
 mod preemption;
 mod programs;
+mod reports;
 mod requests;
 mod rows;
 mod sample;
@@ -45,6 +46,7 @@ use load::Refusals;
 use missed::ProgramCounters;
 use modules::Modules;
 use programs::Programs;
+use reports::Reports;
 
 use crate::{
     catalog,
@@ -180,6 +182,7 @@ pub struct Session {
     sampler: Option<stacks::Sampler>,
     statistics: Option<OwnedFd>,
     losses: evidence::LossTime,
+    reports: Reports,
 }
 
 impl Session {
@@ -204,6 +207,7 @@ impl Session {
         let modules = Modules::find(OBJECT, &types);
         let offsets = types.offsets(modules.described());
         check_layout(&offsets)?;
+        reports::of_layout(&offsets);
         let twins = preemption::is_possible();
         let settings = settings(config, &types, twins);
         let (rows, tasks) = (config.max_rows, task_capacity(config));
@@ -226,6 +230,8 @@ impl Session {
             .override_global("ROUTINES", &routines, true)
             .map_max_entries("AUDIT", if audit.is_some() { AuditKey::COUNT } else { 1 })
             .override_global("SETTINGS", &settings, true)
+            .override_global(aya_log::LEVEL, &reports::level(), true)
+            .map_max_entries("AYA_LOGS", reports::room())
             .map_max_entries("TASKS", tasks)
             .map_max_entries("PROC_SLOTS", rows)
             .map_max_entries("PROCS", rows)
@@ -282,7 +288,9 @@ impl Session {
         }
         find_silent(&mut programs, &mut attempts);
         attach::hand_over_silent(&mut programs, &btf, &selection, &mut attempts)?;
+        reports::of_probes(&attempts);
         Ok(Self {
+            reports: Reports::of(&programs.ebpf),
             audit: audit.map(|plan| plan.attach(&mut programs.ebpf)),
             sampler: samples.then(stacks::Sampler::new),
             coverage: attach::coverage(&attempts),
@@ -447,6 +455,7 @@ impl Session {
         if attach::note_late_tls(&mut self.attempts) {
             self.coverage = attach::coverage(&self.attempts);
         }
+        self.reports.show();
         let mut reading = self.collector.read(&mut self.programs.ebpf)?;
         if let Some(audit) = &self.audit {
             reading.audit = audit.read(&mut self.programs.ebpf)?;

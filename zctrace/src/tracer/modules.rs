@@ -279,6 +279,7 @@ fn descriptor(map: &Map) -> Option<RawFd> {
     | Map::LruHashMap(data)
     | Map::PerCpuArray(data)
     | Map::Queue(data)
+    | Map::RingBuf(data)
     | Map::StackTraceMap(data)) = map
     else {
         return None;

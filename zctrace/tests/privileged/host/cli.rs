@@ -526,3 +526,29 @@ fn thousands_of_short_processes_fit() {
     let dds = snapshot.processes.iter().filter(|p| p.comm == "dd");
     assert_eq!(dds.count(), COUNT);
 }
+
+/// The report stays as it is; what was decided, and what the BPF programs say, is on standard error.
+#[test]
+#[ignore = "needs root"]
+fn verbose_shows_what_was_decided_and_what_the_programs_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("report");
+    let file = file.to_str().unwrap();
+    let stat = |option: &[&str]| {
+        let options = ["stat", "--json", "-o", file];
+        let command = ["--", "sh", "-c", "cat /etc/passwd > /dev/null; exit 0"];
+        let output = run(&[&options, option, &command].concat());
+        serde_json::from_slice::<Snapshot>(&fs::read(file).unwrap()).unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(stat(&[]), "");
+    let words = stat(&["-v"]);
+    let has = |start: &str, end: &str| {
+        words
+            .lines()
+            .any(|line| line.starts_with(start) && line.contains(end))
+    };
+    assert!(has("debug: probe task_fork: attached", ""), "{words}");
+    assert!(has("debug: bpf: thread ", " is traced"), "{words}");
+    assert!(has("debug: bpf: thread ", " has ended"), "{words}");
+}
