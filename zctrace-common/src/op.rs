@@ -29,6 +29,15 @@ macro_rules! ops {
                     $(Self::$variant => $name,)+
                 }
             }
+
+            /// The operation with this name.
+            #[must_use]
+            pub fn of_name(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
         }
     };
 }
@@ -135,6 +144,9 @@ pub enum Evidence {
 }
 
 impl Evidence {
+    /// Every evidence.
+    pub const ALL: &'static [Self] = &[Self::Measured, Self::Inferred];
+
     /// The evidence behind a number that came out of a map.
     #[must_use]
     pub const fn from_raw(raw: u8) -> Option<Self> {
@@ -152,5 +164,12 @@ impl Evidence {
             Self::Measured => "measured",
             Self::Inferred => "inferred",
         }
+    }
+
+    /// The evidence with this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        let mut all = Self::ALL.iter().copied();
+        all.find(|evidence| evidence.name() == name)
     }
 }

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::CompactString;
+use zctrace_common::Evidence;
 
 use super::{Claim, Measure};
 use crate::ledger::{Direction, Path, Process, Spills, Totals};
@@ -25,7 +26,7 @@ impl Row<'_> {
     }
 
     pub(crate) fn is_inferred(&self) -> bool {
-        self.path.evidence != "measured"
+        self.path.evidence != Evidence::Measured
     }
 
     /// Whether every copy that a notification can tell of is in its numbers: a copy of each byte. A few

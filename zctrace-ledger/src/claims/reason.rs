@@ -1,8 +1,10 @@
 //! Why a verdict is what it is.
 
 use serde::{Deserialize, Serialize};
+use zctrace_common::Evidence;
 
 use super::portion::Row;
+use crate::ledger::Named;
 
 /// What a reason does to the verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -28,7 +30,7 @@ pub struct RowName {
     /// What it worked on.
     pub object: String,
     /// `measured` or `inferred`.
-    pub evidence: String,
+    pub evidence: Named<Evidence>,
 }
 
 impl From<&Row<'_>> for RowName {
@@ -38,7 +40,7 @@ impl From<&Row<'_>> for RowName {
             comm: process.comm.clone(),
             op: path.op.to_string(),
             object: path.object.to_string(),
-            evidence: path.evidence.to_string(),
+            evidence: path.evidence.clone(),
         }
     }
 }

@@ -8,8 +8,8 @@ use std::{
 use zctrace_common::Evidence;
 
 use super::{
-    Claimed, Errnos, Loss, NotFollowed, Overhead, Path, Process, Stacks, Totals, Unattributed,
-    audit::Counts,
+    Claimed, Errnos, Loss, Named, NotFollowed, Overhead, Path, Process, Stacks, Totals,
+    Unattributed, audit::Counts,
 };
 
 /// The counted part of a document. Everything is cumulative from the moment of attaching, but
@@ -167,7 +167,7 @@ fn before<'a>(now: &[Path], earlier: &'a [Path]) -> HashMap<Key<'a>, (Totals, Er
     for path in earlier {
         let mut key = key(path);
         if !goes_on.contains(&key) {
-            key.2 = Evidence::Inferred.name();
+            key.2 = &INFERRED;
         }
         let (totals, errnos) = before.entry(key).or_default();
         totals.add(&path.totals);
@@ -195,7 +195,9 @@ fn claims_since(now: &[Claimed], earlier: &[Claimed]) -> Vec<Claimed> {
         .collect()
 }
 
-type Key<'a> = (&'a str, &'a str, &'a str, Option<&'a str>);
+type Key<'a> = (&'a str, &'a str, &'a Named<Evidence>, Option<&'a str>);
+
+static INFERRED: Named<Evidence> = Named::new(Evidence::Inferred);
 
 fn key(path: &Path) -> Key<'_> {
     (&path.op, &path.object, &path.evidence, path.by.as_deref())

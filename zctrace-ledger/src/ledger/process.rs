@@ -1,6 +1,6 @@
 //! What follows from the paths of a process.
 
-use zctrace_common::IP_SOCKETS;
+use zctrace_common::{Evidence, IP_SOCKETS};
 
 use super::{
     Path, Process,
@@ -76,7 +76,7 @@ impl Path {
                 .is_some_and(|fs| matches!(fs, "fuse" | "fuseblk"))
         };
         self.op == "copy_file_range"
-            && self.evidence == "measured"
+            && self.evidence == Evidence::Measured
             && self.totals.unexplained != 0
             && self.object.split("->").all(is_served)
     }

@@ -1,6 +1,6 @@
 //! How large operations are, beside the rows of the ledger.
 
-use zctrace_common::Sizes;
+use zctrace_common::{Evidence, Sizes};
 
 use super::Path;
 
@@ -16,7 +16,7 @@ pub struct RowSizes {
     /// What it worked on.
     pub object: String,
     /// `measured` or `inferred`.
-    pub evidence: &'static str,
+    pub evidence: Evidence,
     /// The value of the `--by` dimension.
     pub by: Option<String>,
     /// Operations by the bytes they moved.

@@ -4,7 +4,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use zctrace_common::{Class, Counters, Evidence};
 
-use super::{Coverage, Errnos, Loss, Stacks};
+use super::{Coverage, Errnos, Loss, Named, Stacks};
 use crate::text::{columns::cut, escape::printable};
 
 /// The `schema` of a [`Snapshot`].
@@ -298,7 +298,7 @@ pub struct Path {
     /// What it worked on, for example `file:ext4->tcp`.
     pub object: CompactString,
     /// `measured` or `inferred`.
-    pub evidence: CompactString,
+    pub evidence: Named<Evidence>,
     /// The value of the `--by` dimension, absent without one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub by: Option<String>,
@@ -329,7 +329,7 @@ pub struct Claimed {
     /// What it worked on.
     pub object: String,
     /// `measured` or `inferred`.
-    pub evidence: String,
+    pub evidence: Named<Evidence>,
     /// Names of what was asked for and seen ([`zctrace_common::Mark`]).
     pub claims: Vec<String>,
     /// A network device that the bytes met: the one that cannot gather pages, or the one where they
@@ -356,7 +356,7 @@ impl Claimed {
     /// Whether `other` is where it goes on once its evidence is lost.
     pub(super) fn went_on_as(&self, other: &Self) -> bool {
         (&self.op, &self.object, &self.claims) == (&other.op, &other.object, &other.claims)
-            && other.evidence == Evidence::Inferred.name()
+            && other.evidence == Evidence::Inferred
     }
 }
 

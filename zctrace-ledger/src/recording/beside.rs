@@ -28,7 +28,7 @@ impl Beside {
             let mut key = row(before);
             if !places_now.contains_key(&key) {
                 // It has lost its evidence since (`tracer/evidence.rs`).
-                key.4 = Evidence::Inferred.name();
+                key.4 = Evidence::Inferred;
             }
             if let Some(&place) = places_now.get(&key) {
                 let counts = gained.sizes[place].sizes.counts.iter_mut();
@@ -89,7 +89,7 @@ impl Beside {
 }
 
 /// What distinguishes a row from the others.
-type Row<'a> = (u32, u64, &'a str, &'a str, &'a str, Option<&'a str>);
+type Row<'a> = (u32, u64, &'a str, &'a str, Evidence, Option<&'a str>);
 
 fn row(sizes: &RowSizes) -> Row<'_> {
     (
@@ -166,12 +166,15 @@ impl WireBeside {
         let mut rows = HashMap::new();
         for (process, place) in snapshot.processes.iter().zip(0..) {
             for (path, number) in process.paths.iter().zip(0..) {
+                let Some(evidence) = path.evidence.known() else {
+                    continue;
+                };
                 let key: Row<'_> = (
                     process.pid,
                     process.start_time,
                     &path.op,
                     &path.object,
-                    &path.evidence,
+                    evidence,
                     path.by.as_deref(),
                 );
                 rows.insert(key, (place, number));
@@ -218,7 +221,7 @@ impl WireBeside {
                 }
             }
             // What a later version knows and this one does not, is not shown.
-            let (Some(op), Some(evidence)) = (op(&path.op), evidence(&path.evidence)) else {
+            let (Some(op), Some(evidence)) = (op(&path.op), path.evidence.known()) else {
                 continue;
             };
             let by = path.by.as_ref().map_or(0, String::len);
@@ -257,11 +260,5 @@ impl WireBeside {
 
 fn op(name: &str) -> Option<&'static str> {
     let mut names = Op::ALL.iter().map(|op| op.name());
-    names.find(|known| *known == name)
-}
-
-fn evidence(name: &str) -> Option<&'static str> {
-    let all = [Evidence::Measured, Evidence::Inferred];
-    let mut names = all.iter().map(|evidence| evidence.name());
     names.find(|known| *known == name)
 }

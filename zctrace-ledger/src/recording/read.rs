@@ -532,7 +532,7 @@ impl Tables {
                 process.claims.push(Claimed {
                     op: op.to_string(),
                     object: object.to_string(),
-                    evidence: evidence.to_string(),
+                    evidence: evidence.as_ref().into(),
                     claims,
                     device: device.map(|device| device.to_string()),
                     notifications: row.notifications,

@@ -2,6 +2,8 @@
 
 use std::{fs, io::Cursor, path::Path};
 
+use zctrace_common::Evidence;
+
 use super::*;
 use crate::ledger::{Snapshot, Stack, samples};
 
@@ -247,7 +249,7 @@ fn what_is_beside_comes_and_goes() {
             start_time: process.start_time,
             op: "sendfile",
             object: path.object.to_string(),
-            evidence: "measured",
+            evidence: Evidence::Measured,
             by: None,
             sizes,
         }],
@@ -297,7 +299,7 @@ fn what_is_beside_adds_up() {
             start_time: 2,
             op: "read",
             object: "pipe".into(),
-            evidence: "measured",
+            evidence: Evidence::Measured,
             by: None,
             sizes,
         }
@@ -507,7 +509,7 @@ fn an_hour_is_small() {
                             start_time: process.start_time,
                             op: ops.find(|op| *op == path.op).unwrap(),
                             object: path.object.to_string(),
-                            evidence: "measured",
+                            evidence: Evidence::Measured,
                             by: None,
                             sizes,
                         });

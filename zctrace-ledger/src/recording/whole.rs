@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, mem::size_of};
 
 use compact_str::CompactString;
 use indexmap::IndexMap;
+use zctrace_common::Evidence;
 
 use super::{limits::Budget, wire::Header};
 use crate::ledger::{
-    self, Claimed, Coverage, Errnos, Loss, Overhead, Process, Snapshot, Stack, Stacks, Target,
-    Totals, Unattributed,
+    self, Claimed, Coverage, Errnos, Loss, Named, Overhead, Process, Snapshot, Stack, Stacks,
+    Target, Totals, Unattributed,
 };
 
 /// The document would take more memory than a recording is given.
@@ -46,7 +47,7 @@ struct Sum {
 struct PathName {
     op: CompactString,
     object: CompactString,
-    evidence: CompactString,
+    evidence: Named<Evidence>,
     by: Option<String>,
 }
 
@@ -55,7 +56,7 @@ struct PathName {
 struct ClaimName {
     op: String,
     object: String,
-    evidence: String,
+    evidence: Named<Evidence>,
     claims: Vec<String>,
 }
 
@@ -320,7 +321,7 @@ pub(super) const ERRNO: usize = 32;
 /// What a path takes in a document, and in what it is added up in.
 pub(super) fn path_size(path: &ledger::Path) -> usize {
     let by = path.by.as_ref().map_or(0, String::len);
-    let names = path.op.len() + path.object.len() + path.evidence.len() + by;
+    let names = path.op.len() + path.object.len() + path.evidence.as_str().len() + by;
     2 * size_of::<ledger::Path>() + names
 }
 
@@ -329,6 +330,6 @@ pub(super) fn claimed_size(claimed: &Claimed) -> usize {
     let claims = claimed.claims.iter();
     let claims: usize = claims.map(|name| size_of::<String>() + name.len()).sum();
     let device = claimed.device.as_ref().map_or(0, String::len);
-    let names = claimed.op.len() + claimed.object.len() + claimed.evidence.len();
+    let names = claimed.op.len() + claimed.object.len() + claimed.evidence.as_str().len();
     2 * size_of::<Claimed>() + names + claims + device
 }

@@ -349,7 +349,7 @@ impl Numbers {
                 let key = PathKey {
                     op: self.names.number(claimed.op.clone(), new_names),
                     object: self.names.number(claimed.object.clone(), new_names),
-                    evidence: self.names.number(claimed.evidence.clone(), new_names),
+                    evidence: self.names.number(claimed.evidence.to_string(), new_names),
                     by: None,
                 };
                 claims.push(ClaimedRow {

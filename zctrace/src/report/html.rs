@@ -198,7 +198,7 @@ fn paths(out: &mut String, document: &Document) {
                     .as_ref()
                     .map_or_else(String::new, |by| format!(" ({})", xml(by))),
                 xml(&path.object),
-                xml(&path.evidence),
+                xml(path.evidence.as_str()),
                 path.totals.moved,
                 bytes::bytes(path.totals.moved),
                 path.totals.per_byte().exactly(),

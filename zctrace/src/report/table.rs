@@ -3,7 +3,7 @@
 use std::{borrow::Cow, cmp::Reverse, time::Duration};
 
 use anstyle::Style;
-use zctrace_common::Mark;
+use zctrace_common::{Evidence, Mark};
 
 use crate::{
     ledger::{Claimed, Direction, PerByte, Process, Snapshot, Totals, by_command, refusals},
@@ -212,7 +212,7 @@ impl Shape {
         table.spanning(name, self.palette.strong, cells);
         let shown = if all { usize::MAX } else { MAX_PATHS };
         for path in process.paths.iter().take(shown) {
-            let inferred = path.evidence == "inferred";
+            let inferred = path.evidence == Evidence::Inferred;
             let mark = if inferred { "  ~" } else { "   " };
             let style = if inferred {
                 self.palette.warning
@@ -516,7 +516,7 @@ fn footer(snapshot: &Snapshot, surface: Surface) -> String {
         line(&text, palette.faint);
     }
     let paths = || snapshot.processes.iter().flat_map(|process| &process.paths);
-    if paths().any(|path| path.evidence == "inferred") {
+    if paths().any(|path| path.evidence == Evidence::Inferred) {
         let text = "~ inferred from the call, its flags and its object, not measured";
         line(text, palette.warning);
     }

@@ -32,7 +32,7 @@ pub(super) fn claimed(
     let mut claimed = Claimed {
         op: op.name().to_owned(),
         object,
-        evidence: evidence.name().to_owned(),
+        evidence: evidence.into(),
         claims: Mark::of(mask)
             .map(|claim| claim.name().to_owned())
             .collect(),

@@ -95,20 +95,21 @@ pub(super) fn weaken(reading: &mut Reading, gaps: &BTreeSet<Family>, losses: &Lo
         let mut sizes = sizes.get_mut(&(process.pid, process.start_time));
         let mut weakened = false;
         for path in &mut process.paths {
-            if path.evidence != INFERRED && is_weak(&path.op, &path.object, &path.totals) {
-                path.evidence = INFERRED.into();
+            if path.evidence != Evidence::Inferred && is_weak(&path.op, &path.object, &path.totals)
+            {
+                path.evidence = Evidence::Inferred.into();
                 weakened = true;
                 let sizes = sizes.iter_mut().flat_map(|sizes| sizes.iter_mut());
                 sizes
                     .filter(|row| row.is_of(path))
-                    .for_each(|row| row.evidence = INFERRED);
+                    .for_each(|row| row.evidence = Evidence::Inferred);
             }
         }
         for claimed in &mut process.claims {
-            if claimed.evidence != INFERRED
+            if claimed.evidence != Evidence::Inferred
                 && is_weak(&claimed.op, &claimed.object, &claimed.totals)
             {
-                claimed.evidence = INFERRED.to_owned();
+                claimed.evidence = Evidence::Inferred.into();
                 weakened = true;
             }
         }
@@ -118,8 +119,6 @@ pub(super) fn weaken(reading: &mut Reading, gaps: &BTreeSet<Family>, losses: &Lo
         }
     }
 }
-
-const INFERRED: &str = Evidence::Inferred.name();
 
 fn has_no_copy_class(totals: &Totals) -> bool {
     totals.spliced + totals.direct + totals.cloned + totals.mapped > 0
@@ -216,14 +215,14 @@ mod tests {
     fn what_is_inferred_now_is_one_row_with_what_was() {
         let mut two = reading("pipe->pipe", spliced());
         let mut other = two.processes[0].paths[0].clone();
-        other.evidence = INFERRED.into();
+        other.evidence = Evidence::Inferred.into();
         two.processes[0].paths.push(other);
         let sizes = |pid| RowSizes {
             pid,
             start_time: 70,
             op: "sendfile",
             object: "pipe->pipe".into(),
-            evidence: "measured",
+            evidence: Evidence::Measured,
             by: None,
             sizes: Sizes::ZERO,
         };
@@ -236,9 +235,13 @@ mod tests {
         let [path] = &two.processes[0].paths[..] else {
             panic!("{:?}", two.processes[0].paths);
         };
-        assert_eq!((path.evidence.as_str(), path.totals.moved), (INFERRED, 2));
+        assert_eq!((path.evidence.as_str(), path.totals.moved), ("inferred", 2));
         let sizes: Vec<_> = two.sizes.iter().map(|row| row.evidence).collect();
-        assert_eq!(sizes, [INFERRED, "measured"], "its own sizes go with it");
+        assert_eq!(
+            sizes,
+            [Evidence::Inferred, Evidence::Measured],
+            "its own sizes go with it"
+        );
     }
 
     #[test]

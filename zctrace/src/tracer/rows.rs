@@ -247,7 +247,7 @@ impl Collector {
                 start_time: process.start_time,
                 op: op.name(),
                 object: self.names.objects(key.source, key.sink),
-                evidence: evidence.name(),
+                evidence,
                 by: self.names.dimension(self.by, key.dimension, label),
                 sizes,
             })
@@ -275,7 +275,7 @@ impl Collector {
                 Some(Path {
                     op: op.name().into(),
                     object: self.names.objects(key.source, key.sink).into(),
-                    evidence: evidence.name().into(),
+                    evidence: evidence.into(),
                     by: self.names.dimension(self.by, key.dimension, label),
                     errnos: named(errnos.get(slot), counters.errors),
                     totals: counters.into(),

@@ -5,7 +5,7 @@ use std::{borrow::Cow, path::Path as FilePath, sync::Arc, time::Duration};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use proptest::prelude::*;
 use ratatui::{buffer::Buffer, layout::Rect};
-use zctrace_common::Sizes;
+use zctrace_common::{Evidence, Sizes};
 
 use super::{
     moment::{
@@ -90,7 +90,7 @@ fn row_sizes() -> RowSizes {
         start_time: 1,
         op: "uring.read",
         object: "file:ext4".into(),
-        evidence: "measured",
+        evidence: Evidence::Measured,
         by: None,
         sizes,
     }

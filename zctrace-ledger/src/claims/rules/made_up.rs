@@ -75,7 +75,7 @@ pub(crate) fn process(paths: Vec<Path>, asked: &[Mark], device: Option<&str>) ->
         .map(|path| Claimed {
             op: path.op.to_string(),
             object: path.object.to_string(),
-            evidence: path.evidence.to_string(),
+            evidence: path.evidence.clone(),
             claims: asked.iter().map(|claim| claim.name().into()).collect(),
             device: device.map(str::to_owned),
             notifications: 0,

@@ -185,13 +185,7 @@ fn compare(stat: &Snapshot, counts: &Counts, routines: &[&'static Routine]) -> V
         enter_path(&mut ledger, path);
     }
     for work in &stat.unattributed {
-        enter_copies(
-            &mut ledger,
-            Caller::KernelThread,
-            &work.totals,
-            "",
-            Evidence::Measured.name(),
-        );
+        enter_copies(&mut ledger, Caller::KernelThread, &work.totals, "", true);
     }
     let mut rows: BTreeMap<(usize, Direction), Row> = BTreeMap::new();
     for (hit, count) in &counts.0 {
@@ -364,7 +358,13 @@ fn enter_path(ledger: &mut BTreeMap<Group, Ledger>, path: &Path) {
     let Some(caller) = Caller::of_op(&path.op) else {
         return;
     };
-    enter_copies(ledger, caller, &path.totals, &path.object, &path.evidence);
+    enter_copies(
+        ledger,
+        caller,
+        &path.totals,
+        &path.object,
+        path.evidence == Evidence::Measured,
+    );
 }
 
 fn enter_copies(
@@ -372,7 +372,7 @@ fn enter_copies(
     caller: Caller,
     totals: &Totals,
     object: &str,
-    evidence: &str,
+    is_measured: bool,
 ) {
     let home = caller.direction();
     for direction in [Direction::ToUser, Direction::FromUser, Direction::InKernel] {
@@ -389,7 +389,7 @@ fn enter_copies(
         }
         let entry = ledger.entry((caller, direction)).or_default();
         entry.unexplained += unexplained;
-        if evidence == Evidence::Measured.name() {
+        if is_measured {
             let carriers = Carriers::of(direction, object);
             *entry.copies.entry(carriers).or_default() += copies;
         } else {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use zctrace_common::Sizes;
+use zctrace_common::{Evidence, Sizes};
 
 use super::{
     About, AsyncRow, HISTORY, KernelRow, Moment, Names, PathKey, PathRow, ProcessId, ProcessRow,
@@ -342,7 +342,7 @@ impl Builder {
                 self.interner.sym(row.op),
                 self.interner.sym(&row.object),
                 self.interner.sym(row.by.as_deref().unwrap_or_default()),
-                row.evidence == "inferred",
+                row.evidence == Evidence::Inferred,
             );
             let place = *places.entry((id, key)).or_insert_with(|| {
                 sizes.push(Sizes::ZERO);
@@ -613,7 +613,7 @@ impl<'a> Rows<'a> {
                 object: interner.sym(&path.object),
                 by: interner.sym(path.by.as_deref().unwrap_or_default()),
                 asked: interner.sym(&asked(process, path)),
-                inferred: path.evidence == "inferred",
+                inferred: path.evidence == Evidence::Inferred,
                 verdict: 0,
                 sizes: 0,
                 errnos: 0,

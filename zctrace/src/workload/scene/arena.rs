@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use zctrace_common::Evidence;
 
 use super::{
     huge_pages::give_back_stale,
@@ -143,13 +144,13 @@ impl Arena {
     /// The evidence that direct I/O on `fs` can have: the page cache is bypassed on a loop device
     /// too, but a CPU copies below; and btrfs has devices of its own, which cannot be seen.
     #[must_use]
-    pub fn direct_evidence(&self, fs: Fs) -> Option<&'static str> {
+    pub fn direct_evidence(&self, fs: Fs) -> Evidence {
         if fs == Fs::Btrfs {
-            return Some("inferred");
+            return Evidence::Inferred;
         }
         match self.mounts.borrow().get(&fs) {
-            Some(Ok(mount)) if mount.is_disk() => None,
-            _ => Some("inferred"),
+            Some(Ok(mount)) if mount.is_disk() => Evidence::Measured,
+            _ => Evidence::Inferred,
         }
     }
 

@@ -11,6 +11,7 @@ use nix::{
     fcntl::{Flock, FlockArg},
     libc,
 };
+use zctrace_common::Evidence;
 
 use super::loop_device::LoopDevice;
 
@@ -61,11 +62,11 @@ impl BlockDevice {
 
     /// The evidence that direct I/O on it can have: below a loop device, a CPU copies.
     #[must_use]
-    pub const fn direct_evidence(&self) -> Option<&'static str> {
+    pub const fn direct_evidence(&self) -> Evidence {
         if self.is_disk() {
-            None
+            Evidence::Measured
         } else {
-            Some("inferred")
+            Evidence::Inferred
         }
     }
 }

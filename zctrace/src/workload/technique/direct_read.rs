@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use nix::{errno::Errno, libc, sys::uio::pread};
-use zctrace_common::{Class, Op};
+use zctrace_common::{Class, Evidence, Op};
 
 use super::{
     super::{Expected, ExpectedRow, Prepared, Skip},
@@ -61,7 +61,7 @@ fn read(setting: &Setting<'_>, fs: Fs, class: Class) -> Result<Ready> {
     }
     let evidence = match class {
         Class::Direct => arena.direct_evidence(fs),
-        _ => None,
+        _ => Evidence::Measured,
     };
     let expected = Expected::new().row(
         ExpectedRow::new(Op::Read, fs.object())

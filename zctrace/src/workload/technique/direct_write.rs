@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use nix::{libc, sys::uio::pwrite};
-use zctrace_common::{Class, Op};
+use zctrace_common::{Class, Evidence, Op};
 
 use super::{
     super::{Expected, ExpectedRow, Prepared},
@@ -40,7 +40,7 @@ fn write(setting: &Setting<'_>, fs: Fs, class: Class) -> Result<Ready> {
         .map_err(unless_refused)?;
     let evidence = match class {
         Class::Direct => arena.direct_evidence(fs),
-        _ => None,
+        _ => Evidence::Measured,
     };
     let expected = Expected::new().row(
         ExpectedRow::new(Op::Write, fs.object())

@@ -4,7 +4,7 @@ use std::{fs::File, os::fd::AsRawFd as _};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::{errno::Errno, libc};
-use zctrace_common::{Class, Op};
+use zctrace_common::{Class, Evidence, Op};
 
 use super::direct::WithHoles;
 use crate::workload::{
@@ -366,13 +366,7 @@ fn block_device(arena: &Arena) -> Result<Prepared> {
     Ok(prepared)
 }
 
-fn past_the_cache(
-    from: File,
-    to: File,
-    bytes: u64,
-    object: &str,
-    evidence: Option<&str>,
-) -> Prepared {
+fn past_the_cache(from: File, to: File, bytes: u64, object: &str, evidence: Evidence) -> Prepared {
     let calls = calls(bytes, DIRECT_CHUNK);
     let row = |op| row(op, object, Class::Direct, calls, bytes).evidence(evidence);
     let expected = Expected::new().row(row(Op::AioRead)).row(row(Op::AioWrite));

@@ -17,13 +17,16 @@ use nix::{
     sys::uio::pwrite,
     unistd::{read, write},
 };
-use zctrace_common::{Class, Op};
+use zctrace_common::{Class, Evidence, Op};
 
 use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
     scene::{arena::evict, mounts::Fs, opened_direct::opened_direct},
     stage::buffer::{Buffer, fill},
-    truth::exact::{calls, exactly},
+    truth::{
+        exact::{calls, exactly},
+        expected::Wanted,
+    },
 };
 
 pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
@@ -179,7 +182,7 @@ fn btrfs_writes(arena: &Arena, to: File, class: Class) -> Prepared {
     let bytes = aligned(arena.sizes.bytes);
     let evidence = match class {
         Class::Direct => arena.direct_evidence(Fs::Btrfs),
-        _ => None,
+        _ => Evidence::Measured,
     };
     let expected = Expected::new().row(
         ExpectedRow::new(Op::Write, Fs::Btrfs.object())
@@ -234,7 +237,7 @@ fn compressed_tail(arena: &Arena) -> Result<Prepared> {
             .ops(1)
             .class(Class::Direct, HALF as u64)
             .class(Class::CopiedToUser, HALF as u64)
-            .evidence(Some("any")),
+            .evidence(Wanted::Any),
     );
     Ok(Prepared::new(expected, move || {
         let mut to = Buffer::zeroed(2 * HALF)?;
@@ -292,7 +295,7 @@ impl WithHoles {
         row.class(Class::Direct, self.data)
             .class(Class::Synthetic, self.bytes - self.data)
             // What is direct can be a conclusion, and what is zeros is not.
-            .evidence(Some("any"))
+            .evidence(Wanted::Any)
     }
 }
 

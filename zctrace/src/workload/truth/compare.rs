@@ -116,7 +116,6 @@ fn compare_row(
     };
     let mut measured = Totals::default();
     let mut errnos = Errnos::default();
-    let wanted_evidence = row.evidence.as_deref().unwrap_or("measured");
     for path in &process.paths {
         if path.op != row.op || path.object != row.object {
             continue;
@@ -124,12 +123,12 @@ fn compare_row(
         measured.add(&path.totals);
         errnos.add(&path.errnos);
         if strictness == Strictness::Measured
-            && wanted_evidence != "any"
-            && path.evidence != wanted_evidence
+            && let Some(wanted) = row.evidence.evidence()
+            && path.evidence != wanted
         {
             differ(
                 "evidence",
-                wanted_evidence.to_owned(),
+                wanted.name().to_owned(),
                 path.evidence.to_string(),
             );
         }
@@ -255,7 +254,7 @@ fn unexpected_rows(expected: &[ExpectedRow], process: &Process, differences: &mu
 mod tests {
     use zctrace_common::{Class, Op};
 
-    use super::*;
+    use super::{super::expected::Wanted, *};
     use crate::ledger::{Errno, Path};
 
     const TRACEPOINTS: Strictness = Strictness::Inferred { faults: true };
@@ -367,8 +366,8 @@ mod tests {
             names(&compare(&[read()], &measured, Strictness::Measured)),
             ["evidence"]
         );
-        for wanted in ["inferred", "any"] {
-            let row = read().evidence(Some(wanted));
+        for wanted in [Wanted::Inferred, Wanted::Any] {
+            let row = read().evidence(wanted);
             assert_eq!(compare(&[row], &measured, Strictness::Measured), []);
         }
         assert_eq!(compare(&[read()], &measured, TRACEPOINTS), []);
@@ -384,7 +383,7 @@ mod tests {
             path("read", "pipe", "measured", half),
             path("read", "pipe", "inferred", half),
         ]);
-        let row = read().evidence(Some("any"));
+        let row = read().evidence(Wanted::Any);
         assert_eq!(compare(&[row], &measured, Strictness::Measured), []);
     }
 

@@ -1,7 +1,7 @@
 //! What a family of traffic is known to do, before anyone measured it.
 
 use serde::{Deserialize, Serialize};
-use zctrace_common::{Class, Counters, Op};
+use zctrace_common::{Class, Counters, Evidence, Op};
 
 use crate::ledger::{Errno, Errnos, Totals};
 
@@ -26,9 +26,9 @@ pub struct ExpectedRow {
     pub op: String,
     /// What it works on, or [`ANYTHING`].
     pub object: String,
-    /// The evidence that the row must have: `measured` if absent, `any` if it does not matter.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub evidence: Option<String>,
+    /// The evidence that the row must have: `measured` if absent.
+    #[serde(default, skip_serializing_if = "Wanted::is_usual")]
+    pub evidence: Wanted,
     /// The numbers are lower bounds: the process does more of the same by the way.
     #[serde(default)]
     pub at_least: bool,
@@ -104,7 +104,7 @@ impl ExpectedRow {
             process: String::new(),
             op: op.to_owned(),
             object: object.to_owned(),
-            evidence: None,
+            evidence: Wanted::default(),
             at_least: false,
             at_most: false,
             needs_functions: false,
@@ -196,10 +196,10 @@ impl ExpectedRow {
         self
     }
 
-    /// Demands other evidence than `measured`; `any` demands none.
+    /// Demands other evidence than [`Wanted::Measured`].
     #[must_use]
-    pub fn evidence(mut self, evidence: Option<&str>) -> Self {
-        self.evidence = evidence.map(str::to_owned);
+    pub fn evidence(mut self, evidence: impl Into<Wanted>) -> Self {
+        self.evidence = evidence.into();
         self
     }
 
@@ -241,6 +241,48 @@ impl ExpectedRow {
     }
 }
 
+/// The evidence that a row must have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wanted {
+    /// [`Evidence::Measured`].
+    #[default]
+    Measured,
+    /// [`Evidence::Inferred`].
+    Inferred,
+    /// It does not matter.
+    Any,
+}
+
+impl From<Evidence> for Wanted {
+    fn from(evidence: Evidence) -> Self {
+        match evidence {
+            Evidence::Measured => Self::Measured,
+            Evidence::Inferred => Self::Inferred,
+        }
+    }
+}
+
+impl Wanted {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    fn is_usual(&self) -> bool {
+        *self == Self::Measured
+    }
+
+    /// `None` if any will do.
+    #[must_use]
+    pub const fn evidence(self) -> Option<Evidence> {
+        match self {
+            Self::Measured => Some(Evidence::Measured),
+            Self::Inferred => Some(Evidence::Inferred),
+            Self::Any => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,7 +313,7 @@ mod tests {
         let row = ExpectedRow::new(Op::Sendfile, "file:tmpfs->tcp")
             .ops(1)
             .class(Class::Spliced, 5)
-            .evidence(Some("inferred"));
+            .evidence(Evidence::Inferred);
         let json = serde_json::to_string(&row).expect("serializes");
         assert!(json.contains(r#""spliced":5"#), "{json}");
         assert_eq!(

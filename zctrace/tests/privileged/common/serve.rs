@@ -146,8 +146,9 @@ pub(crate) fn bytes_of(snapshot: &Snapshot) -> Bytes {
         for class in CLASSES {
             let bytes = totals[class].as_u64().expect("a number");
             if bytes != 0 {
-                let labels = [&path.op, &path.object, &path.evidence, class];
-                *sums.entry(labels.map(ToOwned::to_owned)).or_default() += bytes;
+                let (op, object) = (path.op.to_string(), path.object.to_string());
+                let labels = [op, object, path.evidence.to_string(), class.to_owned()];
+                *sums.entry(labels).or_default() += bytes;
             }
         }
     }

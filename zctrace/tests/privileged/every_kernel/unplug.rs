@@ -10,6 +10,7 @@ use zctrace::{
     tracer::Session,
     workload::truth::{
         compare::Strictness,
+        expected::Wanted,
         report::{Outcome, Report},
     },
 };
@@ -42,7 +43,7 @@ fn with_unexplained(mut outcome: Outcome, ops: &[&str]) -> Outcome {
             ..Totals::default()
         };
         // What is not known is no conclusion from a device either.
-        row.evidence = Some("any".to_owned());
+        row.evidence = Wanted::Any;
     }
     outcome
 }
@@ -52,7 +53,7 @@ fn without_deferred(mut outcome: Outcome) -> Outcome {
     for row in &mut outcome.expected.rows {
         if row.totals.deferred != 0 {
             row.totals.deferred = 0;
-            row.evidence = Some("inferred".to_owned());
+            row.evidence = Wanted::Inferred;
         }
     }
     outcome

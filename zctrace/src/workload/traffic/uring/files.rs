@@ -5,7 +5,7 @@ use std::{fs::File, os::fd::AsRawFd as _};
 use anyhow::{Result, ensure};
 use io_uring::{opcode, squeue, types::Fd};
 use nix::libc;
-use zctrace_common::{Class, Op};
+use zctrace_common::{Class, Evidence, Op};
 
 use super::ring::{DEPTH, Issue, Ring};
 use crate::workload::{
@@ -82,7 +82,7 @@ fn past_the_cache(
     to: File,
     bytes: u64,
     object: &str,
-    evidence: Option<&str>,
+    evidence: Evidence,
 ) -> Prepared {
     const CHUNK: usize = 64 * 1024;
     let mut expected = Expected::new();
@@ -198,7 +198,7 @@ pub(super) fn silent(arena: &Arena, issue: Issue) -> Result<Prepared> {
         issue,
         reads,
         Class::CopiedToUser,
-        None,
+        Evidence::Measured,
     ))
 }
 
@@ -222,7 +222,7 @@ fn silent_requests(
     issue: Issue,
     files: Vec<(Way, File)>,
     class: Class,
-    evidence: Option<&str>,
+    evidence: Evidence,
 ) -> Prepared {
     let bytes = silent_bytes(arena);
     let mut expected = Expected::new();
