@@ -155,8 +155,15 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
     }
     let ready = args.measure.ready_fd.map(ready_fd::inherited).transpose()?;
     let audit = args.measure.audited()?;
+    let subject = args.target.subject()?;
+    if audit.is_some() && subject.is_several() {
+        return Err(Failure::usage(
+            "--audit compares one target with the breakpoints, and these are several",
+            "give one name, or audit the whole machine",
+        ));
+    }
     let plan = Plan {
-        subject: args.target.subject()?,
+        subject,
         user: args.target.account()?,
         follow: !args.target.no_follow,
         faults: !args.measure.no_faults,

@@ -148,7 +148,7 @@ fn start<M: Meter>(
         let _ = File::from(ready).write_all(b"ready\n");
     }
     if documents == Documents::OfIntervals {
-        announce(&plan, &resolved, nobody_yet);
+        announce(&plan, &resolved, &nobody_yet);
     }
     let life = match prepared {
         Some(prepared) => Life::Command(prepared.release()?),
@@ -160,9 +160,12 @@ fn start<M: Meter>(
 
 /// Says what is traced, for a person who would otherwise look at an empty terminal. The dashboard
 /// has a screen of its own.
-fn announce(plan: &Plan, resolved: &Resolved, nobody_yet: Option<String>) {
-    if let Some(note) = nobody_yet {
-        say(&note);
+fn announce(plan: &Plan, resolved: &Resolved, nobody_yet: &[String]) {
+    for note in nobody_yet {
+        say(note);
+    }
+    if let Some(note) = resolved.note_of_several() {
+        say(note);
     }
     if !io::stderr().is_terminal() {
         return;
@@ -186,6 +189,7 @@ fn config(plan: &Plan, resolved: &Resolved) -> Config {
         scope: resolved.scope,
         comm: resolved.comm.clone(),
         cgroup: resolved.cgroup,
+        several: resolved.several.clone(),
         follow: plan.follow,
         faults: plan.faults,
         by: plan.by,

@@ -22,6 +22,14 @@ pub enum Subject {
     Command(Vec<OsString>),
 }
 
+impl Subject {
+    /// Whether it is several names, of which the programs in the kernel know none.
+    #[must_use]
+    pub const fn is_several(&self) -> bool {
+        matches!(self, Self::Target(Spec::Comms(_) | Spec::Cgroups(_)))
+    }
+}
+
 /// What to observe, and how.
 #[derive(Debug)]
 pub struct Plan {

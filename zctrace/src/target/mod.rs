@@ -5,6 +5,7 @@ mod error;
 pub(crate) mod mounts;
 mod pid;
 mod port;
+mod several;
 mod threads;
 mod view;
 
@@ -14,6 +15,8 @@ use zctrace_common::{COMM_LEN, Scope};
 
 pub use cgroup::{CgroupTarget, unit};
 pub use error::Error;
+pub(crate) use several::Chooser;
+pub use several::Several;
 pub use view::View;
 
 use crate::ledger::{Target, TargetKind};
@@ -25,8 +28,12 @@ pub enum Spec {
     Pids(Vec<u32>),
     /// Processes by command name, those that start later included.
     Comm(String),
+    /// Processes by one of several command names.
+    Comms(Vec<String>),
     /// A cgroup and those below it.
     Cgroup(PathBuf),
+    /// Several cgroups and those below them.
+    Cgroups(Vec<PathBuf>),
     /// The processes that listen on ports.
     Ports(Vec<u16>),
     /// A command that zctrace has started and not yet let go: its id and how to show it.
@@ -40,11 +47,43 @@ pub enum Spec {
     System,
 }
 
+impl Spec {
+    /// One command name or several.
+    #[must_use]
+    pub fn of_comms(comms: Vec<String>) -> Self {
+        match <[String; 1]>::try_from(distinct(comms)) {
+            Ok([comm]) => Self::Comm(comm),
+            Err(comms) => Self::Comms(comms),
+        }
+    }
+
+    /// One cgroup or several.
+    #[must_use]
+    pub fn of_cgroups(paths: Vec<PathBuf>) -> Self {
+        match <[PathBuf; 1]>::try_from(distinct(paths)) {
+            Ok([path]) => Self::Cgroup(path),
+            Err(paths) => Self::Cgroups(paths),
+        }
+    }
+}
+
+/// Each once, in their order.
+fn distinct<T: PartialEq>(all: Vec<T>) -> Vec<T> {
+    let mut kept = Vec::new();
+    for one in all {
+        if !kept.contains(&one) {
+            kept.push(one);
+        }
+    }
+    kept
+}
+
 /// A target as the tracer takes it.
 #[derive(Clone, Debug)]
 pub struct Resolved {
     spec: Spec,
-    directory: PathBuf,
+    /// The directories of the cgroups.
+    directories: Vec<PathBuf>,
     /// How reports name it.
     pub named: Target,
     /// Which tasks join those in [`Resolved::tasks`].
@@ -53,6 +92,8 @@ pub struct Resolved {
     pub comm: Option<String>,
     /// The cgroup of [`Scope::Cgroup`].
     pub cgroup: Option<CgroupTarget>,
+    /// Which processes of [`Scope::System`] are the target; `None` for all.
+    pub several: Option<Several>,
     /// Processes whose end is the end of the trace, as ids of the view; empty where the trace has
     /// no natural end.
     pub processes: BTreeSet<u32>,
@@ -68,7 +109,7 @@ pub struct Resolved {
 pub fn resolve(view: &View, spec: &Spec) -> Result<Resolved, Error> {
     let mut resolved = Resolved {
         spec: spec.clone(),
-        directory: PathBuf::new(),
+        directories: Vec::new(),
         named: Target {
             kind: TargetKind::System,
             value: String::new(),
@@ -76,6 +117,7 @@ pub fn resolve(view: &View, spec: &Spec) -> Result<Resolved, Error> {
         scope: Scope::Tasks,
         comm: None,
         cgroup: None,
+        several: None,
         processes: BTreeSet::new(),
         tasks: BTreeSet::new(),
     };
@@ -95,8 +137,26 @@ pub fn resolve(view: &View, spec: &Spec) -> Result<Resolved, Error> {
             let found = cgroup::find(path)?;
             resolved.scope = Scope::Cgroup;
             resolved.cgroup = Some(found.target);
-            resolved.directory = found.directory;
+            resolved.directories.push(found.directory);
             (TargetKind::Cgroup, found.path)
+        }
+        Spec::Comms(comms) => {
+            resolved.scope = Scope::System;
+            let kept = comms.iter().map(|comm| kept_by_kernel(comm).to_owned());
+            resolved.several = Some(Several::Comms(kept.collect()));
+            (TargetKind::Comm, list(comms))
+        }
+        Spec::Cgroups(paths) => {
+            resolved.scope = Scope::System;
+            let mut within = Vec::new();
+            for path in paths {
+                let found = cgroup::find(path)?;
+                resolved.directories.push(found.directory);
+                within.push(found.path);
+            }
+            let value = list(&within);
+            resolved.several = Some(Several::Cgroups(within));
+            (TargetKind::Cgroup, value)
         }
         Spec::Ports(ports) => {
             if !view.knows_machine_ids() {
@@ -121,27 +181,59 @@ pub fn resolve(view: &View, spec: &Spec) -> Result<Resolved, Error> {
     Ok(resolved)
 }
 
-fn list(numbers: &[impl ToString]) -> String {
-    let numbers: Vec<_> = numbers.iter().map(ToString::to_string).collect();
-    numbers.join(",")
+fn list(words: &[impl ToString]) -> String {
+    let words: Vec<_> = words.iter().map(ToString::to_string).collect();
+    words.join(",")
 }
 
 impl Resolved {
-    /// What to say where the target is named and nobody is it yet: a name may be mistyped.
+    /// What to say where the target is named and nobody is it yet, a line for each name: one may be mistyped.
     #[must_use]
-    pub fn nobody_yet(&self, view: &View) -> Option<String> {
-        if !self.tasks.is_empty() || !view.knows_machine_ids() {
-            return None;
+    pub fn nobody_yet(&self, view: &View) -> Vec<String> {
+        if !view.knows_machine_ids() {
+            return Vec::new();
         }
+        let nobody_named = |comm: &str| {
+            format!("note: no process is named {comm:?} now; processes that start later are traced")
+        };
+        let nobody_in = |path: &str| {
+            format!(
+                "note: no process is in the cgroup {path} now; processes that join it later are traced"
+            )
+        };
         match &self.spec {
-            Spec::Comm(comm) => Some(format!(
-                "note: no process is named {comm:?} now; processes that start later are traced"
-            )),
-            Spec::Cgroup(_) => Some(format!(
-                "note: no process is in the cgroup {} now; processes that join it later are traced",
-                self.named.value
-            )),
-            _ => None,
+            Spec::Comm(comm) if self.tasks.is_empty() => vec![nobody_named(comm)],
+            Spec::Cgroup(_) if self.tasks.is_empty() => vec![nobody_in(&self.named.value)],
+            Spec::Comms(comms) => comms
+                .iter()
+                .filter(|comm| threads::of_comm(view, kept_by_kernel(comm)).is_empty())
+                .map(|comm| nobody_named(comm))
+                .collect(),
+            Spec::Cgroups(_) => {
+                let Some(Several::Cgroups(paths)) = &self.several else {
+                    return Vec::new();
+                };
+                let is_empty = |directory: &PathBuf| {
+                    cgroup::tasks(view, directory).is_ok_and(|tasks| tasks.is_empty())
+                };
+                let empty = self.directories.iter().zip(paths);
+                empty
+                    .filter(|(directory, _)| is_empty(directory))
+                    .map(|(_, path)| nobody_in(path))
+                    .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What several names do differently from one.
+    #[must_use]
+    pub fn note_of_several(&self) -> Option<&'static str> {
+        match &self.several {
+            Some(Several::Comms(_)) => {
+                Some("note: with several names, children and threads with other names are left out")
+            }
+            Some(Several::Cgroups(_)) | None => None,
         }
     }
 
@@ -161,7 +253,7 @@ impl Resolved {
 
     fn scan(&self, view: &View) -> Result<BTreeSet<u32>, Error> {
         Ok(match &self.spec {
-            Spec::System => BTreeSet::new(),
+            Spec::System | Spec::Comms(_) | Spec::Cgroups(_) => BTreeSet::new(),
             Spec::Comm(comm) if view.knows_machine_ids() => {
                 threads::of_comm(view, kept_by_kernel(comm))
             }
@@ -169,7 +261,13 @@ impl Resolved {
             // system call: ids are a short cut, so those that cannot be told are left out.
             Spec::Comm(_) => BTreeSet::new(),
             Spec::Cgroup(_) if !view.knows_machine_ids() => BTreeSet::new(),
-            Spec::Cgroup(_) => cgroup::tasks(view, &self.directory)?,
+            Spec::Cgroup(_) => {
+                let mut tasks = BTreeSet::new();
+                for directory in &self.directories {
+                    tasks.extend(cgroup::tasks(view, directory)?);
+                }
+                tasks
+            }
             Spec::Pids(_) | Spec::Ports(_) | Spec::Command { .. } => self
                 .processes
                 .iter()
@@ -239,14 +337,35 @@ mod tests {
         assert!(resolved.tasks.contains(&child.id()), "{resolved:?}");
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(resolved.nobody_yet(&view), None);
+        assert!(resolved.nobody_yet(&view).is_empty());
         let later = resolve(&view, &Spec::Comm("zct-by-name".into())).unwrap();
-        let note = later.nobody_yet(&view).unwrap();
+        let note = later.nobody_yet(&view);
         assert!(
-            note.contains("no process is named \"zct-by-name\""),
-            "{note}"
+            note[0].contains("no process is named \"zct-by-name\""),
+            "{note:?}"
         );
         assert!(later.tasks.is_empty(), "future processes are not an error");
+    }
+
+    #[test]
+    fn of_several_names_those_that_nobody_bears_are_told() {
+        let view = View::detect().unwrap();
+        if !view.knows_machine_ids() {
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("zct-several");
+        std::os::unix::fs::symlink("/bin/sleep", &program).unwrap();
+        let mut child = Command::new(&program).arg("60").spawn().unwrap();
+        let names = vec!["zct-several".to_owned(), "zct-nobody".to_owned()];
+        let resolved = resolve(&view, &Spec::Comms(names)).unwrap();
+        let notes = resolved.nobody_yet(&view);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].contains("\"zct-nobody\""), "{notes:?}");
+        assert_eq!(resolved.scope, Scope::System);
+        assert_eq!(resolved.named.value, "zct-several,zct-nobody");
     }
 
     #[test]

@@ -55,7 +55,7 @@ use crate::{
         Coverage, Loss, Overhead, Process, Requests, RowSizes, Stacks, Totals, Unattributed,
         audit::{Counts, Setup},
     },
-    target::{CgroupTarget, View},
+    target::{CgroupTarget, Several, View},
 };
 
 /// The BPF programs; empty in a build without a BPF toolchain.
@@ -85,6 +85,8 @@ pub struct Config {
     pub comm: Option<String>,
     /// The cgroup of [`Scope::Cgroup`].
     pub cgroup: Option<CgroupTarget>,
+    /// Which processes are read of those that are traced; `None` for all.
+    pub several: Option<Several>,
     /// Whether children of the target are traced.
     pub follow: bool,
     /// Whether page faults are traced.
@@ -118,6 +120,7 @@ impl Default for Config {
             scope: Scope::Tasks,
             comm: None,
             cgroup: None,
+            several: None,
             follow: true,
             faults: true,
             by: By::Nothing,
@@ -461,7 +464,8 @@ impl Session {
             reading.audit = audit.read(&mut self.programs.ebpf)?;
         }
         if let Some(sampler) = &mut self.sampler {
-            reading.stacks = sampler.read(&mut self.programs.ebpf, &reading.processes)?;
+            let stacks = sampler.read(&mut self.programs.ebpf, &reading.processes)?;
+            reading.stacks = self.collector.chosen_stacks(stacks);
         }
         let counters = self.programs.counters();
         if self.statistics.is_some() {

@@ -16,9 +16,12 @@ use super::{
     names::{Names, text},
     requests, sample,
 };
-use crate::ledger::{
-    self, Errno, Errnos, Overhead, Path, Process, Requests, RowSizes, Totals, Unattributed,
-    Unfollowed, audit::syscalls,
+use crate::{
+    ledger::{
+        self, Errno, Errnos, Overhead, Path, Process, Requests, RowSizes, Stacks, Totals,
+        Unattributed, Unfollowed, audit::syscalls,
+    },
+    target::Chooser,
 };
 
 /// Clock ticks a second in `/proc/PID/stat`: `USER_HZ`, fixed by the kernel's interface.
@@ -37,6 +40,9 @@ pub(super) struct Collector {
     ended_kernel: BTreeMap<String, Totals>,
     ended_runs: u64,
     folded: ledger::Ended,
+    chooser: Option<Chooser>,
+    /// Stacks outlive their processes.
+    stacks: bool,
 }
 
 impl Collector {
@@ -53,6 +59,8 @@ impl Collector {
             ended_kernel: BTreeMap::new(),
             ended_runs: 0,
             folded: ledger::Ended::default(),
+            chooser: config.several.clone().map(Chooser::new),
+            stacks: config.stack_bytes != 0,
         }
     }
 
@@ -150,6 +158,9 @@ impl Collector {
                 continue;
             };
             if process.flags & Proc::KTHREAD != 0 {
+                if self.chooser.is_some() {
+                    continue;
+                }
                 let mut totals = Totals::default();
                 for (_, _, counters) in rows {
                     totals.add(&counters.into());
@@ -190,8 +201,21 @@ impl Collector {
             // What it sent can still be copied, and a request that completes later is the
             // submitter's: both are to be counted in its rows.
             let settled = document.pending == 0 && document.in_flight == 0;
+            let is_chosen = self
+                .chooser
+                .as_mut()
+                .is_none_or(|chooser| chooser.takes(&document));
             if process.flags & Proc::EXITED != 0 && settled {
                 self.ended_runs += process.runs;
+                ended_slots.push(*slot);
+                if let Some(chooser) = &mut self.chooser
+                    && !self.stacks
+                {
+                    chooser.forget(&document);
+                }
+                if !is_chosen {
+                    continue;
+                }
                 if self.after == Ended::Fold {
                     let number = self.folded.number(&document.comm);
                     document.ended_into = Some(number);
@@ -202,9 +226,11 @@ impl Collector {
                     self.ended_sizes.append(&mut row_sizes);
                 }
                 self.ended.push(document);
-                ended_slots.push(*slot);
             } else {
                 reading.overhead.bpf_runs += process.runs;
+                if !is_chosen {
+                    continue;
+                }
                 reading.processes.push(document);
                 reading.requests.append(&mut theirs);
                 reading.sizes.append(&mut row_sizes);
@@ -219,6 +245,16 @@ impl Collector {
             .map(|(thread, totals)| Unattributed { thread, totals })
             .collect();
         Ok(reading)
+    }
+
+    /// The stacks of those processes that are read.
+    pub(super) fn chosen_stacks(&self, mut stacks: Stacks) -> Stacks {
+        if let Some(chooser) = &self.chooser {
+            stacks
+                .bytes
+                .retain(|stack, _| chooser.has_taken(stack.pid, stack.start_time));
+        }
+        stacks
     }
 
     fn learn_names(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {

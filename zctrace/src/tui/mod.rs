@@ -499,7 +499,7 @@ fn spec(text: &str) -> Result<Spec, String> {
             .parse()
             .map(|pid| Spec::Pids(vec![pid]))
             .map_err(|_| wrong()),
-        ("comm", name) => Ok(Spec::Comm(name.into())),
+        ("comm", names) => Ok(Spec::of_comms(names.split(',').map(Into::into).collect())),
         ("port", ports) => {
             let ports: Result<Vec<u16>, _> = ports.split(',').map(str::parse).collect();
             ports.map(Spec::Ports).map_err(|_| wrong())

@@ -30,22 +30,22 @@ pub(crate) struct TargetArgs {
           value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pid: Vec<u32>,
 
-    /// Processes with exactly this command name, including processes that start later
-    #[arg(long, value_name = "NAME", group = "target")]
-    comm: Option<String>,
+    /// Processes with exactly this command name, including processes that start later; separate several names by commas
+    #[arg(long, value_name = "NAME", group = "target", value_delimiter = ',')]
+    comm: Vec<String>,
 
-    /// The processes in a cgroup (v2) and below it
+    /// The processes in a cgroup (v2) and below it; give it several times for several
     #[arg(long, value_name = "PATH", group = "target")]
-    cgroup: Option<PathBuf>,
+    cgroup: Vec<PathBuf>,
 
     /// The processes that listen on a TCP port or are bound to a UDP port; separate several ports by commas
     #[arg(long, group = "target", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..))]
     port: Vec<u16>,
 
-    /// The processes of a systemd unit, such as nginx or user@1000.service
-    #[arg(long, value_name = "NAME", group = "target")]
-    unit: Option<String>,
+    /// The processes of a systemd unit, such as nginx or user@1000.service; separate several units by commas
+    #[arg(long, value_name = "NAME", group = "target", value_delimiter = ',')]
+    unit: Vec<String>,
 
     /// Leave out children that the target starts
     #[arg(long)]
@@ -91,7 +91,27 @@ impl TargetArgs {
             pids.sort_unstable();
             pids.dedup();
             Spec::Pids(pids)
-        } else if let Some(comm) = &self.comm {
+        } else if !self.comm.is_empty() {
+            Spec::of_comms(self.named()?)
+        } else if !self.cgroup.is_empty() {
+            Spec::of_cgroups(self.cgroup.clone())
+        } else if !self.unit.is_empty() {
+            let cgroups: Result<_, _> = self.unit.iter().map(|name| target::unit(name)).collect();
+            Spec::of_cgroups(cgroups?)
+        } else if !self.port.is_empty() {
+            let mut ports = self.port.clone();
+            ports.sort_unstable();
+            ports.dedup();
+            Spec::Ports(ports)
+        } else {
+            Spec::System
+        };
+        Ok(Subject::Target(spec))
+    }
+
+    /// The command names.
+    fn named(&self) -> Result<Vec<String>, Failure> {
+        for comm in &self.comm {
             if comm.is_empty() {
                 return Err(Failure::usage(
                     "--comm needs a name",
@@ -104,19 +124,7 @@ impl TargetArgs {
                     kept_by_kernel(comm)
                 ));
             }
-            Spec::Comm(comm.clone())
-        } else if let Some(cgroup) = &self.cgroup {
-            Spec::Cgroup(cgroup.clone())
-        } else if let Some(unit) = &self.unit {
-            Spec::Cgroup(target::unit(unit)?)
-        } else if !self.port.is_empty() {
-            let mut ports = self.port.clone();
-            ports.sort_unstable();
-            ports.dedup();
-            Spec::Ports(ports)
-        } else {
-            Spec::System
-        };
-        Ok(Subject::Target(spec))
+        }
+        Ok(self.comm.clone())
     }
 }

@@ -329,6 +329,45 @@ fn a_name_finds_processes_that_start_later() {
 
 #[test]
 #[ignore = "needs root and BPF"]
+fn several_names_find_the_processes_of_each_and_no_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut before = Reader::start(directory.path(), "zct-one");
+    let stat = Stat::start(&["--comm", "zct-one,zct-two", "--comm", "zct-nobody"]);
+    let mut after = Reader::start(directory.path(), "zct-two");
+    let mut ended = Reader::start(directory.path(), "zct-two");
+    let mut other = Reader::start(directory.path(), "zct-other");
+    for reader in [&mut before, &mut after, &mut ended, &mut other] {
+        reader.feed(100);
+        reader.feed(BYTES);
+    }
+    let pids = [before.pid(), after.pid(), ended.pid()];
+    ended.end();
+    stat.signal(Signal::SIGINT);
+    let output = stat.0.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let notes = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        notes.contains("no process is named \"zct-nobody\" now"),
+        "{notes}"
+    );
+    assert!(!notes.contains("\"zct-one\""), "{notes}");
+    let snapshot: Snapshot = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(snapshot.target.kind, TargetKind::Comm);
+    assert_eq!(snapshot.target.value, "zct-one,zct-two,zct-nobody");
+    for pid in pids {
+        let read = moved(process(&snapshot, pid), "read", "pipe");
+        assert!(read >= BYTES as u64, "{read}");
+    }
+    assert_eq!(snapshot.processes.len(), 3, "{:?}", snapshot.processes);
+    let sum: u64 = snapshot.processes.iter().map(|p| p.total.moved).sum();
+    assert_eq!(snapshot.total.moved, sum);
+    for reader in [before, after, other] {
+        reader.end();
+    }
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
 fn a_cgroup_includes_those_below_it() {
     let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let Some(mount) = mountinfo
@@ -354,12 +393,15 @@ fn a_cgroup_includes_those_below_it() {
         fs::write(cgroup.join("cgroup.procs"), reader.pid().to_string()).unwrap();
     }
     let stat = Stat::start(&["--cgroup", &name]);
+    let inner_name = format!("{name}/inner");
+    let both = Stat::start(&["--cgroup", &inner_name, "--cgroup", &name]);
     for reader in &mut readers {
         reader.feed(100);
         reader.feed(BYTES);
     }
     stat.signal(Signal::SIGINT);
-    let snapshot = stat.document();
+    both.signal(Signal::SIGINT);
+    let (snapshot, both) = (stat.document(), both.document());
     let pids: Vec<_> = readers.iter().map(Reader::pid).collect();
     for reader in readers {
         reader.end();
@@ -375,6 +417,12 @@ fn a_cgroup_includes_those_below_it() {
         assert!(moved(row, "read", "pipe") >= BYTES as u64);
     }
     assert_eq!(snapshot.processes.len(), 2, "the third is outside");
+    assert_eq!(both.target.value, format!("/{name}/inner,/{name}"));
+    let mut chosen: Vec<_> = both.processes.iter().map(|p| p.pid).collect();
+    chosen.sort_unstable();
+    let mut inside = pids[..2].to_vec();
+    inside.sort_unstable();
+    assert_eq!(chosen, inside, "with two names as with one");
 }
 
 #[test]
