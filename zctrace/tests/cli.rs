@@ -70,6 +70,38 @@ fn a_recording_is_read_in_every_form() {
     assert!(text(&folded.stdout).starts_with("cat;main;read0_[k];[copied_to_user] 4096\n"));
     let comparison = json(&["report", &file, &file, "--json"]);
     assert_eq!(comparison["before"], comparison["after"]);
+    assert!(comparison.get("judged").is_none());
+    let rows = report["stat"]["processes"][0]["paths"].as_array().unwrap();
+    for row in rows {
+        let change = comparison["changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|change| change["op"] == row["op"] && change["object"] == row["object"]);
+        assert_eq!(change.unwrap()["before"]["moved"], row["moved"]);
+    }
+    // This one has operations that were open at its end.
+    let judged = zctrace(&["report", &file, &file, "--json", "--max-increase", "5%"]);
+    assert_eq!(judged.status.code(), Some(3), "{}", text(&judged.stderr));
+    let judged: Value = serde_json::from_slice(&judged.stdout).unwrap();
+    assert_eq!(judged["judged"]["verdict"], "inconclusive");
+    assert_eq!(judged["judged"]["measures"][0]["outcome"], "holds");
+}
+
+#[test]
+fn options_of_a_comparison_need_two_recordings() {
+    let file = recording("sound-version-1");
+    for options in [
+        &["--max-increase", "5%"][..],
+        &["--markdown"],
+        &["--accept-inferred"],
+    ] {
+        let arguments = [&["report", file.as_str()][..], options].concat();
+        assert_eq!(zctrace(&arguments).status.code(), Some(2), "{options:?}");
+    }
+    let output = zctrace(&["report", &file, &file, "--max-increase", "5"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("write 5%"));
 }
 
 #[test]

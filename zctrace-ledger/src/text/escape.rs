@@ -49,6 +49,19 @@ pub fn xml(text: &str) -> String {
     safe
 }
 
+/// `text` for Markdown: nothing that a process is called can be markup.
+#[must_use]
+pub fn markdown(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for char in printable(text).chars() {
+        if "\\`*_[]<>|#~&!".contains(char) {
+            safe.push('\\');
+        }
+        safe.push(char);
+    }
+    safe
+}
+
 /// A command line as a person would type it, arguments quoted where a shell needs it.
 pub fn command_line<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let quoted: Vec<_> = words.into_iter().map(quote).collect();

@@ -12,7 +12,7 @@ use zctrace_common::By;
 
 use super::args::{
     duration,
-    exit::NOT_MEASURED,
+    exit::{FAILED, NOT_MEASURED},
     failure::Failure,
     files, least, limit, ready_fd, size,
     target::{MEASURES, TargetArgs},
@@ -44,8 +44,6 @@ Exit status: 0 pass, 1 fail, 2 usage error, 3 inconclusive or could not measure.
 const SETTLE: Duration = Duration::from_secs(2);
 /// The maximum length of a policy.
 const MAX_POLICY: u64 = 1 << 20;
-/// The exit code of a claim that does not hold.
-const FAILED: u8 = 1;
 
 /// Arguments of `check`.
 #[derive(Args, Debug)]

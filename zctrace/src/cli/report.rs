@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::{damage, failure::Failure, files};
+use super::args::{damage, exit, failure::Failure, files, percent};
 use crate::{
+    claims::Verdict,
     recording::Recording,
     report::{
+        compared::{self, Comparison, MostIncrease},
         csv, flame, html, json,
-        recorded::{self, Comparison, Document},
+        recorded::{self, Document},
         table,
     },
     text::sink::{self, Sink},
@@ -19,6 +21,8 @@ const EXAMPLES: &str = "\
 Examples:
   zctrace report zctrace.zct                       totals, data paths, stacks
   zctrace report before.zct after.zct              what a change has changed
+  zctrace report before.zct after.zct --max-increase 5% --markdown
+                                                   whether it copies more, for CI
   zctrace report zctrace.zct --html page.html      a page that needs nothing else
   zctrace report zctrace.zct --folded              for flame graph tools";
 
@@ -31,7 +35,7 @@ pub(crate) struct ReportArgs {
     file: PathBuf,
 
     /// Another recording, to compare with
-    #[arg(value_name = "OTHER", conflicts_with_all = ["csv", "folded", "flame", "html"])]
+    #[arg(value_name = "OTHER", conflicts_with_all = ["csv", "folded"])]
     other: Option<PathBuf>,
 
     /// Write JSON
@@ -46,13 +50,25 @@ pub(crate) struct ReportArgs {
     #[arg(long, group = "format")]
     folded: bool,
 
-    /// Draw the stacks as a flame graph
+    /// Draw the stacks as a flame graph; those of two recordings coloured by their difference
     #[arg(long, value_name = "SVG", group = "format")]
     flame: Option<PathBuf>,
 
     /// Write a self-contained web page with everything
     #[arg(long, value_name = "HTML", group = "format")]
     html: Option<PathBuf>,
+
+    /// Write Markdown, such as for the summary of a CI job
+    #[arg(long, group = "format", requires = "other")]
+    markdown: bool,
+
+    /// Fail if OTHER copies this much more for the same work; exit status 1 if so, 3 if it is not known
+    #[arg(long, value_name = "PERCENT", requires = "other", value_parser = percent::percent)]
+    max_increase: Option<f64>,
+
+    /// Let inferred rows decide --max-increase
+    #[arg(long, requires = "max_increase")]
+    accept_inferred: bool,
 
     /// Write to a file instead of standard output
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["flame", "html"])]
@@ -96,13 +112,33 @@ pub(crate) fn run(args: &ReportArgs) -> Result<u8, Failure> {
     };
     let surface = sink.surface();
     if let Some(other) = &args.other {
-        let comparison = Comparison::new(document, load(other)?);
+        let limit = args.max_increase.map(|part| MostIncrease {
+            part,
+            accept_inferred: args.accept_inferred,
+        });
+        let comparison = Comparison::new(document, load(other)?, limit);
         if args.json {
             sink.write(|out| json::document(&comparison, out))?;
         } else {
-            let text = recorded::compare(&comparison, surface);
+            let text = if args.html.is_some() {
+                compared::page(&comparison)
+            } else if args.flame.is_some() {
+                let (before, after) = (comparison.before.stacks(), comparison.after.stacks());
+                flame::differential(before, after, true).map_err(no_stacks)?
+            } else if args.markdown {
+                compared::markdown(&comparison)
+            } else {
+                compared::text(&comparison, surface)
+            };
             sink.write(|out| out.write_all(text.as_bytes()))?;
         }
+        sink.finish()?;
+        let verdict = comparison.judged.map(|judged| judged.verdict);
+        return Ok(match verdict {
+            None | Some(Verdict::Pass) => 0,
+            Some(Verdict::Fail) => exit::FAILED,
+            Some(Verdict::Inconclusive) => exit::NOT_MEASURED,
+        });
     } else if args.json {
         sink.write(|out| json::document(&document, out))?;
     } else if args.csv {

@@ -2,7 +2,10 @@
 
 use std::io;
 
-use inferno::flamegraph::{self, Options};
+use inferno::{
+    differential,
+    flamegraph::{self, Options},
+};
 
 use crate::ledger::Stacks;
 
@@ -27,11 +30,39 @@ pub fn svg(stacks: &Stacks, interactive: bool) -> Result<String, Error> {
     if stacks.bytes.is_empty() {
         return Err(Error::Nothing);
     }
+    draw("Bytes copied by stack", &stacks.folded(), interactive)
+}
+
+/// The stacks of a second recording, coloured by how they differ from a first. Recordings differ in length, so the
+/// first is scaled to the bytes of the second.
+///
+/// # Errors
+///
+/// When there are no stacks.
+pub fn differential(before: &Stacks, after: &Stacks, interactive: bool) -> Result<String, Error> {
+    if after.bytes.is_empty() {
+        return Err(Error::Nothing);
+    }
+    let options = differential::Options {
+        normalize: !before.bytes.is_empty(),
+        ..differential::Options::default()
+    };
+    let mut folded = Vec::new();
+    let (before, after) = (before.folded(), after.folded());
+    differential::from_readers(options, before.as_bytes(), after.as_bytes(), &mut folded)?;
+    let folded = String::from_utf8_lossy(&folded);
+    // The order of the lines is that of a hash.
+    let mut lines: Vec<_> = folded.lines().collect();
+    lines.sort_unstable();
+    let title = "Bytes copied by stack: red more than before, blue less";
+    draw(title, &lines.join("\n"), interactive)
+}
+
+fn draw(title: &str, folded: &str, interactive: bool) -> Result<String, Error> {
     let mut options = Options::default();
-    options.title = "Bytes copied by stack".into();
+    options.title = title.into();
     options.count_name = "bytes".into();
     options.no_javascript = !interactive;
-    let folded = stacks.folded();
     let mut svg = Vec::new();
     flamegraph::from_lines(&mut options, folded.lines(), &mut svg).map_err(io::Error::other)?;
     let svg = String::from_utf8_lossy(&svg).into_owned();
@@ -86,5 +117,47 @@ mod tests {
         assert!(!still.contains("Search"), "{still}");
         assert!(still.contains("main") && still.contains("Bytes copied by stack"));
         assert!(svg(&stacks, true).unwrap().contains("<script"));
+    }
+
+    #[test]
+    fn a_differential_has_a_colour_for_more_and_one_for_less() {
+        let stacks = |reads: u64, writes: u64| {
+            let mut stacks = Stacks::default();
+            for (class, bytes) in [("copied_to_user", reads), ("copied_from_user", writes)] {
+                let stack = Stack {
+                    pid: 1,
+                    start_time: 2,
+                    comm: "cp".into(),
+                    class: class.into(),
+                    frames: vec!["main".into()],
+                };
+                stacks.bytes.insert(stack, bytes);
+            }
+            stacks
+        };
+        let colour_of = |svg: &str, frame: &str| {
+            let frame = svg.find(&format!("<title>{frame} (")).unwrap();
+            let fill = frame + svg[frame..].find("fill=\"").unwrap() + 6;
+            svg[fill..].split('"').next().unwrap().to_owned()
+        };
+        let svg = differential(&stacks(100, 900), &stacks(900, 100), false).unwrap();
+        assert!(!svg.contains("<script"));
+        let rgb = |colour: &str| -> Vec<u32> {
+            let numbers = colour.trim_start_matches("rgb(").trim_end_matches(')');
+            numbers
+                .split(',')
+                .map(|n| n.trim().parse().unwrap())
+                .collect()
+        };
+        let (more, less) = (
+            rgb(&colour_of(&svg, "[copied_to_user]")),
+            rgb(&colour_of(&svg, "[copied_from_user]")),
+        );
+        assert!(more[0] > more[2], "red: {more:?}");
+        assert!(less[2] > less[0], "blue: {less:?}");
+        assert!(matches!(
+            differential(&stacks(1, 1), &Stacks::default(), false),
+            Err(Error::Nothing)
+        ));
     }
 }

@@ -15,20 +15,27 @@ use crate::{
 
 const STYLE: &str = include_str!("html.css");
 
-/// The page. Every number stands in a `data-value` as JSON has it, beside what people read.
-#[must_use]
-pub fn page(document: &Document) -> String {
-    let stat = &document.stat;
-    let mut out = String::new();
-    let title = format!("zctrace: {}", xml(&stat.target.words()));
-    let _ = write!(
-        out,
+/// The end of every page.
+pub(super) const FOOT: &str = "<footer><p>Copies by the kernel on behalf of I/O. Not seen: memcpy in user space and in TLS \
+    libraries, DMA between devices and the page cache, migration and compaction.</p></footer>\n</body>\n</html>\n";
+
+/// The beginning of every page.
+pub(super) fn head(title: &str) -> String {
+    let title = xml(title);
+    format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
          <link rel=\"icon\" href=\"data:,\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
-    );
+    )
+}
+
+/// The page. Every number stands in a `data-value` as JSON has it, beside what people read.
+#[must_use]
+pub fn page(document: &Document) -> String {
+    let stat = &document.stat;
+    let mut out = head(&format!("zctrace: {}", stat.target.words()));
     let _ = writeln!(
         out,
         "<p>{} from {}, on Linux {} ({}), {} backend.</p>",
@@ -77,11 +84,7 @@ pub fn page(document: &Document) -> String {
     paths(&mut out, document);
     verdicts(&mut out, document);
     graph(&mut out, document);
-    out.push_str(
-        "<footer><p>Copies by the kernel on behalf of I/O. Not seen: memcpy in user space and in TLS \
-         libraries, DMA between devices and the page cache, migration and compaction.</p></footer>\n\
-         </body>\n</html>\n",
-    );
+    out.push_str(FOOT);
     out
 }
 

@@ -3,6 +3,7 @@
 pub mod audited;
 pub mod benched;
 pub mod checkup;
+pub mod compared;
 pub mod csv;
 pub mod flame;
 #[cfg(test)]

@@ -1,9 +1,6 @@
 //! Recordings as documents.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt::Write as _,
-};
+use std::{collections::HashMap, fmt::Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,14 +8,11 @@ use crate::{
     claims::{Circumstances, Claim, Effect, Judged, MIN_BYTES, Reason, Verdict, judge},
     ledger::{Snapshot, Stacks, Totals},
     recording::{Error, Recording},
-    text::{bytes, escape, style::Surface},
+    text::{bytes, escape},
 };
 
 /// The `schema` of a [`Document`].
 pub const SCHEMA: &str = "zctrace.report/1";
-
-/// The `schema` of a [`Comparison`].
-pub const COMPARISON_SCHEMA: &str = "zctrace.comparison/1";
 
 /// Copies per byte that are still zero-copy: what docs/check.md uses.
 pub const ZERO_COPY: f64 = 0.02;
@@ -285,131 +279,4 @@ pub fn stacks(document: &Document) -> String {
         let _ = writeln!(text, "\n  the stack of {lost} was lost");
     }
     text
-}
-
-/// Two recordings side by side.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
-    /// [`COMPARISON_SCHEMA`].
-    pub schema: String,
-    /// The first.
-    pub before: Document,
-    /// The second.
-    pub after: Document,
-}
-
-impl Comparison {
-    /// Two recordings.
-    #[must_use]
-    pub fn new(before: Document, after: Document) -> Self {
-        Self {
-            schema: COMPARISON_SCHEMA.into(),
-            before,
-            after,
-        }
-    }
-}
-
-/// A comparison for people. Recordings differ in length, so what counts are the shares of what was
-/// moved.
-#[must_use]
-pub fn compare(comparison: &Comparison, _surface: Surface) -> String {
-    let (before, after) = (&comparison.before.stat, &comparison.after.stat);
-    let mut text = String::new();
-    let ratio = |totals: &Totals| totals.per_byte().exactly();
-    let _ = writeln!(
-        text,
-        "{:<18} {:>12} {:>7} {:>12} {:>7}",
-        "", "BEFORE", "SHARE", "AFTER", "SHARE"
-    );
-    let _ = writeln!(
-        text,
-        "{:<18} {:>12} {:>7} {:>12}",
-        "copies per byte",
-        ratio(&before.total),
-        "",
-        ratio(&after.total)
-    );
-    let share = |part: u64, whole: u64| {
-        crate::ledger::ratio(part, whole)
-            .map_or_else(|| "-".into(), |r| format!("{:.1}%", r * 100.0))
-    };
-    for ((name, a), (_, b)) in before.total.fields().into_iter().zip(after.total.fields()) {
-        if a != 0 || b != 0 {
-            let _ = writeln!(
-                text,
-                "{:<18} {:>12} {:>7} {:>12} {:>7}",
-                name.replace('_', " "),
-                bytes::bytes(a),
-                share(a, before.total.moved),
-                bytes::bytes(b),
-                share(b, after.total.moved)
-            );
-        }
-    }
-    let _ = writeln!(
-        text,
-        "\n{:<36} {:>8} {:>12} {:>8} {:>12}",
-        "OPERATION, OBJECT", "COPY/B", "MOVED", "COPY/B", "MOVED"
-    );
-    for (op, object, a, b) in rows(before, after) {
-        let name = escape::printable(&format!("{op} {object}"));
-        let cell = |totals: &Totals| match totals.ops {
-            0 => "-".to_owned(),
-            _ => bytes::bytes(totals.moved),
-        };
-        let _ = writeln!(
-            text,
-            "{name:<36} {:>8} {:>12} {:>8} {:>12}",
-            ratio(&a),
-            cell(&a),
-            ratio(&b),
-            cell(&b)
-        );
-    }
-    text
-}
-
-/// What each operation on each object did before and after, whoever did it; most bytes first.
-fn rows<'a>(before: &'a Snapshot, after: &'a Snapshot) -> Vec<(&'a str, &'a str, Totals, Totals)> {
-    let mut rows: BTreeMap<(&str, &str), (Totals, Totals)> = BTreeMap::new();
-    for (snapshot, is_after) in [(before, false), (after, true)] {
-        for path in snapshot.processes.iter().flat_map(|process| &process.paths) {
-            let (a, b) = rows.entry((&path.op, &path.object)).or_default();
-            let sum = if is_after { b } else { a };
-            sum.add(&path.totals);
-        }
-    }
-    let mut rows: Vec<_> = rows
-        .into_iter()
-        .map(|((op, object), (a, b))| (op, object, a, b))
-        .collect();
-    rows.sort_by_key(|(.., a, b)| std::cmp::Reverse(a.moved.saturating_add(b.moved)));
-    rows
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::samples;
-
-    #[test]
-    fn every_path_of_either_is_compared() {
-        let (before, mut after) = (samples::normal(), samples::normal());
-        after.processes.truncate(1);
-        after.processes[0].paths.truncate(1);
-        after.processes[0].paths[0].op = "tee".into();
-        let rows = rows(&before, &after);
-        let sum = |snapshot: &Snapshot| -> u64 {
-            let paths = snapshot.processes.iter().flat_map(|process| &process.paths);
-            paths.map(|path| path.totals.moved).sum()
-        };
-        assert_eq!(
-            rows.iter().map(|row| row.2.moved).sum::<u64>(),
-            sum(&before)
-        );
-        assert_eq!(rows.iter().map(|row| row.3.moved).sum::<u64>(), sum(&after));
-        let new = rows.iter().find(|row| row.0 == "tee").unwrap();
-        assert_eq!(new.2, Totals::default());
-    }
 }

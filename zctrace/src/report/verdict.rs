@@ -7,7 +7,7 @@ use crate::{
     text::{
         bytes::bytes,
         columns::{Cell, Columns},
-        escape::printable,
+        escape::{markdown as plain, printable},
         style::{Surface, paint},
     },
 };
@@ -95,18 +95,6 @@ pub fn markdown(document: &Document) -> String {
     }
     text.push_str(&format!("\n{}\n", plain(SCOPE)));
     text
-}
-
-/// Nothing that a process is called can be markup.
-fn plain(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for char in printable(text).chars() {
-        if "\\`*_[]<>|#~&!".contains(char) {
-            safe.push('\\');
-        }
-        safe.push(char);
-    }
-    safe
 }
 
 fn claim(text: &mut String, judgement: &Judgement, surface: Surface) {

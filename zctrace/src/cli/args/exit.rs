@@ -5,6 +5,9 @@ use crate::ledger::ExitStatus;
 /// Exit code of a usage error, the same as clap's.
 pub(crate) const USAGE: u8 = 2;
 
+/// Exit code of a claim that does not hold.
+pub(crate) const FAILED: u8 = 1;
+
 /// Exit code if nothing could be measured.
 pub(crate) const NOT_MEASURED: u8 = 3;
 

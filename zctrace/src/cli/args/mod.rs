@@ -10,6 +10,7 @@ pub(crate) mod failure;
 pub(crate) mod files;
 pub(crate) mod least;
 pub(crate) mod limit;
+pub(crate) mod percent;
 pub(crate) mod ready_fd;
 pub(crate) mod size;
 pub(crate) mod target;

@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod claims;
 mod cli;
+mod compared;
 mod least;
 mod not_followed;
 mod otlp;
