@@ -36,6 +36,8 @@ pub struct Top {
     pub theme: Option<theme::Name>,
     /// ASCII characters only.
     pub ascii: bool,
+    /// Whether the mouse is for the dashboard.
+    pub mouse: Option<bool>,
     /// Time between two moments, as on the command line.
     #[serde(deserialize_with = "interval")]
     pub refresh: Option<Duration>,
@@ -134,6 +136,7 @@ pub fn commented() -> String {
         "# Settings of zctrace. Remove the # before a setting to change it.\n\n[top]\n\
          # Colours: \"terminal\", \"dark\", \"light\" or \"mono\". NO_COLOR and --theme go before.\n# theme = \"terminal\"\n\
          # Only ASCII characters.\n# ascii = false\n\
+         # Click and turn the wheel; hold shift to select text as usual.\n# mouse = true\n\
          # Time between two moments.\n# refresh = \"1s\"\n\n\
          # Keys: a list for each function.\n[keys]\n",
     );
@@ -164,6 +167,7 @@ mod tests {
         assert_eq!(config.keys.len(), keys::TABLE.len());
         assert_eq!(config.top.refresh, Some(Duration::from_secs(1)));
         assert_eq!(config.top.theme, Some(theme::Name::Terminal));
+        assert_eq!(config.top.mouse, Some(true));
         parse(&commented()).unwrap();
     }
 

@@ -88,6 +88,10 @@ pub(crate) struct TopArgs {
     #[arg(long)]
     ascii: bool,
 
+    /// Leave the mouse to the terminal; without this, hold shift to select text
+    #[arg(long)]
+    no_mouse: bool,
+
     /// Made-up processes and rows, to measure the dashboard itself; timings go to standard error
     #[arg(long, value_names = ["PROCESSES", "ROWS"], num_args = 2, hide = true,
           value_parser = clap::value_parser!(u32).range(1..))]
@@ -118,6 +122,7 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
     let is_terminal = stdout().is_terminal() && stdin().is_terminal() && !is_dumb;
     let ascii = args.ascii || config.top.ascii || !is_utf8(|name| env::var_os(name));
     let mut look = tui::Look::new(theme::Theme::new(theme, ascii), keymap);
+    look.mouse = !args.no_mouse && config.top.mouse.unwrap_or(true);
     if args.group || args.by.is_some_and(Dimension::is_command) {
         look.grouped = Some(true);
     }

@@ -25,7 +25,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossterm::event::{self, Event, KeyEvent, KeyEventKind};
+use crossterm::event::{
+    self, Event, KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind,
+};
 use jiff::Zoned;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
@@ -123,6 +125,8 @@ pub struct Look {
     pub keymap: Keymap,
     /// Processes of one command are one row; `None` for as it suits the target.
     pub grouped: Option<bool>,
+    /// The mouse is for the dashboard, not for the terminal's selection of text.
+    pub mouse: bool,
 }
 
 impl Look {
@@ -133,6 +137,7 @@ impl Look {
             theme,
             keymap,
             grouped: None,
+            mouse: true,
         }
     }
 }
@@ -212,7 +217,8 @@ pub fn run(input: Input, look: Look) -> Result<End, Error> {
         Input::Live(plan) => matches!(plan.subject, run::Subject::Command(_)),
         Input::Replay(_) | Input::Synthetic(_) => false,
     };
-    let mut screen = Screen::open(is_command).map_err(terminal("set up the terminal"))?;
+    let mut screen =
+        Screen::open(is_command, look.mouse).map_err(terminal("set up the terminal"))?;
     let to_loop = sender.clone();
     thread::spawn(move || {
         for signal in signals.forever() {
@@ -313,11 +319,24 @@ fn give_memory_back() {
     }
 }
 
+/// Whether it does something: movements do not.
+fn is_button_or_wheel(event: &MouseEvent) -> bool {
+    matches!(
+        event.kind,
+        MouseEventKind::Down(MouseButton::Left)
+            | MouseEventKind::ScrollUp
+            | MouseEventKind::ScrollDown
+    )
+}
+
 fn read_keys(to_loop: &mpsc::Sender<Incoming>) {
     loop {
         let message = match event::read() {
             Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => {
                 Incoming::Key(key, Instant::now())
+            }
+            Ok(Event::Mouse(event)) if is_button_or_wheel(&event) => {
+                Incoming::Message(Message::Mouse(event))
             }
             Ok(Event::Resize(width, height)) => Incoming::Message(Message::Resize(width, height)),
             Ok(_) => continue,

@@ -14,6 +14,7 @@ use std::{
 use crossterm::{
     cursor::Show,
     execute,
+    style::Print,
     terminal::{
         self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
         enable_raw_mode,
@@ -23,6 +24,11 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use ratatui::{Terminal, TerminalOptions, Viewport, backend::CrosstermBackend, layout::Rect};
 
 use super::{state::State, view};
+
+/// Reports of buttons and the wheel, with coordinates of any size. Not of movements: each would wake the dashboard.
+const MOUSE_ON: &str = "\x1b[?1000h\x1b[?1006h";
+/// The end of them, harmless where there are none.
+const MOUSE_OFF: &str = "\x1b[?1006l\x1b[?1000l";
 
 static HOOK: Once = Once::new();
 
@@ -75,8 +81,9 @@ struct Aside {
 }
 
 impl Screen {
-    /// Takes the terminal over; `aside` keeps what is written to the standard streams for later.
-    pub(super) fn open(aside: bool) -> io::Result<Self> {
+    /// Takes the terminal over, and the mouse too if it is asked for; `aside` keeps what is written to the standard
+    /// streams for later.
+    pub(super) fn open(aside: bool, mouse: bool) -> io::Result<Self> {
         HOOK.call_once(|| {
             let before = panic::take_hook();
             panic::set_hook(Box::new(move |info| {
@@ -96,6 +103,9 @@ impl Screen {
         };
         enable_raw_mode()?;
         execute!(screen.terminal.backend_mut(), EnterAlternateScreen)?;
+        if mouse {
+            execute!(screen.terminal.backend_mut(), Print(MOUSE_ON))?;
+        }
         screen.written()?;
         if aside {
             let kept = Aside {
@@ -166,7 +176,7 @@ fn duplicate(fd: &impl std::os::fd::AsFd) -> io::Result<OwnedFd> {
 
 fn give_back(out: &mut impl io::Write) -> io::Result<()> {
     disable_raw_mode()?;
-    execute!(out, LeaveAlternateScreen, Show)
+    execute!(out, Print(MOUSE_OFF), LeaveAlternateScreen, Show)
 }
 
 impl Drop for Screen {

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, path::Path as FilePath, sync::Arc, time::Duration};
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use proptest::prelude::*;
 use ratatui::{buffer::Buffer, layout::Rect};
 use zctrace_common::{Evidence, Sizes};
@@ -234,6 +234,37 @@ fn state(snapshot: &Snapshot, theme: Theme, size: (u16, u16)) -> State {
 
 fn press(state: &mut State, code: KeyCode) -> Vec<Effect> {
     update(state, Message::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+}
+
+fn mouse(state: &mut State, kind: MouseEventKind, (column, row): (u16, u16)) -> Vec<Effect> {
+    let modifiers = KeyModifiers::NONE;
+    let event = MouseEvent {
+        kind,
+        column,
+        row,
+        modifiers,
+    };
+    update(state, Message::Mouse(event))
+}
+
+fn click(state: &mut State, at: (u16, u16)) -> Vec<Effect> {
+    mouse(state, MouseEventKind::Down(MouseButton::Left), at)
+}
+
+/// Where a text begins on screen.
+fn place_of(state: &State, text: &str) -> (u16, u16) {
+    let buffer = drawn(state);
+    for y in 0..buffer.area.height {
+        let line: Vec<_> = (0..buffer.area.width)
+            .map(|x| buffer[(x, y)].symbol())
+            .collect();
+        for x in 0..line.len() {
+            if line[x..].concat().starts_with(text) {
+                return (x.try_into().unwrap(), y);
+            }
+        }
+    }
+    panic!("{text:?} is not on screen");
 }
 
 fn drawn(state: &State) -> Buffer {
@@ -751,6 +782,64 @@ fn the_tree_of_stacks_folds() {
 }
 
 #[test]
+fn a_click_is_what_is_under_it() {
+    let theme = Theme::new(Name::Terminal, false);
+    for size in SIZES {
+        let mut state = state(&normal(), theme, size);
+        let title = if size.0 < 80 { "2 Path" } else { "2 Paths" };
+        let at = place_of(&state, title);
+        click(&mut state, at);
+        assert_eq!(state.view, View::Paths, "{size:?}");
+        // A column sorts, once more and the other way round.
+        let title = "COPY/B";
+        let column = View::Paths.columns().iter().position(|c| c.title == title);
+        let at = place_of(&state, title);
+        click(&mut state, at);
+        assert_eq!(state.pane().sort.column, column);
+        assert!(state.pane().sort.descending);
+        click(&mut state, at);
+        assert!(!state.pane().sort.descending);
+        // A row is chosen, and opened by the next click.
+        let at = place_of(&state, "sendfile");
+        click(&mut state, at);
+        assert!(state.overlays.is_empty(), "{size:?}");
+        let chosen = state.pane().chosen;
+        assert!(chosen.is_some());
+        click(&mut state, at);
+        assert_eq!(state.overlays.len(), 1, "{size:?}");
+        assert_eq!(state.pane().chosen, chosen);
+        // Whatever lies over the view closes.
+        click(&mut state, at);
+        assert!(state.overlays.is_empty());
+        // The wheel moves, and stops at both ends.
+        for _ in 0..100 {
+            mouse(&mut state, MouseEventKind::ScrollDown, at);
+        }
+        assert_eq!(state.pane().at, state.order.len() - 1);
+        for _ in 0..100 {
+            mouse(&mut state, MouseEventKind::ScrollUp, at);
+        }
+        assert_eq!(state.pane().at, 0);
+        // What is typed is not lost by a click.
+        press(&mut state, KeyCode::Char('/'));
+        click(&mut state, at);
+        assert_eq!(state.overlays.len(), 1);
+    }
+}
+
+#[test]
+fn the_wheel_moves_the_text_that_lies_over_the_view() {
+    let theme = Theme::new(Name::Terminal, false);
+    let mut state = state(&normal(), theme, (80, 24));
+    press(&mut state, KeyCode::Char('?'));
+    let before = drawn(&state);
+    mouse(&mut state, MouseEventKind::ScrollDown, (5, 5));
+    assert_ne!(drawn(&state), before);
+    mouse(&mut state, MouseEventKind::ScrollUp, (5, 5));
+    assert_eq!(drawn(&state), before);
+}
+
+#[test]
 fn exports_are_whole() {
     let mut state = state(&normal(), Theme::new(Name::Dark, false), (100, 30));
     press(&mut state, KeyCode::Char('e'));
@@ -788,6 +877,11 @@ fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
         8 => key.prop_map(|code| Message::Key(KeyEvent::new(code, KeyModifiers::NONE))),
         2 => (0u16..410, 0u16..110).prop_map(|(width, height)| Message::Resize(width, height)),
+        4 => (0u16..410, 0u16..110, proptest::sample::select(vec![
+            MouseEventKind::Down(MouseButton::Left), MouseEventKind::ScrollUp, MouseEventKind::ScrollDown,
+        ])).prop_map(|(column, row, kind)| {
+            Message::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
+        }),
         2 => proptest::sample::select(all).prop_map(Message::Moment),
         1 => any::<String>().prop_map(Message::Notice),
         1 => any::<String>().prop_map(Message::Ended),

@@ -58,6 +58,8 @@ pub struct Theme {
 
 /// The letter of each class, in the order of the ledger.
 pub const LETTERS: [char; 9] = ['U', 'F', 'K', 'S', 'D', 'C', 'M', 'Z', '?'];
+/// The place of the class that no probe saw.
+pub const UNEXPLAINED: usize = 8;
 /// A short name of each class.
 pub const SHORT: [&str; 9] = [
     "to user",

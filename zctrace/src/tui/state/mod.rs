@@ -5,6 +5,7 @@ pub mod filter;
 pub mod format;
 pub mod keys;
 pub(super) mod layout;
+mod mouse;
 pub mod position;
 pub mod reading;
 pub mod trial;
@@ -15,7 +16,7 @@ use std::{
 };
 
 use crokey::KeyCombination;
-use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, MouseEvent};
 use tui_input::{Input, backend::crossterm::EventHandler as _};
 
 use self::{
@@ -40,6 +41,8 @@ use crate::{explain::Entry, ledger::TargetKind};
 pub enum Message {
     /// A key was pressed.
     Key(KeyEvent),
+    /// A button of the mouse, or its wheel.
+    Mouse(MouseEvent),
     /// The terminal has this size now.
     Resize(u16, u16),
     /// New numbers.
@@ -462,6 +465,7 @@ pub fn update(state: &mut State, message: Message) -> Vec<Effect> {
         }
         Message::Replay(status) => state.replay = Some(status),
         Message::Key(key) => return pressed(state, key),
+        Message::Mouse(event) => return mouse::update(state, event),
     }
     Vec::new()
 }

@@ -11,8 +11,8 @@ mod header;
 mod lines;
 mod overlay;
 mod summary;
-mod table;
-mod tabs;
+pub(in crate::tui) mod table;
+pub(in crate::tui) mod tabs;
 
 use ratatui::{buffer::Buffer, layout::Rect, text::Line, widgets::Widget as _};
 

@@ -14,9 +14,9 @@ use crate::{
     text::{bytes::bytes, escape::printable},
     tui::{
         moment::Moment,
-        rows::{Column, Holds, Value},
+        rows::{Column, Holds, Rows, Value},
         state::State,
-        theme::{LETTERS, Theme},
+        theme::{LETTERS, Theme, UNEXPLAINED},
         view::chart,
     },
 };
@@ -44,13 +44,8 @@ pub(super) fn draw(state: &State, moment: &Moment, area: Rect, buffer: &mut Buff
             .render(area, buffer);
         return;
     }
-    let lines = usize::from(area.height.saturating_sub(1));
-    let on_screen = || state.order.iter().skip(pane.offset).take(lines);
-    let needed = |index: usize| {
-        let widths = on_screen().map(|row| rows.value(*row as usize, index).shown().width());
-        u16::try_from(widths.max().unwrap_or(0)).unwrap_or(u16::MAX)
-    };
-    let fitting = fitting(columns, &pane.shown, area.width, needed);
+    let on_screen = || on_screen(state, area);
+    let fitting = fitting_now(state, rows.as_ref(), area);
     let mut x = area.x + 1;
     for (index, width) in &fitting {
         let column = &columns[*index];
@@ -97,6 +92,45 @@ pub(super) fn draw(state: &State, moment: &Moment, area: Rect, buffer: &mut Buff
             buffer.set_stringn(area.x, y, theme.glyph(mark.0, mark.1), 1, theme.accent);
         }
     }
+}
+
+/// The rows on screen.
+fn on_screen(state: &State, area: Rect) -> impl Iterator<Item = &u32> {
+    let lines = usize::from(area.height.saturating_sub(1));
+    state.order.iter().skip(state.pane().offset).take(lines)
+}
+
+/// The columns on screen and their widths.
+fn fitting_now(state: &State, rows: &dyn Rows, area: Rect) -> Vec<(usize, u16)> {
+    let needed = |index: usize| {
+        let widths =
+            on_screen(state, area).map(|row| rows.value(*row as usize, index).shown().width());
+        u16::try_from(widths.max().unwrap_or(0)).unwrap_or(u16::MAX)
+    };
+    fitting(
+        state.view.columns(),
+        &state.pane().shown,
+        area.width,
+        needed,
+    )
+}
+
+/// Which column is at `x`; the space behind one belongs to it.
+pub(in crate::tui) fn column_at(
+    state: &State,
+    moment: &Moment,
+    area: Rect,
+    x: u16,
+) -> Option<usize> {
+    let rows = state.view.rows(moment, &state.scope());
+    let mut left = area.x + 1;
+    let fitting = fitting_now(state, rows.as_ref(), area);
+    let found = fitting.into_iter().find(|(_, width)| {
+        let here = left..=left + width;
+        left += width + 1;
+        here.contains(&x)
+    });
+    found.map(|(index, _)| index)
 }
 
 /// The widths of the columns that fit. Those that say which row it is are as wide as they need to
@@ -235,10 +269,11 @@ fn bar(totals: &Totals, theme: &Theme, area: Rect, buffer: &mut Buffer) {
                 Some(colours) => Style::new().fg(theme.on_bar).bg(colours[class]),
                 None => Style::new(),
             };
-            let text = if theme.classes.is_none() && at != x {
-                "-".into()
-            } else {
-                text
+            // What nobody saw says so in every cell: colour alone could be overlooked.
+            let text = match (theme.classes.is_none(), at == x) {
+                _ if class == UNEXPLAINED => LETTERS[class].to_string(),
+                (true, false) => "-".into(),
+                _ => text,
             };
             buffer.set_stringn(at, area.y, text, 1, style);
         }
