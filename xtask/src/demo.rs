@@ -11,6 +11,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::{
+    arch::Arch,
     binaries,
     job::{Job, is_root},
     paths,
@@ -98,8 +99,8 @@ fn on_this_kernel() -> Result<ExitCode> {
 
 fn in_a_guest(series: Series) -> Result<ExitCode> {
     setup::ensure(&[Purpose::Build, Purpose::Vm])?;
-    let zctrace = binaries::static_zctrace()?;
-    let kernel = match vm::fetch(series, false) {
+    let zctrace = binaries::static_zctrace(Arch::NATIVE)?;
+    let kernel = match vm::fetch(series, Arch::NATIVE, false) {
         Ok(kernel) => kernel,
         Err(error) => {
             eprintln!("SKIPPED: Linux {series} cannot be had: {error:#}");

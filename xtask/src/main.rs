@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod apt;
+mod arch;
 mod bench;
 mod binaries;
+mod cross;
 mod demo;
 mod dist;
 mod docs;

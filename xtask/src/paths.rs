@@ -22,11 +22,8 @@ pub(crate) fn vm_cache() -> PathBuf {
     env::var_os("ZCTRACE_VM_CACHE").map_or_else(|| target().join("vm-cache"), PathBuf::from)
 }
 
-/// The target of what is tested, on this machine and in guests, so that it is built once: linked
-/// statically for the guests, named, so that the flags for it leave the build scripts alone.
-pub(crate) const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
-
-/// The `RUSTFLAGS` that link statically.
+/// The `RUSTFLAGS` that link statically: what is tested runs in guests too. The target is named wherever they
+/// are set, so that they leave the build scripts alone.
 pub(crate) const STATIC_FLAGS: &str = "-C target-feature=+crt-static";
 
 /// Where root's programs are; a user's PATH leaves half of it out.

@@ -11,6 +11,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    arch::Arch,
     binaries, paths,
     setup::{self, Purpose},
     vm::{self, Extra, Guest, Outcome, Series, Stream},
@@ -95,12 +96,12 @@ struct Difference {
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     setup::ensure(&[Purpose::Build, Purpose::Vm, Purpose::Bench])?;
     let guest = guest(
-        binaries::static_zctrace()?,
+        binaries::static_zctrace(Arch::NATIVE)?,
         binaries::syscall_cost()?,
         options,
     );
     let series = options.kernel;
-    let kernel = match vm::fetch(series, false) {
+    let kernel = match vm::fetch(series, Arch::NATIVE, false) {
         Ok(kernel) => kernel,
         Err(error) => {
             eprintln!("SKIPPED: Linux {series} cannot be had: {error:#}");

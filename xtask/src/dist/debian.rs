@@ -6,19 +6,14 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::done;
-use crate::paths;
+use crate::{arch::Arch, paths};
 
 /// Makes the package of what lies in `dist`.
-pub(super) fn package(dist: &Path, program: &Path) -> Result<PathBuf> {
+pub(super) fn package(architecture: Arch, dist: &Path, program: &Path) -> Result<PathBuf> {
     let version = env!("CARGO_PKG_VERSION");
-    let architecture = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => bail!("Debian's name for {other} is not known here"),
-    };
     let root = tempfile::tempdir()?;
     let put = |from: &Path, to: &str, mode: &str| {
         done(

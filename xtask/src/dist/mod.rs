@@ -9,7 +9,11 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
-use crate::{binaries, paths};
+use crate::{
+    arch::Arch,
+    binaries,
+    setup::{self, Purpose},
+};
 
 mod crates;
 mod debian;
@@ -23,10 +27,13 @@ pub(crate) struct Options {
     /// `cargo publish` would upload them.
     #[arg(long)]
     crates: bool,
+    /// The architecture of the binary and of the package.
+    #[arg(long, value_enum, default_value_t = Arch::NATIVE)]
+    arch: Arch,
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let made = make()?;
+    let made = make(options.arch)?;
     println!("{}\n{}", made.program.display(), made.package.display());
     if options.crates {
         for file in crates(&crates::ARCHITECTURES)? {
@@ -44,8 +51,9 @@ pub(crate) struct Made {
     pub(crate) package: PathBuf,
 }
 
-pub(crate) fn make() -> Result<Made> {
-    let dist = paths::target().join("dist");
+pub(crate) fn make(arch: Arch) -> Result<Made> {
+    setup::ensure_for(&[Purpose::Build], arch)?;
+    let dist = arch.target_directory().join("dist");
     if dist.exists() {
         fs::remove_dir_all(&dist)?;
     }
@@ -53,13 +61,19 @@ pub(crate) fn make() -> Result<Made> {
     let program = dist.join("zctrace");
     // Without the line tables, which are two thirds of it; symbols stay, for stacks in reports.
     done(
-        Command::new("strip")
+        Command::new(arch.tool("strip"))
             .args(["--strip-debug", "-o"])
             .arg(&program)
-            .arg(binaries::static_zctrace()?),
+            .arg(binaries::static_zctrace(arch)?),
     )?;
-    done(Command::new(&program).arg("assets").arg(&dist))?;
-    let package = debian::package(&dist, Path::new(&program))?;
+    // They are the same for every architecture, and only this one's program runs here.
+    let native = if arch.is_native() {
+        program.clone()
+    } else {
+        binaries::zctrace()?
+    };
+    done(Command::new(native).arg("assets").arg(&dist))?;
+    let package = debian::package(arch, &dist, Path::new(&program))?;
     Ok(Made { program, package })
 }
 

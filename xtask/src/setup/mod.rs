@@ -7,14 +7,20 @@ use clap::Args;
 
 use crate::{
     apt,
+    arch::Arch,
+    cross,
     job::{Job, is_root},
     paths,
+    vm::{
+        self,
+        userland::{self, Userland},
+    },
 };
 
 mod toolchain;
 mod tools;
 
-pub(crate) use toolchain::find as bpf_toolchain;
+pub(crate) use toolchain::{LINKED as LINKED_TOOLCHAIN, find as bpf_toolchain};
 pub(crate) use tools::Purpose;
 
 /// Install what is missing to build and run zctrace.
@@ -32,6 +38,9 @@ pub(crate) struct Options {
     /// Also what the benchmarks use.
     #[arg(long)]
     bench: bool,
+    /// Also what builds for this architecture and emulates it.
+    #[arg(long, value_enum, default_value_t = Arch::NATIVE)]
+    arch: Arch,
     /// Install nothing; say what is missing, with status 1 if anything is.
     #[arg(long)]
     check: bool,
@@ -42,9 +51,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     purposes.extend(options.test.then_some(Purpose::Test));
     purposes.extend(options.vm.then_some(Purpose::Vm));
     purposes.extend(options.bench.then_some(Purpose::Bench));
-    let missing = Missing::find(&purposes);
+    let missing = Missing::find(&purposes, options.arch);
     if missing.is_nothing() {
-        println!("setup: nothing to do: {}", found(&purposes));
+        println!("setup: nothing to do: {}", found(&purposes, options.arch));
         return Ok(ExitCode::SUCCESS);
     }
     if options.check {
@@ -54,13 +63,18 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     missing.install()?;
-    println!("setup: done: {}", found(&purposes));
+    println!("setup: done: {}", found(&purposes, options.arch));
     Ok(ExitCode::SUCCESS)
 }
 
 /// Installs what `purposes` need, silently where nothing is missing.
 pub(crate) fn ensure(purposes: &[Purpose]) -> Result<()> {
-    let missing = Missing::find(purposes);
+    ensure_for(purposes, Arch::NATIVE)
+}
+
+/// The same, to build for an architecture and to emulate it.
+pub(crate) fn ensure_for(purposes: &[Purpose], arch: Arch) -> Result<()> {
+    let missing = Missing::find(purposes, arch);
     // Optional programs are worth an installation only together with something else, or when they
     // were asked for; else each run would try again what this system does not have.
     if missing.required() || (!missing.is_nothing() && !was_tried(&missing)) {
@@ -82,13 +96,13 @@ fn note() -> std::path::PathBuf {
     paths::target().join("xtask-unavailable-packages")
 }
 
-fn found(purposes: &[Purpose]) -> String {
+fn found(purposes: &[Purpose], arch: Arch) -> String {
     let mut text = match toolchain::find() {
         Some(name) => format!("toolchain {name} and bpf-linker"),
         None => "no toolchain".to_owned(),
     };
     if purposes.contains(&Purpose::Vm)
-        && let Some(version) = qemu_version()
+        && let Some(version) = qemu_version(arch)
     {
         text += &format!(", qemu {version}");
     }
@@ -97,6 +111,11 @@ fn found(purposes: &[Purpose]) -> String {
 
 /// What is not there.
 struct Missing {
+    arch: Arch,
+    /// A standard library for the architecture.
+    std: bool,
+    /// The programs of its guests.
+    userland: bool,
     toolchain: bool,
     linker: bool,
     tools: Vec<tools::Tool>,
@@ -104,11 +123,18 @@ struct Missing {
 }
 
 impl Missing {
-    fn find(purposes: &[Purpose]) -> Self {
+    fn find(purposes: &[Purpose], arch: Arch) -> Self {
+        let mut purposes = purposes.to_vec();
+        if !arch.is_native() {
+            purposes.push(Purpose::Cross);
+        }
         let wanted = |tool: &tools::Tool| purposes.iter().any(|one| tool.purposes.contains(one));
         let build = purposes.contains(&Purpose::Build);
         let linker = build && !toolchain::linker_works();
         Self {
+            arch,
+            std: build && !cross::can_build(arch),
+            userland: purposes.contains(&Purpose::Vm) && !userland::is_here(arch),
             // A linker has to know its rustc's LLVM; the one we build knows Debian's.
             toolchain: build
                 && toolchain::find().is_none_or(|name| linker && name != toolchain::LINKED),
@@ -117,16 +143,21 @@ impl Missing {
                 .into_iter()
                 .filter(|tool| wanted(tool) && !tool.is_here())
                 .collect(),
-            qemu: purposes.contains(&Purpose::Vm) && !qemu_version().is_some_and(works),
+            qemu: purposes.contains(&Purpose::Vm) && !qemu_version(arch).is_some_and(works),
         }
     }
 
     fn is_nothing(&self) -> bool {
-        !self.toolchain && !self.linker && !self.qemu && self.tools.is_empty()
+        !self.required() && self.tools.is_empty()
     }
 
     fn required(&self) -> bool {
-        self.toolchain || self.linker || self.qemu || self.tools.iter().any(|tool| !tool.optional)
+        self.toolchain
+            || self.linker
+            || self.qemu
+            || self.std
+            || self.userland
+            || self.tools.iter().any(|tool| !tool.optional)
     }
 
     fn describe(&self) -> Vec<String> {
@@ -138,10 +169,16 @@ impl Missing {
             lines.push("bpf-linker".to_owned());
         }
         if self.qemu {
-            lines.push(match qemu_version() {
+            lines.push(match qemu_version(self.arch) {
                 Some(version) => format!("a newer QEMU than {version}, which crashes some kernels"),
-                None => "qemu-system-x86_64".to_owned(),
+                None => vm::program(self.arch).to_owned(),
             });
+        }
+        if self.std {
+            lines.push(format!("Rust's standard library for {}", self.arch));
+        }
+        if self.userland {
+            lines.push(format!("programs of guests for {}", self.arch));
         }
         lines.extend(self.tools.iter().map(|tool| {
             let note = if tool.optional { ", optional" } else { "" };
@@ -173,6 +210,13 @@ impl Missing {
         if self.linker {
             toolchain::install_linker().step("setup: building bpf-linker (about a minute)")?;
         }
+        if self.std {
+            eprintln!("setup: getting Rust's standard library for {}", self.arch);
+            cross::get_std(self.arch)?;
+        }
+        if self.userland {
+            Userland::of(self.arch)?;
+        }
         Ok(())
     }
 
@@ -187,6 +231,10 @@ impl Missing {
         if !is_root() {
             eprintln!("setup: installing packages needs root: the next steps use sudo");
         }
+        let qemu = match self.arch {
+            Arch::Amd64 => "qemu-system-x86",
+            Arch::Arm64 => "qemu-system-arm",
+        };
         let backports = if self.qemu { add_backports()? } else { None };
         // Always: a package list that is old names files that are gone. A broken source that has
         // nothing to do with us makes it fail, and what matters is what can be installed.
@@ -197,7 +245,7 @@ impl Missing {
             eprintln!("setup: going on with the package lists there are");
         }
         if self.qemu && backports.is_none() {
-            packages.push("qemu-system-x86");
+            packages.push(qemu);
         }
         packages.sort_unstable();
         packages.dedup();
@@ -210,8 +258,8 @@ impl Missing {
                 .step(&format!("setup: apt-get install {} (root)", here.join(" ")))?;
         }
         if let Some(suite) = backports {
-            install(Some(&suite), &["qemu-system-x86"]).step(&format!(
-                "setup: apt-get install qemu-system-x86 from {suite} (root)"
+            install(Some(&suite), &[qemu]).step(&format!(
+                "setup: apt-get install {qemu} from {suite} (root)"
             ))?;
         }
         Ok(())
@@ -326,8 +374,8 @@ fn add_backports() -> Result<Option<String>> {
 
 type Version = String;
 
-fn qemu_version() -> Option<Version> {
-    let text = Job::new("qemu-system-x86_64").arg("--version").read()?;
+fn qemu_version(arch: Arch) -> Option<Version> {
+    let text = Job::new(vm::program(arch)).arg("--version").read()?;
     let version = text.split_once("version ")?.1;
     Some(version.split([' ', '(', '\n']).next()?.to_owned())
 }

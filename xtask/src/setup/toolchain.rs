@@ -11,7 +11,7 @@ use crate::job::Job;
 
 /// The name a stable toolchain with `core` for BPF is linked under; zctrace's build script looks
 /// for it.
-pub(super) const LINKED: &str = "zctrace-bpf";
+pub(crate) const LINKED: &str = "zctrace-bpf";
 
 /// Debian's packages: the toolchain, and what bpf-linker is linked against.
 pub(super) const DEBIAN_PACKAGES: [&str; 8] = [

@@ -9,6 +9,8 @@ use crate::paths;
 pub(crate) enum Purpose {
     /// Compiling.
     Build,
+    /// Compiling for another architecture, whose guests are emulated.
+    Cross,
     /// The demonstration, which leaves out what it has no filesystem for.
     Demo,
     /// Tests of what is shown, which need no root.
@@ -34,7 +36,7 @@ pub(super) struct Tool {
     pub(super) optional: bool,
 }
 
-use Purpose::{Bench, Build, Demo, Package, Show, Test, Vm};
+use Purpose::{Bench, Build, Cross, Demo, Package, Show, Test, Vm};
 
 const fn required(
     program: &'static str,
@@ -63,10 +65,17 @@ const fn optional(
 }
 
 /// `qemu-system-x86_64` is not here: which one will do is a matter of its version.
-pub(super) const TOOLS: [Tool; 26] = [
+pub(super) const TOOLS: [Tool; 29] = [
     required("cc", "gcc", &[Build]),
     required("c++", "g++", &[Build]),
     required("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev", &[Build]),
+    required("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu", &[Cross]),
+    required(
+        "/usr/aarch64-linux-gnu/lib/libc.a",
+        "libc6-dev-arm64-cross",
+        &[Cross],
+    ),
+    required("readelf", "binutils", &[Cross]),
     required("cpio", "cpio", &[Vm]),
     required("busybox", "busybox-static", &[Vm]),
     required("depmod", "kmod", &[Vm]),

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use super::tally::is_progress;
-use crate::{job::Job, paths};
+use crate::{arch::Arch, cross, job::Job, paths};
 
 /// The package whose integration tests are run here.
 pub(super) const PACKAGE: &str = "zctrace";
@@ -103,18 +103,14 @@ struct Diagnostic {
     rendered: Option<String>,
 }
 
-/// Cargo as every layer calls it: with one target and one set of flags, so that nothing is built
-/// twice.
+/// Cargo for this machine.
 pub(super) fn cargo() -> Job {
-    Job::new("cargo")
-        .env("CARGO_BUILD_TARGET", paths::STATIC_TARGET)
-        .env("RUSTFLAGS", paths::STATIC_FLAGS)
-        .current_dir(paths::root())
+    cross::cargo(Arch::NATIVE)
 }
 
 /// Builds the privileged tests.
-pub(super) fn build() -> Result<Built> {
-    let job = cargo()
+pub(super) fn build(arch: Arch) -> Result<Built> {
+    let job = cross::cargo(arch)
         .arg("test")
         .limit(Duration::from_mins(20))
         .args(["--no-run", "--locked", "--message-format=json"])

@@ -15,8 +15,11 @@ use super::{
     log,
 };
 use crate::{
+    arch::Arch,
     paths,
-    vm::{self, DISKS, Extra, Guest, Kernel, MAPPED_DISK, Outcome, SERIES, Series, Stream},
+    vm::{
+        self, DISKS, Extra, Guest, Kernel, MAPPED_DISK, Outcome, Series, Stream, userland::Userland,
+    },
 };
 
 /// The kernel of [`Address::OneKernel`] when several are asked for.
@@ -49,15 +52,19 @@ const PROGRAMS: [&str; 16] = [
 ];
 
 /// A task for each kernel, the longest first.
-pub(super) fn tasks<'a>(kernels: &[Series], filter: Option<&'a str>) -> Vec<Task<'a>> {
-    let kernels = if kernels.is_empty() { &SERIES } else { kernels };
+pub(super) fn tasks<'a>(arch: Arch, kernels: &[Series], filter: Option<&'a str>) -> Vec<Task<'a>> {
+    let kernels = if kernels.is_empty() {
+        Series::tested(arch)
+    } else {
+        kernels
+    };
     let alone = kernels.len() == 1;
     let mut kernels = kernels.to_vec();
     kernels.sort_by_key(|series| series.name != ONCE);
     let task = |series: Series| -> Task<'a> {
         let once = alone || series.name == ONCE;
         Box::new(move || {
-            let guest = guest(&artifacts::build()?, filter, once);
+            let guest = guest(arch, &artifacts::build(arch)?, filter, once)?;
             Ok(vec![run_one(series, &guest)])
         })
     };
@@ -76,7 +83,7 @@ fn run_one(series: Series, guest: &Guest) -> Row {
     let begin = Instant::now();
     let fetched = {
         let _alone = lock(&DOWNLOAD);
-        vm::fetch(series, false)
+        vm::fetch(series, guest.arch, false)
     };
     let (kernel, tally) = match fetched {
         Err(error) => {
@@ -137,7 +144,8 @@ fn run_on(series: Series, kernel: &Kernel, guest: &Guest) -> Result<Tally> {
 
 /// The test programs lie where they were built, because they were compiled with the paths of the
 /// binaries they call and of their data.
-fn guest(built: &Built, filter: Option<&str>, once: bool) -> Guest {
+fn guest(arch: Arch, built: &Built, filter: Option<&str>, once: bool) -> Result<Guest> {
+    let userland = Userland::of(arch)?;
     let package = paths::root().join(PACKAGE);
     let same_place = |path: &PathBuf| Extra {
         source: path.clone(),
@@ -157,7 +165,7 @@ fn guest(built: &Built, filter: Option<&str>, once: bool) -> Guest {
     }));
     extras.extend(PROGRAMS.iter().filter_map(|name| {
         Some(Extra {
-            source: paths::find_program(name)?,
+            source: userland.find(name)?,
             destination: PathBuf::from("/usr/bin").join(name),
         })
     }));
@@ -181,7 +189,8 @@ fn guest(built: &Built, filter: Option<&str>, once: bool) -> Guest {
     variables.push(("ZCTRACE_BOUNCED_DISK".to_owned(), MAPPED_DISK.to_owned()));
     // Some tests do less where each instruction costs fifty.
     variables.push(("ZCTRACE_EMULATED".to_owned(), "1".to_owned()));
-    Guest {
+    Ok(Guest {
+        arch,
         extras,
         variables,
         timeout: LIMIT,
@@ -195,7 +204,7 @@ fn guest(built: &Built, filter: Option<&str>, once: bool) -> Guest {
             "swiotlb=force".to_owned(),
         ],
         ..Guest::default()
-    }
+    })
 }
 
 /// Makes lines of the chunks a guest's output comes in.

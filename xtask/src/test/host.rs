@@ -9,6 +9,7 @@ use super::{
     artifacts::{self, Address, PACKAGE},
     run_tests,
 };
+use crate::arch::Arch;
 use crate::{job::Job, paths};
 
 const LIMIT: Duration = Duration::from_mins(20);
@@ -45,7 +46,7 @@ pub(super) fn cli(filter: Option<&str>) -> Result<Tally> {
 /// Built as the user, run as root: a process for each address, so that what ends one of them leaves
 /// the others.
 pub(super) fn running(filter: Option<&str>) -> Result<Tally> {
-    let built = artifacts::build()?;
+    let built = artifacts::build(Arch::NATIVE)?;
     let mut tally = Tally::default();
     for address in Address::ALL {
         let name = address.name();

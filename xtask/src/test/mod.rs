@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 
 use crate::{
+    arch::Arch,
     job::Job,
     paths,
     setup::{self, Purpose},
@@ -43,6 +44,9 @@ pub(crate) struct Options {
     /// The kernels of the vm layer; all of them without any.
     #[arg(long = "kernel", value_name = "KERNEL", value_parser = Series::parse)]
     kernels: Vec<Series>,
+    /// The architecture of the vm layer. Another one than this machine's is emulated, and only the vm layer runs.
+    #[arg(long, value_enum, default_value_t = Arch::NATIVE)]
+    arch: Arch,
     /// Run only tests whose name contains this (layers unit, cli, running and vm).
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
@@ -62,7 +66,8 @@ impl Options {
             None => None,
         };
         let is_wanted = |layer: &Layer| {
-            (self.layers.is_empty() || self.layers.contains(layer))
+            (self.arch.is_native() || *layer == Layer::Vm)
+                && (self.layers.is_empty() || self.layers.contains(layer))
                 && changed.as_ref().is_none_or(|layers| layers.contains(layer))
         };
         Ok(LAYERS.into_iter().filter(is_wanted).collect())
@@ -202,10 +207,10 @@ fn run_beside(layers: &[Layer], options: &Options) -> Vec<Row> {
         if !layers.contains(&layer) {
             continue;
         }
-        if let Err(error) = setup::ensure(layer.needs()) {
+        if let Err(error) = setup::ensure_for(layer.needs(), options.arch) {
             rows.push(not_begun(layer, &error, begin));
         } else if layer == Layer::Vm {
-            let guests = guests::tasks(&options.kernels, options.filter.as_deref());
+            let guests = guests::tasks(options.arch, &options.kernels, options.filter.as_deref());
             tasks.extend(guests.into_iter().map(|task| (layer, task)));
         } else {
             tasks.push((layer, Box::new(move || Ok(run_layer(layer, options)))));

@@ -5,7 +5,7 @@ use std::{env, fs, path::Path, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 
 use super::Tally;
-use crate::{apt, dist, job::Job, paths};
+use crate::{apt, arch::Arch, dist, job::Job, paths};
 
 pub(super) fn run() -> Tally {
     let mut tally = Tally::default();
@@ -71,7 +71,7 @@ diff "$root.before" "$root.after"
 const LARGEST: u64 = 40 << 20;
 
 fn debian() -> Result<()> {
-    let made = dist::make()?;
+    let made = dist::make(Arch::NATIVE)?;
     let length = fs::metadata(&made.program)?.len();
     ensure!(length < LARGEST, "the program has {length} bytes");
     let dir = tempfile::tempdir()?;

@@ -21,7 +21,9 @@ use nix::sys::{prctl, signal::Signal};
 use super::{
     initramfs::{self, Extra},
     kernel::Kernel,
+    userland::Userland,
 };
+use crate::arch::Arch;
 
 /// The guest's scratch disks. Empty files take no space.
 pub(crate) const DISKS: [&str; 4] = ["/dev/vda", "/dev/vdb", "/dev/vdc", "/dev/vdd"];
@@ -39,6 +41,7 @@ const BOOTS: u32 = 3;
 /// What to boot, and what to run there.
 #[derive(Clone, Debug)]
 pub(crate) struct Guest {
+    pub(crate) arch: Arch,
     pub(crate) processors: u32,
     pub(crate) memory: String,
     /// One guest nanosecond an instruction, on one processor.
@@ -61,6 +64,7 @@ pub(crate) struct Guest {
 impl Default for Guest {
     fn default() -> Self {
         Self {
+            arch: Arch::NATIVE,
             processors: 2,
             memory: "4G".to_owned(),
             icount: false,
@@ -185,6 +189,7 @@ impl Guest {
         let initrd = work.join("initramfs");
         initramfs::build(
             kernel,
+            Userland::of(self.arch)?,
             &self.extras,
             &self.variables,
             &self.command,
@@ -203,14 +208,17 @@ impl Guest {
         ensure!(truncated.success(), "bad disk size {}", self.disk);
 
         let mut append = vec![
-            "console=ttyS0",
+            match self.arch {
+                Arch::Amd64 => "console=ttyS0",
+                Arch::Arm64 => "console=ttyAMA0",
+            },
             // Warnings, for a guest that hangs: they tell where.
             "loglevel=5",
             "panic=-1",
             "oops=panic",
         ];
         append.extend(["mitigations=off", "nokaslr"]);
-        if self.icount {
+        if self.icount && self.arch == Arch::Amd64 {
             append.push("tsc=reliable");
         }
         if self.command.is_empty() {
@@ -218,9 +226,13 @@ impl Guest {
         }
         append.extend(self.append.iter().map(String::as_str));
 
-        let mut qemu = Command::new("qemu-system-x86_64");
+        let mut qemu = Command::new(program(self.arch));
         // Never KVM: a device that is there but does not work stalls the guest for ever.
-        qemu.args(["-M", "q35", "-cpu", "max", "-accel"]);
+        qemu.args(match self.arch {
+            Arch::Amd64 => ["-M", "q35", "-cpu", "max", "-accel"],
+            // The usual cipher of its pointer authentication is slow to emulate.
+            Arch::Arm64 => ["-M", "virt", "-cpu", "max,pauth-impdef=on", "-accel"],
+        });
         if self.icount {
             qemu.args([
                 "tcg,thread=single",
@@ -327,7 +339,15 @@ impl Guest {
     }
 }
 
-const NO_QEMU: &str = "running qemu-system-x86_64; `cargo xtask setup --vm` installs it";
+const NO_QEMU: &str = "running QEMU; `cargo xtask setup --vm` installs it";
+
+/// QEMU for an architecture.
+pub(crate) const fn program(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Amd64 => "qemu-system-x86_64",
+        Arch::Arm64 => "qemu-system-aarch64",
+    }
+}
 
 enum Ended {
     Exited { status: u8, warnings: Vec<String> },

@@ -10,15 +10,18 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use super::kernel::{Kernel, depmod};
+use super::{
+    kernel::{Kernel, depmod},
+    userland::Userland,
+};
 use crate::paths;
 
 const INIT: &str = include_str!("init.sh");
 
-/// Programs of the host that busybox has not, or not well enough. Those missing are left out.
-const HOST_PROGRAMS: [&str; 14] = [
+/// Programs that busybox has not, or not well enough. Those missing are left out.
+const PROGRAMS: [&str; 14] = [
     "mkfs.ext4",
     "mkfs.xfs",
     "mkfs.btrfs",
@@ -36,10 +39,11 @@ const HOST_PROGRAMS: [&str; 14] = [
 ];
 
 /// Modules the guest loads at boot, as far as this kernel has them as modules.
-const MODULES: [&str; 34] = [
+const MODULES: [&str; 35] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
+    "nvme",
     "ext4",
     "xfs",
     // The checksum of btrfs, where it is no longer built in.
@@ -87,18 +91,20 @@ pub(crate) struct Extra {
 /// Writes the archive to `to`, staging it in `stage`.
 pub(crate) fn build(
     kernel: &Kernel,
+    userland: Userland,
     extras: &[Extra],
     variables: &[(String, String)],
     command: &[String],
     stage: &Path,
     to: &Path,
 ) -> Result<()> {
-    let mut stage = Stage::new(stage)?;
+    let mut stage = Stage::new(stage, userland)?;
     stage.busybox()?;
     // The shell busybox has here runs its own mount, ip and losetup whatever PATH says.
-    stage.program(Path::new("/bin/sh"), Path::new("/usr/bin/sh"))?;
-    for name in HOST_PROGRAMS {
-        if let Some(path) = paths::find_program(name) {
+    let shell = stage.userland.find("dash").context("no dash")?;
+    stage.program(&shell, Path::new("/usr/bin/sh"))?;
+    for name in PROGRAMS {
+        if let Some(path) = stage.userland.find(name) {
             stage.program(&path, &Path::new("/usr/bin").join(name))?;
         }
     }
@@ -138,12 +144,13 @@ fn quote(word: &str) -> String {
 
 struct Stage {
     root: PathBuf,
+    userland: Userland,
     /// Guest paths that are there already.
     placed: HashSet<PathBuf>,
 }
 
 impl Stage {
-    fn new(root: &Path) -> Result<Self> {
+    fn new(root: &Path, userland: Userland) -> Result<Self> {
         for dir in [
             "usr/bin",
             "usr/lib",
@@ -176,6 +183,7 @@ impl Stage {
         }
         Ok(Self {
             root: root.to_owned(),
+            userland,
             placed: HashSet::new(),
         })
     }
@@ -194,10 +202,12 @@ impl Stage {
     }
 
     fn busybox(&mut self) -> Result<()> {
-        let busybox = paths::find_program("busybox")
-            .context("no busybox; `cargo xtask setup --vm` installs it")?;
+        const MISSING: &str = "no busybox; `cargo xtask setup --vm` installs it";
+        let busybox = self.userland.find("busybox").context(MISSING)?;
         self.program(&busybox, Path::new("/usr/bin/busybox"))?;
-        let listed = Command::new(&busybox).arg("--list").output()?;
+        // Only that of this machine can be asked. A name that the guest's does not know fails there.
+        let known = paths::find_program("busybox").context(MISSING)?;
+        let listed = Command::new(known).arg("--list").output()?;
         for name in String::from_utf8_lossy(&listed.stdout).lines() {
             let link = self.at(Path::new("/usr/bin")).join(name);
             if !link.exists() {
@@ -210,8 +220,8 @@ impl Stage {
     /// A program, or any other file, with the libraries it is linked against.
     fn program(&mut self, source: &Path, guest: &Path) -> Result<()> {
         self.copy(source, guest)?;
-        for library in libraries(source)? {
-            self.copy(&library, &library)?;
+        for (library, to) in self.userland.libraries(source)? {
+            self.copy(&library, &to)?;
         }
         Ok(())
     }
@@ -327,30 +337,6 @@ fn list(root: &Path, below: &Path, names: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// What the dynamic loader would load for `program`; nothing for a static one or a script.
-fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
-    let output = Command::new("ldd")
-        .arg(program)
-        .output()
-        .context("running ldd")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    if let Some(line) = text.lines().find(|line| line.ends_with("not found")) {
-        bail!("{}: {}", program.display(), line.trim());
-    }
-    Ok(parse_ldd(&text))
-}
-
-fn parse_ldd(text: &str) -> Vec<PathBuf> {
-    text.lines()
-        .filter_map(|line| {
-            let line = line.trim();
-            let found = line.split_once(" => ").map_or(line, |(_, path)| path);
-            let path = found.split(" (0x").next()?;
-            path.starts_with('/').then(|| PathBuf::from(path))
-        })
-        .collect()
-}
-
 /// The modules to load, each after what it needs, from the text of `modules.dep` and
 /// `modules.softdep`. Names not in the index are built in, or not there.
 fn load_order(index: &str, soft: &str, wanted: &[&str]) -> Vec<String> {
@@ -415,23 +401,6 @@ mod tests {
                 "kernel/a/mid-dle.ko.xz",
                 "kernel/a/top.ko.xz"
             ]
-        );
-    }
-
-    #[test]
-    fn reads_what_ldd_prints() {
-        let text = "\tlinux-vdso.so.1 (0x00007f)\n\tlibc.so.6 => /lib/x/libc.so.6 (0x00007f)\n\
-                    \t/lib64/ld-linux-x86-64.so.2 (0x00007f)\n";
-        assert_eq!(
-            parse_ldd(text),
-            [
-                PathBuf::from("/lib/x/libc.so.6"),
-                PathBuf::from("/lib64/ld-linux-x86-64.so.2")
-            ]
-        );
-        assert_eq!(
-            parse_ldd("\tnot a dynamic executable\n"),
-            [] as [PathBuf; 0]
         );
     }
 

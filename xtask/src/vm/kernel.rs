@@ -1,4 +1,4 @@
-//! Debian's cloud kernels: downloaded and unpacked into the cache, never installed.
+//! Debian's kernels for clouds, and some others: downloaded and unpacked into the cache, never installed.
 
 use std::{
     fmt, fs,
@@ -9,10 +9,14 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::{apt, paths};
-
-/// The metapackage. What it depends on is the kernel, under a name that changes with each update.
-const METAPACKAGE: &str = "linux-image-cloud-amd64";
+use crate::{
+    apt::{
+        self,
+        private::{Apt, depends, field, run, unpack},
+    },
+    arch::Arch,
+    paths,
+};
 
 /// A kernel the tests run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,47 +30,98 @@ pub(crate) struct Series {
     /// The suite carries newer kernels beside it, which the metapackage depends on: it is found by its
     /// own name.
     beside: bool,
+    /// How its packages are named.
+    flavour: Flavour,
 }
 
-/// Those of the tests, oldest first.
-pub(crate) const SERIES: [Series; 3] = [
-    Series {
-        name: "6.1",
-        suites: &["bookworm"],
-        moving: false,
-        beside: false,
-    },
-    Series {
-        name: "6.12",
-        suites: &["bookworm-backports", "trixie"],
-        moving: false,
-        beside: false,
-    },
-    Series {
-        name: "7.2",
-        suites: &["sid"],
-        moving: true,
-        beside: false,
-    },
-];
-
-/// Those that can be had besides.
-const BESIDES: [Series; 1] = [Series {
-    name: "6.18",
-    suites: &["trixie-backports"],
-    moving: false,
-    beside: true,
-}];
+/// Debian's builds of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flavour {
+    /// Without drivers for hardware.
+    Cloud,
+    /// With pages of 16 KiB (arm64).
+    Pages16K,
+}
 
 impl Series {
+    const fn of(name: &'static str, suites: &'static [&'static str]) -> Self {
+        Self {
+            name,
+            suites,
+            moving: false,
+            beside: false,
+            flavour: Flavour::Cloud,
+        }
+    }
+
+    const fn moving(self) -> Self {
+        Self {
+            moving: true,
+            ..self
+        }
+    }
+
+    const fn beside(self) -> Self {
+        Self {
+            beside: true,
+            ..self
+        }
+    }
+
+    /// The kernels that the tests run on for an architecture, oldest first.
+    pub(crate) const fn tested(arch: Arch) -> &'static [Self] {
+        match arch {
+            Arch::Amd64 => &[LINUX_6_1, LINUX_6_12, LINUX_7_2],
+            Arch::Arm64 => &[LINUX_6_1, LINUX_6_12, LINUX_6_12_16K, LINUX_7_3],
+        }
+    }
+
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
-        let known = || SERIES.into_iter().chain(BESIDES);
-        known().find(|series| series.name == name).ok_or_else(|| {
-            let names: Vec<_> = known().map(|series| series.name).collect();
-            format!("unknown kernel; known are {}", names.join(", "))
-        })
+        KNOWN
+            .into_iter()
+            .find(|series| series.name == name)
+            .ok_or_else(|| {
+                let names: Vec<_> = KNOWN.iter().map(|series| series.name).collect();
+                format!("unknown kernel; known are {}", names.join(", "))
+            })
+    }
+
+    /// The end of the names of its packages.
+    fn suffix(self, arch: Arch) -> String {
+        match self.flavour {
+            Flavour::Cloud => format!("-cloud-{arch}"),
+            Flavour::Pages16K => format!("-{arch}-16k"),
+        }
+    }
+
+    /// What its versions begin with.
+    fn version(self) -> &'static str {
+        self.name.trim_end_matches("-16k")
     }
 }
+
+/// Debian 11's: too old, which zctrace has to say.
+const LINUX_5_10: Series = Series::of("5.10", &["bullseye"]);
+const LINUX_6_1: Series = Series::of("6.1", &["bookworm"]);
+const LINUX_6_12: Series = Series::of("6.12", &["bookworm-backports", "trixie"]);
+const LINUX_6_12_16K: Series = Series {
+    flavour: Flavour::Pages16K,
+    ..Series::of("6.12-16k", &["bookworm-backports", "trixie"])
+};
+const LINUX_6_18: Series = Series::of("6.18", &["trixie-backports"]).beside();
+const LINUX_7_2: Series = Series::of("7.2", &["sid"]).moving();
+const LINUX_7_3: Series = Series::of("7.3", &["trixie-backports"]).moving();
+
+/// Those that can be had, oldest first.
+const KNOWN: [Series; 7] = [
+    LINUX_5_10,
+    LINUX_6_1,
+    LINUX_6_12,
+    LINUX_6_12_16K,
+    LINUX_6_18,
+    LINUX_7_2,
+    LINUX_7_3,
+];
 
 impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,8 +163,16 @@ impl Kernel {
 /// The kernel of `series`: from the cache, or downloaded.
 ///
 /// An error means that the archive could not be reached or has no such kernel.
-pub(crate) fn fetch(series: Series, refresh: bool) -> Result<Kernel> {
-    let dir = paths::vm_cache().join(series.name);
+pub(crate) fn fetch(series: Series, arch: Arch, refresh: bool) -> Result<Kernel> {
+    ensure!(
+        series.flavour == Flavour::Cloud || arch == Arch::Arm64,
+        "Debian has no Linux {series} for {arch}"
+    );
+    let name = match arch {
+        Arch::Amd64 => series.name.to_owned(),
+        Arch::Arm64 => format!("{series}-{arch}"),
+    };
+    let dir = paths::vm_cache().join(name);
     if !refresh && let Some(kernel) = cached(&dir) {
         return Ok(kernel);
     }
@@ -117,7 +180,7 @@ pub(crate) fn fetch(series: Series, refresh: bool) -> Result<Kernel> {
     let mut refused = Vec::new();
     for suite in series.suites {
         eprintln!("vm: getting Linux {series} from Debian {suite}");
-        match download(series, suite, &mirror, &dir) {
+        match download(series, arch, suite, &mirror, &dir) {
             Ok(kernel) => return Ok(kernel),
             Err(error) => refused.push(format!("{suite}: {error:#}")),
         }
@@ -134,22 +197,29 @@ fn cached(dir: &Path) -> Option<Kernel> {
     kernel.image().exists().then_some(kernel)
 }
 
-fn download(series: Series, suite: &str, mirror: &apt::Mirror, dir: &Path) -> Result<Kernel> {
+fn download(
+    series: Series,
+    arch: Arch,
+    suite: &str,
+    mirror: &apt::Mirror,
+    dir: &Path,
+) -> Result<Kernel> {
     let parent = dir.parent().context("the cache has no parent")?;
     fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
     // Made beside its place and renamed at the end: a cache is whole, or not there.
     let work = tempfile::tempdir_in(parent).context("making a directory for the download")?;
-    let apt = Apt::new(work.path(), suite, mirror)?;
-    apt.run("apt-get", &["--quiet=2", "update"], work.path())?;
+    let apt = Apt::new(work.path(), arch, &[(mirror, suite)])?;
+    let suffix = series.suffix(arch);
 
     let first = if series.beside {
-        apt.newest(series)?
+        newest(&apt, series, &suffix)?
     } else {
-        METAPACKAGE.to_owned()
+        // The metapackage. What it depends on is the kernel, under a name that changes with each update.
+        format!("linux-image{suffix}")
     };
     let meta = apt.show(&first)?;
     let package = field(&meta, "Version").context("the package has no version")?;
-    let names_kernel = |name: &&str| name.starts_with("linux-") && name.ends_with("-cloud-amd64");
+    let names_kernel = |name: &&str| name.starts_with("linux-") && name.ends_with(&suffix);
     let mut wanted: Vec<String> = Vec::new();
     let mut queue: Vec<String> = if series.beside {
         // The image holds all there is. What it depends on is gone from the archive.
@@ -172,7 +242,7 @@ fn download(series: Series, suite: &str, mirror: &apt::Mirror, dir: &Path) -> Re
         series.moving
             || wanted.iter().any(|name| {
                 name.strip_prefix("linux-image-")
-                    .is_some_and(|rest| is_of_series(rest, series.name))
+                    .is_some_and(|rest| is_of_series(rest, series.version()))
             }),
         "it now carries {package}"
     );
@@ -181,13 +251,7 @@ fn download(series: Series, suite: &str, mirror: &apt::Mirror, dir: &Path) -> Re
     arguments.extend(wanted.iter().map(String::as_str));
     apt.run("apt-get", &arguments, work.path())?;
     let root = work.path().join("root");
-    for entry in fs::read_dir(work.path())? {
-        let file = entry?.path();
-        if file.extension().is_some_and(|extension| extension == "deb") {
-            run(Command::new("dpkg").arg("-x").arg(&file).arg(&root))?;
-            fs::remove_file(&file)?;
-        }
-    }
+    unpack(work.path(), &root)?;
     merge_lib(&root)?;
     let release = fs::read_dir(root.join("lib/modules"))
         .context("no modules in the packages")?
@@ -247,112 +311,21 @@ fn is_of_series(version: &str, series: &str) -> bool {
         .is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
 }
 
-fn field<'a>(stanza: &'a str, name: &str) -> Option<&'a str> {
-    stanza.lines().find_map(|line| {
-        let (key, value) = line.split_once(": ")?;
-        (key == name).then_some(value)
-    })
-}
-
-fn depends(stanza: &str) -> impl Iterator<Item = &str> {
-    field(stanza, "Depends")
-        .unwrap_or_default()
-        .split(',')
-        .filter_map(|dependency| dependency.split_whitespace().next())
-}
-
-/// apt with a state of its own, so that the machine's sources stay as they are and no root is
-/// needed.
-struct Apt {
-    options: Vec<String>,
-}
-
-impl Apt {
-    fn new(work: &Path, suite: &str, mirror: &apt::Mirror) -> Result<Self> {
-        for dir in ["lists/partial", "cache/archives/partial", "parts"] {
-            fs::create_dir_all(work.join(dir))?;
-        }
-        fs::write(work.join("status"), [])?;
-        let apt::Mirror { uri, keyring } = mirror;
-        fs::write(
-            work.join("sources.list"),
-            format!("deb [arch=amd64 signed-by={keyring}] {uri} {suite} main\n"),
-        )?;
-        let mut options = vec![
-            "APT::Architecture=amd64".to_owned(),
-            // The download is not installed: the user it runs as will do.
-            "APT::Sandbox::User=".to_owned(),
-            "Acquire::Languages=none".to_owned(),
-            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
-            // A mirror that lags behind will do: signatures are still checked.
-            "Acquire::Check-Valid-Until=false".to_owned(),
-            // Else an archive that cannot be reached is only a warning.
-            "APT::Update::Error-Mode=any".to_owned(),
-            "Acquire::Retries=2".to_owned(),
-            "Acquire::http::Timeout=30".to_owned(),
-        ];
-        for (key, path) in [
-            ("Dir::State", ""),
-            ("Dir::State::Lists", "lists"),
-            ("Dir::State::status", "status"),
-            ("Dir::Cache", "cache"),
-            ("Dir::Etc::SourceList", "sources.list"),
-            ("Dir::Etc::SourceParts", "parts"),
-        ] {
-            options.push(format!("{key}={}", work.join(path).display()));
-        }
-        Ok(Self { options })
-    }
-
-    fn run(&self, program: &str, arguments: &[&str], dir: &Path) -> Result<String> {
-        let mut command = Command::new(program);
-        for option in &self.options {
-            command.args(["-o", option]);
-        }
-        run(command.args(arguments).current_dir(dir))
-    }
-
-    /// The image of a series that the metapackage has left behind.
-    fn newest(&self, series: Series) -> Result<String> {
-        let prefix = format!("linux-image-{series}.");
-        let names = self.run("apt-cache", &["pkgnames", &prefix], paths::root())?;
-        let update = |name: &str| -> Option<u32> {
-            let rest = name.strip_prefix(&prefix)?;
-            let (update, _) = rest.strip_suffix("-cloud-amd64")?.split_once('+')?;
-            update.parse().ok()
-        };
-        names
-            .lines()
-            .filter(|name| update(name).is_some())
-            .max_by_key(|name| update(name))
-            .map(str::to_owned)
-            .with_context(|| format!("no package of Linux {series}"))
-    }
-
-    fn show(&self, package: &str) -> Result<String> {
-        self.run(
-            "apt-cache",
-            &["show", "--no-all-versions", package],
-            paths::root(),
-        )
-    }
-}
-
-/// Runs a quiet command; what it printed, or, when it failed, why.
-fn run(command: &mut Command) -> Result<String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .output()
-        .with_context(|| format!("running {program}"))?;
-    if !output.status.success() {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "{program}: {}: {}",
-            output.status,
-            stderr.trim().replace('\n', "; ")
-        );
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+/// The image of a series that the metapackage has left behind.
+fn newest(apt: &Apt, series: Series, suffix: &str) -> Result<String> {
+    let prefix = format!("linux-image-{series}.");
+    let names = apt.run("apt-cache", &["pkgnames", &prefix], paths::root())?;
+    let update = |name: &str| -> Option<u32> {
+        let rest = name.strip_prefix(&prefix)?;
+        let (update, _) = rest.strip_suffix(suffix)?.split_once('+')?;
+        update.parse().ok()
+    };
+    names
+        .lines()
+        .filter(|name| update(name).is_some())
+        .max_by_key(|name| update(name))
+        .map(str::to_owned)
+        .with_context(|| format!("no package of Linux {series}"))
 }
 
 #[cfg(test)]
@@ -364,14 +337,5 @@ mod tests {
         assert!(is_of_series("6.1.0-40-cloud-amd64", "6.1"));
         assert!(!is_of_series("6.12.48+deb12-cloud-amd64", "6.1"));
         assert!(is_of_series("6.12.48+deb12-cloud-amd64", "6.12"));
-    }
-
-    #[test]
-    fn reads_dependencies_without_their_versions() {
-        let stanza = "Package: a\nDepends: linux-base-x (= 1), linux-image-x\nSize: 1\n";
-        assert_eq!(
-            depends(stanza).collect::<Vec<_>>(),
-            ["linux-base-x", "linux-image-x"]
-        );
     }
 }

@@ -9,15 +9,17 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::{binaries, paths};
+use crate::{arch::Arch, binaries};
 
 pub(crate) mod guest;
 pub(crate) mod initramfs;
 mod kernel;
+pub(crate) mod userland;
 
-pub(crate) use guest::{DISKS, Guest, MAPPED_DISK, Outcome, Stream, pass_on};
+pub(crate) use guest::{DISKS, Guest, MAPPED_DISK, Outcome, Stream, pass_on, program};
 pub(crate) use initramfs::Extra;
-pub(crate) use kernel::{Kernel, SERIES, Series, fetch};
+pub(crate) use kernel::{Kernel, Series, fetch};
+use userland::Userland;
 
 /// The status when a kernel could not be had; automake's for a skipped test.
 pub(crate) const SKIPPED: u8 = 77;
@@ -37,9 +39,12 @@ const DIED: u8 = 125;
 /// kernel could not be had.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The kernel: 6.1, 6.12, 7.2, all of them, or 6.18.
+    /// The kernel: 5.10, 6.1, 6.12, 6.18, 7.2, 7.3, 6.12-16k (arm64: pages of 16 KiB), or all those of the tests.
     #[arg(long, default_value = "6.12")]
     kernel: String,
+    /// The architecture.
+    #[arg(long, value_enum, default_value_t = Arch::NATIVE)]
+    arch: Arch,
     /// Processors of the guest.
     #[arg(long, default_value_t = 2)]
     smp: u32,
@@ -83,14 +88,14 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let series = match options.kernel.as_str() {
-        "all" => SERIES.to_vec(),
+        "all" => Series::tested(options.arch).to_vec(),
         name => vec![Series::parse(name).map_err(anyhow::Error::msg)?],
     };
     if series.len() > 1 && options.command.is_empty() && !options.fetch_only {
         bail!("a shell needs one kernel, not all");
     }
     if options.build {
-        binaries::static_zctrace()?;
+        binaries::static_zctrace(options.arch)?;
     }
     let guest = guest(options)?;
     let mut results = Vec::new();
@@ -125,7 +130,7 @@ fn combined(statuses: impl Iterator<Item = u8> + Clone) -> u8 {
 }
 
 fn run_one(series: Series, options: &Options, guest: &Guest) -> Result<(u8, String)> {
-    let kernel = match fetch(series, options.refresh) {
+    let kernel = match fetch(series, options.arch, options.refresh) {
         Ok(kernel) => kernel,
         Err(error) => return Ok((SKIPPED, format!("SKIPPED: cannot be had: {error:#}"))),
     };
@@ -159,15 +164,16 @@ fn run_one(series: Series, options: &Options, guest: &Guest) -> Result<(u8, Stri
 }
 
 fn guest(options: &Options) -> Result<Guest> {
-    let mut extras: Vec<Extra> = binaries::built_static_zctrace()
+    let mut extras: Vec<Extra> = binaries::built_static_zctrace(options.arch)
         .map(|source| Extra {
             source,
             destination: PathBuf::from("/usr/bin/zctrace"),
         })
         .into_iter()
         .collect();
+    let userland = Userland::of(options.arch)?;
     for file in &options.files {
-        extras.push(extra(file)?);
+        extras.push(extra(file, &userland)?);
     }
     let defaults = Guest::default();
     let mut variables = defaults.variables;
@@ -178,6 +184,7 @@ fn guest(options: &Options) -> Result<Guest> {
         variables.push((name.to_owned(), value.to_owned()));
     }
     Ok(Guest {
+        arch: options.arch,
         processors: options.smp,
         memory: options.memory.clone(),
         icount: options.icount,
@@ -193,15 +200,16 @@ fn guest(options: &Options) -> Result<Guest> {
 }
 
 /// `SRC[:DST]`; a SRC without a slash is looked up in PATH.
-fn extra(file: &str) -> Result<Extra> {
+fn extra(file: &str, userland: &Userland) -> Result<Extra> {
     let (source, destination) = match file.split_once(':') {
         Some((source, destination)) => (source, Some(PathBuf::from(destination))),
         None => (file, None),
     };
     let mut path = PathBuf::from(source);
     if !source.contains('/') && !path.exists() {
-        path = paths::find_program(source)
-            .with_context(|| format!("no program {source} on this machine"))?;
+        path = userland
+            .find(source)
+            .with_context(|| format!("no program {source} here"))?;
     }
     let name = path
         .file_name()
@@ -226,13 +234,18 @@ mod tests {
 
     #[test]
     fn a_file_goes_where_it_is_told() {
-        let given = extra("./a/b:/etc/c").unwrap();
+        let given = extra("./a/b:/etc/c", &Userland::Host).unwrap();
         assert_eq!(given.destination, Path::new("/etc/c"));
-        assert_eq!(extra("./a/b").unwrap().destination, Path::new("/usr/bin/b"));
-        let error = extra("no-such-program-anywhere").map(drop).unwrap_err();
+        assert_eq!(
+            extra("./a/b", &Userland::Host).unwrap().destination,
+            Path::new("/usr/bin/b")
+        );
+        let error = extra("no-such-program-anywhere", &Userland::Host)
+            .map(drop)
+            .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no program no-such-program-anywhere on this machine"
+            "no program no-such-program-anywhere here"
         );
     }
 }

@@ -5,6 +5,8 @@ use std::{env, fs, path::Path};
 
 use anyhow::{Context as _, Result};
 
+pub(crate) mod private;
+
 /// The keyring Debian installs, where a source names none.
 const DEBIAN_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
@@ -31,6 +33,17 @@ pub(crate) fn debian_mirror() -> Result<Mirror> {
         )
 }
 
+/// A mirror of the security archive, if this machine uses one, and its suite.
+pub(crate) fn security_mirror() -> Option<(Mirror, String)> {
+    sources(Path::new("/etc/apt")).iter().find_map(|source| {
+        let suite = source
+            .suites
+            .iter()
+            .find(|suite| suite.ends_with("-security"))?;
+        Some((source.mirror(source.uris.first()?), suite.clone()))
+    })
+}
+
 /// Whether an enabled source offers `suite`.
 pub(crate) fn has_suite(suite: &str) -> bool {
     sources(Path::new("/etc/apt"))
@@ -53,13 +66,15 @@ impl Source {
             let uri = uri.trim_end_matches('/');
             uri.ends_with("/debian") || uri.ends_with("/debian.list")
         })?;
-        Some(Mirror {
-            uri: uri.clone(),
-            keyring: self
-                .signed_by
-                .clone()
-                .unwrap_or_else(|| DEBIAN_KEYRING.to_owned()),
-        })
+        Some(self.mirror(uri))
+    }
+
+    fn mirror(&self, uri: &str) -> Mirror {
+        let keyring = self.signed_by.as_deref().unwrap_or(DEBIAN_KEYRING);
+        Mirror {
+            uri: uri.to_owned(),
+            keyring: keyring.to_owned(),
+        }
     }
 }
 
