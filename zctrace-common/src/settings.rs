@@ -26,8 +26,8 @@ macro_rules! offsets {
 
             /// Resolves every field: `resolve` is given a source expression and returns its value.
             ///
-            /// A source is `struct.member.member` for a byte offset, `bit:struct.member` for a bit
-            /// offset, `enum:TYPE.NAME` for an enumerator, or `arg:FUNCTION.NAME` for the position of a
+            /// A source is `struct.member.member` for a byte offset, `struct.member[N]` for that of a 64-bit
+            /// word in an array, `bit:struct.member` for a bit offset, `enum:TYPE.NAME` for an enumerator, or `arg:FUNCTION.NAME` for the position of a
             /// parameter, counted without the first. The first source that resolves is used; a
             /// field without one stays [`ABSENT`].
             pub fn resolve(mut resolve: impl FnMut(&str) -> Option<u32>) -> Self {
@@ -51,17 +51,18 @@ offsets! {
     /// Offset of the system call number in the saved registers.
     regs_nr: "pt_regs.orig_ax" | "pt_regs.syscallno";
     /// First argument of the system call in the saved registers.
-    regs_arg0: "pt_regs.di" | "user_pt_regs.regs";
+    /// On arm64 the result takes its register, and it is kept beside.
+    regs_arg0: "pt_regs.di" | "pt_regs.orig_x0";
     /// Second argument.
-    regs_arg1: "pt_regs.si";
+    regs_arg1: "pt_regs.si" | "pt_regs.regs[1]";
     /// Third argument.
-    regs_arg2: "pt_regs.dx";
+    regs_arg2: "pt_regs.dx" | "pt_regs.regs[2]";
     /// Fourth argument.
-    regs_arg3: "pt_regs.r10";
+    regs_arg3: "pt_regs.r10" | "pt_regs.regs[3]";
     /// Fifth argument.
-    regs_arg4: "pt_regs.r8";
+    regs_arg4: "pt_regs.r8" | "pt_regs.regs[4]";
     /// Sixth argument.
-    regs_arg5: "pt_regs.r9";
+    regs_arg5: "pt_regs.r9" | "pt_regs.regs[5]";
     /// Leader of the thread group.
     task_group_leader: "task_struct.group_leader";
     /// Start of the task in nanoseconds since boot, sleep included.
@@ -76,8 +77,8 @@ offsets! {
     task_files: "task_struct.files";
     /// The cgroups it is in.
     task_cgroups: "task_struct.cgroups";
-    /// `TS_*` of the thread: whether it runs a 32-bit system call (x86).
-    task_status: "task_struct.thread_info.status";
+    /// `TS_*` of the thread (x86) or its `TIF_*` (arm64): whether it runs a 32-bit system call.
+    task_status: "task_struct.thread_info.status" | "task_struct.thread_info.flags";
     /// Thread id in the initial PID namespace.
     task_pid: "task_struct.pid";
     /// Thread group id in the initial PID namespace.
@@ -446,6 +447,8 @@ pub struct Settings {
     pub cgroup: u64,
     /// A stack is sampled whenever this many bytes were copied; 0: never.
     pub stack_bytes: u64,
+    /// The kernel's page size.
+    pub page_size: u64,
     /// A [`Scope`].
     pub scope: u32,
     /// A [`By`].
@@ -471,6 +474,7 @@ impl Settings {
     pub const DEFAULT: Self = Self {
         cgroup: 0,
         stack_bytes: 0,
+        page_size: 4096,
         scope: Scope::Tasks as u32,
         by: By::Nothing as u32,
         follow: 1,
@@ -483,4 +487,4 @@ impl Settings {
     };
 }
 
-const _: () = assert!(size_of::<Settings>() == 64);
+const _: () = assert!(size_of::<Settings>() == 72);

@@ -106,7 +106,12 @@ pub(crate) fn current_nr() -> i32 {
 /// The same, but a 32-bit system call has its own number.
 #[inline(always)]
 fn plain_nr() -> i32 {
-    Typed::load::<i64>(current_regs(), offset!(regs_nr)) as i32
+    // Each as wide as the field is: the verifier takes nothing that goes beyond it.
+    #[cfg(bpf_target_arch = "aarch64")]
+    let nr = Typed::load::<i32>(current_regs(), offset!(regs_nr));
+    #[cfg(not(bpf_target_arch = "aarch64"))]
+    let nr = Typed::load::<i64>(current_regs(), offset!(regs_nr)) as i32;
+    nr
 }
 
 /// Whether the current thread is in `io_uring_enter`, which has one number everywhere.
@@ -115,11 +120,15 @@ pub(crate) fn submits() -> bool {
     plain_nr() == syscalls::IO_URING_ENTER
 }
 
-/// `TS_COMPAT`: the current thread is in a 32-bit system call, with numbers of its own.
+/// The current thread is in a 32-bit system call, with numbers of its own: `TS_COMPAT`, or `TIF_32BIT` of
+/// its process where no process can make calls of both kinds.
 #[inline(always)]
 pub(crate) fn is_compat() -> bool {
-    const TS_COMPAT: u32 = 2;
-    Typed::load::<u32>(current_task(), offset!(task_status)) & TS_COMPAT != 0
+    #[cfg(bpf_target_arch = "aarch64")]
+    let is_compat = Typed::load::<u64>(current_task(), offset!(task_status)) & 1 << 22 != 0;
+    #[cfg(not(bpf_target_arch = "aarch64"))]
+    let is_compat = Typed::load::<u32>(current_task(), offset!(task_status)) & 2 != 0;
+    is_compat
 }
 
 /// The registers with which the current thread entered the kernel.
@@ -132,9 +141,6 @@ pub(crate) fn current_regs() -> *const u8 {
 /// An argument of a system call, from the registers with which it entered the kernel (typed pointer).
 #[inline(always)]
 pub(crate) fn call_argument(regs: *const u8, index: u32) -> u64 {
-    #[cfg(bpf_target_arch = "aarch64")]
-    let offset = offset!(regs_arg0) + 8 * index;
-    #[cfg(not(bpf_target_arch = "aarch64"))]
     let offset = match index {
         0 => offset!(regs_arg0),
         1 => offset!(regs_arg1),

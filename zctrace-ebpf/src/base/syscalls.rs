@@ -80,42 +80,78 @@ mod arch {
 
 pub(crate) use arch::*;
 
-/// By the number of a 32-bit call (`arch/x86/entry/syscalls/syscall_32.tbl`): the 64-bit call that
-/// does the same, if it is one of those above. In a map, so that the verifier does not follow each.
+/// Numbers of 32-bit calls with the 64-bit call that does the same: `arch/x86/entry/syscalls/syscall_32.tbl`.
 #[cfg(not(bpf_target_arch = "aarch64"))]
+const IN_32_BITS: [(usize, i32); 26] = [
+    (3, READ),
+    (4, WRITE),
+    (54, IOCTL),
+    (145, READV),
+    (146, WRITEV),
+    (180, PREAD64),
+    (181, PWRITE64),
+    (187, SENDFILE),
+    (239, SENDFILE),
+    (313, SPLICE),
+    (315, TEE),
+    (316, VMSPLICE),
+    (333, PREADV),
+    (334, PWRITEV),
+    (337, RECVMMSG),
+    (345, SENDMMSG),
+    (347, PROCESS_VM_READV),
+    (348, PROCESS_VM_WRITEV),
+    (365, GETSOCKOPT),
+    (369, SENDTO),
+    (370, SENDMSG),
+    (371, RECVFROM),
+    (372, RECVMSG),
+    (377, COPY_FILE_RANGE),
+    (378, PREADV2),
+    (379, PWRITEV2),
+];
+
+/// The same of 32-bit Arm: `arch/arm/tools/syscall.tbl`.
+#[cfg(bpf_target_arch = "aarch64")]
+const IN_32_BITS: [(usize, i32); 28] = [
+    (3, READ),
+    (4, WRITE),
+    (54, IOCTL),
+    (145, READV),
+    (146, WRITEV),
+    (180, PREAD64),
+    (181, PWRITE64),
+    (187, SENDFILE),
+    (239, SENDFILE),
+    // send and recv.
+    (289, SENDTO),
+    (290, SENDTO),
+    (291, RECVFROM),
+    (292, RECVFROM),
+    (295, GETSOCKOPT),
+    (296, SENDMSG),
+    (297, RECVMSG),
+    (340, SPLICE),
+    (342, TEE),
+    (343, VMSPLICE),
+    (361, PREADV),
+    (362, PWRITEV),
+    (365, RECVMMSG),
+    (374, SENDMMSG),
+    (376, PROCESS_VM_READV),
+    (377, PROCESS_VM_WRITEV),
+    (391, COPY_FILE_RANGE),
+    (392, PREADV2),
+    (393, PWRITEV2),
+];
+
+/// By the number of a 32-bit call: the 64-bit call that does the same, if it is one of those above. In a
+/// map, so that the verifier does not follow each.
 static NATIVE: [i16; 512] = {
     let mut natives = [NONE as i16; 512];
-    let known = [
-        (3, READ),
-        (4, WRITE),
-        (54, IOCTL),
-        (145, READV),
-        (146, WRITEV),
-        (180, PREAD64),
-        (181, PWRITE64),
-        (187, SENDFILE),
-        (239, SENDFILE),
-        (313, SPLICE),
-        (315, TEE),
-        (316, VMSPLICE),
-        (333, PREADV),
-        (334, PWRITEV),
-        (337, RECVMMSG),
-        (345, SENDMMSG),
-        (347, PROCESS_VM_READV),
-        (348, PROCESS_VM_WRITEV),
-        (365, GETSOCKOPT),
-        (369, SENDTO),
-        (370, SENDMSG),
-        (371, RECVFROM),
-        (372, RECVMSG),
-        (377, COPY_FILE_RANGE),
-        (378, PREADV2),
-        (379, PWRITEV2),
-    ];
     let mut i = 0;
-    while i < known.len() {
-        natives[known[i].0] = known[i].1 as i16;
+    while i < IN_32_BITS.len() {
+        natives[IN_32_BITS[i].0] = IN_32_BITS[i].1 as i16;
         i += 1;
     }
     natives
@@ -125,7 +161,6 @@ static NATIVE: [i16; 512] = {
 const NONE: i32 = -2;
 
 /// The 64-bit call that does what the 32-bit call with this number does, if it affects a decision.
-#[cfg(not(bpf_target_arch = "aarch64"))]
 #[inline(always)]
 pub(crate) fn native(nr: i32) -> i32 {
     let nr = nr as u32 as usize;
@@ -137,20 +172,23 @@ pub(crate) fn native(nr: i32) -> i32 {
     i32::from(unsafe { natives.cast::<i16>().add(nr).read_volatile() })
 }
 
-/// The mark of 32-bit calls on x86 means something else on this processor.
-#[cfg(bpf_target_arch = "aarch64")]
-#[inline(always)]
-pub(crate) const fn native(_nr: i32) -> i32 {
-    NONE
+/// 32-bit calls that move bytes and have no entry in [`NATIVE`]. `socketcall` (102) and `ipc` (117) may. The interfaces
+/// of message queues see only the 64-bit calls, so what sites see in these calls belongs to no operation.
+#[cfg(not(bpf_target_arch = "aarch64"))]
+const fn moves_only_in_32_bits(nr: i32) -> bool {
+    matches!(nr, 102 | 117 | 279 | 280 | 400 | 401 | 418 | 419)
 }
 
-/// Whether the 32-bit call with this number moves bytes. `socketcall` (102) and `ipc` (117) may. The calls of message
-/// queues have no entry in [`NATIVE`]: their interfaces see only the 64-bit calls, so what sites see in the 32-bit
-/// calls belongs to no operation.
+/// The same of 32-bit Arm, which has neither `socketcall` nor `ipc`.
+#[cfg(bpf_target_arch = "aarch64")]
+const fn moves_only_in_32_bits(nr: i32) -> bool {
+    matches!(nr, 276 | 277 | 301 | 302 | 418 | 419)
+}
+
+/// Whether the 32-bit call with this number moves bytes.
 #[inline(always)]
 pub(crate) fn moves_in_32_bits(nr: i32) -> bool {
-    matches!(nr, 102 | 117 | 279 | 280 | 400 | 401 | 418 | 419)
-        || !matches!(native(nr), NONE | IOCTL | GETSOCKOPT)
+    moves_only_in_32_bits(nr) || !matches!(native(nr), NONE | IOCTL | GETSOCKOPT)
 }
 
 /// By number: 1 for calls that are operations of the ledger or carry them, and for calls that move no payload. It is in

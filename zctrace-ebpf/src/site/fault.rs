@@ -30,7 +30,10 @@ const ALLOCATED: u64 = 8;
 /// `VM_FAULT_ERROR | VM_FAULT_RETRY` of include/linux/mm_types.h.
 const FAILED: u32 = 0x0001 | 0x0002 | 0x0010 | 0x0020 | 0x0040 | 0x0400 | 0x0800;
 
-const PAGE_SIZE: u64 = 4096;
+#[inline(always)]
+fn page_size() -> u64 {
+    setting!(page_size)
+}
 
 program! {
     fentry marked wp_page_enter(_ctx) in task {
@@ -50,7 +53,7 @@ program! {
         let state = task.fault[0];
         if state & IN_FORK != 0 {
             let order: u32 = ctx.arg(1);
-            copied(task, Op::ForkCow, &Ends::of(ANON), PAGE_SIZE << (order & 31), 0);
+            copied(task, Op::ForkCow, &Ends::of(ANON), page_size() << (order & 31), 0);
         } else if state & IN_WRITE_PROTECT != 0 {
             task.fault[0] = state | ALLOCATED;
         }
@@ -75,9 +78,9 @@ program! {
         let page = words::opaque(task, page as u64);
         if !file.is_null() && !is_anonymous(page) {
             let ends = Ends::file::<Typed>(task, file);
-            copied(task, Op::FaultCow, &ends, PAGE_SIZE, PAGE_SIZE);
+            copied(task, Op::FaultCow, &ends, page_size(), page_size());
         } else {
-            copied(task, Op::FaultCow, &Ends::of(ANON), PAGE_SIZE, 0);
+            copied(task, Op::FaultCow, &Ends::of(ANON), page_size(), 0);
         }
     }
 }
@@ -140,13 +143,13 @@ program! {
         let copy = kernel::pointer::<Typed>(vmf, offset!(vmf_cow_page));
         if ended_well && !copy.is_null() {
             let ends = Ends::file::<Typed>(task, file);
-            copied(task, Op::FaultCow, &ends, PAGE_SIZE, PAGE_SIZE);
+            copied(task, Op::FaultCow, &ends, page_size(), page_size());
             return 0;
         }
         let (moved, class) = if setting!(counts_ptes) != 0 {
-            (task.fault[1] * PAGE_SIZE, Class::Mapped)
+            (task.fault[1] * page_size(), Class::Mapped)
         } else if ended_well {
-            (PAGE_SIZE, Class::Unexplained)
+            (page_size(), Class::Unexplained)
         } else {
             return 0;
         };
@@ -177,11 +180,12 @@ program! {
         if crate::book::probe::returned_int(ctx) == 0 {
             let folio: *const u8 = ctx.arg(1);
             let pages = if offset!(folio_nr_pages) == ABSENT {
-                512
+                // What a page table refers to: entries of 8 bytes.
+                page_size() / 8
             } else {
-                Typed::load::<u32>(folio, offset!(folio_nr_pages))
+                u64::from(Typed::load::<u32>(folio, offset!(folio_nr_pages)))
             };
-            huge_page_copied(ctx.arg(3), u64::from(pages));
+            huge_page_copied(ctx.arg(3), pages);
         }
     }
 }
@@ -210,7 +214,7 @@ fn huge_page_copied(vma: *const u8, pages: u64) {
     } else {
         Ends::file::<Typed>(task, file)
     };
-    copied(task, op, &ends, pages * PAGE_SIZE, 0);
+    copied(task, op, &ends, pages * page_size(), 0);
 }
 
 #[inline(always)]

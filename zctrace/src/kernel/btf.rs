@@ -104,6 +104,10 @@ impl Types {
         if let Some(source) = source.strip_prefix("bit:") {
             return self.bit_offset(source);
         }
+        if let Some((array, index)) = source.strip_suffix(']').and_then(|s| s.split_once('[')) {
+            let index: u32 = index.parse().ok()?;
+            return Some(self.bit_offset(array)? / 8 + 8 * index);
+        }
         self.bit_offset(source).map(|bits| bits / 8)
     }
 

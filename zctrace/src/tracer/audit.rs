@@ -1,6 +1,6 @@
 //! Breakpoints on the kernel's copy routines, beside the probes of the catalog.
 
-use std::{collections::HashMap, fs, io};
+use std::{collections::HashMap, fs, io, os::fd::AsFd as _};
 
 use aya::{
     Ebpf,
@@ -13,7 +13,12 @@ use aya::{
 };
 use zctrace_common::{AUDIT_SLOTS, AuditCount, AuditKey, AuditRoutine, AuditRoutines};
 
-use super::{Error, attach::io_error, map};
+use super::{
+    Error,
+    attach::io_error,
+    map,
+    step::{self, Steps},
+};
 use crate::{
     kernel::{self, btf::Types, config::KernelConfig},
     ledger::audit::{CHOICE, Counts, Hit, LeftOut, Refusal, Routine, Setup, routine},
@@ -105,6 +110,13 @@ impl Plan {
                 ..Setup::default()
             },
         };
+        if cfg!(target_arch = "aarch64")
+            && !self.places.is_empty()
+            && let Err(refusal) = step_over(ebpf)
+        {
+            audit.setup.refused = Some(refusal);
+            return audit;
+        }
         let mut refusal = None;
         for (slot, place) in self.places.iter().enumerate() {
             match set(ebpf, PROGRAMS[slot], place.address) {
@@ -234,11 +246,43 @@ enum SetError {
     Program(#[from] ProgramError),
 }
 
-/// Sets one breakpoint on every processor, or on none.
-fn set(ebpf: &mut Ebpf, program: &str, address: u64) -> Result<(), SetError> {
+/// Whether a breakpoint with a program on it can be set on the kernel's code without stopping the machine.
+fn step_over(ebpf: &mut Ebpf) -> Result<(), Refusal> {
+    let tried = load(ebpf, PROGRAMS[0]).and_then(|program| {
+        let fd = program.fd().map_err(SetError::from)?;
+        let tried = step::try_out(fd.as_fd());
+        tried.map_err(|error| ProgramError::IOError(error).into())
+    });
+    let reason = match tried {
+        Ok(Steps::Over) => return Ok(()),
+        Ok(Steps::Never) => {
+            "this kernel does not step over a breakpoint with a BPF program, so the audit would stop the \
+             machine: it lacks d11a69873d9a of Linux 6.6"
+        }
+        Ok(Steps::Unmet) => {
+            "a breakpoint in a process of zctrace's own was not met, so the audit would show nothing"
+        }
+        Err(error) => return Err(explain(&error)),
+    };
+    Err(Refusal {
+        reason: reason.to_owned(),
+        remedy: "audit on another kernel, or in a virtual machine: cargo xtask vm".to_owned(),
+    })
+}
+
+/// Loads a program, unless it is.
+fn load<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut PerfEvent, SetError> {
     let program = ebpf.program_mut(program).ok_or(SetError::NoProgram)?;
     let program: &mut PerfEvent = program.try_into()?;
-    program.load()?;
+    if program.fd().is_err() {
+        program.load()?;
+    }
+    Ok(program)
+}
+
+/// Sets one breakpoint on every processor, or on none.
+fn set(ebpf: &mut Ebpf, program: &str, address: u64) -> Result<(), SetError> {
+    let program = load(ebpf, program)?;
     let config = PerfEventConfig::Breakpoint(BreakpointConfig::Instruction { address });
     for cpu in online_cpus().map_err(|(_, error)| SetError::Cpus(error))? {
         let scope = PerfEventScope::AllProcessesOneCpu { cpu };

@@ -22,6 +22,7 @@ mod requests;
 mod rows;
 mod sample;
 mod stacks;
+mod step;
 mod survey;
 #[cfg(all(test, not(zctrace_without_bpf)))]
 mod tests;
@@ -587,6 +588,7 @@ fn settings(config: &Config, types: &Types, twins: bool) -> Settings {
     Settings {
         cgroup: config.cgroup.map_or(0, |cgroup| cgroup.id),
         stack_bytes: config.stack_bytes,
+        page_size: crate::kernel::page_size(),
         scope: config.scope as u32,
         by: config.by as u32,
         follow: config.follow.into(),

@@ -194,7 +194,7 @@ impl Modules {
             // The kernel keeps so much of it, with a zero behind it.
             let room = load.prog_name.len() - 1;
             for (to, from) in load.prog_name.iter_mut().zip(name.bytes().take(room)) {
-                *to = from.cast_signed();
+                *to = from as libc::c_char;
             }
         }
         // SAFETY: `object` and `functions`, to which it points, outlive the calls.
