@@ -3,7 +3,7 @@
 //!
 //! A family's set-up happens in the parent; the operations themselves run in a child that does
 //! nothing else, so that the child's rows are the family's and no others. One file of `traffic/` holds
-//! one way to move bytes; a new one is added to [`TECHNIQUES`]. What people run with `bench` and read
+//! one way to move bytes; a new one is added to [`traffic::ALL`]. What people run with `bench` and read
 //! about with `explain` are techniques, in `technique/`. Both stand on `scene/` and `stage/`, and are
 //! compared with `truth/`.
 
@@ -23,60 +23,13 @@ pub use traffic::awkward::resume;
 pub use truth::compare::{Difference, Strictness, compare};
 pub use truth::expected::{Expected, ExpectedRow};
 
-use traffic::{
-    aio, awkward, btrfs_send, chars, clone, copy_file_range, demo, direct, fault_anon, fault_file,
-    fault_huge, file, fork_pinned, ip_sockets, keys, ktls, late, many_ops, memory_files,
-    message_queue, overlay, packet_ring, pipe, process_vm, sendfile, sockmap, splice, splice_unix,
-    tcp, tee, terminal, udp, uffd, unix, unspliceable, uring, vmsplice, xdp, zerocopy,
-    zerocopy_receive,
-};
-
-/// Every technique's families.
-const TECHNIQUES: &[&[Traffic]] = &[
-    file::TRAFFIC,
-    chars::TRAFFIC,
-    memory_files::TRAFFIC,
-    terminal::TRAFFIC,
-    pipe::TRAFFIC,
-    unix::TRAFFIC,
-    tcp::TRAFFIC,
-    sockmap::TRAFFIC,
-    ip_sockets::TRAFFIC,
-    udp::TRAFFIC,
-    zerocopy::TRAFFIC,
-    late::TRAFFIC,
-    zerocopy_receive::TRAFFIC,
-    packet_ring::TRAFFIC,
-    xdp::TRAFFIC,
-    ktls::TRAFFIC,
-    overlay::TRAFFIC,
-    btrfs_send::TRAFFIC,
-    message_queue::TRAFFIC,
-    uffd::TRAFFIC,
-    keys::TRAFFIC,
-    sendfile::TRAFFIC,
-    splice::TRAFFIC,
-    splice_unix::TRAFFIC,
-    unspliceable::TRAFFIC,
-    vmsplice::TRAFFIC,
-    tee::TRAFFIC,
-    copy_file_range::TRAFFIC,
-    clone::TRAFFIC,
-    process_vm::TRAFFIC,
-    direct::TRAFFIC,
-    fault_file::TRAFFIC,
-    fault_anon::TRAFFIC,
-    fault_huge::TRAFFIC,
-    fork_pinned::TRAFFIC,
-    uring::TRAFFIC,
-    aio::TRAFFIC,
-    many_ops::TRAFFIC,
-    demo::TRAFFIC,
-];
-
 /// Every family, technique by technique.
 pub fn all() -> impl Iterator<Item = &'static Traffic> {
-    TECHNIQUES.iter().chain(awkward::TRAFFIC).copied().flatten()
+    traffic::ALL
+        .iter()
+        .chain(traffic::awkward::TRAFFIC)
+        .copied()
+        .flatten()
 }
 
 /// The families that `name` stands for: one, or a group such as `demo`.

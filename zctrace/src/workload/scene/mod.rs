@@ -10,6 +10,7 @@ pub mod loop_device;
 pub mod mounts;
 pub(super) mod object;
 pub(super) mod opened_direct;
+pub(super) mod packet_socket;
 pub(super) mod stale;
 pub(super) mod tun;
 pub mod veth;

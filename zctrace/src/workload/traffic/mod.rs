@@ -40,3 +40,48 @@ pub(super) mod vmsplice;
 pub(super) mod xdp;
 pub mod zerocopy;
 pub(super) mod zerocopy_receive;
+
+use super::Traffic;
+
+/// Every technique's families, in the order in which they run.
+pub(super) const ALL: &[&[Traffic]] = &[
+    file::TRAFFIC,
+    chars::TRAFFIC,
+    memory_files::TRAFFIC,
+    terminal::TRAFFIC,
+    pipe::TRAFFIC,
+    unix::TRAFFIC,
+    tcp::TRAFFIC,
+    sockmap::TRAFFIC,
+    ip_sockets::TRAFFIC,
+    udp::TRAFFIC,
+    zerocopy::TRAFFIC,
+    late::TRAFFIC,
+    zerocopy_receive::TRAFFIC,
+    packet_ring::TRAFFIC,
+    xdp::TRAFFIC,
+    ktls::TRAFFIC,
+    overlay::TRAFFIC,
+    btrfs_send::TRAFFIC,
+    message_queue::TRAFFIC,
+    uffd::TRAFFIC,
+    keys::TRAFFIC,
+    sendfile::TRAFFIC,
+    splice::TRAFFIC,
+    splice_unix::TRAFFIC,
+    unspliceable::TRAFFIC,
+    vmsplice::TRAFFIC,
+    tee::TRAFFIC,
+    copy_file_range::TRAFFIC,
+    clone::TRAFFIC,
+    process_vm::TRAFFIC,
+    direct::TRAFFIC,
+    fault_file::TRAFFIC,
+    fault_anon::TRAFFIC,
+    fault_huge::TRAFFIC,
+    fork_pinned::TRAFFIC,
+    uring::TRAFFIC,
+    aio::TRAFFIC,
+    many_ops::TRAFFIC,
+    demo::TRAFFIC,
+];

@@ -3,15 +3,13 @@
 use std::{
     fs::File,
     mem::offset_of,
-    os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _},
-    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    os::fd::{AsFd as _, AsRawFd as _},
+    sync::atomic::Ordering::SeqCst,
 };
 
 use anyhow::{Context as _, Result, ensure};
 use nix::{
-    errno::Errno,
     libc::{self, tpacket_block_desc, tpacket_hdr, tpacket2_hdr, tpacket3_hdr},
-    net::if_::if_nametoindex,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         mman::MapFlags,
@@ -21,7 +19,8 @@ use nix::{
 use zctrace_common::{Class, Op};
 
 use crate::workload::{
-    Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
+    Arena, Expected, ExpectedRow, Prepared, Traffic,
+    scene::packet_socket::{self, ETHER_TYPE, set, word},
     stage::{
         buffer::Buffer,
         mapping::{Mapping, PAGE},
@@ -53,9 +52,6 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
 const FRAME: usize = 3000;
 /// Frames under way.
 const BATCH: usize = 16;
-/// The type of the frames: one for experiments (IEEE 802), so that they are the only ones of it.
-const ETHER_TYPE: u16 = 0x88b6;
-const LOOPBACK: &std::ffi::CStr = c"lo";
 
 /// How the frames in a ring are described (`enum tpacket_versions`).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,7 +68,7 @@ const PAGES: usize = 2 * BATCH;
 fn receives(arena: &Arena, version: Version) -> Result<Prepared> {
     let frames = arena.sizes.bytes.div_ceil(FRAME as u64);
     let bytes = frames * FRAME as u64;
-    let from = socket(0)?;
+    let from = packet_socket::open(libc::SOCK_RAW, 0)?;
     let received = ExpectedRow::new(Op::Recv, "socket:packet")
         .ops(frames)
         .class(Class::CopiedToUser, bytes)
@@ -118,50 +114,6 @@ fn frame() -> Result<Buffer> {
     Ok(frame)
 }
 
-/// A packet socket on the loopback device that gets frames of one type, or none for 0.
-fn socket(ether_type: u16) -> Result<File> {
-    // SAFETY: no memory is passed.
-    let result = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
-    let socket = match Errno::result(result) {
-        // SAFETY: a descriptor that nobody else has.
-        Ok(fd) => unsafe { File::from_raw_fd(fd) },
-        Err(Errno::EAFNOSUPPORT) => {
-            return Err(Skip("this kernel has no packet sockets (CONFIG_PACKET)".into()).into());
-        }
-        Err(Errno::EPERM) => return Err(Skip("a packet socket needs root".into()).into()),
-        Err(errno) => return Err(errno).context("a packet socket"),
-    };
-    // SAFETY: integers, for which zero is fine.
-    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-    address.sll_family = libc::AF_PACKET as u16;
-    address.sll_protocol = ether_type.to_be();
-    address.sll_ifindex = if_nametoindex(LOOPBACK).context("the loopback device")? as i32;
-    // SAFETY: the address outlives the call, which only reads it.
-    let result = unsafe {
-        libc::bind(
-            socket.as_raw_fd(),
-            (&raw const address).cast(),
-            size_of_val(&address) as libc::socklen_t,
-        )
-    };
-    Errno::result(result).context("binding a packet socket")?;
-    Ok(socket)
-}
-
-fn set<T>(socket: &File, name: i32, value: &T) -> nix::Result<()> {
-    // SAFETY: the value outlives the call, which only reads it.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_PACKET,
-            name,
-            std::ptr::from_ref(value).cast(),
-            size_of::<T>() as libc::socklen_t,
-        )
-    };
-    Errno::result(result).map(drop)
-}
-
 /// A ring of [`PAGES`], each a block.
 const fn pages() -> libc::tpacket_req {
     libc::tpacket_req {
@@ -176,13 +128,6 @@ fn map(socket: &File) -> Result<Mapping> {
     Mapping::of_file(socket, PAGES, MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE)
 }
 
-/// A number in the ring.
-fn word(ring: &Mapping, offset: usize) -> &AtomicU32 {
-    assert!(offset.is_multiple_of(4) && offset < ring.length());
-    // SAFETY: within the mapping, aligned, and shared with the kernel, which uses it as a number too.
-    unsafe { &*ring.address().add(offset).cast() }
-}
-
 /// A packet socket that receives into a ring.
 struct Ring {
     socket: File,
@@ -194,7 +139,7 @@ struct Ring {
 
 impl Ring {
     fn new(version: Version) -> Result<Self> {
-        let socket = socket(ETHER_TYPE)?;
+        let socket = packet_socket::open(libc::SOCK_RAW, ETHER_TYPE)?;
         set(&socket, libc::PACKET_VERSION, &version.number()).context("PACKET_VERSION")?;
         if version == Version::V3 {
             let plain = pages();
