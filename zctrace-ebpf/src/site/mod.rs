@@ -9,6 +9,7 @@ pub(crate) mod late;
 pub(crate) mod message;
 pub(crate) mod overlay;
 pub(crate) mod packet;
+pub(crate) mod packet_send;
 pub(crate) mod pipe;
 pub(crate) mod reflink;
 pub(crate) mod socket;

@@ -12,6 +12,7 @@ mod interface;
 mod message;
 mod overlay;
 mod packet;
+mod packet_send;
 pub mod page;
 mod pipe;
 mod proof;
@@ -76,8 +77,10 @@ pub enum Family {
     Socket,
     /// Zero-copy sends and receives.
     Zerocopy,
-    /// Rings of packet sockets.
+    /// Receive rings of packet sockets.
     Packet,
+    /// Transmit rings of packet sockets.
+    PacketSend,
     /// AF_XDP.
     Xdp,
     /// Kernel TLS.
@@ -115,6 +118,7 @@ impl Family {
             Self::Socket => "socket",
             Self::Zerocopy => "zerocopy",
             Self::Packet => "packet",
+            Self::PacketSend => "packet-send",
             Self::Xdp => "xdp",
             Self::Tls => "tls",
             Self::Sample => "sample",
@@ -285,6 +289,7 @@ pub fn probes() -> impl Iterator<Item = &'static Probe> {
         socket::PROBES,
         zerocopy::PROBES,
         packet::PROBES,
+        packet_send::PROBES,
         xdp::PROBES,
         tls::PROBES,
         sample::PROBES,

@@ -22,6 +22,7 @@ pub(super) mod memory_files;
 pub(super) mod message_queue;
 pub(super) mod overlay;
 pub(super) mod packet_ring;
+pub(super) mod packet_send;
 pub(super) mod pipe;
 pub(super) mod process_vm;
 pub(super) mod sendfile;
@@ -59,6 +60,7 @@ pub(super) const ALL: &[&[Traffic]] = &[
     late::TRAFFIC,
     zerocopy_receive::TRAFFIC,
     packet_ring::TRAFFIC,
+    packet_send::TRAFFIC,
     xdp::TRAFFIC,
     ktls::TRAFFIC,
     overlay::TRAFFIC,

@@ -1,0 +1,41 @@
+//! Transmit rings of packet sockets.
+
+use super::{Family, Probe, Proof, Role, fentry, fexit};
+
+pub(super) const PROBES: &[Probe] = &[
+    Probe {
+        name: "packet_xmit",
+        family: Family::PacketSend,
+        role: Role::NoCopySite,
+        ways: &[
+            fentry("packet_xmit", "packet_xmit"),
+            // Where that is part of its callers.
+            fentry("packet_parse_headers", "packet_parse_headers"),
+        ],
+        proof: Proof::Unplugged(&[
+            ("packet-send-raw", &["send"]),
+            ("packet-send-dgram", &["send"]),
+        ]),
+        sees: "frame of a transmit ring to packet: the header copied, the rest by reference",
+        lost: "sends from transmit rings of packet sockets",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "packet_sendmsg",
+        family: Family::PacketSend,
+        role: Role::Evidence,
+        ways: &[fexit("packet_sendmsg", "packet_sendmsg")],
+        sees: "whether all these frames were sent",
+        lost: "that a frame was skipped (PACKET_LOSS)",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "tpacket_ubuf_complete",
+        family: Family::PacketSend,
+        role: Role::Evidence,
+        ways: &[fentry("tpacket_ubuf_complete", "tpacket_ubuf_complete")],
+        sees: "a frame given back to the application, where that waits for its last packet",
+        lost: "that a later copy of the same memory is not a copy of the frame",
+        ..Probe::USUAL
+    },
+];
