@@ -138,6 +138,7 @@ fn process_since(now: &Process, earlier: &Process) -> Process {
             .map(|seconds| seconds - earlier.copy_cpu_seconds.unwrap_or(0.0)),
         not_followed: not_followed_since(&now.not_followed, &earlier.not_followed),
         claims: claims_since(&now.claims, &earlier.claims),
+        container: now.container.clone(),
         ..Process::from_paths(
             now.pid,
             now.start_time,

@@ -1,6 +1,7 @@
 //! The model: what every number means. Pure; knows nothing of BPF or terminals.
 
 pub mod audit;
+mod container;
 mod coverage;
 mod difference;
 mod errnos;
@@ -19,6 +20,7 @@ mod spill;
 mod stacks;
 mod totals;
 
+pub use container::{Container, Place};
 pub use coverage::{Coverage, Refused};
 pub use difference::Counted;
 pub use errnos::{Errno, Errnos};
@@ -28,7 +30,7 @@ pub use not_followed::not_followed;
 pub use per_byte::PerByte;
 pub use process::Direction;
 pub use requests::Requests;
-pub use several::{Ended, Moves, by_command};
+pub use several::{Ended, Moves, by_command, by_container};
 pub use sizes::RowSizes;
 pub use spill::UNNAMED;
 pub(crate) use spill::{Spills, set_apart};

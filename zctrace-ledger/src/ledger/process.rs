@@ -3,7 +3,7 @@
 use zctrace_common::{Evidence, IP_SOCKETS};
 
 use super::{
-    Path, Process,
+    Container, Path, Process,
     totals::{Totals, ratio},
 };
 
@@ -38,6 +38,7 @@ impl Process {
             comm,
             processes: 1,
             ended_into: None,
+            container: Container::of_cgroup(&cgroup),
             cgroup,
             total,
             sent,

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Claimed, Counted, Path, Process, Snapshot};
+use super::{Claimed, Container, Counted, Path, Process, Snapshot};
 use crate::text::{bytes::count, escape::printable};
 
 /// Commands with a row of their own for what has ended. A process chooses its name.
@@ -13,6 +13,9 @@ const COMMANDS: usize = 1024;
 
 /// The name of the row that takes what the others have no room for.
 const OTHERS: &str = "(other commands)";
+
+/// The name of the row of processes that are in no container.
+const NO_CONTAINER: &str = "(no container)";
 
 impl Process {
     /// No process yet, under a number that tells it from others of its kind: no real process has the
@@ -70,8 +73,14 @@ impl Process {
         } else {
             String::new()
         };
+        let container = if self.processes == 0 || self.container == other.container {
+            other.container.clone()
+        } else {
+            None
+        };
         let comm = std::mem::take(&mut self.comm);
         *self = Self {
+            container,
             processes: self.processes.saturating_add(other.processes),
             pending: self.pending.saturating_add(other.pending),
             in_flight: self.in_flight.saturating_add(other.in_flight),
@@ -212,6 +221,13 @@ impl Snapshot {
         self.processes = by_command(std::mem::take(&mut self.processes), 2);
         self
     }
+
+    /// The same with one process for each container, and one for what is in none.
+    #[must_use]
+    pub fn by_container(mut self) -> Self {
+        self.processes = by_container(std::mem::take(&mut self.processes));
+        self
+    }
 }
 
 /// The processes, those of a command as one where there are at least `several` of them.
@@ -238,6 +254,26 @@ pub fn by_command(processes: Vec<Process>, several: u64) -> Vec<Process> {
         grouped[place].absorb(&process);
     }
     grouped.sort_by(|a, b| b.total.moved.cmp(&a.total.moved).then(a.pid.cmp(&b.pid)));
+    grouped
+}
+
+/// The processes, those of a container as one that has the container's name.
+#[must_use]
+pub fn by_container(processes: Vec<Process>) -> Vec<Process> {
+    let mut places: HashMap<Option<String>, usize> = HashMap::new();
+    let mut grouped: Vec<Process> = Vec::new();
+    for process in processes {
+        let id = process.container.as_ref().map(|one| one.id.clone());
+        let place = *places.entry(id).or_insert_with(|| {
+            let title = process.container.as_ref().map(Container::title);
+            let title = title.unwrap_or_else(|| NO_CONTAINER.to_owned());
+            let number = u64::MAX - grouped.len() as u64;
+            grouped.push(Process::of_several(number, title));
+            grouped.len() - 1
+        });
+        grouped[place].absorb(&process);
+    }
+    grouped.sort_by(|a, b| b.total.moved.cmp(&a.total.moved).then(a.comm.cmp(&b.comm)));
     grouped
 }
 
@@ -341,5 +377,41 @@ mod tests {
         assert_eq!(titles, ["nginx [32 processes]", "cat [40]"]);
         assert_eq!(total(&grouped), total(&all));
         assert_eq!(by_command(grouped.clone(), 2), grouped);
+    }
+
+    #[test]
+    fn a_container_is_one_block_whatever_runs_in_it() {
+        let inside = |pid: u32, comm: &str, digit: char| {
+            let mut one = process(pid, comm, 10);
+            one.container = Some(Container {
+                id: String::from(digit).repeat(64),
+                name: (digit == 'a').then(|| "web".into()),
+                ..Container::default()
+            });
+            one
+        };
+        let all = vec![
+            inside(1, "nginx", 'a'),
+            inside(2, "sh", 'a'),
+            inside(3, "nginx", 'b'),
+            process(4, "nginx", 5),
+        ];
+        let grouped = by_container(all.clone());
+        let titles: Vec<_> = grouped.iter().map(Process::title).collect();
+        assert_eq!(
+            titles,
+            [
+                "web [2 processes]",
+                "bbbbbbbbbbbb [1 process]",
+                "(no container) [1 process]"
+            ]
+        );
+        assert_eq!(total(&grouped), total(&all));
+        assert_eq!(grouped[0].container, all[0].container);
+        assert_eq!(grouped[2].container, None);
+        let mut both = Process::of_several(1, "nginx".into());
+        both.absorb(&all[0]);
+        both.absorb(&all[2]);
+        assert_eq!(both.container, None, "of two it is neither");
     }
 }

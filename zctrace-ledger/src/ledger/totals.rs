@@ -4,7 +4,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use zctrace_common::{Class, Counters, Evidence};
 
-use super::{Coverage, Errnos, Loss, Named, Stacks};
+use super::{Container, Coverage, Errnos, Loss, Named, Stacks};
 use crate::text::{columns::cut, escape::printable};
 
 /// The `schema` of a [`Snapshot`].
@@ -407,6 +407,9 @@ pub struct Process {
     pub ended_into: Option<u64>,
     /// Path of the cgroup (v2) below the mount.
     pub cgroup: String,
+    /// The container that the cgroup belongs to; absent where it is none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub container: Option<Container>,
     /// The sum of the paths.
     pub total: Totals,
     /// Bytes moved to inet and vsock sockets.

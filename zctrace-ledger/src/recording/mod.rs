@@ -5,6 +5,7 @@
 //! whatever else happens to the file, it is read up to the last sound frame or refused.
 
 mod beside;
+mod containers;
 mod errnos;
 mod error;
 mod frame;

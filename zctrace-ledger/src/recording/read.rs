@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use super::{
     VERSION,
     beside::{Beside, WireBeside},
+    containers::{Known, WireContainers},
     errnos::WireErrnos,
     error::{Damage, Error},
     frame::{self, End, Frame, Kind, MAGIC, PREAMBLE, WITH_END},
@@ -61,6 +62,7 @@ struct Tables {
     processes: Vec<ProcessKey>,
     paths: Vec<PathKey>,
     stacks: Vec<StackKey>,
+    containers: Known,
     /// About how many bytes these take.
     held: usize,
     coverage: Coverage,
@@ -300,27 +302,8 @@ impl<R> Recording<R> {
         let (interval, rest) = limits::decode::<Interval>(payload, budget)?;
         let tables = &mut self.tables;
         let mut snapshot = tables.snapshot(interval, &self.header, &self.target, budget)?;
-        // The first recordings end here.
-        if rest.is_empty() {
-            return Some((snapshot, None));
-        }
-        let (beside, rest) = limits::decode::<WireBeside>(rest, budget)?;
-        let beside = Some(beside.read(&snapshot, budget)?);
-        // And those before 0.2 here.
-        if rest.is_empty() {
-            return Some((snapshot, beside));
-        }
-        let (loss, rest) = limits::decode::<WireLoss>(rest, budget)?;
-        loss.read(&mut snapshot.loss);
-        if rest.is_empty() {
-            return Some((snapshot, beside));
-        }
-        let (errnos, rest) = limits::decode::<WireErrnos>(rest, budget)?;
-        errnos.read(&mut snapshot, budget)?;
-        if !rest.is_empty() {
-            let (calls, _) = limits::decode::<WireNotFollowed>(rest, budget)?;
-            calls.read(&mut snapshot)?;
-        }
+        let beside = tables.behind(rest, &mut snapshot, budget)?;
+        tables.containers.name(&mut snapshot, budget)?;
         Some((snapshot, beside))
     }
 }
@@ -396,6 +379,48 @@ impl<R: Read + Seek> Iterator for Recording<R> {
 }
 
 impl Tables {
+    /// What stands behind an interval, put into its document, and what is beside it, of which the first
+    /// recordings have nothing; `None` where it makes no sense or would take too much memory.
+    #[expect(
+        clippy::option_option,
+        reason = "nothing beside it, and no sense, are two things"
+    )]
+    fn behind(
+        &mut self,
+        rest: &[u8],
+        snapshot: &mut Snapshot,
+        budget: &mut Budget,
+    ) -> Option<Option<Beside>> {
+        if rest.is_empty() {
+            return Some(None);
+        }
+        let (beside, rest) = limits::decode::<WireBeside>(rest, budget)?;
+        let beside = Some(beside.read(snapshot, budget)?);
+        // Those before 0.2 end here.
+        if rest.is_empty() {
+            return Some(beside);
+        }
+        let (loss, rest) = limits::decode::<WireLoss>(rest, budget)?;
+        loss.read(&mut snapshot.loss);
+        if rest.is_empty() {
+            return Some(beside);
+        }
+        let (errnos, rest) = limits::decode::<WireErrnos>(rest, budget)?;
+        errnos.read(snapshot, budget)?;
+        if rest.is_empty() {
+            return Some(beside);
+        }
+        let (calls, rest) = limits::decode::<WireNotFollowed>(rest, budget)?;
+        calls.read(snapshot)?;
+        if !rest.is_empty() {
+            let (new, _) = limits::decode::<WireContainers>(rest, budget)?;
+            let names = &self.names;
+            let name = |number| names.get(number as usize);
+            self.containers.add(new, name, budget)?;
+        }
+        Some(beside)
+    }
+
     /// The document that an interval stands for; `None` where it makes no sense or takes too much.
     fn snapshot(
         &mut self,

@@ -5,7 +5,20 @@ use std::{fs, io::Cursor, path::Path};
 use zctrace_common::Evidence;
 
 use super::*;
-use crate::ledger::{Snapshot, Stack, samples};
+use crate::ledger::{Container, Snapshot, Stack, samples};
+
+const CONTAINER: &str = "0f3b5c7d9e1a2b4c6d8e0f1a3b5c7d9e1a2b4c6d8e0f1a3b5c7d9e1a2b4c6d8e";
+
+/// One of the processes is in a container that has a name.
+fn container(pid: u32) -> Option<Container> {
+    (pid == 977).then(|| Container {
+        id: CONTAINER.into(),
+        runtime: Some("docker".into()),
+        name: Some("web".into()),
+        pod: Some("shop".into()),
+        ..Container::default()
+    })
+}
 
 fn intervals() -> Vec<Snapshot> {
     (0..4_u64)
@@ -45,6 +58,10 @@ fn intervals() -> Vec<Snapshot> {
                     copy_cpu_seconds: 0.125,
                 }];
                 process.claims = vec![claimed];
+                process.container = container(process.pid);
+                if process.container.is_some() {
+                    process.cgroup = format!("/docker/{CONTAINER}");
+                }
                 total.add(&process.total);
             }
             snapshot.total = total;
@@ -195,7 +212,7 @@ fn other_files_and_versions_are_refused() {
     assert!(error.ends_with("not a regular file"), "{error}");
 }
 
-/// Errnos came later, and what is not followed last: a recording without them is read, and one that has more of them than errors
+/// Errnos came later, then what is not followed, and names of containers last: a recording without them is read, and one that has more of them than errors
 /// is damaged.
 #[test]
 fn errnos_come_behind_the_rest() {
@@ -207,12 +224,19 @@ fn errnos_come_behind_the_rest() {
     let mut prefix = frame::preamble();
     let payload = postcard::to_stdvec(header.header()).unwrap();
     prefix.extend(frame::encode(frame::Kind::Header, &payload).unwrap());
-    let whole = frame::decode(&mut &good[prefix.len()..], 0)
-        .unwrap()
-        .payload;
+    let frame = frame::decode(&mut &good[prefix.len()..], 0).unwrap();
+    let (whole, mut budget) = (frame.payload, frame.budget);
     let part = postcard::to_stdvec(&errnos::WireErrnos::new(interval)).unwrap();
     let calls = postcard::to_stdvec(&not_followed::WireNotFollowed::new(interval)).unwrap();
-    let with_errnos = whole.strip_suffix(&calls[..]).expect("they are the last");
+    let (_, rest) = limits::decode::<wire::Interval>(&whole, &mut budget).unwrap();
+    let (_, rest) = limits::decode::<beside::WireBeside>(rest, &mut budget).unwrap();
+    let (_, rest) = limits::decode::<wire::WireLoss>(rest, &mut budget).unwrap();
+    let (_, rest) = limits::decode::<errnos::WireErrnos>(rest, &mut budget).unwrap();
+    let (_, names) = limits::decode::<not_followed::WireNotFollowed>(rest, &mut budget).unwrap();
+    let with_calls = whole.strip_suffix(names).expect("they are the last");
+    let with_errnos = with_calls
+        .strip_suffix(&calls[..])
+        .expect("they come before");
     let without = with_errnos
         .strip_suffix(&part[..])
         .expect("they come before");
@@ -225,6 +249,19 @@ fn errnos_come_behind_the_rest() {
     assert!(errnos(&earlier[0]).is_empty());
     assert_eq!(earlier[0].total, interval.total);
     assert_eq!(read_with(&whole), std::slice::from_ref(interval));
+    let unnamed = read_with(with_calls);
+    let container = |snapshot: &Snapshot| snapshot.processes[1].container.clone();
+    let found = container(&unnamed[0]).expect("its id is in the path of the cgroup");
+    assert_eq!((found.id.as_str(), found.name), (CONTAINER, None));
+    assert_eq!(unnamed[0].processes[0].container, None);
+    // A name for what is no cgroup of a container.
+    let mut written = std::collections::HashMap::new();
+    let wrong = containers::WireContainers::new(interval, &mut written, |_| 0);
+    let wrong = postcard::to_stdvec(&wrong).unwrap();
+    assert!(read_with(&[with_calls, &wrong].concat()).is_empty());
+    // Names are written once.
+    let again = containers::WireContainers::new(interval, &mut written, |_| 0);
+    assert!(again.is_empty());
     let before = read_with(with_errnos);
     assert_eq!(errnos(&before[0]), errnos(interval));
     assert!(before[0].processes[0].not_followed.is_empty());

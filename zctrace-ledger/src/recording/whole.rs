@@ -8,8 +8,8 @@ use zctrace_common::Evidence;
 
 use super::{limits::Budget, wire::Header};
 use crate::ledger::{
-    self, Claimed, Coverage, Errnos, Loss, Named, Overhead, Process, Snapshot, Stack, Stacks,
-    Target, Totals, Unattributed,
+    self, Claimed, Container, Coverage, Errnos, Loss, Named, Overhead, Process, Snapshot, Stack,
+    Stacks, Target, Totals, Unattributed,
 };
 
 /// The document would take more memory than a recording is given.
@@ -34,6 +34,7 @@ pub struct Whole {
 struct Sum {
     comm: String,
     cgroup: String,
+    container: Option<Container>,
     pending: u64,
     in_flight: u64,
     copy_cpu_seconds: Option<f64>,
@@ -208,6 +209,7 @@ impl Sum {
         Self {
             comm: process.comm.clone(),
             cgroup: process.cgroup.clone(),
+            container: None,
             pending: 0,
             in_flight: 0,
             copy_cpu_seconds: None,
@@ -220,6 +222,10 @@ impl Sum {
     fn add(&mut self, process: &Process, budget: &mut Budget) -> Option<()> {
         self.comm.clone_from(&process.comm);
         self.cgroup.clone_from(&process.cgroup);
+        if self.container != process.container {
+            budget.take(process.container.as_ref().map_or(0, container_size))?;
+            self.container.clone_from(&process.container);
+        }
         self.pending = process.pending;
         self.in_flight = process.in_flight;
         if let Some(seconds) = process.copy_cpu_seconds {
@@ -296,6 +302,7 @@ impl Sum {
         });
         let paths = paths.collect();
         let mut process = Process::from_paths(pid, start_time, self.comm, self.cgroup, paths);
+        process.container = self.container;
         process.pending = self.pending;
         process.in_flight = self.in_flight;
         process.copy_cpu_seconds = self.copy_cpu_seconds;
@@ -313,6 +320,20 @@ impl Sum {
         process.claims = claims.collect();
         process
     }
+}
+
+/// What a container takes in a document.
+fn container_size(container: &Container) -> usize {
+    let Container {
+        id,
+        runtime,
+        name,
+        pod,
+        pod_id,
+        namespace,
+    } = container;
+    let names = [runtime, name, pod, pod_id, namespace];
+    id.len() + names.into_iter().flatten().map(String::len).sum::<usize>()
 }
 
 /// What a count of an errno takes in a document.

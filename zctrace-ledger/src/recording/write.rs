@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use super::{
     beside::{Beside, WireBeside},
+    containers::WireContainers,
     errnos::WireErrnos,
     error::Error,
     frame::{self, Kind},
@@ -119,14 +120,18 @@ impl Writer {
             self.file = Some(self.open(snapshot)?);
         }
         if let Some(part) = &mut self.file {
-            let interval = part.numbers.interval(snapshot, self.seq);
+            let (interval, containers) = part.numbers.interval(snapshot, self.seq);
             let payload = postcard::to_stdvec(&interval)
                 .and_then(|payload| {
                     postcard::to_extend(&WireBeside::new(beside, snapshot), payload)
                 })
                 .and_then(|payload| postcard::to_extend(&WireLoss::from(&snapshot.loss), payload))
                 .and_then(|payload| postcard::to_extend(&WireErrnos::new(snapshot), payload))
-                .and_then(|payload| postcard::to_extend(&WireNotFollowed::new(snapshot), payload));
+                .and_then(|payload| postcard::to_extend(&WireNotFollowed::new(snapshot), payload))
+                .and_then(|payload| match containers.is_empty() {
+                    true => Ok(payload),
+                    false => postcard::to_extend(&containers, payload),
+                });
             let payload = payload.map_err(io::Error::other);
             let frame = payload.and_then(|payload| frame::encode(Kind::Interval, &payload));
             part.append(frame)?;
@@ -286,13 +291,15 @@ struct Numbers {
     processes: Table<ProcessKey>,
     paths: Table<PathKey>,
     stacks: Table<StackKey>,
+    /// Names of containers by their cgroups.
+    containers: HashMap<u32, u32>,
     /// About how many bytes of memory these take a reader.
     held: usize,
     coverage: Option<Coverage>,
 }
 
 impl Numbers {
-    fn interval(&mut self, snapshot: &Snapshot, seq: u64) -> Interval {
+    fn interval(&mut self, snapshot: &Snapshot, seq: u64) -> (Interval, WireContainers) {
         let mut interval = Interval {
             seq,
             started_us: snapshot
@@ -396,11 +403,14 @@ impl Numbers {
             let number = self.stacks.number(key, &mut interval.new_stacks);
             interval.stacks.push((number, *bytes));
         }
+        let containers = WireContainers::new(snapshot, &mut self.containers, |name| {
+            self.names.number(name, new_names)
+        });
         let names = interval.new_names.iter().map(String::len);
         let frames = interval.new_stacks.iter();
         let frames = frames.map(|stack| size_of_val(&stack.frames[..]));
         let each = names.chain(frames).map(limits::numbered_bytes);
         self.held += each.sum::<usize>();
-        interval
+        (interval, containers)
     }
 }

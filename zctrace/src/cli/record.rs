@@ -98,10 +98,10 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
             "use --rotate-size or --rotate-time to say when to begin another file",
         ));
     }
-    if args.by.is_some_and(Dimension::is_command) {
+    if args.by.is_some_and(Dimension::is_of_several) {
         return Err(Failure::usage(
             "a recording keeps each process",
-            "give --by command to `zctrace report`",
+            "give --by command or --by container to `zctrace report`",
         ));
     }
     let ready = args.ready_fd.map(ready_fd::inherited).transpose()?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::{damage, exit, failure::Failure, files, percent};
+use super::args::{by::Blocks, damage, exit, failure::Failure, files, percent};
 use crate::{
     claims::Verdict,
     recording::Recording,
@@ -74,8 +74,8 @@ pub(crate) struct ReportArgs {
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["flame", "html"])]
     output: Option<PathBuf>,
 
-    /// With `command`, processes of one name are one block
-    #[arg(long, value_name = "WHAT", value_parser = ["command"], hide_possible_values = true)]
+    /// With `command`, processes of one name are one block; with `container`, those of one container
+    #[arg(long, value_name = "WHAT", value_parser = ["command", "container"], hide_possible_values = true)]
     by: Option<String>,
 
     /// The same as --by command
@@ -97,12 +97,15 @@ pub(crate) fn run(args: &ReportArgs) -> Result<u8, Failure> {
     for file in [Some(&args.file), args.other.as_ref()] {
         files::distinct(&[("the recording", file), ("the output", path)])?;
     }
-    let grouped = args.group || args.by.is_some();
+    let blocks = match args.by.as_deref() {
+        Some("container") => Blocks::Container,
+        Some(_) => Blocks::Command,
+        None if args.group => Blocks::Command,
+        None => Blocks::Process,
+    };
     let load = |path: &std::path::Path| -> Result<Document, Failure> {
         let mut document = load(path)?;
-        if grouped {
-            document.stat = document.stat.by_command();
-        }
+        document.stat = blocks.of(document.stat);
         Ok(document)
     };
     let document = load(&args.file)?;

@@ -65,6 +65,10 @@ pub(crate) struct ServeArgs {
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_paths: u32,
 
+    /// With `container`, the series of each container are apart: labels container_id, container, pod and namespace
+    #[arg(long, value_name = "WHAT", value_parser = ["container"], hide_possible_values = true)]
+    by: Option<String>,
+
     /// Leave the page fault probes out: no mapped files, no copy-on-write, less overhead
     #[arg(long)]
     no_faults: bool,
@@ -126,7 +130,11 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
         ready: args.ready_fd.map(ready_fd::inherited).transpose()?,
     };
     let most = usize::try_from(args.max_paths).unwrap_or(usize::MAX);
-    let shared = Arc::new(Mutex::new(Series::new(most, args.interval)));
+    let shared = Arc::new(Mutex::new(Series::new(
+        most,
+        args.by.is_some(),
+        args.interval,
+    )));
     // Made while attaching, used by the intervals after it.
     let pusher: OnceCell<Pusher> = OnceCell::new();
     let attach = |config: &_| {

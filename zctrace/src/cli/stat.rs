@@ -6,7 +6,7 @@ use clap::{Args, builder::PossibleValuesParser};
 use zctrace_common::{AUDIT_SLOTS, By};
 
 use super::args::{
-    by::Dimension,
+    by::{Blocks, Dimension},
     damage, duration,
     exit::{self, NOT_MEASURED},
     failure::Failure,
@@ -70,8 +70,8 @@ struct MeasureArgs {
           value_parser = duration::interval)]
     interval: Option<Duration>,
 
-    /// Split rows by thread, file, mount, connection or cgroup; with `command`, processes of one name
-    /// are one block
+    /// Split rows by thread, file, mount, connection or cgroup; with `command` or `container`, processes of one
+    /// command or container are one block
     #[arg(long, value_name = "WHAT", hide_possible_values = true)]
     by: Option<Dimension>,
 
@@ -106,8 +106,11 @@ struct MeasureArgs {
 }
 
 impl MeasureArgs {
-    fn is_grouped(&self) -> bool {
-        self.group || self.by.is_some_and(Dimension::is_command)
+    fn blocks(&self) -> Blocks {
+        match self.group {
+            true => Blocks::Command,
+            false => self.by.map(Dimension::blocks).unwrap_or_default(),
+        }
     }
 
     /// The routines to audit: empty for the usual ones, `None` without an audit.
@@ -211,10 +214,10 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
 /// Reports a recording as if it were measured now; with `--interval`, in the intervals in which it
 /// was recorded.
 fn replay(path: &std::path::Path, args: &StatArgs) -> Result<u8, Failure> {
-    if args.measure.by.is_some_and(|by| !by.is_command()) {
+    if args.measure.by.is_some_and(|by| !by.is_of_several()) {
         return Err(Failure::usage(
             "`--from` cannot be used with this `--by`: a recording is split as it was made",
-            "give --by to `zctrace record`; --by command can be chosen later",
+            "give --by to `zctrace record`; --by command and --by container can be chosen later",
         ));
     }
     let mut recording = Recording::open(path)?;
@@ -256,7 +259,7 @@ struct Report {
     format: Format,
     sink: Sink,
     intervals: bool,
-    grouped: bool,
+    blocks: Blocks,
     /// The header of a CSV stream has been written.
     begun: bool,
 }
@@ -282,7 +285,7 @@ impl Report {
             format,
             sink,
             intervals,
-            grouped: measure.is_grouped(),
+            blocks: measure.blocks(),
             begun: false,
         })
     }
@@ -296,10 +299,9 @@ impl Report {
 
     /// The document as it was asked for.
     fn shaped<'a>(&self, snapshot: &'a Snapshot) -> Cow<'a, Snapshot> {
-        if self.grouped {
-            Cow::Owned(snapshot.clone().by_command())
-        } else {
-            Cow::Borrowed(snapshot)
+        match self.blocks {
+            Blocks::Process => Cow::Borrowed(snapshot),
+            blocks => Cow::Owned(blocks.of(snapshot.clone())),
         }
     }
 

@@ -12,7 +12,11 @@ use clap::Args;
 use zctrace_common::By;
 
 use super::args::{
-    by::Dimension, duration, exit, failure::Failure, least, size, target::TargetArgs,
+    by::{Blocks, Dimension},
+    duration, exit,
+    failure::Failure,
+    least, size,
+    target::TargetArgs,
 };
 use crate::{
     cli::settings,
@@ -39,7 +43,7 @@ pub(crate) struct TopArgs {
 
     /// Show a recording of `zctrace record` instead
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "pid", "comm", "cgroup", "port", "unit", "command", "no_follow", "refresh", "duration", "by",
+        "pid", "comm", "cgroup", "port", "unit", "container", "command", "no_follow", "refresh", "duration", "by",
         "no_faults", "no_own_cost", "stack_every", "no_stacks"])]
     replay: Option<PathBuf>,
 
@@ -123,7 +127,13 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
     let ascii = args.ascii || config.top.ascii || !is_utf8(|name| env::var_os(name));
     let mut look = tui::Look::new(theme::Theme::new(theme, ascii), keymap);
     look.mouse = !args.no_mouse && config.top.mouse.unwrap_or(true);
-    if args.group || args.by.is_some_and(Dimension::is_command) {
+    if args.by.is_some_and(|by| by.blocks() == Blocks::Container) {
+        return Err(Failure::usage(
+            "top does not group processes by container",
+            "its column `container` names the container of each process: press c; or use `zctrace stat --by container`",
+        ));
+    }
+    if args.group || args.by.is_some_and(Dimension::is_of_several) {
         look.grouped = Some(true);
     }
     if let Some(path) = &args.replay {

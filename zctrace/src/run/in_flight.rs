@@ -6,7 +6,7 @@ use libc::c_long;
 
 use crate::{
     ledger::{Counted, Process},
-    target::View,
+    target::{View, container::Containers},
 };
 
 /// The I/O family. The numbers are those of the architecture that zctrace is built for.
@@ -200,8 +200,10 @@ fn idle(view: &View, pid: u32, in_flight: u64) -> Option<Process> {
         .ok()
         .and_then(|groups| groups.0.into_iter().find(|group| group.hierarchy == 0))
         .map_or_else(String::new, |group| group.pathname);
+    let container = Containers::default().of_cgroup(&cgroup);
     Some(Process {
         in_flight,
+        container,
         ..Process::from_paths(pid, stat.starttime, stat.comm, cgroup, Vec::new())
     })
 }

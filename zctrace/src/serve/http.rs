@@ -376,7 +376,8 @@ mod tests {
     use super::*;
 
     fn status(access: &Access, path: &str, headers: &[(&str, &str)]) -> u16 {
-        let shared = Shared::new(super::super::Series::new(10, Duration::from_secs(1)).into());
+        let shared =
+            Shared::new(super::super::Series::new(10, false, Duration::from_secs(1)).into());
         let mut request = Request::builder().uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -481,7 +482,8 @@ mod tests {
     }
 
     fn started(address: &Address) -> Address {
-        let shared = Shared::new(super::super::Series::new(10, Duration::from_secs(1)).into());
+        let shared =
+            Shared::new(super::super::Series::new(10, false, Duration::from_secs(1)).into());
         let server = Server::listen(address).unwrap();
         let address = server.address().clone();
         server.start(shared, Access::default()).unwrap();

@@ -14,22 +14,11 @@ use crate::ledger::Totals;
 /// Media type of what [`text`] returns.
 pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct PathLabels {
-    comm: String,
-    op: String,
-    object: String,
-    evidence: String,
-}
+/// Labels of data paths, which depend on what was asked for.
+type Labels = Vec<(&'static str, String)>;
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ClassLabels {
-    comm: String,
-    op: String,
-    object: String,
-    evidence: String,
-    class: String,
-}
+/// Where `class` stands among them: behind those that are always there.
+const CLASS_AT: usize = 4;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ErrnoLabels {
@@ -70,18 +59,13 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         info,
     );
 
-    let operations = Family::<PathLabels, Counter>::default();
-    let errors = Family::<PathLabels, Counter>::default();
-    let moved = Family::<ClassLabels, Counter>::default();
-    let copied = Family::<ClassLabels, Counter>::default();
-    let bounds = Family::<PathLabels, Gauge>::default();
+    let operations = Family::<Labels, Counter>::default();
+    let errors = Family::<Labels, Counter>::default();
+    let moved = Family::<Labels, Counter>::default();
+    let copied = Family::<Labels, Counter>::default();
+    let bounds = Family::<Labels, Gauge>::default();
     for (key, totals) in &series.paths {
-        let labels = PathLabels {
-            comm: key.comm.clone(),
-            op: key.op.clone(),
-            object: key.object.clone(),
-            evidence: key.evidence.clone(),
-        };
+        let labels = key.labels();
         operations.get_or_create(&labels).inc_by(totals.ops);
         if totals.errors != 0 {
             errors.get_or_create(&labels).inc_by(totals.errors);
@@ -93,13 +77,8 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         let extras = totals.extras().map(|extra| (&copied, extra));
         for (family, (class, bytes)) in classes.into_iter().chain(extras) {
             if bytes != 0 {
-                let labels = ClassLabels {
-                    comm: key.comm.clone(),
-                    op: key.op.clone(),
-                    object: key.object.clone(),
-                    evidence: key.evidence.clone(),
-                    class: class.into(),
-                };
+                let mut labels = labels.clone();
+                labels.insert(CLASS_AT, ("class", class.into()));
                 family.get_or_create(&labels).inc_by(bytes);
             }
         }
@@ -231,7 +210,7 @@ mod tests {
 
     #[test]
     fn classes_add_up_to_what_was_moved() {
-        let mut series = Series::new(100, Duration::from_secs(1));
+        let mut series = Series::new(100, false, Duration::from_secs(1));
         let snapshot = samples::normal();
         series.add(&snapshot);
         let text = text(&series).unwrap();
@@ -247,7 +226,7 @@ mod tests {
 
     #[test]
     fn names_cannot_end_a_label() {
-        let mut series = Series::new(100, Duration::from_secs(1));
+        let mut series = Series::new(100, false, Duration::from_secs(1));
         let mut snapshot = samples::normal();
         snapshot.processes[0].comm = "a\"} 1\n\x1b\u{202e}x{\\".into();
         series.add(&snapshot);

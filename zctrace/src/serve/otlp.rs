@@ -133,12 +133,9 @@ fn document(series: &Series, now_ns: u64) -> Value {
     let mut bounds = Vec::new();
     for (key, totals) in &series.paths {
         let attributes = || {
-            vec![
-                attribute("comm", &key.comm),
-                attribute("op", &key.op),
-                attribute("object", &key.object),
-                attribute("evidence", &key.evidence),
-            ]
+            let labels = key.labels();
+            let attributes = labels.iter().map(|(key, value)| attribute(key, value));
+            attributes.collect::<Vec<_>>()
         };
         operations.push(point(attributes(), totals.ops));
         if totals.errors != 0 {
@@ -232,7 +229,7 @@ mod tests {
     /// What is pushed is what is scraped, but for zctrace's own state.
     #[test]
     fn names_are_those_of_the_page() {
-        let mut series = Series::new(100, Duration::from_secs(1));
+        let mut series = Series::new(100, false, Duration::from_secs(1));
         series.add(&samples::normal());
         let pushed: BTreeSet<_> =
             document(&series, since_epoch(SystemTime::now()))["resourceMetrics"][0]["scopeMetrics"]

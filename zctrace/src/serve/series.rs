@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    ledger::{Loss, Snapshot, Totals, Unfollowed},
+    ledger::{Container, Loss, Snapshot, Totals, Unfollowed},
     text::escape::printable,
 };
 
@@ -22,6 +22,67 @@ pub struct Key {
     pub object: String,
     /// `measured` or `inferred`.
     pub evidence: String,
+    /// The container, with `--by container`.
+    pub container: Option<Labels>,
+}
+
+/// The labels of a container. A pod that comes again has another id, so they are only there when they
+/// were asked for. All are empty for what is in none, and a name that is not known is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Labels {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The name of its pod.
+    pub pod: String,
+    /// The pod's namespace.
+    pub namespace: String,
+}
+
+impl Labels {
+    fn new(container: Option<&Container>) -> Self {
+        let Some(container) = container else {
+            return Self::default();
+        };
+        let text = |name: &Option<String>| name.as_deref().map(printable).unwrap_or_default();
+        Self {
+            id: container.id.clone(),
+            name: text(&container.name),
+            pod: text(&container.pod),
+            namespace: text(&container.namespace),
+        }
+    }
+
+    fn other() -> Self {
+        Self {
+            id: OTHER.into(),
+            name: OTHER.into(),
+            pod: OTHER.into(),
+            namespace: OTHER.into(),
+        }
+    }
+}
+
+impl Key {
+    /// The labels and their values.
+    pub(super) fn labels(&self) -> Vec<(&'static str, String)> {
+        let mut labels = vec![
+            ("comm", self.comm.clone()),
+            ("op", self.op.clone()),
+            ("object", self.object.clone()),
+            ("evidence", self.evidence.clone()),
+        ];
+        if let Some(container) = &self.container {
+            labels.extend([
+                ("container_id", container.id.clone()),
+                ("container", container.name.clone()),
+                ("pod", container.pod.clone()),
+                ("namespace", container.namespace.clone()),
+            ]);
+        }
+        labels
+    }
 }
 
 /// The value of every label of the series that takes what has no series of its own.
@@ -34,6 +95,7 @@ const MOST_ERRNOS: usize = 256;
 #[derive(Debug)]
 pub struct Series {
     most: usize,
+    containers: bool,
     started: SystemTime,
     begun: Instant,
     read_at: Option<Instant>,
@@ -67,11 +129,13 @@ pub(super) fn lock(shared: &Shared) -> MutexGuard<'_, Series> {
 }
 
 impl Series {
-    /// No sums yet; at most `most` data paths get series of their own.
+    /// No sums yet; at most `most` data paths get series of their own, those of each container where
+    /// `containers` is set.
     #[must_use]
-    pub fn new(most: usize, interval: Duration) -> Self {
+    pub fn new(most: usize, containers: bool, interval: Duration) -> Self {
         Self {
             most,
+            containers,
             started: SystemTime::now(),
             begun: Instant::now(),
             read_at: None,
@@ -104,6 +168,9 @@ impl Series {
         let not_seen = snapshot.coverage.not_seen();
         self.not_seen = not_seen.iter().map(|technique| technique.name).collect();
         for process in &snapshot.processes {
+            let container = self
+                .containers
+                .then(|| Labels::new(process.container.as_ref()));
             for path in &process.paths {
                 let key = Key {
                     // A terminal may show the metrics, and a process chooses its name.
@@ -111,6 +178,7 @@ impl Series {
                     op: path.op.to_string(),
                     object: path.object.to_string(),
                     evidence: path.evidence.to_string(),
+                    container: container.clone(),
                 };
                 self.path(key).add(&path.totals);
                 for (errno, count) in path.errnos.iter() {
@@ -146,6 +214,7 @@ impl Series {
                 op: OTHER.into(),
                 object: OTHER.into(),
                 evidence: OTHER.into(),
+                container: self.containers.then(Labels::other),
             }
         };
         self.paths.entry(key).or_default()
@@ -205,7 +274,7 @@ mod tests {
 
     #[test]
     fn names_without_bound_make_no_series_without_bound() {
-        let mut series = Series::new(10, Duration::from_secs(1));
+        let mut series = Series::new(10, false, Duration::from_secs(1));
         let mut moved = 0;
         for number in 0..10_000 {
             let mut snapshot = samples::normal();
@@ -222,8 +291,55 @@ mod tests {
     }
 
     #[test]
+    fn the_container_is_a_label_when_it_was_asked_for() {
+        let id = "0f3b5c7d9e1a2b4c6d8e0f1a3b5c7d9e1a2b4c6d8e0f1a3b5c7d9e1a2b4c6d8e";
+        let mut snapshot = samples::normal();
+        snapshot.processes[0].container = Some(Container {
+            id: id.into(),
+            name: Some("we\u{1b}b".into()),
+            ..Container::default()
+        });
+        let labels = |containers| {
+            let mut series = Series::new(10, containers, Duration::from_secs(1));
+            series.add(&snapshot);
+            let keys: Vec<_> = series.paths.keys().map(Key::labels).collect();
+            keys
+        };
+        assert!(labels(false).iter().all(|labels| labels.len() == 4));
+        let with = labels(true);
+        assert!(with.iter().all(|labels| labels.len() == 8));
+        let of = |id: &str| {
+            with.iter()
+                .find(|labels| labels[4].1 == id)
+                .expect("a series")
+        };
+        assert_eq!(of(id)[5], ("container", "we\\x1bb".into()), "made safe");
+        assert!(of("")[4..].iter().all(|(_, value)| value.is_empty()));
+    }
+
+    #[test]
+    fn pods_that_come_again_make_no_series_without_bound() {
+        let mut series = Series::new(10, true, Duration::from_secs(1));
+        let mut moved = 0;
+        for number in 0..1000 {
+            let mut snapshot = samples::normal();
+            for process in &mut snapshot.processes {
+                process.container = Some(Container {
+                    id: format!("{number:064x}"),
+                    ..Container::default()
+                });
+                moved += process.total.moved;
+            }
+            series.add(&snapshot);
+        }
+        assert_eq!(series.paths.len(), 11, "ten, and the others");
+        let sum: u64 = series.paths.values().map(|totals| totals.moved).sum();
+        assert_eq!(sum, moved, "nothing is lost by that");
+    }
+
+    #[test]
     fn errnos_without_bound_make_no_series_without_bound() {
-        let mut series = Series::new(10, Duration::from_secs(1));
+        let mut series = Series::new(10, false, Duration::from_secs(1));
         for number in 1..=4095 {
             let mut snapshot = samples::normal();
             snapshot.processes.truncate(1);
@@ -239,7 +355,7 @@ mod tests {
 
     #[test]
     fn counting_never_begins_after_now() {
-        let series = Series::new(10, Duration::from_secs(1));
+        let series = Series::new(10, false, Duration::from_secs(1));
         let now = since_epoch(SystemTime::now());
         assert!(series.started_ns(now) <= now);
         assert_eq!(series.started_ns(now), series.started_ns(now + 1));
@@ -250,7 +366,7 @@ mod tests {
 
     #[test]
     fn ready_after_the_first_reading() {
-        let mut series = Series::new(10, Duration::from_secs(1));
+        let mut series = Series::new(10, false, Duration::from_secs(1));
         assert!(!series.is_ready());
         series.add(&samples::normal());
         assert!(series.is_ready() && series.is_healthy());

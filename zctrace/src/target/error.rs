@@ -73,6 +73,22 @@ pub enum Error {
         /// As the user gave it.
         name: String,
     },
+    /// No container has this name or id.
+    #[error("no running container is called {name:?}")]
+    NoSuchContainer {
+        /// As the user gave it.
+        name: String,
+        /// Those that there are, in one line.
+        others: String,
+    },
+    /// The name alone does not say which container is meant.
+    #[error("{} containers are called {name:?}", they.len())]
+    SeveralContainers {
+        /// As the user gave it.
+        name: String,
+        /// Those that there are.
+        they: Vec<String>,
+    },
     /// The path exists but is not a cgroup of the v2 hierarchy.
     #[error("{} is not a cgroup of the v2 hierarchy", path.display())]
     NotCgroup2 {
@@ -149,6 +165,13 @@ impl Error {
             ),
             Self::NoSuchUnit { .. } => {
                 "`systemctl list-units --state=active` lists them; --cgroup takes a path".into()
+            }
+            Self::NoSuchContainer { others, .. } if others.is_empty() => {
+                "no cgroup looks like that of a container; --cgroup takes a path".into()
+            }
+            Self::NoSuchContainer { others, .. } => format!("these run: {others}"),
+            Self::SeveralContainers { they, .. } => {
+                format!("give the first digits of the id: {}", they.join(", "))
             }
             Self::NotCgroup2 { mount, .. } => {
                 format!("give a path below {} instead", mount.display())

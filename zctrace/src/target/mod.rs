@@ -1,6 +1,7 @@
 //! From what the user names to the threads that are traced.
 
 mod cgroup;
+pub(crate) mod container;
 mod error;
 pub(crate) mod mounts;
 mod pid;
@@ -14,6 +15,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use zctrace_common::{COMM_LEN, Scope};
 
 pub use cgroup::{CgroupTarget, unit};
+pub use container::find as container;
 pub use error::Error;
 pub(crate) use several::Chooser;
 pub use several::Several;

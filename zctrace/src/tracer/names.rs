@@ -11,8 +11,8 @@ use std::{
 use zctrace_common::{By, IP_SOCKETS, Label, Object, ObjectKind};
 
 use crate::{
-    ledger::{UNNAMED, audit::syscalls},
-    target::mounts,
+    ledger::{Container, UNNAMED, audit::syscalls},
+    target::{container::Containers, mounts},
 };
 
 /// Names of objects, cgroups and values of the `--by` dimension.
@@ -22,6 +22,7 @@ pub(super) struct Names {
     char_drivers: HashMap<u32, String>,
     misc_devices: HashMap<u32, String>,
     cgroups: HashMap<u64, String>,
+    containers: Containers,
     /// Mount points by device, once they were asked for.
     mounts: Option<HashMap<String, String>>,
 }
@@ -128,6 +129,11 @@ impl Names {
                 }
             })
             .clone()
+    }
+
+    /// The container of a process in the cgroup of this path.
+    pub(super) fn container(&mut self, cgroup: &str) -> Option<Container> {
+        self.containers.of_cgroup(cgroup)
     }
 
     /// What a value of the `--by` dimension stands for.

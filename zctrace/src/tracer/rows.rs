@@ -333,6 +333,7 @@ impl Collector {
             self.names.cgroup(process.cgroup),
             paths,
         );
+        document.container = self.names.container(&document.cgroup);
         document.claims = claims::merged(claims);
         document
     }

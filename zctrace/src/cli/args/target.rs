@@ -47,6 +47,11 @@ pub(crate) struct TargetArgs {
     #[arg(long, value_name = "NAME", group = "target", value_delimiter = ',')]
     unit: Vec<String>,
 
+    /// The processes in a container, by its name, POD/NAME, NAMESPACE/POD/NAME or the first digits of its id;
+    /// separate several by commas
+    #[arg(long, value_name = "NAME", group = "target", value_delimiter = ',')]
+    container: Vec<String>,
+
     /// Leave out children that the target starts
     #[arg(long)]
     pub(crate) no_follow: bool,
@@ -98,6 +103,9 @@ impl TargetArgs {
         } else if !self.unit.is_empty() {
             let cgroups: Result<_, _> = self.unit.iter().map(|name| target::unit(name)).collect();
             Spec::of_cgroups(cgroups?)
+        } else if !self.container.is_empty() {
+            let cgroups = self.container.iter().map(|name| target::container(name));
+            Spec::of_cgroups(cgroups.collect::<Result<_, _>>()?)
         } else if !self.port.is_empty() {
             let mut ports = self.port.clone();
             ports.sort_unstable();

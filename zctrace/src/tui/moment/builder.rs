@@ -584,6 +584,10 @@ impl<'a> Rows<'a> {
             id,
             comm: interner.sym(&process.comm),
             cgroup: interner.sym(&process.cgroup),
+            container: match &process.container {
+                Some(container) => interner.sym(&container.title()),
+                None => Sym::default(),
+            },
             alive: if process.is_several() { 0 } else { 1 },
             ended: if process.is_several() {
                 process.processes
@@ -790,6 +794,11 @@ fn by_command(
             }
             sum.cgroup = if count == 0 || sum.cgroup == process.cgroup {
                 process.cgroup
+            } else {
+                Sym::default()
+            };
+            sum.container = if count == 0 || sum.container == process.container {
+                process.container
             } else {
                 Sym::default()
             };

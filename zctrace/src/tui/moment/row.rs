@@ -144,6 +144,8 @@ pub struct ProcessRow {
     pub comm: Sym,
     /// Path of its cgroup.
     pub cgroup: Sym,
+    /// What its container is called; empty where it is in none.
+    pub container: Sym,
     /// How many processes it is of.
     pub alive: u64,
     /// How many it is of that have ended.

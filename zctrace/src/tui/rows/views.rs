@@ -409,6 +409,14 @@ const PROCESSES: &[Column] = &[
     Column::bytes("unexplained", "UNEXPL", "bytes that no probe saw").on_demand(),
     Column::bytes("cow", "COW", "copied by copy-on-write").on_demand(),
     Column::text("cgroup", "CGROUP", 10, 40, "control group").on_demand(),
+    Column::text(
+        "container",
+        "CONTAINER",
+        10,
+        40,
+        "container: namespace/pod/name, or its id",
+    )
+    .on_demand(),
 ];
 
 struct Processes<'a> {
@@ -483,6 +491,7 @@ impl Rows for Processes<'_> {
             "pending" => Value::Bytes(process.pending),
             "in-flight" => Value::Count(process.in_flight),
             "cgroup" => Value::text(moment.name(process.cgroup)),
+            "container" => Value::text(moment.name(process.container)),
             "copies/byte" => Value::PerByte(totals.per_carried_byte()),
             name => counted(name, totals, &process.step, moment),
         }
