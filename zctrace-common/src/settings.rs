@@ -296,6 +296,20 @@ offsets! {
     sock_error_queue_last: "sock.sk_error_queue.prev";
     /// Private data of a packet.
     skb_cb: "sk_buff.cb";
+    /// Operation and flags of a transfer by `__blockdev_direct_IO`.
+    dio_opf: "dio.opf";
+    /// Bytes of it so far.
+    dio_result: "dio.result";
+    /// The disk of its last request; null if it has made none.
+    dio_disk: "dio.bio_disk";
+    /// Its errors.
+    dio_io_error: "dio.io_error";
+    /// Errors of the application's pages.
+    dio_page_errors: "dio.page_errors";
+    /// Length of the file when it began.
+    dio_i_size: "dio.i_size";
+    /// Its request.
+    dio_iocb: "dio.iocb";
     /// Within that, the length of a message of a stream parser.
     cb_strp_full_len: "sk_skb_cb.strp.strp.full_len";
     /// Whether a TLS record is decrypted into the receiver's own pages (module tls).
@@ -332,6 +346,10 @@ offsets! {
     bio_size: "bio.bi_iter.bi_size";
     /// Its segments.
     bio_io_vec: "bio.bi_io_vec";
+    /// How many there are.
+    bio_vcnt: "bio.bi_vcnt";
+    /// The length of a segment.
+    bvec_len: "bio_vec.bv_len";
     /// The page of a segment.
     bvec_page: "bio_vec.bv_page";
     /// Called when a request completes; null in a request that its caller waits for.

@@ -65,7 +65,7 @@ const fn optional(
 }
 
 /// `qemu-system-x86_64` is not here: which one will do is a matter of its version.
-pub(super) const TOOLS: [Tool; 29] = [
+pub(super) const TOOLS: [Tool; 31] = [
     required("cc", "gcc", &[Build]),
     required("c++", "g++", &[Build]),
     required("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev", &[Build]),
@@ -83,6 +83,8 @@ pub(super) const TOOLS: [Tool; 29] = [
     required("mkfs.ext4", "e2fsprogs", &[Demo, Test, Vm, Bench]),
     required("mkfs.xfs", "xfsprogs", &[Test, Vm]),
     required("mkfs.btrfs", "btrfs-progs", &[Demo, Test, Vm]),
+    required("mkfs.vfat", "dosfstools", &[Test, Vm]),
+    required("mkfs.exfat", "exfatprogs", &[Test, Vm]),
     required("ip", "iproute2", &[Test, Vm]),
     required("losetup", "mount", &[Test, Vm]),
     optional("nginx", "nginx-light", &[Test, Vm]),

@@ -21,11 +21,12 @@ use crate::paths;
 const INIT: &str = include_str!("init.sh");
 
 /// Programs that busybox has not, or not well enough. Those missing are left out.
-const PROGRAMS: [&str; 14] = [
+const PROGRAMS: [&str; 15] = [
     "mkfs.ext4",
     "mkfs.xfs",
     "mkfs.btrfs",
     "mkfs.vfat",
+    "mkfs.exfat",
     "losetup",
     "mount",
     "umount",

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Debian's packages with the programs of a guest and of its tests.
-const PACKAGES: [&str; 18] = [
+const PACKAGES: [&str; 19] = [
     "bash",
     "btrfs-progs",
     "busybox-static",
@@ -28,6 +28,7 @@ const PACKAGES: [&str; 18] = [
     "dmsetup",
     "dosfstools",
     "e2fsprogs",
+    "exfatprogs",
     "fio",
     "fuse3",
     "iproute2",

@@ -397,7 +397,7 @@ pub(crate) fn know_file_of(task: &mut Task, request: &mut Request, kiocb: *const
 }
 
 /// `-EIOCBQUEUED`: the request continues without the caller.
-const QUEUED: i64 = -529;
+pub(crate) const QUEUED: i64 = -529;
 
 /// `result` is that of a transfer which the current thread gave to a device. The request may end before the thread
 /// stops working on it, so this is noted in the thread's record.

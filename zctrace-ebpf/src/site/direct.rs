@@ -1,6 +1,6 @@
 //! Sites of direct I/O: the page cache is bypassed.
 
-use zctrace_common::{ABSENT, Acc};
+use zctrace_common::{ABSENT, Acc, Task};
 
 use crate::{
     base::{
@@ -156,6 +156,135 @@ program! {
     }
 }
 
+program! {
+    /// A device has completed a part of a transfer by `__blockdev_direct_IO` (vfat, exfat and others). `do_direct_IO`
+    /// fills what a read did not ask a device for with zeros. A part of a request that nobody waits for ends in
+    /// interrupts, where the twins cannot share the work: such reads stay unexplained.
+    fentry anywhere dio_bio_complete(ctx, id, second) {
+        let dio: *const u8 = ctx.arg(0);
+        let iocb = kernel::pointer::<Typed>(dio, offset!(dio_iocb));
+        if is_block_write(dio)
+            || !kernel::pointer::<Typed>(iocb, offset!(kiocb_complete)).is_null()
+            || (second && !twin::take_over(id))
+        {
+            return 0;
+        }
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if let Some(task) = unsafe { target::current() } {
+            account::saw_in(task, Acc::Asked, length_of(ctx.arg(1)));
+        }
+        if !second {
+            twin::done(id);
+        }
+    }
+}
+
+/// The bytes of a request to a device (typed pointer), also after its end.
+#[inline(always)]
+fn length_of(bio: *const u8) -> u64 {
+    /// `BIO_MAX_VECS` of include/linux/bio.h.
+    const MOST_SEGMENTS: u32 = 256;
+    /// `sizeof(struct bio_vec)`.
+    const SEGMENT: u32 = 16;
+    let segments = u32::from(Typed::load::<u16>(bio, offset!(bio_vcnt)));
+    let first = kernel::pointer::<Probed>(bio, offset!(bio_io_vec));
+    let mut bytes = 0;
+    for segment in 0..MOST_SEGMENTS {
+        if segment >= segments {
+            break;
+        }
+        bytes += u64::from(Probed::load::<u32>(
+            first,
+            segment * SEGMENT + offset!(bvec_len),
+        ));
+    }
+    bytes
+}
+
+/// Whether a transfer by `__blockdev_direct_IO` (typed pointer) writes.
+#[inline(always)]
+fn is_block_write(dio: *const u8) -> bool {
+    const REQ_OP_MASK: u32 = 0xff;
+    Typed::load::<u32>(dio, offset!(dio_opf)) & REQ_OP_MASK != 0
+}
+
+/// What `dio_complete` will say that a transfer has transferred; 0 if it fails. It frees the transfer.
+#[inline(always)]
+fn transferred_by_blocks(dio: *const u8, iocb: *const u8, given: i64) -> i64 {
+    const EFAULT: i64 = 14;
+    let all: i64 = Typed::load(dio, offset!(dio_result));
+    let size: i64 = Typed::load(dio, offset!(dio_i_size));
+    let position: i64 = Typed::load(iocb, offset!(kiocb_pos));
+    let bytes = if position + all > size && !is_block_write(dio) {
+        size - position
+    } else {
+        all
+    };
+    let is_refused = given < 0 && given != request::QUEUED && !(given == -EFAULT && bytes != 0);
+    let errors = Typed::load::<i32>(dio, offset!(dio_page_errors))
+        | Typed::load::<i32>(dio, offset!(dio_io_error));
+    if is_refused || errors != 0 { 0 } else { bytes }
+}
+
+program! {
+    /// The end of a transfer by `__blockdev_direct_IO`, as `iomap_dio_complete` is of others.
+    fentry anywhere dio_complete(ctx, id, second) {
+        let dio: *const u8 = ctx.arg(0);
+        let iocb = kernel::pointer::<Typed>(dio, offset!(dio_iocb));
+        let is_write = is_block_write(dio);
+        let all: i64 = Typed::load(dio, offset!(dio_result));
+        let bytes = transferred_by_blocks(dio, iocb, ctx.arg(1));
+        if !kernel::pointer::<Typed>(iocb, offset!(kiocb_complete)).is_null() {
+            if is_write && bytes > 0 {
+                // In any thread, and in interrupts. `iocb` itself is not used, because a typed pointer is not a number.
+                request::transferred(Probed::load(dio, offset!(dio_iocb)), bytes as u64);
+            }
+            return 0;
+        }
+        if second && !twin::take_over(id) {
+            return 0;
+        }
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if let Some(task) = unsafe { target::current() } {
+            if is_write {
+                if bytes > 0 {
+                    account::saw_in(task, Acc::SinkDirect, bytes as u64);
+                }
+            } else {
+                let asked = account::seen(task, Acc::Asked);
+                account::forget(task, Acc::Asked);
+                // A device that was asked unseen leaves all of it unexplained.
+                let is_hole = kernel::pointer::<Typed>(dio, offset!(dio_disk)).is_null();
+                if bytes > 0 && (asked != 0) != is_hole {
+                    read_by_blocks(task, all as u64, bytes as u64, asked);
+                }
+            }
+        }
+        if !second {
+            twin::done(id);
+        }
+    }
+}
+
+/// Whole blocks were read, `all` bytes, and a device was asked for `asked` of them. The application gets `bytes`: what is
+/// behind the end of the file is not among them. Where a part of that can be the device's or zeros, so many bytes stay
+/// unexplained.
+#[inline(always)]
+fn read_by_blocks(task: &mut Task, all: u64, bytes: u64, asked: u64) {
+    let (direct, zeros) = if asked >= all {
+        (bytes, 0)
+    } else {
+        let behind = all.saturating_sub(bytes);
+        (asked.saturating_sub(behind), bytes.saturating_sub(asked))
+    };
+    if direct != 0 {
+        account::saw_in(task, Acc::SourceDirect, direct);
+    }
+    if zeros != 0 {
+        account::saw_in(task, Acc::SourceSynthetic, zeros);
+    }
+}
+
 /// A block device, opened with `O_DIRECT`: bytes that were not copied inside the call were direct. `blkdev_direct_IO`
 /// below it is inlined on 6.1.
 #[inline(always)]
@@ -205,7 +334,7 @@ macro_rules! passer {
 }
 
 // btrfs calls `__iomap_dio_rw`; it can also be a part of the other function.
-passer! { iomap_dio_rw iomap_dio_rw_inner }
+passer! { iomap_dio_rw iomap_dio_rw_inner blockdev_direct_io }
 
 /// A device has completed one request of a transfer that nobody waits for. If there are several, the last one comes
 /// when the size is that of all.

@@ -68,6 +68,38 @@ pub(super) const PROBES: &[Probe] = &[
         ..Probe::USUAL
     },
     Probe {
+        name: "dio_complete",
+        family: Family::Direct,
+        role: Role::NoCopySite,
+        ways: &[fentry("dio_complete", "dio_complete")],
+        proof: Proof::Unplugged(&[("direct-vfat", &["read", "write"])]),
+        sees: "end of a direct transfer by __blockdev_direct_IO: vfat, exfat and others",
+        lost: "direct I/O on files of vfat, exfat and others",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "dio_bio_complete",
+        family: Family::Direct,
+        role: Role::NoCopySite,
+        ways: &[fentry("dio_bio_complete", "dio_bio_complete")],
+        proof: Proof::Unplugged(&[("direct-exfat", &["read"])]),
+        sees: "what a device has read of such a transfer: the rest are holes, filled with zeros",
+        lost: "which part of a direct read of vfat, exfat and others a device took part in",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "__blockdev_direct_IO",
+        family: Family::Direct,
+        role: Role::SomeRequests,
+        ways: &[
+            fexit("blockdev_direct_io", "__blockdev_direct_IO"),
+            kretprobe("blockdev_direct_io_kretprobe", "__blockdev_direct_IO"),
+        ],
+        sees: "such a transfer continues without its caller",
+        lost: "direct I/O of io_uring on vfat, exfat and others that does not report success (IOSQE_CQE_SKIP_SUCCESS)",
+        ..Probe::USUAL
+    },
+    Probe {
         name: "blkdev_bio_end_io_async",
         family: Family::Direct,
         role: Role::NoCopySite,

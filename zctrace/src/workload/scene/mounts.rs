@@ -26,6 +26,10 @@ pub enum Fs {
     Xfs,
     /// On a disk, or a loop device.
     Btrfs,
+    /// On a disk, or a loop device.
+    Vfat,
+    /// On a disk, or a loop device.
+    Exfat,
     /// Over two directories of a tmpfs.
     Overlay,
     /// In user space.
@@ -41,6 +45,8 @@ impl Fs {
             Self::Ext4 => "ext4",
             Self::Xfs => "xfs",
             Self::Btrfs => "btrfs",
+            Self::Vfat => "vfat",
+            Self::Exfat => "exfat",
             Self::Overlay => "overlay",
             Self::Fuse => "fuse",
         }
@@ -54,6 +60,8 @@ impl Fs {
             Self::Ext4 => "file:ext4",
             Self::Xfs => "file:xfs",
             Self::Btrfs => "file:btrfs",
+            Self::Vfat => "file:vfat",
+            Self::Exfat => "file:exfat",
             Self::Overlay => "file:overlay",
             Self::Fuse => "file:fuse",
         }
@@ -86,7 +94,7 @@ impl Mount {
                 attach(fs, "zctrace-traffic", &path, &options)?;
             }
             Fs::Fuse => daemon = Some(Daemon::mount(&path)?),
-            Fs::Ext4 | Fs::Xfs | Fs::Btrfs => {
+            Fs::Ext4 | Fs::Xfs | Fs::Btrfs | Fs::Vfat | Fs::Exfat => {
                 let image = directory.join(format!("{}.image", fs.name()));
                 let device = device.insert(BlockDevice::new(&image, IMAGE_SIZE)?);
                 make_filesystem(fs, device.path())?;
@@ -132,6 +140,9 @@ fn make_filesystem(fs: Fs, device: &Path) -> Result<()> {
         Fs::Ext4 => ("mkfs.ext4", &["-q", "-F", "-E", "lazy_itable_init=0"]),
         Fs::Xfs => ("mkfs.xfs", &["-q", "-f"]),
         Fs::Btrfs => ("mkfs.btrfs", &["-q", "-f"]),
+        // Of a whole device, which needs no partitions.
+        Fs::Vfat => ("mkfs.vfat", &["-I"]),
+        Fs::Exfat => ("mkfs.exfat", &[]),
         Fs::Tmpfs | Fs::Overlay | Fs::Fuse => bail!("{} needs no mkfs", fs.name()),
     };
     let output = Command::new(program)

@@ -14,7 +14,7 @@ use nix::{
     errno::Errno,
     fcntl::{FallocateFlags, fallocate},
     libc,
-    sys::uio::pwrite,
+    sys::uio::{pread, pwrite},
     unistd::{read, write},
 };
 use zctrace_common::{Class, Evidence, Op};
@@ -88,6 +88,24 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
     )
     .tag("dir-h-btrfs"),
     Traffic::new(
+        "direct-vfat",
+        "O_DIRECT reads, the last one short, and writes on vfat",
+        |arena| over_a_file(arena, Fs::Vfat),
+    )
+    .tag("dir-vfat"),
+    Traffic::new(
+        "direct-exfat",
+        "O_DIRECT reads, the last one short, and writes on exfat",
+        |arena| over_a_file(arena, Fs::Exfat),
+    )
+    .tag("dir-exfat"),
+    Traffic::new(
+        "direct-holes-exfat",
+        "O_DIRECT reads on exfat behind what was ever written: zeros, made by a CPU",
+        behind_the_data,
+    )
+    .tag("dir-h-exfat"),
+    Traffic::new(
         "direct-tmpfs",
         "O_DIRECT on tmpfs: accepted, and copied after all",
         tmpfs,
@@ -125,6 +143,67 @@ fn past_the_cache(arena: &Arena, fs: Fs) -> Result<Prepared> {
         write_all(&to, bytes)
     });
     Ok(prepared)
+}
+
+/// Writes within a file: to make it longer, these filesystems copy.
+fn over_a_file(arena: &Arena, fs: Fs) -> Result<Prepared> {
+    let bytes = aligned(arena.sizes.bytes);
+    let mut prepared = reads(arena, fs)?;
+    let to = arena.file_with(fs, bytes, libc::O_DIRECT)?;
+    evict(&to)?;
+    prepared.expected.add(
+        ExpectedRow::new(Op::Write, fs.object())
+            .ops(calls(bytes, CHUNK))
+            .class(Class::Direct, bytes)
+            .evidence(arena.direct_evidence(fs)),
+    );
+    let read = prepared.run;
+    prepared.run = Box::new(move || {
+        read()?;
+        write_all(&to, bytes)
+    });
+    Ok(prepared)
+}
+
+/// exfat keeps how much of a file was ever written, and newer kernels read zeros behind that. Older ones
+/// write the zeros when the file is made longer, which the kernel counts.
+fn behind_the_data(arena: &Arena) -> Result<Prepared> {
+    const DATA: u64 = 256 * 1024;
+    const BEHIND: u64 = 256 * 1024 + 50_001;
+    const ACROSS: usize = 80 * 1024;
+    let file = arena.file_with(Fs::Exfat, DATA, libc::O_DIRECT)?;
+    let before = written_by_now()?;
+    file.set_len(DATA + BEHIND)?;
+    if written_by_now()? - before >= BEHIND {
+        return Err(Skip("this kernel's exfat writes zeros to the disk".to_owned()).into());
+    }
+    file.sync_all()?;
+    evict(&file)?;
+    let bytes = DATA + BEHIND;
+    // One read goes across the end of the data. Those behind it ask no device.
+    let expected = Expected::new().row(
+        ExpectedRow::new(Op::Read, Fs::Exfat.object())
+            .ops(calls(bytes, ACROSS) + 1)
+            .class(Class::Direct, DATA)
+            .class(Class::Synthetic, BEHIND + CHUNK as u64)
+            .evidence(Some("any")),
+    );
+    Ok(Prepared::new(expected, move || {
+        let mut to = Buffer::zeroed(ACROSS)?;
+        exactly(bytes, ACROSS, |_, _| read(&file, &mut to))?;
+        let some = pread(&file, &mut to[..CHUNK], DATA.cast_signed())?;
+        ensure!(some == CHUNK, "read {some} bytes");
+        Ok(())
+    }))
+}
+
+/// Bytes that this process has made the kernel write to disks so far.
+fn written_by_now() -> Result<u64> {
+    let io = fs::read_to_string("/proc/self/io")?;
+    let line = io
+        .lines()
+        .find_map(|line| line.strip_prefix("write_bytes: "));
+    Ok(line.context("write_bytes")?.parse()?)
 }
 
 fn write_all(to: &File, bytes: u64) -> Result<()> {

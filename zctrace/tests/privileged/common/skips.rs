@@ -28,13 +28,18 @@ const SKIPS: &[(&str, &[(&str, &str)])] = &[
                 "this kernel's io_uring has no opcode 49",
             ),
             ("uring-bundle", "this kernel's io_uring has no bundles"),
+            // Since 6.8 exfat knows how much of a file was ever written.
+            ("direct-holes-exfat", "this kernel's exfat writes zeros"),
         ],
     ),
     ("6.12.", &[]),
     (
         "6.18.",
-        // Built without CONFIG_TLS and CONFIG_IP_SCTP.
+        // Some are built without CONFIG_TLS, CONFIG_IP_SCTP, CONFIG_VFAT_FS and CONFIG_EXFAT_FS.
         &[
+            ("direct-vfat", "no vfat in this kernel"),
+            ("direct-exfat", "no exfat in this kernel"),
+            ("direct-holes-exfat", "no exfat in this kernel"),
             ("ktls", "no kernel TLS"),
             ("sctp", "no socket of protocol 132"),
         ],
