@@ -186,7 +186,7 @@ fn behind_the_data(arena: &Arena) -> Result<Prepared> {
             .ops(calls(bytes, ACROSS) + 1)
             .class(Class::Direct, DATA)
             .class(Class::Synthetic, BEHIND + CHUNK as u64)
-            .evidence(Some("any")),
+            .evidence(Wanted::Any),
     );
     Ok(Prepared::new(expected, move || {
         let mut to = Buffer::zeroed(ACROSS)?;
