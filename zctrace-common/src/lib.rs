@@ -28,7 +28,7 @@ pub use mark::Mark;
 pub use object::{
     IP_SOCKETS, IPPROTO_ICMP, IPPROTO_MPTCP, IPPROTO_RAW, IPPROTO_SCTP, Object, ObjectKind,
 };
-pub use op::{Evidence, Op};
+pub use op::{Cause, Ends, Evidence, Flow, Op, Promise};
 pub use place::Place;
 pub use request::{OPCODES, REQUEST_SLOTS, Request, RequestCounts, Way};
 pub use sample::{COPY_ROUTINES, CodeRange, CopyRoutines, SAMPLE_PERIOD};

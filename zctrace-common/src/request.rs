@@ -1,6 +1,6 @@
 //! Requests: I/O that is submitted and completes later, by io_uring and Linux AIO.
 
-use crate::{Acc, Op};
+use crate::{Acc, Cause, Op};
 
 /// Slots of the table of requests; a power of two. See `zctrace-ebpf/src/book/request.rs`.
 pub const REQUEST_SLOTS: u32 = 16_384;
@@ -112,29 +112,11 @@ impl RequestCounts {
 /// The [`Op`] of each opcode of io_uring; 0 for opcodes that move no bytes, or do not report how many.
 pub const OPCODES: [u8; 64] = {
     let mut ops = [0; 64];
-    let known = [
-        (1, Op::UringReadv),
-        (2, Op::UringWritev),
-        (4, Op::UringReadFixed),
-        (5, Op::UringWriteFixed),
-        (9, Op::UringSendmsg),
-        (10, Op::UringRecvmsg),
-        (22, Op::UringRead),
-        (23, Op::UringWrite),
-        (26, Op::UringSend),
-        (27, Op::UringRecv),
-        (30, Op::UringSplice),
-        (33, Op::UringTee),
-        (47, Op::UringSendZc),
-        (48, Op::UringSendmsgZc),
-        (49, Op::UringReadMultishot),
-        (58, Op::UringRecvZc),
-        (60, Op::UringReadvFixed),
-        (61, Op::UringWritevFixed),
-    ];
     let mut i = 0;
-    while i < known.len() {
-        ops[known[i].0] = known[i].1 as u8;
+    while i < Op::ALL.len() {
+        if let Cause::Uring(opcode) = Op::ALL[i].cause() {
+            ops[opcode as usize] = Op::ALL[i] as u8;
+        }
         i += 1;
     }
     ops
@@ -144,4 +126,10 @@ const _: () = {
     assert!(size_of::<Request>() == 24 + 40 + 8 * Acc::COUNT + 40);
     assert!(size_of::<RequestCounts>() == 8 * RequestCounts::OPS * (1 + Way::COUNT));
     assert!(RequestCounts::index(Op::AioWrite as u32) == RequestCounts::OPS - 1);
+    let mut i = 0;
+    while i < Op::ALL.len() {
+        let is_counted = RequestCounts::index(Op::ALL[i] as u32) < RequestCounts::OPS;
+        assert!(is_counted == Op::ALL[i].is_request());
+        i += 1;
+    }
 };

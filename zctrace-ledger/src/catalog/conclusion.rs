@@ -28,19 +28,19 @@ pub struct Conclusion {
 impl Conclusion {
     /// Whether this conclusion covers a row of a report.
     #[must_use]
-    pub fn covers(&self, op: &str, object: &str, class: Class) -> bool {
+    pub fn covers(&self, op: Op, object: &str, class: Class) -> bool {
         let matches = match object.split_once("->") {
             Some((source, sink)) => self.objects.contains(&source) && self.sinks.contains(&sink),
             None => self.sinks.is_empty() && self.objects.contains(&object),
         };
-        matches && self.class == class && self.ops.iter().any(|known| known.name() == op)
+        matches && self.class == class && self.ops.contains(&op)
     }
 }
 
 /// Whether the tracepoints backend may give a class to the bytes of a row. Unexplained bytes need no reason, so nobody
 /// asks about them.
 #[must_use]
-pub fn is_concluded(op: &str, object: &str, class: Class) -> bool {
+pub fn is_concluded(op: Op, object: &str, class: Class) -> bool {
     ALL.iter().any(|row| row.covers(op, object, class))
 }
 
@@ -578,11 +578,11 @@ mod tests {
     #[test]
     fn only_what_stands_there_is_concluded() {
         let is = is_concluded;
-        assert!(is("sendfile", "file:ext4->tcp", Class::Spliced));
-        assert!(!is("sendfile", "file:ext4->socket:mptcp", Class::Spliced));
-        assert!(!is("sendfile", "file:overlay->tcp", Class::Spliced));
-        assert!(is("read", "file:overlay", Class::CopiedToUser));
-        assert!(!is("uring.read", "file:ext4", Class::Direct));
-        assert!(!is("tee", "pipe", Class::Spliced));
+        assert!(is(Op::Sendfile, "file:ext4->tcp", Class::Spliced));
+        assert!(!is(Op::Sendfile, "file:ext4->socket:mptcp", Class::Spliced));
+        assert!(!is(Op::Sendfile, "file:overlay->tcp", Class::Spliced));
+        assert!(is(Op::Read, "file:overlay", Class::CopiedToUser));
+        assert!(!is(Op::UringRead, "file:ext4", Class::Direct));
+        assert!(!is(Op::Tee, "pipe", Class::Spliced));
     }
 }

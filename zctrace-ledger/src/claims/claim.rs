@@ -150,8 +150,7 @@ impl Claim {
         };
         let ops: Vec<_> = Op::ALL
             .iter()
-            .map(|op| op.name())
-            .filter(|op| *op != Op::Kernel.name() && matches(path, op))
+            .filter(|op| **op != Op::Kernel && matches(path, op.name()))
             .collect();
         if ops.is_empty() {
             return Err(Flaw::Path(path.clone()));
@@ -159,8 +158,8 @@ impl Claim {
         for (measure, _) in self.limits() {
             let crosses = match measure {
                 Measure::CopiesPerByte => true,
-                Measure::CopiesPerSentByte => ops.iter().any(|op| can_send(op)),
-                Measure::CopiesPerReceivedByte => ops.iter().any(|op| can_receive(op)),
+                Measure::CopiesPerSentByte => ops.iter().any(|op| op.can_send()),
+                Measure::CopiesPerReceivedByte => ops.iter().any(|op| op.can_receive()),
             };
             if !crosses {
                 return Err(Flaw::NeverCrosses {
@@ -171,40 +170,6 @@ impl Claim {
         }
         Ok(())
     }
-}
-
-/// Operations that have nothing to do with sockets.
-const NEVER: [&str; 14] = [
-    "uffd.copy",
-    "uffd.zeropage",
-    "uffd.continue",
-    "uffd.move",
-    "copy_up",
-    "other",
-    "copy_file_range",
-    "clone",
-    "process_vm",
-    "fault.map",
-    "fault.cow",
-    "fork.cow",
-    "tee",
-    "vmsplice",
-];
-
-fn can_send(op: &str) -> bool {
-    !NEVER.contains(&op)
-        && !["read", "recv"]
-            .iter()
-            .any(|word| op.split('.').any(|part| part.starts_with(word)))
-}
-
-fn can_receive(op: &str) -> bool {
-    !NEVER.contains(&op)
-        && op != "sendfile"
-        && op != "recv.peek"
-        && !["write", "send"]
-            .iter()
-            .any(|word| op.split('.').any(|part| part.starts_with(word)))
 }
 
 /// Why a claim cannot be judged.

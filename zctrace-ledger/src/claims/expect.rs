@@ -4,7 +4,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use zctrace_common::Op;
+use zctrace_common::{Cause, Op};
 
 use super::{
     job::{Job, Place, job},
@@ -247,14 +247,18 @@ impl Expectation {
 
     /// Whether pages that a fault made visible are bytes of this kind. The libraries of a program are not its payload.
     pub(super) fn counts_faults(&self) -> bool {
-        self.way == Some(Way::Mapped) || self.op.as_deref().is_some_and(|op| matches(op, FAULT))
+        self.way == Some(Way::Mapped)
+            || self
+                .op
+                .as_deref()
+                .is_some_and(|op| matches(op, Op::FaultMap.name()))
     }
 
     fn jobs(&self) -> impl Iterator<Item = Job> {
         Op::ALL
             .iter()
-            .map(|op| op.name())
-            .filter(|op| self.is_about(op))
+            .copied()
+            .filter(|op| self.is_about(op.name()))
             .filter_map(job)
     }
 
@@ -284,15 +288,22 @@ impl Expectation {
 
     /// The kinds of work that it is primarily about, if these are enough to judge by.
     pub(super) fn natural(&self) -> Option<fn(Place) -> bool> {
-        match (self.op.as_deref(), self.place) {
-            (Some("sendfile"), None) => Some(Place::is_socket),
-            (Some(op), None) if op.starts_with("aio.") => Some(|place| place == Place::Stored),
-            _ => None,
+        if self.op.is_none() || self.place.is_some() {
+            return None;
+        }
+        let all = |is: fn(&Op) -> bool| {
+            let mut ops = Op::ALL.iter().filter(|op| self.is_about(op.name()));
+            ops.all(is)
+        };
+        if all(|op| *op == Op::Sendfile) {
+            Some(Place::is_socket)
+        } else if all(|op| op.cause() == Cause::Aio) {
+            Some(|place| place == Place::Stored)
+        } else {
+            None
         }
     }
 }
-
-const FAULT: &str = "fault.map";
 
 fn is_operation(word: &str) -> bool {
     Op::ALL

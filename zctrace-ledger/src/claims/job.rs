@@ -1,5 +1,7 @@
 //! What an operation is there for: which way bytes go, and between what.
 
+use zctrace_common::{Ends, Flow, Op};
+
 use crate::ledger::Path;
 
 /// What is at the end of a way.
@@ -79,26 +81,22 @@ const fn is_pipe(place: Place) -> bool {
 }
 
 /// The job of an operation; `None` where nothing else could do it.
-pub(super) fn job(op: &str) -> Option<Job> {
-    let name = op
-        .strip_prefix("uring.")
-        .or_else(|| op.strip_prefix("aio."))
-        .unwrap_or(op);
-    let begins = |word: &str| name.starts_with(word);
-    Some(match name {
-        "sendfile" => Job::Pass(is_stored, Place::is_known),
-        "copy_file_range" | "clone" => Job::Pass(is_stored, is_stored),
-        "splice" => Job::Pass(Place::is_known, Place::is_known),
-        "tee" => Job::Pass(is_pipe, is_pipe),
-        "vmsplice" => Job::Give(is_pipe),
-        "fault.map" => Job::Take(is_stored),
-        "recv.peek" => return None,
-        _ if begins("read") => Job::Take(Place::is_known),
-        _ if begins("write") => Job::Give(Place::is_known),
-        _ if begins("recv") => Job::Take(Place::is_socket),
-        _ if begins("send") => Job::Give(Place::is_socket),
-        _ => return None,
+pub(super) const fn job(op: Op) -> Option<Job> {
+    Some(match op.flow() {
+        Flow::Takes(from) | Flow::Shows(from) => Job::Take(is_one_of(from)),
+        Flow::Gives(to) => Job::Give(is_one_of(to)),
+        Flow::Passes(from, to) => Job::Pass(is_one_of(from), is_one_of(to)),
+        Flow::Apart => return None,
     })
+}
+
+const fn is_one_of(ends: Ends) -> fn(Place) -> bool {
+    match ends {
+        Ends::Any => Place::is_known,
+        Ends::Sockets => Place::is_socket,
+        Ends::Stored => is_stored,
+        Ends::Pipes => is_pipe,
+    }
 }
 
 /// Where a row's bytes came from and went to.
@@ -107,7 +105,7 @@ pub(super) fn ends(path: &Path) -> Option<(Option<Place>, Option<Place>)> {
         return Some((Some(Place::of(source)), Some(Place::of(sink))));
     }
     let place = Place::of(&path.object);
-    match job(&path.op)? {
+    match job(path.op.known()?)? {
         Job::Take(_) => Some((Some(place), None)),
         Job::Give(_) => Some((None, Some(place))),
         Job::Pass(..) => None,

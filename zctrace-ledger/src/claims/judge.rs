@@ -500,7 +500,7 @@ impl<'a> Court<'a> {
             .paths
             .iter()
             .filter(|path| path.goes_out() == Some(true) && path.object == source)
-            .filter(|path| !self.claim.is_about(&path.op))
+            .filter(|path| !self.claim.is_about(path.op.as_str()))
             .collect();
         let written = writes.iter().fold(0_u64, |sum, path| {
             sum.saturating_add(copied(&path.totals, self.claim))
@@ -644,7 +644,7 @@ impl<'a> Court<'a> {
     fn idle_at(&self) -> String {
         let paths = self.snapshot.processes.iter().flat_map(|p| &p.paths);
         paths
-            .filter(|path| self.claim.is_about(&path.op))
+            .filter(|path| self.claim.is_about(path.op.as_str()))
             .max_by_key(|path| not_carried(path))
             .map_or_else(String::new, |path| {
                 format!(" (`{} {}`)", path.op, printable(&path.object))
@@ -670,7 +670,7 @@ impl<'a> Court<'a> {
             .processes
             .iter()
             .flat_map(|process| &process.paths)
-            .filter(|path| self.claim.is_about(&path.op))
+            .filter(|path| self.claim.is_about(path.op.as_str()))
     }
 
     fn sum(&self, number: impl Fn(&Path) -> u64) -> u64 {

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::CompactString;
-use zctrace_common::Evidence;
+use zctrace_common::{Evidence, Op};
 
 use super::{Claim, Measure};
 use crate::ledger::{Direction, Path, Process, Spills, Totals};
@@ -192,7 +192,7 @@ pub(crate) fn not_carried(path: &Path) -> u64 {
     let Totals {
         synthetic, mapped, ..
     } = path.totals;
-    let visible = if path.op == "fault.map" { mapped } else { 0 };
+    let visible = if path.op == Op::FaultMap { mapped } else { 0 };
     synthetic.saturating_add(visible)
 }
 
@@ -219,7 +219,7 @@ pub(crate) fn portions<'a>(
         process
             .paths
             .iter()
-            .filter(|path| claim.is_about(&path.op))
+            .filter(|path| claim.is_about(path.op.as_str()))
             .map(move |path| Row { process, path })
     };
     let direction = match measure {

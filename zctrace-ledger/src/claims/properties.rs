@@ -256,7 +256,7 @@ proptest! {
         prop_assert!(snapshot.processes.iter().all(|p| p.pending == 0 && p.in_flight == 0));
         prop_assert!(snapshot.exit_status.is_none_or(|status| status.code == Some(0)));
         let rows: Vec<_> = snapshot.processes.iter().flat_map(|p| &p.paths)
-            .filter(|path| claim.path.as_deref().is_none_or(|op| op == path.op))
+            .filter(|path| claim.path.as_deref().is_none_or(|op| path.op == op))
             .collect();
         let heavy = |path: &&&Path| path.totals.moved.max(charge(&path.totals, &claim)) >= claim.min_bytes;
         if let Some(limit) = claim.max_copies_per_byte {
@@ -285,7 +285,7 @@ proptest! {
             let mut crossed_in_all = 0_u64;
             for process in &snapshot.processes {
                 let mine: Vec<_> = process.paths.iter()
-                    .filter(|path| claim.path.as_deref().is_none_or(|op| op == path.op))
+                    .filter(|path| claim.path.as_deref().is_none_or(|op| path.op == op))
                     .collect();
                 let crossed = mine.iter()
                     .filter(|path| path.direction() == Some(if sent {
@@ -383,7 +383,7 @@ proptest! {
             2 => worse.processes[0].in_flight = 1,
             7 => {
                 let part = Claimed {
-                    op,
+                    op: op.as_str().into(),
                     object: "socket:mptcp".into(),
                     evidence: "inferred".into(),
                     claims: vec!["copied_notification".into()],
@@ -400,7 +400,7 @@ proptest! {
             }
             _ => {
                 let totals = Totals { ops: 1, moved: 64 * MIB, copied_from_user: 64 * MIB, cow: 1 << 60, ..Totals::default() };
-                let path = Path { op: op.into(), object: "tcp".into(), evidence: "inferred".into(), by: None, errnos: Errnos::default(), totals };
+                let path = Path { op: op.as_str().into(), object: "tcp".into(), evidence: "inferred".into(), by: None, errnos: Errnos::default(), totals };
                 worse.processes.push(Process::from_paths(77, 1, "z".into(), "/".into(), vec![path]));
             }
         }

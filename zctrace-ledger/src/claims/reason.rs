@@ -1,7 +1,7 @@
 //! Why a verdict is what it is.
 
 use serde::{Deserialize, Serialize};
-use zctrace_common::Evidence;
+use zctrace_common::{Evidence, Op};
 
 use super::portion::Row;
 use crate::ledger::Named;
@@ -26,7 +26,7 @@ pub struct RowName {
     /// The name of that process.
     pub comm: String,
     /// The operation.
-    pub op: String,
+    pub op: Named<Op>,
     /// What it worked on.
     pub object: String,
     /// `measured` or `inferred`.
@@ -38,7 +38,7 @@ impl From<&Row<'_>> for RowName {
         Self {
             pid: process.pid,
             comm: process.comm.clone(),
-            op: path.op.to_string(),
+            op: path.op.clone(),
             object: path.object.to_string(),
             evidence: path.evidence.clone(),
         }

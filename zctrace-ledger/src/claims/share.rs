@@ -200,7 +200,7 @@ impl<'a> Jury<'a> {
     }
 
     fn does(&self, path: &Path, (flow, place): Work) -> bool {
-        if path.op == Op::FaultMap.name() && !self.expectation.counts_faults() {
+        if path.op == Op::FaultMap && !self.expectation.counts_faults() {
             return false;
         }
         let Some((source, sink)) = ends(path) else {
@@ -219,7 +219,7 @@ impl<'a> Jury<'a> {
         for row in &rows {
             let all = self.size(row.path);
             group.bytes = group.bytes.saturating_add(all);
-            if !self.expectation.is_about(&row.path.op) {
+            if !self.expectation.is_about(row.path.op.as_str()) {
                 continue;
             }
             let (went, may) = match way {
@@ -244,7 +244,7 @@ impl<'a> Jury<'a> {
     }
 
     fn size(&self, path: &Path) -> u64 {
-        if path.op == Op::FaultMap.name() && self.expectation.counts_faults() {
+        if path.op == Op::FaultMap && self.expectation.counts_faults() {
             path.totals.moved
         } else {
             amount(path)
@@ -303,7 +303,7 @@ impl<'a> Jury<'a> {
         Op::ALL
             .iter()
             .filter(|op| self.expectation.is_about(op.name()) == expected)
-            .filter(|op| does(op.name(), work))
+            .filter(|op| does(**op, work))
             .filter(|op| **op != Op::FaultMap || self.expectation.counts_faults())
             .find_map(|op| {
                 let about = Claim {
@@ -382,7 +382,7 @@ impl<'a> Jury<'a> {
         }
         // Where it was tried, the rules know why it did not go that way.
         for row in &group.rows {
-            if self.expectation.way.is_none() || !self.expectation.is_about(&row.path.op) {
+            if self.expectation.way.is_none() || !self.expectation.is_about(row.path.op.as_str()) {
                 continue;
             }
             let sight = Sight {
@@ -400,7 +400,7 @@ impl<'a> Jury<'a> {
         let Expectation { way, is_least, .. } = *self.expectation;
         let other = |row: &Row<'_>| {
             let all = self.size(row.path);
-            let went = match (self.expectation.is_about(&row.path.op), way) {
+            let went = match (self.expectation.is_about(row.path.op.as_str()), way) {
                 (false, _) => 0,
                 (true, None) => all,
                 (true, Some(way)) => self.went(way, row, all).1,
@@ -446,7 +446,7 @@ impl<'a> Jury<'a> {
         let mut paths = Vec::new();
         for process in self.snapshot.processes.iter().filter(mine) {
             let rows = process.paths.iter();
-            for row in rows.filter(|row| self.expectation.is_about(&row.op)) {
+            for row in rows.filter(|row| self.expectation.is_about(row.op.as_str())) {
                 calls = calls.saturating_add(row.totals.ops);
                 errors = errors.saturating_add(row.totals.errors);
                 paths.push(row);
@@ -548,7 +548,7 @@ impl<'a> Jury<'a> {
 }
 
 /// Whether an operation can do this work.
-fn does(op: &str, (flow, place): Work) -> bool {
+fn does(op: Op, (flow, place): Work) -> bool {
     match (job(op), flow) {
         (Some(Job::Take(is) | Job::Pass(is, _)), Flow::Taken) => is(place),
         (Some(Job::Give(is) | Job::Pass(_, is)), Flow::Given) => is(place),

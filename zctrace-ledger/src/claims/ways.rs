@@ -35,8 +35,8 @@ impl<'a> Instead<'a> {
         let path = claim.path.as_deref()?;
         let jobs: Vec<_> = Op::ALL
             .iter()
-            .map(|op| op.name())
-            .filter(|op| matches(path, op))
+            .copied()
+            .filter(|op| matches(path, op.name()))
             .filter_map(job)
             .collect();
         snapshot
@@ -50,7 +50,7 @@ impl<'a> Instead<'a> {
         let others: Vec<_> = process
             .paths
             .iter()
-            .filter(|path| !claim.is_about(&path.op) && amount(path) > 0)
+            .filter(|path| !claim.is_about(path.op.as_str()) && amount(path) > 0)
             .filter_map(|path| Some((path, ends(path)?)))
             .collect();
         let rows = |is: &dyn Fn(Option<Place>, Option<Place>) -> bool| -> Vec<&'a Path> {

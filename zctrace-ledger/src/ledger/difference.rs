@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
 };
 
-use zctrace_common::Evidence;
+use zctrace_common::{Evidence, Op};
 
 use super::{
     Claimed, Errnos, Loss, Named, NotFollowed, Overhead, Path, Process, Stacks, Totals,
@@ -196,7 +196,7 @@ fn claims_since(now: &[Claimed], earlier: &[Claimed]) -> Vec<Claimed> {
         .collect()
 }
 
-type Key<'a> = (&'a str, &'a str, &'a Named<Evidence>, Option<&'a str>);
+type Key<'a> = (&'a Named<Op>, &'a str, &'a Named<Evidence>, Option<&'a str>);
 
 static INFERRED: Named<Evidence> = Named::new(Evidence::Inferred);
 

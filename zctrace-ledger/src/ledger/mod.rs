@@ -29,7 +29,7 @@ pub use named::{Named, Word};
 pub use not_followed::not_followed;
 pub use per_byte::PerByte;
 pub use process::Direction;
-pub use requests::Requests;
+pub use requests::{Requests, Ways};
 pub use several::{Ended, Moves, by_command, by_container};
 pub use sizes::RowSizes;
 pub use spill::UNNAMED;

@@ -78,6 +78,30 @@ impl<T: Word> Named<T> {
     }
 }
 
+/// What the first word of a name says, even of an operation that this version does not know.
+impl Named<Op> {
+    /// Whether it is a request that completes later: one of io_uring or Linux AIO.
+    #[must_use]
+    pub fn is_request(&self) -> bool {
+        self.begins_like(Op::is_request)
+    }
+
+    /// Whether it is a page fault, or a fork that had to copy.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        self.begins_like(Op::is_fault)
+    }
+
+    fn begins_like(&self, is: fn(Op) -> bool) -> bool {
+        let Either::Unknown(name) = &self.0 else {
+            return self.is(is);
+        };
+        let first = |name: &str| name.split_once('.').map(|(first, _)| first.len());
+        let mut alike = Op::ALL.iter().filter(|op| is(**op)).map(|op| op.name());
+        alike.any(|known| first(known).is_some_and(|end| name.get(..=end) == known.get(..=end)))
+    }
+}
+
 impl<T: Word> From<T> for Named<T> {
     fn from(word: T) -> Self {
         Self::new(word)
@@ -176,6 +200,31 @@ mod tests {
                 serde_json::from_str::<Named<Evidence>>(&json).unwrap(),
                 named
             );
+        }
+    }
+
+    #[test]
+    fn the_first_word_is_enough_for_a_request_or_a_fault() {
+        let is = |name: &str| {
+            let op = Named::<Op>::from(name);
+            (op.is_request(), op.is_fault())
+        };
+        for op in Op::ALL {
+            assert_eq!(is(op.name()), (op.is_request(), op.is_fault()));
+        }
+        assert_eq!(is("uring.later"), (true, false));
+        assert_eq!(is("aio."), (true, false));
+        assert_eq!(is("fault.later"), (false, true));
+        for other in [
+            "uring",
+            "uringer.read",
+            "Aio.read",
+            "fault",
+            "",
+            ".",
+            "later",
+        ] {
+            assert_eq!(is(other), (false, false), "{other}");
         }
     }
 

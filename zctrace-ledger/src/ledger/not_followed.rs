@@ -1,7 +1,7 @@
 //! Copying that no row of the ledger tells of: processors were seen copying in a system call, and nothing
 //! that the process did there has bytes.
 
-use zctrace_common::Op;
+use zctrace_common::{Cause, Op};
 
 use super::{NotFollowed, Path};
 
@@ -83,17 +83,16 @@ pub fn not_followed(
 
 /// Whether a row tells of copies in this call. Which of several calls it was, some rows do not say.
 fn is_told(call: &str, paths: &[Path]) -> bool {
-    let has = |is: &dyn Fn(&str, &str) -> bool| {
+    let has = |is: &dyn Fn(Op, &str) -> bool| {
         let mut rows = paths.iter().filter(|path| !path.totals.is_empty());
-        rows.any(|path| is(&path.op, &path.object))
+        rows.any(|path| path.op.is(|op| is(op, &path.object)))
     };
-    let other = |op: &str, object: &str| {
-        op == Op::Other.name() && object.strip_prefix("syscall:") == Some(call)
-    };
-    let by_request = |op: &str, _: &str| op == Op::Clone.name() || op.starts_with("uffd.");
-    let copies_up = |op: &str, _: &str| op == Op::CopyUp.name();
+    let other =
+        |op: Op, object: &str| op == Op::Other && object.strip_prefix("syscall:") == Some(call);
+    let by_request = |op: Op, _: &str| op == Op::Clone || op.cause() == Cause::Uffd;
+    let copies_up = |op: Op, _: &str| op == Op::CopyUp;
     // Of anonymous memory at a fork, of files and memory where pages are made present ahead.
-    let faults = |op: &str, _: &str| op.starts_with("fault.") || op.starts_with("fork.");
+    let faults = |op: Op, _: &str| op.is_fault();
     has(&other)
         || match call {
             "ioctl" => has(&by_request),
@@ -118,7 +117,7 @@ mod tests {
         };
         counters.class[Class::CopiedFromUser as usize] = 4096;
         Path {
-            op: op.name().into(),
+            op: op.into(),
             object: object.into(),
             evidence: "measured".into(),
             by: None,

@@ -1,6 +1,6 @@
 //! What follows from the paths of a process.
 
-use zctrace_common::{Evidence, IP_SOCKETS};
+use zctrace_common::{Evidence, IP_SOCKETS, Op};
 
 use super::{
     Container, Path, Process,
@@ -76,7 +76,7 @@ impl Path {
                 .and_then(|fs| fs.split('.').next())
                 .is_some_and(|fs| matches!(fs, "fuse" | "fuseblk"))
         };
-        self.op == "copy_file_range"
+        self.op == Op::CopyFileRange
             && self.evidence == Evidence::Measured
             && self.totals.unexplained != 0
             && self.object.split("->").all(is_served)
@@ -107,15 +107,7 @@ impl Path {
     /// for those that do neither.
     #[must_use]
     pub fn goes_out(&self) -> Option<bool> {
-        match self.op.strip_prefix("uring.") {
-            // All other requests of io_uring put bytes into memory.
-            Some(op) => Some(op.starts_with("send") || op.starts_with("write")),
-            None => match self.op.as_str() {
-                "write" | "send" | "send.zerocopy" | "aio.write" | "vmsplice" => Some(true),
-                "read" | "recv" | "recv.zerocopy" | "aio.read" => Some(false),
-                _ => None,
-            },
-        }
+        self.op.known().and_then(Op::goes_out)
     }
 }
 

@@ -1,6 +1,6 @@
 //! How large operations are, beside the rows of the ledger.
 
-use zctrace_common::{Evidence, Sizes};
+use zctrace_common::{Evidence, Op, Sizes};
 
 use super::Path;
 
@@ -11,8 +11,8 @@ pub struct RowSizes {
     pub pid: u32,
     /// When it started, in clock ticks since boot.
     pub start_time: u64,
-    /// The row's names, as in its [`Path`].
-    pub op: &'static str,
+    /// What the row's operation is.
+    pub op: Op,
     /// What it worked on.
     pub object: String,
     /// `measured` or `inferred`.
@@ -41,6 +41,6 @@ impl RowSizes {
     /// Whether it is about this row of its process, whatever the evidence.
     #[must_use]
     pub fn is_of(&self, path: &Path) -> bool {
-        (self.op, &*self.object, &self.by) == (&*path.op, &*path.object, &path.by)
+        path.op == self.op && *path.object == self.object && path.by == self.by
     }
 }

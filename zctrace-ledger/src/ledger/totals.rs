@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
-use zctrace_common::{Class, Counters, Evidence};
+use zctrace_common::{Class, Counters, Evidence, Op};
 
 use super::{Container, Coverage, Errnos, Loss, Named, Stacks};
 use crate::text::{columns::cut, escape::printable};
@@ -294,7 +294,7 @@ pub fn ratio(part: u64, whole: u64) -> Option<f64> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Path {
     /// Name of the operation, for example `sendfile`.
-    pub op: CompactString,
+    pub op: Named<Op>,
     /// What it worked on, for example `file:ext4->tcp`.
     pub object: CompactString,
     /// `measured` or `inferred`.
@@ -325,7 +325,7 @@ impl Path {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claimed {
     /// Name of the operation.
-    pub op: String,
+    pub op: Named<Op>,
     /// What it worked on.
     pub object: String,
     /// `measured` or `inferred`.

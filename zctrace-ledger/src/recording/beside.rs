@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use zctrace_common::{Evidence, Op, Sizes};
 
 use super::limits::{Budget, items};
-use crate::ledger::{Requests, RowSizes, Snapshot};
+use crate::ledger::{Requests, RowSizes, Snapshot, Ways};
 
 /// Of an interval, or of all of them until one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,15 +39,13 @@ impl Beside {
         let before = places(&earlier.requests, request);
         for requests in &mut gained.requests {
             if let Some(&before) = before.get(&request(requests)) {
-                let before = counts(&earlier.requests[before]);
-                let counts = counts_mut(requests).into_iter().zip(before);
-                counts.for_each(|(count, before)| *count = count.saturating_sub(before));
+                requests.ways = requests.ways.since(earlier.requests[before].ways);
             }
         }
         gained.sizes.retain(|sizes| sizes.sizes != Sizes::ZERO);
         gained
             .requests
-            .retain(|requests| counts(requests) != [0; 5]);
+            .retain(|requests| requests.ways != Ways::default());
         gained
     }
 
@@ -77,11 +75,7 @@ impl Beside {
             .collect();
         for (requests, known) in interval.requests.iter().zip(known) {
             match known {
-                Some(known) => {
-                    let sums = counts_mut(&mut self.requests[known]).into_iter();
-                    let pairs = sums.zip(counts(requests));
-                    pairs.for_each(|(sum, count)| *sum = sum.saturating_add(count));
-                }
+                Some(known) => self.requests[known].ways.add(requests.ways),
                 None => self.requests.push(requests.clone()),
             }
         }
@@ -89,7 +83,7 @@ impl Beside {
 }
 
 /// What distinguishes a row from the others.
-type Row<'a> = (u32, u64, &'a str, &'a str, Evidence, Option<&'a str>);
+type Row<'a> = (u32, u64, Op, &'a str, Evidence, Option<&'a str>);
 
 fn row(sizes: &RowSizes) -> Row<'_> {
     (
@@ -102,33 +96,13 @@ fn row(sizes: &RowSizes) -> Row<'_> {
     )
 }
 
-const fn request(requests: &Requests) -> (u32, u64, &str) {
+const fn request(requests: &Requests) -> (u32, u64, Op) {
     (requests.pid, requests.start_time, requests.op)
 }
 
 fn places<'a, T, K: Eq + Hash>(all: &'a [T], key: impl Fn(&'a T) -> K) -> HashMap<K, usize> {
     let places = all.iter().enumerate();
     places.map(|(place, one)| (key(one), place)).collect()
-}
-
-const fn counts(requests: &Requests) -> [u64; 5] {
-    [
-        requests.submitted,
-        requests.inline,
-        requests.worker,
-        requests.sq_poll,
-        requests.task_work,
-    ]
-}
-
-const fn counts_mut(requests: &mut Requests) -> [&mut u64; 5] {
-    [
-        &mut requests.submitted,
-        &mut requests.inline,
-        &mut requests.worker,
-        &mut requests.sq_poll,
-        &mut requests.task_work,
-    ]
 }
 
 /// [`Beside`] of an interval as it stands behind the interval in its frame.
@@ -166,13 +140,13 @@ impl WireBeside {
         let mut rows = HashMap::new();
         for (process, place) in snapshot.processes.iter().zip(0..) {
             for (path, number) in process.paths.iter().zip(0..) {
-                let Some(evidence) = path.evidence.known() else {
+                let (Some(op), Some(evidence)) = (path.op.known(), path.evidence.known()) else {
                     continue;
                 };
                 let key: Row<'_> = (
                     process.pid,
                     process.start_time,
-                    &path.op,
+                    op,
                     &path.object,
                     evidence,
                     path.by.as_deref(),
@@ -198,8 +172,8 @@ impl WireBeside {
             pid: requests.pid,
             start_time: requests.start_time,
             comm: requests.comm.clone(),
-            op: requests.op.to_owned(),
-            counts: counts(requests),
+            op: requests.op.name().to_owned(),
+            counts: requests.ways.numbers(),
         });
         Self {
             sizes: sizes.collect(),
@@ -221,7 +195,7 @@ impl WireBeside {
                 }
             }
             // What a later version knows and this one does not, is not shown.
-            let (Some(op), Some(evidence)) = (op(&path.op), path.evidence.known()) else {
+            let (Some(op), Some(evidence)) = (path.op.known(), path.evidence.known()) else {
                 continue;
             };
             let by = path.by.as_ref().map_or(0, String::len);
@@ -237,28 +211,18 @@ impl WireBeside {
             });
         }
         for wire in self.requests {
-            let Some(op) = op(&wire.op) else {
+            let Some(op) = Op::of_name(&wire.op) else {
                 continue;
             };
-            let [submitted, inline, worker, sq_poll, task_work] = wire.counts;
             budget.take(2 * size_of::<Requests>())?;
             beside.requests.push(Requests {
                 pid: wire.pid,
                 start_time: wire.start_time,
                 comm: wire.comm,
                 op,
-                submitted,
-                inline,
-                worker,
-                sq_poll,
-                task_work,
+                ways: Ways::of_numbers(wire.counts),
             });
         }
         Some(beside)
     }
-}
-
-fn op(name: &str) -> Option<&'static str> {
-    let mut names = Op::ALL.iter().map(|op| op.name());
-    names.find(|known| *known == name)
 }

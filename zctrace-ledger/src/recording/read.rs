@@ -555,7 +555,7 @@ impl Tables {
                     claims.push(name.to_string());
                 }
                 process.claims.push(Claimed {
-                    op: op.to_string(),
+                    op: op.as_ref().into(),
                     object: object.to_string(),
                     evidence: evidence.as_ref().into(),
                     claims,

@@ -2,10 +2,10 @@
 
 use std::{fs, io::Cursor, path::Path};
 
-use zctrace_common::Evidence;
+use zctrace_common::{Evidence, Op};
 
 use super::*;
-use crate::ledger::{Container, Snapshot, Stack, samples};
+use crate::ledger::{Container, Process, Snapshot, Stack, Ways, samples};
 
 const CONTAINER: &str = "0f3b5c7d9e1a2b4c6d8e0f1a3b5c7d9e1a2b4c6d8e0f1a3b5c7d9e1a2b4c6d8e";
 
@@ -43,7 +43,7 @@ fn intervals() -> Vec<Snapshot> {
                     notifications: seq,
                     totals: process.total,
                 };
-                *process = crate::ledger::Process::from_paths(
+                *process = Process::from_paths(
                     process.pid,
                     process.start_time,
                     process.comm.clone(),
@@ -284,7 +284,7 @@ fn what_is_beside_comes_and_goes() {
         sizes: vec![crate::ledger::RowSizes {
             pid: process.pid,
             start_time: process.start_time,
-            op: "sendfile",
+            op: Op::Sendfile,
             object: path.object.to_string(),
             evidence: Evidence::Measured,
             by: None,
@@ -294,10 +294,12 @@ fn what_is_beside_comes_and_goes() {
             pid: 9,
             start_time: 1,
             comm: "db".into(),
-            op: "uring.read",
-            submitted: 5,
-            worker: 2,
-            ..Default::default()
+            op: Op::UringRead,
+            ways: Ways {
+                submitted: 5,
+                worker: 2,
+                ..Ways::default()
+            },
         }],
     };
     assert_eq!(
@@ -334,7 +336,7 @@ fn what_is_beside_adds_up() {
         crate::ledger::RowSizes {
             pid: 1,
             start_time: 2,
-            op: "read",
+            op: Op::Read,
             object: "pipe".into(),
             evidence: Evidence::Measured,
             by: None,
@@ -342,9 +344,14 @@ fn what_is_beside_adds_up() {
         }
     };
     let request = |submitted| crate::ledger::Requests {
-        op: "uring.read",
-        submitted,
-        ..Default::default()
+        pid: 1,
+        start_time: 1,
+        comm: "db".into(),
+        op: Op::UringRead,
+        ways: Ways {
+            submitted,
+            ..Ways::default()
+        },
     };
     let at = |count| Beside {
         sizes: vec![row(count)],
@@ -540,11 +547,10 @@ fn an_hour_is_small() {
                         path.totals.copied_to_user = seed >> 28;
                         let mut sizes = zctrace_common::Sizes::ZERO;
                         (sizes.counts[4], sizes.counts[8]) = (seed >> 48, seed >> 52);
-                        let mut ops = zctrace_common::Op::ALL.iter().map(|op| op.name());
                         beside.sizes.push(crate::ledger::RowSizes {
                             pid,
                             start_time: process.start_time,
-                            op: ops.find(|op| *op == path.op).unwrap(),
+                            op: path.op.known().unwrap(),
                             object: path.object.to_string(),
                             evidence: Evidence::Measured,
                             by: None,
@@ -562,6 +568,53 @@ fn an_hour_is_small() {
     println!("idle: {idle} bytes an hour, busy: {busy}");
     assert!(idle < 1 << 20, "{idle}");
     assert!(busy < 50 << 20, "{busy}");
+}
+
+/// A recording by a later version has words that this one does not know, and a hostile one has any.
+#[test]
+fn unknown_words_stay_as_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("later.rec");
+    let mut snapshot = intervals().remove(0);
+    let long = "x".repeat(4000);
+    let words = [
+        ("uring.teleport", "file:later->socket:martian", "guessed"),
+        ("", "->", ""),
+        ("\u{1b}[2J", "file:\u{202e}->\0->", "Measured"),
+        (long.as_str(), long.as_str(), long.as_str()),
+    ];
+    for (op, object, evidence) in words {
+        let mut row = snapshot.processes[0].paths[0].clone();
+        (row.op, row.object, row.evidence) = (op.into(), object.into(), evidence.into());
+        assert_eq!((row.op.known(), row.evidence.known()), (None, None));
+        snapshot.processes[0].paths.push(row);
+    }
+    // In the order of a document.
+    let process = snapshot.processes[0].clone();
+    let (comm, cgroup) = (process.comm, process.cgroup);
+    snapshot.processes[0] =
+        Process::from_paths(process.pid, process.start_time, comm, cgroup, process.paths);
+    let mut writer = Writer::create(&path, Rotation::default(), 4096).unwrap();
+    writer.append(&snapshot).unwrap();
+    writer.finish().unwrap();
+    let (read, damage) = read(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!((read.len(), damage), (1, None));
+    let rows = &read[0].processes;
+    for (op, object, evidence) in words {
+        let mut same = rows.iter().flat_map(|process| &process.paths);
+        let row = same.find(|row| row.op.as_str() == op).unwrap();
+        assert_eq!(
+            (row.object.as_str(), row.evidence.as_str()),
+            (object, evidence)
+        );
+        let json = serde_json::to_value(row).unwrap();
+        assert_eq!(
+            [&json["op"], &json["object"], &json["evidence"]],
+            [op, object, evidence]
+        );
+        // Nothing follows from what is not known.
+        assert_eq!((row.goes_out(), row.direction()), (None, None));
+    }
 }
 
 /// Writes the corpus anew, for a new version of the format.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, mem::size_of};
 
 use compact_str::CompactString;
 use indexmap::IndexMap;
-use zctrace_common::Evidence;
+use zctrace_common::{Evidence, Op};
 
 use super::{limits::Budget, wire::Header};
 use crate::ledger::{
@@ -46,7 +46,7 @@ struct Sum {
 /// What distinguishes a path of a process from the others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct PathName {
-    op: CompactString,
+    op: Named<Op>,
     object: CompactString,
     evidence: Named<Evidence>,
     by: Option<String>,
@@ -55,7 +55,7 @@ struct PathName {
 /// What distinguishes a portion of a path from the others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct ClaimName {
-    op: String,
+    op: Named<Op>,
     object: String,
     evidence: Named<Evidence>,
     claims: Vec<String>,
@@ -342,7 +342,7 @@ pub(super) const ERRNO: usize = 32;
 /// What a path takes in a document, and in what it is added up in.
 pub(super) fn path_size(path: &ledger::Path) -> usize {
     let by = path.by.as_ref().map_or(0, String::len);
-    let names = path.op.len() + path.object.len() + path.evidence.as_str().len() + by;
+    let names = path.op.as_str().len() + path.object.len() + path.evidence.as_str().len() + by;
     2 * size_of::<ledger::Path>() + names
 }
 
@@ -351,6 +351,6 @@ pub(super) fn claimed_size(claimed: &Claimed) -> usize {
     let claims = claimed.claims.iter();
     let claims: usize = claims.map(|name| size_of::<String>() + name.len()).sum();
     let device = claimed.device.as_ref().map_or(0, String::len);
-    let names = claimed.op.len() + claimed.object.len() + claimed.evidence.as_str().len();
+    let names = claimed.op.as_str().len() + claimed.object.len() + claimed.evidence.as_str().len();
     2 * size_of::<Claimed>() + names + claims + device
 }

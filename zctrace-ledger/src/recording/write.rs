@@ -354,7 +354,7 @@ impl Numbers {
             let mut claims = Vec::with_capacity(process.claims.len());
             for claimed in &process.claims {
                 let key = PathKey {
-                    op: self.names.number(claimed.op.clone(), new_names),
+                    op: self.names.number(claimed.op.to_string(), new_names),
                     object: self.names.number(claimed.object.clone(), new_names),
                     evidence: self.names.number(claimed.evidence.to_string(), new_names),
                     by: None,

@@ -27,7 +27,6 @@ use crate::{
         },
         technique::{FAR_ENDS, Figure, Parameters, Setting, Workload},
         truth::{
-            compare,
             report::{self, Outcome},
             verify::{self, differences},
         },
@@ -263,7 +262,7 @@ fn judge(entry: &mut Entry, outcomes: &[Outcome], processes: &[Process], strictn
                     .iter()
                     .any(|row| row.op == path.op && row.object == path.object);
                 // The program itself is faulted in as well.
-                if named || !compare::is_fault(&path.op) {
+                if named || !path.op.is_fault() {
                     measured.add(&path.totals);
                 }
             }

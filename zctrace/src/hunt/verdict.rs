@@ -2,19 +2,18 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use zctrace_common::Class;
+use zctrace_common::{Class, Op};
 
 use crate::{
     catalog::conclusion,
-    ledger::{Errno, Errnos, Process, Totals},
-    workload::truth::compare::is_fault,
+    ledger::{Errno, Errnos, Named, Process, Totals},
 };
 
 /// A row for which the tracepoints backend says something else than the functions backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contradiction {
     /// Name of the operation.
-    pub op: String,
+    pub op: Named<Op>,
     /// What it works on.
     pub object: String,
     /// The fields in which they differ.
@@ -24,7 +23,7 @@ pub struct Contradiction {
 }
 
 /// Contradictions that have the same reason, presumably: operation, object and fields.
-pub type Kind = (String, String, Vec<&'static str>);
+pub type Kind = (Named<Op>, String, Vec<&'static str>);
 
 impl Contradiction {
     /// Its kind.
@@ -46,13 +45,13 @@ impl fmt::Display for Contradiction {
     }
 }
 
-type Rows = BTreeMap<(String, String), (Totals, Errnos)>;
+type Rows = BTreeMap<(Named<Op>, String), (Totals, Errnos)>;
 
 /// The rows of a process without their evidence; those of page faults are seen by functions only.
 fn rows(process: &Process) -> Rows {
     let mut rows = Rows::new();
-    for path in process.paths.iter().filter(|path| !is_fault(&path.op)) {
-        let key = (path.op.to_string(), path.object.to_string());
+    for path in process.paths.iter().filter(|path| !path.op.is_fault()) {
+        let key = (path.op.clone(), path.object.to_string());
         let (totals, errnos) = rows.entry(key).or_default();
         totals.add(&path.totals);
         errnos.add(&path.errnos);
@@ -120,7 +119,7 @@ pub fn compare(
             if class == Class::Unexplained {
                 continue;
             }
-            if said > 0 && !conclusion::is_concluded(&key.0, &key.1, class) {
+            if said > 0 && !key.0.is(|op| conclusion::is_concluded(op, &key.1, class)) {
                 let what = format!("{name}: no row in the table of conclusions has it");
                 note(&mut wrong, vec![name, "table"], what);
             }

@@ -196,7 +196,7 @@ fn paths(out: &mut String, document: &Document) {
                 out,
                 "<tr data-pid=\"{pid}\"><td data-label=\"process\">{} [{pid}]</td><td data-label=\"operation\">{}{}</td><td data-label=\"object\">{}</td><td data-label=\"evidence\">{}</td><td data-label=\"ops\" data-field=\"ops\" data-value=\"{ops}\">{ops}</td><td data-label=\"moved\" data-field=\"moved\" data-value=\"{}\">{}</td><td data-label=\"copies per byte\">{}</td><td data-label=\"how\"><span>{}</span></td></tr>",
                 xml(&process.comm),
-                xml(&path.op),
+                xml(path.op.as_str()),
                 path.by
                     .as_ref()
                     .map_or_else(String::new, |by| format!(" ({})", xml(by))),

@@ -76,7 +76,7 @@ fn findings(stat: &Snapshot) -> Vec<Finding> {
     let mut ops: HashMap<&str, u64> = HashMap::new();
     for path in stat.processes.iter().flat_map(|process| &process.paths) {
         let bytes = path.totals.moved.max(path.totals.copies());
-        let sum = ops.entry(&path.op).or_default();
+        let sum = ops.entry(path.op.as_str()).or_default();
         *sum = sum.saturating_add(bytes);
     }
     let mut ops: Vec<_> = ops.into_iter().collect();

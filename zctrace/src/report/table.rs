@@ -220,7 +220,7 @@ impl Shape {
                 Style::new()
             };
             let mut cells = vec![
-                Cell::unbroken(&format!("{mark} {}", printable(&path.op)), style),
+                Cell::unbroken(&format!("{mark} {}", printable(path.op.as_str())), style),
                 Cell::new(&printable(&path.object), Style::new()),
             ];
             if self.by {
@@ -328,7 +328,7 @@ fn refused(process: &Process) -> Vec<String> {
     let mut lines = Vec::new();
     for path in &process.paths {
         for means in refusals::words(path) {
-            let line = format!("{} {means}", printable(&path.op));
+            let line = format!("{} {means}", printable(path.op.as_str()));
             if !lines.contains(&line) {
                 lines.push(line);
             }
@@ -462,7 +462,7 @@ fn contradiction(claimed: &Claimed) -> Option<String> {
     } else {
         return None;
     };
-    let (op, object) = (printable(&claimed.op), printable(&claimed.object));
+    let (op, object) = (printable(claimed.op.as_str()), printable(&claimed.object));
     Some(format!("{op} {object}: {what}"))
 }
 

@@ -30,7 +30,7 @@ pub(super) fn claimed(
         return None;
     }
     let mut claimed = Claimed {
-        op: op.name().to_owned(),
+        op: op.into(),
         object,
         evidence: evidence.into(),
         claims: Mark::of(mask)

@@ -9,12 +9,12 @@ use std::{
 
 use nix::time::{ClockId, clock_gettime};
 
-use zctrace_common::Evidence;
+use zctrace_common::{Evidence, Op};
 
 use super::{Attempt, Reading, claims, rows, stacks::TICK_NS};
 use crate::{
     catalog::{Family, Role},
-    ledger::{Loss, RowSizes, Totals},
+    ledger::{Loss, Named, RowSizes, Totals},
 };
 
 /// Families with a place to copy that this kernel has and that is not watched.
@@ -88,8 +88,8 @@ pub(super) fn weaken(reading: &mut Reading, gaps: &BTreeSet<Family>, losses: &Lo
     }
     for process in &mut reading.processes {
         let lost = losses.concerns(process.start_time);
-        let is_weak = |op: &str, object: &str, totals: &Totals| {
-            let unseen = || families(op, object).any(|family| gaps.contains(&family));
+        let is_weak = |op: &Named<Op>, object: &str, totals: &Totals| {
+            let unseen = || families(op.known(), object).any(|family| gaps.contains(&family));
             has_no_copy_class(totals) && (lost || unseen())
         };
         let mut sizes = sizes.get_mut(&(process.pid, process.start_time));
@@ -125,11 +125,10 @@ fn has_no_copy_class(totals: &Totals) -> bool {
 }
 
 /// The families whose copies a path can meet.
-fn families(op: &str, object: &str) -> impl Iterator<Item = Family> {
-    let passes_pages = matches!(op, "sendfile" | "splice" | "uring.splice")
-        && (object.ends_with("->tcp") || object.ends_with("->udp"));
-    let lends =
-        passes_pages || matches!(op, "send.zerocopy" | "uring.send_zc" | "uring.sendmsg_zc");
+fn families(op: Option<Op>, object: &str) -> impl Iterator<Item = Family> {
+    let passes_pages =
+        op.is_some_and(Op::splices) && (object.ends_with("->tcp") || object.ends_with("->udp"));
+    let lends = passes_pages || op.is_some_and(Op::lends);
     let has = |part: &str| {
         object
             .split("->")
@@ -142,7 +141,7 @@ fn families(op: &str, object: &str) -> impl Iterator<Item = Family> {
         (sockets.iter().any(|socket| has(socket)), Family::Socket),
         (object == "socket:xdp", Family::Xdp),
         (lends, Family::Zerocopy),
-        (op == "fault.map", Family::Fault),
+        (op == Some(Op::FaultMap), Family::Fault),
     ]
     .into_iter()
     .filter_map(|(touched, family)| touched.then_some(family))
@@ -220,7 +219,7 @@ mod tests {
         let sizes = |pid| RowSizes {
             pid,
             start_time: 70,
-            op: "sendfile",
+            op: Op::Sendfile,
             object: "pipe->pipe".into(),
             evidence: Evidence::Measured,
             by: None,

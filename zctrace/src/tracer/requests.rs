@@ -6,25 +6,18 @@ use aya::{Ebpf, maps::Array};
 use zctrace_common::{Object, ObjectKind, Op, Request, RequestCounts};
 
 use super::{Error, batch, map};
-use crate::ledger::Requests;
+use crate::ledger::Ways;
 
-/// The requests of the process in a slot, but for who it is.
-pub(super) fn of_slot(ebpf: &mut Ebpf, slot: u32) -> Result<Vec<Requests>, Error> {
+/// The requests of the process in a slot.
+pub(super) fn of_slot(ebpf: &mut Ebpf, slot: u32) -> Result<Vec<(Op, Ways)>, Error> {
     let counts: Array<_, RequestCounts> = Array::try_from(map(ebpf, "REQUEST_COUNTS"))?;
     let counts = counts.get(&slot, 0)?;
     let ops = Op::ALL.iter().filter_map(|&op| {
         let index = RequestCounts::index(op as u32);
         let submitted = *counts.submitted.get(index)?;
         let [inline, worker, sq_poll, task_work] = *counts.completed.get(index)?;
-        (submitted != 0).then(|| Requests {
-            op: op.name(),
-            submitted,
-            inline,
-            worker,
-            sq_poll,
-            task_work,
-            ..Requests::default()
-        })
+        let numbers = [submitted, inline, worker, sq_poll, task_work];
+        (submitted != 0).then(|| (op, Ways::of_numbers(numbers)))
     });
     Ok(ops.collect())
 }
@@ -92,15 +85,14 @@ mod tests {
 
     #[test]
     fn every_request_is_in_flight_or_completed() {
-        let requests = Requests {
+        let ways = Ways {
             submitted: 10,
             inline: 1,
             worker: 2,
             sq_poll: 3,
             task_work: 1,
-            ..Requests::default()
         };
-        assert_eq!(requests.completed(), 7);
-        assert_eq!(requests.in_flight(), 3);
+        assert_eq!(ways.completed(), 7);
+        assert_eq!(ways.in_flight(), 3);
     }
 }

@@ -191,12 +191,16 @@ impl Collector {
                 (name, sample::seconds(*samples))
             });
             document.not_followed = ledger::not_followed(calls, &document.paths);
-            let mut theirs = requests::of_slot(ebpf, *slot)?;
-            for requests in &mut theirs {
-                requests.pid = document.pid;
-                requests.start_time = document.start_time;
-                requests.comm.clone_from(&document.comm);
-                document.in_flight += requests.in_flight();
+            let mut theirs = Vec::new();
+            for (op, ways) in requests::of_slot(ebpf, *slot)? {
+                theirs.push(Requests {
+                    pid: document.pid,
+                    start_time: document.start_time,
+                    comm: document.comm.clone(),
+                    op,
+                    ways,
+                });
+                document.in_flight += ways.in_flight();
             }
             // What it sent can still be copied, and a request that completes later is the
             // submitter's: both are to be counted in its rows.
@@ -281,7 +285,7 @@ impl Collector {
             (sizes != Sizes::ZERO).then(|| RowSizes {
                 pid: process.pid,
                 start_time: process.start_time,
-                op: op.name(),
+                op,
                 object: self.names.objects(key.source, key.sink),
                 evidence,
                 by: self.names.dimension(self.by, key.dimension, label),
@@ -309,7 +313,7 @@ impl Collector {
                 let (op, evidence) = (Op::from_raw(key.op)?, Evidence::from_raw(key.evidence)?);
                 let label = labels.get(&key.dimension);
                 Some(Path {
-                    op: op.name().into(),
+                    op: op.into(),
                     object: self.names.objects(key.source, key.sink).into(),
                     evidence: evidence.into(),
                     by: self.names.dimension(self.by, key.dimension, label),
@@ -346,7 +350,7 @@ fn fold_requests(all: &mut Vec<Requests>, ended: Vec<Requests>, number: u64) {
             .iter_mut()
             .find(|other| (other.start_time, other.op) == (number, requests.op));
         match into {
-            Some(into) => into.add(&requests),
+            Some(into) => into.ways.add(requests.ways),
             None => all.push(Requests {
                 pid: 0,
                 start_time: number,

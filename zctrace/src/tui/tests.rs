@@ -5,7 +5,7 @@ use std::{borrow::Cow, path::Path as FilePath, sync::Arc, time::Duration};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use proptest::prelude::*;
 use ratatui::{buffer::Buffer, layout::Rect};
-use zctrace_common::{Evidence, Sizes};
+use zctrace_common::{Evidence, Op, Sizes};
 
 use super::{
     moment::{
@@ -30,7 +30,7 @@ use crate::{
     bench::{self, Entry},
     explain,
     ledger::{
-        Errnos, Path, Process, Refused, Requests, RowSizes, Snapshot, Stack, Totals, samples,
+        Errnos, Path, Process, Refused, Requests, RowSizes, Snapshot, Stack, Totals, Ways, samples,
     },
     recording::{self, Recording, Rotation, Writer},
     workload::technique::Workload,
@@ -66,12 +66,14 @@ fn sides() -> Sides {
             pid: 7,
             start_time: 1,
             comm: "db".into(),
-            op: "uring.read",
-            submitted: 12,
-            inline: 3,
-            worker: 2,
-            sq_poll: 1,
-            task_work: 1,
+            op: Op::UringRead,
+            ways: Ways {
+                submitted: 12,
+                inline: 3,
+                worker: 2,
+                sq_poll: 1,
+                task_work: 1,
+            },
         }])),
         sizes: Part::Here(Arc::new(vec![row_sizes()])),
         stacks: Part::Here(256 << 10),
@@ -88,7 +90,7 @@ fn row_sizes() -> RowSizes {
     RowSizes {
         pid: 7,
         start_time: 1,
-        op: "uring.read",
+        op: Op::UringRead,
         object: "file:ext4".into(),
         evidence: Evidence::Measured,
         by: None,
@@ -548,7 +550,7 @@ fn the_numbers_are_those_of_the_document() {
         );
         for (row, path) in moment.paths_of(row).zip(&process.paths) {
             assert_eq!(row.totals, path.totals);
-            assert_eq!(moment.name(row.op), path.op);
+            assert_eq!(path.op, moment.name(row.op));
         }
     }
     let state = state(&snapshot, Theme::new(Name::Mono, false), (400, 100));
@@ -666,17 +668,20 @@ fn recorded(directory: &FilePath, intervals: u64) -> Recording {
         sizes.counts[Sizes::place(1 << 20)] = seq + 1;
         let beside = recording::Beside {
             sizes: vec![RowSizes {
-                op: "read",
+                op: Op::Read,
                 sizes,
                 ..row_sizes()
             }],
             requests: vec![Requests {
                 pid: 7,
                 start_time: 1,
-                op: "aio.read",
-                submitted: seq + 1,
-                worker: seq,
-                ..Requests::default()
+                comm: "server".into(),
+                op: Op::AioRead,
+                ways: Ways {
+                    submitted: seq + 1,
+                    worker: seq,
+                    ..Ways::default()
+                },
             }],
         };
         writer.append_with(&interval, &beside).unwrap();
@@ -706,7 +711,7 @@ fn a_replay_shows_the_same_from_wherever_one_comes() {
         assert_eq!(sizes.counts[Sizes::place(1 << 20)], operations);
         let ways = moment.requests[0].ways.unwrap();
         assert_eq!(ways.submitted, operations);
-        assert_eq!(ways.in_flight, index as u64 + 1);
+        assert_eq!(moment.requests[0].in_flight, index as u64 + 1);
         straight.push(moment);
     }
     for index in [49, 0, 31, 30, 17, 48, 3, 2, 1, 40, 49] {

@@ -47,7 +47,7 @@ pub(super) const RULES: &[Rule] = &[
 
 fn copy_file_range(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
-    if path.op != "copy_file_range" {
+    if path.op != Op::CopyFileRange {
         return None;
     }
     Seen::some(path.totals.copied_in_kernel, || {
@@ -92,7 +92,7 @@ fn fuse(sight: &Sight<'_>) -> Option<Seen> {
 
 fn overlay(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
-    if path.op == Op::CopyUp.name() {
+    if path.op == Op::CopyUp {
         let text = "copied by calls that open or change files, which are not I/O operations";
         return Seen::some(path.totals.recopied, || text.to_owned());
     }

@@ -73,7 +73,7 @@ pub(crate) fn process(paths: Vec<Path>, asked: &[Mark], device: Option<&str>) ->
         .iter()
         .filter(|_| !asked.is_empty() || device.is_some())
         .map(|path| Claimed {
-            op: path.op.to_string(),
+            op: path.op.clone(),
             object: path.object.to_string(),
             evidence: path.evidence.clone(),
             claims: asked.iter().map(|claim| claim.name().into()).collect(),

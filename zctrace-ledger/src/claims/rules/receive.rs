@@ -1,5 +1,7 @@
 //! Receiving.
 
+use zctrace_common::Op;
+
 use super::{Look, Rule, Seen, Sight};
 use crate::text::bytes::bytes;
 
@@ -22,7 +24,7 @@ pub(super) const RULES: &[Rule] = &[
 
 fn unaligned(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
-    if path.op != "recv.zerocopy" {
+    if path.op != Op::RecvZerocopy {
         return None;
     }
     Seen::some(path.totals.copied_to_user, || {

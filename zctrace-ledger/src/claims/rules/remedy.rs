@@ -58,12 +58,15 @@ fn refused(matter: Matter<'_>, row: Option<&Row<'_>>, usual: &str) -> String {
         None => claim
             .path
             .as_deref()
-            .is_none_or(|name| matches(name, &path.op)),
+            .is_none_or(|name| matches(name, path.op.as_str())),
     };
     let mut helps: Vec<String> = Vec::new();
     for path in all.filter(judged) {
         for (errno, _) in path.errnos.by_count() {
-            for refusal in refusals::of(&path.op, &path.object, errno) {
+            let Some(op) = path.op.known() else {
+                continue;
+            };
+            for refusal in refusals::of(op, &path.object, errno) {
                 let text = format!("{errno}: {}", refusal.helps);
                 if !helps.contains(&text) {
                     helps.push(text);

@@ -1,9 +1,9 @@
 //! Zero-copy sends.
 
-use zctrace_common::Mark;
+use zctrace_common::{Mark, Op};
 
 use super::{Look, Rule, Seen, Sight};
-use crate::text::bytes::bytes;
+use crate::{ledger::Path, text::bytes::bytes};
 
 /// The code of the rule about sockets without the option.
 pub(super) const FLAG_IGNORED: &str = "zerocopy-flag-ignored";
@@ -60,14 +60,14 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn is_send_zc(op: &str) -> bool {
-    matches!(op, "uring.send_zc" | "uring.sendmsg_zc")
+fn is_send_zc(path: &Path) -> bool {
+    path.op.is(|op: Op| op.lends() && op.is_request())
 }
 
 /// Bytes copied later, but for those whose device cannot gather.
 fn deferred(sight: &Sight<'_>) -> u64 {
     let path = sight.row.path;
-    if is_send_zc(&path.op) {
+    if is_send_zc(path) {
         return 0;
     }
     let other = sight.sum(Mark::NoScatterGather, |totals| totals.deferred);
@@ -152,7 +152,7 @@ fn confirmed(sight: &Sight<'_>) -> Option<Seen> {
 
 fn send_zc(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
-    if !is_send_zc(&path.op) {
+    if !is_send_zc(path) {
         return None;
     }
     let copied = path

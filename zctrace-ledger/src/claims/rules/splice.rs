@@ -1,8 +1,9 @@
 //! sendfile and splice.
 
-use zctrace_common::Mark;
+use zctrace_common::{Mark, Op};
 
 use super::{Look, Rule, Seen, Sight, ends, is_stored};
+use crate::ledger::Path;
 
 /// The code of the rule about routes that may copy.
 pub(crate) const ROUTE_COPIES: &str = "route-may-copy";
@@ -52,14 +53,14 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn is_splice(op: &str) -> bool {
-    matches!(op, "sendfile" | "splice" | "uring.splice")
+fn is_splice(path: &Path) -> bool {
+    path.op.is(Op::splices)
 }
 
 fn into_file(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
     let (_, sink) = ends(&path.object)?;
-    if !is_splice(&path.op) || !is_stored(sink) {
+    if !is_splice(path) || !is_stored(sink) {
         return None;
     }
     Seen::some(path.totals.copied_in_kernel, || {
@@ -70,7 +71,7 @@ fn into_file(sight: &Sight<'_>) -> Option<Seen> {
 fn splice_read(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
     let (source, sink) = ends(&path.object)?;
-    if !is_splice(&path.op) || !(is_stored(source) || source.starts_with("char:")) {
+    if !is_splice(path) || !(is_stored(source) || source.starts_with("char:")) {
         return None;
     }
     // Into a file, the copy that every such splice makes is another rule's.
@@ -87,7 +88,7 @@ fn splice_read(sight: &Sight<'_>) -> Option<Seen> {
 fn from_tcp(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
     let (source, _) = ends(&path.object)?;
-    if !is_splice(&path.op) || source != "tcp" {
+    if !is_splice(path) || source != "tcp" {
         return None;
     }
     Seen::some(path.totals.copied_in_kernel, || {
@@ -96,7 +97,7 @@ fn from_tcp(sight: &Sight<'_>) -> Option<Seen> {
 }
 
 fn route(sight: &Sight<'_>) -> Option<Seen> {
-    if !is_splice(&sight.row.path.op) {
+    if !is_splice(sight.row.path) {
         return None;
     }
     let told = [
@@ -117,7 +118,7 @@ fn route(sight: &Sight<'_>) -> Option<Seen> {
 
 fn copied_later(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
-    if !is_splice(&path.op) {
+    if !is_splice(path) {
         return None;
     }
     let device = sight
@@ -137,7 +138,7 @@ fn gift(sight: &Sight<'_>) -> Option<Seen> {
         process
             .paths
             .iter()
-            .any(|path| path.op == "vmsplice" && path.totals.spliced > 0)
+            .any(|path| path.op == Op::Vmsplice && path.totals.spliced > 0)
     })?;
     Seen::some(path.totals.copied_to_user, || {
         format!(

@@ -7,6 +7,7 @@ use crate::{
     catalog::{self, Family, Role},
     claims::{
         Claim,
+        operations::matches,
         portion::{Row, carried, copied, within},
     },
     ledger::{Claimed, Loss, Path, Process, Refused, Totals, Unfollowed},
@@ -142,8 +143,8 @@ fn pending(state: &State<'_>) -> Option<Seen> {
 /// call from those of the judged path.
 fn other_calls(state: &State<'_>) -> Option<Seen> {
     state.claim.path.as_ref()?;
-    let is_about = |path: &&Path| state.claim.is_about(&path.op);
-    let is_other = |path: &&Path| path.op == Op::Other.name() && !is_about(path);
+    let is_about = |path: &&Path| state.claim.is_about(path.op.as_str());
+    let is_other = |path: &&Path| path.op == Op::Other && !is_about(path);
     let sum = |paths: &mut dyn Iterator<Item = u64>| paths.fold(0_u64, u64::saturating_add);
     for process in &state.snapshot.processes {
         let of_path = || process.paths.iter().filter(is_about);
@@ -203,7 +204,7 @@ fn notified(state: &State<'_>) -> Option<Seen> {
     for process in &state.snapshot.processes {
         for part in &process.claims {
             if part.notifications > 0
-                && state.claim.is_about(&part.op)
+                && state.claim.is_about(part.op.as_str())
                 && !counts_late_copies(process, part)
             {
                 parts.push(format!(
@@ -324,7 +325,8 @@ pub(crate) fn unseen(state: &State<'_>) -> Option<(&'static Rule, Seen)> {
 }
 
 fn is_fault(path: &str) -> bool {
-    path.starts_with("fault.") || path.starts_with("fork.")
+    let mut faults = Op::ALL.iter().filter(|op| op.is_fault());
+    faults.any(|op| matches(path, op.name()))
 }
 
 /// Probes whose bytes are accepted as concluded.

@@ -1,6 +1,6 @@
 //! System calls by what they are in the ledger.
 
-use zctrace_common::{AuditKey, NO_PAYLOAD, Op};
+use zctrace_common::{AuditKey, Cause, NO_PAYLOAD, Op};
 
 use super::Direction;
 
@@ -18,8 +18,8 @@ pub(super) enum Caller {
 /// System calls that the ledger counts as operations of one kind.
 struct Calls {
     name: &'static str,
-    /// The first word of the ledger's operations: `uring` for `uring.read`.
-    op: &'static str,
+    /// Whether an operation of the ledger is made by them.
+    makes: fn(Op) -> bool,
     calls: &'static [libc::c_long],
     direction: Direction,
 }
@@ -27,7 +27,7 @@ struct Calls {
 const CALLERS: &[Calls] = &[
     Calls {
         name: "read",
-        op: "read",
+        makes: |op| op == Op::Read,
         calls: &[
             libc::SYS_read,
             libc::SYS_pread64,
@@ -39,7 +39,7 @@ const CALLERS: &[Calls] = &[
     },
     Calls {
         name: "write",
-        op: "write",
+        makes: |op| op == Op::Write,
         calls: &[
             libc::SYS_write,
             libc::SYS_pwrite64,
@@ -51,7 +51,7 @@ const CALLERS: &[Calls] = &[
     },
     Calls {
         name: "recv",
-        op: "recv",
+        makes: |op| matches!(op, Op::Recv | Op::RecvPeek | Op::RecvZerocopy),
         calls: &[
             libc::SYS_recvfrom,
             libc::SYS_recvmsg,
@@ -63,7 +63,7 @@ const CALLERS: &[Calls] = &[
     },
     Calls {
         name: "send",
-        op: "send",
+        makes: |op| matches!(op, Op::Send | Op::SendZerocopy),
         calls: &[
             libc::SYS_sendto,
             libc::SYS_sendmsg,
@@ -75,43 +75,43 @@ const CALLERS: &[Calls] = &[
     },
     Calls {
         name: "sendfile",
-        op: "sendfile",
+        makes: |op| op == Op::Sendfile,
         calls: &[libc::SYS_sendfile],
         direction: Direction::InKernel,
     },
     Calls {
         name: "splice",
-        op: "splice",
+        makes: |op| op == Op::Splice,
         calls: &[libc::SYS_splice],
         direction: Direction::InKernel,
     },
     Calls {
         name: "vmsplice",
-        op: "vmsplice",
+        makes: |op| op == Op::Vmsplice,
         calls: &[libc::SYS_vmsplice],
         direction: Direction::ToUser,
     },
     Calls {
         name: "copy_file_range",
-        op: "copy_file_range",
+        makes: |op| op == Op::CopyFileRange,
         calls: &[libc::SYS_copy_file_range],
         direction: Direction::InKernel,
     },
     Calls {
         name: "process_vm_readv and process_vm_writev",
-        op: "process_vm",
+        makes: |op| op == Op::ProcessVm,
         calls: &[libc::SYS_process_vm_readv, libc::SYS_process_vm_writev],
         direction: Direction::ToUser,
     },
     Calls {
         name: "io_submit",
-        op: "aio",
+        makes: |op| op.cause() == Cause::Aio,
         calls: &[libc::SYS_io_submit, libc::SYS_io_getevents],
         direction: Direction::ToUser,
     },
     Calls {
         name: "io_uring",
-        op: "uring",
+        makes: |op| matches!(op.cause(), Cause::Uring(_)),
         calls: &[libc::SYS_io_uring_enter, libc::SYS_io_uring_setup],
         direction: Direction::ToUser,
     },
@@ -128,19 +128,17 @@ impl Caller {
             .iter()
             .position(|entry| entry.calls.contains(&number));
         match calls {
-            Some(index) if is_counted(CALLERS[index].op) => Ok(Self::Call(index)),
-            Some(index) => Err(CALLERS[index].name.into()),
+            Some(index) => Ok(Self::Call(index)),
             None => moves_no_payload(nr).map_or(Ok(Self::Other), Err),
         }
     }
 
     /// The caller behind an operation of the ledger.
-    pub(super) fn of_op(op: &str) -> Option<Self> {
-        if op == Op::Other.name() || op == Op::CopyUp.name() {
+    pub(super) fn of_op(op: Op) -> Option<Self> {
+        if matches!(op, Op::Other | Op::CopyUp) {
             return Some(Self::Other);
         }
-        let first = first_word(op);
-        let index = CALLERS.iter().position(|entry| entry.op == first)?;
+        let index = CALLERS.iter().position(|entry| (entry.makes)(op))?;
         Some(Self::Call(index))
     }
 
@@ -160,15 +158,6 @@ impl Caller {
             Self::KernelThread | Self::Other => Direction::InKernel,
         }
     }
-}
-
-fn first_word(op: &str) -> &str {
-    op.split_once('.').map_or(op, |(first, _)| first)
-}
-
-/// Whether this version's ledger has such operations.
-fn is_counted(first: &str) -> bool {
-    Op::ALL.iter().any(|op| first_word(op.name()) == first)
 }
 
 /// A call whose copies are nobody's I/O; `None` of one that moves bytes which the ledger has as

@@ -355,7 +355,7 @@ fn explain(
 
 /// Puts one row of the ledger into the groups.
 fn enter_path(ledger: &mut BTreeMap<Group, Ledger>, path: &Path) {
-    let Some(caller) = Caller::of_op(&path.op) else {
+    let Some(caller) = path.op.known().and_then(Caller::of_op) else {
         return;
     };
     enter_copies(

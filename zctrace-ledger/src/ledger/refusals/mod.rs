@@ -441,16 +441,14 @@ impl Refusal {
     }
 }
 
-/// Why operations of this name can have failed with this errno on this object.
+/// Why such operations can have failed with this errno on this object.
 pub fn of<'a>(
-    op: &'a str,
+    op: Op,
     object: &'a str,
     errno: Errno,
 ) -> impl Iterator<Item = &'static Refusal> + 'a {
     ALL.iter().filter(move |refusal| {
-        refusal.errno() == errno
-            && refusal.on.holds(object)
-            && refusal.ops.iter().any(|name| name.name() == op)
+        refusal.errno() == errno && refusal.on.holds(object) && refusal.ops.contains(&op)
     })
 }
 
@@ -458,15 +456,15 @@ pub fn of<'a>(
 /// target was opened with O_APPEND, or …`. Errnos of normal operation, and unknown reasons, are left out.
 #[must_use]
 pub fn words(path: &Path) -> Vec<String> {
-    words_of(&path.op, &path.object, &path.errnos)
+    words_of(path.op.known(), &path.object, &path.errnos)
 }
 
-/// The same for an operation on an object.
+/// The same for an operation on an object. None is known for one that this version does not know.
 #[must_use]
-pub fn words_of(op: &str, object: &str, errnos: &Errnos) -> Vec<String> {
+pub fn words_of(op: Option<Op>, object: &str, errnos: &Errnos) -> Vec<String> {
     let told = errnos.by_count().into_iter();
     told.filter_map(|(errno, _)| {
-        let mut known: Vec<_> = of(op, object, errno).collect();
+        let mut known: Vec<_> = of(op?, object, errno).collect();
         if known.iter().all(|refusal| refusal.is_usual) {
             return None;
         }

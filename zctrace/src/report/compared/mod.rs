@@ -71,7 +71,7 @@ fn changes(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
     let mut rows: BTreeMap<(&str, &str), (Totals, Totals)> = BTreeMap::new();
     for (snapshot, is_after) in [(before, false), (after, true)] {
         for path in snapshot.processes.iter().flat_map(|process| &process.paths) {
-            let (a, b) = rows.entry((&path.op, &path.object)).or_default();
+            let (a, b) = rows.entry((path.op.as_str(), &path.object)).or_default();
             let sum = if is_after { b } else { a };
             sum.add(&path.totals);
         }

@@ -7,15 +7,15 @@ use std::{
     time::Duration,
 };
 
-use zctrace_common::{Evidence, Sizes};
+use zctrace_common::{Evidence, Op, Sizes};
 
 use super::{
     About, AsyncRow, HISTORY, KernelRow, Moment, Names, PathKey, PathRow, ProcessId, ProcessRow,
-    RowVerdict, SPARK, Sample, Step, Sym, Ways, packed::Packed, per_second, sides::Sides,
-    tree::Sampled, verdicts::Bench,
+    RowVerdict, SPARK, Sample, Step, Sym, packed::Packed, per_second, sides::Sides, tree::Sampled,
+    verdicts::Bench,
 };
 use crate::{
-    ledger::{Errnos, Overhead, Path, Process, Requests, Snapshot, Stacks, Totals},
+    ledger::{Errnos, Overhead, Path, Process, Snapshot, Stacks, Totals, Ways},
     tui::rows::views,
 };
 
@@ -61,7 +61,7 @@ impl Base {
             .extract_if(|(of, _), _| *of == id)
             .collect::<Vec<_>>()
         {
-            self.requests.entry((into, op)).or_default().add(&ways);
+            self.requests.entry((into, op)).or_default().add(ways);
         }
     }
 }
@@ -278,9 +278,7 @@ impl Builder {
         for row in &last.requests {
             if let Some(ways) = row.ways {
                 let base = self.base.requests.entry((row.id, row.op)).or_default();
-                base.add(&ways);
-                // Those under way are those of now.
-                base.in_flight = 0;
+                base.add(ways);
             }
         }
         for process in &last.processes {
@@ -339,7 +337,7 @@ impl Builder {
                 start_time: row.start_time,
             };
             let key = (
-                self.interner.sym(row.op),
+                self.interner.sym(row.op.name()),
                 self.interner.sym(&row.object),
                 self.interner.sym(row.by.as_deref().unwrap_or_default()),
                 row.evidence == Evidence::Inferred,
@@ -381,7 +379,7 @@ impl Builder {
         let mut places: HashMap<(ProcessId, Sym), usize> = HashMap::new();
         for process in &rows.processes {
             for at in process.places() {
-                if !views::is_asynchronous(self.interner.names.get(rows.paths.op(at))) {
+                if !self.interner.names.op(rows.paths.op(at)).is_request() {
                     continue;
                 }
                 let Some(path) = rows.paths.get(at) else {
@@ -417,9 +415,9 @@ impl Builder {
                 pid: counts.pid,
                 start_time: counts.start_time,
             };
-            let op = self.interner.sym(counts.op);
+            let op = self.interner.sym(counts.op.name());
             let base = self.base.requests.get(&(id, op)).copied();
-            let ways = ways(counts, base.unwrap_or_default());
+            let ways = counts.ways.since(base.unwrap_or_default());
             let place = *places.entry((id, op)).or_insert_with(|| {
                 requests.push(AsyncRow {
                     id,
@@ -430,10 +428,13 @@ impl Builder {
                 requests.len() - 1
             });
             requests[place].ways = Some(ways);
+            requests[place].in_flight = counts.ways.in_flight();
         }
         // Requests that were neither submitted nor completed since the base, nor are under way.
         requests.retain(|row| {
-            !row.totals.is_empty() || row.ways.is_some_and(|ways| ways != Ways::default())
+            !row.totals.is_empty()
+                || row.in_flight != 0
+                || row.ways.is_some_and(|ways| ways != Ways::default())
         });
         requests
     }
@@ -454,18 +455,6 @@ impl Builder {
     }
 }
 
-/// How requests were issued since the base; those under way are those of now.
-fn ways(counts: &Requests, base: Ways) -> Ways {
-    Ways {
-        submitted: counts.submitted.saturating_sub(base.submitted),
-        inline: counts.inline.saturating_sub(base.inline),
-        worker: counts.worker.saturating_sub(base.worker),
-        sq_poll: counts.sq_poll.saturating_sub(base.sq_poll),
-        task_work: counts.task_work.saturating_sub(base.task_work),
-        in_flight: counts.in_flight(),
-    }
-}
-
 /// What an interval's document adds to the charts.
 #[must_use]
 pub(in crate::tui) fn sample_of(interval: &Snapshot) -> Sample {
@@ -475,19 +464,24 @@ pub(in crate::tui) fn sample_of(interval: &Snapshot) -> Sample {
         ..Sample::default()
     };
     for path in interval.processes.iter().flat_map(|process| &process.paths) {
-        add_to_sample(&mut sample, &path.op, &path.object, &Step::of(&path.totals));
+        add_to_sample(
+            &mut sample,
+            path.op.known(),
+            &path.object,
+            &Step::of(&path.totals),
+        );
     }
     sample
 }
 
-fn add_to_sample(sample: &mut Sample, op: &str, object: &str, step: &Step) {
-    if matches!(op, "fault.cow" | "fault.map") {
+fn add_to_sample(sample: &mut Sample, op: Option<Op>, object: &str, step: &Step) {
+    if matches!(op, Some(Op::FaultCow | Op::FaultMap)) {
         sample.faults = sample.faults.saturating_add(step.ops);
     }
     // Anonymous memory is shared by forks.
     let sum = match (op, object) {
-        ("fork.cow", _) | ("fault.cow", "anon") => &mut sample.cow_forked,
-        ("fault.cow", _) => &mut sample.cow_written,
+        (Some(Op::ForkCow), _) | (Some(Op::FaultCow), "anon") => &mut sample.cow_forked,
+        (Some(Op::FaultCow), _) => &mut sample.cow_written,
         _ => return,
     };
     *sum = sum.saturating_add(step.cow);
@@ -613,7 +607,7 @@ impl<'a> Rows<'a> {
             let path = document;
             let mut path = PathRow {
                 process: index,
-                op: interner.sym(&path.op),
+                op: interner.sym(path.op.as_str()),
                 object: interner.sym(&path.object),
                 by: interner.sym(path.by.as_deref().unwrap_or_default()),
                 asked: interner.sym(&asked(process, path)),
@@ -644,10 +638,10 @@ impl<'a> Rows<'a> {
                 most = path.step.moved;
                 row.busiest = Some(self.paths.len().try_into().unwrap_or(u32::MAX));
             }
-            let op = interner.names.get(path.op);
+            let op = interner.names.op(path.op);
             let object = interner.names.get(path.object);
-            add_to_sample(&mut self.sample, op, object, &path.step);
-            if views::promises(op, &path) {
+            add_to_sample(&mut self.sample, op.known(), object, &path.step);
+            if views::promises(&op, &path) {
                 let verdict = self.bench.judge(self.whole, process, document, &path);
                 self.verdicts.push(verdict);
                 path.verdict = crate::tui::moment::builder::index(self.verdicts.len());
@@ -686,7 +680,9 @@ fn reclassified(
     let (op, object) = (interner.names.get(path.op), interner.names.get(path.object));
     let by = interner.names.get(path.by);
     let both = process.paths.iter().filter(|other| {
-        other.op == op && other.object == object && other.by.as_deref().unwrap_or_default() == by
+        other.op.as_str() == op
+            && other.object == object
+            && other.by.as_deref().unwrap_or_default() == by
     });
     if both.count() != 1 {
         return None;

@@ -19,7 +19,7 @@ use crate::{
 };
 pub use row::{
     AsyncRow, Names, PathKey, PathRow, ProcessId, ProcessRow, RowId, RowVerdict, SPARK, Step, Sym,
-    Ways, Whose, id_of, without_copy, zero_copy_share,
+    Whose, id_of, without_copy, zero_copy_share,
 };
 
 /// Samples that charts can go back to.

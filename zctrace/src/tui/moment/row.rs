@@ -2,9 +2,11 @@
 
 use std::{ops::Range, sync::Arc};
 
+use zctrace_common::Op;
+
 use crate::{
     claims::Verdict,
-    ledger::{Totals, ratio},
+    ledger::{Named, Totals, Ways, ratio},
 };
 
 /// Samples of a process's own line.
@@ -35,6 +37,12 @@ impl Names {
     #[must_use]
     pub fn get(&self, sym: Sym) -> &str {
         self.0.get(sym.0 as usize).map_or("", |name| name)
+    }
+
+    /// The operation with this name.
+    #[must_use]
+    pub fn op(&self, sym: Sym) -> Named<Op> {
+        self.get(sym).into()
     }
 }
 
@@ -187,41 +195,6 @@ impl ProcessRow {
     }
 }
 
-/// How requests to io_uring or Linux AIO were issued.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ways {
-    /// Issued at least once since the base.
-    pub submitted: u64,
-    /// Completed, issued while they were submitted.
-    pub inline: u64,
-    /// Completed, issued by a worker thread.
-    pub worker: u64,
-    /// Completed, issued by the thread that polls the submission queue.
-    pub sq_poll: u64,
-    /// Completed, issued again by task work.
-    pub task_work: u64,
-    /// Not completed yet.
-    pub in_flight: u64,
-}
-
-impl Ways {
-    /// Adds how others were issued.
-    pub const fn add(&mut self, other: &Self) {
-        self.submitted += other.submitted;
-        self.inline += other.inline;
-        self.worker += other.worker;
-        self.sq_poll += other.sq_poll;
-        self.task_work += other.task_work;
-        self.in_flight += other.in_flight;
-    }
-
-    /// Completed since the base.
-    #[must_use]
-    pub const fn completed(&self) -> u64 {
-        self.inline + self.worker + self.sq_poll + self.task_work
-    }
-}
-
 /// Requests of one process for one operation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AsyncRow {
@@ -241,6 +214,8 @@ pub struct AsyncRow {
     pub step: Step,
     /// How they were issued; `None` where the source does not say.
     pub ways: Option<Ways>,
+    /// Not completed yet.
+    pub in_flight: u64,
 }
 
 /// What came of a row.

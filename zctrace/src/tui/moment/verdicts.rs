@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use zctrace_common::Op;
+
 use super::{Moment, PathKey, PathRow, ProcessId, RowVerdict};
 use crate::{
     claims::{Circumstances, Claim, Effect, MIN_BYTES, Verdict, judge, rules},
@@ -123,13 +125,13 @@ impl<'a> Bench<'a> {
                 && claimed.evidence == path.evidence
         };
         docket.claims = process.claims.iter().filter(is_of).cloned().collect();
-        if path.op.contains("zerocopy") || path.op.ends_with("_zc") {
+        if path.op.is(Op::lends) {
             docket.pending = process.pending;
         }
         self.docket.total = docket.total;
         self.docket.processes.clear();
         self.docket.processes.push(docket);
-        let verdict = verdict(&self.docket, &path.op);
+        let verdict = verdict(&self.docket, path.op.as_str());
         // Rows of many processes often fare alike.
         match &self.latest {
             Some(latest) if **latest == verdict => latest.clone(),

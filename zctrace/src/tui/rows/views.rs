@@ -8,12 +8,14 @@ use std::{
     time::Duration,
 };
 
+use zctrace_common::{Op, Promise};
+
 use super::{Column, NoRows, RowId, Rows, Sort, Value, id_of};
 use crate::{
     bench::{Entry, Status},
     catalog::Family,
     claims::Verdict,
-    ledger::{Totals, ratio, refusals},
+    ledger::{Named, Totals, ratio, refusals},
     text::escape::printable,
     tui::moment::{
         AsyncRow, Moment, PathRow, ProcessId, ProcessRow, Step, Sym, Whose,
@@ -228,7 +230,7 @@ impl View {
                 }),
                 Some(Whose::Process(_)) => paths(&|_| true),
             },
-            Self::Memory => paths(&|at| is_of_memory(moment.name(moment.paths.op(at)))),
+            Self::Memory => paths(&|at| moment.names.op(moment.paths.op(at)).is_fault()),
             Self::Asynchronous => {
                 let wanted = |row: &&AsyncRow| match whose {
                     None => true,
@@ -269,33 +271,11 @@ pub struct Scope<'a> {
     pub unfolded: bool,
 }
 
-/// Whether an operation is of io_uring or Linux AIO.
-#[must_use]
-pub fn is_asynchronous(op: &str) -> bool {
-    op.starts_with("uring.") || op.starts_with("aio.")
-}
-
-/// Whether an operation is a page fault, or a fork that copied.
-fn is_of_memory(op: &str) -> bool {
-    op.starts_with("fault.") || op == "fork.cow"
-}
-
 /// Whether a row is of a technique that promises to do without copies.
 #[must_use]
-pub fn promises(op: &str, path: &PathRow) -> bool {
-    matches!(
-        op,
-        "sendfile"
-            | "splice"
-            | "vmsplice"
-            | "tee"
-            | "copy_file_range"
-            | "clone"
-            | "send.zerocopy"
-            | "recv.zerocopy"
-    ) || path.asked.0 != 0
-        || op.ends_with("send_zc")
-        || op.ends_with("sendmsg_zc")
+pub fn promises(op: &Named<Op>, path: &PathRow) -> bool {
+    op.is(|op| op.promise() != Promise::Plain)
+        || path.asked.0 != 0
         || path.totals.direct != 0
         || path.totals.spliced != 0
         || path.totals.deferred != 0
@@ -667,8 +647,8 @@ impl Rows for Paths<'_> {
                     .map_or(Value::None, |words| Value::Text(words.into()))
             }),
             "means" => moment.errnos(&path).map_or(Value::None, |errnos| {
-                let (op, object) = (moment.name(path.op), moment.name(path.object));
-                let words = refusals::words_of(op, object, errnos);
+                let (op, object) = (moment.names.op(path.op), moment.name(path.object));
+                let words = refusals::words_of(op.known(), object, errnos);
                 Value::Text(words.join("; ").into())
             }),
             "sizes" => moment.sizes(&path).map_or(Value::None, Value::Sizes),
@@ -769,7 +749,7 @@ impl Rows for Requests<'_> {
             "op" => Value::text(moment.name(row.op)),
             "submitted" => ways.map_or(Value::None, |ways| Value::Count(ways.submitted)),
             "completed" => ways.map_or(Value::None, |ways| Value::Count(ways.completed())),
-            "in-flight" => ways.map_or(Value::None, |ways| Value::Count(ways.in_flight)),
+            "in-flight" => ways.map_or(Value::None, |_| Value::Count(row.in_flight)),
             "inline" => ways.map_or(Value::None, |ways| Value::Count(ways.inline)),
             "worker" => ways.map_or(Value::None, |ways| Value::Count(ways.worker)),
             "sqpoll" => ways.map_or(Value::None, |ways| Value::Count(ways.sq_poll)),

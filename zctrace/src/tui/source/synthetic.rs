@@ -11,6 +11,7 @@ use std::{
 };
 
 use compact_str::format_compact;
+use zctrace_common::{Evidence, Op};
 
 use crate::{
     ledger::{
@@ -99,13 +100,20 @@ fn resident() -> u64 {
 
 /// Rows of many kinds, all different within their process.
 fn snapshot(size: Size) -> Snapshot {
-    const OPS: [&str; 6] = ["read", "write", "send", "recv", "sendfile", "fault.map"];
+    const OPS: [Op; 6] = [
+        Op::Read,
+        Op::Write,
+        Op::Send,
+        Op::Recv,
+        Op::Sendfile,
+        Op::FaultMap,
+    ];
     let each = size.rows.div_ceil(size.processes.max(1));
     let processes = (0..size.processes).map(|pid| {
         let paths = (0..each).map(|row| Path {
             op: OPS[row as usize % OPS.len()].into(),
             object: format_compact!("file:fs{}", row as usize / OPS.len()),
-            evidence: "measured".into(),
+            evidence: Evidence::Measured.into(),
             by: None,
             errnos: Errnos::default(),
             totals: Totals::default(),
@@ -147,10 +155,10 @@ fn grow(snapshot: &mut Snapshot) {
                 moved: bytes,
                 ..Totals::default()
             };
-            match path.op.as_str() {
-                "sendfile" => totals.spliced = bytes,
-                "fault.map" => totals.mapped = bytes,
-                "write" | "send" => totals.copied_from_user = bytes,
+            match path.op.known() {
+                Some(Op::Sendfile) => totals.spliced = bytes,
+                Some(Op::FaultMap) => totals.mapped = bytes,
+                Some(Op::Write | Op::Send) => totals.copied_from_user = bytes,
                 _ => totals.copied_to_user = bytes,
             }
             path.totals.add(&totals);

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::ledger::{Errnos, Process, Totals};
+use zctrace_common::Op;
+
+use crate::ledger::{Errnos, Named, Process, Totals};
 
 use super::expected::ExpectedRow;
 
@@ -23,7 +25,7 @@ pub enum Strictness {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// Name of the operation.
-    pub op: String,
+    pub op: Named<Op>,
     /// What it works on.
     pub object: String,
     /// Which field, or `row` for a row that must not exist, or `evidence`.
@@ -72,7 +74,7 @@ pub fn compare(
     for path in &process.paths {
         if path.errnos.total() != path.totals.errors {
             differences.push(Difference {
-                op: path.op.to_string(),
+                op: path.op.clone(),
                 object: path.object.to_string(),
                 field: "sum of errnos",
                 expected: path.totals.errors.to_string(),
@@ -81,7 +83,7 @@ pub fn compare(
         }
     }
     for row in expected.iter().filter(|row| !row.is_anything_else()) {
-        if strictness == (Strictness::Inferred { faults: false }) && is_fault(&row.op) {
+        if strictness == (Strictness::Inferred { faults: false }) && row.op.is_fault() {
             continue;
         }
         if row.needs_functions && strictness != Strictness::Measured {
@@ -93,10 +95,6 @@ pub fn compare(
         unexpected_rows(expected, process, &mut differences);
     }
     differences
-}
-
-pub(crate) fn is_fault(op: &str) -> bool {
-    op.starts_with("fault.") || op == "fork.cow"
 }
 
 fn compare_row(
@@ -238,9 +236,9 @@ fn unexpected_rows(expected: &[ExpectedRow], process: &Process, differences: &mu
         let named = expected
             .iter()
             .any(|row| row.op == path.op && row.object == path.object);
-        if !named && !is_fault(&path.op) {
+        if !named && !path.op.is_fault() {
             differences.push(Difference {
-                op: path.op.to_string(),
+                op: path.op.clone(),
                 object: path.object.to_string(),
                 field: "row",
                 expected: "absent".to_owned(),
@@ -252,7 +250,7 @@ fn unexpected_rows(expected: &[ExpectedRow], process: &Process, differences: &mu
 
 #[cfg(test)]
 mod tests {
-    use zctrace_common::{Class, Op};
+    use zctrace_common::Class;
 
     use super::{super::expected::Wanted, *};
     use crate::ledger::{Errno, Path};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zctrace_common::{Class, Counters, Evidence, Op};
 
-use crate::ledger::{Errno, Errnos, Totals};
+use crate::ledger::{Errno, Errnos, Named, Totals};
 
 /// Stands for every operation, or object, that no other row of the expectation names.
 pub const ANYTHING: &str = "*";
@@ -23,7 +23,7 @@ pub struct ExpectedRow {
     #[serde(default)]
     pub process: String,
     /// Name of the operation, or [`ANYTHING`].
-    pub op: String,
+    pub op: Named<Op>,
     /// What it works on, or [`ANYTHING`].
     pub object: String,
     /// The evidence that the row must have: `measured` if absent.
@@ -90,19 +90,19 @@ impl ExpectedRow {
     /// A row without numbers.
     #[must_use]
     pub fn new(op: Op, object: &str) -> Self {
-        Self::named(op.name(), object)
+        Self::named(op.into(), object)
     }
 
     /// Allows the process rows that the expectation does not name.
     #[must_use]
     pub fn anything_else() -> Self {
-        Self::named(ANYTHING, ANYTHING).at_least()
+        Self::named(ANYTHING.into(), ANYTHING).at_least()
     }
 
-    fn named(op: &str, object: &str) -> Self {
+    fn named(op: Named<Op>, object: &str) -> Self {
         Self {
             process: String::new(),
-            op: op.to_owned(),
+            op,
             object: object.to_owned(),
             evidence: Wanted::default(),
             at_least: false,
@@ -227,7 +227,7 @@ impl ExpectedRow {
     /// Whether this row stands for all that the expectation does not name.
     #[must_use]
     pub fn is_anything_else(&self) -> bool {
-        self.op == ANYTHING
+        self.op.as_str() == ANYTHING
     }
 
     fn counting(mut self, counters: Counters) -> Self {

@@ -3,7 +3,7 @@
 use crate::ledger::{Coverage, Process};
 
 use super::{
-    compare::{Strictness, compare, is_fault},
+    compare::{Strictness, compare},
     expected::ExpectedRow,
     report::Outcome,
 };
@@ -36,7 +36,7 @@ pub fn differences(
             let demanded = |row: &ExpectedRow| {
                 let nothing = row.totals.is_empty() || row.at_most;
                 let unseen = row.needs_functions && strictness != Strictness::Measured;
-                !(nothing || unseen || without_faults && is_fault(&row.op))
+                !(nothing || unseen || without_faults && row.op.is_fault())
             };
             if expected.iter().any(demanded) {
                 lines.push(format!("process {} has no row", member.comm));

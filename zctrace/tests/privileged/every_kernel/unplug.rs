@@ -30,7 +30,7 @@ fn with_unexplained(mut outcome: Outcome, ops: &[&str]) -> Outcome {
     let rows = &mut outcome.expected.rows;
     for row in rows.iter_mut().filter(|row| {
         let whole = format!("{} {}", row.op, row.object);
-        ops.iter().any(|&op| op == row.op || op == whole)
+        ops.iter().any(|&op| row.op == op || op == whole)
     }) {
         let Totals {
             ops, errors, moved, ..

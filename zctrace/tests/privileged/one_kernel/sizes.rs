@@ -10,13 +10,13 @@ use zctrace::{
     ledger::RowSizes,
     tracer::{Config, Session},
 };
-use zctrace_common::Sizes;
+use zctrace_common::{Op, Sizes};
 
 /// Reads of this process from files in memory, by size.
 fn reads(sizes: &[RowSizes]) -> Sizes {
     let mut sum = Sizes::ZERO;
     let rows = sizes.iter().filter(|row| {
-        row.pid == std::process::id() && row.op == "read" && row.object == "file:tmpfs"
+        row.pid == std::process::id() && row.op == Op::Read && row.object == "file:tmpfs"
     });
     for row in rows {
         for (sum, count) in sum.counts.iter_mut().zip(row.sizes.counts) {

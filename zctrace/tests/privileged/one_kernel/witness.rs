@@ -206,7 +206,7 @@ fn counted(document: &Snapshot, pids: &BTreeSet<u32>) -> Moved {
     let processes = document.processes.iter();
     for process in processes.filter(|p| pids.contains(&p.pid) && p.comm != "strace") {
         for path in &process.paths {
-            if let Some(op) = op_of(&path.op) {
+            if let Some(op) = op_of(path.op.as_str()) {
                 *moved.entry(op).or_default() += path.totals.moved;
             }
         }

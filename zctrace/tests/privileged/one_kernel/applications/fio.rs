@@ -69,7 +69,7 @@ fn only_direct_io_saves_the_copy() {
             .processes
             .iter()
             .flat_map(|p| &p.paths)
-            .filter(|path| path.op.starts_with("uring."))
+            .filter(|path| path.op.is_request())
             .collect();
         let moved: Vec<_> = rows.iter().map(|path| path.totals.moved).collect();
         assert_eq!(moved, [4 * MIB as u64; 2], "{option}: {rows:?}");
