@@ -1,6 +1,7 @@
 //! `cargo xtask bench cost`: instructions per system call, the same figure on every machine.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -33,9 +34,15 @@ pub(crate) struct Options {
     /// Measure this operation only, one of the table's columns. May be given again.
     #[arg(long, value_name = "NAME")]
     operation: Vec<String>,
+    /// Show each program that runs in this operation, how often, and what it costs. May be given again.
+    #[arg(long, value_name = "OPERATION")]
+    explain: Vec<String>,
     /// Print a JSON document (schema zctrace.bench.cost/1).
     #[arg(long)]
     json: bool,
+    /// The zctrace to measure, instead of building one: linked statically.
+    #[arg(long, hide = true)]
+    zctrace: Option<PathBuf>,
 }
 
 /// What `syscall-cost` prints.
@@ -67,11 +74,33 @@ struct Configuration {
     probes: Option<u32>,
     /// Per call of each operation.
     instructions: serde_json::Map<String, serde_json::Value>,
+    /// The programs that run in each operation.
+    #[serde(default)]
+    hooks: BTreeMap<String, Vec<Hook>>,
+}
+
+/// A program that runs in an operation.
+#[derive(Serialize, Deserialize)]
+struct Hook {
+    /// How it is attached.
+    kind: String,
+    /// Where: a function or a tracepoint.
+    function: String,
+    /// How often it runs in a call.
+    runs: f64,
+    /// What a run takes by the kernel's own statistics, which are part of it.
+    instructions: f64,
 }
 
 impl Configuration {
     fn of(&self, operation: &str) -> Option<f64> {
         self.instructions.get(operation)?.as_f64()
+    }
+
+    /// How many programs run in a call.
+    fn runs(&self, operation: &str) -> Option<f64> {
+        let hooks = self.hooks.get(operation)?;
+        Some(hooks.iter().map(|hook| hook.runs).sum())
     }
 }
 
@@ -95,11 +124,11 @@ struct Difference {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     setup::ensure(&[Purpose::Build, Purpose::Vm, Purpose::Bench])?;
-    let guest = guest(
-        binaries::static_zctrace(Arch::NATIVE)?,
-        binaries::syscall_cost()?,
-        options,
-    );
+    let zctrace = match &options.zctrace {
+        Some(built) => built.clone(),
+        None => binaries::static_zctrace(Arch::NATIVE)?,
+    };
+    let guest = guest(zctrace, binaries::syscall_cost()?, options);
     let series = options.kernel;
     let kernel = match vm::fetch(series, Arch::NATIVE, false) {
         Ok(kernel) => kernel,
@@ -130,6 +159,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         println!("{}", serde_json::to_string_pretty(&document)?);
     } else {
         print(&document);
+        for operation in &options.explain {
+            explain(&document, operation);
+        }
     }
     let complete = document
         .configurations
@@ -208,7 +240,7 @@ fn print(document: &Document) {
     println!("instructions per call on Linux {}\n", document.kernel);
     print!("{:<18}", "attached");
     for operation in &document.operations {
-        print!("{:>16}", operation.name);
+        print!("{:>20}", operation.name);
     }
     println!();
     for configuration in &document.configurations {
@@ -223,16 +255,19 @@ fn print(document: &Document) {
                     difference.operation == operation.name
                         && difference.configuration == configuration.name
                 });
-                match added {
-                    Some(difference) => format!("{count:.0} ({:+.0})", difference.added),
-                    None => format!("{count:.0}"),
+                match (added, configuration.runs(&operation.name)) {
+                    (Some(difference), Some(runs)) => {
+                        format!("{count:.0} ({:+.0}, {runs:.0})", difference.added)
+                    }
+                    (Some(difference), None) => format!("{count:.0} ({:+.0})", difference.added),
+                    (None, _) => format!("{count:.0}"),
                 }
             });
-            print!("{:>16}", cell.unwrap_or_default());
+            print!("{:>20}", cell.unwrap_or_default());
         }
         println!();
     }
-    println!();
+    println!("\nin brackets: instructions added, and programs that run in a call\n");
     for operation in &document.operations {
         println!("{:<18}{}", operation.name, operation.about);
     }
@@ -245,6 +280,64 @@ fn print(document: &Document) {
             println!();
         }
     }
+}
+
+/// What runs in an operation, program by program: what its own instructions come to in a traced process and in another
+/// one. The statistics that the kernel keeps of a run are measured with programs that do nothing, and taken off.
+fn explain(document: &Document, operation: &str) {
+    let hooks = |name: &str| {
+        let of = |one: &&Configuration| one.name == name;
+        let found = document.configurations.iter().find(of);
+        found
+            .and_then(|one| one.hooks.get(operation))
+            .map(Vec::as_slice)
+    };
+    let (Some(target), Some(other), Some(floor)) =
+        (hooks("target"), hooks("other"), hooks("floor"))
+    else {
+        println!("\n{operation}: what runs in it was not measured");
+        return;
+    };
+    println!("\nprograms that run in a call of {operation}\n");
+    println!(
+        "{:<9}{:<36}{:>8}{:>10}{:>10}",
+        "", "", "runs", "traced", "another"
+    );
+    let mut seen = BTreeMap::new();
+    for hook in target {
+        // On kernels that preempt programs, two are attached in each place.
+        let place = (&hook.kind, &hook.function);
+        let nth = seen.entry(place).and_modify(|n| *n += 1).or_insert(0_usize);
+        let same = |hooks: &[Hook]| {
+            let mut here = hooks
+                .iter()
+                .filter(|one| (&one.kind, &one.function) == place);
+            here.nth(*nth).map(|one| one.instructions)
+        };
+        let empty = same(floor).unwrap_or_default();
+        let other = same(other).map_or_else(|| "-".to_owned(), |ns| format!("{:.0}", ns - empty));
+        println!(
+            "{:<9}{:<36}{:>8.2}{:>10.0}{other:>10}",
+            hook.kind,
+            hook.function,
+            hook.runs,
+            hook.instructions - empty
+        );
+    }
+    let added = |name: &str| {
+        let of = |one: &&Difference| one.operation == operation && one.configuration == name;
+        document
+            .differences
+            .iter()
+            .find(of)
+            .map_or(f64::NAN, |one| one.added)
+    };
+    println!(
+        "\nadded in all: {:.0} traced, {:.0} another process, {:.0} by programs that do nothing",
+        added("target"),
+        added("other"),
+        added("floor")
+    );
 }
 
 #[cfg(test)]
@@ -266,5 +359,22 @@ mod tests {
         assert_eq!(document.differences.len(), 1);
         assert_eq!(document.differences[0].added, 50.0);
         assert_eq!(document.differences[0].ratio, 1.5);
+    }
+
+    #[test]
+    fn the_programs_of_a_call_are_added_up() {
+        let hook = |function: &str, runs: f64| {
+            serde_json::json!({
+                "kind": "fexit", "function": function, "runs": runs, "instructions": 50.0,
+            })
+        };
+        let configuration: Configuration = serde_json::from_value(serde_json::json!({
+            "name": "target",
+            "instructions": {"fault": 9000.0, "getppid": 300.0},
+            "hooks": {"fault": [hook("set_pte_range", 16.0), hook("do_fault", 1.0)]},
+        }))
+        .unwrap();
+        assert_eq!(configuration.runs("fault"), Some(17.0));
+        assert_eq!(configuration.runs("getppid"), None);
     }
 }

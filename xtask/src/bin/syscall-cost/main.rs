@@ -2,6 +2,8 @@
 //! to this process, to another, to all, and with bpftrace. `cargo xtask bench cost` runs it in a
 //! guest where a tick of the time stamp counter is an instruction.
 
+mod hooks;
+
 use std::{
     arch::x86_64::_rdtsc,
     fs::{self, File, OpenOptions},
@@ -18,6 +20,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
+use hooks::{Empty, Hook, Names, Statistics};
 use nix::{
     mount::{MsFlags, mount},
     sys::{
@@ -78,6 +81,7 @@ fn main() -> Result<()> {
     let other_pid = other.child.id().to_string();
 
     let mut results = vec![untraced("nothing", &mut operations)?];
+    let mut places = Vec::new();
     for (name, arguments) in [
         ("target", &["-p", &me][..]),
         ("other", &["-p", &other_pid]),
@@ -86,8 +90,12 @@ fn main() -> Result<()> {
     ] {
         let shown = format!("zctrace stat {}", arguments.join(" "));
         let tracer = zctrace(&options, arguments);
+        if name == "target" && tracer.is_ok() {
+            places = hooks::attached()?.into_iter().map(|one| one.hook).collect();
+        }
         results.push(traced(name, shown.trim_end(), tracer, &mut operations)?);
     }
+    results.push(floor(&places, &mut operations)?);
     for probe in &options.without {
         let arguments = ["-p", &me, "--without-probe", probe];
         let shown = format!("zctrace stat {}", arguments.join(" "));
@@ -122,6 +130,69 @@ fn untraced(name: &str, operations: &mut [Operation]) -> Result<Value> {
     Ok(json!({"name": name, "instructions": measure(operations)?}))
 }
 
+/// Measures with programs that do nothing, wherever zctrace had one: what the kernel takes to call it.
+fn floor(places: &[Hook], operations: &mut [Operation]) -> Result<Value> {
+    let command = format!("{} empty programs", places.len());
+    eprintln!("measuring with {command}");
+    let empty = places
+        .iter()
+        .map(|hook| Empty::attach(*hook))
+        .collect::<Result<Vec<_>>>()?;
+    let result = json!({
+        "name": "floor",
+        "command": command,
+        "instructions": measure(operations)?,
+        "hooks": passed(operations)?,
+    });
+    drop(empty);
+    // Programs are freed after a grace period.
+    thread::sleep(Duration::from_secs(1));
+    Ok(result)
+}
+
+/// The programs that run in each operation: how often in a call, and for how many instructions each time. The kernel's
+/// own statistics are part of those, so they are switched on only now.
+fn passed(operations: &mut [Operation]) -> Result<Map<String, Value>> {
+    let kernel = Names::new()?;
+    let attached = hooks::attached()?;
+    let counts = || {
+        attached
+            .iter()
+            .map(hooks::Attached::runs)
+            .collect::<Result<Vec<_>>>()
+    };
+    let _statistics = Statistics::new()?;
+    let mut passed = Map::new();
+    for operation in operations {
+        operation.round()?;
+        // Asking takes system calls too: as many each time.
+        let (first, second) = (counts()?, counts()?);
+        operation.round()?;
+        let third = counts()?;
+        let asked = first.iter().zip(second).zip(third);
+        let hooks: Vec<Value> = attached
+            .iter()
+            .zip(asked)
+            .filter_map(|(attached, ((first, second), third))| {
+                let runs = (third.0 - second.0).saturating_sub(second.0 - first.0);
+                let ns = (third.1 - second.1).saturating_sub(second.1 - first.1);
+                let hook = attached.hook;
+                // Fewer are of something else that happened meanwhile, such as a timer.
+                (runs as usize >= CALLS / 10).then(|| {
+                    json!({
+                        "kind": hook.kind(),
+                        "function": hook.name(&kernel),
+                        "runs": runs as f64 / CALLS as f64,
+                        "instructions": ns as f64 / runs as f64,
+                    })
+                })
+            })
+            .collect();
+        passed.insert(operation.name.to_owned(), hooks.into());
+    }
+    Ok(passed)
+}
+
 /// Measures with a tracer, and ends it. One that does not attach is part of the result.
 fn traced(
     name: &str,
@@ -141,12 +212,14 @@ fn traced(
         }
     };
     let instructions = measure(operations)?;
+    let hooks = passed(operations)?;
     tracer.end()?;
     let report = tracer.report()?;
     Ok(json!({
         "name": name,
         "command": command,
         "instructions": instructions,
+        "hooks": hooks,
         "backend": report["backend"],
         "probes": report["coverage"]["attached"].as_array().map(Vec::len),
     }))
