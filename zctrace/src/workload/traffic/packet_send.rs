@@ -53,7 +53,7 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
         "the same with frames that are skipped (PACKET_LOSS)",
         skipped,
     )
-    .tag("psend-skipped"),
+    .tag("psend-skip"),
     Traffic::new(
         "packet-send-heard",
         "frames out of a transmit ring to a receiver on this machine: most kernels copy them on their way",
