@@ -85,7 +85,7 @@ fn the_page_shows_what_json_says() {
 
     let netlog = format!("--log-net-log={}", path("net.json"));
     let (dom, log) = open(chromium, &page, &path("profile"), &["--dump-dom", &netlog]);
-    assert!(dom.contains("<h2>Totals</h2>"), "{log}");
+    assert!(dom.contains("<h2 id=\"totals\">Totals</h2>"), "{log}");
     assert!(!log.contains("CONSOLE"), "{log}");
 
     // Every total and every path's numbers, as the browser has parsed them.
@@ -104,15 +104,84 @@ fn the_page_shows_what_json_says() {
         .keys()
         .filter(|field| *field != "copies_per_byte" && *field != "errors")
     {
-        let expected: Vec<_> = rows
+        let mut expected: Vec<_> = rows
             .iter()
             .map(|row| row[field].to_string())
             .filter(|value| value != "0" || field == "ops" || field == "moved")
             .collect();
-        assert_eq!(values(paths, field), expected, "{field}");
+        // The page groups by command.
+        let mut shown = values(paths, field);
+        expected.sort_unstable();
+        shown.sort_unstable();
+        assert_eq!(shown, expected, "{field}");
     }
-    let bars = dom.matches("<rect class=\"moved\"").count();
-    assert_eq!(bars, json["intervals"].as_array().expect("intervals").len());
+    let bars: Vec<_> = dom
+        .split("<g data-moved=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    let intervals = json["intervals"].as_array().expect("intervals").iter();
+    let moved: Vec<_> = intervals
+        .map(|interval| interval["total"]["moved"].to_string())
+        .collect();
+    assert_eq!(bars, moved);
+
+    // Sorted and searched, as the address says.
+    let shown = |address: &str, options: &[&str]| {
+        let options = [&["--dump-dom"], options].concat();
+        let (dom, log) = open(
+            chromium,
+            &format!("{page}{address}"),
+            &path("again"),
+            &options,
+        );
+        assert!(!log.contains("CONSOLE"), "{log}");
+        dom
+    };
+    let ops = |dom: &str| -> Vec<Vec<u64>> {
+        let table = dom.split_once("id=\"paths\"").expect("the table").1;
+        let groups = table.split("<tbody").skip(1);
+        let numbers = |group| {
+            let values = values(group, "ops").into_iter();
+            values
+                .map(|value| value.parse().expect("a number"))
+                .collect()
+        };
+        groups.map(numbers).collect()
+    };
+    // Groups stay together: they are sorted, and so are their rows.
+    let ascending = ops(&shown("#sort=5", &[]));
+    assert!(ascending.len() > 1 && ascending.iter().any(|group| group.len() > 1));
+    assert!(
+        ascending.iter().all(|group| group.is_sorted()),
+        "{ascending:?}"
+    );
+    assert!(
+        ascending.is_sorted_by_key(|group| group.iter().sum::<u64>()),
+        "{ascending:?}"
+    );
+    let mut descending = ops(&shown("#sort=-5", &[]));
+    descending.reverse();
+    for group in &mut descending {
+        group.reverse();
+    }
+    assert_eq!(ascending, descending);
+    let searched = shown("#search=sendfile", &[]);
+    let table = searched.split_once("id=\"paths\"").expect("the table").1;
+    let lines: Vec<&str> = table.split("<tr data-pid=").skip(1).collect();
+    let (hidden, found): (Vec<&str>, Vec<&str>) = lines.into_iter().partition(|line| {
+        line.split('>')
+            .next()
+            .is_some_and(|tag| tag.contains("hidden"))
+    });
+    assert!(!found.is_empty() && !hidden.is_empty());
+    assert!(found.iter().all(|line| line.contains(">sendfile")));
+    assert!(!hidden.iter().any(|line| line.contains(">sendfile<")));
+    // Without scripts the numbers are the same, and nothing pretends to work.
+    let plain = shown("", &["--blink-settings=scriptEnabled=false"]);
+    let body = plain.split_once("<body>").expect("a body").1;
+    assert!(!body.contains("type=\"search\"") && !body.contains("<button"));
+    assert_eq!(ops(&plain), ops(&dom));
 
     // The verdicts, with what they rest on.
     let findings = json["findings"].as_array().expect("findings");

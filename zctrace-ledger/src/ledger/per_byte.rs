@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::{
-    Process,
+    Process, Snapshot,
     totals::{Totals, ratio},
 };
 use crate::text::bytes::copies_per_byte;
@@ -117,13 +117,44 @@ impl Process {
     }
 
     fn over(&self, part: u64) -> PerByte {
-        let carried = self.total.moved.saturating_sub(self.total.synthetic);
+        self.total.over_fair(part)
+    }
+}
+
+impl Totals {
+    /// All copies over a part of what moved, where that is a fair part.
+    fn over_fair(&self, part: u64) -> PerByte {
+        let carried = self.moved.saturating_sub(self.synthetic);
         let fair = part.saturating_mul(FAIR_PART) >= carried;
         PerByte {
-            ratio: ratio(self.total.copies(), part)
-                .filter(|_| fair && self.total.per_carried_byte().ratio.is_some()),
-            at_least: self.total.is_lower_bound(),
+            ratio: ratio(self.copies(), part)
+                .filter(|_| fair && self.per_carried_byte().ratio.is_some()),
+            at_least: self.is_lower_bound(),
         }
+    }
+}
+
+impl Snapshot {
+    /// Bytes that all processes sent to the network, and received from it.
+    #[must_use]
+    pub fn over_the_network(&self) -> (u64, u64) {
+        let sum = |bytes: fn(&Process) -> u64| {
+            let all = self.processes.iter().map(bytes);
+            all.fold(0, u64::saturating_add)
+        };
+        (sum(|process| process.sent), sum(|process| process.received))
+    }
+
+    /// All copies over what all processes sent, as [`Process::per_sent_byte`].
+    #[must_use]
+    pub fn per_sent_byte(&self) -> PerByte {
+        self.total.over_fair(self.over_the_network().0)
+    }
+
+    /// All copies over what all processes received, as [`Process::per_received_byte`].
+    #[must_use]
+    pub fn per_received_byte(&self) -> PerByte {
+        self.total.over_fair(self.over_the_network().1)
     }
 }
 

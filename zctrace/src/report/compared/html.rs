@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use super::{Comparison, about, difference, lines, moved, text};
 use crate::{
-    claims::Verdict,
     report::{flame, html},
     text::escape::xml,
 };
@@ -14,11 +13,7 @@ use crate::{
 pub fn page(comparison: &Comparison) -> String {
     let mut out = html::head("zctrace: before and after");
     if let Some(judged) = &comparison.judged {
-        let class = match judged.verdict {
-            Verdict::Pass => "pass",
-            Verdict::Inconclusive => "inconclusive",
-            Verdict::Fail => "fail",
-        };
+        let class = html::verdict_class(judged.verdict);
         let _ = writeln!(
             out,
             "<section class=\"verdict {class}\"><h2><span>{}</span> {}</h2>\n<ul>",

@@ -6,7 +6,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::over_the_network;
 use crate::{
     claims::{self, Circumstances, Claim, Effect, MIN_BYTES, Outcome, Reason, Verdict},
     ledger::{Snapshot, TargetKind},
@@ -82,7 +81,7 @@ struct Side<'a> {
 
 impl<'a> Side<'a> {
     fn new(document: &'a Document) -> Self {
-        let (sent, received) = over_the_network(&document.stat);
+        let (sent, received) = document.stat.over_the_network();
         Self {
             stat: &document.stat,
             sent,

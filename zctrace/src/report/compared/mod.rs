@@ -16,7 +16,7 @@ pub use text::text;
 
 use super::recorded::Document;
 use crate::{
-    ledger::{Snapshot, Totals, ratio},
+    ledger::{Snapshot, Totals},
     text::bytes,
 };
 
@@ -89,15 +89,6 @@ fn changes(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
     rows
 }
 
-/// Bytes that the processes of a document sent to the network, and received.
-fn over_the_network(stat: &Snapshot) -> (u64, u64) {
-    let sum = |bytes: fn(&crate::ledger::Process) -> u64| {
-        let all = stat.processes.iter().map(bytes);
-        all.fold(0, u64::saturating_add)
-    };
-    (sum(|process| process.sent), sum(|process| process.received))
-}
-
 /// A line of the table of sums: its name in the documents, and what people read before, after, and of the difference.
 struct Line {
     name: &'static str,
@@ -110,42 +101,29 @@ struct Line {
 fn lines(comparison: &Comparison) -> Vec<Line> {
     let (a, b) = (&comparison.before.stat, &comparison.after.stat);
     let mut lines = Vec::new();
-    let mut per_byte = |name, (before, after): (u64, u64)| {
-        let mark = |total: &Totals| if total.is_lower_bound() { "?" } else { "" };
-        let figure = |total: &Totals, part| {
-            ratio(total.copies(), part)
-                .map_or_else(|| "-".into(), |r| format!("{r:.3}{}", mark(total)))
-        };
-        if before == 0 && after == 0 {
-            return;
+    for (name, before, after) in [
+        ("copies_per_byte", a.total.per_byte(), b.total.per_byte()),
+        ("copies_per_sent_byte", a.per_sent_byte(), b.per_sent_byte()),
+        (
+            "copies_per_received_byte",
+            a.per_received_byte(),
+            b.per_received_byte(),
+        ),
+    ] {
+        if before.ratio().is_none() && after.ratio().is_none() {
+            continue;
         }
-        let difference = match (
-            ratio(a.total.copies(), before),
-            ratio(b.total.copies(), after),
-        ) {
+        let difference = match (before.ratio(), after.ratio()) {
             (Some(before), Some(after)) => format!("{:+.3}", after - before),
             _ => "-".into(),
         };
         lines.push(Line {
             name,
-            before: figure(&a.total, before),
-            after: figure(&b.total, after),
+            before: before.exactly(),
+            after: after.exactly(),
             difference,
         });
-    };
-    let (sent, received) = (over_the_network(a), over_the_network(b));
-    per_byte("copies_per_byte", (a.total.moved, b.total.moved));
-    // Requests of a few bytes say nothing of what was copied.
-    let fair = |part: (u64, u64)| {
-        let is_fair = |part: u64, total: &Totals| part.saturating_mul(20) >= total.moved;
-        if is_fair(part.0, &a.total) && is_fair(part.1, &b.total) {
-            part
-        } else {
-            (0, 0)
-        }
-    };
-    per_byte("copies_per_sent_byte", fair((sent.0, received.0)));
-    per_byte("copies_per_received_byte", fair((sent.1, received.1)));
+    }
     let rate = |bytes: u64, stat: &Snapshot| {
         let seconds = stat.duration_ns.max(1) as f64 / 1e9;
         (bytes as f64 / seconds) as u64
