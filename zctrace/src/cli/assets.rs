@@ -33,7 +33,12 @@ fn write(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(&completions)?;
     fs::create_dir_all(&man)?;
     for &shell in Shell::value_variants() {
-        generate_to(shell, &mut super::definition(), "zctrace", &completions)?;
+        generate_to(
+            shell,
+            &mut super::completions::with_names(),
+            "zctrace",
+            &completions,
+        )?;
     }
     super::man::write(&man)
 }

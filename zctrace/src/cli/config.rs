@@ -7,8 +7,14 @@ use clap::Args;
 use super::args::failure::Failure;
 use crate::{cli::settings, text::sink::Sink};
 
+const EXAMPLES: &str = "\
+Examples:
+  zctrace config > ~/.config/zctrace/config.toml   a file with every setting
+  zctrace config --check config.toml               whether zctrace knows every setting of a file";
+
 /// Arguments of `config`.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ConfigArgs {
     /// Check this settings file instead
     #[arg(long, value_name = "FILE")]

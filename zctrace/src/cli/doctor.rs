@@ -10,13 +10,18 @@ use crate::{
         doctor::{Facts, Survey},
         privileges::Privileges,
     },
-    report::{checkup, json},
+    report::{bug, checkup, json},
     run,
     text::sink::Sink,
     tracer::{self, Config},
 };
 
 const AFTER_HELP: &str = "\
+Examples:
+  zctrace doctor                     what can be measured here
+  zctrace doctor --self-test         whether the ledger gets known bytes right
+  zctrace doctor --report > bug.md   what a bug report needs
+
 Every probe of the catalog is attached for a moment and then detached. Exit status: 0 if
 `zctrace stat` can measure here, 3 if it cannot. With --self-test, 1 if the ledger gets known
 bytes wrong.";
@@ -36,6 +41,10 @@ pub(crate) struct DoctorArgs {
     /// Also show the probes without problems
     #[arg(long, conflicts_with = "json")]
     all: bool,
+
+    /// Write what a bug report needs, in Markdown: no host name, no processes, no paths of yours
+    #[arg(long, conflicts_with_all = ["json", "all"])]
+    report: bool,
 }
 
 /// Runs `doctor`; the result is the exit code.
@@ -46,6 +55,8 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<u8, Failure> {
     sink.write(|out| {
         if args.json {
             json::document(&document, out)
+        } else if args.report {
+            out.write_all(bug::report(&document).as_bytes())
         } else {
             out.write_all(checkup::report(&document, args.all, surface).as_bytes())
         }

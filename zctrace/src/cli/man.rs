@@ -67,28 +67,61 @@ fn page(name: Option<&str>) -> Option<String> {
     String::from_utf8(text).ok().map(|text| finished(&text))
 }
 
+/// Exit statuses of commands that do not say their own.
+const STATUS: &str = "0 done, 2 usage error, 3 could not be done.";
+
 /// Finishes what the generator leaves. The generator puts the text after the options into a section "extra" and lets
-/// its lines be filled and justified. But the text is examples, whose layout matters, and the exit status.
+/// its lines be filled and justified. But the text is examples, whose layout matters, notes, and the exit status.
 pub(super) fn finished(page: &str) -> String {
-    let Some((before, after)) = page.split_once("\n.SH EXTRA\n") else {
-        return format!("{}\n{FILES}", page.trim_end());
+    let (before, extra, rest) = match page.split_once("\n.SH EXTRA\n") {
+        None => (page.trim_end(), "", ""),
+        Some((before, after)) => match after.find("\n.SH ") {
+            Some(end) => (before, &after[..end], &after[end..]),
+            None => (before, after.trim_end_matches('\n'), ""),
+        },
     };
-    let (extra, rest) = match after.find("\n.SH ") {
-        Some(end) => after.split_at(end),
-        None => (after.trim_end_matches('\n'), "\n"),
+    let (extra, status) = match extra.split_once("Exit status: ") {
+        Some((extra, status)) => (extra.trim_end(), status.trim_end()),
+        None => (extra, STATUS),
     };
-    let extra = extra.strip_prefix("Examples:\n").unwrap_or(extra);
-    let (examples, status) = match extra.split_once("Exit status: ") {
-        Some((examples, status)) => (examples.trim_end(), Some(status)),
-        None => (extra, None),
+    let (examples, notes) = match extra.strip_prefix("Examples:\n") {
+        None => ("", extra),
+        Some(extra) => extra.split_once("\n\n").unwrap_or((extra, "")),
     };
-    let status = status.map_or_else(String::new, |status| {
-        format!(".SH \"EXIT STATUS\"\n{}\n", status.trim_end())
-    });
-    format!(
-        "{before}\n.SH EXAMPLES\n.nf\n{examples}\n.fi\n{status}{FILES}{}",
-        rest.trim_start_matches('\n')
-    )
+    let mut text = before.to_owned();
+    if !examples.is_empty() {
+        text.push_str(&format!(
+            "\n.SH EXAMPLES\n.nf\n{}\n.fi",
+            examples.trim_end()
+        ));
+    }
+    if !notes.trim().is_empty() {
+        text.push_str(&format!("\n.SH NOTES\n{}", notes.trim()));
+    }
+    text.push_str(&format!(
+        "\n.SH \"EXIT STATUS\"\n{status}\n{FILES}{}",
+        see_also(page)
+    ));
+    text.push_str(rest.trim_start_matches('\n'));
+    text
+}
+
+/// The other pages, the same in every one but for itself.
+fn see_also(page: &str) -> String {
+    let own = page
+        .lines()
+        .find_map(|line| line.strip_prefix(".TH "))
+        .and_then(|line| line.split_whitespace().next())
+        .unwrap_or_default();
+    let names: Vec<_> = super::definition()
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+        .map(|command| format!("zctrace-{}", command.get_name()))
+        .chain(["zctrace".to_owned()])
+        .filter(|name| name != own && name != "zctrace-help")
+        .map(|name| format!("\\fB{}\\fR(1)", name.replace('-', "\\-")))
+        .collect();
+    format!(".SH \"SEE ALSO\"\n{}\n", names.join(", "))
 }
 
 /// Every page, below a directory.
@@ -107,17 +140,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_have_the_usual_sections() {
-        let stat = page(Some("stat")).unwrap();
-        for section in ["NAME", "OPTIONS", "EXAMPLES", "\"EXIT STATUS\"", "FILES"] {
+    fn every_page_has_the_usual_sections() {
+        let commands = super::super::definition();
+        let names = commands
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set())
+            .map(clap::Command::get_name);
+        for name in names.map(Some).chain([None]) {
+            let page = page(name).unwrap();
+            let sections = [
+                "NAME",
+                "OPTIONS",
+                "\"EXIT STATUS\"",
+                "FILES",
+                "\"SEE ALSO\"",
+            ];
+            for section in sections {
+                assert_eq!(
+                    page.matches(&format!("\n.SH {section}\n")).count(),
+                    1,
+                    "{name:?} {section}: {page}"
+                );
+            }
             assert_eq!(
-                stat.matches(&format!("\n.SH {section}\n")).count(),
+                page.matches("\n.SH EXAMPLES\n").count(),
                 1,
-                "{section}: {stat}"
+                "{name:?}: {page}"
             );
+            assert!(!page.contains(".SH EXTRA"), "{name:?}");
         }
+        let stat = page(Some("stat")).unwrap();
         assert!(stat.contains("zctrace\\-stat"), "{stat}");
-        assert!(page(None).unwrap().contains("\n.SH FILES\n"));
+        let also = stat.split("SEE ALSO").nth(1).unwrap();
+        assert!(also.contains("zctrace\\-check"), "{also}");
+        assert!(!also.contains("zctrace\\-stat\\fR"), "{also}");
         assert_eq!(page(Some("bogus")), None);
     }
 }

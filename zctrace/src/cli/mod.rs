@@ -45,6 +45,12 @@ moved is explained: copied by a CPU, passed by reference, moved past the page ca
 or generated. Otherwise it is shown as unexplained.";
 
 const AFTER_HELP: &str = "\
+Examples:
+  zctrace doctor                   what can be measured here
+  zctrace stat -- cp a b           how a command moves its bytes
+  zctrace top --port 80            a dashboard of a server
+  zctrace check --max-copies-per-byte 0.02 --path sendfile --port 80 --duration 30s
+
 Start with `zctrace doctor` (what can be measured here), then `zctrace stat -- COMMAND`.";
 
 /// The command line.

@@ -33,10 +33,15 @@ const REFRESH: Duration = Duration::from_secs(1);
 
 /// Arguments of `top`.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "? shows the keys. Without a terminal, a table is printed for each interval.\n\
-Quitting ends a command (SIGTERM). Its output is shown then, and its status is passed on."
-)]
+#[command(after_help = "Examples:
+  zctrace top                       the whole machine
+  zctrace top --port 80             the servers of a port
+  zctrace top --comm nginx,haproxy  processes by name
+  zctrace top --once --duration 5s  one frame as text
+  zctrace top --replay run.zct      a recording
+
+? shows the keys. Without a terminal, a table is printed for each interval.\n\
+Quitting ends a command (SIGTERM). Its output is shown then, and its status is passed on.")]
 pub(crate) struct TopArgs {
     #[command(flatten)]
     target: TargetArgs,

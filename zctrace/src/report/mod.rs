@@ -2,6 +2,7 @@
 
 pub mod audited;
 pub mod benched;
+pub mod bug;
 pub mod checkup;
 pub mod compared;
 pub mod csv;

@@ -18,6 +18,18 @@ pub type Line = (String, String);
 /// Columns of the border and the room inside it.
 const FRAME: u16 = 4;
 
+/// What the marks of a row mean.
+pub const MARKS: [(&str, &str); 5] = [
+    (
+        "!",
+        "bytes of this row are unexplained, or its verdict is FAIL",
+    ),
+    ("~", "concluded from the call, not measured"),
+    ("0.50?", "some bytes were not seen: it can be more"),
+    (">", "the chosen place; F in its place: the row is followed"),
+    ("ended", "none of these processes runs any more"),
+];
+
 /// The keys, this view's first, then what the marks and columns of this view mean.
 #[must_use]
 pub fn help(state: &State) -> Vec<Line> {
@@ -38,16 +50,7 @@ pub fn help(state: &State) -> Vec<Line> {
     lines.push(heading("Keys everywhere"));
     lines.extend(keys(false));
     lines.push(heading("Marks"));
-    for (mark, means) in [
-        (
-            "!",
-            "bytes of this row are unexplained, or its verdict is FAIL",
-        ),
-        ("~", "concluded from the call, not measured"),
-        ("0.50?", "some bytes were not seen: it can be more"),
-        (">", "the chosen place; F in its place: the row is followed"),
-        ("ended", "none of these processes runs any more"),
-    ] {
+    for (mark, means) in MARKS {
         lines.push((mark.to_owned(), means.to_owned()));
     }
     lines.push(heading("Letters of the bars"));
