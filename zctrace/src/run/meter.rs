@@ -31,6 +31,10 @@ pub trait Meter {
     fn coverage(&self) -> &Coverage;
     /// `functions`, `tracepoints` or `mixed`.
     fn backend(&self) -> &str;
+    /// Something to tell the user about the target, where standard error is not for people.
+    fn tell(&mut self, note: &str) {
+        let _ = note;
+    }
     /// Which copy routines have a breakpoint; `None` where no audit was asked for.
     fn audit(&self) -> Option<&Setup> {
         None

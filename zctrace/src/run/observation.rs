@@ -120,7 +120,13 @@ fn start<M: Meter>(
         // What was seen while only some probes were attached is not to be judged.
         None => Counted::from(meter.read()?),
     };
-    let nobody_yet = resolved.nobody_yet(&view);
+    let mut notes = resolved.nobody_yet(&view);
+    notes.extend(resolved.note_of_several().map(str::to_owned));
+    if documents == Documents::OfAll {
+        for note in &notes {
+            meter.tell(note);
+        }
+    }
     let observation = Observation {
         ended: subject.moves(),
         baseline: subject.clone(),
@@ -148,7 +154,7 @@ fn start<M: Meter>(
         let _ = File::from(ready).write_all(b"ready\n");
     }
     if documents == Documents::OfIntervals {
-        announce(&plan, &resolved, &nobody_yet);
+        announce(&plan, &resolved, &notes);
     }
     let life = match prepared {
         Some(prepared) => Life::Command(prepared.release()?),
@@ -160,11 +166,8 @@ fn start<M: Meter>(
 
 /// Says what is traced, for a person who would otherwise look at an empty terminal. The dashboard
 /// has a screen of its own.
-fn announce(plan: &Plan, resolved: &Resolved, nobody_yet: &[String]) {
-    for note in nobody_yet {
-        say(note);
-    }
-    if let Some(note) = resolved.note_of_several() {
+fn announce(plan: &Plan, resolved: &Resolved, notes: &[String]) {
+    for note in notes {
         say(note);
     }
     if !io::stderr().is_terminal() {

@@ -281,6 +281,9 @@ pub fn frame(
             Ok(Incoming::Moment(_, moment)) => {
                 update(&mut state, Message::Moment(moment));
             }
+            Ok(Incoming::Message(message)) => {
+                update(&mut state, message);
+            }
             Ok(Incoming::Over(_, result)) => break result?,
             Ok(_) => {}
             Err(mpsc::RecvError) => return Err(Error::Panicked),

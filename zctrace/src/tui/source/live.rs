@@ -28,6 +28,7 @@ use crate::{
             builder::Builder,
             sides::{Part, ProbeRow, ProbeState, Sides},
         },
+        state::Message,
     },
 };
 
@@ -226,6 +227,8 @@ fn observe(
                 session,
                 view: View::detect().ok(),
                 beside: tap,
+                notes: Vec::new(),
+                sender: sender.clone(),
             })
         },
         &mut |snapshot, elapsed| {
@@ -276,9 +279,20 @@ struct Tap {
     session: Session,
     view: Option<View>,
     beside: Arc<Mutex<Beside>>,
+    /// What there is to tell of the target.
+    notes: Vec<String>,
+    sender: mpsc::Sender<Incoming>,
 }
 
 impl Meter for Tap {
+    fn tell(&mut self, note: &str) {
+        let note = note.strip_prefix("note: ").unwrap_or(note);
+        self.notes.push(note.to_owned());
+        // A later notice replaces an earlier one.
+        let notice = Message::Notice(self.notes.join("; "));
+        let _ = self.sender.send(Incoming::Message(notice));
+    }
+
     fn add_task(&mut self, tid: u32) -> Result<(), tracer::Error> {
         self.session.add_task(tid)
     }

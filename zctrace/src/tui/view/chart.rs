@@ -225,10 +225,19 @@ fn legend(series: &[Series], moment: &Moment, theme: &Theme, area: Rect, buffer:
         let seen = series.1 != UNEXPLAINED;
         (seen, std::cmp::Reverse(series.3(last)))
     });
+    // Where there is no room for all names, letters have to do: `?` shows what they mean.
+    let whole = |series: &Series| format!(" {} {}  ", series.1, percent(series.3(last), sum));
+    let all: usize = used.iter().map(|series| whole(series).len() + 1).sum();
+    let named = all.saturating_sub(2) <= area.width.into();
     let mut line = Line::default();
     let mut left = used.len();
-    for (letter, name, style, amount) in used {
-        let text = format!(" {name} {}  ", percent(amount(last), sum));
+    for series in used {
+        let (letter, name, style, amount) = series;
+        let text = if named || *name == UNEXPLAINED {
+            whole(series)
+        } else {
+            format!(" {}  ", percent(amount(last), sum))
+        };
         let rest = format!("+{left}");
         let room = usize::from(area.width).saturating_sub(line.width());
         // A name is whole or not there; the last one needs no room behind it.

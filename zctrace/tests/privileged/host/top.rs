@@ -311,6 +311,14 @@ fn one_frame_is_printed_and_nothing_else() {
     assert!(text.contains("1 Overview"), "{text}");
     assert!(!text.contains('\u{1b}'), "{text}");
 
+    let nobody = ["top", "--once", "--refresh", "200ms", "--comm", "zct-none"];
+    let output = crate::common::run(&nobody);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("no process is named \"zct-none\" now"),
+        "{text}"
+    );
+
     let output = crate::common::run(&["top", "--once", "--", "cat", "/etc/passwd"]);
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("cat"), "{text}");
