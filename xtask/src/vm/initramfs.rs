@@ -40,15 +40,16 @@ const PROGRAMS: [&str; 15] = [
 ];
 
 /// Modules the guest loads at boot, as far as this kernel has them as modules.
-const MODULES: [&str; 35] = [
+const MODULES: [&str; 36] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
     "nvme",
     "ext4",
-    "xfs",
-    // The checksum of btrfs, where it is no longer built in.
+    // The checksum of xfs and btrfs, where it is no longer built in.
+    "crc32c_generic",
     "crc32c-cryptoapi",
+    "xfs",
     "btrfs",
     "fuse",
     "cuse",

@@ -268,5 +268,14 @@ macro_rules! dropper {
     };
 }
 
-generator! { read_zero read_iter_zero random_read_iter urandom_read_iter }
+program! {
+    /// Where the kernel's types describe another function under this name, there is a kretprobe.
+    at_return read_zero(bytes: i64) {
+        if bytes > 0 {
+            account::saw(Acc::SourceSynthetic, bytes as u64);
+        }
+    }
+}
+
+generator! { read_iter_zero random_read_iter urandom_read_iter }
 dropper! { write_null write_iter_null splice_write_null }

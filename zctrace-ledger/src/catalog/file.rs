@@ -175,7 +175,10 @@ pub(super) const PROBES: &[Probe] = &[
         name: "read_zero",
         family: Family::File,
         role: Role::NoCopySite,
-        ways: &[fexit("read_zero", "read_zero")],
+        ways: &[
+            fexit("read_zero", "read_zero"),
+            kretprobe("read_zero_kretprobe", "read_zero"),
+        ],
         woken_by: Some(Exercise::Devices),
         proof: Proof::Unplugged(&[("char-zero", &["read"])]),
         sees: "/dev/zero, plain read",

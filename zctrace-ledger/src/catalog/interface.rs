@@ -143,6 +143,7 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("sys_vmsplice", "__arm64_sys_vmsplice"),
         ],
         woken_by: Some(Exercise::PipeToPipe),
+        always_there: true,
         sees: "vmsplice",
         lost: "vmsplice is not seen",
         ..Probe::USUAL

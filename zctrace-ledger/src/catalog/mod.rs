@@ -19,6 +19,7 @@ mod proof;
 mod reflink;
 mod sample;
 pub mod sight;
+pub mod signature;
 mod socket;
 mod splice;
 mod syscall;

@@ -90,6 +90,61 @@ impl Types {
         Some(prototype.parameters.iter().map(|p| name(p)).collect())
     }
 
+    /// Which of these enumerators an enumeration lacks; none if the kernel does not describe it.
+    pub fn lacks<'a>(&self, name: &'a str, enumerators: &'a [&'a str]) -> Vec<&'a str> {
+        let all = self.0.resolve_types_by_name(name).unwrap_or_default();
+        let mut members = all.iter().filter_map(|ty| match ty {
+            Type::Enum(ty) => Some(&ty.members),
+            _ => None,
+        });
+        let Some(members) = members.next() else {
+            return Vec::new();
+        };
+        let has = |wanted: &str| {
+            let mut members = members.iter();
+            members.any(|member| self.name(member).as_deref() == Some(wanted))
+        };
+        let missing = enumerators.iter().copied().filter(|wanted| !has(wanted));
+        missing.collect()
+    }
+
+    /// The types of the first arguments of all functions of this name: `*` for each pointer, and the name; `none` where there is
+    /// no argument.
+    #[must_use]
+    pub fn first_arguments(&self, function: &str) -> Vec<String> {
+        let types = self.0.resolve_types_by_name(function).unwrap_or_default();
+        let functions = types.iter().filter_map(|ty| match ty {
+            Type::Func(function) => Some(function),
+            _ => None,
+        });
+        functions
+            .map(|function| {
+                self.first_argument(function)
+                    .unwrap_or_else(|| "none".to_owned())
+            })
+            .collect()
+    }
+
+    fn first_argument(&self, function: &btf_rs::Func) -> Option<String> {
+        let Type::FuncProto(prototype) = self.0.resolve_chained_type(function).ok()? else {
+            return None;
+        };
+        let mut name = String::new();
+        let mut ty = self
+            .0
+            .resolve_type_by_id(prototype.parameters.first()?.get_type_id()?)
+            .ok()?;
+        loop {
+            match &ty {
+                Type::Ptr(_) => name.push('*'),
+                Type::Const(_) | Type::Volatile(_) | Type::Restrict(_) | Type::TypeTag(_) => {}
+                Type::Void => return Some(name + "void"),
+                named => return Some(name + &self.name(named.as_btf_type()?)?),
+            }
+            ty = self.0.resolve_chained_type(ty.as_btf_type()?).ok()?;
+        }
+    }
+
     /// The value of a source expression of [`Offsets::resolve`].
     fn value(&self, source: &str) -> Option<u32> {
         if let Some(source) = source.strip_prefix("enum:") {
@@ -173,5 +228,84 @@ impl Types {
 
     fn name(&self, ty: &dyn BtfType) -> Option<String> {
         self.0.resolve_name(ty).ok()
+    }
+}
+
+/// Type information as a kernel would have it.
+#[cfg(test)]
+pub(crate) struct MadeUp {
+    /// The section of types, as include/uapi/linux/btf.h has it.
+    pub(crate) words: Vec<u32>,
+    strings: Vec<u8>,
+}
+
+#[cfg(test)]
+impl MadeUp {
+    pub(crate) const PTR: u32 = 2 << 24;
+    pub(crate) const STRUCT: u32 = 4 << 24;
+    pub(crate) const ENUM: u32 = 6 << 24;
+    pub(crate) const CONST: u32 = 10 << 24;
+    pub(crate) const FUNC: u32 = 12 << 24;
+    pub(crate) const FUNC_PROTO: u32 = 13 << 24;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            words: Vec::new(),
+            strings: vec![0],
+        }
+    }
+
+    /// The place of a name.
+    pub(crate) fn name(&mut self, text: &str) -> u32 {
+        let place = self.strings.len() as u32;
+        self.strings.extend(text.as_bytes());
+        self.strings.push(0);
+        place
+    }
+
+    pub(crate) fn types(&self) -> Types {
+        let types = 4 * self.words.len() as u32;
+        // Magic number and version, length of the header, where types and strings are.
+        let header = [0x0001_eb9f, 24, 0, types, types, self.strings.len() as u32];
+        let bytes: Vec<u8> = header
+            .iter()
+            .chain(&self.words)
+            .flat_map(|word| word.to_le_bytes())
+            .chain(self.strings.iter().copied())
+            .collect();
+        Types(Btf::from_bytes(&bytes).unwrap())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_argument_is_told_by_its_type() {
+        let mut btf = MadeUp::new();
+        let [file, one, other, none] =
+            ["file", "load_msg", "read_zero", "init"].map(|name| btf.name(name));
+        #[rustfmt::skip]
+        let words = vec![
+            // 1: const void; 2: a pointer to it
+            0, MadeUp::CONST, 0, 0, MadeUp::PTR, 1,
+            // 3: struct file; 4: a pointer to it
+            file, MadeUp::STRUCT, 8, 0, MadeUp::PTR, 3,
+            // 5 and 6: a function of the first pointer and another argument
+            0, MadeUp::FUNC_PROTO | 2, 0, 0, 2, 0, 4, one, MadeUp::FUNC, 5,
+            // 7 and 8: a function of the second
+            0, MadeUp::FUNC_PROTO | 1, 0, 0, 4, other, MadeUp::FUNC, 7,
+            // 9 to 11: another one of this name, and one without arguments
+            0, MadeUp::FUNC_PROTO, 0, other, MadeUp::FUNC, 9, none, MadeUp::FUNC, 9,
+        ];
+        btf.words = words;
+        let types = btf.types();
+        assert_eq!(types.first_arguments("load_msg"), ["*void"]);
+        let mut both = types.first_arguments("read_zero");
+        both.sort();
+        assert_eq!(both, ["*file", "none"]);
+        assert_eq!(types.first_arguments("init"), ["none"]);
+        assert_eq!(types.first_arguments("absent"), [] as [&str; 0]);
     }
 }

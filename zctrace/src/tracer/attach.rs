@@ -403,6 +403,7 @@ pub(super) fn attach_probe(
 /// Whether the kernel has the calls all the same that a probe without a function is about.
 fn is_missing(probe: &Probe) -> bool {
     let sign = match (probe.family, probe.name) {
+        (_, "process_vm_readv" | "process_vm_writev") => return has_process_vm(),
         (Family::Aio, _) => "/proc/sys/fs/aio-max-nr",
         (_, "mq_timedsend" | "mq_timedreceive") => "/proc/sys/fs/mqueue",
         (_, "msgsnd" | "msgrcv") => "/proc/sysvipc/msg",
@@ -410,6 +411,13 @@ fn is_missing(probe: &Probe) -> bool {
         _ => return false,
     };
     FsPath::new(sign).exists()
+}
+
+/// Whether the kernel has `process_vm_readv` (CONFIG_CROSS_MEMORY_ATTACH).
+fn has_process_vm() -> bool {
+    let own = std::process::id().cast_signed();
+    // SAFETY: it is given no vectors, so it reads and writes nothing.
+    unsafe { libc::process_vm_readv(own, std::ptr::null(), 0, std::ptr::null(), 0, 0) == 0 }
 }
 
 /// Why [`attach_way`] failed.
@@ -421,6 +429,11 @@ enum WayError {
     Program(#[from] ProgramError),
     #[error(transparent)]
     Module(#[from] ModuleError),
+    #[error(
+        "this kernel's types describe another function as {0}, whose first argument is {1}: a program there \
+         would change what the function does"
+    )]
+    Stranger(&'static str, String),
 }
 
 /// What the name of a program's twin ends in: see `zctrace-ebpf/src/book/twin.rs`.
@@ -465,7 +478,14 @@ fn attach_way(
         ebpf,
         modules,
         kretprobes,
+        strangers,
     } = programs;
+    if matches!(way.kind, Kind::FEntry | Kind::FExit)
+        && way.module.is_none()
+        && let Some(first) = strangers.get(way.symbol)
+    {
+        return Err(WayError::Stranger(way.symbol, first.clone()));
+    }
     let program = ebpf.program_mut(name).ok_or(WayError::NoProgram)?;
     let loaded = match refusals.take(name) {
         Some(refusal) => Err(refusal),
@@ -515,6 +535,9 @@ fn attach_way(
     Ok(())
 }
 
+/// An error that the kernel keeps to itself, as a rule: here for a function that no trampoline can be made at.
+const ENOTSUPP: i32 = 524;
+
 /// A refusal for people.
 fn explain(error: &WayError, way: &Way) -> Refusal {
     match error {
@@ -538,6 +561,7 @@ fn explain(error: &WayError, way: &Way) -> Refusal {
                 "this kernel has no kprobes (CONFIG_KPROBES, CONFIG_KPROBE_EVENTS)",
             );
         }
+        WayError::Stranger(..) => return Refusal::of(error.to_string()),
         WayError::Program(_) | WayError::Module(_) => {}
     }
     let errno = io_error(error).and_then(io::Error::raw_os_error);
@@ -555,6 +579,11 @@ fn explain(error: &WayError, way: &Way) -> Refusal {
         Some(libc::EINVAL | libc::EOPNOTSUPP) => {
             format!("{} cannot be traced by {}", way.symbol, way.kind.name())
         }
+        Some(ENOTSUPP) => format!(
+            "this kernel takes no {} on functions (on arm64 that needs \
+             CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS)",
+            way.kind.name()
+        ),
         Some(libc::EACCES) => format!("the verifier rejected the program for {}", way.symbol),
         Some(libc::EBUSY | libc::E2BIG) => format!("too many programs on {}", way.symbol),
         errno if super::files::is_exhausted(errno) => super::files::TOO_MANY.into(),

@@ -21,6 +21,9 @@ pub enum Error {
     /// This kernel's structures are not as expected.
     #[error("the kernel's type information lacks {0}")]
     UnknownLayout(String),
+    /// This kernel's BPF is too old.
+    #[error("this kernel is too old: its BPF lacks {}", .0.join(" and "))]
+    TooOld(Vec<String>),
     /// A map could not be read or written.
     #[error("cannot access a BPF map: {0}")]
     Map(#[from] aya::maps::MapError),
@@ -51,6 +54,9 @@ impl Error {
             }
             Self::UnknownLayout(_) => {
                 "this kernel is not supported yet; please report it with `zctrace doctor --json`"
+            }
+            Self::TooOld(_) => {
+                "Linux 5.15 is the first that has it; 6.1 is the oldest that is tested"
             }
             Self::NoSuchProbe(_) => "`zctrace doctor --all` lists the probes",
             Self::NoSuchBackend(_) => "it can be `auto` or `tracepoints`",

@@ -10,6 +10,7 @@ mod error;
 mod evidence;
 mod exercise;
 mod files;
+mod helpers;
 mod kretprobe;
 mod load;
 mod missed;
@@ -208,6 +209,10 @@ impl Session {
         }
         files::raise_limit();
         let types = Types::running()?;
+        let missing = helpers::missing(&types);
+        if !missing.is_empty() {
+            return Err(Error::TooOld(missing));
+        }
         let modules = Modules::find(OBJECT, &types);
         let offsets = types.offsets(modules.described());
         check_layout(&offsets)?;
@@ -275,7 +280,7 @@ impl Session {
                 Backend::Tracepoints => Backend::Tracepoints,
             },
         };
-        let mut programs = Programs::new(ebpf, modules);
+        let mut programs = Programs::new(ebpf, modules, &types);
         let mut attempts = attach::attach(&mut programs, &btf, &selection)?;
         let seen = attempts.iter().any(|attempt| {
             attempt.is_attached()

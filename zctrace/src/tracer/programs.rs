@@ -12,6 +12,26 @@ use super::{
     missed::{self, ProgramCounters},
     modules::Modules,
 };
+use crate::{
+    catalog::{self, Kind, signature},
+    kernel::btf::Types,
+};
+
+/// The functions of the catalog that are not those the kernel's types describe under their names.
+fn strangers(types: &Types) -> HashMap<&'static str, String> {
+    let traced = catalog::probes()
+        .flat_map(|probe| probe.ways)
+        .filter(|way| matches!(way.kind, Kind::FEntry | Kind::FExit) && way.module.is_none());
+    let described = traced.filter_map(|way| {
+        let is_known =
+            |kind: &String| signature::first_argument(way.symbol).any(|known| known == kind);
+        // One that nobody has looked at: a test finds those.
+        signature::first_argument(way.symbol).next()?;
+        let mut all = types.first_arguments(way.symbol).into_iter();
+        Some((way.symbol, all.find(|kind| !is_known(kind))?))
+    });
+    described.collect()
+}
 
 /// The programs of a session.
 pub(super) struct Programs {
@@ -21,11 +41,14 @@ pub(super) struct Programs {
     pub(super) modules: Modules,
     /// Links of kretprobes of which the kernel tells what they missed, by program.
     pub(super) kretprobes: HashMap<String, OwnedFd>,
+    /// Functions that the kernel's types describe as others, with their first arguments there.
+    pub(super) strangers: HashMap<&'static str, String>,
 }
 
 impl Programs {
-    pub(super) fn new(ebpf: Ebpf, modules: Modules) -> Self {
+    pub(super) fn new(ebpf: Ebpf, modules: Modules, types: &Types) -> Self {
         Self {
+            strangers: strangers(types),
             ebpf,
             modules,
             kretprobes: HashMap::new(),
