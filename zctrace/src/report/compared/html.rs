@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Comparison, about, difference, lines, moved, text};
+use super::{Comparison, Differs, Turn, about, difference, lines, moved, text};
 use crate::{
     report::{flame, html},
     text::escape::xml,
@@ -27,6 +27,29 @@ pub fn page(comparison: &Comparison) -> String {
     }
     for (side, document) in [("Before", &comparison.before), ("After", &comparison.after)] {
         let _ = writeln!(out, "<p><b>{side}</b>: {}.</p>", xml(&about(document)));
+    }
+    for (title, lines) in [
+        (
+            "Zero-copy",
+            comparison
+                .zero_copy
+                .iter()
+                .map(Turn::sentence)
+                .collect::<Vec<_>>(),
+        ),
+        (
+            "What differs beside the numbers",
+            comparison.differs.iter().map(Differs::sentence).collect(),
+        ),
+    ] {
+        if lines.is_empty() {
+            continue;
+        }
+        let _ = writeln!(out, "<h2>{title}</h2>\n<ul>");
+        for line in lines {
+            let _ = writeln!(out, "<li>{}</li>", xml(&line));
+        }
+        out.push_str("</ul>\n");
     }
     out.push_str(
         "<h2>Sums</h2>\n<div class=\"wide\"><table id=\"sums\">\n<thead><tr><th></th><th>before</th><th>after</th><th>difference</th></tr></thead>\n<tbody>\n",

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Comparison, about, difference, lines, moved, text};
+use super::{Comparison, Differs, Turn, about, difference, lines, moved, text};
 use crate::{claims::SCOPE, text::escape::markdown as plain};
 
 /// The comparison in Markdown.
@@ -26,9 +26,19 @@ pub fn markdown(comparison: &Comparison) -> String {
     }
     let _ = writeln!(
         out,
-        "- before: {}\n- after: {}\n\n| | before | after | difference |\n|---|---:|---:|---:|",
+        "- before: {}\n- after: {}",
         plain(&about(&comparison.before)),
         plain(&about(&comparison.after)),
+    );
+    for line in comparison.differs.iter().map(Differs::sentence) {
+        let _ = writeln!(out, "- {}", plain(&line));
+    }
+    for line in comparison.zero_copy.iter().map(Turn::sentence) {
+        let _ = writeln!(out, "- **{}**", plain(&line));
+    }
+    let _ = writeln!(
+        out,
+        "\n| | before | after | difference |\n|---|---:|---:|---:|"
     );
     for line in lines(comparison) {
         let _ = writeln!(

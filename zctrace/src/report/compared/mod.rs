@@ -1,5 +1,6 @@
 //! Two recordings side by side: what a change has changed, and whether it copies more.
 
+mod around;
 mod html;
 mod judge;
 mod markdown;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use around::{Differs, Outcome, Turn};
 pub use html::page;
 pub use judge::{Judged, Measure, MostIncrease};
 pub use markdown::markdown;
@@ -35,6 +37,12 @@ pub struct Comparison {
     /// What each operation on each object did in either, whoever did it; most bytes first.
     #[serde(default)]
     pub changes: Vec<Change>,
+    /// What differs around the numbers.
+    #[serde(default)]
+    pub differs: Vec<Differs>,
+    /// Where a path lost its zero-copy, or gained it.
+    #[serde(default)]
+    pub zero_copy: Vec<Turn>,
     /// Whether more is copied than before; absent without a limit.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub judged: Option<Judged>,
@@ -60,6 +68,8 @@ impl Comparison {
         Self {
             schema: SCHEMA.into(),
             changes: changes(&before.stat, &after.stat),
+            differs: around::differs(&before, &after),
+            zero_copy: around::turns(&before.stat, &after.stat),
             judged: limit.map(|limit| judge::judge(&before, &after, limit)),
             before,
             after,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Comparison, Judged, about, difference, lines, moved};
+use super::{Comparison, Differs, Judged, Turn, about, difference, lines, moved};
 use crate::{
     claims::{Outcome, SCOPE, Verdict},
     text::{
@@ -22,6 +22,7 @@ pub fn text(comparison: &Comparison, surface: Surface) -> String {
     for (side, document) in [("before", &comparison.before), ("after", &comparison.after)] {
         let _ = writeln!(text, "{side:<7} {}", printable(&about(document)));
     }
+    around(&mut text, comparison);
     let _ = writeln!(
         text,
         "\n{:<24} {:>12} {:>12} {:>13}",
@@ -39,6 +40,22 @@ pub fn text(comparison: &Comparison, surface: Surface) -> String {
     }
     paths(&mut text, comparison);
     text
+}
+
+fn around(text: &mut String, comparison: &Comparison) {
+    let turns = comparison.zero_copy.iter().map(Turn::sentence);
+    let differs = comparison.differs.iter().map(Differs::sentence);
+    for (title, lines) in [
+        ("Zero-copy", turns.collect::<Vec<_>>()),
+        ("What differs beside the numbers", differs.collect()),
+    ] {
+        if !lines.is_empty() {
+            let _ = writeln!(text, "\n{title}:");
+        }
+        for line in lines {
+            let _ = writeln!(text, "  {}", printable(&line));
+        }
+    }
 }
 
 fn paths(text: &mut String, comparison: &Comparison) {
