@@ -11,6 +11,9 @@ use std::{
 use anyhow::{Context as _, Result};
 use aya_build::{Package, Toolchain};
 
+#[path = "build/slim.rs"]
+mod slim;
+
 /// The name under which `cargo xtask setup` links a stable rustc that has `core` for BPF.
 const LINKED_TOOLCHAIN: &str = "zctrace-bpf";
 
@@ -19,6 +22,7 @@ const OBJECTS: [&str; 3] = ["zctrace", "traffic-xdp", "traffic-sockmap"];
 
 fn main() -> Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=build/slim.rs");
     println!("cargo:rerun-if-env-changed=PATH");
     println!("cargo:rerun-if-env-changed=ZCTRACE_BPF_TOOLCHAIN");
     println!("cargo:rustc-check-cfg=cfg(zctrace_without_bpf)");
@@ -65,7 +69,16 @@ fn main() -> Result<()> {
             ..Package::default()
         }],
         Toolchain::Custom(toolchain),
-    )
+    )?;
+    let out = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR")?);
+    for object in OBJECTS.map(|name| out.join(name)) {
+        let slim = fs::read(&object)
+            .map_err(Into::into)
+            .and_then(|object| slim::slim(&object))
+            .with_context(|| format!("slimming {}", object.display()))?;
+        fs::write(&object, slim)?;
+    }
+    Ok(())
 }
 
 /// Takes the BPF programs that came with the crate.

@@ -21,8 +21,11 @@ pub(crate) static TASK_OVERFLOW: Array<u32> = Array::with_max_entries(TASK_SLOTS
 
 /// Threads of the target whose slot is taken, by thread id. The user side overrides the sizes of
 /// this map and the following ones.
+///
+/// Records are allocated when threads need them, because there may be as many as `threads-max` allows, half a kilobyte
+/// each. Where the kernel has no memory at that moment, the thread is counted as lost.
 #[map]
-pub(crate) static TASKS: HashMap<u32, Task> = HashMap::with_max_entries(16384, 0);
+pub(crate) static TASKS: HashMap<u32, Task> = HashMap::with_max_entries(16384, BPF_F_NO_PREALLOC);
 
 /// Slot in [`PROCS`] of a process that has rows, by thread group id.
 #[map]
@@ -90,9 +93,11 @@ pub(crate) static FREE_ROWS: Queue<u32> = Queue::with_max_entries(4096, 0);
 #[map]
 pub(crate) static REQUESTS: Array<Request> = Array::with_max_entries(REQUEST_SLOTS, 0);
 
-/// How many requests each process of [`PROCS`] has submitted, and how they were issued.
+/// How many requests each process of [`PROCS`] that has some has submitted, and how they were issued: few processes
+/// have any, and a record takes 800 bytes.
 #[map]
-pub(crate) static REQUEST_COUNTS: Array<RequestCounts> = Array::with_max_entries(4096, 0);
+pub(crate) static REQUEST_COUNTS: HashMap<u32, RequestCounts> =
+    HashMap::with_max_entries(4096, BPF_F_NO_PREALLOC);
 
 /// Address of a request that completes more than once, by its ring and what the application calls
 /// it (tracepoints backend only).

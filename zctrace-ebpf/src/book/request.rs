@@ -14,7 +14,7 @@ use zctrace_common::{
 
 use crate::{
     base::{
-        abi::PF_IO_WORKER,
+        abi::{BPF_NOEXIST, PF_IO_WORKER},
         atomic::{add, set_if_zero},
         global::global,
         kernel::{self, Access as _, Probed, Typed},
@@ -458,9 +458,34 @@ fn count_end(request: &Request) {
 fn count(request: &Request, which: impl FnOnce(*mut RequestCounts, usize) -> *mut u64) {
     let index = RequestCounts::index(request.op);
     if index < RequestCounts::OPS
-        && let Some(counts) = REQUEST_COUNTS.get_ptr_mut(request.proc_slot)
+        && let Some(counts) = counts_of(request.proc_slot)
     {
         add(which(counts, index), 1);
+    }
+}
+
+/// The counts of a process, made at its first request.
+#[inline(always)]
+fn counts_of(proc_slot: u32) -> Option<*mut RequestCounts> {
+    if let Some(counts) = REQUEST_COUNTS.get_ptr_mut(proc_slot) {
+        return Some(counts);
+    }
+    make_counts(proc_slot);
+    REQUEST_COUNTS.get_ptr_mut(proc_slot)
+}
+
+/// The initial contents of a record. It is in a map because the stack is small.
+static NO_REQUESTS: RequestCounts = RequestCounts::ZERO;
+
+#[inline(never)]
+fn make_counts(proc_slot: u32) {
+    const EEXIST: i32 = 17;
+    let template: &RequestCounts = &NO_REQUESTS;
+    match REQUEST_COUNTS.insert(proc_slot, template, BPF_NOEXIST) {
+        Ok(()) => {}
+        // Another thread of the process was quicker.
+        Err(error) if error == -EEXIST => {}
+        Err(_) => lost(),
     }
 }
 

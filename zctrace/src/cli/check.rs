@@ -303,6 +303,8 @@ fn measured(
         duration: measure.duration,
         interval: None,
         settle: SETTLE,
+        max_rows: target.max_rows,
+        max_threads: target.max_threads,
         ready: measure.ready_fd.map(ready_fd::inherited).transpose()?,
     };
     let (outcome, session) =

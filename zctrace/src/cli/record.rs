@@ -121,6 +121,8 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
         duration: args.duration,
         interval: Some(args.interval),
         settle: Duration::ZERO,
+        max_rows: args.target.max_rows,
+        max_threads: args.target.max_threads,
         ready,
     };
     let rotation = Rotation {

@@ -127,6 +127,8 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
         duration: None,
         interval: Some(args.interval),
         settle: Duration::ZERO,
+        max_rows: args.target.max_rows,
+        max_threads: args.target.max_threads,
         ready: args.ready_fd.map(ready_fd::inherited).transpose()?,
     };
     let most = usize::try_from(args.max_paths).unwrap_or(usize::MAX);

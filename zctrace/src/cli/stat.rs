@@ -183,6 +183,8 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
         duration: args.measure.duration,
         interval: args.measure.interval,
         settle: Duration::ZERO,
+        max_rows: args.target.max_rows,
+        max_threads: args.target.max_threads,
         ready,
     };
     let is_command = args.target.is_command();

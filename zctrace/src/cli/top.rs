@@ -188,6 +188,8 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
         duration: args.duration,
         interval: Some(args.refresh.or(config.top.refresh).unwrap_or(REFRESH)),
         settle: Duration::ZERO,
+        max_rows: args.target.max_rows,
+        max_threads: args.target.max_threads,
         ready: None,
     };
     if args.once {

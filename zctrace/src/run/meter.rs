@@ -149,7 +149,22 @@ pub(crate) fn attach_unwatched(config: &Config) -> Result<Session, Error> {
     if !missing.is_empty() {
         return Err(Error::NotPermitted { missing });
     }
-    Ok(Session::start(config)?)
+    keep_no_large_pieces();
+    let session = Session::start(config);
+    give_memory_back();
+    Ok(session?)
+}
+
+/// Has large pieces of memory mapped, each on its own, so that what a reading took is the kernel's
+/// again when the next one is made. glibc goes over to keeping them once the first was freed
+/// (`mallopt(3)`, "dynamic mmap threshold"), and every second brings another reading.
+pub(crate) fn keep_no_large_pieces() {
+    #[cfg(target_env = "gnu")]
+    {
+        const LARGE: libc::c_int = 128 << 10;
+        // SAFETY: mallopt takes two integers; where it refuses, nothing has changed.
+        unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
+    }
 }
 
 /// Gives back what is free, in small pieces too: attaching reads every type of the kernel.

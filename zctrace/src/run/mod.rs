@@ -27,7 +27,7 @@ use std::io;
 
 pub use error::Error;
 pub use meter::{Meter, attach, detach};
-pub(crate) use meter::{attach_unwatched, give_memory_back};
+pub(crate) use meter::{attach_unwatched, give_memory_back, keep_no_large_pieces};
 pub use observation::{follow, observe};
 pub use plan::{Outcome, Plan, Subject};
 pub use self_test::self_test;

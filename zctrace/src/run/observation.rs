@@ -40,8 +40,9 @@ use crate::{
 /// something of its own, so two in a day must not.
 const IMPATIENCE: Duration = Duration::from_secs(2);
 
-/// How often the maps are read although nobody asked: what has ended makes room for others.
-const UPKEEP: Duration = Duration::from_millis(500);
+/// How often to look, although nobody asked, whether what has ended takes the room of others: thousands of processes can
+/// end in half a second.
+const UPKEEP: Duration = Duration::from_millis(100);
 
 /// How often to look whether bytes have arrived.
 const SETTLING: Duration = Duration::from_millis(50);
@@ -202,6 +203,8 @@ fn config(plan: &Plan, resolved: &Resolved) -> Config {
         stack_bytes: plan.stack_bytes,
         sizes: plan.sizes,
         ended: plan.ended,
+        max_rows: plan.max_rows,
+        max_threads: plan.max_threads,
         ..Config::default()
     }
 }

@@ -11,6 +11,7 @@ use crate::{
         audit::{Counts, Setup},
     },
     target::Spec,
+    tracer::Config,
 };
 
 /// What to observe.
@@ -61,6 +62,10 @@ pub struct Plan {
     pub interval: Option<Duration>,
     /// How long to wait at the end for bytes that are still on their way.
     pub settle: Duration,
+    /// Bound on the number of rows at a time, and of processes.
+    pub max_rows: u32,
+    /// Bound on the number of threads at a time.
+    pub max_threads: u32,
     /// Told `ready` when everything is attached.
     pub ready: Option<OwnedFd>,
 }
@@ -84,6 +89,8 @@ impl Plan {
             duration: None,
             interval: None,
             settle: Duration::ZERO,
+            max_rows: Config::ROWS,
+            max_threads: Config::THREADS,
             ready: None,
         }
     }

@@ -38,6 +38,9 @@ pub enum Error {
 const OPEN_FILES: &str = "zctrace opens several hundred: raise the limit (ulimit -n 4096, LimitNOFILE= of a service; \
      for the machine sysctl fs.file-max)";
 
+const NO_MEMORY: &str = "the kernel has no memory for BPF maps: raise the limit of the cgroup (memory.max, MemoryMax= of a service, \
+     limits.memory of a container), or ask for less with --max-rows";
+
 impl Error {
     /// What the user can do about it, in one line.
     #[must_use]
@@ -49,6 +52,7 @@ impl Error {
             }
             Self::NothingAttached(reason) if reason == files::TOO_MANY => OPEN_FILES,
             Self::Load(_) | Self::Map(_) if files::caused(self) => OPEN_FILES,
+            Self::Load(_) | Self::Map(_) if files::is_out_of_memory(self) => NO_MEMORY,
             Self::Load(_) | Self::NothingAttached(_) | Self::Map(_) => {
                 "run as root, or see which capability is missing: zctrace doctor"
             }

@@ -113,6 +113,15 @@ pub struct Config {
     pub progress: Option<fn(usize, usize)>,
     /// Bound on the number of rows at a time, and of processes.
     pub max_rows: u32,
+    /// Bound on the number of threads at a time.
+    pub max_threads: u32,
+}
+
+impl Config {
+    /// [`Config::max_rows`] unless somebody asks for another.
+    pub const ROWS: u32 = 4096;
+    /// [`Config::max_threads`] unless somebody asks for another.
+    pub const THREADS: u32 = 131_072;
 }
 
 impl Default for Config {
@@ -134,7 +143,8 @@ impl Default for Config {
             sizes: false,
             ended: Ended::Keep,
             progress: None,
-            max_rows: 4096,
+            max_rows: Self::ROWS,
+            max_threads: Self::THREADS,
         }
     }
 }
@@ -177,7 +187,6 @@ pub struct Activity {
 /// link is a file descriptor of this process.
 pub struct Session {
     programs: Programs,
-    btf: Btf,
     twins: bool,
     attempts: Vec<Attempt>,
     coverage: Coverage,
@@ -208,12 +217,16 @@ impl Session {
             return Err(Error::NoObject);
         }
         files::raise_limit();
+        // It reads the kernel's types, for relocations that the object has none of. Each of those who read them is done
+        // before the next one begins, so that attaching takes the memory of one.
+        let mut loader = EbpfLoader::new();
+        loader.btf(None);
         let types = Types::running()?;
         let missing = helpers::missing(&types);
         if !missing.is_empty() {
             return Err(Error::TooOld(missing));
         }
-        let modules = Modules::find(OBJECT, &types);
+        let mut modules = Modules::find(OBJECT, &types);
         let offsets = types.offsets(modules.described());
         check_layout(&offsets)?;
         reports::of_layout(&offsets);
@@ -230,7 +243,9 @@ impl Session {
         let copy_routines = sample::routines();
         let samples = config.stack_bytes != 0;
         let stack_room = if samples { stacks::ROOM } else { 1 };
-        let mut ebpf = EbpfLoader::new()
+        modules.forget();
+        drop(types);
+        let mut ebpf = loader
             .override_global("ROUTINES_OF_COPIES", &copy_routines, true)
             .map_max_entries("COPY_SAMPLES", rows)
             .map_max_entries("STACKS", stack_room)
@@ -298,6 +313,7 @@ impl Session {
         find_silent(&mut programs, &mut attempts);
         attach::hand_over_silent(&mut programs, &btf, &selection, &mut attempts)?;
         reports::of_probes(&attempts);
+        programs.modules.forget();
         Ok(Self {
             reports: Reports::of(&programs.ebpf),
             audit: audit.map(|plan| plan.attach(&mut programs.ebpf)),
@@ -306,7 +322,6 @@ impl Session {
             backend: attach::backend(&attempts),
             collector: rows::Collector::new(config, is_sampled(&attempts)),
             programs,
-            btf,
             twins,
             attempts,
             statistics,
@@ -348,10 +363,13 @@ impl Session {
             .iter_mut()
             .find(|attempt| attempt.probe.name == name);
         let Some(attempt) = attempt else { return false };
-        if !attempt.is_attached() {
+        // Nothing keeps the kernel's types: they take more memory than everything else, and this is rare.
+        if !attempt.is_attached()
+            && let Ok(btf) = Btf::from_sys_fs()
+        {
             attempt.outcome = attach::attach_probe(
                 &mut self.programs,
-                &self.btf,
+                &btf,
                 attempt.probe,
                 self.twins,
                 &mut Refusals::default(),
@@ -566,10 +584,10 @@ fn add_tasks(ebpf: &mut Ebpf, tids: &[u32], attached: bool) -> Result<(), Error>
     Ok(())
 }
 
-/// Room for threads: all that the machine may have when all are the target.
+/// Room for threads: all that the machine may have when all are the target. Only the buckets of the hash take memory
+/// beforehand, 16 bytes each.
 fn task_capacity(config: &Config) -> u32 {
     const USUAL: u32 = 16_384;
-    const MOST: u32 = 262_144;
     let needed = config.tasks.len() as u32 * 2;
     let limit = || {
         std::fs::read_to_string("/proc/sys/kernel/threads-max")
@@ -577,9 +595,10 @@ fn task_capacity(config: &Config) -> u32 {
             .and_then(|text| text.trim().parse::<u32>().ok())
     };
     match config.scope {
-        Scope::System => limit().unwrap_or(USUAL).clamp(USUAL, MOST),
+        Scope::System => limit().unwrap_or(USUAL).max(USUAL),
         _ => USUAL.max(needed),
     }
+    .min(config.max_threads)
 }
 
 fn settings(config: &Config, types: &Types, twins: bool) -> Settings {

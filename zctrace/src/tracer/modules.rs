@@ -119,6 +119,13 @@ impl Modules {
         &self.described
     }
 
+    /// Frees what only attaching needs: the types of the kernel and its modules, and the copy of the object. Another
+    /// copy is made if a program is attached again.
+    pub(super) fn forget(&mut self) {
+        self.described = Vec::new();
+        self.object = None;
+    }
+
     /// Loads the program of this name and attaches it.
     pub(super) fn attach(&mut self, ebpf: &Ebpf, way: &Way, name: &str) -> Result<(), ModuleError> {
         if !self.programs.contains_key(name) {

@@ -1,17 +1,25 @@
 //! Requests to io_uring and Linux AIO: how many each process has submitted, and how they were issued.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use aya::{Ebpf, maps::Array};
+use aya::{
+    Ebpf,
+    maps::{HashMap, MapData},
+};
 use zctrace_common::{Object, ObjectKind, Op, Request, RequestCounts};
 
 use super::{Error, batch, map};
 use crate::ledger::Ways;
 
-/// The requests of the process in a slot.
-pub(super) fn of_slot(ebpf: &mut Ebpf, slot: u32) -> Result<Vec<(Op, Ways)>, Error> {
-    let counts: Array<_, RequestCounts> = Array::try_from(map(ebpf, "REQUEST_COUNTS"))?;
-    let counts = counts.get(&slot, 0)?;
+/// The requests of every process that has some, by its slot.
+pub(super) fn by_slot(ebpf: &mut Ebpf) -> Result<BTreeMap<u32, Vec<(Op, Ways)>>, Error> {
+    let counts: HashMap<&mut MapData, u32, RequestCounts> =
+        HashMap::try_from(map(ebpf, "REQUEST_COUNTS"))?;
+    let counts = counts.iter().flatten();
+    Ok(counts.map(|(slot, counts)| (slot, of(&counts))).collect())
+}
+
+fn of(counts: &RequestCounts) -> Vec<(Op, Ways)> {
     let ops = Op::ALL.iter().filter_map(|&op| {
         let index = RequestCounts::index(op as u32);
         let submitted = *counts.submitted.get(index)?;
@@ -19,7 +27,7 @@ pub(super) fn of_slot(ebpf: &mut Ebpf, slot: u32) -> Result<Vec<(Op, Ways)>, Err
         let numbers = [submitted, inline, worker, sq_poll, task_work];
         (submitted != 0).then(|| (op, Ways::of_numbers(numbers)))
     });
-    Ok(ops.collect())
+    ops.collect()
 }
 
 /// One of the requests under way: where it is, and which of those that have been there.
@@ -50,10 +58,14 @@ fn is_idle(request: &Request) -> bool {
     request.key != 0 && request.filled == 0 && waits
 }
 
-/// Makes a slot one of a process without requests.
-pub(super) fn forget(ebpf: &mut Ebpf, slot: u32) -> Result<(), Error> {
-    let mut counts: Array<_, RequestCounts> = Array::try_from(map(ebpf, "REQUEST_COUNTS"))?;
-    counts.set(slot, RequestCounts::ZERO, 0)?;
+/// Makes slots ones of processes without requests.
+pub(super) fn forget(ebpf: &mut Ebpf, ended: &BTreeSet<u32>) -> Result<(), Error> {
+    let mut counts: HashMap<&mut MapData, u32, RequestCounts> =
+        HashMap::try_from(map(ebpf, "REQUEST_COUNTS"))?;
+    let slots: Vec<_> = counts.keys().flatten().collect();
+    for slot in slots.iter().filter(|slot| ended.contains(slot)) {
+        counts.remove(slot)?;
+    }
     Ok(())
 }
 

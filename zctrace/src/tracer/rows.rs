@@ -1,6 +1,9 @@
 //! From the maps to the ledger's documents.
 
-use std::collections::{BTreeMap, HashMap as StdHashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap as StdHashMap},
+    time::{Duration, Instant},
+};
 
 use aya::{
     Ebpf,
@@ -27,6 +30,13 @@ use crate::{
 /// Clock ticks a second in `/proc/PID/stat`: `USER_HZ`, fixed by the kernel's interface.
 const USER_HZ: u64 = 100;
 
+/// How long processes that have ended keep their slots where there is room.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// One in so many slots is taken by a process that has ended: before more can, they are taken back. A process can have
+/// several rows, for which there are no more slots than for processes.
+const CROWD: usize = 16;
+
 /// Reads the maps; keeps what belongs to processes that have ended, whose slots it returns.
 pub(super) struct Collector {
     by: By,
@@ -41,6 +51,7 @@ pub(super) struct Collector {
     ended_runs: u64,
     folded: ledger::Ended,
     chooser: Option<Chooser>,
+    collected_at: Instant,
     /// Stacks outlive their processes.
     stacks: bool,
 }
@@ -60,12 +71,24 @@ impl Collector {
             ended_runs: 0,
             folded: ledger::Ended::default(),
             chooser: config.several.clone().map(Chooser::new),
+            collected_at: Instant::now(),
             stacks: config.stack_bytes != 0,
         }
     }
 
-    /// Takes the slots of processes that have ended back. What they did is in the next reading.
+    /// Takes the slots of processes that have ended back, if they take much of the room or have waited for long. What
+    /// they did is in the next reading.
     pub(super) fn keep_up(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
+        if self.collected_at.elapsed() < PATIENCE {
+            // One system call: a machine where nothing ends pays for no more.
+            let procs: Vec<Proc> = batch::values(map(ebpf, "PROCS"))?;
+            let ended = procs
+                .iter()
+                .filter(|process| process.tgid != 0 && process.flags & Proc::EXITED != 0);
+            if ended.count() < procs.len() / CROWD {
+                return Ok(());
+            }
+        }
         self.collect(ebpf).map(drop)
     }
 
@@ -119,6 +142,7 @@ impl Collector {
     /// What is in the maps. What belongs to processes that have ended is put beside, and their slots are
     /// taken back.
     fn collect(&mut self, ebpf: &mut Ebpf) -> Result<Reading, Error> {
+        self.collected_at = Instant::now();
         // The order matters: a process that is marked as ended before its rows are read adds
         // nothing to them any more.
         let processes = processes(ebpf)?;
@@ -132,6 +156,8 @@ impl Collector {
         } else {
             labels(ebpf)?
         };
+        // A request is counted in its row first, then as completed.
+        let mut requests = requests::by_slot(ebpf)?;
         // Before the rows: an operation is counted first, then its error.
         let errnos = errnos(ebpf)?;
         let rows = rows(ebpf, &errnos)?;
@@ -152,7 +178,7 @@ impl Collector {
         }
         let mut reading = Reading::default();
         let mut kernel = self.ended_kernel.clone();
-        let mut ended_slots = Vec::new();
+        let mut ended_slots = BTreeSet::new();
         for (slot, rows) in &by_process {
             let Some(process) = processes.get(slot) else {
                 continue;
@@ -175,7 +201,7 @@ impl Collector {
                 into.entry(thread.clone()).or_default().add(&totals);
                 if ended {
                     kernel.entry(thread).or_default().add(&totals);
-                    ended_slots.push(*slot);
+                    ended_slots.insert(*slot);
                 }
                 continue;
             }
@@ -192,7 +218,7 @@ impl Collector {
             });
             document.not_followed = ledger::not_followed(calls, &document.paths);
             let mut theirs = Vec::new();
-            for (op, ways) in requests::of_slot(ebpf, *slot)? {
+            for (op, ways) in requests.remove(slot).unwrap_or_default() {
                 theirs.push(Requests {
                     pid: document.pid,
                     start_time: document.start_time,
@@ -211,7 +237,7 @@ impl Collector {
                 .is_none_or(|chooser| chooser.takes(&document));
             if process.flags & Proc::EXITED != 0 && settled {
                 self.ended_runs += process.runs;
-                ended_slots.push(*slot);
+                ended_slots.insert(*slot);
                 if let Some(chooser) = &mut self.chooser
                     && !self.stacks
                 {
@@ -550,7 +576,7 @@ fn recycle(
     ebpf: &mut Ebpf,
     rows: &[(RowKey, u32, Counters)],
     errnos: &StdHashMap<u32, Errnos>,
-    ended: &[u32],
+    ended: &BTreeSet<u32>,
     sized: bool,
 ) -> Result<(), Error> {
     if ended.is_empty() {
@@ -602,9 +628,7 @@ fn recycle(
     for key in all.iter().filter(|[slot, _]| ended.contains(slot)) {
         calls.remove(key)?;
     }
-    for slot in ended {
-        requests::forget(ebpf, *slot)?;
-    }
+    requests::forget(ebpf, ended)?;
     let mut procs: Array<_, Proc> = Array::try_from(map(ebpf, "PROCS"))?;
     for slot in ended {
         procs.set(*slot, Proc::default(), 0)?;

@@ -210,7 +210,7 @@ impl Source {
 ///
 /// When nothing can be measured or the terminal fails; it is restored in any case.
 pub fn run(input: Input, look: Look) -> Result<End, Error> {
-    give_memory_back();
+    run::keep_no_large_pieces();
     let (sender, incoming) = mpsc::channel();
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(terminal("catch signals"))?;
     let is_command = match &input {
@@ -308,18 +308,6 @@ fn is_hangup(error: &Error) -> bool {
             source.raw_os_error(),
             Some(libc::EIO | libc::ENXIO | libc::ENOTTY)
         )
-}
-
-/// Has large pieces of memory mapped, each on its own, so that what a moment took is the kernel's
-/// again when the next one is there. glibc goes over to keeping them once the first was freed
-/// (`mallopt(3)`, "dynamic mmap threshold"), and every second brings another moment.
-fn give_memory_back() {
-    #[cfg(target_env = "gnu")]
-    {
-        const LARGE: libc::c_int = 128 << 10;
-        // SAFETY: mallopt takes two integers; where it refuses, nothing has changed.
-        unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
-    }
 }
 
 /// Whether it does something: movements do not.

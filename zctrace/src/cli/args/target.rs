@@ -10,11 +10,14 @@ use crate::{
     run::{Subject, account::Account},
     target::{self, Spec, kept_by_kernel},
     text::message::say,
+    tracer::Config,
 };
 
 /// Options of every command that measures. They have no meaning for a recording.
-pub(crate) const MEASURES: [&str; 5] = [
+pub(crate) const MEASURES: [&str; 7] = [
     "target",
+    "max_rows",
+    "max_threads",
     "no_follow",
     "duration",
     "without_probe",
@@ -55,6 +58,17 @@ pub(crate) struct TargetArgs {
     /// Leave out children that the target starts
     #[arg(long)]
     pub(crate) no_follow: bool,
+
+    /// How many data paths of living processes are counted at a time, and how many processes; the others are counted as
+    /// lost. With --by file, each file is one
+    #[arg(long, value_name = "COUNT", default_value_t = Config::ROWS,
+          value_parser = clap::value_parser!(u32).range(64..=1 << 20))]
+    pub(crate) max_rows: u32,
+
+    /// How many threads are traced at a time; each takes half a kilobyte once it does I/O
+    #[arg(long, value_name = "COUNT", default_value_t = Config::THREADS,
+          value_parser = clap::value_parser!(u32).range(64..=1 << 22))]
+    pub(crate) max_threads: u32,
 
     /// Run the command as this user, with the user's groups and home; root only
     #[arg(long, value_name = "NAME", requires = "command", value_parser = account)]

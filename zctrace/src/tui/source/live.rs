@@ -199,6 +199,8 @@ fn copy(plan: &Plan) -> Plan {
         duration: plan.duration,
         interval: plan.interval,
         settle: plan.settle,
+        max_rows: plan.max_rows,
+        max_threads: plan.max_threads,
         ready: None,
     }
 }
@@ -222,7 +224,6 @@ fn observe(
         |config| {
             let session = run::attach_unwatched(config)?;
             attached.store(true, Ordering::SeqCst);
-            run::give_memory_back();
             Ok(Tap {
                 session,
                 view: View::detect().ok(),
