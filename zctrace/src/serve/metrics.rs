@@ -21,6 +21,11 @@ type Labels = Vec<(&'static str, String)>;
 const CLASS_AT: usize = 4;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct AllLabels {
+    class: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ErrnoLabels {
     op: String,
     errno: String,
@@ -47,12 +52,15 @@ struct BuildLabels {
 pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("zctrace");
     let info = Family::<BuildLabels, Gauge>::default();
-    info.get_or_create(&BuildLabels {
-        version: env!("CARGO_PKG_VERSION").into(),
-        kernel: series.kernel.clone(),
-        backend: series.backend.clone(),
-    })
-    .set(1);
+    // Before the first reading nothing is known of the kernel, and a series of its own would stay for that.
+    if series.is_ready() {
+        info.get_or_create(&BuildLabels {
+            version: env!("CARGO_PKG_VERSION").into(),
+            kernel: series.kernel.clone(),
+            backend: series.backend.clone(),
+        })
+        .set(1);
+    }
     registry.register(
         "build_info",
         "zctrace, the kernel and how it is traced",
@@ -64,7 +72,7 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
     let moved = Family::<Labels, Counter>::default();
     let copied = Family::<Labels, Counter>::default();
     let bounds = Family::<Labels, Gauge>::default();
-    for (key, totals) in &series.paths {
+    for (key, totals, _) in series.slots.rows() {
         let labels = key.labels();
         operations.get_or_create(&labels).inc_by(totals.ops);
         if totals.errors != 0 {
@@ -160,7 +168,32 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
     registry.register(
         "folded_rows",
         "Rows counted in the series whose labels are all other, because there was no series left",
-        counter(series.folded),
+        counter(series.slots.folded),
+    );
+    registry.register(
+        "ended_series",
+        "Data paths whose series ended, because they were idle or others moved more",
+        counter(series.slots.ended),
+    );
+    let of_class = |classes: Vec<(&'static str, u64)>| {
+        let family = Family::<AllLabels, Counter>::default();
+        for (class, bytes) in classes {
+            let class = class.into();
+            family.get_or_create(&AllLabels { class }).inc_by(bytes);
+        }
+        family
+    };
+    registry.register_with_unit(
+        "all_moved",
+        "Bytes that all operations reported as done, those of ended series included",
+        Unit::Bytes,
+        of_class(series.whole.classes().to_vec()),
+    );
+    registry.register_with_unit(
+        "all_further",
+        "Copies, and passes of a cipher, that explain no moved byte, those of ended series included",
+        Unit::Bytes,
+        of_class(series.whole.extras().to_vec()),
     );
     registry.register(
         "readings",
@@ -222,6 +255,14 @@ mod tests {
         let moved: u64 = snapshot.processes.iter().map(|p| p.total.moved).sum();
         assert_eq!(sum, moved);
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn no_kernel_is_named_before_it_is_known() {
+        let mut series = Series::new(100, false, Duration::from_secs(1));
+        assert!(!text(&series).unwrap().contains("zctrace_build_info{"));
+        series.add(&samples::normal());
+        assert!(text(&series).unwrap().contains("zctrace_build_info{"));
     }
 
     #[test]

@@ -2,11 +2,14 @@
 //! collector.
 
 mod http;
+mod key;
 mod metrics;
 mod otlp;
 mod places;
 mod series;
+mod slots;
 
 pub use http::{Access, Address, Server};
+pub use key::{Key, OTHER};
 pub use otlp::Pusher;
-pub use series::{Key, OTHER, Series, Shared};
+pub use series::{Series, Shared};

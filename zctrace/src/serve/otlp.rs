@@ -120,18 +120,24 @@ fn without_password(text: &str, url: &str) -> String {
 fn document(series: &Series, now_ns: u64) -> Value {
     let attribute = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
     let started_ns = series.started_ns(now_ns);
-    let point = |attributes: Vec<Value>, value: u64| {
+    let point_since = |begun_ns: u64, attributes: Vec<Value>, value: u64| {
         json!({
             "attributes": attributes,
-            "startTimeUnixNano": started_ns.to_string(),
+            "startTimeUnixNano": begun_ns.to_string(),
             "timeUnixNano": now_ns.to_string(),
             "asInt": value.to_string(),
         })
     };
+    let point = |attributes, value| point_since(started_ns, attributes, value);
     let (mut operations, mut errors) = (Vec::new(), Vec::new());
     let (mut moved, mut further) = (Vec::new(), Vec::new());
     let mut bounds = Vec::new();
-    for (key, totals) in &series.paths {
+    for (key, totals, begun) in series.slots.rows() {
+        // A series that has ended begins again at 0, and says so.
+        let begun_ns = begun.map_or(started_ns, |begun| {
+            since_epoch(begun).clamp(started_ns, now_ns)
+        });
+        let point = |attributes, value| point_since(begun_ns, attributes, value);
         let attributes = || {
             let labels = key.labels();
             let attributes = labels.iter().map(|(key, value)| attribute(key, value));
@@ -174,6 +180,9 @@ fn document(series: &Series, now_ns: u64) -> Value {
     let unfollowed = series.unfollowed();
     let unfollowed = unfollowed.map(|(kind, count)| point(vec![attribute("kind", kind)], count));
     let single = |value: u64| vec![point(Vec::new(), value)];
+    let of_whole = |(class, bytes)| point(vec![attribute("class", class)], bytes);
+    let whole = series.whole.classes().map(of_whole).to_vec();
+    let whole_further = series.whole.extras().map(of_whole).to_vec();
     let unattributed = single(Totals::copies(&series.unattributed));
     json!({
         "resourceMetrics": [{
@@ -200,7 +209,10 @@ fn document(series: &Series, now_ns: u64) -> Value {
                     sum("zctrace.unattributed_copied", "By", unattributed),
                     sum("zctrace.lost_events", "{event}", lost.to_vec()),
                     sum("zctrace.unfollowed_calls", "{call}", unfollowed.to_vec()),
-                    sum("zctrace.folded_rows", "{row}", single(series.folded)),
+                    sum("zctrace.folded_rows", "{row}", single(series.slots.folded)),
+                    sum("zctrace.ended_series", "{series}", single(series.slots.ended)),
+                    sum("zctrace.all_moved", "By", whole),
+                    sum("zctrace.all_further", "By", whole_further),
                 ],
             }],
         }],

@@ -6,87 +6,14 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use super::{
+    key::{Key, Labels, OTHER},
+    slots::{News, Slots, owner},
+};
 use crate::{
-    ledger::{Container, Loss, Snapshot, Totals, Unfollowed},
+    ledger::{Loss, Snapshot, Totals, Unfollowed},
     text::escape::printable,
 };
-
-/// The labels of a data path. Neither ids nor names of files: those have no bound.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    /// Command name.
-    pub comm: String,
-    /// Operation.
-    pub op: String,
-    /// Object.
-    pub object: String,
-    /// `measured` or `inferred`.
-    pub evidence: String,
-    /// The container, with `--by container`.
-    pub container: Option<Labels>,
-}
-
-/// The labels of a container. A pod that comes again has another id, so they are only there when they
-/// were asked for. All are empty for what is in none, and a name that is not known is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// The name of its pod.
-    pub pod: String,
-    /// The pod's namespace.
-    pub namespace: String,
-}
-
-impl Labels {
-    fn new(container: Option<&Container>) -> Self {
-        let Some(container) = container else {
-            return Self::default();
-        };
-        let text = |name: &Option<String>| name.as_deref().map(printable).unwrap_or_default();
-        Self {
-            id: container.id.clone(),
-            name: text(&container.name),
-            pod: text(&container.pod),
-            namespace: text(&container.namespace),
-        }
-    }
-
-    fn other() -> Self {
-        Self {
-            id: OTHER.into(),
-            name: OTHER.into(),
-            pod: OTHER.into(),
-            namespace: OTHER.into(),
-        }
-    }
-}
-
-impl Key {
-    /// The labels and their values.
-    pub(super) fn labels(&self) -> Vec<(&'static str, String)> {
-        let mut labels = vec![
-            ("comm", self.comm.clone()),
-            ("op", self.op.clone()),
-            ("object", self.object.clone()),
-            ("evidence", self.evidence.clone()),
-        ];
-        if let Some(container) = &self.container {
-            labels.extend([
-                ("container_id", container.id.clone()),
-                ("container", container.name.clone()),
-                ("pod", container.pod.clone()),
-                ("namespace", container.namespace.clone()),
-            ]);
-        }
-        labels
-    }
-}
-
-/// The value of every label of the series that takes what has no series of its own.
-pub const OTHER: &str = "other";
 
 /// Pairs of an operation and an errno with a series of their own.
 const MOST_ERRNOS: usize = 256;
@@ -94,7 +21,6 @@ const MOST_ERRNOS: usize = 256;
 /// Sums since the start.
 #[derive(Debug)]
 pub struct Series {
-    most: usize,
     containers: bool,
     started: SystemTime,
     begun: Instant,
@@ -107,14 +33,14 @@ pub struct Series {
     /// Techniques of which nothing is seen: the catalog bounds them.
     pub(super) not_seen: Vec<&'static str>,
     pub(super) readings: u64,
-    pub(super) paths: BTreeMap<Key, Totals>,
+    pub(super) slots: Slots,
+    /// Everything that `slots` has ever been given.
+    pub(super) whole: Totals,
     /// Failed operations of all commands, by operation and errno.
     pub(super) errnos: BTreeMap<(String, String), u64>,
     /// Kernel threads together.
     pub(super) unattributed: Totals,
     pub(super) loss: Loss,
-    /// Rows that went to the series `other`.
-    pub(super) folded: u64,
     pub(super) pushed: u64,
     pub(super) push_failures: u64,
     pub(super) push_dropped: u64,
@@ -134,7 +60,6 @@ impl Series {
     #[must_use]
     pub fn new(most: usize, containers: bool, interval: Duration) -> Self {
         Self {
-            most,
             containers,
             started: SystemTime::now(),
             begun: Instant::now(),
@@ -146,11 +71,11 @@ impl Series {
             refused: 0,
             not_seen: Vec::new(),
             readings: 0,
-            paths: BTreeMap::new(),
+            slots: Slots::new(most, containers),
+            whole: Totals::default(),
             errnos: BTreeMap::new(),
             unattributed: Totals::default(),
             loss: Loss::default(),
-            folded: 0,
             pushed: 0,
             push_failures: 0,
             push_dropped: 0,
@@ -167,6 +92,7 @@ impl Series {
         self.refused = snapshot.coverage.refused.len() as u64;
         let not_seen = snapshot.coverage.not_seen();
         self.not_seen = not_seen.iter().map(|technique| technique.name).collect();
+        let mut news: BTreeMap<Key, News> = BTreeMap::new();
         for process in &snapshot.processes {
             let container = self
                 .containers
@@ -180,12 +106,16 @@ impl Series {
                     evidence: path.evidence.to_string(),
                     container: container.clone(),
                 };
-                self.path(key).add(&path.totals);
+                self.whole.add(&path.totals);
+                news.entry(key)
+                    .or_insert_with(|| News::of(owner(&process.cgroup)))
+                    .add(&path.totals);
                 for (errno, count) in path.errnos.iter() {
                     self.failed(path.op.to_string(), errno.to_string(), count);
                 }
             }
         }
+        self.slots.add(news);
         for work in &snapshot.unattributed {
             self.unattributed.add(&work.totals);
         }
@@ -202,22 +132,6 @@ impl Series {
         };
         let sum = self.errnos.entry(key).or_default();
         *sum = sum.saturating_add(count);
-    }
-
-    fn path(&mut self, key: Key) -> &mut Totals {
-        let key = if self.paths.len() < self.most || self.paths.contains_key(&key) {
-            key
-        } else {
-            self.folded += 1;
-            Key {
-                comm: OTHER.into(),
-                op: OTHER.into(),
-                object: OTHER.into(),
-                evidence: OTHER.into(),
-                container: self.containers.then(Labels::other),
-            }
-        };
-        self.paths.entry(key).or_default()
     }
 
     /// What could not be counted, by its kind.
@@ -270,7 +184,7 @@ pub(super) fn since_epoch(time: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Errno, samples};
+    use crate::ledger::{Container, Errno, samples};
 
     #[test]
     fn names_without_bound_make_no_series_without_bound() {
@@ -284,10 +198,8 @@ mod tests {
             }
             series.add(&snapshot);
         }
-        assert_eq!(series.paths.len(), 11, "ten, and the others");
-        let sum: u64 = series.paths.values().map(|totals| totals.moved).sum();
-        assert_eq!(sum, moved, "nothing is lost by that");
-        assert!(series.folded > 0);
+        assert_eq!(series.slots.rows().count(), 11, "ten, and the others");
+        assert_eq!(series.whole.moved, moved, "nothing is lost by that");
     }
 
     #[test]
@@ -302,7 +214,7 @@ mod tests {
         let labels = |containers| {
             let mut series = Series::new(10, containers, Duration::from_secs(1));
             series.add(&snapshot);
-            let keys: Vec<_> = series.paths.keys().map(Key::labels).collect();
+            let keys: Vec<_> = series.slots.rows().map(|(key, ..)| key.labels()).collect();
             keys
         };
         assert!(labels(false).iter().all(|labels| labels.len() == 4));
@@ -332,9 +244,8 @@ mod tests {
             }
             series.add(&snapshot);
         }
-        assert_eq!(series.paths.len(), 11, "ten, and the others");
-        let sum: u64 = series.paths.values().map(|totals| totals.moved).sum();
-        assert_eq!(sum, moved, "nothing is lost by that");
+        assert_eq!(series.slots.rows().count(), 11, "ten, and the others");
+        assert_eq!(series.whole.moved, moved, "nothing is lost by that");
     }
 
     #[test]
