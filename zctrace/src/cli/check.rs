@@ -348,7 +348,8 @@ fn expectation(text: &str) -> Result<Expectation, String> {
     Expectation::parse(text).map_err(|flaw| format!("{flaw}; {}", flaw.remedy()))
 }
 
-fn policy(path: &Path) -> Result<Vec<Claim>, Failure> {
+/// The claims of a policy file.
+pub(crate) fn policy(path: &Path) -> Result<Vec<Claim>, Failure> {
     let shown = path.display();
     let text = read(path).map_err(|error| {
         Failure::usage(

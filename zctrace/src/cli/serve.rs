@@ -11,8 +11,12 @@ use std::{
 use clap::Args;
 use zctrace_common::By;
 
-use super::args::{duration, failure::Failure, least, ready_fd, target::TargetArgs};
+use super::{
+    args::{duration, failure::Failure, least, ready_fd, target::TargetArgs},
+    check::policy,
+};
 use crate::{
+    claims::Claim,
     kernel::privileges::Keep,
     run::{self, Plan},
     serve::{Access, Address, Pusher, Series, Server},
@@ -24,6 +28,7 @@ Examples:
   zctrace serve                                        the whole machine, on 127.0.0.1:9464
   zctrace serve --cgroup system.slice/nginx.service --listen 0.0.0.0:9464
   zctrace serve --otlp http://127.0.0.1:4318           push to an OpenTelemetry collector too
+  zctrace serve --comm nginx --policy copies.toml      verdicts as metrics
 
 /metrics is OpenMetrics text, /readyz answers 200 after the first reading, /healthz while readings
 come. Once everything is attached, zctrace gives up all its capabilities.";
@@ -53,6 +58,10 @@ pub(crate) struct ServeArgs {
     /// Also push to the OpenTelemetry collector at this URL (OTLP over HTTP, JSON, no TLS)
     #[arg(long, value_name = "URL", value_parser = http_url)]
     otlp: Option<String>,
+
+    /// Judge the claims of this policy (TOML, as for `zctrace check`) at every reading, and export the verdicts
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
 
     /// How often the kernel's counters are read
     #[arg(long, value_name = "TIME", default_value = "5s", allow_hyphen_values = true,
@@ -105,6 +114,10 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
             )
         })?;
     }
+    let claims = match &args.policy {
+        Some(path) => policy(path)?,
+        None => Vec::new(),
+    };
     let server = Server::listen(&args.listen).map_err(|error| {
         Failure::usage(
             format!("cannot listen on {}: {error}", args.listen),
@@ -117,7 +130,11 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
         user: None,
         follow: !args.target.no_follow,
         faults: !args.no_faults,
-        by: By::Nothing,
+        by: if claims.iter().any(Claim::counts_over_the_network) {
+            By::Unnamed
+        } else {
+            By::Nothing
+        },
         without: Vec::new(),
         own_cost: false,
         audit: None,
@@ -132,11 +149,9 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
         ready: args.ready_fd.map(ready_fd::inherited).transpose()?,
     };
     let most = usize::try_from(args.max_paths).unwrap_or(usize::MAX);
-    let shared = Arc::new(Mutex::new(Series::new(
-        most,
-        args.by.is_some(),
-        args.interval,
-    )));
+    let shared = Arc::new(Mutex::new(
+        Series::new(most, args.by.is_some(), args.interval).with_claims(claims),
+    ));
     // Made while attaching, used by the intervals after it.
     let pusher: OnceCell<Pusher> = OnceCell::new();
     let attach = |config: &_| {

@@ -187,6 +187,7 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
         max_threads: args.target.max_threads,
         ready,
     };
+    let own_cost = args.measure.own_cost;
     let is_command = args.target.is_command();
     let mut report = Report::open(&args.output, is_command, &args.measure)?;
     let (outcome, session) = run::observe(
@@ -195,6 +196,9 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
         &mut |snapshot, elapsed| report.interval(snapshot, elapsed),
     )?;
     report.end(&outcome)?;
+    if own_cost && outcome.snapshot.overhead.bpf_ns.is_none() {
+        say("warning: --own-cost needs cap_sys_admin: the kernel did not time zctrace's programs");
+    }
     run::detach(session);
     if let Some(signal) = outcome.abandoned_by {
         return Ok(exit::code_of_signal(signal));

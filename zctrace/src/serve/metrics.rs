@@ -8,8 +8,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::series::Series;
-use crate::ledger::Totals;
+use super::{series::Series, verdicts};
+use crate::{claims::Verdict, ledger::Totals};
 
 /// Media type of what [`text`] returns.
 pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -39,6 +39,19 @@ struct TechniqueLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct KindLabels {
     kind: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ClaimLabels {
+    claim: String,
+    verdict: String,
+    reason: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct VerdictLabels {
+    claim: String,
+    verdict: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -195,6 +208,36 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         Unit::Bytes,
         of_class(series.whole.extras().to_vec()),
     );
+    let verdicts = Family::<ClaimLabels, Gauge>::default();
+    let intervals = Family::<VerdictLabels, Counter>::default();
+    for judged in &series.claims {
+        if let Some((verdict, reason)) = &judged.last {
+            let labels = ClaimLabels {
+                claim: judged.name(),
+                verdict: verdicts::label(*verdict).into(),
+                reason: reason.clone(),
+            };
+            verdicts.get_or_create(&labels).set(1);
+        }
+        for verdict in [Verdict::Pass, Verdict::Inconclusive, Verdict::Fail] {
+            let labels = VerdictLabels {
+                claim: judged.name(),
+                verdict: verdicts::label(verdict).into(),
+            };
+            let count = judged.counts.get(&verdict).copied().unwrap_or(0);
+            intervals.get_or_create(&labels).inc_by(count);
+        }
+    }
+    registry.register(
+        "claim",
+        "1 for the verdict of a claim of --policy on the last interval, with its first reason",
+        verdicts,
+    );
+    registry.register(
+        "claim_intervals",
+        "Intervals by the verdict of each claim of --policy",
+        intervals,
+    );
     registry.register(
         "readings",
         "Readings of the kernel's counters",
@@ -239,7 +282,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::ledger::samples;
+    use crate::{
+        claims::{Circumstances, Policy, judge},
+        ledger::samples,
+    };
 
     #[test]
     fn classes_add_up_to_what_was_moved() {
@@ -255,6 +301,32 @@ mod tests {
         let moved: u64 = snapshot.processes.iter().map(|p| p.total.moved).sum();
         assert_eq!(sum, moved);
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn a_claim_has_one_verdict_with_its_reason() {
+        let policy = Policy::parse(
+            "[[claim]]\nname = \"no copies\"\nmax_copies_per_byte = 0.0\nmin_bytes = 1\n",
+        );
+        let claims = policy.unwrap().claims;
+        let mut series =
+            Series::new(100, false, Duration::from_secs(1)).with_claims(claims.clone());
+        assert!(!text(&series).unwrap().contains("zctrace_claim{"));
+        let snapshot = samples::normal();
+        series.add(&snapshot);
+        series.add(&snapshot);
+        let judgement = judge(&claims[0], &snapshot, Circumstances::default());
+        assert_eq!(judgement.verdict, Verdict::Fail, "it copies");
+        let text = text(&series).unwrap();
+        let gauges = text
+            .lines()
+            .filter(|line| line.starts_with("zctrace_claim{"));
+        let reason = &judgement.reasons[0].code;
+        let expected =
+            format!(r#"zctrace_claim{{claim="no copies",verdict="fail",reason="{reason}"}} 1"#);
+        assert_eq!(gauges.collect::<Vec<_>>(), [expected]);
+        let counter = r#"zctrace_claim_intervals_total{claim="no copies",verdict="fail"} 2"#;
+        assert!(text.contains(counter), "{text}");
     }
 
     #[test]

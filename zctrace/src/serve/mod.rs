@@ -8,6 +8,7 @@ mod otlp;
 mod places;
 mod series;
 mod slots;
+mod verdicts;
 
 pub use http::{Access, Address, Server};
 pub use key::{Key, OTHER};

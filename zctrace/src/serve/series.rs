@@ -9,8 +9,10 @@ use std::{
 use super::{
     key::{Key, Labels, OTHER},
     slots::{News, Slots, owner},
+    verdicts::Judged,
 };
 use crate::{
+    claims::Claim,
     ledger::{Loss, Snapshot, Totals, Unfollowed},
     text::escape::printable,
 };
@@ -34,6 +36,8 @@ pub struct Series {
     pub(super) not_seen: Vec<&'static str>,
     pub(super) readings: u64,
     pub(super) slots: Slots,
+    /// The claims of `--policy`.
+    pub(super) claims: Vec<Judged>,
     /// Everything that `slots` has ever been given.
     pub(super) whole: Totals,
     /// Failed operations of all commands, by operation and errno.
@@ -72,6 +76,7 @@ impl Series {
             not_seen: Vec::new(),
             readings: 0,
             slots: Slots::new(most, containers),
+            claims: Vec::new(),
             whole: Totals::default(),
             errnos: BTreeMap::new(),
             unattributed: Totals::default(),
@@ -80,6 +85,13 @@ impl Series {
             push_failures: 0,
             push_dropped: 0,
         }
+    }
+
+    /// The same, with claims to judge at every reading.
+    #[must_use]
+    pub fn with_claims(mut self, claims: Vec<Claim>) -> Self {
+        self.claims = claims.into_iter().map(Judged::of).collect();
+        self
     }
 
     /// Adds what happened in an interval.
@@ -116,6 +128,9 @@ impl Series {
             }
         }
         self.slots.add(news);
+        for claim in &mut self.claims {
+            claim.judge(snapshot);
+        }
         for work in &snapshot.unattributed {
             self.unattributed.add(&work.totals);
         }
