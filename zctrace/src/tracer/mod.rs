@@ -244,7 +244,6 @@ impl Session {
         let samples = config.stack_bytes != 0;
         let stack_room = if samples { stacks::ROOM } else { 1 };
         modules.forget();
-        drop(types);
         let mut ebpf = loader
             .override_global("ROUTINES_OF_COPIES", &copy_routines, true)
             .map_max_entries("COPY_SAMPLES", rows)
@@ -296,6 +295,7 @@ impl Session {
             },
         };
         let mut programs = Programs::new(ebpf, modules, &types);
+        drop(types);
         let mut attempts = attach::attach(&mut programs, &btf, &selection)?;
         let seen = attempts.iter().any(|attempt| {
             attempt.is_attached()
