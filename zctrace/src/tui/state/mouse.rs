@@ -70,8 +70,8 @@ fn click(state: &mut State, at: Position) -> Vec<Effect> {
         return Vec::new();
     }
     // Flames are no rows.
-    let has_rows = !(state.view == View::Stacks && state.flames) && !state.order.is_empty();
-    if !has_rows || !regions.table.contains(at) {
+    let is_flames = state.view == View::Stacks && state.flames;
+    if is_flames || state.order.is_empty() || !regions.table.contains(at) {
         return Vec::new();
     }
     if at.y == regions.table.y {
