@@ -31,15 +31,3 @@ pub(crate) fn left(tid: u32) {
         report(tid);
     }
 }
-
-/// Something had no room in a map.
-#[inline(always)]
-pub(crate) fn full() {
-    #[inline(never)]
-    fn report() {
-        debug!((), "a map is full: something is not counted");
-    }
-    if level_enabled(Level::Debug) {
-        report();
-    }
-}

@@ -1,11 +1,10 @@
 //! Counts what is not in the ledger.
 
-use crate::base::{atomic::add, log, maps::LOSS};
+use crate::base::{atomic::add, maps::LOSS};
 
 /// Counts something that did not fit.
 #[inline(always)]
 pub(crate) fn lost() {
-    log::full();
     if let Some(loss) = LOSS.get_ptr_mut(0) {
         // SAFETY: counters of a map value, which are only added to, atomically.
         add(unsafe { &raw mut (*loss).map_full }, 1);

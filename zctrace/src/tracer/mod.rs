@@ -482,8 +482,8 @@ impl Session {
         if attach::note_late_tls(&mut self.attempts) {
             self.coverage = attach::coverage(&self.attempts);
         }
-        self.reports.show();
         let mut reading = self.collector.read(&mut self.programs.ebpf)?;
+        self.reports.show(&reading.loss);
         if let Some(audit) = &self.audit {
             reading.audit = audit.read(&mut self.programs.ebpf)?;
         }

@@ -7,6 +7,7 @@ use log::{LevelFilter, Log, debug};
 use zctrace_common::Offsets;
 
 use super::{Attempt, attach::Outcome};
+use crate::ledger::Loss;
 
 /// The level up to which the BPF programs report: a constant to them.
 pub(super) fn level() -> u8 {
@@ -25,30 +26,41 @@ pub(super) fn room() -> u32 {
 }
 
 /// What the BPF programs report.
-pub(super) struct Reports(Option<EbpfLogger<&'static dyn Log>>);
+pub(super) struct Reports {
+    logger: Option<EbpfLogger<&'static dyn Log>>,
+    /// [`Loss::map_full`] as it was shown last.
+    map_full: u64,
+}
 
 impl Reports {
     /// Of the programs that are loaded. The map stays with them, so it is opened once more.
     pub(super) fn of(ebpf: &Ebpf) -> Self {
+        let map_full = 0;
         if log::max_level() == LevelFilter::Off {
-            return Self(None);
+            let logger = None;
+            return Self { logger, map_full };
         }
         let ids = ebpf
             .programs()
             .filter_map(|(_, program)| Some(program.info().ok()?.id()));
-        let reports = ids
+        let logger = ids
             .filter_map(|id| EbpfLogger::init_from_id(id).ok())
             .next();
-        if reports.is_none() {
+        if logger.is_none() {
             debug!("what the BPF programs report cannot be read: this needs CAP_SYS_ADMIN");
         }
-        Self(reports)
+        Self { logger, map_full }
     }
 
-    /// Shows what has been reported since.
-    pub(super) fn show(&mut self) {
-        if let Some(reports) = &mut self.0 {
-            reports.flush();
+    /// Shows what has been reported since, and what had no room in a map. A program does not report this itself: it
+    /// would need the last of its stack for that on Linux 6.1.
+    pub(super) fn show(&mut self, loss: &Loss) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+        if self.map_full != loss.map_full {
+            self.map_full = loss.map_full;
+            debug!("a map is full: {} events are not counted", self.map_full);
         }
     }
 }
