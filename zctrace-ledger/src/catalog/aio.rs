@@ -10,7 +10,7 @@ pub(super) const PROBES: &[Probe] = &[
         name: "aio_read",
         family: Family::Aio,
         role: Role::Requests,
-        ways: &[fentry("aio_read", "aio_read")],
+        ways: &[fentry("aio_read", "aio_read", &["*kiocb"])],
         sees: "a read is submitted",
         lost: NOTHING,
         ..Probe::USUAL
@@ -19,7 +19,7 @@ pub(super) const PROBES: &[Probe] = &[
         name: "aio_write",
         family: Family::Aio,
         role: Role::Requests,
-        ways: &[fentry("aio_write", "aio_write")],
+        ways: &[fentry("aio_write", "aio_write", &["*kiocb"])],
         sees: "a write is submitted",
         lost: NOTHING,
         ..Probe::USUAL
@@ -28,7 +28,7 @@ pub(super) const PROBES: &[Probe] = &[
         name: "io_submit_one",
         family: Family::Aio,
         role: Role::Requests,
-        ways: &[fexit("io_submit_one", "io_submit_one")],
+        ways: &[fexit("io_submit_one", "io_submit_one", &["*kioctx"])],
         sees: "a request has been submitted",
         lost: NOTHING,
         ..Probe::USUAL
@@ -37,7 +37,7 @@ pub(super) const PROBES: &[Probe] = &[
         name: "aio_complete_rw",
         family: Family::Aio,
         role: Role::Requests,
-        ways: &[fentry("aio_complete_rw", "aio_complete_rw")],
+        ways: &[fentry("aio_complete_rw", "aio_complete_rw", &["*kiocb"])],
         sees: "completions",
         lost: NOTHING,
         ..Probe::USUAL

@@ -19,7 +19,6 @@ mod proof;
 mod reflink;
 mod sample;
 pub mod sight;
-pub mod signature;
 mod socket;
 mod splice;
 mod syscall;
@@ -146,6 +145,14 @@ pub struct Way {
     pub symbol: &'static str,
     /// The module in which the function is looked for, if the kernel itself does not have it.
     pub module: Option<&'static str>,
+    /// What the function takes first, by the types of all kernels that were looked at; empty for what is no function of
+    /// the kernel itself, and for kretprobes, which take no arguments over.
+    ///
+    /// The kernel finds a function by its name, and what it takes in its own description of types. The two are made
+    /// apart from each other, and a name can be another function's in one of them: in Debian's Linux 6.12 for arm64
+    /// `read_zero` is described as one of KVM's, which was inlined. A program attached there would hand over too few
+    /// arguments to the function that is meant, and `read` from `/dev/zero` would return 1.
+    pub first: &'static [&'static str],
 }
 
 /// Kinds of attachment, cheapest first.
@@ -252,23 +259,34 @@ const fn way(kind: Kind, program: &'static str, symbol: &'static str) -> Way {
         program,
         symbol,
         module: None,
+        first: &[],
     }
 }
 
-const fn fexit(program: &'static str, symbol: &'static str) -> Way {
-    way(Kind::FExit, program, symbol)
+const fn fexit(program: &'static str, symbol: &'static str, first: &'static [&'static str]) -> Way {
+    Way {
+        first,
+        ..way(Kind::FExit, program, symbol)
+    }
 }
 
 /// In a module, on most kernels.
 const fn fexit_of(module: &'static str, program: &'static str, symbol: &'static str) -> Way {
     Way {
         module: Some(module),
-        ..fexit(program, symbol)
+        ..way(Kind::FExit, program, symbol)
     }
 }
 
-const fn fentry(program: &'static str, symbol: &'static str) -> Way {
-    way(Kind::FEntry, program, symbol)
+const fn fentry(
+    program: &'static str,
+    symbol: &'static str,
+    first: &'static [&'static str],
+) -> Way {
+    Way {
+        first,
+        ..way(Kind::FEntry, program, symbol)
+    }
 }
 
 const fn kretprobe(program: &'static str, symbol: &'static str) -> Way {
@@ -318,7 +336,7 @@ pub fn find(name: &str) -> Option<&'static Probe> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
 
@@ -338,6 +356,19 @@ mod tests {
             assert!(!programs.is_empty(), "{} has no way", probe.name);
             for program in programs {
                 assert!(seen.insert(program), "program {program} in two probes");
+            }
+        }
+    }
+
+    #[test]
+    fn every_traced_function_of_the_kernel_can_be_recognised() {
+        let mut taken = BTreeMap::new();
+        for way in probes().flat_map(|probe| probe.ways) {
+            let is_traced = matches!(way.kind, Kind::FEntry | Kind::FExit) && way.module.is_none();
+            assert_eq!(way.first.is_empty(), !is_traced, "{}", way.symbol);
+            if is_traced {
+                let first = *taken.entry(way.symbol).or_insert(way.first);
+                assert_eq!(first, way.first, "{} in two probes", way.symbol);
             }
         }
     }

@@ -8,9 +8,13 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::PacketSend,
         role: Role::NoCopySite,
         ways: &[
-            fentry("packet_xmit", "packet_xmit"),
+            fentry("packet_xmit", "packet_xmit", &["*packet_sock"]),
             // Where that is part of its callers.
-            fentry("packet_parse_headers", "packet_parse_headers"),
+            fentry(
+                "packet_parse_headers",
+                "packet_parse_headers",
+                &["*sk_buff"],
+            ),
         ],
         proof: Proof::Unplugged(&[
             ("packet-send-raw", &["send"]),
@@ -24,7 +28,7 @@ pub(super) const PROBES: &[Probe] = &[
         name: "packet_sendmsg",
         family: Family::PacketSend,
         role: Role::Evidence,
-        ways: &[fexit("packet_sendmsg", "packet_sendmsg")],
+        ways: &[fexit("packet_sendmsg", "packet_sendmsg", &["*socket"])],
         sees: "whether all these frames were sent",
         lost: "that a frame was skipped (PACKET_LOSS)",
         ..Probe::USUAL
@@ -33,7 +37,11 @@ pub(super) const PROBES: &[Probe] = &[
         name: "tpacket_ubuf_complete",
         family: Family::PacketSend,
         role: Role::Evidence,
-        ways: &[fentry("tpacket_ubuf_complete", "tpacket_ubuf_complete")],
+        ways: &[fentry(
+            "tpacket_ubuf_complete",
+            "tpacket_ubuf_complete",
+            &["*sk_buff"],
+        )],
         sees: "a frame given back to the application, where that waits for its last packet",
         lost: "that a later copy of the same memory is not a copy of the frame",
         ..Probe::USUAL

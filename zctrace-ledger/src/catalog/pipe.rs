@@ -8,8 +8,8 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Pipe,
         role: Role::CopySite,
         ways: &[
-            fexit("pipe_read", "anon_pipe_read"),
-            fexit("pipe_read", "pipe_read"),
+            fexit("pipe_read", "anon_pipe_read", &["*kiocb"]),
+            fexit("pipe_read", "pipe_read", &["*kiocb"]),
         ],
         woken_by: Some(Exercise::Pipes),
         proof: Proof::Unplugged(&[("pipe", &["read"])]),
@@ -22,8 +22,8 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Pipe,
         role: Role::CopySite,
         ways: &[
-            fexit("pipe_write", "anon_pipe_write"),
-            fexit("pipe_write", "pipe_write"),
+            fexit("pipe_write", "anon_pipe_write", &["*kiocb"]),
+            fexit("pipe_write", "pipe_write", &["*kiocb"]),
         ],
         woken_by: Some(Exercise::Pipes),
         proof: Proof::Unplugged(&[("pipe", &["write"])]),

@@ -10,6 +10,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fexit(
             "sk_msg_memcopy_from_iter",
             "sk_msg_memcopy_from_iter",
+            &["*sock"],
         )],
         proof: Proof::Otherwise("tests/privileged/every_kernel/ktls.rs unplugs it"),
         sees: "sender to TLS record",
@@ -23,6 +24,7 @@ pub(super) const PROBES: &[Probe] = &[
         ways: &[fexit(
             "sk_msg_zerocopy_from_iter",
             "sk_msg_zerocopy_from_iter",
+            &["*sock"],
         )],
         proof: Proof::Otherwise("tests/privileged/every_kernel/ktls.rs unplugs it"),
         sees: "user pages for a TLS record, by reference",

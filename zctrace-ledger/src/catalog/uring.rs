@@ -10,7 +10,7 @@ pub(super) const PROBES: &[Probe] = &[
         name: "io_issue_sqe_enter",
         family: Family::Uring,
         role: Role::Requests,
-        ways: &[fentry("io_issue_sqe_enter", "io_issue_sqe")],
+        ways: &[fentry("io_issue_sqe_enter", "io_issue_sqe", &["*io_kiocb"])],
         woken_by: Some(Exercise::Ring),
         sees: "a thread begins to work on a request",
         lost: "how the bytes of io_uring moved",
@@ -20,7 +20,11 @@ pub(super) const PROBES: &[Probe] = &[
         name: "io_req_task_submit",
         family: Family::Uring,
         role: Role::Requests,
-        ways: &[fexit("io_req_task_submit", "io_req_task_submit")],
+        ways: &[fexit(
+            "io_req_task_submit",
+            "io_req_task_submit",
+            &["*io_kiocb", "io_tw_req"],
+        )],
         sees: "task work stops working on a request for now",
         lost: "how the bytes of io_uring moved",
         ..Probe::USUAL
@@ -49,7 +53,11 @@ pub(super) const PROBES: &[Probe] = &[
         name: "io_poll_issue_enter",
         family: Family::Uring,
         role: Role::SomeRequests,
-        ways: &[fentry("io_poll_issue_enter", "io_poll_issue")],
+        ways: &[fentry(
+            "io_poll_issue_enter",
+            "io_poll_issue",
+            &["*io_kiocb"],
+        )],
         sees: "a thread works on a multishot request that has waited",
         lost: "multishot requests that had to wait",
         ..Probe::USUAL
@@ -58,7 +66,7 @@ pub(super) const PROBES: &[Probe] = &[
         name: "io_poll_issue_exit",
         family: Family::Uring,
         role: Role::SomeRequests,
-        ways: &[fexit("io_poll_issue_exit", "io_poll_issue")],
+        ways: &[fexit("io_poll_issue_exit", "io_poll_issue", &["*io_kiocb"])],
         sees: "a thread stops working on such a request for now",
         lost: "nothing: the thread seems to work on it until it does something else",
         ..Probe::USUAL
@@ -67,7 +75,7 @@ pub(super) const PROBES: &[Probe] = &[
         name: "io_uring_release",
         family: Family::Uring,
         role: Role::SomeRequests,
-        ways: &[fentry("io_uring_release", "io_uring_release")],
+        ways: &[fentry("io_uring_release", "io_uring_release", &["*inode"])],
         woken_by: Some(Exercise::Ring),
         sees: "rings that are closed",
         lost: "a thread's last request, if it does not report success (IOSQE_CQE_SKIP_SUCCESS)",
@@ -77,7 +85,11 @@ pub(super) const PROBES: &[Probe] = &[
         name: "io_wq_submit_work",
         family: Family::Uring,
         role: Role::SomeRequests,
-        ways: &[fexit("io_wq_submit_work", "io_wq_submit_work")],
+        ways: &[fexit(
+            "io_wq_submit_work",
+            "io_wq_submit_work",
+            &["*io_wq_work"],
+        )],
         sees: "requests of workers that do not report success (IOSQE_CQE_SKIP_SUCCESS)",
         lost: "requests of workers that do not report success (IOSQE_CQE_SKIP_SUCCESS)",
         ..Probe::USUAL
@@ -86,7 +98,11 @@ pub(super) const PROBES: &[Probe] = &[
         name: "io_req_rw_complete",
         family: Family::Uring,
         role: Role::SomeRequests,
-        ways: &[fexit("io_req_rw_complete", "io_req_rw_complete")],
+        ways: &[fexit(
+            "io_req_rw_complete",
+            "io_req_rw_complete",
+            &["*io_kiocb", "io_tw_req"],
+        )],
         sees: "direct reads and writes that do not report success (IOSQE_CQE_SKIP_SUCCESS)",
         lost: "direct reads and writes that do not report success (IOSQE_CQE_SKIP_SUCCESS)",
         ..Probe::USUAL

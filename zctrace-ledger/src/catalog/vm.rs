@@ -7,7 +7,7 @@ pub(super) const PROBES: &[Probe] = &[Probe {
     family: Family::Vm,
     role: Role::CopySite,
     ways: &[
-        fexit("process_vm_rw", "process_vm_rw"),
+        fexit("process_vm_rw", "process_vm_rw", &["pid_t"]),
         kretprobe("process_vm_rw_kretprobe", "process_vm_rw"),
     ],
     woken_by: Some(Exercise::OwnMemory),

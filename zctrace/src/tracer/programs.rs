@@ -12,23 +12,19 @@ use super::{
     missed::{self, ProgramCounters},
     modules::Modules,
 };
-use crate::{
-    catalog::{self, Kind, signature},
-    kernel::btf::Types,
-};
+use crate::{catalog, kernel::btf::Types};
 
 /// The functions of the catalog that are not those the kernel's types describe under their names.
 fn strangers(types: &Types) -> HashMap<&'static str, String> {
     let traced = catalog::probes()
         .flat_map(|probe| probe.ways)
-        .filter(|way| matches!(way.kind, Kind::FEntry | Kind::FExit) && way.module.is_none());
+        .filter(|way| !way.first.is_empty());
     let described = traced.filter_map(|way| {
-        let is_known =
-            |kind: &String| signature::first_argument(way.symbol).any(|known| known == kind);
-        // One that nobody has looked at: a test finds those.
-        signature::first_argument(way.symbol).next()?;
         let mut all = types.first_arguments(way.symbol).into_iter();
-        Some((way.symbol, all.find(|kind| !is_known(kind))?))
+        Some((
+            way.symbol,
+            all.find(|kind| !way.first.contains(&kind.as_str()))?,
+        ))
     });
     described.collect()
 }
