@@ -86,7 +86,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Direct,
         role: Role::NoCopySite,
         ways: &[fentry("dio_bio_complete", "dio_bio_complete", &["*dio"])],
-        proof: Proof::Unplugged(&[("direct-exfat", &["read"])]),
+        proof: Proof::Unplugged(&[("direct-vfat", &["read"])]),
         sees: "what a device has read of such a transfer: the rest are holes, filled with zeros",
         lost: "which part of a direct read of vfat, exfat and others a device took part in",
         ..Probe::USUAL

@@ -193,10 +193,19 @@ fn promtool_accepts_rules_and_metrics() {
         String::from_utf8_lossy(&checked.stderr)
     );
     let worker = worker(dir.path(), "zcserve-tool");
-    let (_instance, address) = serve("zcserve-tool", &[]);
+    let policy = dir.path().join("policy.toml");
+    let claim = "[[claim]]\nname = \"read copies\"\npath = \"read\"\nmax-copies-per-byte = 0.1\n";
+    fs::write(&policy, claim).expect("written");
+    let policy = policy.to_str().expect("a name of text");
+    let (_instance, address) = serve("zcserve-tool", &["--policy", policy]);
     run(&worker);
     eventually("counted", || {
         get(&address, "/metrics").1.contains("zcserve-tool")
+    });
+    eventually("judged", || {
+        get(&address, "/metrics")
+            .1
+            .contains("claim=\"read copies\"")
     });
     // What they ask for is there.
     let served = get(&address, "/metrics").1;
