@@ -280,7 +280,11 @@ mod tests {
     use super::*;
     use crate::{
         ledger::{Claimed, Errnos, Path, Process, Refused, samples},
-        report::compared::{Comparison, judge::tests::document, markdown, text},
+        report::compared::{
+            Comparison,
+            judge::tests::{document, spliced},
+            markdown, text,
+        },
         text::style::Surface,
     };
 
@@ -300,15 +304,6 @@ mod tests {
     fn stat(paths: Vec<Path>) -> Snapshot {
         let process = Process::from_paths(7, 1, "app".into(), "/".into(), paths);
         samples::with(vec![process])
-    }
-
-    fn spliced(bytes: u64) -> Totals {
-        Totals {
-            ops: 1,
-            moved: bytes,
-            spliced: bytes,
-            ..Totals::default()
-        }
     }
 
     fn copied(bytes: u64) -> Totals {

@@ -288,7 +288,7 @@ pub(super) mod tests {
         }
     }
 
-    fn spliced(bytes: u64) -> Totals {
+    pub(in crate::report::compared) fn spliced(bytes: u64) -> Totals {
         Totals {
             ops: 1,
             moved: bytes,

@@ -129,28 +129,28 @@ fn aligned(bytes: u64) -> u64 {
 
 fn past_the_cache(arena: &Arena, fs: Fs) -> Result<Prepared> {
     let bytes = aligned(arena.sizes.bytes);
-    let mut prepared = reads(arena, fs)?;
+    let prepared = reads(arena, fs)?;
     let to = arena.file_with(fs, 0, libc::O_DIRECT)?;
-    prepared.expected.add(
-        ExpectedRow::new(Op::Write, fs.object())
-            .ops(calls(bytes, CHUNK))
-            .class(Class::Direct, bytes)
-            .evidence(arena.direct_evidence(fs)),
-    );
-    let read = prepared.run;
-    prepared.run = Box::new(move || {
-        read()?;
-        write_all(&to, bytes)
-    });
-    Ok(prepared)
+    and_writes(prepared, arena, fs, to, bytes)
 }
 
 /// Writes within a file: to make it longer, these filesystems copy.
 fn over_a_file(arena: &Arena, fs: Fs) -> Result<Prepared> {
     let bytes = aligned(arena.sizes.bytes);
-    let mut prepared = reads(arena, fs)?;
+    let prepared = reads(arena, fs)?;
     let to = arena.file_with(fs, bytes, libc::O_DIRECT)?;
     evict(&to)?;
+    and_writes(prepared, arena, fs, to, bytes)
+}
+
+/// Writes as many bytes to a file after the reads, past the page cache.
+fn and_writes(
+    mut prepared: Prepared,
+    arena: &Arena,
+    fs: Fs,
+    to: File,
+    bytes: u64,
+) -> Result<Prepared> {
     prepared.expected.add(
         ExpectedRow::new(Op::Write, fs.object())
             .ops(calls(bytes, CHUNK))
