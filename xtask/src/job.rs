@@ -179,6 +179,20 @@ impl Job {
             .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// Runs it with our own standard error; what it printed to its standard output.
+    pub(crate) fn output(&self) -> Result<Vec<u8>> {
+        let name = self.name();
+        let output = self
+            .command()
+            .stderr(Stdio::inherit())
+            .output()
+            .with_context(|| format!("running {name}"))?;
+        if !output.status.success() {
+            bail!("{name}: {}", output.status);
+        }
+        Ok(output.stdout)
+    }
+
     /// Runs it as a step of a longer task: one line that says what is going on and how long it
     /// took, and the end of its output if it fails.
     pub(crate) fn step(&self, title: &str) -> Result<()> {

@@ -9,6 +9,7 @@ mod arch;
 mod bench;
 mod binaries;
 mod cross;
+mod dashboard;
 mod demo;
 mod dist;
 mod docs;
@@ -18,6 +19,7 @@ mod imports;
 mod job;
 mod paths;
 mod setup;
+mod soak;
 mod test;
 mod vm;
 
@@ -39,6 +41,7 @@ enum Task {
     Docs(docs::Options),
     Dist(dist::Options),
     Fuzz(fuzz::Options),
+    Soak(soak::Options),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Dist(options) => dist::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Soak(options) => soak::run(&options),
         Task::Docs(options) => docs::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Vm(options) => vm::run(&options),

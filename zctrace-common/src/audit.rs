@@ -86,6 +86,21 @@ pub struct AuditCount {
     pub bytes: u64,
 }
 
+/// What a breakpoint counted on one processor, and what was missed of it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditMissed {
+    /// Runs of its program.
+    pub runs: u64,
+    /// Hits without one, up to the last run.
+    pub hits: u64,
+}
+
+impl AuditMissed {
+    /// [`Self::hits`] where the kernel does not tell its count.
+    pub const UNKNOWN: u64 = u64::MAX;
+}
+
 const _: () = {
     assert!(size_of::<AuditRoutines>() == 8 * AUDIT_SLOTS);
     assert!(AuditKey::CALLS + 2 == 1 << 9);
@@ -98,4 +113,5 @@ const _: () = {
     assert!(back.slot == 3 && back.kernel_memory && back.nr == 435);
     assert!(key.index() < AuditKey::COUNT);
     assert!(size_of::<AuditCount>() == 16);
+    assert!(size_of::<AuditMissed>() == 16);
 };

@@ -12,8 +12,10 @@ mod audit;
 mod calls;
 mod mark;
 mod object;
+mod obstacle;
 mod op;
 mod place;
+mod region;
 mod request;
 mod sample;
 mod settings;
@@ -22,20 +24,25 @@ mod sizes;
 mod stacks;
 pub mod words;
 
-pub use audit::{AUDIT_SLOTS, AuditCount, AuditKey, AuditRoutine, AuditRoutines};
+pub use audit::{AUDIT_SLOTS, AuditCount, AuditKey, AuditMissed, AuditRoutine, AuditRoutines};
 pub use calls::{NO_PAYLOAD, NoPayload};
 pub use mark::Mark;
 pub use object::{
     IP_SOCKETS, IPPROTO_ICMP, IPPROTO_MPTCP, IPPROTO_RAW, IPPROTO_SCTP, Object, ObjectKind,
 };
+pub use obstacle::{Obstacle, OnRoute};
 pub use op::{Cause, Ends, Evidence, Flow, Op, Promise};
 pub use place::Place;
+pub use region::{
+    IN_MARKER, OF_WORKERS, REGION_DEPTH, REGION_NAME, REGIONS, REGIONS_OPEN, Region, RegionCounts,
+    RegionKey, RegionStack,
+};
 pub use request::{OPCODES, REQUEST_SLOTS, Request, RequestCounts, Way};
-pub use sample::{COPY_ROUTINES, CodeRange, CopyRoutines, SAMPLE_PERIOD};
+pub use sample::{COPY_ROUTINES, CodeRange, CopyRoutines, CpuSamples, SAMPLE_PERIOD, UserAddress};
 pub use settings::{ABSENT, By, Offsets, Scope, Settings};
 pub use settle::{Shape, explain, legs, take_usual};
 pub use sizes::Sizes;
-pub use stacks::{StackKey, StackKind, samples_among};
+pub use stacks::{StackKey, StackKind, USER_FRAMES, UserFrame, samples_among};
 
 /// The type of the frames that traffic sends to AF_XDP sockets: one for local experiments (IEEE 802).
 pub const EXPERIMENT_ETHER_TYPE: u16 = 0x88b5;
@@ -111,6 +118,8 @@ pub struct Counters {
     pub cow: u64,
     /// Read and rewritten by a transform.
     pub encrypted: u64,
+    /// Entered the page cache in the operation's thread while it ran.
+    pub filled: u64,
 }
 
 impl Counters {
@@ -125,6 +134,7 @@ impl Counters {
         wasted: 0,
         cow: 0,
         encrypted: 0,
+        filled: 0,
     };
 }
 
@@ -241,6 +251,9 @@ pub struct Lender {
     pub padding: u32,
 }
 
+/// What the program `queued` returns for a socket that is no longer the one that a [`Lender`] describes.
+pub const NOT_QUEUED: u32 = u32::MAX;
+
 /// Bytes that were copied from the packets of a `struct sock` before its first send by reference had ended.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -261,7 +274,7 @@ pub struct Early {
 pub struct Loss {
     /// A task, process or row did not fit into its map.
     pub map_full: u64,
-    /// Calls of `io_submit` that the tracepoints backend does not follow.
+    /// Calls of `io_submit` with requests that the tracepoints backend could not follow to their end.
     pub unfollowed_submits: u64,
     /// Calls with 32-bit numbers that can move bytes and that the tracepoints backend does not follow.
     pub unfollowed_compat: u64,
@@ -281,9 +294,9 @@ pub struct UnderWay {
     pub unseen: u64,
 }
 
-/// A bit of what the tracepoints backend reports, beside the bits of the [`Op`]s. Nothing else sees Linux AIO, so
-/// `io_submit` is counted as [`Loss::unfollowed_submits`].
-pub const LOSES_AIO: u32 = 63;
+/// A bit of what the tracepoints backend reports, beside the bits of the [`Op`]s: nothing else sees Linux AIO, so its
+/// requests are followed from call to call (`zctrace-ebpf/src/tracepoint/aio.rs`).
+pub const FOLLOWS_AIO: u32 = 63;
 
 /// Slots of the table of tasks; a power of two. See `zctrace-ebpf/src/book/target.rs`.
 pub const TASK_SLOTS: u32 = 4096;
@@ -384,8 +397,11 @@ pub struct Task {
     /// `zctrace-ebpf/src/book/object.rs`.
     pub met: [Met; 3],
     /// Scratch space of the fault family: see `zctrace-ebpf/src/site/fault.rs`. The last two words belong to
-    /// `zctrace-ebpf/src/site/xdp.rs`.
+    /// `zctrace-ebpf/src/site/xdp.rs`. On the tracepoints backend, which has neither, the first one has the thread's
+    /// page faults at the entry of a direct read.
     pub fault: [u64; 4],
+    /// Bytes that entered the page cache in the page faults of the thread and are in no row yet.
+    pub fault_filled: u64,
     /// What was read at the entry of the system call (tracepoints backend only): see
     /// `zctrace-ebpf/src/tracepoint/syscall.rs`.
     pub entry: [u64; 4],
@@ -449,6 +465,7 @@ impl Task {
         cached: [CachedRow::NONE; 2],
         met: [Met::NOTHING; 3],
         fault: [0; 4],
+        fault_filled: 0,
         entry: [0; 4],
         runs: 0,
         rest: 0,
@@ -502,15 +519,17 @@ pub enum Acc {
     Encrypted,
     /// The application's pages, referenced for a transform.
     Pinned,
+    /// Entered the page cache. It explains nothing.
+    Added,
 }
 
 impl Acc {
     /// How many there are.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
 }
 
 const _: () = {
-    assert!(size_of::<Counters>() == 17 * 8);
+    assert!(size_of::<Counters>() == 18 * 8);
     assert!(size_of::<RowKey>() == 32);
     assert!(size_of::<Proc>() == 48);
     assert!(size_of::<Label>() == 48);
@@ -525,7 +544,7 @@ const _: () = {
                 + 8 * Acc::COUNT
                 + 2 * size_of::<CachedRow>()
                 + 3 * size_of::<Met>()
-                + 32
+                + 40
                 + 32
                 + 48
                 + 24
@@ -542,6 +561,8 @@ mod pod {
     unsafe impl aya::Pod for crate::Counters {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Sizes {}
+    // SAFETY: plain integers without padding; any bit pattern is a valid value.
+    unsafe impl aya::Pod for crate::OnRoute {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::RowKey {}
     // SAFETY: as above.
@@ -562,14 +583,28 @@ mod pod {
     unsafe impl aya::Pod for crate::RequestCounts {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Offsets {}
+    // SAFETY: as above, with the sizes asserted in `region`.
+    unsafe impl aya::Pod for crate::RegionKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::Region {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::RegionCounts {}
     // SAFETY: as above, with the sizes asserted in `audit`.
     unsafe impl aya::Pod for crate::AuditCount {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::AuditMissed {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::AuditRoutines {}
     // SAFETY: as above, with the size asserted in `sample`.
     unsafe impl aya::Pod for crate::CopyRoutines {}
+    // SAFETY: plain integers.
+    unsafe impl aya::Pod for crate::CpuSamples {}
+    // SAFETY: plain integers.
+    unsafe impl aya::Pod for crate::UserAddress {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Lent {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::Lender {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Sender {}
     // SAFETY: as above.

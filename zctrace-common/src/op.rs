@@ -188,6 +188,8 @@ ops! {
     UffdContinue = 21 => "uffd.continue", Uffd, Apart, Plain;
     /// `UFFDIO_MOVE`.
     UffdMove = 22 => "uffd.move", Uffd, Apart, Plain;
+    /// A write to a page that was present and could not be written to: it may have been copied (tracepoints backend).
+    FaultWrite = 23 => "fault.write", Fault, Apart, Plain;
     /// `IORING_OP_READV`.
     UringReadv = 64 => "uring.readv", Uring(1), Takes(Any), Plain;
     /// `IORING_OP_WRITEV`.

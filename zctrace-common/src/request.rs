@@ -1,6 +1,6 @@
 //! Requests: I/O that is submitted and completes later, by io_uring and Linux AIO.
 
-use crate::{Acc, Cause, Op};
+use crate::{Acc, Cause, Flow, Op, settle::Shape};
 
 /// Slots of the table of requests; a power of two. See `zctrace-ebpf/src/book/request.rs`.
 pub const REQUEST_SLOTS: u32 = 16_384;
@@ -102,10 +102,90 @@ impl RequestCounts {
     };
 
     /// Where an operation is counted; at least [`RequestCounts::OPS`] for operations that are not requests.
+    ///
+    /// It is calculated in 64 bits: what is compared in 32 bits, the verifier forgets.
     #[inline(always)]
     #[must_use]
     pub const fn index(op: u32) -> usize {
-        op.wrapping_sub(Op::UringReadv as u32) as usize
+        (op as u64).wrapping_sub(Op::UringReadv as u64) as usize
+    }
+}
+
+/// The requests for which something holds: the numbers of this many operations.
+macro_rules! requests {
+    ($count:literal, |$op:ident| $holds:expr) => {{
+        let mut numbers = [0; $count];
+        let (mut i, mut found) = (0, 0);
+        while i < Op::ALL.len() {
+            let $op = Op::ALL[i];
+            if $op.is_request() && $holds {
+                numbers[found] = $op as u32;
+                found += 1;
+            }
+            i += 1;
+        }
+        assert!(found == $count);
+        numbers
+    }};
+}
+
+const LENDING: [u32; 2] = requests!(2, |op| op.lends());
+const JOINING: [u32; 2] = requests!(2, |op| matches!(op.flow(), Flow::Passes(..)));
+const AIO: [u32; 2] = requests!(2, |op| matches!(op.cause(), Cause::Aio));
+/// By [`RequestCounts::index`], a bit each.
+const TAKING: u32 = {
+    let all: [u32; 9] = requests!(9, |op| matches!(op.flow(), Flow::Takes(_)));
+    let (mut bits, mut i) = (0, 0);
+    while i < all.len() {
+        bits |= 1 << RequestCounts::index(all[i]);
+        i += 1;
+    }
+    bits
+};
+
+/// What the table of operations says of requests, by the number of the operation. BPF programs ask this for each
+/// request, so the answers are constants that cost a comparison or two.
+impl Request {
+    /// Whether they lend the application's pages to packets.
+    #[inline(always)]
+    #[must_use]
+    pub const fn lends(op: u32) -> bool {
+        op == LENDING[0] || op == LENDING[1]
+    }
+
+    /// Whether they join two objects.
+    #[inline(always)]
+    #[must_use]
+    pub const fn joins(op: u32) -> bool {
+        op == JOINING[0] || op == JOINING[1]
+    }
+
+    /// Whether they are requests of Linux AIO.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_of_aio(op: u32) -> bool {
+        op == AIO[0] || op == AIO[1]
+    }
+
+    /// Whether they take bytes from an object into memory of the application.
+    #[inline(always)]
+    #[must_use]
+    pub const fn takes(op: u32) -> bool {
+        let index = RequestCounts::index(op);
+        index < RequestCounts::OPS && TAKING >> index & 1 != 0
+    }
+
+    /// Which sites can explain them. For a splice, its objects say more.
+    #[inline(always)]
+    #[must_use]
+    pub const fn shape(op: u32) -> Shape {
+        if Self::joins(op) {
+            Shape::Reference
+        } else if Self::takes(op) {
+            Shape::ToUser
+        } else {
+            Shape::FromUser
+        }
     }
 }
 
@@ -133,3 +213,39 @@ const _: () = {
         i += 1;
     }
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_what_the_table_says() {
+        for op in Op::ALL.iter().copied().filter(|op| op.is_request()) {
+            let number = op as u32;
+            assert_eq!(Request::lends(number), op.lends(), "{op:?}");
+            assert_eq!(Request::is_of_aio(number), op.cause() == Cause::Aio);
+            assert_eq!(Request::takes(number), op.goes_out() == Some(false));
+            let shape = match op.flow() {
+                Flow::Takes(_) => Shape::ToUser,
+                Flow::Gives(_) => Shape::FromUser,
+                Flow::Passes(..) => Shape::Reference,
+                Flow::Shows(_) | Flow::Apart => panic!("{op:?} has no shape"),
+            };
+            assert_eq!(Request::shape(number), shape, "{op:?}");
+        }
+    }
+
+    #[test]
+    fn other_operations_are_no_requests() {
+        for op in Op::ALL.iter().filter(|op| !op.is_request()) {
+            let number = *op as u32;
+            let is = [
+                Request::lends,
+                Request::joins,
+                Request::is_of_aio,
+                Request::takes,
+            ];
+            assert!(!is.into_iter().any(|is| is(number)), "{op:?}");
+        }
+    }
+}

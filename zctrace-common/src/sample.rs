@@ -1,4 +1,4 @@
-//! Samples of processors in the kernel's copy routines.
+//! Samples of where processors are: in the kernel's copy routines, elsewhere in the kernel, in user space.
 
 /// The maximum number of routines that a sample is compared with.
 pub const COPY_ROUTINES: usize = 24;
@@ -27,4 +27,28 @@ impl CopyRoutines {
     pub const NONE: Self = Self([CodeRange { start: 0, end: 0 }; COPY_ROUTINES]);
 }
 
+/// Samples of a process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuSamples {
+    /// In the kernel, those in its copy routines among them.
+    pub kernel: u64,
+    /// In user space.
+    pub user: u64,
+}
+
+/// An address of user space at which a process was sampled.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserAddress {
+    /// The address.
+    pub address: u64,
+    /// Index into the table of processes.
+    pub proc_slot: u32,
+    /// Not used.
+    pub padding: u32,
+}
+
+const _: () = assert!(size_of::<CpuSamples>() == 16);
+const _: () = assert!(size_of::<UserAddress>() == 16);
 const _: () = assert!(size_of::<CopyRoutines>() == 16 * COPY_ROUTINES);

@@ -27,7 +27,7 @@ macro_rules! offsets {
             /// Resolves every field: `resolve` is given a source expression and returns its value.
             ///
             /// A source is `struct.member.member` for a byte offset, `struct.member[N]` for that of a 64-bit
-            /// word in an array, `bit:struct.member` for a bit offset, `enum:TYPE.NAME` for an enumerator, or `arg:FUNCTION.NAME` for the position of a
+            /// word in an array, `bit:struct.member` for a bit offset, `size:struct` for a size, `enum:TYPE.NAME` for an enumerator, or `arg:FUNCTION.NAME` for the position of a
             /// parameter, counted without the first. The first source that resolves is used; a
             /// field without one stays [`ABSENT`].
             pub fn resolve(mut resolve: impl FnMut(&str) -> Option<u32>) -> Self {
@@ -71,6 +71,10 @@ offsets! {
     task_signal: "task_struct.signal";
     /// `PF_*`.
     task_flags: "task_struct.flags";
+    /// Page faults of the task that needed no device, those for pages that a call pins among them.
+    task_min_flt: "task_struct.min_flt";
+    /// Those that did.
+    task_maj_flt: "task_struct.maj_flt";
     /// Command name.
     task_comm: "task_struct.comm";
     /// Open files.
@@ -157,10 +161,26 @@ offsets! {
     bdev_disk: "block_device.bd_disk";
     /// Name of the disk.
     gendisk_name: "gendisk.disk_name";
+    /// The block device of the whole disk.
+    gendisk_part0: "gendisk.part0";
+    /// What a block device hangs on.
+    bdev_parent: "block_device.bd_device.parent";
+    /// What a device hangs on.
+    device_parent: "device.parent";
+    /// The addresses that a device reaches by itself; null where it reaches none.
+    device_dma_mask: "device.dma_mask";
     /// The file of a socket.
     socket_file: "socket.file";
     /// The protocol's socket.
     socket_sk: "socket.sk";
+    /// What user space has given to TCP: the sequence number of the next byte.
+    tcp_write_seq: "tcp_sock.write_seq";
+    /// What the other side of a TCP connection has not acknowledged begins here.
+    tcp_snd_una: "tcp_sock.snd_una";
+    /// `TCP_ESTABLISHED` …
+    sock_state: "sock.__sk_common.skc_state";
+    /// Memory of packets that have not left yet, plus 1.
+    sock_wmem_alloc: "sock.sk_wmem_alloc";
     /// `AF_*`.
     sock_family: "sock.__sk_common.skc_family";
     /// Local port, host order.
@@ -197,6 +217,74 @@ offsets! {
     link_ops_kind: "rtnl_link_ops.kind";
     /// `NETIF_F_*` of a device.
     netdev_features: "net_device.features";
+    /// The devices below a device: a list.
+    netdev_lower: "net_device.adj_list.lower";
+    /// The place in it of one of them.
+    adjacent_list: "netdev_adjacent.list";
+    /// The device at that place.
+    adjacent_dev: "netdev_adjacent.dev";
+    /// The devices above a device: a list.
+    netdev_upper: "net_device.adj_list.upper";
+    /// `IFF_*` of a device.
+    netdev_flags: "net_device.flags";
+    /// The network namespace of a device.
+    netdev_net: "net_device.nd_net.net";
+    /// Its queues to the hardware.
+    netdev_tx: "net_device._tx";
+    /// How many of them are in use.
+    netdev_tx_number: "net_device.real_num_tx_queues";
+    /// Its root queue.
+    netdev_qdisc: "net_device.qdisc";
+    /// Filters and programs for packets that leave.
+    netdev_egress: "net_device.tcx_egress" | "net_device.miniq_egress";
+    /// Those for packets that arrive.
+    netdev_ingress: "net_device.tcx_ingress" | "net_device.miniq_ingress";
+    /// Netfilter's hooks for packets that leave.
+    netdev_hooks_egress: "net_device.nf_hooks_egress";
+    /// Those for packets that arrive.
+    netdev_hooks_ingress: "net_device.nf_hooks_ingress";
+    /// A program for packets that arrive, run by the kernel instead of the driver.
+    netdev_xdp: "net_device.xdp_prog";
+    /// What queues packets before a queue to the hardware.
+    tx_qdisc: "netdev_queue.qdisc_sleeping";
+    /// The size of such a queue's structure.
+    tx_size: "size:netdev_queue";
+    /// What a queue does.
+    qdisc_ops: "Qdisc.ops";
+    /// Its own data.
+    qdisc_data: "Qdisc.privdata";
+    /// The name of a kind of queues.
+    qdisc_id: "Qdisc_ops.id";
+    /// The network namespace of a socket.
+    sock_net: "sock.__sk_common.skc_net.net";
+    /// Whether a TCP connection is under repair.
+    tcp_repair: "bit:tcp_sock.repair";
+    /// The generation of routes that a route for IPv4 belongs to.
+    route_generation: "rtable.rt_genid";
+    /// The current one of a network namespace.
+    net_route_generation: "net.ipv4.rt_genid";
+    /// What encapsulates on a route.
+    dst_tunnel: "dst_entry.lwtstate";
+    /// Netfilter's hooks for IPv4 of a network namespace.
+    net_hooks_ipv4: "net.nf.hooks_ipv4";
+    /// Those for IPv6.
+    net_hooks_ipv6: "net.nf.hooks_ipv6";
+    /// Those of bridges.
+    net_hooks_bridge: "net.nf.hooks_bridge";
+    /// How many hooks are at one place.
+    hooks_number: "nf_hook_entries.num_hook_entries";
+    /// The hooks, and behind them pointers to their descriptions.
+    hooks_all: "nf_hook_entries.hooks";
+    /// Who made a hook: `NF_HOOK_OP_*`.
+    hook_maker: "nf_hook_ops.hook_ops_type";
+    /// The priority of a hook.
+    hook_priority: "nf_hook_ops.priority";
+    /// The packet sockets of a network namespace.
+    net_packet_sockets: "net.packet.sklist";
+    /// The place of a socket in that list.
+    sock_node: "sock.__sk_common.skc_node";
+    /// The ring for received packets of a packet socket.
+    packet_ring: "packet_sock.rx_ring.pg_vec";
     /// Name of a device.
     netdev_name: "net_device.name";
     /// Bit number in [`Offsets::sock_flags`].
@@ -342,6 +430,10 @@ offsets! {
     folio_nr_pages: "folio._nr_pages" | "folio._folio_nr_pages";
     /// `PG_*` of a folio.
     folio_flags: "folio.flags";
+    /// The page cache that it is in.
+    folio_mapping: "folio.mapping";
+    /// The one of them that says that it is large.
+    folio_head: "enum:pageflags.PG_head";
     /// Bytes of a block request.
     bio_size: "bio.bi_iter.bi_size";
     /// Its segments.
@@ -455,6 +547,8 @@ pub enum By {
     Cgroup = 5,
     /// Whether the file has no name: what is in it, only those wrote who have it open.
     Unnamed = 6,
+    /// The region that the thread or its process has marked.
+    Region = 7,
 }
 
 /// What to trace.
@@ -467,6 +561,8 @@ pub struct Settings {
     pub stack_bytes: u64,
     /// The kernel's page size.
     pub page_size: u64,
+    /// Inode number of the pipe that regions are marked on; 0 without one.
+    pub region_inode: u64,
     /// A [`Scope`].
     pub scope: u32,
     /// A [`By`].
@@ -475,8 +571,12 @@ pub struct Settings {
     pub follow: u32,
     /// zctrace itself, never a target of [`Scope::System`].
     pub own_tgid: u32,
-    /// Not 0: the site that tells how many pages a fault mapped is attached.
-    pub counts_ptes: u32,
+    /// Not 0: breakpoints are set on copy routines.
+    pub audited: u32,
+    /// The device of the pipe that regions are marked on, as the kernel numbers it.
+    pub region_device: u32,
+    /// Without a meaning.
+    pub padding: u32,
     /// Not 0: programs are attached in pairs, because the kernel can preempt them.
     pub twins: u32,
     /// Not 0: operations are counted by their size too.
@@ -493,11 +593,14 @@ impl Settings {
         cgroup: 0,
         stack_bytes: 0,
         page_size: 4096,
+        region_inode: 0,
         scope: Scope::Tasks as u32,
         by: By::Nothing as u32,
         follow: 1,
         own_tgid: 0,
-        counts_ptes: 0,
+        audited: 0,
+        region_device: 0,
+        padding: 0,
         cgroup_level: 0,
         twins: 0,
         sizes: 0,
@@ -505,4 +608,4 @@ impl Settings {
     };
 }
 
-const _: () = assert!(size_of::<Settings>() == 72);
+const _: () = assert!(size_of::<Settings>() == 88);

@@ -80,6 +80,8 @@ pub fn explain(task: &mut Task, shape: u32, result: i64) {
         task.delta.moved = result as u64;
         task.rest = result as u64;
     }
+    // The kernel reads ahead, so this can be more than what moved.
+    task.delta.filled = acc(task, Acc::Added);
     if task.flags & Task::FRESH != 0 {
         task.flags &= !Task::FRESH;
         forget_earlier(task);
@@ -130,7 +132,8 @@ pub fn explain(task: &mut Task, shape: u32, result: i64) {
 /// The class of an operation whose sites saw exactly what it moved, each byte once on each leg: everything was copied,
 /// or everything was passed on by reference. [`explain`] gives the same answer in more instructions.
 ///
-/// Empties the accumulators. If the answer is `None`, it has changed nothing.
+/// Empties the accumulators except [`Acc::Added`], which says nothing about the class. If the answer is `None`, it has
+/// changed nothing.
 #[inline(always)]
 pub fn take_usual(task: &mut Task, shape: Shape, result: i64) -> Option<Class> {
     match shape {
@@ -152,14 +155,15 @@ pub fn take_usual(task: &mut Task, shape: Shape, result: i64) -> Option<Class> {
 /// `class`, if these two accumulators, or this one, hold `result` and no other holds anything.
 #[inline(always)]
 fn take_exactly(task: &mut Task, one: Acc, other: Acc, result: i64, class: Class) -> Option<Class> {
-    if task.filled != 1 << one as u32 | 1 << other as u32
+    const ADDED: u32 = 1 << Acc::Added as u32;
+    if task.filled & !ADDED != 1 << one as u32 | 1 << other as u32
         || task.acc[one as usize] != result as u64
         || one as u32 != other as u32 && task.acc[other as usize] != result as u64
         || task.flags & Task::FRESH != 0
     {
         return None;
     }
-    task.filled = 0;
+    task.filled &= ADDED;
     task.acc[one as usize] = 0;
     task.acc[other as usize] = 0;
     Some(class)
@@ -210,7 +214,7 @@ fn acc_rest(task: &mut Task) -> u64 {
 #[inline(always)]
 fn forget_earlier(task: &mut Task) {
     let moved = task.delta.moved;
-    let filled = task.filled & !(1 << Acc::Asked as u32);
+    let filled = task.filled & !(1 << Acc::Asked as u32 | 1 << Acc::Added as u32);
     if filled.count_ones() > 2 {
         task.acc = words::nothing_seen();
     }

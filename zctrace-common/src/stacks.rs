@@ -16,6 +16,31 @@ pub struct StackKey {
     pub user: i32,
 }
 
+/// One frame of a user's stack, as the kernel keeps it with `BPF_F_STACK_BUILD_ID` (`struct bpf_stack_build_id`): a place in
+/// a file, which means the same in every process and after the process has ended.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserFrame {
+    /// [`UserFrame::IN_FILE`] and its like.
+    pub status: i32,
+    /// The build id of the file.
+    pub build_id: [u8; 20],
+    /// Offset in the file, or the address where the file could not be looked at.
+    pub at: u64,
+}
+
+impl UserFrame {
+    /// After the last frame.
+    pub const EMPTY: i32 = 0;
+    /// A place in a file.
+    pub const IN_FILE: i32 = 1;
+    /// An address.
+    pub const ADDRESS: i32 = 2;
+}
+
+/// How many frames of a user's stack are kept.
+pub const USER_FRAMES: usize = 64;
+
 impl StackKey {
     /// No stack was asked for: not an error number of the kernel.
     pub const NONE: i32 = i32::MIN;
@@ -69,7 +94,10 @@ impl StackKind {
     }
 }
 
-const _: () = assert!(size_of::<StackKey>() == 24);
+const _: () = {
+    assert!(size_of::<StackKey>() == 24);
+    assert!(size_of::<UserFrame>() == 32);
+};
 
 /// Samples among the first `sum` bytes: one for every `every` bytes, somewhere among them. At their
 /// end it would always meet the same call of a server that reads and writes in turn, as much as

@@ -46,6 +46,7 @@ pub fn no_counts() -> Counters {
         wasted: zero,
         cow: zero,
         encrypted: zero,
+        filled: zero,
     }
 }
 

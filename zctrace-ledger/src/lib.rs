@@ -8,6 +8,7 @@
 //! The modules, each of which may use those before it:
 //!
 //! - [`text`]: units, escapes, columns, colours, messages and files.
+//! - [`object`]: what an operation worked on, such as a file of ext4 or a TCP socket.
 //! - [`catalog`]: every probe, what it sees, and what is lost without it.
 //! - [`ledger`]: totals, their differences, losses, and the audit.
 //! - [`claims`]: rules and verdicts, such as "this path is zero-copy".
@@ -30,5 +31,6 @@
 pub mod catalog;
 pub mod claims;
 pub mod ledger;
+pub mod object;
 pub mod recording;
 pub mod text;

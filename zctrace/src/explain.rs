@@ -1,9 +1,12 @@
 //! What every word of a report means: the sections of the documentation, by name.
 
-use crate::workload::technique;
+use crate::{
+    ledger::{Errno, Object},
+    workload::technique,
+};
 
 /// The pages, in the order in which they are listed.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     include_str!("../docs/ledger.md"),
     include_str!("../docs/operations.md"),
     include_str!("../docs/techniques.md"),
@@ -11,6 +14,7 @@ const PAGES: [&str; 7] = [
     include_str!("../docs/claims.md"),
     include_str!("../docs/errors.md"),
     include_str!("../docs/words.md"),
+    include_str!("../docs/advise.md"),
 ];
 
 /// What people call something that has another name here.
@@ -45,6 +49,46 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("copyup", "copy_up"),
     ("uffd", "userfaultfd"),
     ("pagecache", "page cache"),
+    ("msg_peek", "recv.peek"),
+    ("splice_f_gift", "splice_gift_or_move"),
+    ("splice_f_move", "splice_gift_or_move"),
+    ("tcp_cork", "msg_more"),
+    ("af_xdp", "af-xdp"),
+    ("xdp", "af-xdp"),
+    ("mptcp", "socket:mptcp"),
+    ("sctp", "socket:sctp"),
+    ("icmp", "socket:icmp"),
+    ("netlink", "socket:<family>"),
+    ("af_alg", "socket:<family>"),
+    ("af_unix", "unix"),
+    ("af_vsock", "vsock"),
+    ("memfd", "file:<fs>"),
+    ("shmem", "file:<fs>"),
+    ("hugetlb", "hugetlbfs"),
+    ("thp", "hugetlbfs"),
+    ("proc", "procfs"),
+    ("overlay", "file:<fs>"),
+    ("fifo", "pipe"),
+    ("sqpoll", "uring-sqpoll"),
+    ("ioring_setup_sqpoll", "uring-sqpoll"),
+    ("ioring_setup_iopoll", "uring.*"),
+    ("read_fixed", "uring-read-fixed"),
+    ("write_fixed", "uring.*"),
+    ("registered_buffers", "uring-read-fixed"),
+    ("ficlonerange", "cloned"),
+    ("fideduperange", "cloned"),
+    ("uffdio_copy", "uffd.copy"),
+    ("uffdio_zeropage", "uffd.zeropage"),
+    ("uffdio_continue", "uffd.continue"),
+    ("uffdio_move", "uffd.move"),
+    ("mq_send", "mqueue"),
+    ("mq_receive", "mqueue"),
+    ("msgsnd", "msgqueue"),
+    ("msgrcv", "msgqueue"),
+    ("process_vm_readv", "process_vm"),
+    ("process_vm_writev", "process_vm"),
+    ("gso", "send"),
+    ("tpacket_v3", "packet_capture"),
     // Calls by their other names.
     ("sendfile64", "sendfile"),
     ("pread", "read"),
@@ -152,14 +196,26 @@ pub fn find(name: &str) -> Option<Entry> {
         name => normal(name),
     };
     let entries = entries();
-    let exact = |wanted: &str| {
-        let is = |entry: &&Entry| entry.names().any(|name| normal(name) == wanted);
+    // What people call something comes before a probe of the same name.
+    let exact_among = |wanted: &str, internal: bool| {
+        let is = |entry: &&Entry| {
+            is_internal(entry) == internal && entry.names().any(|name| normal(name) == wanted)
+        };
         entries.iter().find(is).copied()
     };
+    let exact = |wanted: &str| exact_among(wanted, false).or_else(|| exact_among(wanted, true));
     let other = OTHER_NAMES.iter().find(|(other, _)| *other == wanted);
     let other = || exact(&normal(other?.1));
-    exact(&wanted).or_else(other).or_else(|| {
-        if wanted.contains("->") {
+    // An errno that no call gives a meaning of its own.
+    let errno = || {
+        Errno::parse(&wanted.to_ascii_uppercase())
+            .or_else(|| Errno::parse(&wanted))
+            .and_then(|_| exact("errors"))
+    };
+    let probe = || exact_among(&wanted, true);
+    let named = exact_among(&wanted, false).or_else(other).or_else(probe);
+    named.or_else(errno).or_else(|| {
+        if Object::from(&*wanted).joined().is_some() {
             return exact("a->b");
         }
         // A workload with its variant.
@@ -248,10 +304,10 @@ fn normal(name: &str) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use zctrace_common::{Evidence, Mark, Op};
+    use zctrace_common::{Evidence, IP_SOCKETS, Mark, ObjectKind, Op};
 
     use super::*;
-    use crate::ledger::Totals;
+    use crate::{catalog::conclusion, ledger::Totals};
 
     #[test]
     fn marks_are_explained() {
@@ -286,6 +342,7 @@ mod tests {
             "anon",
             "file:ext4->tcp",
             "moved",
+            "filled",
             "ops",
             "errors",
             "copies_per_byte",
@@ -323,6 +380,110 @@ mod tests {
         {
             let entry = find(name);
             assert!(entry.is_some_and(|entry| entry.text.len() > 20), "{name}");
+        }
+    }
+
+    /// Every kind of object, as reports name one of it.
+    #[test]
+    fn every_kind_of_object_is_explained() {
+        let name = |kind| match kind {
+            ObjectKind::File => "file:erofs",
+            ObjectKind::Block => "block",
+            ObjectKind::Pipe => "pipe",
+            ObjectKind::Tcp => "tcp",
+            ObjectKind::Udp => "udp",
+            ObjectKind::Unix => "unix",
+            ObjectKind::Vsock => "vsock",
+            ObjectKind::Socket => "socket:netlink",
+            ObjectKind::Char => "char:tun",
+            ObjectKind::Anon => "anon",
+            ObjectKind::Unknown => "unknown",
+            ObjectKind::Syscall => "syscall:ioctl",
+            ObjectKind::Overlay => "file:overlay",
+            ObjectKind::Mqueue => "mqueue",
+            ObjectKind::Msgqueue => "msgqueue",
+            ObjectKind::Userfaultfd => "userfaultfd",
+        };
+        for kind in (0..=u8::MAX).filter_map(ObjectKind::from_raw) {
+            assert!(find(name(kind)).is_some(), "{}", name(kind));
+        }
+        for row in conclusion::ALL {
+            for end in row.objects.iter().chain(row.sinks) {
+                assert!(find(&end.to_string()).is_some(), "{end}");
+            }
+        }
+        for protocol in IP_SOCKETS {
+            let name = format!("socket:{}", protocol.1);
+            assert!(find(&name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_errno_is_explained() {
+        for number in 1..=516 {
+            let errno = Errno::new(number);
+            if let Some(name) = errno.name() {
+                assert!(find(&name).is_some(), "{name}");
+            }
+        }
+        assert!(find("errno_4000").is_some());
+        assert_eq!(
+            find("EIO").and_then(|entry| entry.names().next()),
+            Some("EIO")
+        );
+        assert_eq!(find("ENOTNAM"), find("errors"));
+        assert_eq!(find("ENONSENSE"), None);
+    }
+
+    #[test]
+    fn flags_are_explained_by_their_names() {
+        for word in [
+            "O_APPEND",
+            "O_DIRECT",
+            "O_NONBLOCK",
+            "O_SYNC",
+            "RWF_NOWAIT",
+            "RWF_DONTCACHE",
+            "RWF_APPEND",
+            "RWF_HIPRI",
+            "preadv2",
+            "pwritev2",
+            "MSG_PEEK",
+            "MSG_TRUNC",
+            "MSG_OOB",
+            "MSG_DONTWAIT",
+            "MSG_MORE",
+            "MSG_WAITALL",
+            "MSG_ERRQUEUE",
+            "SPLICE_F_GIFT",
+            "SPLICE_F_MOVE",
+            "SPLICE_F_NONBLOCK",
+            "MAP_PRIVATE",
+            "MAP_POPULATE",
+            "UFFDIO_COPY",
+            "SQPOLL",
+            "FICLONE",
+            "AF_PACKET",
+            "PACKET_MMAP",
+            "AF_XDP",
+            "AF_ALG",
+            "MPTCP",
+            "hugetlbfs",
+            "procfs",
+            "DAX",
+            "memfd",
+            "veth",
+            "tun",
+            "WireGuard",
+            "netem",
+            "nfqueue",
+            "iptables",
+            "mq_send",
+            "msgrcv",
+            "copy-on-write",
+        ] {
+            let entry = find(word);
+            assert!(entry.is_some_and(|entry| !is_internal(&entry)), "{word}");
         }
     }
 

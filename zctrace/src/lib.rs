@@ -6,6 +6,7 @@
 // The pure part is a crate of its own.
 pub use zctrace_ledger::{catalog, claims, ledger, recording, text};
 
+pub mod advise;
 pub mod bench;
 pub mod cli;
 pub mod explain;

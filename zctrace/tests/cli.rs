@@ -68,6 +68,12 @@ fn a_recording_is_read_in_every_form() {
     assert_eq!(Some(sum), report["stat"]["total"]["moved"].as_u64());
     let folded = zctrace(&["report", &file, "--folded"]);
     assert!(text(&folded.stdout).starts_with("cat;main;read0_[k];[copied_to_user] 4096\n"));
+    // Compressed by gzip, as pprof expects it. What is in it is tested where it is made.
+    let directory = tempfile::tempdir().unwrap();
+    let profile = directory.path().join("copied.pb.gz");
+    let made = zctrace(&["report", &file, "--pprof", profile.to_str().unwrap()]);
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    assert!(fs::read(profile).unwrap().starts_with(&[0x1f, 0x8b]));
     let comparison = json(&["report", &file, &file, "--json"]);
     assert_eq!(comparison["before"], comparison["after"]);
     assert!(comparison.get("judged").is_none());
@@ -234,12 +240,35 @@ fn what_is_no_recording_is_refused_in_two_lines() {
 }
 
 #[test]
+fn tls_needs_a_certificate_and_its_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = |name: &str, text: String| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let certificate = file("certificate", made.cert.pem());
+    let key = file("key", rcgen::KeyPair::generate().unwrap().serialize_pem());
+    for (certificate, key) in [
+        (&certificate, &key),
+        (&key, &key),
+        (&certificate, &"/none".into()),
+    ] {
+        two_lines(&["serve", "--tls-cert", certificate, "--tls-key", key], 2);
+    }
+    let stderr = error(&["serve", "--tls-cert", &certificate], 2);
+    assert!(stderr.contains("--tls-key <FILE>"), "{stderr}");
+}
+
+#[test]
 fn help_texts() {
     for arguments in [
         vec!["--help"],
         vec!["-h"],
         vec!["stat", "--help"],
         vec!["check", "--help"],
+        vec!["test", "--help"],
         vec!["bench", "--help"],
         vec!["record", "--help"],
         vec!["report", "--help"],

@@ -367,14 +367,14 @@ fn the_table_of_privileges_is_what_is_given_up() {
         (Keep::Nothing, "`serve`", "after attaching"),
         (
             Keep::Report,
-            "`stat`, `check`, `top` without a terminal",
+            "`stat`, `check`, `test`, `top` without a terminal",
             "after attaching",
         ),
         (Keep::Stacks, "`record`", "after attaching"),
         (Keep::Dashboard, "`top`", "from its start"),
     ] {
-        let all = keep.capabilities().iter();
-        let all: Vec<_> = all.map(ToString::to_string).collect();
+        let all = keep.capabilities();
+        let all: Vec<_> = all.map(|capability| capability.to_string()).collect();
         assert_eq!(kept(command, phase), all, "{command}");
     }
 }

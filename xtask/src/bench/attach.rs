@@ -1,59 +1,68 @@
 //! `cargo xtask bench attach`: how long attaching and detaching take, and that nothing is left.
 
-use std::{
-    collections::BTreeSet,
-    env,
-    io::{BufRead as _, BufReader, Read as _},
-    path::{Path, PathBuf},
-    process::{Child, Command, ExitCode, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result};
 use clap::Args;
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::Spread;
+use super::{Spread, guest};
 use crate::{
+    arch::Arch,
     binaries,
-    job::{Job, is_root},
-    paths,
+    job::Job,
     setup::{self, Purpose},
+    vm::{self, Guest, Series},
 };
 
-/// Time attaching and detaching on the running kernel.
+/// Time attaching and detaching, on the running kernel or in a virtual machine.
 ///
 /// Starts zctrace again and again, by turns with and without the fault probes, and checks that no
 /// BPF program or link is left when it has ended.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// How many times each variant runs.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
-    runs: u32,
+    /// Measure on this kernel, in an emulated machine with two processors.
+    #[arg(long, value_parser = Series::parse)]
+    kernel: Option<Series>,
+    /// How many times each variant runs; 10 unless told, 2 in an emulated machine.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: Option<u32>,
     /// Print a JSON document (schema zctrace.bench.attach/1).
     #[arg(long)]
     json: bool,
-    /// The zctrace to time, instead of building one.
+    /// The zctrace to time, instead of building one: linked statically if it is for a machine.
     #[arg(long, hide = true)]
     zctrace: Option<PathBuf>,
 }
 
-/// What is timed: each against the other, run by run.
-const VARIANTS: [(&str, &[&str]); 2] = [("all", &[]), ("no-faults", &["--no-faults"])];
+/// What `tracing-cost` prints.
+#[derive(Deserialize)]
+struct Measured {
+    kernel: String,
+    runs: Vec<Run>,
+    left: Vec<String>,
+}
 
-/// How long one start or one end may take.
-const LIMIT: Duration = Duration::from_mins(1);
+#[derive(Deserialize)]
+struct Run {
+    variant: String,
+    backend: String,
+    probes: u64,
+    attach_seconds: f64,
+    attach_cpu_seconds: f64,
+    attach_kernel_seconds: f64,
+    attach_peak_rss_bytes: u64,
+    detach_seconds: f64,
+    detach_cpu_seconds: f64,
+    detach_kernel_seconds: f64,
+}
 
 #[derive(Serialize)]
 struct Document {
     schema: &'static str,
     kernel: String,
-    runs: u32,
+    /// Whether that kernel ran on an emulated processor.
+    emulated: bool,
     variants: Vec<Variant>,
     /// BPF programs and links that appeared and did not go away.
     left: Vec<String>,
@@ -61,43 +70,34 @@ struct Document {
 
 #[derive(Serialize)]
 struct Variant {
-    name: &'static str,
+    name: String,
+    backend: String,
+    probes: u64,
+    runs: usize,
+    /// From the start to the word that everything is attached.
     attach_seconds: Spread,
+    /// Processor time of zctrace until then.
+    attach_cpu_seconds: Spread,
+    /// What of it was spent in the kernel.
+    attach_kernel_seconds: Spread,
+    /// The most memory of zctrace that was resident until then.
+    attach_peak_rss_bytes: u64,
+    /// From the signal to the end of the process.
     detach_seconds: Spread,
+    detach_cpu_seconds: Spread,
+    detach_kernel_seconds: Spread,
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let Some(zctrace) = &options.zctrace else {
-        return as_root(options);
+    let text = match options.kernel {
+        Some(series) => match in_guest(options, series)? {
+            Some(text) => text,
+            None => return Ok(ExitCode::from(vm::SKIPPED)),
+        },
+        None => here(options)?,
     };
-    ensure!(is_root(), "attaching needs root");
-    let before = loaded();
-    let mut times = VARIANTS.map(|_| (Vec::new(), Vec::new()));
-    for _ in 0..options.runs {
-        for ((_, arguments), (attach, detach)) in VARIANTS.iter().zip(&mut times) {
-            let (attached, detached) = one(zctrace, arguments)?;
-            attach.push(attached);
-            detach.push(detached);
-        }
-    }
-    let left = left_over(&before);
-    let kernel = Job::new("uname").arg("-r").read().unwrap_or_default();
-    let variants = VARIANTS
-        .iter()
-        .zip(times)
-        .map(|((name, _), (attach, detach))| Variant {
-            name,
-            attach_seconds: Spread::of(attach),
-            detach_seconds: Spread::of(detach),
-        })
-        .collect();
-    let document = Document {
-        schema: "zctrace.bench.attach/1",
-        kernel,
-        runs: options.runs,
-        variants,
-        left,
-    };
+    let measured = serde_json::from_slice(&text).context("reading what was measured")?;
+    let document = document(measured, options.kernel.is_some());
     if options.json {
         println!("{}", serde_json::to_string_pretty(&document)?);
     } else {
@@ -107,131 +107,163 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 }
 
 /// Builds as the user, and measures as root.
-fn as_root(options: &Options) -> Result<ExitCode> {
+fn here(options: &Options) -> Result<Vec<u8>> {
     setup::ensure(&[Purpose::Build, Purpose::Bench])?;
-    let zctrace = binaries::zctrace()?;
-    let mut job = Job::new(env::current_exe()?)
-        .args(["bench", "attach", "--runs", &options.runs.to_string()])
+    let zctrace = match &options.zctrace {
+        Some(built) => built.clone(),
+        None => binaries::zctrace()?,
+    };
+    Job::new(binaries::tracing_cost()?)
+        .arg("attach")
+        .args(["--runs", &options.runs.unwrap_or(10).to_string()])
         .arg("--zctrace")
         .arg(zctrace)
-        .root();
-    if options.json {
-        job = job.arg("--json");
-    }
-    let ended = job.shown()?;
-    Ok(ExitCode::from(
-        ended
-            .status
-            .code()
-            .and_then(|code| u8::try_from(code).ok())
-            .unwrap_or(1),
-    ))
+        .root()
+        .limit(Duration::from_hours(1))
+        .output()
 }
 
-/// Starts zctrace, waits until it is attached, ends it; how long both took.
-fn one(zctrace: &Path, arguments: &[&str]) -> Result<(f64, f64)> {
-    let directory = tempfile::tempdir()?;
-    let begin = Instant::now();
-    let mut child = Command::new(zctrace)
-        .arg("stat")
-        .args(["-p", &std::process::id().to_string()])
-        .args(arguments)
-        .args(["--json", "--ready-fd", "1", "-o"])
-        .arg(directory.path().join("report"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("running zctrace")?;
-    let stdout = child.stdout.take().context("its output")?;
-    let mut line = String::new();
-    let told = BufReader::new(stdout).read_line(&mut line)?;
-    let attached = begin.elapsed();
-    if told == 0 {
-        let mut why = String::new();
-        if let Some(mut stderr) = child.stderr.take() {
-            stderr.read_to_string(&mut why)?;
-        }
-        bail!("zctrace: {}: {}", child.wait()?, why.trim());
-    }
-    let begin = Instant::now();
-    kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGINT)?;
-    wait(&mut child)?;
-    Ok((attached.as_secs_f64(), begin.elapsed().as_secs_f64()))
-}
-
-fn wait(child: &mut Child) -> Result<()> {
-    let begin = Instant::now();
-    while child.try_wait()?.is_none() {
-        if begin.elapsed() > LIMIT {
-            child.kill()?;
-            bail!("zctrace did not end within {} s", LIMIT.as_secs());
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
-    Ok(())
-}
-
-/// The ids of all BPF programs and links.
-fn loaded() -> BTreeSet<String> {
-    let Some(bpftool) = paths::find_program("bpftool") else {
-        return BTreeSet::new();
+/// The same in an emulated machine; `None` if its kernel cannot be had.
+fn in_guest(options: &Options, series: Series) -> Result<Option<Vec<u8>>> {
+    setup::ensure(&[Purpose::Build, Purpose::Vm])?;
+    let zctrace = match &options.zctrace {
+        Some(built) => built.clone(),
+        None => binaries::static_zctrace(Arch::NATIVE)?,
     };
-    let mut ids = BTreeSet::new();
-    for kind in ["prog", "link"] {
-        let listed = Job::new(&bpftool).args([kind, "list", "--json"]).read();
-        let entries: Vec<serde_json::Value> = listed
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .unwrap_or_default();
-        ids.extend(entries.iter().filter_map(|entry| {
-            let name = entry["name"].as_str().unwrap_or_default();
-            Some(format!("{kind} {} {name}", entry["id"].as_u64()?))
-        }));
-    }
-    ids
+    let runs = options.runs.unwrap_or(2).to_string();
+    let guest = Guest {
+        extras: vec![
+            guest::program(zctrace, "zctrace"),
+            guest::program(binaries::tracing_cost()?, "tracing-cost"),
+        ],
+        timeout: Duration::from_mins(40),
+        command: [
+            "tracing-cost",
+            "attach",
+            "--zctrace=/usr/bin/zctrace",
+            "--runs",
+            &runs,
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        ..Guest::default()
+    };
+    let output = guest::run(&guest, series, "attaching and detaching")?;
+    Ok(output.map(|output| output.text))
 }
 
-/// What is new; the kernel frees programs after a grace period.
-fn left_over(before: &BTreeSet<String>) -> Vec<String> {
-    let mut left = Vec::new();
-    for _ in 0..20 {
-        left = loaded().difference(before).cloned().collect();
-        if left.is_empty() {
-            break;
+fn document(measured: Measured, emulated: bool) -> Document {
+    let mut names: Vec<&str> = Vec::new();
+    for run in &measured.runs {
+        if !names.contains(&run.variant.as_str()) {
+            names.push(&run.variant);
         }
-        thread::sleep(Duration::from_millis(100));
     }
-    left
+    let variants = names
+        .into_iter()
+        .filter_map(|name| {
+            let runs: Vec<&Run> = measured
+                .runs
+                .iter()
+                .filter(|run| run.variant == name)
+                .collect();
+            let first = runs.first()?;
+            let spread = |of: fn(&Run) -> f64| Spread::of(runs.iter().map(|run| of(run)).collect());
+            Some(Variant {
+                name: name.to_owned(),
+                backend: first.backend.clone(),
+                probes: first.probes,
+                runs: runs.len(),
+                attach_seconds: spread(|run| run.attach_seconds),
+                attach_cpu_seconds: spread(|run| run.attach_cpu_seconds),
+                attach_kernel_seconds: spread(|run| run.attach_kernel_seconds),
+                attach_peak_rss_bytes: runs.iter().map(|run| run.attach_peak_rss_bytes).max()?,
+                detach_seconds: spread(|run| run.detach_seconds),
+                detach_cpu_seconds: spread(|run| run.detach_cpu_seconds),
+                detach_kernel_seconds: spread(|run| run.detach_kernel_seconds),
+            })
+        })
+        .collect();
+    Document {
+        schema: "zctrace.bench.attach/1",
+        kernel: measured.kernel,
+        emulated,
+        variants,
+        left: measured.left,
+    }
 }
 
 fn print(document: &Document) {
-    println!(
-        "seconds on Linux {}, {} runs each\n",
-        document.kernel, document.runs
-    );
-    println!(
-        "{:<12}{:>26}{:>26}",
-        "", "start to attached", "signal to ended"
-    );
-    println!(
-        "{:<12}{:>10}{:>8}{:>8}{:>10}{:>8}{:>8}",
-        "probes", "median", "min", "max", "median", "min", "max"
-    );
+    let emulated = if document.emulated {
+        ", on an emulated processor"
+    } else {
+        ""
+    };
+    println!("seconds on Linux {}{emulated}", document.kernel);
     for variant in &document.variants {
-        print!("{:<12}", variant.name);
-        for spread in [&variant.attach_seconds, &variant.detach_seconds] {
-            print!(
-                "{:>10.3}{:>8.3}{:>8.3}",
+        println!(
+            "\n{}: {} probes ({}), {} runs, at most {} MiB resident",
+            variant.name,
+            variant.probes,
+            variant.backend,
+            variant.runs,
+            variant.attach_peak_rss_bytes.div_ceil(1 << 20),
+        );
+        println!("{:<32}{:>10}{:>10}{:>10}", "", "median", "min", "max");
+        for (what, spread) in [
+            ("start to attached", &variant.attach_seconds),
+            ("  processor time of zctrace", &variant.attach_cpu_seconds),
+            ("    in the kernel", &variant.attach_kernel_seconds),
+            ("signal to ended", &variant.detach_seconds),
+            ("  processor time of zctrace", &variant.detach_cpu_seconds),
+            ("    in the kernel", &variant.detach_kernel_seconds),
+        ] {
+            println!(
+                "{what:<32}{:>10.2}{:>10.2}{:>10.2}",
                 spread.median, spread.min, spread.max
             );
         }
-        println!();
     }
-    if paths::find_program("bpftool").is_none() {
-        println!("\nwhat is left was not looked for: there is no bpftool");
-    } else if document.left.is_empty() {
+    if document.left.is_empty() {
         println!("\nno BPF program or link is left");
     } else {
         println!("\nLEFT: {}", document.left.join(", "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(variant: &str, attach_seconds: f64, attach_peak_rss_bytes: u64) -> Run {
+        Run {
+            variant: variant.into(),
+            backend: "functions".into(),
+            probes: 140,
+            attach_seconds,
+            attach_cpu_seconds: 1.0,
+            attach_kernel_seconds: 1.0,
+            attach_peak_rss_bytes,
+            detach_seconds: 1.0,
+            detach_cpu_seconds: 1.0,
+            detach_kernel_seconds: 1.0,
+        }
+    }
+
+    #[test]
+    fn the_runs_of_a_variant_stand_together() {
+        let document = document(
+            Measured {
+                kernel: "6.12".into(),
+                runs: vec![run("all", 3.0, 5), run("none", 9.0, 1), run("all", 1.0, 7)],
+                left: Vec::new(),
+            },
+            true,
+        );
+        let [all, none] = &document.variants[..] else {
+            panic!("two variants");
+        };
+        assert_eq!((all.runs, all.attach_seconds.median), (2, 2.0));
+        assert_eq!((all.attach_peak_rss_bytes, none.runs), (7, 1));
     }
 }

@@ -1,21 +1,17 @@
 //! `cargo xtask bench cost`: instructions per system call, the same figure on every machine.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::guest;
 use crate::{
     arch::Arch,
     binaries, paths,
     setup::{self, Purpose},
-    vm::{self, Extra, Guest, Outcome, Series, Stream},
+    vm::{self, Guest, Series},
 };
 
 /// Count the instructions tracing adds to system calls.
@@ -45,7 +41,7 @@ pub(crate) struct Options {
     zctrace: Option<PathBuf>,
 }
 
-/// What `syscall-cost` prints.
+/// What `tracing-cost` prints.
 #[derive(Deserialize)]
 struct Measured {
     operations: Vec<Operation>,
@@ -128,33 +124,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         Some(built) => built.clone(),
         None => binaries::static_zctrace(Arch::NATIVE)?,
     };
-    let guest = guest(zctrace, binaries::syscall_cost()?, options);
-    let series = options.kernel;
-    let kernel = match vm::fetch(series, Arch::NATIVE, false) {
-        Ok(kernel) => kernel,
-        Err(error) => {
-            eprintln!("SKIPPED: Linux {series} cannot be had: {error:#}");
-            return Ok(ExitCode::from(vm::SKIPPED));
-        }
+    let guest = guest_of(zctrace, binaries::tracing_cost()?, options);
+    let what = "counting instructions, about five minutes,";
+    let Some(output) = guest::run(&guest, options.kernel, what)? else {
+        return Ok(ExitCode::from(vm::SKIPPED));
     };
-    eprintln!(
-        "bench: counting instructions on Linux {}, about a minute",
-        kernel.release
-    );
-    let mut output = Vec::new();
-    let outcome = guest.run(&kernel, |stream, bytes| match stream {
-        Stream::Out => output.extend_from_slice(bytes),
-        Stream::Err => vm::pass_on(stream, bytes),
-    })?;
-    match outcome {
-        Outcome::Exited { status: 0, .. } => {}
-        Outcome::Exited { status, .. } => bail!("the measurement failed with status {status}"),
-        Outcome::TimedOut { why, console } => bail!("the guest {why}\n{console}"),
-        Outcome::Died { console } => bail!("the guest died\n{console}"),
-    }
     let measured: Measured =
-        serde_json::from_slice(&output).context("reading what the guest measured")?;
-    let document = document(kernel.release, measured);
+        serde_json::from_slice(&output.text).context("reading what the guest measured")?;
+    let document = document(output.release, measured);
     if options.json {
         println!("{}", serde_json::to_string_pretty(&document)?);
     } else {
@@ -170,20 +147,17 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!complete)))
 }
 
-fn guest(zctrace: PathBuf, measurer: PathBuf, options: &Options) -> Guest {
+fn guest_of(zctrace: PathBuf, measurer: PathBuf, options: &Options) -> Guest {
     let Options {
         without, operation, ..
     } = options;
-    let program = |source: PathBuf, name: &str| Extra {
-        source,
-        destination: Path::new("/usr/bin").join(name),
-    };
     let mut extras = vec![
-        program(zctrace, "zctrace"),
-        program(measurer, "syscall-cost"),
+        guest::program(zctrace, "zctrace"),
+        guest::program(measurer, "tracing-cost"),
     ];
     let mut command: Vec<String> = [
-        "syscall-cost",
+        "tracing-cost",
+        "calls",
         "--directory=/tmp",
         "--disk=/dev/vda",
         "--zctrace=/usr/bin/zctrace",
@@ -193,7 +167,7 @@ fn guest(zctrace: PathBuf, measurer: PathBuf, options: &Options) -> Guest {
     command.extend(without.iter().map(|probe| format!("--without={probe}")));
     command.extend(operation.iter().map(|name| format!("--operation={name}")));
     if let Some(bpftrace) = paths::find_program("bpftrace") {
-        extras.push(program(bpftrace, "bpftrace"));
+        extras.push(guest::program(bpftrace, "bpftrace"));
         command.push("--bpftrace=/usr/bin/bpftrace".to_owned());
     }
     Guest {

@@ -1,13 +1,21 @@
 //! `cargo xtask bench`: what tracing costs, and how good the generators are.
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use crate::{
+    binaries,
+    job::Job,
+    setup::{self, Purpose},
+};
+
 mod attach;
 mod cost;
+mod guest;
+mod servers;
 mod tui;
 mod workloads;
 
@@ -22,6 +30,7 @@ pub(crate) struct Options {
 enum What {
     Cost(cost::Options),
     Attach(attach::Options),
+    Servers(servers::Options),
     Tui(tui::Options),
     Workloads(workloads::Options),
 }
@@ -30,9 +39,25 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     match &options.what {
         What::Cost(options) => cost::run(options),
         What::Attach(options) => attach::run(options),
+        What::Servers(options) => servers::run(options),
         What::Tui(options) => tui::run(options),
         What::Workloads(options) => workloads::run(options),
     }
+}
+
+/// Builds zctrace as the user, then runs `cargo xtask bench` with these arguments as root.
+fn measured_as_root(arguments: &[&str], json: bool) -> Result<ExitCode> {
+    setup::ensure(&[Purpose::Build, Purpose::Bench])?;
+    let job = Job::new(env::current_exe()?)
+        .arg("bench")
+        .args(arguments)
+        .args(json.then_some("--json"))
+        .arg("--zctrace")
+        .arg(binaries::zctrace()?);
+    let code = job.root().shown()?.status.code();
+    Ok(ExitCode::from(
+        code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
+    ))
 }
 
 /// Several measurements of one thing.

@@ -1,26 +1,22 @@
 //! `cargo xtask bench tui`: how quick the dashboard is, and what it costs.
 
 use std::{
-    env,
-    fs::{self, File},
-    io::{Read as _, Write as _},
-    os::fd::OwnedFd,
+    fs,
+    io::Read as _,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitCode, Stdio},
+    process::{ExitCode, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use nix::pty::{Winsize, openpty};
 use serde::{Deserialize, Serialize};
 
-use super::Spread;
+use super::{Spread, measured_as_root};
 use crate::{
-    binaries,
+    dashboard::Top,
     job::{Job, is_root},
-    setup::{self, Purpose},
 };
 
 /// Measure the dashboard in a pseudo-terminal of 200x50.
@@ -109,7 +105,17 @@ struct Timings {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let Some(zctrace) = &options.zctrace else {
-        return as_root(options);
+        let numbers = [
+            ("--processes", options.processes.to_string()),
+            ("--rows", options.rows.to_string()),
+            ("--keys", options.keys.to_string()),
+            ("--idle", options.idle.to_string()),
+        ];
+        let mut arguments = vec!["tui"];
+        for (name, number) in &numbers {
+            arguments.extend([*name, number]);
+        }
+        return measured_as_root(&arguments, options.json);
     };
     ensure!(is_root(), "attaching needs root");
     let (timings, memory_mib) = busy(zctrace, options)?;
@@ -141,70 +147,6 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         print(&document);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn as_root(options: &Options) -> Result<ExitCode> {
-    setup::ensure(&[Purpose::Build, Purpose::Bench])?;
-    let zctrace = binaries::zctrace()?;
-    let mut job = Job::new(env::current_exe()?)
-        .args([
-            "bench",
-            "tui",
-            "--processes",
-            &options.processes.to_string(),
-        ])
-        .args(["--rows", &options.rows.to_string()])
-        .args(["--keys", &options.keys.to_string()])
-        .args(["--idle", &options.idle.to_string()])
-        .arg("--zctrace")
-        .arg(zctrace)
-        .root();
-    if options.json {
-        job = job.arg("--json");
-    }
-    let code = job.shown()?.status.code();
-    let code = code.and_then(|code| u8::try_from(code).ok());
-    Ok(ExitCode::from(code.unwrap_or(1)))
-}
-
-/// `zctrace top` in a pseudo-terminal.
-struct Top {
-    child: Child,
-    keys: File,
-}
-
-impl Top {
-    fn start(zctrace: &Path, arguments: &[&str], stderr: Stdio) -> Result<Self> {
-        let size = Winsize {
-            ws_row: 50,
-            ws_col: 200,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        let pty = openpty(Some(&size), None).context("a pseudo-terminal")?;
-        let slave: OwnedFd = pty.slave;
-        let child = Command::new(zctrace)
-            .arg("top")
-            .args(arguments)
-            .env("TERM", "xterm-256color")
-            .stdin(slave.try_clone()?)
-            .stdout(slave)
-            .stderr(stderr)
-            .spawn()
-            .context("running zctrace")?;
-        let keys = File::from(pty.master);
-        let mut screen = keys.try_clone()?;
-        // A terminal reads what is written to it.
-        thread::spawn(move || {
-            let mut bytes = [0; 65536];
-            while matches!(screen.read(&mut bytes), Ok(1..)) {}
-        });
-        Ok(Self { child, keys })
-    }
-
-    fn press(&mut self, keys: &str) -> Result<()> {
-        self.keys.write_all(keys.as_bytes()).context("a key")
-    }
 }
 
 /// Presses keys while everything changes.

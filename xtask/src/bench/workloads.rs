@@ -2,7 +2,7 @@
 //! measures with.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
     thread,
@@ -14,12 +14,8 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Spread;
-use crate::{
-    binaries,
-    job::{Job, is_root},
-    setup::{self, Purpose},
-};
+use super::{Spread, measured_as_root};
+use crate::job::{Job, is_root};
 
 /// Compare the generators with iperf3 and fio on the running kernel.
 ///
@@ -122,7 +118,8 @@ struct Measured {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let Some(zctrace) = &options.zctrace else {
-        return as_root(options);
+        let runs = options.runs.to_string();
+        return measured_as_root(&["workloads", "--runs", &runs], options.json);
     };
     ensure!(is_root(), "tracing needs root");
     let pairs: Result<Vec<_>> = PAIRS
@@ -146,23 +143,6 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             .is_some_and(|ratio| ratio.median < LEAST)
     };
     Ok(ExitCode::from(u8::from(document.pairs.iter().any(slow))))
-}
-
-/// Builds as the user, and measures as root.
-fn as_root(options: &Options) -> Result<ExitCode> {
-    setup::ensure(&[Purpose::Build, Purpose::Bench])?;
-    let zctrace = binaries::zctrace()?;
-    let mut job = Job::new(env::current_exe()?)
-        .args(["bench", "workloads", "--runs", &options.runs.to_string()])
-        .arg("--zctrace")
-        .arg(zctrace)
-        .root();
-    if options.json {
-        job = job.arg("--json");
-    }
-    let ended = job.shown()?;
-    let code = ended.status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(ExitCode::from(code.unwrap_or(1)))
 }
 
 fn measure(pair: &Pair, zctrace: &Path, runs: u32) -> Result<Measured> {

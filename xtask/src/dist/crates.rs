@@ -10,7 +10,12 @@ use crate::{job::Job, paths, setup};
 pub(super) const ARCHITECTURES: [&str; 2] = ["x86_64", "aarch64"];
 
 /// In the order in which they have to be published.
-const CRATES: [&str; 3] = ["zctrace-common", "zctrace-ledger", "zctrace"];
+const CRATES: [&str; 4] = [
+    "zctrace-common",
+    "zctrace-ledger",
+    "zctrace-region",
+    "zctrace",
+];
 
 /// Makes the `.crate` files with the programs for `architectures`.
 pub(crate) fn crates(architectures: &[&str]) -> Result<Vec<PathBuf>> {

@@ -8,92 +8,90 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::done;
+use super::{
+    DESCRIPTION, MAINTAINER, SUMMARY,
+    content::{self, Family},
+    done,
+};
 use crate::{arch::Arch, paths};
 
 /// Makes the package of what lies in `dist`.
-pub(super) fn package(architecture: Arch, dist: &Path, program: &Path) -> Result<PathBuf> {
+pub(super) fn package(
+    architecture: Arch,
+    dist: &Path,
+    program: &Path,
+    epoch: u32,
+) -> Result<PathBuf> {
     let version = env!("CARGO_PKG_VERSION");
-    let root = tempfile::tempdir()?;
-    let put = |from: &Path, to: &str, mode: &str| {
+    let directory = tempfile::tempdir()?;
+    let (root, scratch) = (directory.path().join("root"), directory.path());
+    let put = |from: &Path, to: &str, mode: u16| {
         done(
             Command::new("install")
-                .args(["-D", "-m", mode])
+                .args(["-D", "-m", &format!("{mode:o}")])
                 .arg(from)
-                .arg(root.path().join(to)),
+                .arg(root.join(to)),
         )
     };
-    put(program, "usr/bin/zctrace", "755")?;
-    let sources = paths::root();
-    put(
-        &sources.join("packaging/zctrace.service"),
-        "usr/lib/systemd/system/zctrace.service",
-        "644",
-    )?;
-    for (name, to) in [
-        (
-            "zctrace.bash",
-            "usr/share/bash-completion/completions/zctrace",
+    for entry in content::of(Family::Debian, dist, program, scratch)? {
+        put(&entry.from, &entry.to, entry.mode)?;
+    }
+    let changelog = scratch.join("changelog");
+    fs::write(
+        &changelog,
+        format!(
+            "zctrace ({version}) unstable; urgency=medium\n\n  * See CHANGELOG.md in this directory.\n\n -- {MAINTAINER}  {}\n",
+            date(epoch)?
         ),
-        ("_zctrace", "usr/share/zsh/vendor-completions/_zctrace"),
-        (
-            "zctrace.fish",
-            "usr/share/fish/vendor_completions.d/zctrace.fish",
-        ),
-    ] {
-        put(&dist.join("completions").join(name), to, "644")?;
-    }
-    for page in fs::read_dir(dist.join("man"))? {
-        let page = page?.path();
-        let name = page.file_name().and_then(|name| name.to_str());
-        let name = name.context("a page without a name")?;
-        let to = format!("usr/share/man/man1/{name}");
-        put(&page, &to, "644")?;
-        done(Command::new("gzip").args(["-9n"]).arg(root.path().join(to)))?;
-    }
-    for name in ["LICENSE-APACHE", "LICENSE-MIT", "CHANGELOG.md"] {
-        put(
-            &sources.join(name),
-            &format!("usr/share/doc/zctrace/{name}"),
-            "644",
-        )?;
-    }
-    for name in ["grafana.json", "alerts.yaml", "kubernetes.yaml"] {
-        let to = format!("usr/share/doc/zctrace/examples/{name}");
-        put(&sources.join("packaging").join(name), &to, "644")?;
-    }
-    put(
-        &sources.join("packaging/copyright"),
-        "usr/share/doc/zctrace/copyright",
-        "644",
     )?;
-    let control = root.path().join("DEBIAN");
+    let changelog = content::compress(changelog)?;
+    put(&changelog, "usr/share/doc/zctrace/changelog.gz", 0o644)?;
+    let packaging = paths::root().join("packaging/debian");
+    put(
+        &packaging.join("overrides"),
+        "usr/share/lintian/overrides/zctrace",
+        0o644,
+    )?;
+    let control = root.join("DEBIAN");
     fs::create_dir(&control)?;
+    let description: String = DESCRIPTION
+        .lines()
+        .map(|line| format!(" {}\n", if line.is_empty() { "." } else { line }))
+        .collect();
     // Linked statically: it depends on nothing. The service is not enabled: installing a tool must
     // not start tracing.
     fs::write(
         control.join("control"),
         format!(
             "Package: zctrace\nVersion: {version}\nArchitecture: {architecture}\n\
-             Maintainer: zctrace maintainers <maintainers@zctrace.invalid>\n\
+             Maintainer: {MAINTAINER}\n\
              Section: utils\nPriority: optional\n\
-             Description: {}\n Per process and data path, measured in the running kernel with eBPF.\n",
-            "Shows where the Linux kernel copied every I/O byte"
+             Description: {SUMMARY}\n{description}"
         ),
     )?;
-    sums(root.path(), &control)?;
-    let scripts = sources.join("packaging/debian");
-    for name in ["prerm", "postrm"] {
-        put(&scripts.join(name), &format!("DEBIAN/{name}"), "755")?;
+    sums(&root, &control)?;
+    for name in ["postinst", "prerm", "postrm"] {
+        put(&packaging.join(name), &format!("DEBIAN/{name}"), 0o755)?;
     }
     let file = dist.join(format!("zctrace_{version}_{architecture}.deb"));
     done(
         Command::new("dpkg-deb")
-            .args(["--build", "--root-owner-group"])
-            .arg(root.path())
+            .args(["--build", "--root-owner-group", "-Zxz"])
+            .env("SOURCE_DATE_EPOCH", epoch.to_string())
+            .arg(&root)
             .arg(&file),
     )?;
     Ok(file)
+}
+
+/// As Debian's changelogs write it.
+fn date(epoch: u32) -> Result<String> {
+    let output = Command::new("date")
+        .args(["--utc", "--rfc-email", "--date", &format!("@{epoch}")])
+        .env("LC_ALL", "C")
+        .output()
+        .context("running date")?;
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 /// What `dpkg --verify` holds the installed files against.

@@ -65,7 +65,7 @@ const fn optional(
 }
 
 /// `qemu-system-x86_64` is not here: which one will do is a matter of its version.
-pub(super) const TOOLS: [Tool; 31] = [
+pub(super) const TOOLS: [Tool; 37] = [
     required("cc", "gcc", &[Build]),
     required("c++", "g++", &[Build]),
     required("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev", &[Build]),
@@ -97,10 +97,16 @@ pub(super) const TOOLS: [Tool; 31] = [
     optional("bpftrace", "bpftrace", &[Bench]),
     optional("dmsetup", "dmsetup", &[Test, Vm]),
     optional("curl", "curl", &[Test, Vm]),
+    optional("tc", "iproute2", &[Test, Vm]),
+    optional("ethtool", "ethtool", &[Test, Vm]),
+    optional("wg", "wireguard-tools", &[Test, Vm]),
     optional("chromium", "chromium", &[Show]),
     optional("prometheus", "prometheus", &[Test]),
     optional("promtool", "prometheus", &[Test]),
     optional("debootstrap", "debootstrap", &[Package]),
+    optional("lintian", "lintian", &[Package]),
+    optional("rpm", "rpm", &[Package]),
+    optional("rpmlint", "rpmlint", &[Package]),
 ];
 
 impl Tool {

@@ -65,15 +65,25 @@ impl Address {
     /// Two filters of libtest's select what matches either, so the other addresses are skipped.
     /// The tests run one by one, because each watches the machine.
     pub(super) fn arguments(self, filter: Option<&str>) -> Vec<String> {
-        let fixed = ["--include-ignored", "--test-threads=1", "--show-output"];
         let others = Self::ALL.into_iter().filter(|other| *other != self);
-        fixed
-            .into_iter()
-            .map(str::to_owned)
+        fixed()
             .chain(others.map(|other| format!("--skip={}", other.prefix())))
             .chain(filter.map(str::to_owned))
             .collect()
     }
+
+    /// The test program's arguments for these tests and no others.
+    pub(super) fn exactly(names: &[&str]) -> Vec<String> {
+        let names = names.iter().map(|&name| name.to_owned());
+        fixed().chain(["--exact".to_owned()]).chain(names).collect()
+    }
+}
+
+/// The arguments of every run.
+fn fixed() -> impl Iterator<Item = String> {
+    ["--include-ignored", "--test-threads=1", "--show-output"]
+        .into_iter()
+        .map(str::to_owned)
 }
 
 /// What a build for tests made.

@@ -29,12 +29,23 @@ const BROKEN_BY: &[(&str, &[Layer])] = &[
     ("zctrace/tests/privileged/", &[Lint, Running, Vm]),
     ("zctrace/tests/recordings/", &[Unit]),
     ("zctrace/tests/", &[Lint, Cli]),
-    // What is shown and judged is the same on every kernel.
+    ("fuzz/", &[Unit]),
+    // Which probes are attached, what they prove, and what is judged of that.
+    (
+        "zctrace-ledger/src/catalog/",
+        &[Lint, Unit, Cli, Running, Vm],
+    ),
+    (
+        "zctrace-ledger/src/claims/",
+        &[Lint, Unit, Cli, Running, Vm],
+    ),
+    // What is shown is the same on every kernel.
     ("zctrace/src/cli/", &[Lint, Unit, Cli, Running]),
     ("zctrace/src/tui/", &[Lint, Unit, Running]),
     ("zctrace/src/serve/", &[Lint, Unit, Running]),
     ("zctrace/src/report/", &[Lint, Unit, Cli, Running]),
     ("zctrace-ledger/", &[Lint, Unit, Cli, Running]),
+    ("zctrace-region/", &[Lint, Unit, Running]),
     ("zctrace/src/bench/", &[Lint, Unit, Cli, Running]),
 ];
 
@@ -85,6 +96,13 @@ mod tests {
             [Lint, Running]
         );
         assert_eq!(broken_by("docs/json.md"), [Lint, Unit, Cli]);
+        // They decide on which probes are attached, and on verdicts that only functions allow.
+        for path in [
+            "zctrace-ledger/src/catalog/vm.rs",
+            "zctrace-ledger/src/claims/table.rs",
+        ] {
+            assert!(broken_by(path).contains(&Vm), "{path}");
+        }
     }
 
     /// A line behind one that begins like it would never count.

@@ -11,8 +11,9 @@ use anyhow::Result;
 
 use super::{
     Layer, Reader, Row, Tally, Task,
-    artifacts::{self, Address, Built, PACKAGE},
+    artifacts::{self, Built, PACKAGE},
     log,
+    matrix::{self, Cell, Tests},
 };
 use crate::{
     arch::Arch,
@@ -21,9 +22,6 @@ use crate::{
         self, DISKS, Extra, Guest, Kernel, MAPPED_DISK, Outcome, Series, Stream, userland::Userland,
     },
 };
-
-/// The kernel of [`Address::OneKernel`] when several are asked for.
-const ONCE: &str = "6.12";
 
 /// For all test programs on one kernel: twice what they take beside another guest on two processors.
 const LIMIT: Duration = Duration::from_mins(55);
@@ -53,18 +51,17 @@ const PROGRAMS: [&str; 16] = [
 
 /// A task for each kernel, the longest first.
 pub(super) fn tasks<'a>(arch: Arch, kernels: &[Series], filter: Option<&'a str>) -> Vec<Task<'a>> {
-    let kernels = if kernels.is_empty() {
-        Series::tested(arch)
+    let mut kernels = if kernels.is_empty() {
+        matrix::kernels(arch)
     } else {
-        kernels
+        kernels.to_vec()
     };
     let alone = kernels.len() == 1;
-    let mut kernels = kernels.to_vec();
-    kernels.sort_by_key(|series| series.name != ONCE);
+    kernels.sort_by_key(|series| Cell::of(arch, *series).tests != Tests::Both);
     let task = |series: Series| -> Task<'a> {
-        let once = alone || series.name == ONCE;
+        let runs = Cell::of(arch, series).runs(filter, alone);
         Box::new(move || {
-            let guest = guest(arch, &artifacts::build(arch)?, filter, once)?;
+            let guest = guest(arch, &artifacts::build(arch)?, &runs)?;
             Ok(vec![run_one(series, &guest)])
         })
     };
@@ -144,7 +141,7 @@ fn run_on(series: Series, kernel: &Kernel, guest: &Guest) -> Result<Tally> {
 
 /// The test programs lie where they were built, because they were compiled with the paths of the
 /// binaries they call and of their data.
-fn guest(arch: Arch, built: &Built, filter: Option<&str>, once: bool) -> Result<Guest> {
+fn guest(arch: Arch, built: &Built, runs: &[Vec<String>]) -> Result<Guest> {
     let userland = Userland::of(arch)?;
     let package = paths::root().join(PACKAGE);
     let same_place = |path: &PathBuf| Extra {
@@ -169,16 +166,10 @@ fn guest(arch: Arch, built: &Built, filter: Option<&str>, once: bool) -> Result<
             destination: PathBuf::from("/usr/bin").join(name),
         })
     }));
-    let mut addresses = vec![Address::EveryKernel];
-    addresses.extend(once.then_some(Address::OneKernel));
     // One that fails does not keep the other from running.
     let mut script = format!("cd '{}' || exit 1\nstatus=0\n", package.display());
-    for address in addresses {
-        let arguments: Vec<_> = address
-            .arguments(filter)
-            .iter()
-            .map(|argument| format!("'{argument}'"))
-            .collect();
+    for run in runs {
+        let arguments: Vec<_> = run.iter().map(|argument| format!("'{argument}'")).collect();
         let test = built.test.display();
         script += &format!("'{test}' {} || status=$?\n", arguments.join(" "));
     }

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::{
     Tally,
-    artifacts::{self, Address, PACKAGE},
+    artifacts::{self, Address, Built, PACKAGE},
     run_tests,
 };
-use crate::arch::Arch;
-use crate::{job::Job, paths};
+use crate::{arch::Arch, job::Job, paths, soak};
 
 const LIMIT: Duration = Duration::from_mins(20);
 
@@ -59,5 +58,25 @@ pub(super) fn running(filter: Option<&str>) -> Result<Tally> {
             .limit(LIMIT);
         tally.add(run_tests(&format!("running-{name}"), &job)?);
     }
+    if filter.is_none() {
+        tally.add(short_soak(&built)?);
+    }
     Ok(tally)
+}
+
+/// A few seconds of what `cargo xtask soak` does for as long as one likes.
+fn short_soak(built: &Built) -> Result<Tally> {
+    const MINUTES: f64 = 0.1;
+    let mut binaries = built.binaries.iter();
+    let zctrace = binaries.find(|path| path.ends_with(PACKAGE));
+    println!("running: soak");
+    let ended = soak::job(zctrace.context("cargo built no zctrace")?, MINUTES)?.shown()?;
+    Ok(if ended.status.success() {
+        Tally {
+            passed: 1,
+            ..Tally::default()
+        }
+    } else {
+        Tally::failed("soak".to_owned())
+    })
 }

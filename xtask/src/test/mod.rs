@@ -24,9 +24,11 @@ use crate::{
 
 mod artifacts;
 mod changed;
+mod elsewhere;
 mod guests;
 mod host;
 mod lint;
+mod matrix;
 mod package;
 mod tally;
 mod unused;
@@ -44,9 +46,13 @@ pub(crate) struct Options {
     /// The kernels of the vm layer; all of them without any.
     #[arg(long = "kernel", value_name = "KERNEL", value_parser = Series::parse)]
     kernels: Vec<Series>,
-    /// The architecture of the vm layer. Another one than this machine's is emulated, and only the vm layer runs.
+    /// The architecture of the vm layer. Another one than this machine's is emulated. Only the vm layer runs
+    /// then, and the package layer if it is named.
     #[arg(long, value_enum, default_value_t = Arch::NATIVE)]
     arch: Arch,
+    /// Also run the vm layer's tests on emulated machines of the other architectures: some 15 minutes for each kernel.
+    #[arg(long, conflicts_with_all = ["arch", "kernels"])]
+    all_architectures: bool,
     /// Run only tests whose name contains this (layers unit, cli, running and vm).
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
@@ -59,6 +65,25 @@ pub(crate) struct Options {
 const SLOW: Duration = Duration::from_secs(20);
 
 impl Options {
+    /// Whether a layer runs for another architecture than this machine's: the package only if it is named, because the
+    /// release takes long to build.
+    fn is_elsewhere(&self, layer: Layer) -> bool {
+        match layer {
+            Layer::Vm => true,
+            Layer::Package => self.layers.contains(&layer),
+            _ => false,
+        }
+    }
+
+    /// The architectures of the vm layer, this machine's first.
+    fn architectures(&self) -> Vec<Arch> {
+        let others = Arch::value_variants()
+            .iter()
+            .copied()
+            .filter(|arch| self.all_architectures && *arch != self.arch);
+        std::iter::once(self.arch).chain(others).collect()
+    }
+
     /// The layers to run, in their order.
     fn layers(&self) -> Result<Vec<Layer>> {
         let changed = match &self.changed {
@@ -66,7 +91,7 @@ impl Options {
             None => None,
         };
         let is_wanted = |layer: &Layer| {
-            (self.arch.is_native() || *layer == Layer::Vm)
+            (self.arch.is_native() || self.is_elsewhere(*layer))
                 && (self.layers.is_empty() || self.layers.contains(layer))
                 && changed.as_ref().is_none_or(|layers| layers.contains(layer))
         };
@@ -144,6 +169,7 @@ type Task<'a> = Box<dyn FnOnce() -> Result<Vec<Row>> + Send + 'a>;
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let begin = Instant::now();
     let layers = options.layers()?;
+    let has_vm = layers.contains(&Layer::Vm);
     let (alone, beside): (Vec<_>, Vec<_>) = layers.into_iter().partition(|layer| layer.is_alone());
     let mut rows = Vec::new();
     for layer in alone {
@@ -156,7 +182,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         println!("== {} ({so_far} s so far)", names.join(", "));
         rows.extend(run_beside(&beside, options));
     }
-    summarize(&rows, begin.elapsed());
+    let left_out = if has_vm && options.kernels.is_empty() {
+        matrix::left_out(&options.architectures())
+    } else {
+        Vec::new()
+    };
+    summarize(&rows, &left_out, begin.elapsed());
     let failed = rows.iter().any(|row| !row.tally.failed.is_empty());
     Ok(ExitCode::from(u8::from(failed)))
 }
@@ -179,7 +210,7 @@ fn run_layer(layer: Layer, options: &Options) -> Vec<Row> {
             Layer::Unit => one(String::new(), host::unit(filter)?),
             Layer::Cli => one(String::new(), host::cli(filter)?),
             Layer::Running => one(running_release(), host::running(filter)?),
-            Layer::Package => one(String::new(), package::run()),
+            Layer::Package => one(String::new(), package::run(options.arch)),
             Layer::Vm => unreachable!("a task for each kernel"),
         })
     });
@@ -207,13 +238,19 @@ fn run_beside(layers: &[Layer], options: &Options) -> Vec<Row> {
         if !layers.contains(&layer) {
             continue;
         }
-        if let Err(error) = setup::ensure_for(layer.needs(), options.arch) {
-            rows.push(not_begun(layer, &error, begin));
-        } else if layer == Layer::Vm {
-            let guests = guests::tasks(options.arch, &options.kernels, options.filter.as_deref());
-            tasks.extend(guests.into_iter().map(|task| (layer, task)));
-        } else {
-            tasks.push((layer, Box::new(move || Ok(run_layer(layer, options)))));
+        let architectures = match layer {
+            Layer::Vm => options.architectures(),
+            _ => vec![options.arch],
+        };
+        for arch in architectures {
+            if let Err(error) = setup::ensure_for(layer.needs(), arch) {
+                rows.push(not_begun(layer, &error, begin));
+            } else if layer == Layer::Vm {
+                let guests = guests::tasks(arch, &options.kernels, options.filter.as_deref());
+                tasks.extend(guests.into_iter().map(|task| (layer, task)));
+            } else {
+                tasks.push((layer, Box::new(move || Ok(run_layer(layer, options)))));
+            }
         }
     }
     let tasks = Mutex::new(tasks.into_iter());
@@ -244,7 +281,7 @@ fn running_release() -> String {
         .to_owned()
 }
 
-fn summarize(rows: &[Row], took: Duration) {
+fn summarize(rows: &[Row], left_out: &[String], took: Duration) {
     println!(
         "\n{:<8} {:<28} {:>6} {:>6} {:>7} {:>9}",
         "layer", "kernel", "passed", "failed", "skipped", "seconds"
@@ -271,6 +308,9 @@ fn summarize(rows: &[Row], took: Duration) {
         for line in &row.tally.skipped {
             println!("skipped: {}", in_layer(row, line));
         }
+    }
+    for line in left_out {
+        println!("left out: {line}");
     }
     for row in rows {
         for line in &row.tally.failed {

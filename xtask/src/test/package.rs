@@ -4,17 +4,25 @@ use std::{env, fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::Tally;
-use crate::{apt, arch::Arch, dist, job::Job, paths};
+use super::{Tally, elsewhere};
+use crate::{
+    apt,
+    arch::Arch,
+    dist::{self, Made},
+    job::Job,
+    paths,
+};
 
-pub(super) fn run() -> Tally {
+pub(super) fn run(arch: Arch) -> Tally {
     let mut tally = Tally::default();
-    if paths::find_program("debootstrap").is_none() {
-        tally
-            .skipped
-            .push("the Debian package in a fresh root: no debootstrap here".to_owned());
-    } else {
-        check(&mut tally, "the Debian package in a fresh root", debian());
+    if !arch.is_native() {
+        let name = format!("the Debian package on {arch}");
+        check(&mut tally, &name, elsewhere::debian(arch));
+        return tally;
+    }
+    match dist::make(Arch::NATIVE, None) {
+        Ok(made) => packages(&mut tally, &made),
+        Err(error) => check(&mut tally, "what users are given", Err(error)),
     }
     check(
         &mut tally,
@@ -22,6 +30,72 @@ pub(super) fn run() -> Tally {
         crate_alone(),
     );
     tally
+}
+
+/// Each where the program that it is held against is installed.
+fn packages(tally: &mut Tally, made: &Made) {
+    let mut with = |program: &str, name: &str, test: fn(&Made) -> Result<()>| {
+        if paths::find_program(program).is_some() {
+            check(tally, name, test(made));
+        } else {
+            tally.skipped.push(format!("{name}: no {program} here"));
+        }
+    };
+    with("sha256sum", "the checksums", |made| {
+        Job::new("sha256sum")
+            .args(["--check", "--strict"])
+            .arg(&made.sums)
+            .current_dir(made.sums.parent().context("a directory")?)
+            .step("package: the checksums")
+    });
+    with("lintian", "the Debian package by lintian", |made| {
+        Job::new("lintian")
+            .args(["--fail-on", "error,warning", "--allow-root"])
+            .arg(&made.debian)
+            .step("package: lintian")
+    });
+    with("rpmlint", "the rpm package by rpmlint", |made| {
+        Job::new("rpmlint")
+            .arg("--strict")
+            .arg("--config")
+            .arg(paths::root().join("packaging/rpmlint.toml"))
+            .arg(&made.rpm)
+            .step("package: rpmlint")
+    });
+    with("rpm", "the rpm package in an empty root", rpm);
+    with("debootstrap", "the Debian package in a fresh root", debian);
+}
+
+/// Installs, verifies and removes it, in a root where nothing else is. Its scripts need a shell, so they are left out.
+const BY_RPM: &str = r#"
+root=$1
+package=$2
+in_root() { rpm --root "$root" "$@"; }
+in_root --initdb
+in_root --install --noscripts --nodeps --nosignature "$package"
+in_root --verify --noscripts --nodeps zctrace
+"$root/usr/bin/zctrace" --version
+in_root --query --licensefiles zctrace | grep GPL
+in_root --query --docfiles zctrace | grep /zctrace-serve.1
+in_root --erase --noscripts zctrace
+test -z "$(find "$root/usr" -name '*zctrace*')"
+"#;
+
+fn rpm(made: &Made) -> Result<()> {
+    let root = tempfile::tempdir()?;
+    Job::new("sh")
+        .args(["-exc", BY_RPM, "package"])
+        .arg(root.path())
+        .arg(&made.rpm)
+        .root()
+        .limit(Duration::from_mins(2))
+        .step("package: installed, verified and removed by rpm (root: another root directory)")?;
+    // Root's files.
+    Job::new("rm")
+        .args(["-rf", "--one-file-system"])
+        .arg(root.path())
+        .root()
+        .step("package: away with it")
 }
 
 fn check(tally: &mut Tally, name: &str, result: Result<()>) {
@@ -70,8 +144,7 @@ diff "$root.before" "$root.after"
 /// What the static program may take: more means that debugging information is in it again.
 const LARGEST: u64 = 40 << 20;
 
-fn debian() -> Result<()> {
-    let made = dist::make(Arch::NATIVE)?;
+fn debian(made: &Made) -> Result<()> {
     let length = fs::metadata(&made.program)?.len();
     ensure!(length < LARGEST, "the program has {length} bytes");
     let dir = tempfile::tempdir()?;
@@ -92,7 +165,7 @@ fn debian() -> Result<()> {
         Job::new("unshare")
             .args(["--mount", "sh", "-exc", IN_THE_ROOT, "package"])
             .arg(&root)
-            .arg(&made.package)
+            .arg(&made.debian)
             .root()
             .limit(Duration::from_mins(5))
             .step("package: installed, used and purged there (root: another root directory)")

@@ -21,7 +21,7 @@ use crate::paths;
 const INIT: &str = include_str!("init.sh");
 
 /// Programs that busybox has not, or not well enough. Those missing are left out.
-const PROGRAMS: [&str; 15] = [
+const PROGRAMS: [&str; 18] = [
     "mkfs.ext4",
     "mkfs.xfs",
     "mkfs.btrfs",
@@ -31,6 +31,9 @@ const PROGRAMS: [&str; 15] = [
     "mount",
     "umount",
     "ip",
+    "tc",
+    "ethtool",
+    "wg",
     "dmsetup",
     "blockdev",
     "fallocate",
@@ -80,6 +83,38 @@ const MODULES: [&str; 36] = [
     "vsock_loopback",
     "sctp",
     "udp_tunnel",
+];
+
+/// Modules that the kernel loads by itself when a program asks for what they make.
+const MODULES_ON_DEMAND: [&str; 28] = [
+    "wireguard",
+    "esp4",
+    "xfrm_user",
+    "xfrm_algo",
+    "authenc",
+    "seqiv",
+    "echainiv",
+    "macsec",
+    "macvlan",
+    "sch_netem",
+    "sch_fq",
+    "sch_codel",
+    "sch_htb",
+    "sch_prio",
+    "sch_ingress",
+    "cls_u32",
+    "act_mirred",
+    "nfnetlink",
+    "nf_tables",
+    "nfnetlink_queue",
+    "nft_queue",
+    "nf_conntrack",
+    "bridge",
+    "bonding",
+    "dummy",
+    "8021q",
+    "scsi_debug",
+    "sd_mod",
 ];
 
 /// A file or directory to add.
@@ -134,14 +169,9 @@ pub(crate) fn build(
 fn script(variables: &[(String, String)], command: &[String]) -> String {
     let mut text = String::from("#!/bin/sh\n");
     for (name, value) in variables {
-        text += &format!("export {name}={}\n", quote(value));
+        text += &format!("export {name}={}\n", shell_words::quote(value));
     }
-    let words: Vec<String> = command.iter().map(|word| quote(word)).collect();
-    text + &format!("exec {}\n", words.join(" "))
-}
-
-fn quote(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
+    text + &format!("exec {}\n", shell_words::join(command))
 }
 
 struct Stage {
@@ -265,10 +295,11 @@ impl Stage {
         let from = kernel.modules();
         let index = fs::read_to_string(from.join("modules.dep")).context("reading modules.dep")?;
         let soft = fs::read_to_string(from.join("modules.softdep")).unwrap_or_default();
-        let order = load_order(&index, &soft, &MODULES);
+        let at_boot = load_order(&index, &soft, &MODULES);
+        let all: Vec<&str> = MODULES.iter().chain(&MODULES_ON_DEMAND).copied().collect();
         let to = self.at(Path::new("/usr/lib/modules")).join(&kernel.release);
         let mut load = String::new();
-        for path in &order {
+        for path in &load_order(&index, &soft, &all) {
             let plain = path.strip_suffix(".xz").unwrap_or(path);
             let target = to.join(plain);
             fs::create_dir_all(target.parent().context("a module lies in a directory")?)?;
@@ -283,7 +314,9 @@ impl Stage {
                     .context("running xz")?;
                 ensure!(output.success(), "cannot unpack {path}");
             }
-            load += &format!("/lib/modules/{}/{plain}\n", kernel.release);
+            if at_boot.contains(path) {
+                load += &format!("/lib/modules/{}/{plain}\n", kernel.release);
+            }
         }
         // For what the kernel itself asks modprobe for.
         for name in [
@@ -413,7 +446,7 @@ mod tests {
                 &[("A".to_owned(), "x y".to_owned())],
                 &["echo".to_owned(), "it's $HOME".to_owned()]
             ),
-            "#!/bin/sh\nexport A='x y'\nexec 'echo' 'it'\\''s $HOME'\n"
+            "#!/bin/sh\nexport A='x y'\nexec echo 'it'\\''s $HOME'\n"
         );
     }
 }

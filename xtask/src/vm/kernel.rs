@@ -109,16 +109,19 @@ const LINUX_6_12_16K: Series = Series {
     ..Series::of("6.12-16k", &["bookworm-backports", "trixie"])
 };
 const LINUX_6_18: Series = Series::of("6.18", &["trixie-backports"]).beside();
+/// As in Ubuntu 26.04.
+const LINUX_7_0: Series = Series::of("7.0", &["trixie-backports"]).beside();
 const LINUX_7_2: Series = Series::of("7.2", &["sid"]).moving();
 const LINUX_7_3: Series = Series::of("7.3", &["trixie-backports"]).moving();
 
 /// Those that can be had, oldest first.
-const KNOWN: [Series; 7] = [
+const KNOWN: [Series; 8] = [
     LINUX_5_10,
     LINUX_6_1,
     LINUX_6_12,
     LINUX_6_12_16K,
     LINUX_6_18,
+    LINUX_7_0,
     LINUX_7_2,
     LINUX_7_3,
 ];

@@ -39,7 +39,7 @@ const DIED: u8 = 125;
 /// kernel could not be had.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The kernel: 5.10, 6.1, 6.12, 6.18, 7.2, 7.3, 6.12-16k (arm64: pages of 16 KiB), or all those of the tests.
+    /// The kernel: 5.10, 6.1, 6.12, 6.18, 7.0, 7.2, 7.3, 6.12-16k (arm64: pages of 16 KiB), or all those of the tests.
     #[arg(long, default_value = "6.12")]
     kernel: String,
     /// The architecture.

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Debian's packages with the programs of a guest and of its tests.
-const PACKAGES: [&str; 19] = [
+const PACKAGES: [&str; 21] = [
     "bash",
     "btrfs-progs",
     "busybox-static",
@@ -27,6 +27,7 @@ const PACKAGES: [&str; 19] = [
     "dash",
     "dmsetup",
     "dosfstools",
+    "dpkg",
     "e2fsprogs",
     "exfatprogs",
     "fio",
@@ -36,6 +37,7 @@ const PACKAGES: [&str; 19] = [
     "nginx-light",
     "sqlite3",
     "strace",
+    "tar",
     "util-linux",
     "xfsprogs",
     "zstd",
@@ -154,21 +156,23 @@ fn unpacked_libraries(root: &Path, arch: Arch, program: &Path) -> Result<Vec<(Pa
     let mut seen = HashSet::new();
     let mut queue = vec![program.to_owned()];
     while let Some(file) = queue.pop() {
-        for name in needed(&file)? {
+        let Needed { names, own_places } = needed(&file)?;
+        for name in names {
             if !seen.insert(name.clone()) {
                 continue;
             }
-            let inside = [
-                PathBuf::from(&name),
-                Path::new("/usr/lib").join(arch.gnu()).join(&name),
-                Path::new("/lib").join(arch.gnu()).join(&name),
-                Path::new("/usr/lib").join(&name),
-                Path::new("/lib").join(&name),
-            ]
-            .into_iter()
-            .filter(|path| path.is_absolute())
-            .find(|path| at(root, path).exists())
-            .with_context(|| format!("{}: no {name} in {}", file.display(), root.display()))?;
+            let usual = [
+                Path::new("/usr/lib").join(arch.gnu()),
+                Path::new("/lib").join(arch.gnu()),
+                PathBuf::from("/usr/lib"),
+                PathBuf::from("/lib"),
+            ];
+            let own = own_places.iter().map(PathBuf::from);
+            let inside = std::iter::once(PathBuf::from(&name))
+                .chain(own.chain(usual).map(|directory| directory.join(&name)))
+                .filter(|path| path.is_absolute())
+                .find(|path| at(root, path).exists())
+                .with_context(|| format!("{}: no {name} in {}", file.display(), root.display()))?;
             let outside = at(root, &inside);
             queue.push(outside.clone());
             found.push((outside, inside));
@@ -181,8 +185,17 @@ fn at(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// The names of the libraries and of the loader that a file asks for; none if it is not ELF.
-fn needed(file: &Path) -> Result<Vec<String>> {
+/// What a file asks the loader for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Needed {
+    /// The names of the libraries, and the loader.
+    names: Vec<String>,
+    /// The directories that it names, where libraries are that are its own affair.
+    own_places: Vec<String>,
+}
+
+/// What a file asks for; nothing if it is not ELF.
+fn needed(file: &Path) -> Result<Needed> {
     let output = Command::new("readelf")
         .args(["--wide", "--dynamic", "--program-headers"])
         .arg(file)
@@ -192,15 +205,21 @@ fn needed(file: &Path) -> Result<Vec<String>> {
     Ok(parse_readelf(&String::from_utf8_lossy(&output.stdout)))
 }
 
-fn parse_readelf(text: &str) -> Vec<String> {
-    text.lines()
-        .filter_map(|line| {
-            let (_, name) = line
-                .split_once("Shared library: [")
-                .or_else(|| line.split_once("program interpreter: "))?;
-            Some(name.trim_end().trim_end_matches(']').to_owned())
-        })
-        .collect()
+fn parse_readelf(text: &str) -> Needed {
+    let mut needed = Needed::default();
+    for line in text.lines() {
+        let after = |start| {
+            let (_, rest) = line.split_once(start)?;
+            Some(rest.trim_end().trim_end_matches(']').to_owned())
+        };
+        let name = after("Shared library: [").or_else(|| after("program interpreter: "));
+        needed.names.extend(name);
+        // The loader takes both, and searches the directories of either.
+        let places = after("Library runpath: [").or_else(|| after("Library rpath: ["));
+        let places = places.iter().flat_map(|places| places.split(':'));
+        needed.own_places.extend(places.map(str::to_owned));
+    }
+    needed
 }
 
 #[cfg(test)]
@@ -228,10 +247,10 @@ mod tests {
     fn reads_what_readelf_prints() {
         let text = "      [Requesting program interpreter: /lib/ld-linux-aarch64.so.1]\n\
                     0x0000000000000001 (NEEDED)  Shared library: [libc.so.6]\n\
-                    0x000000000000000e (SONAME)  Library soname: [libx.so]\n";
-        assert_eq!(
-            parse_readelf(text),
-            ["/lib/ld-linux-aarch64.so.1", "libc.so.6"]
-        );
+                    0x000000000000000e (SONAME)  Library soname: [libx.so]\n\
+                    0x000000000000001d (RUNPATH) Library runpath: [/usr/lib/x/ceph:/opt]\n";
+        let needed = parse_readelf(text);
+        assert_eq!(needed.names, ["/lib/ld-linux-aarch64.so.1", "libc.so.6"]);
+        assert_eq!(needed.own_places, ["/usr/lib/x/ceph", "/opt"]);
     }
 }

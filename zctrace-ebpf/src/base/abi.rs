@@ -32,6 +32,7 @@ pub(crate) const MSG_COPY: u64 = 0o40_000;
 pub(crate) const MAX_ERRNO: u64 = 4095;
 
 // include/linux/socket.h
+pub(crate) const MSG_OOB: u32 = 0x01;
 pub(crate) const MSG_PEEK: u32 = 0x02;
 pub(crate) const MSG_TRUNC: u32 = 0x20;
 pub(crate) const MSG_SOCK_DEVMEM: u32 = 0x0200_0000;
@@ -52,6 +53,9 @@ pub(crate) const SOCK_STREAM: u16 = 1;
 pub(crate) const SOCK_DGRAM: u16 = 2;
 /// `NETIF_F_SG`, bit `NETIF_F_SG_BIT`.
 pub(crate) const NETIF_F_SG: u64 = 1;
+pub(crate) const NETIF_F_IP_CSUM: u64 = 1 << 1;
+pub(crate) const NETIF_F_HW_CSUM: u64 = 1 << 3;
+pub(crate) const NETIF_F_IPV6_CSUM: u64 = 1 << 4;
 
 pub(crate) const S_IFMT: u16 = 0o170_000;
 pub(crate) const S_IFREG: u16 = 0o100_000;

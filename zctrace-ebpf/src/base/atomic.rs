@@ -60,3 +60,61 @@ pub(crate) unsafe fn set_if_zero(word: *mut u64, value: u64) -> u64 {
         }
     }
 }
+
+/// Adds `value`; returns what was there.
+///
+/// # Safety
+/// `counter` points to an aligned field of a map value.
+#[inline(always)]
+pub(crate) unsafe fn fetch_add(counter: *mut u64, value: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut value = value;
+        // SAFETY: the caller's promise.
+        unsafe {
+            core::arch::asm!(
+                "{value} = atomic_fetch_add((u64 *)({counter} + 0), {value})",
+                counter = in(reg) counter,
+                value = inlateout(reg) value,
+                options(nostack),
+            );
+        }
+        value
+    }
+    // Only so that the crate can be checked for the host.
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+        // SAFETY: the caller's promise.
+        unsafe { AtomicU64::from_ptr(counter) }.fetch_add(value, Relaxed)
+    }
+}
+
+/// Sets a counter to 0 and returns what it was.
+///
+/// # Safety
+/// `counter` points to an aligned field of a map value.
+#[inline(always)]
+pub(crate) unsafe fn take(counter: *mut u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut value = 0_u64;
+        // SAFETY: the caller's promise.
+        unsafe {
+            core::arch::asm!(
+                "{value} = xchg_64({counter} + 0, {value})",
+                counter = in(reg) counter,
+                value = inout(reg) value,
+                options(nostack),
+            );
+        }
+        value
+    }
+    // Only so that the crate can be checked for the host.
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+        // SAFETY: the caller's promise.
+        unsafe { AtomicU64::from_ptr(counter) }.swap(0, Relaxed)
+    }
+}

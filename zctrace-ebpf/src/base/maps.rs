@@ -5,8 +5,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue},
 };
 use zctrace_common::{
-    Counters, DEVICE_LEN, Early, Label, Lender, Lent, Loss, Offsets, Place, Proc, REQUEST_SLOTS,
-    Request, RequestCounts, RowKey, Sender, Settings, Sizes, TASK_SLOTS, Task,
+    Counters, DEVICE_LEN, Early, Label, Lender, Lent, Loss, Offsets, OnRoute, Place, Proc,
+    REQUEST_SLOTS, Request, RequestCounts, RowKey, Sender, Settings, Sizes, TASK_SLOTS, Task,
 };
 
 use crate::base::abi::BPF_F_NO_PREALLOC;
@@ -54,6 +54,10 @@ pub(crate) static SIZES: Array<Sizes> = Array::with_max_entries(1, 0);
 /// A network device that the sends of a row met, by slot in [`ROWS`].
 #[map]
 pub(crate) static DEVICES: Array<[u8; DEVICE_LEN]> = Array::with_max_entries(4096, 0);
+
+/// What on the route of a row's sends may copy, by slot in [`ROWS`].
+#[map]
+pub(crate) static OBSTACLES: Array<OnRoute> = Array::with_max_entries(4096, 0);
 
 /// Bytes that a process has sent by reference and that are not released yet, by slot in [`PROCS`].
 #[map]
@@ -128,6 +132,10 @@ pub(crate) static LOSS: Array<Loss> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static BY_SYSCALL: Array<u64> = Array::with_max_entries(1, 0);
 
+/// Not 0 while the site that tells how many pages a fault mapped is attached.
+#[map]
+pub(crate) static PAGES_ARE_COUNTED: Array<u32> = Array::with_max_entries(1, 0);
+
 /// Offsets in kernel structures, from the running kernel's BTF.
 #[unsafe(no_mangle)]
 static OFFSETS: Offsets = Offsets::NONE;
@@ -144,6 +152,12 @@ macro_rules! offset {
     };
 }
 pub(crate) use offset;
+
+/// How often sites have seen something, while breakpoints are set: what tells a breakpoint that is met again from one
+/// of another call.
+#[cfg(bpf_target_arch = "aarch64")]
+#[map]
+pub(crate) static SIGHTINGS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 /// Reads a field of [`Settings`].
 macro_rules! setting {

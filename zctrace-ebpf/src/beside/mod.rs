@@ -1,4 +1,7 @@
-//! What is not part of the ledger: the audit, and samples of where time goes.
+//! What is not part of the ledger: the audit, samples of where time goes, what sockets have yet to send, and the
+//! markers of regions.
 
 pub(crate) mod audit;
+pub(crate) mod queued;
+pub(crate) mod region;
 pub(crate) mod sample;

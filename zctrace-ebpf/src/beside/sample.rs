@@ -1,12 +1,12 @@
-//! How much of the processors' time goes into copying: samples, compared with the addresses of the kernel's copy
-//! routines.
+//! Where the processors' time goes: samples, compared with the addresses of the kernel's copy routines. Addresses of
+//! user space are handed to the user side, which knows what code is there.
 
 use aya_ebpf::{
     macros::{map, perf_event},
     maps::{Array, HashMap},
     programs::PerfEventContext,
 };
-use zctrace_common::{COPY_ROUTINES, CopyRoutines, Task};
+use zctrace_common::{COPY_ROUTINES, CopyRoutines, CpuSamples, Task, UserAddress};
 
 use crate::{
     base::{abi::BPF_NOEXIST, atomic::add, kernel, syscalls},
@@ -21,6 +21,14 @@ static COPY_SAMPLES: Array<u64> = Array::with_max_entries(4096, 0);
 /// (Preallocated: no other map is allowed here before Linux 6.1.)
 #[map]
 static OTHER_SAMPLES: HashMap<[u32; 2], u64> = HashMap::with_max_entries(4096, 0);
+
+/// All samples of a process, by its slot.
+#[map]
+static CPU_SAMPLES: Array<CpuSamples> = Array::with_max_entries(4096, 0);
+
+/// Samples of user space, until the user side takes them. Those for which there is no room are in [`CPU_SAMPLES`] only.
+#[map]
+static USER_SAMPLES: HashMap<UserAddress, u64> = HashMap::with_max_entries(8192, 0);
 
 /// The kernel's copy routines.
 #[unsafe(no_mangle)]
@@ -42,15 +50,27 @@ fn instruction(ctx: &PerfEventContext) -> u64 {
 }
 
 /// Runs in an interrupt of the timer, so it changes nothing in the thread's record, except that a process without
-/// rows gets its slot: otherwise a process that does nothing but copy in calls that have no rows would be in no
-/// report.
+/// rows gets its slot: otherwise a process that does nothing but copy in calls that have no rows, or in user space,
+/// would be in no report.
 #[perf_event]
 fn copy_sample(ctx: PerfEventContext) -> u32 {
     // SAFETY: nothing else in this program refers to the thread's record.
     let Some(task) = (unsafe { target::current_quietly() }) else {
         return 0;
     };
-    if !copies(instruction(&ctx)) {
+    let address = instruction(&ctx);
+    // The kernel has the upper half of the addresses on every architecture.
+    if address.cast_signed() >= 0 {
+        count_user(task, address);
+        return 0;
+    }
+    if task.proc_slot != Task::NO_PROC
+        && let Some(samples) = CPU_SAMPLES.get_ptr_mut(task.proc_slot)
+    {
+        // SAFETY: a map value.
+        add(unsafe { &raw mut (*samples).kernel }, 1);
+    }
+    if !copies(address) {
         return 0;
     }
     let nr = kernel::current_nr();
@@ -68,6 +88,34 @@ fn copy_sample(ctx: PerfEventContext) -> u32 {
         count_other(slot, nr as u32);
     }
     0
+}
+
+/// Counts a sample of user space. A kernel thread has none.
+#[inline(always)]
+fn count_user(task: &mut Task, address: u64) {
+    let Some(slot) = target::proc_slot(task) else {
+        return;
+    };
+    let Some(samples) = CPU_SAMPLES.get_ptr_mut(slot) else {
+        return;
+    };
+    // SAFETY: a map value.
+    add(unsafe { &raw mut (*samples).user }, 1);
+    let key = UserAddress {
+        address,
+        proc_slot: slot,
+        padding: 0,
+    };
+    if let Some(samples) = USER_SAMPLES.get_ptr_mut(key) {
+        add(samples, 1);
+        return;
+    }
+    if USER_SAMPLES.insert(key, 1, BPF_NOEXIST).is_err()
+        // Another processor was quicker.
+        && let Some(samples) = USER_SAMPLES.get_ptr_mut(key)
+    {
+        add(samples, 1);
+    }
 }
 
 /// If there is no room for another call, its samples count only for the process.

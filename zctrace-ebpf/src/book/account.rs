@@ -29,9 +29,24 @@ pub(crate) fn saw(acc: Acc, bytes: u64) {
     }
 }
 
+/// A site whose function returns the number of bytes, or an error.
+#[inline(always)]
+pub(crate) fn saw_result(acc: Acc, result: i64) {
+    if result > 0 {
+        saw(acc, result as u64);
+    }
+}
+
 /// A site saw `bytes` in the thread of `task`. Returns the request that the thread works on.
 #[inline(always)]
 pub(crate) fn saw_in(task: &mut Task, acc: Acc, bytes: u64) -> Option<NonNull<Request>> {
+    #[cfg(bpf_target_arch = "aarch64")]
+    if crate::base::maps::setting!(audited) != 0
+        && let Some(sightings) = crate::base::maps::SIGHTINGS.get_ptr_mut(0)
+    {
+        // SAFETY: a map value of this CPU. A count that preemption loses makes a hit count twice, at worst.
+        unsafe { *sightings += 1 };
+    }
     // SAFETY: what looks up the request of a thread calls no site's program afterwards. The reference ends
     // here: a pointer is returned.
     let request = unsafe { request::current(task) };
@@ -82,6 +97,18 @@ pub(crate) fn forget(task: &mut Task, acc: Acc) {
     task.acc[acc as usize] = 0;
 }
 
+/// What entered the page cache in the thread's operation, once everything else that sites saw is taken.
+#[inline(always)]
+pub(crate) fn take_added(task: &mut Task) -> u64 {
+    if task.filled == 0 {
+        return 0;
+    }
+    task.filled = 0;
+    let added = task.acc[Acc::Added as usize];
+    task.acc[Acc::Added as usize] = 0;
+    added
+}
+
 /// Starts the accumulators for system call `nr`. What another call left there belongs to no operation.
 #[inline(always)]
 pub(crate) fn enter(task: &mut Task, nr: i32) {
@@ -99,10 +126,11 @@ const COPIES: u32 = 1 << Acc::ToUser as u32
     | 1 << Acc::SinkCopy as u32;
 
 /// Copies in a call that is not an operation (an `ioctl` that writes into a pipe) are still somebody's bytes. They get
-/// a row that is named after the call.
+/// a row that is named after the call. So does what entered the page cache there (`readahead`).
 #[inline(always)]
 pub(crate) fn left_behind(task: &mut Task) {
-    if has_copied(task) {
+    const ADDED: u32 = 1 << Acc::Added as u32;
+    if task.filled & (COPIES | ADDED) != 0 {
         book_other(task);
     }
 }
@@ -129,7 +157,9 @@ global! {
             task.acc[Acc::SourceCopy as usize],
             task.acc[Acc::SinkCopy as usize],
         );
-        if to_user + from_user + source + sink == 0 {
+        let added = task.acc[Acc::Added as usize];
+        let copies = to_user + from_user + source + sink;
+        if copies + added == 0 {
             return 0;
         }
         // Bytes that were copied on both legs are assumed to be the same.
@@ -138,12 +168,13 @@ global! {
         if let Some(row) = row::row(task, Op::Other as u16, Evidence::Measured, &ends) {
             // SAFETY: counters of a map value, which are only added to, atomically.
             unsafe {
-                add(&raw mut (*row).ops, 1);
-                add(&raw mut (*row).moved, to_user + from_user + in_kernel);
+                add_nonzero(&raw mut (*row).ops, u64::from(copies != 0));
+                add_nonzero(&raw mut (*row).moved, to_user + from_user + in_kernel);
                 add_nonzero(&raw mut (*row).class[Class::CopiedToUser as usize], to_user);
                 add_nonzero(&raw mut (*row).class[Class::CopiedFromUser as usize], from_user);
                 add_nonzero(&raw mut (*row).class[Class::CopiedInKernel as usize], in_kernel);
                 add_nonzero(&raw mut (*row).recopied, source + sink - in_kernel);
+                add_nonzero(&raw mut (*row).filled, added);
             }
         }
         0
@@ -179,9 +210,18 @@ pub(crate) fn clear(task: &mut Task) {
     }
 }
 
-/// Copies by a kernel thread belong to no operation and are counted as `unattributed`.
+/// Copies by a kernel thread belong to no operation and are counted as `unattributed`, and so does what it puts into the
+/// page cache.
 #[inline(never)]
 fn kernel_thread(task: &mut Task, acc: Acc, bytes: u64) {
+    if matches!(acc, Acc::Added) {
+        let ends = Ends::of(object::UNKNOWN);
+        if let Some(row) = row::row(task, Op::Kernel as u16, Evidence::Measured, &ends) {
+            // SAFETY: counters of a map value, which are only added to, atomically.
+            add(unsafe { &raw mut (*row).filled }, bytes);
+        }
+        return;
+    }
     let class = match acc {
         Acc::ToUser => Class::CopiedToUser,
         Acc::FromUser => Class::CopiedFromUser,
@@ -210,6 +250,7 @@ pub(crate) fn finish(task: &mut Task, op: Op, shape: Shape, ends: &Ends, result:
 #[inline(always)]
 pub(crate) fn conclude(task: &mut Task, op: Op, shape: Shape, ends: &Ends, result: i64) {
     if let Some(class) = take_usual(task, shape, result) {
+        let added = take_added(task);
         if let Some(row) =
             row::sized_row(task, op as u16, Evidence::Measured, ends, 1, result as u64)
         {
@@ -218,6 +259,7 @@ pub(crate) fn conclude(task: &mut Task, op: Op, shape: Shape, ends: &Ends, resul
                 add(&raw mut (*row).ops, 1);
                 add(&raw mut (*row).moved, result as u64);
                 add(&raw mut (*row).class[class as usize], result as u64);
+                add_nonzero(&raw mut (*row).filled, added);
             }
         }
         return;

@@ -3,7 +3,9 @@
 pub(crate) mod account;
 pub(crate) mod mark;
 pub(crate) mod object;
+pub(crate) mod obstacle;
 pub(crate) mod probe;
+pub(crate) mod region;
 pub(crate) mod request;
 pub(crate) mod room;
 pub(crate) mod route;

@@ -19,7 +19,7 @@ use crate::{
         maps::{FS_NAMES, LABELS, offset, setting},
         words,
     },
-    book::mark,
+    book::{mark, region},
 };
 
 /// An object that could not be read.
@@ -58,7 +58,7 @@ impl Ends {
     #[inline(always)]
     pub(crate) fn of(object: u64) -> Self {
         let dimension = match setting!(by) {
-            by if by == By::Thread as u32 || by == By::Cgroup as u32 => task_dimension(),
+            by if is_of_task(by) => task_dimension(),
             _ => 0,
         };
         let zero = words::zero();
@@ -70,6 +70,14 @@ impl Ends {
             source_file: zero,
             sink_file: zero,
         }
+    }
+
+    /// An operation on the page cache of an inode (typed pointer), whose file is not at hand: it has no dimension
+    /// of files.
+    #[inline(always)]
+    pub(crate) fn inode(task: &mut Task, inode: *const u8) -> Self {
+        let object = classify_inode::<Typed>(task, inode, inode);
+        Self::of(words::opaque(task, object))
     }
 
     /// An operation on a socket whose file is not at hand (any pointer).
@@ -123,12 +131,14 @@ impl Ends {
         }
     }
 
-    /// Keeps them with a request.
+    /// Keeps them with a request. It stays in the region in which it began: any thread can complete it.
     #[inline(always)]
     pub(crate) fn keep(&self, request: &mut Request) {
         request.source = self.source;
         request.sink = self.sink;
-        request.dimension = self.dimension;
+        if !region::are_marked() {
+            request.dimension = self.dimension;
+        }
         request.marks = self.marks.into();
         request.source_file = self.source_file;
         request.sink_file = self.sink_file;
@@ -358,9 +368,17 @@ pub(crate) fn had_no_file(file: *const u8, result: i64) -> bool {
     file.is_null() && result == -EBADF
 }
 
+/// Whether the dimension follows from the current task alone.
+#[inline(always)]
+const fn is_of_task(by: u32) -> bool {
+    by == By::Thread as u32 || by == By::Cgroup as u32 || by == By::Region as u32
+}
+
 #[inline(always)]
 fn task_dimension() -> u64 {
-    if setting!(by) == By::Thread as u32 {
+    if region::are_marked() {
+        region::current_region()
+    } else if setting!(by) == By::Thread as u32 {
         aya_ebpf::helpers::bpf_get_current_pid_tgid() & 0xffff_ffff
     } else {
         kernel::current_cgroup()
@@ -371,7 +389,7 @@ fn task_dimension() -> u64 {
 fn dimension(source: *const u8, sink: *const u8) -> u64 {
     match setting!(by) {
         by if by == By::Nothing as u32 => 0,
-        by if by == By::Thread as u32 || by == By::Cgroup as u32 => task_dimension(),
+        by if is_of_task(by) => task_dimension(),
         _ => {
             let of_source = file_dimension(source as u64);
             if of_source != 0 || sink.is_null() {
@@ -497,8 +515,7 @@ fn remember(id: u64, label: &Label) {
 }
 
 /// Whether the devices below the files of an operation are known to transfer by DMA, so that
-/// `direct` is measured and not concluded: NVMe, SCSI, virtio, Xen and MMC disks. Loop, brd, zram,
-/// device mapper and md copy, or can.
+/// `direct` is measured and not concluded.
 #[inline(never)]
 pub(crate) fn does_dma(ends: &Ends) -> bool {
     file_does_dma(ends.source, ends.source_file)
@@ -525,15 +542,41 @@ fn file_does_dma(object: u64, file: u64) -> bool {
     if device.is_null() {
         return false;
     }
-    let disk = kernel::pointer::<Probed>(device, offset!(bdev_disk));
-    let name: [u8; 4] = Probed::load(disk, offset!(gendisk_name));
-    matches!(
-        name,
-        [b's' | b'v', b'd', _, _]
-            | [b'n', b'v', b'm', b'e']
-            | [b'x', b'v', b'd', _]
-            | [b'm', b'm', b'c', b'b']
-    )
+    disk_does_dma(kernel::pointer::<Probed>(device, offset!(bdev_disk)) as u64) != 0
+}
+
+/// How many devices are looked at between a disk and the machine.
+const MOST_PARENTS: u32 = 16;
+
+global! {
+    /// Whether a disk (`gendisk`, any pointer) is of a kind whose driver passes pages on, and hangs on a device that
+    /// reaches memory by itself: NVMe, SCSI, virtio and MMC disks on PCI, Hyper-V or a platform. Not so `scsi_debug`,
+    /// iSCSI and NVMe over TCP, whose pages a CPU copies: their names are the same, but they hang on no such device.
+    /// Loop, brd, zram, device mapper and md copy, or can; Xen's disks copy into pages that they share for good.
+    fn disk_does_dma(disk: u64) -> u64 {
+        if offset!(gendisk_part0) == ABSENT || offset!(bdev_parent) == ABSENT
+            || offset!(device_parent) == ABSENT || offset!(device_dma_mask) == ABSENT
+        {
+            return 0;
+        }
+        let disk = disk as *const u8;
+        let name: [u8; 4] = Probed::load(disk, offset!(gendisk_name));
+        if !matches!(name, [b's' | b'v', b'd', _, _] | [b'n', b'v', b'm', b'e'] | [b'm', b'm', b'c', b'b']) {
+            return 0;
+        }
+        let whole = kernel::pointer::<Probed>(disk, offset!(gendisk_part0));
+        let mut device = kernel::pointer::<Probed>(whole, offset!(bdev_parent));
+        for _ in 0..MOST_PARENTS {
+            if device.is_null() {
+                return 0;
+            }
+            if !kernel::pointer::<Probed>(device, offset!(device_dma_mask)).is_null() {
+                return 1;
+            }
+            device = kernel::pointer::<Probed>(device, offset!(device_parent));
+        }
+        0
+    }
 }
 
 /// Whether a filesystem with this magic number can share extents.

@@ -1,6 +1,8 @@
 //! The rows of the ledger: how one is found, and how an operation is added to it.
 
-use zctrace_common::{Class, Counters, Evidence, RowKey, Sizes, StackKind, Task, errno_key};
+use zctrace_common::{
+    Class, Counters, Evidence, IN_MARKER, RowKey, Sizes, StackKind, Task, errno_key,
+};
 
 use crate::{
     base::{
@@ -13,7 +15,7 @@ use crate::{
     },
     book::{
         object::{self, Ends},
-        stacks, target,
+        region, stacks, target,
     },
 };
 
@@ -61,6 +63,14 @@ pub(crate) fn record_inferred(task: &mut Task, op: u16) {
     let mut ends = Ends::stored(source, sink, dimension);
     ends.marks = (plan >> MARKS_SHIFT) as u8;
     add_delta(task, op, Evidence::Inferred, &ends);
+}
+
+/// Adds one operation without bytes to a row: what it did is concluded, and how much is not known.
+#[inline(always)]
+pub(crate) fn record_occurrence(task: &mut Task, op: u16, ends: &Ends) {
+    task.delta = words::no_counts();
+    task.delta.ops = 1;
+    add_delta(task, op, Evidence::Inferred, ends);
 }
 
 /// Adds [`Task::delta`] to a row.
@@ -121,6 +131,7 @@ fn merge(row: *mut Counters, delta: &Counters) {
         add_nonzero(&raw mut (*row).wasted, delta.wasted);
         add_nonzero(&raw mut (*row).cow, delta.cow);
         add_nonzero(&raw mut (*row).encrypted, delta.encrypted);
+        add_nonzero(&raw mut (*row).filled, delta.filled);
     }
 }
 
@@ -215,6 +226,10 @@ global! {
             return 0;
         };
         // Callers compare only the first row: comparing both there would take room on their stacks.
+        if region::are_marked() && dimension == IN_MARKER {
+            // zctrace has asked for it, so it is not the program's.
+            return 0;
+        }
         let other = &task.cached[1];
         let slot = other.slot + 1;
         let is_other =

@@ -5,21 +5,21 @@
 //! [`Settings::stack_bytes`](zctrace_common::Settings::stack_bytes) is set. The setting is a constant to the verifier,
 //! which removes all of this code.
 
-use core::ffi::c_void;
+use core::{cell::UnsafeCell, ffi::c_void};
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::BPF_F_USER_STACK,
+    bindings::{BPF_F_STACK_BUILD_ID, BPF_F_USER_STACK, bpf_map_type::BPF_MAP_TYPE_STACK_TRACE},
     helpers::generated::bpf_get_stackid,
     macros::map,
     maps::{Array, HashMap, PerCpuArray, StackTrace},
 };
-use zctrace_common::{StackKey, StackKind, Task, samples_among};
+use zctrace_common::{StackKey, StackKind, Task, USER_FRAMES, UserFrame, samples_among};
 
 use crate::{
     base::{
         abi::BPF_NOEXIST,
-        atomic::add,
+        atomic::{add, fetch_add},
         kernel::{self, Access as _, Typed},
         maps::{offset, setting},
     },
@@ -29,6 +29,37 @@ use crate::{
 /// The stacks by their ids. An id refers to the same stack for as long as the map exists.
 #[map]
 static STACKS: StackTrace = StackTrace::with_max_entries(1, 0);
+
+/// The stacks of users by their ids, as places in files. aya has no type for it.
+#[map]
+static USER_STACKS: PlacesMap = PlacesMap(UnsafeCell::new(Definition {
+    kind: BPF_MAP_TYPE_STACK_TRACE,
+    key_size: 4,
+    value_size: (USER_FRAMES * size_of::<UserFrame>()) as u32,
+    max_entries: 1,
+    map_flags: BPF_F_STACK_BUILD_ID,
+    id: 0,
+    pinning: 0,
+}));
+
+/// Not constant, so that it comes into the same section as the other maps.
+#[repr(transparent)]
+struct PlacesMap(UnsafeCell<Definition>);
+
+// SAFETY: nothing but the loader looks at it.
+unsafe impl Sync for PlacesMap {}
+
+/// `struct bpf_map_def` of aya.
+#[repr(C)]
+struct Definition {
+    kind: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+    id: u32,
+    pinning: u32,
+}
 
 /// Sampled bytes.
 #[map]
@@ -59,7 +90,8 @@ fn note(task: &mut Task, kind: u32, bytes: u64) {
     let Some(sum) = STACK_SUM.get_ptr_mut(0) else {
         return;
     };
-    let before = fetch_add(sum, bytes);
+    // SAFETY: a map value, of one integer.
+    let before = unsafe { fetch_add(sum, bytes) };
     let samples = samples_among(before.wrapping_add(bytes), every) - samples_among(before, every);
     if samples != 0 {
         let due = u64::from(task.due & SAMPLES) + samples;
@@ -94,12 +126,13 @@ fn sample(ctx: *mut c_void, task: &mut Task) {
         kind &= !StackKind::AT_EXIT;
         StackKey::NONE
     } else {
-        stack(ctx, 0)
+        stack(ctx, (&raw const STACKS).cast(), 0)
     };
     let user = if task.flags & Task::KTHREAD != 0 {
         StackKey::NONE
     } else {
-        stack(ctx, u64::from(BPF_F_USER_STACK))
+        let map = (&raw const USER_STACKS).cast();
+        stack(ctx, map, u64::from(BPF_F_USER_STACK))
     };
     let current = kernel::current_task();
     let leader = kernel::pointer::<Typed>(current, offset!(task_group_leader));
@@ -127,34 +160,8 @@ fn sample(ctx: *mut c_void, task: &mut Task) {
 
 /// The id of the current stack, or why there is none: an error number.
 #[inline(always)]
-fn stack(ctx: *mut c_void, flags: u64) -> i32 {
-    let map = (&raw const STACKS).cast_mut().cast();
+fn stack(ctx: *mut c_void, map: *const c_void, flags: u64) -> i32 {
+    let map = map.cast_mut();
     // SAFETY: the context of the running program and a map of the kind that the helper takes.
     unsafe { bpf_get_stackid(ctx, map, flags) as i32 }
-}
-
-/// Adds atomically and returns what was there.
-#[inline(always)]
-fn fetch_add(counter: *mut u64, value: u64) -> u64 {
-    #[cfg(target_arch = "bpf")]
-    {
-        let mut value = value;
-        // SAFETY: callers pass the address of an aligned field of a map value.
-        unsafe {
-            core::arch::asm!(
-                "{value} = atomic_fetch_add((u64 *)({counter} + 0), {value})",
-                counter = in(reg) counter,
-                value = inlateout(reg) value,
-                options(nostack),
-            );
-        }
-        value
-    }
-    // Only so that the crate can be checked for the host.
-    #[cfg(not(target_arch = "bpf"))]
-    {
-        use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-        // SAFETY: callers pass the address of an aligned field of a map value.
-        unsafe { AtomicU64::from_ptr(counter) }.fetch_add(value, Relaxed)
-    }
 }

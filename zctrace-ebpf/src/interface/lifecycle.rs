@@ -15,6 +15,7 @@ use crate::{
     book::{
         account,
         probe::program,
+        region,
         request::{self, Now},
         target::{add, current_record, mark_exited, name, process, record, remove},
     },
@@ -70,6 +71,9 @@ program! {
         if record(parent_tid).is_some() {
             if thread || setting!(follow) != 0 {
                 add(tid, 0);
+                if region::are_marked() {
+                    region::follow(parent, child);
+                }
             }
         } else if setting!(scope) == Scope::Cgroup as u32 && in_cgroup(child) {
             // clone3 can put a child of another process directly into a cgroup.
@@ -106,6 +110,9 @@ program! {
                 }
             }
             remove(old_tid);
+            if region::are_marked() {
+                region::renumber(old_tid, tid);
+            }
         }
         if let Some(record) = record(tid) {
             // SAFETY: a map value, of which an aligned integer is read.
@@ -182,6 +189,9 @@ program! {
             request::leave(record, Now::Later);
             let (slot, runs) = (record.proc_slot, record.runs);
             remove(tid);
+            if region::are_marked() {
+                region::leave(u64::from(tid));
+            }
             if slot != Task::NO_PROC
                 && let Some(process) = PROCS.get_ptr_mut(slot)
                 // SAFETY: a map value. Where threads end at the same time, the first may see the end of
@@ -193,9 +203,13 @@ program! {
             }
         }
         let signal = kernel::pointer::<Typed>(task, offset!(task_signal));
-        if Typed::load::<i32>(signal, offset!(signal_live)) == 0
-            && let Some(process) = mark_exited(tgid)
-        {
+        if Typed::load::<i32>(signal, offset!(signal_live)) != 0 {
+            return 0;
+        }
+        if region::are_marked() {
+            region::leave(region::of_process(tgid));
+        }
+        if let Some(process) = mark_exited(tgid) {
             let leader = kernel::pointer::<Typed>(task, offset!(task_group_leader));
             // SAFETY: a map value; the process has been taken out of the table, so nobody else names it.
             name(unsafe { &mut *process }, leader);

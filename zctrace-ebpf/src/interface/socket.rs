@@ -1,11 +1,11 @@
 //! Interfaces of sockets: where `send`, `recv` and similar calls end.
 
 use aya_ebpf::helpers::bpf_probe_read_user;
-use zctrace_common::{ABSENT, Evidence, ObjectKind, Op, Task};
+use zctrace_common::{ABSENT, Acc, Evidence, ObjectKind, Op, Task};
 
 use crate::{
     base::{
-        abi::{MSG_PEEK, MSG_TRUNC, MSG_ZEROCOPY},
+        abi::{MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_ZEROCOPY},
         global::global,
         kernel::{self, Access as _, Probed, Typed},
         maps::offset,
@@ -83,7 +83,7 @@ fn sent(task: &mut Task, mut ends: Ends, flags: u32, file: *const u8, result: i6
     ends.marks |= route::of_zerocopy(sock) as u8;
     account::finish(task, Op::SendZerocopy, Shape::FromUser, &ends, result);
     let op = Op::SendZerocopy as u16;
-    route::note_route(task, op, Evidence::Measured, &ends, sock);
+    route::note_route(task, op, Evidence::Measured, &ends, sock, 0);
 }
 
 program! {
@@ -133,6 +133,12 @@ fn received(task: &mut Task, ends: &Ends, result: i64, flags: u32, offered: u64)
     } else {
         Op::Recv
     };
+    if flags & (MSG_OOB | MSG_TRUNC) == MSG_OOB
+        && result > 0
+        && object::is(ends.source, ObjectKind::Tcp)
+    {
+        urgent(task, result);
+    }
     let (shape, result) = if flags & MSG_TRUNC == 0 || result <= 0 {
         (Shape::ToUser, result)
     } else if object::is(ends.source, ObjectKind::Tcp) {
@@ -143,6 +149,16 @@ fn received(task: &mut Task, ends: &Ends, result: i64, flags: u32, offered: u64)
         (Shape::ToUser, result)
     };
     account::finish(task, op, shape, ends, result);
+}
+
+/// The urgent byte of a TCP connection: `tcp_recv_urg`, which compilers put into its caller, copies it by
+/// `memcpy_to_msg`. A protocol above TCP does not know of it and passes what a site sees.
+#[inline(always)]
+fn urgent(task: &mut Task, bytes: i64) {
+    account::enter(task, kernel::current_nr());
+    if !account::has_copied(task) {
+        account::saw_in(task, Acc::ToUser, bytes as u64);
+    }
 }
 
 global! {

@@ -1,7 +1,7 @@
 //! Linux AIO: a buffered request copies while it is submitted. A direct one completes in whatever context its device
 //! interrupts.
 
-use zctrace_common::Op;
+use zctrace_common::{Op, Request};
 
 use crate::{
     base::{
@@ -49,7 +49,7 @@ program! {
         // SAFETY: nothing else in this program refers to the thread's record.
         let Some(task) = (unsafe { target::current_quietly() }) else { return 0 };
         // Not the request's own value: from that the compiler would conclude more than the verifier knows.
-        let is_of_aio = is_of_aio(task.request_op);
+        let is_of_aio = Request::is_of_aio(task.request_op);
         if returned_int(ctx) != 0
             && is_of_aio
             // SAFETY: nothing else in this program refers to the request's record.
@@ -59,12 +59,6 @@ program! {
         }
         request::end(task);
     }
-}
-
-/// Whether an operation is one of AIO. A submission can fail before its thread works on it.
-#[inline(always)]
-const fn is_of_aio(op: u32) -> bool {
-    op == Op::AioRead as u32 || op == Op::AioWrite as u32
 }
 
 program! {

@@ -8,7 +8,7 @@ use zctrace_common::{ABSENT, Class, Counters, Op, Task};
 use crate::{
     base::{
         kernel::{self, Access as _, Probed, Typed},
-        maps::{offset, setting},
+        maps::{PAGES_ARE_COUNTED, offset, setting},
         words,
     },
     book::{
@@ -31,7 +31,7 @@ const ALLOCATED: u64 = 8;
 const FAILED: u32 = 0x0001 | 0x0002 | 0x0010 | 0x0020 | 0x0040 | 0x0400 | 0x0800;
 
 #[inline(always)]
-fn page_size() -> u64 {
+pub(crate) fn page_size() -> u64 {
     setting!(page_size)
 }
 
@@ -127,6 +127,22 @@ program! {
     }
 }
 
+/// Whether the thread is in the fault of a file's page.
+#[inline(always)]
+pub(crate) const fn is_of_file(task: &Task) -> bool {
+    task.fault[0] & IN_FILE_FAULT != 0
+}
+
+/// What entered the page cache in the faults of the thread.
+#[inline(always)]
+fn take_filled(task: &mut Task) -> u64 {
+    let filled = task.fault_filled;
+    if filled != 0 {
+        task.fault_filled = 0;
+    }
+    filled
+}
+
 program! {
     fexit marked file_fault_exit(ctx) in task {
         if task.fault[0] & IN_FILE_FAULT == 0 {
@@ -146,7 +162,7 @@ program! {
             copied(task, Op::FaultCow, &ends, page_size(), page_size());
             return 0;
         }
-        let (moved, class) = if setting!(counts_ptes) != 0 {
+        let (moved, class) = if pages_are_counted() {
             (task.fault[1] * page_size(), Class::Mapped)
         } else if ended_well {
             (page_size(), Class::Unexplained)
@@ -155,11 +171,21 @@ program! {
         };
         if moved != 0 {
             let ends = Ends::file::<Typed>(task, file);
-            task.delta = Counters { ops: 1, moved, ..words::no_counts() };
+            let filled = take_filled(task);
+            task.delta = Counters { ops: 1, moved, filled, ..words::no_counts() };
             task.delta.class[class as usize] = moved;
             record(task, Op::FaultMap, &ends);
         }
     }
+}
+
+/// Whether `Task::fault[1]` was counted. Without the site, a fault maps at least the page that was asked for.
+#[inline(always)]
+fn pages_are_counted() -> bool {
+    // SAFETY: a map value that the user side sets when it attaches the site and when it detaches it.
+    PAGES_ARE_COUNTED
+        .get_ptr(0)
+        .is_some_and(|counted| unsafe { *counted } != 0)
 }
 
 program! {
@@ -219,10 +245,12 @@ fn huge_page_copied(vma: *const u8, pages: u64) {
 
 #[inline(always)]
 fn copied(task: &mut Task, op: Op, ends: &Ends, bytes: u64, mapped: u64) {
+    let filled = take_filled(task);
     task.delta = Counters {
         ops: 1,
         moved: mapped,
         cow: bytes,
+        filled,
         ..words::no_counts()
     };
     task.delta.class[Class::Mapped as usize] = mapped;

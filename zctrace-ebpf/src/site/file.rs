@@ -135,10 +135,14 @@ program! {
 
 program! {
     /// Data gets in only by page faults: `write` is refused. If a page was never touched, the reader's buffer is
-    /// cleared instead, and the result does not say so: for a file with holes such reads stay unexplained.
+    /// cleared instead, and the result does not say so. A file that has no page at all is all zeros. For a file with
+    /// some of its pages such reads stay unexplained.
     fexit marked hugetlbfs_read_iter(ctx) {
-        if !is_sparse(ctx.arg(0)) {
-            filled(ctx.arg(1), returned(ctx));
+        let (iocb, bytes) = (ctx.arg(0), returned(ctx));
+        if !is_sparse(iocb) {
+            filled(ctx.arg(1), bytes);
+        } else if bytes > 0 && blocks(iocb) == 0 {
+            account::saw(Acc::SourceSynthetic, bytes as u64);
         }
     }
 }
@@ -168,11 +172,20 @@ memory_file! {
 /// Whether the file of a request (typed pointer) has fewer blocks than its size needs.
 #[inline(always)]
 fn is_sparse(iocb: *const u8) -> bool {
+    let size: u64 = Typed::load(inode(iocb), offset!(inode_size));
+    blocks(iocb) * 512 < size
+}
+
+/// How many blocks of 512 bytes the file of a request (typed pointer) has.
+#[inline(always)]
+fn blocks(iocb: *const u8) -> u64 {
+    Typed::load(inode(iocb), offset!(inode_blocks))
+}
+
+#[inline(always)]
+fn inode(iocb: *const u8) -> *const u8 {
     let file = kernel::pointer::<Typed>(iocb, offset!(kiocb_filp));
-    let inode = kernel::pointer::<Typed>(file, offset!(file_inode));
-    let size: u64 = Typed::load(inode, offset!(inode_size));
-    let blocks: u64 = Typed::load(inode, offset!(inode_blocks));
-    blocks * 512 < size
+    kernel::pointer::<Typed>(file, offset!(file_inode))
 }
 
 /// Whether the thread is in a write-like system call: in a kretprobe the iterator is gone.
@@ -233,10 +246,7 @@ program! {
 program! {
     /// Small files of procfs, debugfs and drivers, out of a buffer.
     fexit marked simple_read_from_buffer(ctx) {
-        let bytes = returned(ctx);
-        if bytes > 0 {
-            account::saw(Acc::ToUser, bytes as u64);
-        }
+        account::saw_result(Acc::ToUser, returned(ctx));
     }
 }
 
@@ -245,10 +255,7 @@ macro_rules! generator {
     ($($name:ident)+) => {
         $(program! {
             fexit marked $name(ctx) {
-                let bytes = returned(ctx);
-                if bytes > 0 {
-                    account::saw(Acc::SourceSynthetic, bytes as u64);
-                }
+                account::saw_result(Acc::SourceSynthetic, returned(ctx));
             }
         })+
     };
@@ -259,10 +266,7 @@ macro_rules! dropper {
     ($($name:ident)+) => {
         $(program! {
             fexit marked $name(ctx) {
-                let bytes = returned(ctx);
-                if bytes > 0 {
-                    account::saw(Acc::SinkSynthetic, bytes as u64);
-                }
+                account::saw_result(Acc::SinkSynthetic, returned(ctx));
             }
         })+
     };

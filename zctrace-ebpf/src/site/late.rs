@@ -15,12 +15,12 @@
 //! for the [`Place`].
 
 use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
-use zctrace_common::{ABSENT, DEVICE_LEN, Early, Evidence, Lender, ObjectKind, Place, Proc, Task};
+use zctrace_common::{ABSENT, DEVICE_LEN, Early, Evidence, Lender, ObjectKind, Place, Task};
 
 use crate::{
     base::{
         abi::NETIF_F_SG,
-        atomic::add,
+        atomic::{add, take},
         global::global,
         kernel::{Access as _, Probed, Typed},
         loss::lost,
@@ -123,9 +123,9 @@ global! {
 
 /// The owner of the packets of a socket.
 enum Found {
-    /// A row of a running process.
+    /// A row of a process, which may have ended.
     Row(u32),
-    /// A process that has ended: its rows may have been read for the last time.
+    /// A process that has ended, and whose rows have been read for the last time.
     Gone,
     /// No send by reference of the target has ended on this socket.
     Nothing,
@@ -142,10 +142,8 @@ fn lender(sock: u64, ports: u32) -> Found {
             return Found::Nothing;
         }
         match PROCS.get_ptr((*lender).proc_slot) {
-            Some(process)
-                if (*process).start_ns == (*lender).start_ns
-                    && (*process).flags & Proc::EXITED == 0 =>
-            {
+            // One that has ended as well: its rows stay while its sockets have anything to send.
+            Some(process) if (*process).start_ns == (*lender).start_ns => {
                 Found::Row((*lender).row_slot)
             }
             _ => Found::Gone,
@@ -200,7 +198,7 @@ fn take_early(sock: u64, ports: u32, row_slot: u32) {
         return;
     }
     // SAFETY: an aligned field of a map value.
-    let bytes = unsafe { taken(&raw mut (*early).bytes) };
+    let bytes = unsafe { take(&raw mut (*early).bytes) };
     if bytes == 0 {
         return;
     }
@@ -211,35 +209,6 @@ fn take_early(sock: u64, ports: u32, row_slot: u32) {
     {
         // SAFETY: map values.
         unsafe { *name = (*early).device };
-    }
-}
-
-/// Sets a counter to 0 and returns what it was.
-///
-/// # Safety
-/// `counter` points to an aligned field of a map value.
-#[inline(always)]
-unsafe fn taken(counter: *mut u64) -> u64 {
-    #[cfg(target_arch = "bpf")]
-    {
-        let mut value = 0_u64;
-        // SAFETY: the caller's promise.
-        unsafe {
-            core::arch::asm!(
-                "{value} = xchg_64({counter} + 0, {value})",
-                counter = in(reg) counter,
-                value = inout(reg) value,
-                options(nostack),
-            );
-        }
-        value
-    }
-    // Only so that the crate can be checked for the host.
-    #[cfg(not(target_arch = "bpf"))]
-    {
-        use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-        // SAFETY: the caller's promise.
-        unsafe { AtomicU64::from_ptr(counter) }.swap(0, Relaxed)
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod aio;
 pub(crate) mod bounce;
+pub(crate) mod cache;
 pub(crate) mod direct;
 pub(crate) mod fault;
 pub(crate) mod file;
@@ -19,5 +20,6 @@ pub(crate) mod uffd;
 pub(crate) mod uring;
 pub(crate) mod vm;
 pub(crate) mod xdp;
+pub(crate) mod zcrx;
 pub(crate) mod zerocopy;
 pub(crate) mod zerocopy_receive;

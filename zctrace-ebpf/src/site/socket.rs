@@ -217,10 +217,7 @@ macro_rules! referencer {
     ($($name:ident)+) => {
         $(program! {
             fexit marked $name(ctx) {
-                let bytes = returned_int(ctx);
-                if bytes > 0 {
-                    account::saw(Acc::SinkRef, bytes as u64);
-                }
+                account::saw_result(Acc::SinkRef, returned_int(ctx));
             }
         })+
     };

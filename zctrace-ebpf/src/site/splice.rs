@@ -12,10 +12,7 @@ macro_rules! lender {
     ($($name:ident)+) => {
         $(program! {
             fexit marked $name(ctx) {
-                let bytes = returned(ctx);
-                if bytes > 0 {
-                    account::saw(Acc::SourceRef, bytes as u64);
-                }
+                account::saw_result(Acc::SourceRef, returned(ctx));
             }
         })+
     };

@@ -10,19 +10,13 @@ use crate::book::{
 program! {
     /// `mfill_atomic_copy`: pages filled with a copy of the caller's memory.
     fexit marked uffd_fill(ctx) {
-        let bytes = returned(ctx);
-        if bytes > 0 {
-            account::saw(Acc::FromUser, bytes as u64);
-        }
+        account::saw_result(Acc::FromUser, returned(ctx));
     }
 }
 
 program! {
     /// `mfill_atomic_zeropage`: the zero page, or cleared ones.
     fexit marked uffd_zero(ctx) {
-        let bytes = returned(ctx);
-        if bytes > 0 {
-            account::saw(Acc::SinkSynthetic, bytes as u64);
-        }
+        account::saw_result(Acc::SinkSynthetic, returned(ctx));
     }
 }

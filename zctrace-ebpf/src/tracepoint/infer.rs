@@ -280,3 +280,15 @@ pub(crate) fn copied_range(ends: &Ends, source: u32, sink: u32) -> Class {
         Class::Unexplained
     }
 }
+
+/// Sets the class with a number whose value the verifier does not know.
+#[inline(always)]
+pub(crate) fn put(task: &mut Task, class: u64, moved: u64) {
+    let mut i = 0;
+    while i < task.delta.class.len() {
+        if i as u64 == class {
+            task.delta.class[i] = moved;
+        }
+        i += 1;
+    }
+}

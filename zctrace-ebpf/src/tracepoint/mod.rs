@@ -1,6 +1,9 @@
 //! The tracepoints backend: what is concluded from a call where no site can be seen.
 
+mod aio;
 mod away;
+mod fault;
 pub(crate) mod infer;
+mod memory;
 pub(crate) mod syscall;
 pub(crate) mod uring;

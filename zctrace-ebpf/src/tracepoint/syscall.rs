@@ -4,10 +4,7 @@
 //! `Task::entry` holds what was read at the entry, when the descriptors still referred to the files of the call:
 //! source, sink, plan, dimension.
 
-use core::ffi::c_void;
-
-use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use zctrace_common::{ABSENT, Acc, Class, Evidence, LOSES_AIO, Mark, ObjectKind, Op, Task};
+use zctrace_common::{ABSENT, Acc, Class, Evidence, FOLLOWS_AIO, Mark, ObjectKind, Op, Task};
 
 use crate::{
     base::{
@@ -31,8 +28,10 @@ use crate::{
     interface::{socket::space, uffd},
     site::{fault::is_anonymous, xdp, zerocopy},
     tracepoint::{
+        aio,
         away::turned_away,
-        infer::{self, User},
+        infer::{self, User, put},
+        memory::{user, user_memory},
     },
 };
 
@@ -46,6 +45,9 @@ const TRUNCATES: u64 = 1 << 34;
 const BY_ARGUMENT: u64 = 1 << 35;
 /// The call reports its result in its argument ([`uffd::done`]).
 const IN_ARGUMENT: u64 = 1 << 36;
+
+/// The call is for requests of Linux AIO, which are operations of their own.
+const OF_AIO: u64 = 1 << 37;
 
 /// The plan of a call that is not an operation.
 const NOTHING: u64 = 0;
@@ -143,6 +145,7 @@ program! {
                 };
                 message(MSGQUEUE, plan(op, Class::CopiedToUser));
             }
+            syscalls::IO_SUBMIT | syscalls::IO_GETEVENTS | syscalls::IO_PGETEVENTS => of_aio(regs, nr),
             _ if is_unfollowed(nr) && target::current_record().is_some() => {
                 unfollowed_call(kernel::is_compat());
             }
@@ -154,14 +157,48 @@ program! {
 /// Whether the current call can move bytes that nothing sees.
 #[inline(always)]
 fn is_unfollowed(nr: i32) -> bool {
-    let submits = nr == syscalls::IO_SUBMIT || nr == syscalls::IO_SUBMIT_IN_32_BITS;
-    if submits && !reports(LOSES_AIO as u16) {
+    let submits = nr == syscalls::IO_SUBMIT_IN_32_BITS;
+    if submits && !reports(FOLLOWS_AIO as u16) {
         return false;
     }
+    kernel::is_compat() && (submits || syscalls::moves_in_32_bits(nr))
+}
+
+/// A call that submits requests of Linux AIO, or fetches their results.
+#[inline(always)]
+fn of_aio(regs: *const u8, nr: i32) {
     if kernel::is_compat() {
-        nr == syscalls::IO_SUBMIT_IN_32_BITS || syscalls::moves_in_32_bits(nr)
+        if is_unfollowed(nr) && target::current_record().is_some() {
+            unfollowed_call(true);
+        }
+        return;
+    }
+    if !reports(FOLLOWS_AIO as u16) {
+        return;
+    }
+    let Some(task) = entered() else { return };
+    task.entry[2] = words::opaque(task, OF_AIO);
+    task.fault[0] = faults();
+    task.flags |= Task::ENTERED;
+    if nr == syscalls::IO_SUBMIT {
+        let count = argument(regs, offset!(regs_arg1));
+        aio::aio_submits(task, argument(regs, offset!(regs_arg2)), count);
+    }
+}
+
+/// Such a call has ended.
+#[inline(always)]
+fn of_aio_ended(task: &mut Task, regs: *const u8, result: i64) {
+    let nr = kernel::current_nr();
+    if nr == syscalls::IO_SUBMIT {
+        let count = argument(regs, offset!(regs_arg1));
+        if faults() != task.fault[0] {
+            // As for `read`: pages that a fork made common may have been copied before they were pinned.
+            task.acc[Acc::SourceDirect as usize] = 0;
+        }
+        aio::aio_submitted(task, argument(regs, offset!(regs_arg2)), count, result);
     } else {
-        nr == syscalls::IO_SUBMIT
+        aio::aio_fetched(argument(regs, offset!(regs_arg3)), result);
     }
 }
 
@@ -223,7 +260,10 @@ fn on_file(regs: *const u8, call: u64) {
     let plan = match infer::with_user(habit, reads(call)) {
         User::Copies => call,
         User::Else(class) => with_class(call, class),
-        User::ByRequests => with_class(call, Class::Unexplained) | BY_REQUESTS,
+        User::ByRequests => {
+            task.fault[0] = if reads(call) { faults() } else { NOT_A_READ };
+            with_class(call, Class::Unexplained) | BY_REQUESTS
+        }
     };
     remember(task, &ends, plan);
 }
@@ -282,7 +322,7 @@ fn send_zerocopy(task: &mut Task, fd: u32, call: u64) {
         _ => with_class(call, Class::Unexplained),
     };
     let op = Op::SendZerocopy as u16;
-    route::note_route(task, op, Evidence::Inferred, &ends, sock);
+    route::note_route(task, op, Evidence::Inferred, &ends, sock, 0);
     zerocopy::remember_sender(task, sock, Evidence::Inferred, &mut ends);
     remember(task, &ends, plan);
 }
@@ -308,8 +348,10 @@ fn two_files(regs: *const u8, op: Op, source: u64, sink: u64) {
         ends.marks |= mark::of_splice(argument(regs, offset!(regs_arg5)) as u32);
     }
     let (is_tcp, sink_file) = (object::is(ends.sink, ObjectKind::Tcp), sink as u64);
+    let mut met = 0;
     if is_tcp {
-        ends.marks |= (route::of_ulp(sink_file) | route::of_route(sink_file)) as u8;
+        met = route::of_route(sink_file);
+        ends.marks |= route::of_ulp(sink_file) as u8 | met as u8;
     }
     let source = infer::habit(task, ends.source, source as u64);
     let sink = infer::habit(task, ends.sink, sink as u64);
@@ -324,7 +366,7 @@ fn two_files(regs: *const u8, op: Op, source: u64, sink: u64) {
     const ROUTE: u8 = Mark::NoScatterGather as u8 | Mark::CopyingRoute as u8;
     let class = if is_tcp && ends.marks & ROUTE != 0 {
         let sock = task.sock;
-        route::note_route(task, op, Evidence::Inferred, &ends, sock);
+        route::note_route(task, op, Evidence::Inferred, &ends, sock, met);
         Class::Unexplained
     } else {
         class
@@ -454,24 +496,16 @@ fn ioctl(regs: *const u8) {
 /// Size of `struct file_dedupe_range` without its destinations.
 const DEDUPE_HEADER: u64 = 24;
 
-/// Reads user memory; a fault reads as 0. No branch, so that loops stay short for the verifier.
-#[inline(always)]
-fn user_memory<T: Copy + Default>(address: u64) -> T {
-    let mut value = T::default();
-    // SAFETY: the destination is a local of the given size; the helper checks the source.
-    unsafe {
-        bpf_probe_read_user(
-            (&raw mut value).cast(),
-            size_of::<T>() as u32,
-            address as *const c_void,
-        );
-    }
-    value
-}
+/// Stands for the page faults at the entry of a call that pins pages to read from them.
+const NOT_A_READ: u64 = u64::MAX;
 
+/// The page faults of the current thread so far, in calls of it too (`mm_account_fault`).
 #[inline(always)]
-fn user(address: u64) -> u64 {
-    user_memory(address)
+fn faults() -> u64 {
+    let task = kernel::current_task();
+    let small: u64 = Typed::load(task, offset!(task_min_flt));
+    let large: u64 = Typed::load(task, offset!(task_maj_flt));
+    small.wrapping_add(large)
 }
 
 #[inline(always)]
@@ -485,7 +519,7 @@ program! {
         let bio: *const u8 = ctx.arg(0);
         // SAFETY: nothing else in this program refers to the thread's record.
         let Some(task) = (unsafe { target::current() }) else { return 0 };
-        if task.flags & Task::ENTERED == 0 || task.entry[2] & BY_REQUESTS == 0 {
+        if task.flags & Task::ENTERED == 0 || task.entry[2] & (BY_REQUESTS | OF_AIO) == 0 {
             return 0;
         }
         let segment = kernel::pointer::<Typed>(bio, offset!(bio_io_vec));
@@ -508,20 +542,26 @@ program! {
         }
         task.flags &= !Task::ENTERED;
         task.runs += 1;
+        let mut filled = 0;
         if task.filled != 0 {
             // What sites have seen in this call belongs to this operation, whose class is concluded.
             account::enter(task, kernel::current_nr());
+            filled = task.acc[Acc::Added as usize];
             account::clear(task);
+        }
+        if task.entry[2] & OF_AIO != 0 {
+            of_aio_ended(task, regs, result);
+            return 0;
         }
         if result <= 0 && turned_away(words::opaque(task, regs as u64), result) != 0 {
             return 0;
         }
-        finish(task, regs, result);
+        finish(task, regs, result, filled);
     }
 }
 
 #[inline(always)]
-fn finish(task: &mut Task, regs: *const u8, result: i64) {
+fn finish(task: &mut Task, regs: *const u8, result: i64, filled: u64) {
     let plan = task.entry[2];
     let op = plan as u16;
     let result = if plan & IN_ARGUMENT != 0 {
@@ -534,6 +574,7 @@ fn finish(task: &mut Task, regs: *const u8, result: i64) {
     };
     task.delta = words::no_counts();
     task.delta.ops = 1;
+    task.delta.filled = filled;
     if result < 0 {
         task.delta.errors = result.unsigned_abs();
         task.rest = 0;
@@ -577,7 +618,13 @@ fn finish(task: &mut Task, regs: *const u8, result: i64) {
             (plan >> CLASS_SHIFT) & CLASS_MASK
         };
     if plan & BY_REQUESTS != 0 {
-        let seen = task.acc[Acc::SourceDirect as usize];
+        // The kernel copies pages that a read is to fill and that a fork made common, before it pins them. That takes
+        // page faults, as touching new pages does: which of the two it was is not seen.
+        let seen = if task.fault[0] != NOT_A_READ && faults() != task.fault[0] {
+            0
+        } else {
+            task.acc[Acc::SourceDirect as usize]
+        };
         let direct = if seen < moved { seen } else { moved };
         task.delta.class[Class::Direct as usize] = direct;
         task.delta.class[Class::Unexplained as usize] = moved - direct;
@@ -585,18 +632,6 @@ fn finish(task: &mut Task, regs: *const u8, result: i64) {
         put(task, class, moved);
     }
     row::record_inferred(task, op);
-}
-
-/// Sets the class with a number whose value the verifier does not know.
-#[inline(always)]
-pub(crate) fn put(task: &mut Task, class: u64, moved: u64) {
-    let mut i = 0;
-    while i < task.delta.class.len() {
-        if i as u64 == class {
-            task.delta.class[i] = moved;
-        }
-        i += 1;
-    }
 }
 
 /// The lengths that the kernel wrote into a vector of `struct mmsghdr`. If they can exceed the buffers (`truncates`),

@@ -2,7 +2,7 @@
 //! are those of their completions, and classes are concluded from opcode and file (`tracepoint/infer.rs`).
 
 use aya_ebpf::programs::BtfTracePointContext;
-use zctrace_common::{ABSENT, Class, ObjectKind, Op, Request, Task, Way};
+use zctrace_common::{ABSENT, Class, Mark, ObjectKind, Op, Request, Task, Way};
 
 use crate::{
     base::{
@@ -18,10 +18,7 @@ use crate::{
         request, route, row, target,
     },
     site::uring::{self, completed, completion},
-    tracepoint::{
-        infer::{self, User},
-        syscall,
-    },
+    tracepoint::infer::{self, User},
 };
 
 /// The bits of [`Request::flags`] with the class of a request that joins two files.
@@ -43,11 +40,8 @@ program! {
         let begun = unsafe { request::begin(task, key, user_data, op) };
         request::end(task);
         let Some(request) = begun else { return 0 };
-        const SPLICE: u32 = Op::UringSplice as u32;
-        const TEE: u32 = Op::UringTee as u32;
-        match op {
-            SPLICE | TEE => join(task, request, req, key),
-            _ => {}
+        if Request::joins(op) {
+            join(task, request, req, key);
         }
         if uring::is_multishot(op, key) {
             request.flags |= Request::MULTISHOT;
@@ -111,9 +105,12 @@ fn join(task: &mut Task, request: &mut Request, req: *const u8, key: u64) {
         request::works_on(request, &Ends::of(object::UNKNOWN));
         Class::Unexplained
     } else {
-        let ends = Ends::files::<Probed>(task, source, sink);
-        request::works_on(request, &ends);
+        let mut ends = Ends::files::<Probed>(task, source, sink);
         let sink_file = sink as u64;
+        if object::is(ends.sink, ObjectKind::Tcp) {
+            ends.marks |= route::of_route(sink_file) as u8;
+        }
+        request::works_on(request, &ends);
         let source = infer::habit(task, ends.source, source as u64);
         let sink = infer::habit(task, ends.sink, sink as u64);
         let class = if request.op == Op::UringTee as u32 {
@@ -121,7 +118,7 @@ fn join(task: &mut Task, request: &mut Request, req: *const u8, key: u64) {
         } else {
             infer::joined(&ends, source, sink)
         };
-        if object::is(ends.sink, ObjectKind::Tcp) && route::of_route(sink_file) != 0 {
+        if ends.marks & Mark::CopyingRoute as u8 != 0 {
             Class::Unexplained
         } else {
             class
@@ -242,7 +239,7 @@ fn explain(request: &mut Request, result: i64) {
         scratch.delta.errors = result.unsigned_abs();
     } else {
         scratch.delta.moved = result as u64;
-        syscall::put(&mut scratch, class, result as u64);
+        infer::put(&mut scratch, class, result as u64);
     }
     scratch.entry = [request.source, request.sink, 0, request.dimension];
     row::record_inferred(&mut scratch, request.op as u16);
@@ -251,22 +248,14 @@ fn explain(request: &mut Request, result: i64) {
 /// The class of a request between user memory and a file.
 #[inline(always)]
 fn of_file(op: u32, habit: u32) -> Class {
-    const READV: u32 = Op::UringReadv as u32;
     const READ_FIXED: u32 = Op::UringReadFixed as u32;
-    const READ: u32 = Op::UringRead as u32;
-    const READ_MULTISHOT: u32 = Op::UringReadMultishot as u32;
     const READV_FIXED: u32 = Op::UringReadvFixed as u32;
-    const RECVMSG: u32 = Op::UringRecvmsg as u32;
-    const RECV: u32 = Op::UringRecv as u32;
-    const SEND_ZC: u32 = Op::UringSendZc as u32;
-    const SENDMSG_ZC: u32 = Op::UringSendmsgZc as u32;
     const RECV_ZC: u32 = Op::UringRecvZc as u32;
     let copied = match op {
-        SEND_ZC | SENDMSG_ZC | RECV_ZC => return Class::Unexplained,
+        RECV_ZC => return Class::Unexplained,
+        _ if Request::lends(op) => return Class::Unexplained,
         READ_FIXED | READV_FIXED if infer::may_clear(habit) => return Class::Unexplained,
-        READV | READ_FIXED | READ | READ_MULTISHOT | READV_FIXED | RECVMSG | RECV => {
-            Class::CopiedToUser
-        }
+        _ if Request::takes(op) => Class::CopiedToUser,
         _ => Class::CopiedFromUser,
     };
     match infer::with_user(habit, matches!(copied, Class::CopiedToUser)) {

@@ -1,9 +1,11 @@
-//! Linux AIO. It has no tracepoints, so the tracepoints backend sees nothing of it.
+//! Linux AIO. It has no tracepoints. The tracepoints backend follows requests from `io_submit` to `io_getevents`.
 
-use super::{Family, Probe, Role, fentry, fexit};
+use super::{Family, Probe, Role, Sign, fentry, fexit};
 
 /// All operations of AIO.
 const NOTHING: &str = "Linux AIO is not seen";
+
+const SIGN: Sign = Sign::File("/proc/sys/fs/aio-max-nr");
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -11,6 +13,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Aio,
         role: Role::Requests,
         ways: &[fentry("aio_read", "aio_read", &["*kiocb"])],
+        sign: Some(SIGN),
         sees: "a read is submitted",
         lost: NOTHING,
         ..Probe::USUAL
@@ -20,6 +23,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Aio,
         role: Role::Requests,
         ways: &[fentry("aio_write", "aio_write", &["*kiocb"])],
+        sign: Some(SIGN),
         sees: "a write is submitted",
         lost: NOTHING,
         ..Probe::USUAL
@@ -29,6 +33,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Aio,
         role: Role::Requests,
         ways: &[fexit("io_submit_one", "io_submit_one", &["*kioctx"])],
+        sign: Some(SIGN),
         sees: "a request has been submitted",
         lost: NOTHING,
         ..Probe::USUAL
@@ -38,6 +43,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Aio,
         role: Role::Requests,
         ways: &[fentry("aio_complete_rw", "aio_complete_rw", &["*kiocb"])],
+        sign: Some(SIGN),
         sees: "completions",
         lost: NOTHING,
         ..Probe::USUAL

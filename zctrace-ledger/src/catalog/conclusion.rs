@@ -6,15 +6,17 @@ use std::fmt::Write as _;
 
 use zctrace_common::{Class, Op};
 
+use crate::object::{End, Object};
+
 /// A class that follows from a call and what it works on.
 #[derive(Debug)]
 pub struct Conclusion {
     /// The operations.
     pub ops: &'static [Op],
-    /// Names of objects as in reports: where bytes come from or, without [`Conclusion::sinks`], the only object.
-    pub objects: &'static [&'static str],
+    /// Where bytes come from or, without [`Conclusion::sinks`], the only object.
+    pub objects: &'static [End<'static>],
     /// Where bytes go, if the operation joins two objects.
-    pub sinks: &'static [&'static str],
+    pub sinks: &'static [End<'static>],
     /// What else must hold.
     pub when: &'static str,
     /// The class.
@@ -28,10 +30,10 @@ pub struct Conclusion {
 impl Conclusion {
     /// Whether this conclusion covers a row of a report.
     #[must_use]
-    pub fn covers(&self, op: Op, object: &str, class: Class) -> bool {
-        let matches = match object.split_once("->") {
+    pub fn covers(&self, op: Op, object: &Object, class: Class) -> bool {
+        let matches = match object.joined() {
             Some((source, sink)) => self.objects.contains(&source) && self.sinks.contains(&sink),
-            None => self.sinks.is_empty() && self.objects.contains(&object),
+            None => self.sinks.is_empty() && self.objects.iter().any(|end| object.is(*end)),
         };
         matches && self.class == class && self.ops.contains(&op)
     }
@@ -40,7 +42,7 @@ impl Conclusion {
 /// Whether the tracepoints backend may give a class to the bytes of a row. Unexplained bytes need no reason, so nobody
 /// asks about them.
 #[must_use]
-pub fn is_concluded(op: Op, object: &str, class: Class) -> bool {
+pub fn is_concluded(op: Op, object: &Object, class: Class) -> bool {
     ALL.iter().any(|row| row.covers(op, object, class))
 }
 
@@ -67,6 +69,7 @@ const READS: &[Op] = &[
     Op::UringReadFixed,
     Op::UringReadvFixed,
     Op::UringReadMultishot,
+    Op::AioRead,
 ];
 const WRITES: &[Op] = &[
     Op::Write,
@@ -74,6 +77,7 @@ const WRITES: &[Op] = &[
     Op::UringWritev,
     Op::UringWriteFixed,
     Op::UringWritevFixed,
+    Op::AioWrite,
 ];
 const RECEIVES: &[Op] = &[
     Op::Read,
@@ -86,6 +90,7 @@ const RECEIVES: &[Op] = &[
     Op::UringReadMultishot,
     Op::UringRecv,
     Op::UringRecvmsg,
+    Op::AioRead,
 ];
 const SENDS: &[Op] = &[
     Op::Write,
@@ -96,62 +101,68 @@ const SENDS: &[Op] = &[
     Op::UringWritevFixed,
     Op::UringSend,
     Op::UringSendmsg,
+    Op::AioWrite,
 ];
 const JOINS: &[Op] = &[Op::Sendfile, Op::Splice, Op::UringSplice];
 
 /// Filesystems that copy at the border to user memory.
-const COPYING: &[&str] = &[
-    "file:tmpfs",
-    "file:devtmpfs",
-    "file:rootfs",
-    "file:ramfs",
-    "file:ext2",
-    "file:ext3",
-    "file:ext4",
-    "file:xfs",
-    "file:btrfs",
-    "file:vfat",
-    "file:msdos",
-    "file:f2fs",
-    "file:erofs",
-    "file:squashfs",
-    "file:overlay",
-    "block",
+const COPYING: &[End<'static>] = &[
+    End::File("tmpfs"),
+    End::File("devtmpfs"),
+    End::File("rootfs"),
+    End::File("ramfs"),
+    End::File("ext2"),
+    End::File("ext3"),
+    End::File("ext4"),
+    End::File("xfs"),
+    End::File("btrfs"),
+    End::File("vfat"),
+    End::File("msdos"),
+    End::File("f2fs"),
+    End::File("erofs"),
+    End::File("squashfs"),
+    End::File("overlay"),
+    End::Block,
 ];
 /// Filesystems that lend the pages of their cache to a pipe.
-const LENDING: &[&str] = &[
-    "file:tmpfs",
-    "file:devtmpfs",
-    "file:rootfs",
-    "file:ramfs",
-    "file:ext2",
-    "file:ext3",
-    "file:ext4",
-    "file:xfs",
-    "file:btrfs",
-    "file:vfat",
-    "file:msdos",
-    "block",
-    "pipe",
+const LENDING: &[End<'static>] = &[
+    End::File("tmpfs"),
+    End::File("devtmpfs"),
+    End::File("rootfs"),
+    End::File("ramfs"),
+    End::File("ext2"),
+    End::File("ext3"),
+    End::File("ext4"),
+    End::File("xfs"),
+    End::File("btrfs"),
+    End::File("vfat"),
+    End::File("msdos"),
+    End::Block,
+    End::Pipe,
 ];
-const DIRECT: &[&str] = &[
-    "file:ext2",
-    "file:ext3",
-    "file:ext4",
-    "file:xfs",
-    "file:btrfs",
-    "file:vfat",
-    "file:msdos",
-    "file:f2fs",
-    "block",
+const DIRECT: &[End<'static>] = &[
+    End::File("ext2"),
+    End::File("ext3"),
+    End::File("ext4"),
+    End::File("xfs"),
+    End::File("btrfs"),
+    End::File("vfat"),
+    End::File("msdos"),
+    End::File("f2fs"),
+    End::Block,
 ];
-const SEQUENCES: &[&str] = &[
-    "file:proc",
-    "file:sysfs",
-    "file:cgroup2",
-    "file:debugfs",
-    "file:tracefs",
+const SEQUENCES: &[End<'static>] = &[
+    End::File("proc"),
+    End::File("sysfs"),
+    End::File("cgroup2"),
+    End::File("debugfs"),
+    End::File("tracefs"),
 ];
+
+/// Whether something lends its pages to a pipe, if nobody asked for O_DIRECT.
+pub(crate) fn lends(end: End<'_>) -> bool {
+    LENDING.contains(&end)
+}
 
 /// Every conclusion. What has no row is `unexplained`.
 pub const ALL: &[Conclusion] = &[
@@ -188,10 +199,10 @@ pub const ALL: &[Conclusion] = &[
         ],
     },
     Conclusion {
-        ops: &[Op::Read, Op::Write],
+        ops: &[Op::Read, Op::Write, Op::AioRead, Op::AioWrite],
         objects: DIRECT,
         sinks: &[],
-        when: "O_DIRECT; as many bytes as the call's block requests carry from or to anonymous pages",
+        when: "O_DIRECT; as many bytes as the call's block requests carry from or to anonymous pages; for Linux AIO, all that one io_submit asked for, without vectors",
         class: Class::Direct,
         because: "block_bio_queue: the first page of the request is the caller's own",
         tests: &[
@@ -200,6 +211,7 @@ pub const ALL: &[Conclusion] = &[
             "direct-btrfs",
             "direct-block",
             "direct-holes-ext4",
+            "aio-direct",
         ],
     },
     Conclusion {
@@ -213,7 +225,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: READS,
-        objects: &["file:hugetlbfs"],
+        objects: &[End::File("hugetlbfs")],
         sinks: &[],
         when: "every page was touched",
         class: Class::CopiedToUser,
@@ -222,7 +234,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: &[Op::Recv, Op::RecvPeek],
-        objects: &["mqueue", "msgqueue"],
+        objects: &[End::Mqueue, End::Msgqueue],
         sinks: &[],
         when: "always",
         class: Class::CopiedToUser,
@@ -231,7 +243,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: &[Op::Send],
-        objects: &["mqueue", "msgqueue"],
+        objects: &[End::Mqueue, End::Msgqueue],
         sinks: &[],
         when: "always",
         class: Class::CopiedFromUser,
@@ -240,7 +252,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: &[Op::UffdCopy],
-        objects: &["userfaultfd"],
+        objects: &[End::Userfaultfd],
         sinks: &[],
         when: "always",
         class: Class::CopiedFromUser,
@@ -249,7 +261,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: &[Op::UffdZeropage],
-        objects: &["userfaultfd"],
+        objects: &[End::Userfaultfd],
         sinks: &[],
         when: "always",
         class: Class::Synthetic,
@@ -258,7 +270,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: &[Op::UffdMove, Op::UffdContinue],
-        objects: &["userfaultfd"],
+        objects: &[End::Userfaultfd],
         sinks: &[],
         when: "always",
         class: Class::Mapped,
@@ -267,7 +279,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: READS,
-        objects: &["pipe"],
+        objects: &[End::Pipe],
         sinks: &[],
         when: "always",
         class: Class::CopiedToUser,
@@ -276,7 +288,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: WRITES,
-        objects: &["pipe"],
+        objects: &[End::Pipe],
         sinks: &[],
         when: "always",
         class: Class::CopiedFromUser,
@@ -285,7 +297,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: RECEIVES,
-        objects: &["tcp", "udp", "unix", "socket:netlink"],
+        objects: &[End::Tcp, End::Udp, End::Unix, End::Socket("netlink")],
         sinks: &[],
         when: "TCP: a stream without an upper-layer protocol or a BPF program; UDP: datagrams; not MSG_SOCK_DEVMEM; with MSG_TRUNC: no more than fits in the buffer",
         class: Class::CopiedToUser,
@@ -294,7 +306,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: &[Op::Recv, Op::RecvPeek],
-        objects: &["tcp"],
+        objects: &[End::Tcp],
         sinks: &[],
         when: "MSG_TRUNC, under the conditions above",
         class: Class::Synthetic,
@@ -303,7 +315,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: SENDS,
-        objects: &["tcp", "udp", "unix", "socket:netlink"],
+        objects: &[End::Tcp, End::Udp, End::Unix, End::Socket("netlink")],
         sinks: &[],
         when: "as for receives; without MSG_ZEROCOPY",
         class: Class::CopiedFromUser,
@@ -312,7 +324,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: &[Op::SendZerocopy],
-        objects: &["tcp", "udp", "unix", "socket:netlink"],
+        objects: &[End::Tcp, End::Udp, End::Unix, End::Socket("netlink")],
         sinks: &[],
         when: "the socket lacks SO_ZEROCOPY, or is a unix socket, or is a datagram socket whose route lacks scatter-gather",
         class: Class::CopiedFromUser,
@@ -321,7 +333,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: &[Op::RecvZerocopy],
-        objects: &["tcp"],
+        objects: &[End::Tcp],
         sinks: &[],
         when: "the bytes that the call reports as mapped",
         class: Class::Mapped,
@@ -330,7 +342,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: &[Op::RecvZerocopy],
-        objects: &["tcp"],
+        objects: &[End::Tcp],
         sinks: &[],
         when: "the bytes that the call reports as copied",
         class: Class::CopiedToUser,
@@ -339,7 +351,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: READS,
-        objects: &["char:mem"],
+        objects: &[End::Char("mem")],
         sinks: &[],
         when: "null, zero, random, urandom",
         class: Class::Synthetic,
@@ -348,7 +360,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: WRITES,
-        objects: &["char:mem"],
+        objects: &[End::Char("mem")],
         sinks: &[],
         when: "null, zero, random, urandom",
         class: Class::Synthetic,
@@ -358,12 +370,12 @@ pub const ALL: &[Conclusion] = &[
     Conclusion {
         ops: READS,
         objects: &[
-            "char:pts",
-            "char:ptm",
-            "char:tty",
-            "char:/dev/tty",
-            "char:ttyS",
-            "char:fuse",
+            End::Char("pts"),
+            End::Char("ptm"),
+            End::Char("tty"),
+            End::Char("/dev/tty"),
+            End::Char("ttyS"),
+            End::Char("fuse"),
         ],
         sinks: &[],
         when: "terminals and /dev/fuse",
@@ -374,12 +386,12 @@ pub const ALL: &[Conclusion] = &[
     Conclusion {
         ops: WRITES,
         objects: &[
-            "char:pts",
-            "char:ptm",
-            "char:tty",
-            "char:/dev/tty",
-            "char:ttyS",
-            "char:fuse",
+            End::Char("pts"),
+            End::Char("ptm"),
+            End::Char("tty"),
+            End::Char("/dev/tty"),
+            End::Char("ttyS"),
+            End::Char("fuse"),
         ],
         sinks: &[],
         when: "terminals and /dev/fuse",
@@ -390,7 +402,7 @@ pub const ALL: &[Conclusion] = &[
     Conclusion {
         ops: JOINS,
         objects: LENDING,
-        sinks: &["pipe"],
+        sinks: &[End::Pipe],
         when: "without O_DIRECT and DAX; tmpfs without holes",
         class: Class::Spliced,
         because: "filemap_splice_read and shmem_file_splice_read lend pages (vfs_splice_read copies for O_DIRECT and DAX since 6.5); splice_pipe_to_pipe moves buffers",
@@ -405,8 +417,8 @@ pub const ALL: &[Conclusion] = &[
     Conclusion {
         ops: JOINS,
         objects: LENDING,
-        sinks: &["tcp", "unix"],
-        when: "as for a pipe; TCP: a stream without an upper-layer protocol or a BPF program, over a device with scatter-gather that is not a tunnel; unix: a stream",
+        sinks: &[End::Tcp, End::Unix],
+        when: "as for a pipe; TCP: a stream without an upper-layer protocol or a BPF program, over hardware or loopback with scatter-gather and checksum offload, also below a bridge, bond, VLAN or macvlan; unix: a stream",
         class: Class::Spliced,
         because: "splice_to_socket with MSG_SPLICE_PAGES, before 6.5 tcp_sendpage and unix_stream_sendpage; sk_route_caps and the route's device decide about later copies",
         tests: &[
@@ -421,7 +433,7 @@ pub const ALL: &[Conclusion] = &[
     Conclusion {
         ops: JOINS,
         objects: LENDING,
-        sinks: &["char:mem"],
+        sinks: &[End::Char("mem")],
         when: "as for a pipe; null, zero, random, urandom",
         class: Class::Synthetic,
         because: "splice_write_null drops the buffers; the others write by iter_file_splice_write",
@@ -444,7 +456,7 @@ pub const ALL: &[Conclusion] = &[
     Conclusion {
         ops: JOINS,
         objects: LENDING,
-        sinks: &["unix"],
+        sinks: &[End::Unix],
         when: "as for a pipe; unix: datagrams and SOCK_SEQPACKET",
         class: Class::CopiedInKernel,
         because: "unix_dgram_sendmsg does not support MSG_SPLICE_PAGES, and sock_no_sendpage copied before 6.5",
@@ -461,8 +473,8 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: &[Op::Tee, Op::UringTee],
-        objects: &["pipe"],
-        sinks: &["pipe"],
+        objects: &[End::Pipe],
+        sinks: &[End::Pipe],
         when: "always",
         class: Class::Spliced,
         because: "link_pipe takes references to buffers",
@@ -470,7 +482,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: &[Op::Vmsplice],
-        objects: &["pipe"],
+        objects: &[End::Pipe],
         sinks: &[],
         when: "into the pipe",
         class: Class::Spliced,
@@ -479,7 +491,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: &[Op::Vmsplice],
-        objects: &["pipe"],
+        objects: &[End::Pipe],
         sinks: &[],
         when: "out of the pipe",
         class: Class::CopiedToUser,
@@ -497,7 +509,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: &[Op::ProcessVm],
-        objects: &["anon"],
+        objects: &[End::Anon],
         sinks: &[],
         when: "process_vm_readv",
         class: Class::CopiedToUser,
@@ -506,7 +518,7 @@ pub const ALL: &[Conclusion] = &[
     },
     Conclusion {
         ops: &[Op::ProcessVm],
-        objects: &["anon"],
+        objects: &[End::Anon],
         sinks: &[],
         when: "process_vm_writev",
         class: Class::CopiedFromUser,
@@ -516,21 +528,21 @@ pub const ALL: &[Conclusion] = &[
 ];
 
 /// [`LENDING`] without pipes, which take references as sinks.
-const LENDING_SINKS: &[&str] = &[
-    "file:tmpfs",
-    "file:devtmpfs",
-    "file:rootfs",
-    "file:ramfs",
-    "file:ext2",
-    "file:ext3",
-    "file:ext4",
-    "file:xfs",
-    "file:btrfs",
-    "file:vfat",
-    "file:msdos",
-    "block",
+const LENDING_SINKS: &[End<'static>] = &[
+    End::File("tmpfs"),
+    End::File("devtmpfs"),
+    End::File("rootfs"),
+    End::File("ramfs"),
+    End::File("ext2"),
+    End::File("ext3"),
+    End::File("ext4"),
+    End::File("xfs"),
+    End::File("btrfs"),
+    End::File("vfat"),
+    End::File("msdos"),
+    End::Block,
 ];
-const REFLINKING: &[&str] = &["file:xfs", "file:btrfs", "file:overlay"];
+const REFLINKING: &[End<'static>] = &[End::File("xfs"), End::File("btrfs"), End::File("overlay")];
 
 /// The table in Markdown.
 #[must_use]
@@ -543,9 +555,13 @@ pub(super) fn table() -> String {
     );
     for row in ALL {
         let ops: Vec<_> = row.ops.iter().map(|op| op.name()).collect();
-        let mut objects = row.objects.join(", ");
+        let names = |ends: &[End<'_>]| {
+            let names: Vec<_> = ends.iter().map(End::to_string).collect();
+            names.join(", ")
+        };
+        let mut objects = names(row.objects);
         if !row.sinks.is_empty() {
-            let _ = write!(objects, " -> {}", row.sinks.join(", "));
+            let _ = write!(objects, " -> {}", names(row.sinks));
         }
         let _ = writeln!(
             text,
@@ -577,7 +593,7 @@ mod tests {
 
     #[test]
     fn only_what_stands_there_is_concluded() {
-        let is = is_concluded;
+        let is = |op, object: &str, class| is_concluded(op, &object.into(), class);
         assert!(is(Op::Sendfile, "file:ext4->tcp", Class::Spliced));
         assert!(!is(Op::Sendfile, "file:ext4->socket:mptcp", Class::Spliced));
         assert!(!is(Op::Sendfile, "file:overlay->tcp", Class::Spliced));

@@ -1,5 +1,7 @@
 //! Direct I/O: the page cache is bypassed.
 
+use zctrace_common::Op;
+
 use super::{Family, Probe, Proof, Role, fentry, fexit, kretprobe, tp_btf};
 
 pub(super) const PROBES: &[Probe] = &[
@@ -12,7 +14,7 @@ pub(super) const PROBES: &[Probe] = &[
             "iomap_dio_complete",
             &["*iomap_dio"],
         )],
-        proof: Proof::Unplugged(&[("direct-ext4", &["read", "write"])]),
+        proof: Proof::Unplugged(&[("direct-ext4", &[Op::Read, Op::Write])]),
         sees: "end of a direct transfer: ext4, xfs, btrfs and others",
         lost: "direct I/O on files",
         ..Probe::USUAL
@@ -22,7 +24,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Direct,
         role: Role::NoCopySite,
         ways: &[fentry("iomap_iter", "iomap_iter", &["*iomap_iter"])],
-        proof: Proof::Unplugged(&[("direct-holes-ext4", &["read"])]),
+        proof: Proof::Unplugged(&[("direct-holes-ext4", &[Op::Read])]),
         sees: "which parts of a direct read come from a device, and which are holes filled with zeros",
         lost: "direct reads of files: which bytes came from the device, and which are zeros written by a CPU",
         ..Probe::USUAL
@@ -32,7 +34,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Direct,
         role: Role::NoCopySite,
         ways: &[fexit("blkdev_read_iter", "blkdev_read_iter", &["*kiocb"])],
-        proof: Proof::Unplugged(&[("direct-block", &["read"])]),
+        proof: Proof::Unplugged(&[("direct-block", &[Op::Read])]),
         sees: "direct reads of block devices",
         lost: "direct reads of block devices",
         ..Probe::USUAL
@@ -42,7 +44,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Direct,
         role: Role::NoCopySite,
         ways: &[fexit("blkdev_write_iter", "blkdev_write_iter", &["*kiocb"])],
-        proof: Proof::Unplugged(&[("direct-block", &["write"])]),
+        proof: Proof::Unplugged(&[("direct-block", &[Op::Write])]),
         sees: "direct writes of block devices",
         lost: "direct writes of block devices",
         ..Probe::USUAL
@@ -76,7 +78,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Direct,
         role: Role::NoCopySite,
         ways: &[fentry("dio_complete", "dio_complete", &["*dio"])],
-        proof: Proof::Unplugged(&[("direct-vfat", &["read", "write"])]),
+        proof: Proof::Unplugged(&[("direct-vfat", &[Op::Read, Op::Write])]),
         sees: "end of a direct transfer by __blockdev_direct_IO: vfat, exfat and others",
         lost: "direct I/O on files of vfat, exfat and others",
         ..Probe::USUAL
@@ -86,7 +88,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Direct,
         role: Role::NoCopySite,
         ways: &[fentry("dio_bio_complete", "dio_bio_complete", &["*dio"])],
-        proof: Proof::Unplugged(&[("direct-vfat", &["read"])]),
+        proof: Proof::Unplugged(&[("direct-vfat", &[Op::Read])]),
         sees: "what a device has read of such a transfer: the rest are holes, filled with zeros",
         lost: "which part of a direct read of vfat, exfat and others a device took part in",
         ..Probe::USUAL
@@ -112,7 +114,7 @@ pub(super) const PROBES: &[Probe] = &[
             "blkdev_bio_end_io_async",
             &["*bio"],
         )],
-        proof: Proof::Unplugged(&[("aio-block", &["aio.read", "aio.write"])]),
+        proof: Proof::Unplugged(&[("aio-block", &[Op::AioRead, Op::AioWrite])]),
         sees: "end of a block device's transfer for io_uring and AIO",
         lost: "direct I/O of io_uring and AIO on block devices",
         ..Probe::USUAL

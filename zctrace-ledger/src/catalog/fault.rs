@@ -1,6 +1,13 @@
 //! Page faults and copy-on-write. A fault reports no number to a caller, so these probes are its interface as well.
 
-use super::{Exercise, Family, Probe, Proof, Role, fentry, fexit};
+use super::{Exercise, Family, Probe, Proof, Role, fentry, fexit, tp_btf};
+
+pub(super) const SET_PTE: &str = "set_pte";
+pub(super) const MM_FILEMAP_MAP_PAGES: &str = "mm_filemap_map_pages";
+pub(super) const MM_FILEMAP_FAULT: &str = "mm_filemap_fault";
+/// What the tracepoints do not say.
+const FAULTS: &str = "on the tracepoints backend, that there were page faults of mapped files";
+const WRITES: &str = "on the tracepoints backend, writes that may have copied a page";
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -55,7 +62,7 @@ pub(super) const PROBES: &[Probe] = &[
         ..Probe::USUAL
     },
     Probe {
-        name: "set_pte",
+        name: SET_PTE,
         family: Family::Fault,
         role: Role::NoCopySite,
         ways: &[
@@ -63,7 +70,7 @@ pub(super) const PROBES: &[Probe] = &[
             fentry("do_set_pte", "do_set_pte", &["*vm_fault"]),
         ],
         woken_by: Some(Exercise::PrivateMapping),
-        proof: Proof::Otherwise("faults report nothing"),
+        proof: Proof::Otherwise("how many pages a fault maps is the kernel's choice"),
         sees: "page table entries that become present",
         lost: "how many pages a fault mapped",
         ..Probe::USUAL
@@ -121,6 +128,42 @@ pub(super) const PROBES: &[Probe] = &[
         proof: Proof::Otherwise("faults report nothing"),
         sees: "huge pages copied on write",
         lost: "copy-on-write of hugetlb pages",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: MM_FILEMAP_MAP_PAGES,
+        family: Family::Fault,
+        role: Role::Substitute,
+        ways: &[tp_btf("mm_filemap_map_pages", "mm_filemap_map_pages")],
+        sees: "faults that made pages of a file visible (Linux 6.11 or newer)",
+        lost: FAULTS,
+        ..Probe::USUAL
+    },
+    Probe {
+        name: MM_FILEMAP_FAULT,
+        family: Family::Fault,
+        role: Role::Substitute,
+        ways: &[tp_btf("mm_filemap_fault", "mm_filemap_fault")],
+        sees: "faults that asked a file for a page (Linux 6.11 or newer)",
+        lost: FAULTS,
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "page_fault_user",
+        family: Family::Fault,
+        role: Role::Substitute,
+        ways: &[tp_btf("page_fault_user", "page_fault_user")],
+        sees: "writes of programs to pages that are present: possible copies on write",
+        lost: WRITES,
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "page_fault_kernel",
+        family: Family::Fault,
+        role: Role::Substitute,
+        ways: &[tp_btf("page_fault_kernel", "page_fault_kernel")],
+        sees: "the same of the kernel, when it fills a buffer of a program",
+        lost: WRITES,
         ..Probe::USUAL
     },
 ];

@@ -2,7 +2,7 @@
 
 use zctrace_common::Op;
 
-use super::{Exercise, Family, Probe, Role, fexit};
+use super::{Exercise, Family, Probe, Role, Sign, fexit};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -205,6 +205,7 @@ pub(super) const PROBES: &[Probe] = &[
             ),
         ],
         woken_by: Some(Exercise::OwnMemory),
+        sign: Some(Sign::ProcessVm),
         sees: "process_vm_readv",
         lost: "process_vm_readv is not seen",
         ..Probe::USUAL
@@ -226,6 +227,7 @@ pub(super) const PROBES: &[Probe] = &[
             ),
         ],
         woken_by: Some(Exercise::OwnMemory),
+        sign: Some(Sign::ProcessVm),
         sees: "process_vm_writev",
         lost: "process_vm_writev is not seen",
         ..Probe::USUAL

@@ -2,7 +2,10 @@
 
 use zctrace_common::Op;
 
-use super::{Exercise, Family, Probe, Proof, Role, fexit};
+use super::{Exercise, Family, Probe, Proof, Role, Sign, fexit};
+
+const POSIX: Sign = Sign::File("/proc/sys/fs/mqueue");
+const SYSTEM_V: Sign = Sign::File("/proc/sysvipc/msg");
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -11,7 +14,7 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::CopySite,
         ways: &[fexit("load_msg", "load_msg", &["*void"])],
         woken_by: Some(Exercise::Messages),
-        proof: Proof::Unplugged(&[("mqueue", &["send"])]),
+        proof: Proof::Unplugged(&[("mqueue", &[Op::Send])]),
         sees: "message into a queue, POSIX or System V",
         lost: "how sends to message queues are copied",
         ..Probe::USUAL
@@ -22,7 +25,7 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::CopySite,
         ways: &[fexit("store_msg", "store_msg", &["*void"])],
         woken_by: Some(Exercise::Messages),
-        proof: Proof::Unplugged(&[("msgqueue", &["recv"])]),
+        proof: Proof::Unplugged(&[("msgqueue", &[Op::Recv])]),
         sees: "message out of a queue, POSIX or System V",
         lost: "how receives from message queues are copied",
         ..Probe::USUAL
@@ -50,6 +53,7 @@ pub(super) const PROBES: &[Probe] = &[
             ),
         ],
         woken_by: Some(Exercise::PosixMessages),
+        sign: Some(POSIX),
         sees: "mq_send, mq_timedsend",
         lost: "mq_timedsend is not seen",
         ..Probe::USUAL
@@ -71,6 +75,7 @@ pub(super) const PROBES: &[Probe] = &[
             ),
         ],
         woken_by: Some(Exercise::PosixMessages),
+        sign: Some(POSIX),
         sees: "mq_receive, mq_timedreceive",
         lost: "mq_timedreceive is not seen",
         ..Probe::USUAL
@@ -84,6 +89,7 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("sys_msgsnd", "__arm64_sys_msgsnd", &["*pt_regs"]),
         ],
         woken_by: Some(Exercise::Messages),
+        sign: Some(SYSTEM_V),
         sees: "msgsnd",
         lost: "msgsnd is not seen",
         ..Probe::USUAL
@@ -97,6 +103,7 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("sys_msgrcv", "__arm64_sys_msgrcv", &["*pt_regs"]),
         ],
         woken_by: Some(Exercise::Messages),
+        sign: Some(SYSTEM_V),
         sees: "msgrcv",
         lost: "msgrcv is not seen",
         ..Probe::USUAL

@@ -17,6 +17,7 @@ pub mod page;
 mod pipe;
 mod proof;
 mod reflink;
+mod region;
 mod sample;
 pub mod sight;
 mod socket;
@@ -30,7 +31,10 @@ mod vm;
 mod xdp;
 mod zerocopy;
 
-pub use proof::{Exercise, Proof};
+pub use proof::{Exercise, Proof, Sign};
+pub use syscall::{SYS_ENTER, SYS_EXIT};
+pub use tls::TLS_SW_SENDMSG;
+pub use uring::{IO_ISSUE_SQE_ENTER, IO_URING_COMPLETE_INFERRED};
 use zctrace_common::Op;
 
 /// What a probe is for.
@@ -52,8 +56,12 @@ pub enum Role {
     /// Replaces [`Role::Requests`] of its family where functions cannot be traced: requests are known from their
     /// submission, and classes are concluded.
     Submissions,
+    /// Stands in for the sites of its family where none of them can be traced. It counts occurrences, and no bytes.
+    Substitute,
     /// Reports why copies were made. The copies are in the ledger without it too.
     Cause,
+    /// Reports what happens beside the operations, which explains none of their bytes.
+    Beside,
     /// Reports what happens to bytes later: when borrowed pages are given back, what the kernel notifies.
     Evidence,
     /// Concludes operations and classes from the system calls: the tracepoints backend.
@@ -85,6 +93,8 @@ pub enum Family {
     Xdp,
     /// Kernel TLS.
     Tls,
+    /// Markers of regions of a test.
+    Region,
     /// Where processors spend their time.
     Sample,
     /// `splice`, `sendfile`, `vmsplice`, `tee`.
@@ -121,6 +131,7 @@ impl Family {
             Self::PacketSend => "packet-send",
             Self::Xdp => "xdp",
             Self::Tls => "tls",
+            Self::Region => "region",
             Self::Sample => "sample",
             Self::Splice => "splice",
             Self::Reflink => "reflink",
@@ -205,6 +216,8 @@ pub struct Probe {
     /// inlined, renamed, or is a macro (`vma_alloc_folio` without `CONFIG_NUMA`). For the other probes, a missing
     /// function means that there is nothing to see, or that bytes are `unexplained`.
     pub always_there: bool,
+    /// What shows that a kernel without its function has the calls that it is about, so that they go unseen.
+    pub sign: Option<Sign>,
     /// What shows that it explains bytes.
     pub proof: Proof,
     /// What it sees, for people.
@@ -223,6 +236,7 @@ impl Probe {
         woken_by: None,
         needs: &[],
         always_there: false,
+        sign: None,
         proof: Proof::NotASite,
         sees: "",
         lost: "",
@@ -302,6 +316,7 @@ const fn tp_btf(program: &'static str, symbol: &'static str) -> Way {
 pub fn probes() -> impl Iterator<Item = &'static Probe> {
     [
         target::PROBES,
+        region::PROBES,
         file::PROBES,
         direct::PROBES,
         pipe::PROBES,
@@ -433,7 +448,10 @@ mod tests {
                     probe.name
                 ),
                 Proof::Otherwise(why) => assert!(!why.is_empty(), "{}", probe.name),
-                Proof::Unplugged(_) | Proof::Later(_) | Proof::Server(_) => {}
+                Proof::Unplugged(_)
+                | Proof::UnpluggedBetween(..)
+                | Proof::Later(_)
+                | Proof::Server(_) => {}
             }
         }
     }

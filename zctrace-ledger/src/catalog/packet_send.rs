@@ -1,5 +1,7 @@
 //! Transmit rings of packet sockets.
 
+use zctrace_common::Op;
+
 use super::{Family, Probe, Proof, Role, fentry, fexit};
 
 pub(super) const PROBES: &[Probe] = &[
@@ -17,8 +19,8 @@ pub(super) const PROBES: &[Probe] = &[
             ),
         ],
         proof: Proof::Unplugged(&[
-            ("packet-send-raw", &["send"]),
-            ("packet-send-dgram", &["send"]),
+            ("packet-send-raw", &[Op::Send]),
+            ("packet-send-dgram", &[Op::Send]),
         ]),
         sees: "frame of a transmit ring to packet: the header copied, the rest by reference",
         lost: "sends from transmit rings of packet sockets",

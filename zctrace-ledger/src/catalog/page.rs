@@ -35,6 +35,7 @@ fn section(probe: &Probe) -> String {
         woken_by: _,
         needs: _,
         always_there: _,
+        sign: _,
         proof: _,
         sees,
         lost,
@@ -47,8 +48,11 @@ fn section(probe: &Probe) -> String {
         Role::SomeRequests => "Reports requests that take a rare way".to_owned(),
         Role::Requests => "Reports which request a thread works on, and its result".to_owned(),
         Role::Cause => "Reports why copies were made".to_owned(),
+        Role::Beside => "Reports what explains no bytes".to_owned(),
         Role::Evidence => "Reports what happens to bytes later".to_owned(),
-        Role::Submissions | Role::SystemCalls => "Part of the tracepoints backend".to_owned(),
+        Role::Submissions | Role::SystemCalls | Role::Substitute => {
+            "Part of the tracepoints backend".to_owned()
+        }
     };
     let ways: Vec<_> = ways
         .iter()

@@ -1,5 +1,7 @@
 //! Pipes and FIFOs.
 
+use zctrace_common::Op;
+
 use super::{Exercise, Family, Probe, Proof, Role, fexit};
 
 pub(super) const PROBES: &[Probe] = &[
@@ -12,7 +14,7 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("pipe_read", "pipe_read", &["*kiocb"]),
         ],
         woken_by: Some(Exercise::Pipes),
-        proof: Proof::Unplugged(&[("pipe", &["read"])]),
+        proof: Proof::Unplugged(&[("pipe", &[Op::Read])]),
         sees: "pipe to reader",
         lost: "reads of pipes",
         ..Probe::USUAL
@@ -26,7 +28,7 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("pipe_write", "pipe_write", &["*kiocb"]),
         ],
         woken_by: Some(Exercise::Pipes),
-        proof: Proof::Unplugged(&[("pipe", &["write"])]),
+        proof: Proof::Unplugged(&[("pipe", &[Op::Write])]),
         sees: "writer to pipe",
         lost: "writes to pipes",
         ..Probe::USUAL

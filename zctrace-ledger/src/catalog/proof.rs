@@ -1,5 +1,9 @@
 //! How a probe is known to work: what wakes it on any machine, and what shows that it explains bytes.
 
+use zctrace_common::Op;
+
+use crate::object::End;
+
 /// Known bytes that zctrace sends past its own probes right after they are attached. A probe that attaches
 /// can still never run, because the compiler has inlined the function where it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,16 +67,27 @@ impl Exercise {
     ];
 }
 
+/// What a kernel has if it has what a probe is about, even where it does not have the probe's function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// This file.
+    File(&'static str),
+    /// `process_vm_readv` (CONFIG_CROSS_MEMORY_ATTACH).
+    ProcessVm,
+}
+
 /// What shows that a site explains bytes which nothing else does. Each traffic is one of `zctrace traffic`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// Without the site, exactly the bytes of these operations, or operations and objects, of the traffic
+    /// Without the site, exactly the bytes of these operations of the traffic become `unexplained`.
+    Unplugged(&'static [(&'static str, &'static [Op])]),
+    /// Without the site, exactly the bytes that this operation of the traffic brings from one of these to the other
     /// become `unexplained`.
-    Unplugged(&'static [(&'static str, &'static [&'static str])]),
+    UnpluggedBetween(&'static str, Op, [End<'static>; 2]),
     /// Without the site, copies that are made later go unseen for this traffic.
     Later(&'static [&'static str]),
     /// Without the site, the bytes of this operation of a FUSE server become `unexplained`.
-    Server(&'static str),
+    Server(Op),
     /// The site sees the same bytes as this one. The two are left out together.
     With(&'static str),
     /// Why leaving it out shows nothing, or which other test leaves it out.

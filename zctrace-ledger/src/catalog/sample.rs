@@ -1,4 +1,4 @@
-//! How much of the processors' time goes into copying.
+//! Where the processors' time goes.
 
 use super::{Family, Kind, Probe, Role, way};
 
@@ -7,7 +7,7 @@ pub(super) const PROBES: &[Probe] = &[Probe {
     family: Family::Sample,
     role: Role::Evidence,
     ways: &[way(Kind::Clock, "copy_sample", "cpu-clock")],
-    sees: "processors within the kernel's copy routines, two hundred times a second",
-    lost: "CPU seconds spent copying",
+    sees: "where processors are, two hundred times a second: in copy routines, elsewhere, in user space",
+    lost: "CPU seconds spent copying, in the kernel and in user space",
     ..Probe::USUAL
 }];

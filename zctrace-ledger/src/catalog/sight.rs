@@ -1,6 +1,12 @@
 //! How much the attached probes can see of each technique. A count of probes does not say that.
 
-use super::{Family, Probe, Role, probes};
+use super::{
+    Family, Probe, Role,
+    fault::{MM_FILEMAP_FAULT, MM_FILEMAP_MAP_PAGES, SET_PTE},
+    probes,
+    syscall::{BLOCK_BIO_QUEUE, SYS_ENTER, SYS_EXIT},
+    uring::{IO_URING_COMPLETE_INFERRED, IO_URING_SUBMIT_REQ},
+};
 
 /// How much is seen of a technique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +45,16 @@ pub struct Technique {
     else_by: &'static [&'static str],
 }
 
-const CALLS: &[&str] = &["sys_enter", "sys_exit"];
+/// Page faults that make data of files visible.
+pub const FAULTS: &str = "page faults of mapped files";
+/// Copies of pages that are made at the first write to them.
+pub const COPY_ON_WRITE: &str = "copy-on-write";
+/// Requests of io_uring.
+pub const IO_URING: &str = "io_uring";
+/// Requests of Linux AIO.
+pub const AIO: &str = "Linux AIO";
+
+const CALLS: &[&str] = &[SYS_ENTER, SYS_EXIT];
 
 const TECHNIQUES: &[Technique] = &[
     Technique {
@@ -66,7 +81,7 @@ const TECHNIQUES: &[Technique] = &[
     Technique {
         name: "direct I/O",
         by: |probe| probe.family == Family::Direct && probe.role != Role::SystemCalls,
-        else_by: &["sys_enter", "sys_exit", "block_bio_queue"],
+        else_by: &[SYS_ENTER, SYS_EXIT, BLOCK_BIO_QUEUE],
     },
     Technique {
         name: "zero-copy sends",
@@ -79,8 +94,13 @@ const TECHNIQUES: &[Technique] = &[
         else_by: &[],
     },
     Technique {
-        name: "page faults and copy-on-write",
-        by: |probe| probe.family == Family::Fault,
+        name: FAULTS,
+        by: |probe| matches!(probe.name, SET_PTE | "file_fault_enter" | "file_fault_exit"),
+        else_by: &[MM_FILEMAP_MAP_PAGES, MM_FILEMAP_FAULT],
+    },
+    Technique {
+        name: COPY_ON_WRITE,
+        by: |probe| probe.family == Family::Fault && probe.role == Role::CopySite,
         else_by: &[],
     },
     Technique {
@@ -94,14 +114,14 @@ const TECHNIQUES: &[Technique] = &[
         else_by: &[],
     },
     Technique {
-        name: "io_uring",
+        name: IO_URING,
         by: |probe| probe.family == Family::Uring && probe.role == Role::Requests,
-        else_by: &["io_uring_submit_req", "io_uring_complete_inferred"],
+        else_by: &[IO_URING_SUBMIT_REQ, IO_URING_COMPLETE_INFERRED],
     },
     Technique {
-        name: "Linux AIO",
+        name: AIO,
         by: |probe| probe.family == Family::Aio,
-        else_by: &[],
+        else_by: CALLS,
     },
     Technique {
         name: "process_vm_readv and process_vm_writev",
@@ -199,11 +219,11 @@ mod tests {
     }
 
     const TRACEPOINTS: [&str; 5] = [
-        "sys_enter",
-        "sys_exit",
-        "block_bio_queue",
-        "io_uring_submit_req",
-        "io_uring_complete_inferred",
+        SYS_ENTER,
+        SYS_EXIT,
+        BLOCK_BIO_QUEUE,
+        IO_URING_SUBMIT_REQ,
+        IO_URING_COMPLETE_INFERRED,
     ];
 
     #[test]
@@ -224,9 +244,10 @@ mod tests {
             ("reads and writes", Sight::Inferred),
             ("direct I/O", Sight::Inferred),
             ("io_uring", Sight::Inferred),
-            ("page faults and copy-on-write", Sight::NotSeen),
+            ("page faults of mapped files", Sight::NotSeen),
+            ("copy-on-write", Sight::NotSeen),
             ("copy-up of overlayfs", Sight::NotSeen),
-            ("Linux AIO", Sight::NotSeen),
+            ("Linux AIO", Sight::Inferred),
             ("copies after a send", Sight::NotSeen),
         ] {
             assert_eq!(of(&tracepoints, name), Some(sight), "{name}");
@@ -240,7 +261,7 @@ mod tests {
         for (name, wanted) in [
             ("filemap_read", true),
             ("io_uring_complete", true),
-            ("aio_read", false),
+            ("aio_read", true),
             ("fork_exit", false),
             ("sys_enter", false),
         ] {
@@ -254,9 +275,6 @@ mod tests {
             .into_iter()
             .filter(|name| *name != "fork_exit")
             .collect();
-        assert_eq!(
-            of(&without, "page faults and copy-on-write"),
-            Some(Sight::Partly)
-        );
+        assert_eq!(of(&without, "copy-on-write"), Some(Sight::Partly));
     }
 }

@@ -1,6 +1,9 @@
 //! Sockets.
 
+use zctrace_common::Op;
+
 use super::{Exercise, Family, Probe, Proof, Role, fexit};
+use crate::object::End;
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -13,7 +16,7 @@ pub(super) const PROBES: &[Probe] = &[
             &["*sk_buff"],
         )],
         woken_by: Some(Exercise::UnixSockets),
-        proof: Proof::Unplugged(&[("unix-stream", &["recv", "recv.peek", "read"])]),
+        proof: Proof::Unplugged(&[("unix-stream", &[Op::Recv, Op::RecvPeek, Op::Read])]),
         sees: "packet to receiver: TCP, unix, large datagrams",
         lost: "receives of TCP and unix sockets",
         ..Probe::USUAL
@@ -24,7 +27,7 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::CopySite,
         ways: &[fexit("udp_recvmsg", "udp_recvmsg", &["*sock"])],
         woken_by: Some(Exercise::Udp),
-        proof: Proof::Unplugged(&[("udp-small", &["recv", "recv.peek", "read"])]),
+        proof: Proof::Unplugged(&[("udp-small", &[Op::Recv, Op::RecvPeek, Op::Read])]),
         sees: "packet to receiver: UDP over IPv4",
         lost: "receives of UDP over IPv4",
         ..Probe::USUAL
@@ -34,7 +37,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Socket,
         role: Role::CopySite,
         ways: &[fexit("udpv6_recvmsg", "udpv6_recvmsg", &["*sock"])],
-        proof: Proof::Unplugged(&[("udp6", &["recv", "recv.peek", "read"])]),
+        proof: Proof::Unplugged(&[("udp6", &[Op::Recv, Op::RecvPeek, Op::Read])]),
         sees: "packet to receiver: UDP over IPv6",
         lost: "receives of UDP over IPv6",
         ..Probe::USUAL
@@ -49,7 +52,7 @@ pub(super) const PROBES: &[Probe] = &[
             &["*sock"],
         )],
         woken_by: Some(Exercise::Tcp),
-        proof: Proof::Unplugged(&[("tcp", &["send", "write"])]),
+        proof: Proof::Unplugged(&[("tcp", &[Op::Send, Op::Write])]),
         sees: "sender to packet: TCP",
         lost: "sends of TCP",
         ..Probe::USUAL
@@ -59,7 +62,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Socket,
         role: Role::CopySite,
         ways: &[fexit("mptcp_sendmsg", "mptcp_sendmsg", &["*sock"])],
-        proof: Proof::Unplugged(&[("mptcp", &["send", "write", "sendfile"])]),
+        proof: Proof::Unplugged(&[("mptcp", &[Op::Send, Op::Write, Op::Sendfile])]),
         sees: "sender to packet: MPTCP",
         lost: "sends of MPTCP",
         ..Probe::USUAL
@@ -73,7 +76,7 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("sk_msg_recvmsg", "__sk_msg_recvmsg", &["*sock"]),
             fexit("sk_msg_recvmsg", "sk_msg_recvmsg", &["*sock"]),
         ],
-        proof: Proof::Unplugged(&[("sockmap", &["recv", "recv.peek", "read"])]),
+        proof: Proof::Unplugged(&[("sockmap", &[Op::Recv, Op::RecvPeek, Op::Read])]),
         sees: "message that a sockmap's program redirected, to receiver",
         lost: "receives of sockets in a sockmap whose messages bypass the network stack",
         ..Probe::USUAL
@@ -88,7 +91,7 @@ pub(super) const PROBES: &[Probe] = &[
             &["*void"],
         )],
         woken_by: Some(Exercise::Udp),
-        proof: Proof::Unplugged(&[("udp-small", &["send", "write"])]),
+        proof: Proof::Unplugged(&[("udp-small", &[Op::Send, Op::Write])]),
         sees: "sender to packet: UDP and raw sockets",
         lost: "sends of UDP and raw sockets",
         ..Probe::USUAL
@@ -103,7 +106,7 @@ pub(super) const PROBES: &[Probe] = &[
             &["*sk_buff"],
         )],
         woken_by: Some(Exercise::UnixSockets),
-        proof: Proof::Unplugged(&[("unix-stream", &["send", "write"])]),
+        proof: Proof::Unplugged(&[("unix-stream", &[Op::Send, Op::Write])]),
         sees: "sender to packet: unix sockets",
         lost: "sends of unix sockets",
         ..Probe::USUAL
@@ -118,7 +121,7 @@ pub(super) const PROBES: &[Probe] = &[
             &["*sk_buff"],
         )],
         woken_by: Some(Exercise::Tcp),
-        proof: Proof::Unplugged(&[("sendfile-tcp", &["sendfile"])]),
+        proof: Proof::Unplugged(&[("sendfile-tcp", &[Op::Sendfile])]),
         sees: "pages to packet by reference: sendfile and splice to a socket (6.5 and later)",
         lost: "sendfile and splice to sockets",
         ..Probe::USUAL
@@ -129,7 +132,7 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::NoCopySite,
         ways: &[fexit("do_tcp_sendpages", "do_tcp_sendpages", &["*sock"])],
         woken_by: Some(Exercise::Tcp),
-        proof: Proof::Unplugged(&[("sendfile-tcp", &["sendfile"])]),
+        proof: Proof::Unplugged(&[("sendfile-tcp", &[Op::Sendfile])]),
         sees: "pages to packet by reference: sendfile and splice to TCP (before 6.5)",
         lost: "sendfile and splice to TCP",
         ..Probe::USUAL
@@ -143,7 +146,7 @@ pub(super) const PROBES: &[Probe] = &[
             "unix_stream_sendpage",
             &["*socket"],
         )],
-        proof: Proof::Unplugged(&[("splice-unix", &["splice pipe->unix"])]),
+        proof: Proof::UnpluggedBetween("splice-unix", Op::Splice, [End::Pipe, End::Unix]),
         sees: "pages to packet by reference: splice to a unix socket (before 6.5)",
         lost: "sendfile and splice to unix sockets",
         ..Probe::USUAL
@@ -154,7 +157,7 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::CopySite,
         ways: &[fexit("skb_splice_bits", "skb_splice_bits", &["*sk_buff"])],
         woken_by: Some(Exercise::Tcp),
-        proof: Proof::Unplugged(&[("splice-tcp-pipe", &["splice"])]),
+        proof: Proof::Unplugged(&[("splice-tcp-pipe", &[Op::Splice])]),
         sees: "packet to pipe: pages by reference, linear parts copied",
         lost: "splice from sockets",
         ..Probe::USUAL

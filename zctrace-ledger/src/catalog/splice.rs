@@ -1,5 +1,7 @@
 //! The splice family.
 
+use zctrace_common::Op;
+
 use super::{Exercise, Family, Probe, Proof, Role, fexit};
 
 pub(super) const PROBES: &[Probe] = &[
@@ -12,7 +14,7 @@ pub(super) const PROBES: &[Probe] = &[
             "filemap_splice_read",
             &["*file"],
         )],
-        proof: Proof::Unplugged(&[("splice-ext4-pipe", &["splice"])]),
+        proof: Proof::Unplugged(&[("splice-ext4-pipe", &[Op::Splice])]),
         sees: "page cache to pipe by reference (6.5 and later)",
         lost: "sendfile and splice from most filesystems",
         ..Probe::USUAL
@@ -27,7 +29,7 @@ pub(super) const PROBES: &[Probe] = &[
             &["*file"],
         )],
         woken_by: Some(Exercise::Tcp),
-        proof: Proof::Unplugged(&[("splice-tmpfs-pipe", &["splice"])]),
+        proof: Proof::Unplugged(&[("splice-tmpfs-pipe", &[Op::Splice])]),
         sees: "page cache to pipe by reference: tmpfs (6.5 and later)",
         lost: "sendfile and splice from tmpfs",
         ..Probe::USUAL
@@ -42,7 +44,7 @@ pub(super) const PROBES: &[Probe] = &[
             &["*file"],
         )],
         woken_by: Some(Exercise::Tcp),
-        proof: Proof::Unplugged(&[("splice-ext4-pipe", &["splice"])]),
+        proof: Proof::Unplugged(&[("splice-ext4-pipe", &[Op::Splice])]),
         sees: "page cache to pipe by reference (before 6.5)",
         lost: "sendfile and splice from files",
         ..Probe::USUAL
@@ -57,7 +59,7 @@ pub(super) const PROBES: &[Probe] = &[
             &["*pipe_inode_info"],
         )],
         woken_by: Some(Exercise::PipeToPipe),
-        proof: Proof::Unplugged(&[("vmsplice-out", &["vmsplice"])]),
+        proof: Proof::Unplugged(&[("vmsplice-out", &[Op::Vmsplice])]),
         sees: "pipe to user memory: vmsplice",
         lost: "vmsplice out of a pipe",
         ..Probe::USUAL
@@ -72,7 +74,7 @@ pub(super) const PROBES: &[Probe] = &[
             &["*pipe_inode_info"],
         )],
         woken_by: Some(Exercise::PipeToPipe),
-        proof: Proof::Unplugged(&[("splice-pipe-null", &["splice"])]),
+        proof: Proof::Unplugged(&[("splice-pipe-null", &[Op::Splice])]),
         sees: "pipe to /dev/null",
         lost: "splice to /dev/null",
         ..Probe::USUAL

@@ -2,9 +2,15 @@
 
 use super::{Exercise, Family, Probe, Role, tp_btf};
 
+/// The name of the probe where a system call begins.
+pub const SYS_ENTER: &str = "sys_enter";
+/// The name of the probe where it ends.
+pub const SYS_EXIT: &str = "sys_exit";
+pub(super) const BLOCK_BIO_QUEUE: &str = "block_bio_queue";
+
 pub(super) const PROBES: &[Probe] = &[
     Probe {
-        name: "block_bio_queue",
+        name: BLOCK_BIO_QUEUE,
         family: Family::Direct,
         role: Role::SystemCalls,
         ways: &[tp_btf("block_bio_queue", "block_bio_queue")],
@@ -13,7 +19,7 @@ pub(super) const PROBES: &[Probe] = &[
         ..Probe::USUAL
     },
     Probe {
-        name: "sys_enter",
+        name: SYS_ENTER,
         family: Family::Interface,
         role: Role::SystemCalls,
         ways: &[tp_btf("sys_enter", "sys_enter")],
@@ -23,7 +29,7 @@ pub(super) const PROBES: &[Probe] = &[
         ..Probe::USUAL
     },
     Probe {
-        name: "sys_exit",
+        name: SYS_EXIT,
         family: Family::Interface,
         role: Role::SystemCalls,
         ways: &[tp_btf("sys_exit", "sys_exit")],

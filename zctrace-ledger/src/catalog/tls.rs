@@ -2,6 +2,9 @@
 
 use super::{Family, Probe, Proof, Role, fexit, fexit_of, kretprobe};
 
+/// Every kernel with the module `tls` has its function.
+pub const TLS_SW_SENDMSG: &str = "tls_sw_sendmsg";
+
 pub(super) const PROBES: &[Probe] = &[
     Probe {
         name: "sk_msg_memcopy_from_iter",
@@ -32,7 +35,7 @@ pub(super) const PROBES: &[Probe] = &[
         ..Probe::USUAL
     },
     Probe {
-        name: "tls_sw_sendmsg",
+        name: TLS_SW_SENDMSG,
         family: Family::Tls,
         role: Role::NoCopySite,
         ways: &[

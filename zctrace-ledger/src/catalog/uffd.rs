@@ -2,7 +2,7 @@
 
 use zctrace_common::Op;
 
-use super::{Exercise, Family, Probe, Proof, Role, fexit};
+use super::{Exercise, Family, Probe, Proof, Role, Sign, fexit};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -14,7 +14,7 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("uffd_fill", "mcopy_atomic", &["*mm_struct"]),
         ],
         woken_by: Some(Exercise::UserFaults),
-        proof: Proof::Unplugged(&[("uffd", &["uffd.copy"])]),
+        proof: Proof::Unplugged(&[("uffd", &[Op::UffdCopy])]),
         sees: "pages filled by UFFDIO_COPY",
         lost: "that UFFDIO_COPY copies",
         ..Probe::USUAL
@@ -28,7 +28,7 @@ pub(super) const PROBES: &[Probe] = &[
             fexit("uffd_zero", "mfill_zeropage", &["*mm_struct"]),
         ],
         woken_by: Some(Exercise::UserFaults),
-        proof: Proof::Unplugged(&[("uffd", &["uffd.zeropage"])]),
+        proof: Proof::Unplugged(&[("uffd", &[Op::UffdZeropage])]),
         sees: "pages of zeros by UFFDIO_ZEROPAGE",
         lost: "how the pages of UFFDIO_ZEROPAGE were made",
         ..Probe::USUAL
@@ -39,6 +39,7 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::Interface(Op::UffdCopy),
         ways: &[fexit("userfaultfd_ioctl", "userfaultfd_ioctl", &["*file"])],
         woken_by: Some(Exercise::UserFaults),
+        sign: Some(Sign::File("/proc/sys/vm/unprivileged_userfaultfd")),
         sees: "UFFDIO_COPY, UFFDIO_ZEROPAGE, UFFDIO_CONTINUE, UFFDIO_MOVE",
         lost: "requests of userfaultfd are not seen",
         ..Probe::USUAL

@@ -1,13 +1,21 @@
 //! io_uring.
 
-use super::{Exercise, Family, Probe, Role, fentry, fexit, tp_btf};
+use zctrace_common::Op;
+
+use super::{Exercise, Family, Probe, Proof, Role, fentry, fexit, tp_btf};
 
 /// All operations of io_uring.
 const NOTHING: &str = "io_uring is not seen";
 
+/// The name of the probe where a thread begins to work on a request.
+pub const IO_ISSUE_SQE_ENTER: &str = "io_issue_sqe_enter";
+pub(super) const IO_URING_SUBMIT_REQ: &str = "io_uring_submit_req";
+/// The name of the probe of completions where only submissions are seen.
+pub const IO_URING_COMPLETE_INFERRED: &str = "io_uring_complete_inferred";
+
 pub(super) const PROBES: &[Probe] = &[
     Probe {
-        name: "io_issue_sqe_enter",
+        name: IO_ISSUE_SQE_ENTER,
         family: Family::Uring,
         role: Role::Requests,
         ways: &[fentry("io_issue_sqe_enter", "io_issue_sqe", &["*io_kiocb"])],
@@ -108,7 +116,30 @@ pub(super) const PROBES: &[Probe] = &[
         ..Probe::USUAL
     },
     Probe {
-        name: "io_uring_submit_req",
+        name: "io_zcrx_copy_chunk",
+        family: Family::Uring,
+        role: Role::CopySite,
+        ways: &[fexit(
+            "io_zcrx_copy_chunk",
+            "io_zcrx_copy_chunk",
+            &["*io_kiocb"],
+        )],
+        proof: Proof::Unplugged(&[("uring-recv-zc", &[Op::UringRecvZc])]),
+        sees: "packet to the application's memory: zero-copy receives where no device has put it there",
+        lost: "zero-copy receives of io_uring that are none",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "tcp_read_sock",
+        family: Family::Uring,
+        role: Role::SomeRequests,
+        ways: &[fexit("tcp_read_sock", "tcp_read_sock", &["*sock"])],
+        sees: "zero-copy receives of io_uring: what they take from their sockets",
+        lost: "zero-copy receives of io_uring",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: IO_URING_SUBMIT_REQ,
         family: Family::Uring,
         role: Role::Submissions,
         ways: &[
@@ -142,7 +173,7 @@ pub(super) const PROBES: &[Probe] = &[
         ..Probe::USUAL
     },
     Probe {
-        name: "io_uring_complete_inferred",
+        name: IO_URING_COMPLETE_INFERRED,
         family: Family::Uring,
         role: Role::Submissions,
         ways: &[tp_btf("io_uring_complete_inferred", "io_uring_complete")],

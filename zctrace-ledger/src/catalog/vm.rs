@@ -1,5 +1,7 @@
 //! Other processes' memory.
 
+use zctrace_common::Op;
+
 use super::{Exercise, Family, Probe, Proof, Role, fexit, kretprobe};
 
 pub(super) const PROBES: &[Probe] = &[Probe {
@@ -11,7 +13,7 @@ pub(super) const PROBES: &[Probe] = &[Probe {
         kretprobe("process_vm_rw_kretprobe", "process_vm_rw"),
     ],
     woken_by: Some(Exercise::OwnMemory),
-    proof: Proof::Unplugged(&[("process-vm", &["process_vm"])]),
+    proof: Proof::Unplugged(&[("process-vm", &[Op::ProcessVm])]),
     sees: "memory of one process to that of another",
     lost: "process_vm_readv and process_vm_writev",
     ..Probe::USUAL

@@ -1,5 +1,7 @@
 //! AF_XDP in copy mode.
 
+use zctrace_common::Op;
+
 use super::{Family, Probe, Proof, Role, fentry, fexit};
 
 pub(super) const PROBES: &[Probe] = &[
@@ -18,7 +20,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Xdp,
         role: Role::CopySite,
         ways: &[fexit("skb_store_bits", "skb_store_bits", &["*sk_buff"])],
-        proof: Proof::Unplugged(&[("xdp", &["send"])]),
+        proof: Proof::Unplugged(&[("xdp", &[Op::Send])]),
         sees: "packet out of the memory of an AF_XDP socket",
         lost: "how sends of AF_XDP sockets are copied",
         ..Probe::USUAL

@@ -15,7 +15,7 @@ pub(super) const PROBES: &[Probe] = &[
             &["*sock"],
         )],
         woken_by: Some(Exercise::Zerocopy),
-        proof: Proof::Unplugged(&[("zc-tcp", &["send.zerocopy"])]),
+        proof: Proof::Unplugged(&[("zc-tcp", &[Op::SendZerocopy])]),
         sees: "user pages to packet by reference: MSG_ZEROCOPY and SEND_ZC over TCP",
         lost: "zero-copy sends over TCP",
         ..Probe::USUAL
@@ -29,7 +29,7 @@ pub(super) const PROBES: &[Probe] = &[
             "__zerocopy_sg_from_iter",
             &["*msghdr"],
         )],
-        proof: Proof::Unplugged(&[("zc-udp", &["send.zerocopy"])]),
+        proof: Proof::Unplugged(&[("zc-udp", &[Op::SendZerocopy])]),
         sees: "user pages to packet by reference: MSG_ZEROCOPY and SEND_ZC over UDP and vsock",
         lost: "zero-copy sends over UDP and vsock",
         ..Probe::USUAL

@@ -71,6 +71,22 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// A claim without limits and without a path, which [`Self::check`] refuses as it is.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            max_copies_per_byte: None,
+            max_copies_per_sent_byte: None,
+            max_copies_per_received_byte: None,
+            min_bytes: MIN_BYTES,
+            path: None,
+            accept_inferred: false,
+            allow_encryption: false,
+            expect: Vec::new(),
+        }
+    }
+
     /// The limits that are set.
     pub fn limits(&self) -> impl Iterator<Item = (Measure, f64)> + use<> {
         [
@@ -237,15 +253,8 @@ mod tests {
 
     pub(super) fn claim() -> Claim {
         Claim {
-            name: "check".into(),
             max_copies_per_byte: Some(0.02),
-            max_copies_per_sent_byte: None,
-            max_copies_per_received_byte: None,
-            min_bytes: MIN_BYTES,
-            path: None,
-            accept_inferred: false,
-            allow_encryption: false,
-            expect: Vec::new(),
+            ..Claim::named("check")
         }
     }
 

@@ -88,7 +88,7 @@ pub(super) type Work = (Flow, Place);
 pub struct Expectation {
     op: Option<String>,
     pub(super) way: Option<Way>,
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
     pub(super) is_least: bool,
     pub(super) share: f64,
 }

@@ -2,7 +2,7 @@
 
 use zctrace_common::{Ends, Flow, Op};
 
-use crate::ledger::Path;
+use crate::ledger::{End, Path};
 
 /// What is at the end of a way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,15 +39,12 @@ impl Place {
         }
     }
 
-    fn of(object: &str) -> Self {
-        match object {
-            "pipe" => Self::Pipe,
-            "block" => Self::Stored,
-            "tcp" | "udp" | "vsock" => Self::Network,
-            "socket:mptcp" | "socket:raw" | "socket:sctp" | "socket:icmp" => Self::Network,
-            _ if object.starts_with("file:") => Self::Stored,
-            _ if object.starts_with("unix") => Self::Unix,
-            _ if object.starts_with("socket:inet") => Self::Network,
+    fn of(end: End<'_>) -> Self {
+        match end {
+            End::Pipe => Self::Pipe,
+            End::Unix => Self::Unix,
+            _ if end.is_stored() => Self::Stored,
+            _ if end.is_network() => Self::Network,
             _ => Self::Other,
         }
     }
@@ -101,10 +98,10 @@ const fn is_one_of(ends: Ends) -> fn(Place) -> bool {
 
 /// Where a row's bytes came from and went to.
 pub(super) fn ends(path: &Path) -> Option<(Option<Place>, Option<Place>)> {
-    if let Some((source, sink)) = path.object.split_once("->") {
+    if let Some((source, sink)) = path.object.joined() {
         return Some((Some(Place::of(source)), Some(Place::of(sink))));
     }
-    let place = Place::of(&path.object);
+    let place = Place::of(path.object.sole()?);
     match job(path.op.known()?)? {
         Job::Take(_) => Some((Some(place), None)),
         Job::Give(_) => Some((None, Some(place))),

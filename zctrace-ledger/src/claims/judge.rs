@@ -199,6 +199,7 @@ impl<'a> Court<'a> {
         let weighty: Vec<_> = all.iter().filter(heavy).collect();
         // The tightest margin decides what unattributed copies could do.
         let mut overturned = false;
+        let mut pending = 0;
         for portion in &weighty {
             let outcome = match (portion.copies_may_hold(), portion.holds_with(0)) {
                 (false, _) => Outcome::Broken,
@@ -215,6 +216,10 @@ impl<'a> Court<'a> {
                 Outcome::Holds => {
                     substance |= portion.substance() >= self.claim.min_bytes;
                     overturned |= !portion.holds_with(unattributed);
+                    let later = portion.pending();
+                    if later > 0 && !portion.holds_with(later.saturating_add(unattributed)) {
+                        pending = pending.max(later);
+                    }
                     self.holds(portion);
                 }
             }
@@ -225,6 +230,14 @@ impl<'a> Court<'a> {
         self.only_copies();
         if !substance {
             self.not_enough(measure);
+        }
+        if pending > 0 {
+            let text = rules::pending(snapshot);
+            let seen = Seen {
+                bytes: pending,
+                text,
+            };
+            self.say(&rules::PENDING, Effect::Forbids, None, seen);
         }
         if overturned {
             self.unattributed(unattributed);
@@ -489,7 +502,7 @@ impl<'a> Court<'a> {
 
     /// A path without copies says little if the bytes were copied to the place from which it takes them.
     fn source(&mut self, row: &Row<'_>, limit: f64) {
-        let Some((source, _)) = row.path.object.split_once("->") else {
+        let Some((source, _)) = row.path.object.joined() else {
             return;
         };
         if self.claim.path.is_none() {
@@ -499,7 +512,7 @@ impl<'a> Court<'a> {
             .process
             .paths
             .iter()
-            .filter(|path| path.goes_out() == Some(true) && path.object == source)
+            .filter(|path| path.goes_out() == Some(true) && path.object.is(source))
             .filter(|path| !self.claim.is_about(path.op.as_str()))
             .collect();
         let written = writes.iter().fold(0_u64, |sum, path| {
@@ -511,7 +524,7 @@ impl<'a> Court<'a> {
         let names: Vec<_> = writes
             .iter()
             .take(3)
-            .map(|path| format!("`{} {}`", path.op, printable(&path.object)))
+            .map(|path| format!("`{} {}`", path.op, printable(path.object.as_str())))
             .collect();
         let seen = Seen {
             bytes: written,
@@ -647,7 +660,7 @@ impl<'a> Court<'a> {
             .filter(|path| self.claim.is_about(path.op.as_str()))
             .max_by_key(|path| not_carried(path))
             .map_or_else(String::new, |path| {
-                format!(" (`{} {}`)", path.op, printable(&path.object))
+                format!(" (`{} {}`)", path.op, printable(path.object.as_str()))
             })
     }
 

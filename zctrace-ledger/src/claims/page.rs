@@ -75,7 +75,7 @@ pub fn generated() -> String {
 fn judged(case: &Case) -> String {
     let path = case
         .path
-        .map_or_else(String::new, |path| format!("`--path {path}`, "));
+        .map_or_else(String::new, |op| format!("`--path {}`, ", op.name()));
     let least = match case.min_bytes {
         super::MIN_BYTES => String::new(),
         least => format!("`--min-bytes {least}`, "),

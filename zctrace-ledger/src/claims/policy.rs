@@ -187,7 +187,7 @@ impl Policy {
 }
 
 /// A string of TOML: as JSON has it, but for the one character that only JSON lets stand.
-fn text(value: &str) -> String {
+pub(super) fn text(value: &str) -> String {
     let quoted = serde_json::Value::from(value).to_string();
     quoted.replace('\u{7f}', "\\u007f")
 }

@@ -7,11 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use compact_str::CompactString;
 use zctrace_common::{Evidence, Op};
 
 use super::{Claim, Measure};
-use crate::ledger::{Direction, Path, Process, Spills, Totals};
+use crate::ledger::{Direction, Object, Path, Process, Spills, Totals};
 
 /// A row of the ledger and whose it is.
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +123,7 @@ impl Portion<'_> {
     /// because that was asked for.
     pub(crate) fn substance(&self) -> u64 {
         let shared = match (self.measure, self.kind) {
-            (Measure::CopiesPerByte, Kind::Row | Kind::Shared) => cloned(&self.rows),
+            (Measure::CopiesPerByte, Kind::Row) => cloned(&self.rows),
             _ => 0,
         };
         self.carried.saturating_add(shared)
@@ -152,6 +151,21 @@ impl Portion<'_> {
     /// Whether it holds even if every unexplained byte, and `more`, was copied.
     pub(crate) fn holds_with(&self, more: u64) -> bool {
         within(self.charge().saturating_add(more), self.carried, self.limit)
+    }
+
+    /// Bytes of these rows that can still be copied: at most the `pending` of their processes.
+    pub(crate) fn pending(&self) -> u64 {
+        let mut processes = BTreeMap::new();
+        for row in &self.rows {
+            let process = row.process;
+            let (_, sent) = processes
+                .entry((process.pid, process.start_time))
+                .or_insert((process.pending, 0_u64));
+            *sent = sent.saturating_add(row.path.can_be_pending());
+        }
+        processes.values().fold(0, |sum, &(pending, sent)| {
+            sum.saturating_add(sent.min(pending))
+        })
     }
 
     /// The processes whose rows these are.
@@ -267,9 +281,9 @@ fn alone_or_together<'a>(
             rest.push(row);
         }
     }
-    let mut alike: BTreeMap<(&str, &str), Vec<Row<'_>>> = BTreeMap::new();
+    let mut alike: BTreeMap<(&str, &Object), Vec<Row<'_>>> = BTreeMap::new();
     for row in &rest {
-        let key = (row.path.op.as_str(), row.path.object.as_str());
+        let key = (row.path.op.as_str(), &row.path.object);
         alike.entry(key).or_default().push(*row);
     }
     portions.extend(
@@ -285,20 +299,32 @@ fn alone_or_together<'a>(
     portions
 }
 
-/// The extents that rows have shared whose other bytes are too few to be judged alone: those neither
-/// excuse copies, nor are condemned for a few.
+/// The extents that rows have shared whose other bytes are too few to be judged alone. The few count
+/// over all of the row: they would be within the limit if the extents had been carried.
 fn shared<'a>(
     mut rows: Vec<Row<'a>>,
     min_bytes: u64,
     make: &impl Fn(Kind, Vec<Row<'a>>) -> Portion<'a>,
-) -> Option<Portion<'a>> {
+) -> Vec<Portion<'a>> {
     rows.retain(|row| row.totals().cloned > 0 && make(Kind::Row, vec![*row]).size() < min_bytes);
-    (cloned(&rows) >= min_bytes).then(|| Portion {
-        carried: 0,
-        copied: 0,
-        unexplained: 0,
-        ..make(Kind::Shared, rows)
-    })
+    let (alone, together): (Vec<_>, Vec<_>) = rows
+        .into_iter()
+        .partition(|row| row.totals().cloned >= min_bytes);
+    let mut groups: Vec<_> = alone.into_iter().map(|row| vec![row]).collect();
+    if cloned(&together) >= min_bytes {
+        groups.push(together);
+    }
+    groups
+        .into_iter()
+        .map(|rows| {
+            let extents = cloned(&rows);
+            let shared = make(Kind::Shared, rows);
+            Portion {
+                carried: shared.carried.saturating_add(extents),
+                ..shared
+            }
+        })
+        .collect()
 }
 
 /// The ways by which a process can have sent, or received. Bytes that go through its memory are
@@ -317,8 +343,9 @@ fn parts<'a>(
         .copied()
         .collect();
     let mut portions = alone_or_together(crossing, min_bytes, make);
-    let (in_kernel, through_user): (Vec<_>, Vec<_>) =
-        rows.iter().partition(|row| row.path.object.contains("->"));
+    let (in_kernel, through_user): (Vec<_>, Vec<_>) = rows
+        .iter()
+        .partition(|row| row.path.object.joined().is_some());
     if !in_kernel.is_empty() {
         portions.push(make(Kind::InKernel, in_kernel));
     }
@@ -364,17 +391,17 @@ fn passed_through(rows: &[Row<'_>], spills: &Spills, direction: Direction) -> Pa
 
 fn passed_by_one(paths: &[&Path], direction: Direction) -> u64 {
     // What is in memory comes first, what crosses the network last, or the other way round.
-    let hop = |path: &Path| -> Option<(CompactString, CompactString)> {
-        let (source, sink) = path.object.split_once("->")?;
+    let hop = |path: &Path| -> Option<(Object, Object)> {
+        let (source, sink) = path.object.joined()?;
         let (near, far) = match direction {
             Direction::Sent => (source, sink),
             Direction::Received => (sink, source),
         };
         Some((near.into(), far.into()))
     };
-    let mut copied: BTreeMap<CompactString, u64> = BTreeMap::new();
-    let mut between: Vec<(CompactString, CompactString, u64)> = Vec::new();
-    let mut crossing: BTreeMap<CompactString, u64> = BTreeMap::new();
+    let mut copied: BTreeMap<Object, u64> = BTreeMap::new();
+    let mut between: Vec<(Object, Object, u64)> = Vec::new();
+    let mut crossing: BTreeMap<Object, u64> = BTreeMap::new();
     for path in paths {
         let crosses = path.direction() == Some(direction);
         match hop(path) {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use zctrace_common::{Evidence, Op};
 
 use super::portion::Row;
-use crate::ledger::Named;
+use crate::ledger::{Named, Object};
 
 /// What a reason does to the verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct RowName {
     /// The operation.
     pub op: Named<Op>,
     /// What it worked on.
-    pub object: String,
+    pub object: Object,
     /// `measured` or `inferred`.
     pub evidence: Named<Evidence>,
 }
@@ -39,7 +39,7 @@ impl From<&Row<'_>> for RowName {
             pid: process.pid,
             comm: process.comm.clone(),
             op: path.op.clone(),
-            object: path.object.to_string(),
+            object: path.object.clone(),
             evidence: path.evidence.clone(),
         }
     }

@@ -260,7 +260,7 @@ impl<'a> Jury<'a> {
             Way::Spliced => {
                 went = went
                     .saturating_sub(row.notified().bytes)
-                    .saturating_sub(row.process.pending);
+                    .saturating_sub(row.process.pending.min(row.path.can_be_pending()));
             }
             // Nobody looked at what the cipher did.
             Way::Encrypted if !row.is_inferred() && self.is_without_ciphers() => may = all,
@@ -407,32 +407,49 @@ impl<'a> Jury<'a> {
             };
             if is_least { all - went } else { went }
         };
-        let mut rows: Vec<_> = group
-            .rows
-            .iter()
-            .map(|row| (other(row), row.path))
-            .filter(|(bytes, _)| *bytes > 0)
-            .collect();
-        rows.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-        let names: Vec<_> = rows
+        // Small processes have rows of the same name.
+        let mut ways: BTreeMap<(String, &str), u64> = BTreeMap::new();
+        for row in &group.rows {
+            let count = other(row);
+            if count > 0 {
+                let name = format!("{} {}", row.path.op, printable(row.path.object.as_str()));
+                let sum = ways.entry((name, self.class(row.path))).or_default();
+                *sum = sum.saturating_add(count);
+            }
+        }
+        let mut ways: Vec<_> = ways.into_iter().collect();
+        ways.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let names: Vec<_> = ways
             .iter()
             .take(3)
-            .map(|(count, path)| {
-                let class = path
-                    .totals
-                    .classes()
-                    .into_iter()
-                    .max_by_key(|class| class.1);
-                let class = class.map_or("", |class| class.0);
-                let object = printable(&path.object);
-                format!("{} by `{} {object}` ({class})", bytes(*count), path.op)
-            })
+            .map(|((name, class), count)| format!("{} by `{name}` ({class})", bytes(*count)))
             .collect();
         if names.is_empty() {
             return String::new();
         }
         let word = if is_least { "instead" } else { "that is" };
         format!("; {word} {}", names.join(", "))
+    }
+
+    /// How most of the bytes of a row moved that did not go the expected way, or that did where too many went.
+    fn class(&self, path: &Path) -> &'static str {
+        let Expectation { way, is_least, .. } = *self.expectation;
+        let expected = way
+            .filter(|_| self.expectation.is_about(path.op.as_str()))
+            .map(Way::name);
+        let most = path
+            .totals
+            .classes()
+            .into_iter()
+            .filter(|(class, count)| {
+                *count > 0 && (expected.is_none() || !is_least || expected != Some(*class))
+            })
+            .max_by_key(|(class, count)| (!is_least && expected == Some(*class), *count));
+        match most {
+            Some((class, _)) => class,
+            // By reference, as expected; but that was not the end of it.
+            None => "copied later",
+        }
     }
 
     /// How many calls failed of those that were expected, in the processes of this group.
@@ -840,6 +857,77 @@ mod tests {
         assert_eq!(judged("read,direct>=0.99", &of(reader)).0, Verdict::Pass);
     }
 
+    /// The class that is named is that of the bytes that are missing, not of those that are there.
+    #[test]
+    fn what_was_done_instead_is_not_what_was_expected() {
+        let evidence = |text, paths| judged(text, &of(paths)).1[0].evidence.clone();
+        let half = |op, object, numbers: &[(&str, u64)]| vec![path(op, object, M, numbers)];
+        let direct = half(
+            "read",
+            "file:ext4",
+            &[("direct", 9 * MIB), ("copied_to_user", 7 * MIB)],
+        );
+        let text = evidence("read,direct>=0.99", direct.clone());
+        assert!(
+            text.ends_with("instead 7.00 MiB by `read file:ext4` (copied_to_user)"),
+            "{text}"
+        );
+        let text = evidence("direct<=0.1", direct);
+        assert!(
+            text.ends_with("that is 9.00 MiB by `read file:ext4` (direct)"),
+            "{text}"
+        );
+        let later = half(
+            "send.zerocopy",
+            "tcp",
+            &[("spliced", 16 * MIB), ("deferred", 16 * MIB)],
+        );
+        let text = evidence("spliced,network>=0.95", later);
+        assert!(
+            text.ends_with("instead 16.0 MiB by `send.zerocopy tcp` (copied later)"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn small_processes_are_named_once() {
+        let worker = |pid| {
+            let mut process = process(
+                vec![path("write", "tcp", M, &[("copied_from_user", MIB / 2)])],
+                &[],
+                None,
+            );
+            process.pid = pid;
+            process
+        };
+        let ledger = samples::with((1..=8).map(worker).collect());
+        let (_, reasons) = judged("sendfile>=0.95", &ledger);
+        assert!(
+            reasons[0]
+                .evidence
+                .ends_with("instead 4.00 MiB by `write tcp` (copied_from_user)"),
+            "{}",
+            reasons[0].evidence
+        );
+    }
+
+    /// Where the place was named, the remedy is not to name it.
+    #[test]
+    fn an_expectation_with_a_place_can_still_be_about_both_directions() {
+        let ledger = of(vec![
+            row("sendfile", "file:tmpfs->unix", "spliced", 16),
+            row("read", "unix", "copied_to_user", 16),
+        ]);
+        let (verdict, reasons) = judged("spliced,unix>=0.9", &ledger);
+        assert_eq!(verdict, Verdict::Inconclusive);
+        assert_eq!(reasons[0].code, "expectation-unclear");
+        assert!(
+            reasons[0].remedy.contains("one direction") && !reasons[0].remedy.contains("place"),
+            "{}",
+            reasons[0].remedy
+        );
+    }
+
     /// Where it holds for sockets and not for files, nobody can tell what was meant.
     #[test]
     fn the_place_that_is_meant_can_be_named() {
@@ -1007,6 +1095,34 @@ mod tests {
             text.contains("splice: 16 of 16 calls failed with EINVAL"),
             "{text}"
         );
+    }
+
+    /// An errno without a text of its own is not sent to one, and what other calls met is no remedy for this one.
+    #[test]
+    fn the_remedy_is_for_the_calls_that_were_expected() {
+        let refused = |op, object, errno: libc::c_int| {
+            let mut tried = path(op, object, M, &[]);
+            tried.totals.errors = 1;
+            tried.errnos = [(Errno::new(errno.unsigned_abs()), 1)]
+                .into_iter()
+                .collect();
+            tried
+        };
+        let remedy = |errno| {
+            let mut paths = vec![
+                row("write", "pipe", "copied_from_user", 16),
+                refused("copy_file_range", "file:ext4->file:tmpfs", libc::EXDEV),
+            ];
+            paths.push(refused("vmsplice", "pipe", errno));
+            let (_, reasons) = judged("vmsplice>=0.9", &of(paths));
+            let found = reasons.into_iter().find(|reason| reason.code == "refused");
+            found.expect("a refusal").remedy
+        };
+        assert_eq!(
+            remedy(libc::EFAULT),
+            "see what the call needs: `zctrace explain vmsplice`"
+        );
+        assert!(!remedy(libc::EAGAIN).contains("EXDEV"));
     }
 
     #[test]

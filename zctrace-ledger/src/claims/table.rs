@@ -1,6 +1,8 @@
 //! Every known way in which "zero-copy" copies after all: what is claimed, what a measurement of it must say, and the
 //! traffic that shows it. The documentation's table and the tests are made from this.
 
+use zctrace_common::Op;
+
 use super::{Claim, MIN_BYTES, Verdict};
 
 /// A claim that people make, and the truth.
@@ -26,7 +28,7 @@ pub struct Case {
     /// Whose rows are judged: empty for the main process, else its role.
     pub process: &'static str,
     /// The claim's `path`.
-    pub path: Option<&'static str>,
+    pub path: Option<Op>,
     /// The claim's limit of copies per byte.
     pub limit: f64,
     /// The claim's `min_bytes`.
@@ -68,7 +70,7 @@ impl Case {
         }
     }
 
-    const fn path(mut self, path: &'static str) -> Self {
+    const fn path(mut self, path: Op) -> Self {
         self.path = Some(path);
         self
     }
@@ -92,15 +94,10 @@ impl Case {
     #[must_use]
     pub fn claim(&self) -> Claim {
         Claim {
-            name: self.traffic.into(),
             max_copies_per_byte: Some(self.limit),
-            max_copies_per_sent_byte: None,
-            max_copies_per_received_byte: None,
             min_bytes: self.min_bytes,
-            path: self.path.map(str::to_owned),
-            accept_inferred: false,
-            allow_encryption: false,
-            expect: Vec::new(),
+            path: self.path.map(|op| op.name().to_owned()),
+            ..Claim::named(self.traffic)
         }
     }
 
@@ -120,8 +117,6 @@ impl Case {
     }
 }
 
-/// A send with MSG_ZEROCOPY.
-const SEND_ZEROCOPY: &str = "send.zerocopy";
 /// Small enough for what procfs has to give, and a few hundred pages.
 const SMALL: u64 = 1000;
 
@@ -170,7 +165,7 @@ pub const LINES: &[Line] = &[
             Says(Pass, ""),
             Says(Inconclusive, "only-inferred"),
         )
-        .path("sendfile")],
+        .path(Op::Sendfile)],
         test: "",
     },
     Line {
@@ -182,29 +177,44 @@ pub const LINES: &[Line] = &[
                 "sendfile-sg",
                 // Nothing needs to be said about it.
                 Says(Pass, ""),
-                Says(Inconclusive, "only-inferred"),
+                // The other end of a veth pair can pass packets on to any device.
+                Says(Inconclusive, "too-much-unexplained"),
             )
-            .path("sendfile"),
+            .path(Op::Sendfile),
             Case::of(
                 "sendfile-nosg",
                 Says(Fail, "splice-copied-later"),
                 Says(Inconclusive, "too-much-unexplained"),
             )
-            .path("sendfile"),
+            .path(Op::Sendfile),
             Case::of(
                 "splice-nosg",
                 Says(Fail, "splice-copied-later"),
                 Says(Inconclusive, "too-much-unexplained"),
             )
-            .path("splice"),
+            .path(Op::Splice),
             Case::of(
                 "zc-tcp-nosg",
                 Says(Fail, "zerocopy-copied-later"),
                 Says(Inconclusive, "too-much-unexplained"),
             )
-            .path(SEND_ZEROCOPY),
+            .path(Op::SendZerocopy),
         ],
         test: "",
+    },
+    Line {
+        claim: "the same through WireGuard or IPsec",
+        truth: "by reference, but every byte is copied before it is encrypted",
+        codes: &["splice-copied-later", "zerocopy-copied-later"],
+        cases: &[],
+        test: "one_kernel::routes::every_route_is_accounted_for_to_the_byte",
+    },
+    Line {
+        claim: "the same through MACsec, or over a device without checksum offload",
+        truth: "every byte is copied, in segments that do not say whose they are",
+        codes: &["unattributed-copies"],
+        cases: &[],
+        test: "one_kernel::routes::copies_of_segments_without_an_owner_are_no_pass",
     },
     Line {
         claim: "MSG_ZEROCOPY over loopback",
@@ -216,13 +226,13 @@ pub const LINES: &[Line] = &[
                 Says(Fail, "zerocopy-loopback"),
                 Says(Fail, "zerocopy-copied-later"),
             )
-            .path(SEND_ZEROCOPY),
+            .path(Op::SendZerocopy),
             Case::of(
                 "zc-udp",
                 Says(Fail, "zerocopy-loopback"),
                 Says(Fail, "zerocopy-copied-later"),
             )
-            .path(SEND_ZEROCOPY),
+            .path(Op::SendZerocopy),
         ],
         test: "",
     },
@@ -235,7 +245,7 @@ pub const LINES: &[Line] = &[
             Says(Fail, "zerocopy-flag-ignored"),
             Says(Fail, "zerocopy-flag-ignored"),
         )
-        .path(SEND_ZEROCOPY)],
+        .path(Op::SendZerocopy)],
         test: "",
     },
     Line {
@@ -247,7 +257,7 @@ pub const LINES: &[Line] = &[
             Says(Pass, "zerocopy-confirmed"),
             Says(Inconclusive, "too-much-unexplained"),
         )
-        .path(SEND_ZEROCOPY)],
+        .path(Op::SendZerocopy)],
         test: "",
     },
     Line {
@@ -259,7 +269,7 @@ pub const LINES: &[Line] = &[
             Says(Fail, "zerocopy-no-scatter-gather"),
             Says(Fail, "zerocopy-no-scatter-gather"),
         )
-        .path(SEND_ZEROCOPY)],
+        .path(Op::SendZerocopy)],
         test: "",
     },
     Line {
@@ -271,7 +281,7 @@ pub const LINES: &[Line] = &[
             Says(Fail, "speed-proves-nothing"),
             Says(Fail, "speed-proves-nothing"),
         )
-        .path(SEND_ZEROCOPY)],
+        .path(Op::SendZerocopy)],
         test: "",
     },
     Line {
@@ -283,7 +293,7 @@ pub const LINES: &[Line] = &[
             Says(Fail, "receive-unaligned"),
             Says(Fail, "receive-unaligned"),
         )
-        .path("recv.zerocopy")
+        .path(Op::RecvZerocopy)
         .limit(0.0)],
         test: "",
     },
@@ -297,13 +307,13 @@ pub const LINES: &[Line] = &[
                 Says(Fail, "splice-into-file"),
                 Says(Fail, "splice-into-file"),
             )
-            .path("sendfile"),
+            .path(Op::Sendfile),
             Case::of(
                 "splice-pipe-ext4",
                 Says(Fail, "splice-into-file"),
                 Says(Fail, "splice-into-file"),
             )
-            .path("splice"),
+            .path(Op::Splice),
         ],
         test: "",
     },
@@ -317,13 +327,13 @@ pub const LINES: &[Line] = &[
                 Says(Fail, "copy-file-range-copied"),
                 Says(Fail, "copy-file-range-copied"),
             )
-            .path("copy_file_range"),
+            .path(Op::CopyFileRange),
             Case::of(
                 "copy-tmpfs",
                 Says(Fail, "copy-file-range-copied"),
                 Says(Fail, "copy-file-range-copied"),
             )
-            .path("copy_file_range"),
+            .path(Op::CopyFileRange),
         ],
         test: "",
     },
@@ -337,13 +347,13 @@ pub const LINES: &[Line] = &[
                 Says(Pass, "reflinked"),
                 Says(Inconclusive, "too-much-unexplained"),
             )
-            .path("copy_file_range"),
+            .path(Op::CopyFileRange),
             Case::of(
                 "copy-btrfs",
                 Says(Pass, "reflinked"),
                 Says(Inconclusive, "too-much-unexplained"),
             )
-            .path("copy_file_range"),
+            .path(Op::CopyFileRange),
         ],
         test: "",
     },
@@ -356,8 +366,20 @@ pub const LINES: &[Line] = &[
             Says(Fail, "splice-read-copied"),
             Says(Inconclusive, "too-much-unexplained"),
         )
-        .path("sendfile")
+        .path(Op::Sendfile)
         .min_bytes(SMALL)],
+        test: "",
+    },
+    Line {
+        claim: "sendfile to a unix socket",
+        truth: "by reference to a stream socket; a datagram or seqpacket socket copies every byte",
+        codes: &["splice-sink-copied"],
+        cases: &[Case::of(
+            "sendfile-unix-dgram",
+            Says(Fail, "splice-sink-copied"),
+            Says(Fail, "splice-sink-copied"),
+        )
+        .path(Op::Sendfile)],
         test: "",
     },
     Line {
@@ -381,7 +403,7 @@ pub const LINES: &[Line] = &[
             Says(Inconclusive, "direct-device-unknown"),
             Says(Inconclusive, "direct-device-unknown"),
         )
-        .path("read")],
+        .path(Op::Read)],
         test: "",
     },
     Line {
@@ -405,14 +427,14 @@ pub const LINES: &[Line] = &[
                 Says(Fail, "copy-on-write"),
                 Says(Inconclusive, "probes-missing"),
             )
-            .path("fault.cow")
+            .path(Op::FaultCow)
             .min_bytes(SMALL),
             Case::of(
                 "fault-fork-parent",
                 Says(Fail, "copy-on-write"),
                 Says(Inconclusive, "probes-missing"),
             )
-            .path("fault.cow"),
+            .path(Op::FaultCow),
         ],
         test: "",
     },
@@ -439,19 +461,25 @@ pub const LINES: &[Line] = &[
                 Says(Fail, "zerocopy-copied-later"),
                 Says(Fail, "zerocopy-copied-later"),
             )
-            .path(SEND_ZEROCOPY),
+            .path(Op::SendZerocopy),
+            Case::of(
+                "zc-captured-late",
+                Says(Fail, "zerocopy-copied-later"),
+                Says(Fail, "zerocopy-copied-later"),
+            )
+            .path(Op::SendZerocopy),
             Case::of(
                 "zc-tun",
                 Says(Fail, "zerocopy-copied-later"),
                 Says(Fail, "zerocopy-copied-later"),
             )
-            .path(SEND_ZEROCOPY),
+            .path(Op::SendZerocopy),
             Case::of(
                 "zc-stamped",
                 Says(Fail, "zerocopy-copied-later"),
                 Says(Fail, "zerocopy-copied-later"),
             )
-            .path(SEND_ZEROCOPY),
+            .path(Op::SendZerocopy),
         ],
         test: "",
     },
@@ -463,6 +491,13 @@ pub const LINES: &[Line] = &[
         test: "every_kernel::verdicts::sends_that_are_still_queued_are_no_pass",
     },
     Line {
+        claim: "sendfile's bytes that are not acknowledged when tracing stops",
+        truth: "may still be copied",
+        codes: &["zerocopy-pending"],
+        cases: &[],
+        test: "one_kernel::queued::a_file_that_is_still_in_the_socket_is_no_pass",
+    },
+    Line {
         claim: "io_uring's SEND_ZC",
         truth: "copied like MSG_ZEROCOPY; the application is told only if it asks",
         codes: &["send-zc-copied"],
@@ -471,7 +506,7 @@ pub const LINES: &[Line] = &[
             Says(Fail, "send-zc-copied"),
             Says(Inconclusive, "too-much-unexplained"),
         )
-        .path("uring.send_zc")],
+        .path(Op::UringSendZc)],
         test: "",
     },
     Line {
@@ -483,7 +518,7 @@ pub const LINES: &[Line] = &[
             Says(Fail, "splice-tcp-linear"),
             Says(Inconclusive, "too-much-unexplained"),
         )
-        .path("splice")],
+        .path(Op::Splice)],
         test: "",
     },
     Line {
@@ -495,7 +530,7 @@ pub const LINES: &[Line] = &[
             Says(Fail, "direct-fell-back"),
             Says(Inconclusive, "too-much-unexplained"),
         )
-        .path("write")
+        .path(Op::Write)
         // Direct after all, on a loop device.
         .on_6_1(Says(Inconclusive, "direct-device-unknown"))],
         test: "",
@@ -509,7 +544,7 @@ pub const LINES: &[Line] = &[
             Says(Fail, "ktls-software"),
             Says(Inconclusive, "too-much-unexplained"),
         )
-        .path("sendfile")],
+        .path(Op::Sendfile)],
         test: "",
     },
     Line {

@@ -110,15 +110,18 @@ mod tests {
         let coverage = Coverage {
             attached: vec!["sys_enter".into(), "sys_exit".into()],
             refused: vec![
-                refused("aio_read", false),
+                refused("wp_page_enter", false),
                 refused("filemap_read", false),
                 refused("xsk_rcv", true),
             ],
         };
         let text = coverage.blind_spots().unwrap();
-        assert!(text.starts_with("Not seen here: Linux AIO. What"), "{text}");
+        assert!(
+            text.starts_with("Not seen here: copy-on-write. What"),
+            "{text}"
+        );
         let json = serde_json::to_value(&coverage).unwrap();
-        assert_eq!(json["not_seen"], serde_json::json!(["Linux AIO"]));
+        assert_eq!(json["not_seen"], serde_json::json!(["copy-on-write"]));
         assert_eq!(serde_json::from_value::<Coverage>(json).unwrap(), coverage);
         assert_eq!(Coverage::default().blind_spots(), None);
     }

@@ -8,7 +8,7 @@ use std::{
 use zctrace_common::{Evidence, Op};
 
 use super::{
-    Claimed, Errnos, Loss, Named, NotFollowed, Overhead, Path, Process, Stacks, Totals,
+    Claimed, Errnos, Loss, Named, NotFollowed, Object, Overhead, Path, Process, Stacks, Totals,
     Unattributed, audit::Counts,
 };
 
@@ -68,6 +68,7 @@ impl Counted {
                     || !process.claims.is_empty()
                     || process.pending != 0
                     || process.in_flight != 0
+                    || process.computes()
             })
             .collect();
         processes.sort_by_key(|process| Reverse(process.total.moved));
@@ -136,6 +137,10 @@ fn process_since(now: &Process, earlier: &Process) -> Process {
         copy_cpu_seconds: now
             .copy_cpu_seconds
             .map(|seconds| seconds - earlier.copy_cpu_seconds.unwrap_or(0.0)),
+        cpu_seconds: now.cpu_seconds.map(|mut time| {
+            time.subtract(&earlier.cpu_seconds.unwrap_or_default());
+            time
+        }),
         not_followed: not_followed_since(&now.not_followed, &earlier.not_followed),
         claims: claims_since(&now.claims, &earlier.claims),
         container: now.container.clone(),
@@ -196,7 +201,12 @@ fn claims_since(now: &[Claimed], earlier: &[Claimed]) -> Vec<Claimed> {
         .collect()
 }
 
-type Key<'a> = (&'a Named<Op>, &'a str, &'a Named<Evidence>, Option<&'a str>);
+type Key<'a> = (
+    &'a Named<Op>,
+    &'a Object,
+    &'a Named<Evidence>,
+    Option<&'a str>,
+);
 
 static INFERRED: Named<Evidence> = Named::new(Evidence::Inferred);
 

@@ -3,6 +3,7 @@
 pub mod audit;
 mod container;
 mod coverage;
+mod cpu;
 mod difference;
 mod errnos;
 mod loss;
@@ -11,6 +12,7 @@ mod not_followed;
 mod per_byte;
 mod process;
 pub mod refusals;
+mod regions;
 mod requests;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
@@ -20,8 +22,10 @@ mod spill;
 mod stacks;
 mod totals;
 
+pub use crate::object::{End, Object};
 pub use container::{Container, Place};
 pub use coverage::{Coverage, Refused};
+pub use cpu::CpuTime;
 pub use difference::Counted;
 pub use errnos::{Errno, Errnos};
 pub use loss::{Loss, Unfollowed};
@@ -29,6 +33,7 @@ pub use named::{Named, Word};
 pub use not_followed::not_followed;
 pub use per_byte::PerByte;
 pub use process::Direction;
+pub use regions::{ByRegion, Markers, OF_WORKERS, Region, RegionTotals, region_labels};
 pub use requests::{Requests, Ways};
 pub use several::{Ended, Moves, by_command, by_container};
 pub use sizes::RowSizes;
@@ -36,6 +41,6 @@ pub use spill::UNNAMED;
 pub(crate) use spill::{Spills, set_apart};
 pub use stacks::{Stack, Stacks};
 pub use totals::{
-    Claimed, ExitStatus, NotFollowed, Overhead, Path, Process, SCHEMA, Snapshot, Target,
+    Claimed, ExitStatus, MAY_COPY, NotFollowed, Overhead, Path, Process, SCHEMA, Snapshot, Target,
     TargetKind, Totals, Unattributed, ratio,
 };

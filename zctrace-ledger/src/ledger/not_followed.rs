@@ -3,7 +3,7 @@
 
 use zctrace_common::{Cause, Op};
 
-use super::{NotFollowed, Path};
+use super::{End, NotFollowed, Object, Path};
 
 /// Less than two samples are chance.
 const CHANCE: f64 = 0.009;
@@ -83,16 +83,16 @@ pub fn not_followed(
 
 /// Whether a row tells of copies in this call. Which of several calls it was, some rows do not say.
 fn is_told(call: &str, paths: &[Path]) -> bool {
-    let has = |is: &dyn Fn(Op, &str) -> bool| {
-        let mut rows = paths.iter().filter(|path| !path.totals.is_empty());
+    let has = |is: &dyn Fn(Op, &Object) -> bool| {
+        let tells = |path: &&Path| !path.totals.is_empty() && !path.totals.is_only_filled();
+        let mut rows = paths.iter().filter(tells);
         rows.any(|path| path.op.is(|op| is(op, &path.object)))
     };
-    let other =
-        |op: Op, object: &str| op == Op::Other && object.strip_prefix("syscall:") == Some(call);
-    let by_request = |op: Op, _: &str| op == Op::Clone || op.cause() == Cause::Uffd;
-    let copies_up = |op: Op, _: &str| op == Op::CopyUp;
+    let other = |op: Op, object: &Object| op == Op::Other && object.is(End::Syscall(call));
+    let by_request = |op: Op, _: &Object| op == Op::Clone || op.cause() == Cause::Uffd;
+    let copies_up = |op: Op, _: &Object| op == Op::CopyUp;
     // Of anonymous memory at a fork, of files and memory where pages are made present ahead.
-    let faults = |op: Op, _: &str| op.is_fault();
+    let faults = |op: Op, _: &Object| op.is_fault();
     has(&other)
         || match call {
             "ioctl" => has(&by_request),

@@ -161,36 +161,15 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Errnos, Path};
+    use crate::ledger::samples::{from_user, row, to_user};
 
     const MIB: u64 = 1 << 20;
 
     fn process(rows: &[(&str, &str, Totals)]) -> Process {
-        let paths = rows.iter().map(|(op, object, totals)| Path {
-            op: (*op).into(),
-            object: (*object).into(),
-            evidence: "inferred".into(),
-            by: None,
-            errnos: Errnos::default(),
-            totals: *totals,
-        });
+        let paths = rows
+            .iter()
+            .map(|(op, object, totals)| row(op, object, "inferred", *totals));
         Process::from_paths(1, 0, "x".into(), "/".into(), paths.collect())
-    }
-
-    fn to_user(moved: u64) -> Totals {
-        Totals {
-            moved,
-            copied_to_user: moved,
-            ..Totals::default()
-        }
-    }
-
-    fn from_user(moved: u64) -> Totals {
-        Totals {
-            moved,
-            copied_from_user: moved,
-            ..Totals::default()
-        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What follows from the paths of a process.
 
-use zctrace_common::{Evidence, IP_SOCKETS, Op};
+use zctrace_common::{Evidence, Op};
 
 use super::{
-    Container, Path, Process,
+    Container, End, Path, Process,
     totals::{Totals, ratio},
 };
 
@@ -50,10 +50,21 @@ impl Process {
             pending: 0,
             in_flight: 0,
             copy_cpu_seconds: None,
+            cpu_seconds: None,
             not_followed: Vec::new(),
             paths,
             claims: Vec::new(),
         }
+    }
+}
+
+impl Process {
+    /// Whether it was seen copying, enciphering or compressing in user space: this is worth a report even without any
+    /// operation.
+    #[must_use]
+    pub fn computes(&self) -> bool {
+        self.cpu_seconds
+            .is_some_and(|time| time.user_copying + time.user_ciphers + time.user_compression > 0.0)
     }
 }
 
@@ -71,30 +82,36 @@ impl Path {
     /// it: then the bytes are in the server's rows.
     #[must_use]
     pub fn is_left_to_server(&self) -> bool {
-        let is_served = |end: &str| {
-            end.strip_prefix("file:")
-                .and_then(|fs| fs.split('.').next())
-                .is_some_and(|fs| matches!(fs, "fuse" | "fuseblk"))
-        };
+        let is_served = |end: End<'_>| end.is_on("fuse") || end.is_on("fuseblk");
         self.op == Op::CopyFileRange
             && self.evidence == Evidence::Measured
             && self.totals.unexplained != 0
-            && self.object.split("->").all(is_served)
+            && self.object.ends().into_iter().all(is_served)
+    }
+
+    /// Whether it only counts page faults, because nothing said how many bytes they were about.
+    #[must_use]
+    pub fn is_only_faults(&self) -> bool {
+        let rest = Totals {
+            ops: 0,
+            ..self.totals
+        };
+        self.op.is_fault() && self.totals.ops != 0 && rest.is_empty()
     }
 
     /// The direction of the path; `None` where no inet or vsock socket takes part. A peek moves
     /// nothing: the bytes are received again later.
     #[must_use]
     pub fn direction(&self) -> Option<Direction> {
-        let (source, sink) = match (self.object.split_once("->"), self.goes_out()) {
+        let (source, sink) = match (self.object.joined(), self.goes_out()) {
             (Some((source, sink)), _) => (Some(source), Some(sink)),
-            (None, Some(true)) => (None, Some(self.object.as_str())),
-            (None, Some(false)) => (Some(self.object.as_str()), None),
+            (None, Some(true)) => (None, self.object.sole()),
+            (None, Some(false)) => (self.object.sole(), None),
             (None, None) => (None, None),
         };
-        if sink.is_some_and(is_network) {
+        if sink.is_some_and(End::is_network) {
             Some(Direction::Sent)
-        } else if source.is_some_and(is_network) {
+        } else if source.is_some_and(End::is_network) {
             Some(Direction::Received)
         } else {
             None
@@ -111,29 +128,25 @@ impl Path {
     }
 }
 
-fn is_network(object: &str) -> bool {
-    match object.strip_prefix("socket:") {
-        Some("inet" | "inet6") => true,
-        Some(name) => IP_SOCKETS.iter().any(|(_, known)| *known == name),
-        None => matches!(object, "tcp" | "udp" | "vsock"),
+impl Path {
+    /// Bytes of this path that can be among the `pending` of its process: what went by reference to a socket, or to
+    /// an object that is not known.
+    #[must_use]
+    pub fn can_be_pending(&self) -> u64 {
+        let [_, sink] = self.object.ends();
+        let stays = matches!(sink, End::Pipe | End::File(_));
+        if stays || self.goes_out() == Some(false) || self.direction() == Some(Direction::Received)
+        {
+            return 0;
+        }
+        self.totals.spliced
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Errnos;
-
-    fn path(op: &str, object: &str, totals: Totals) -> Path {
-        Path {
-            op: op.into(),
-            object: object.into(),
-            evidence: "measured".into(),
-            by: None,
-            errnos: Errnos::default(),
-            totals,
-        }
-    }
+    use crate::ledger::samples::{from_user, path, to_user};
 
     #[test]
     fn serving_a_file_by_read_and_write_copies_each_sent_byte_twice() {
@@ -144,24 +157,8 @@ mod tests {
             "server".into(),
             "/".into(),
             vec![
-                path(
-                    "read",
-                    "file:ext4",
-                    Totals {
-                        moved: bytes,
-                        copied_to_user: bytes,
-                        ..Totals::default()
-                    },
-                ),
-                path(
-                    "write",
-                    "tcp",
-                    Totals {
-                        moved: bytes,
-                        copied_from_user: bytes,
-                        ..Totals::default()
-                    },
-                ),
+                path("read", "file:ext4", to_user(bytes)),
+                path("write", "tcp", from_user(bytes)),
             ],
         );
         assert_eq!(process.sent, bytes);

@@ -1,5 +1,7 @@
 //! Documents that the tests of every output format share.
 
+use zctrace_common::{Class, Counters};
+
 use crate::ledger::{
     Coverage, Errno, ExitStatus, Loss, Overhead, Path, Process, Refused, SCHEMA, Snapshot, Stacks,
     Target, TargetKind, Totals, Unattributed, Unfollowed,
@@ -14,7 +16,9 @@ fn totals(totals: Totals) -> Totals {
     sum
 }
 
-fn path(op: &str, object: &str, evidence: &str, numbers: Totals) -> Path {
+/// A row.
+#[must_use]
+pub fn row(op: &str, object: &str, evidence: &str, numbers: Totals) -> Path {
     Path {
         op: op.into(),
         object: object.into(),
@@ -25,6 +29,46 @@ fn path(op: &str, object: &str, evidence: &str, numbers: Totals) -> Path {
             .collect(),
         totals: totals(numbers),
     }
+}
+
+/// A row that was measured.
+#[must_use]
+pub fn path(op: &str, object: &str, numbers: Totals) -> Path {
+    row(op, object, "measured", numbers)
+}
+
+fn moved(class: Class, bytes: u64) -> Totals {
+    let mut counters = Counters {
+        ops: 1,
+        moved: bytes,
+        ..Counters::default()
+    };
+    counters.class[class as usize] = bytes;
+    Totals::from(&counters)
+}
+
+/// One operation that a CPU copied to user memory.
+#[must_use]
+pub fn to_user(bytes: u64) -> Totals {
+    moved(Class::CopiedToUser, bytes)
+}
+
+/// One operation that a CPU copied from user memory.
+#[must_use]
+pub fn from_user(bytes: u64) -> Totals {
+    moved(Class::CopiedFromUser, bytes)
+}
+
+/// One operation that a CPU copied within the kernel.
+#[must_use]
+pub fn in_kernel(bytes: u64) -> Totals {
+    moved(Class::CopiedInKernel, bytes)
+}
+
+/// One operation that passed pages by reference.
+#[must_use]
+pub fn spliced(bytes: u64) -> Totals {
+    moved(Class::Spliced, bytes)
 }
 
 fn process(pid: u32, comm: &str, paths: Vec<Path>) -> Process {
@@ -79,7 +123,7 @@ pub fn normal() -> Snapshot {
         1235,
         "nginx",
         vec![
-            path(
+            row(
                 "sendfile",
                 "file:ext4->tcp",
                 "measured",
@@ -91,7 +135,7 @@ pub fn normal() -> Snapshot {
                     ..Totals::default()
                 },
             ),
-            path(
+            row(
                 "recv",
                 "tcp",
                 "measured",
@@ -103,7 +147,7 @@ pub fn normal() -> Snapshot {
                     ..Totals::default()
                 },
             ),
-            path(
+            row(
                 "read",
                 "file:ext4",
                 "inferred",
@@ -122,7 +166,7 @@ pub fn normal() -> Snapshot {
     let sender = process(
         977,
         "zc-sender",
-        vec![path(
+        vec![row(
             "send",
             "tcp",
             "measured",
@@ -167,6 +211,7 @@ pub fn overflow() -> Snapshot {
         wasted: huge,
         cow: huge,
         encrypted: huge,
+        filled: huge,
         copies_per_byte: None,
         copies_per_byte_is_lower_bound: false,
     };
@@ -174,13 +219,13 @@ pub fn overflow() -> Snapshot {
         u32::MAX,
         "\x1b[31m\nevil\u{202e}",
         vec![
-            path(
+            row(
                 "copy_file_range",
                 "file:overlay->file:fuse.a-rather-long-name",
                 "inferred",
                 all,
             ),
-            path(
+            row(
                 "uring.send_zc_with_a_long_opcode",
                 "socket:255",
                 "measured",
@@ -237,7 +282,7 @@ pub fn unexplained() -> Snapshot {
         42,
         "backup",
         vec![
-            path(
+            row(
                 "read",
                 "file:btrfs",
                 "measured",
@@ -249,7 +294,7 @@ pub fn unexplained() -> Snapshot {
                     ..Totals::default()
                 },
             ),
-            path(
+            row(
                 "write",
                 "file:btrfs",
                 "measured",

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Claimed, Container, Counted, Path, Process, Snapshot};
+use super::{Claimed, Container, Counted, CpuTime, Path, Process, Snapshot};
 use crate::text::{bytes::count, escape::printable};
 
 /// Commands with a row of their own for what has ended. A process chooses its name.
@@ -88,6 +88,7 @@ impl Process {
                 (None, None) => None,
                 (mine, theirs) => Some(mine.unwrap_or(0.0) + theirs.unwrap_or(0.0)),
             },
+            cpu_seconds: CpuTime::sum(self.cpu_seconds, other.cpu_seconds),
             claims,
             not_followed,
             ended_into: self.ended_into,

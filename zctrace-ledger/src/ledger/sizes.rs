@@ -2,7 +2,7 @@
 
 use zctrace_common::{Evidence, Op, Sizes};
 
-use super::Path;
+use super::{Object, Path};
 
 /// How large the operations of one row are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct RowSizes {
     /// What the row's operation is.
     pub op: Op,
     /// What it worked on.
-    pub object: String,
+    pub object: Object,
     /// `measured` or `inferred`.
     pub evidence: Evidence,
     /// The value of the `--by` dimension.
@@ -41,6 +41,6 @@ impl RowSizes {
     /// Whether it is about this row of its process, whatever the evidence.
     #[must_use]
     pub fn is_of(&self, path: &Path) -> bool {
-        path.op == self.op && *path.object == self.object && path.by == self.by
+        path.op == self.op && path.object == self.object && path.by == self.by
     }
 }

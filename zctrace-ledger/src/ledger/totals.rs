@@ -1,11 +1,13 @@
 //! The documents of the ledger, as `stat --json` prints them.
 
-use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use zctrace_common::{Class, Counters, Evidence, Op};
 
-use super::{Container, Coverage, Errnos, Loss, Named, Stacks};
-use crate::text::{columns::cut, escape::printable};
+use super::{Container, Coverage, CpuTime, Errnos, Loss, Named, Stacks};
+use crate::{
+    object::Object,
+    text::{columns::cut, escape::printable},
+};
 
 /// The `schema` of a [`Snapshot`].
 pub const SCHEMA: &str = "zctrace.stat/1";
@@ -50,6 +52,9 @@ pub struct Totals {
     pub cow: u64,
     /// Read and rewritten by a transform.
     pub encrypted: u64,
+    /// Entered the page cache while the operations ran, read ahead by them or not. Absent where nothing was seen to.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub filled: u64,
     /// [`Totals::copies`] over `moved`; `None` when nothing moved.
     pub copies_per_byte: Option<f64>,
     /// How some of the bytes moved was not seen, so more may have been copied than
@@ -60,7 +65,7 @@ pub struct Totals {
 
 impl Totals {
     /// How many [`Totals::numbers`] there are.
-    pub const NUMBERS: usize = 17;
+    pub const NUMBERS: usize = 18;
 
     /// The nine classes by name, in the order of the documents.
     #[must_use]
@@ -128,6 +133,14 @@ impl Totals {
             && self.moved == 0
             && self.explained_and_unexplained() == 0
             && self.extras().iter().all(|(_, bytes)| *bytes == 0)
+            && self.filled == 0
+    }
+
+    /// Whether nothing was counted except what entered the page cache: no operation ended, and nothing was copied.
+    #[must_use]
+    pub fn is_only_filled(&self) -> bool {
+        let rest = Self { filled: 0, ..*self };
+        self.filled != 0 && rest.is_empty()
     }
 
     /// Adds `other` and recomputes `copies_per_byte`.
@@ -167,6 +180,7 @@ impl Totals {
             wasted,
             cow,
             encrypted,
+            filled,
             copies_per_byte: _,
             copies_per_byte_is_lower_bound: _,
         } = *self;
@@ -188,6 +202,7 @@ impl Totals {
             wasted,
             cow,
             encrypted,
+            filled,
         ]
     }
 
@@ -219,6 +234,7 @@ impl Totals {
             wasted,
             cow,
             encrypted,
+            filled,
         ] = numbers;
         let mut totals = Self {
             ops,
@@ -238,6 +254,7 @@ impl Totals {
             wasted,
             cow,
             encrypted,
+            filled,
             copies_per_byte: None,
             copies_per_byte_is_lower_bound: false,
         };
@@ -267,6 +284,7 @@ impl From<&Counters> for Totals {
             wasted: counters.wasted,
             cow: counters.cow,
             encrypted: counters.encrypted,
+            filled: counters.filled,
             copies_per_byte: None,
             copies_per_byte_is_lower_bound: false,
         };
@@ -296,7 +314,7 @@ pub struct Path {
     /// Name of the operation, for example `sendfile`.
     pub op: Named<Op>,
     /// What it worked on, for example `file:ext4->tcp`.
-    pub object: CompactString,
+    pub object: Object,
     /// `measured` or `inferred`.
     pub evidence: Named<Evidence>,
     /// The value of the `--by` dimension, absent without one.
@@ -327,7 +345,7 @@ pub struct Claimed {
     /// Name of the operation.
     pub op: Named<Op>,
     /// What it worked on.
-    pub object: String,
+    pub object: Object,
     /// `measured` or `inferred`.
     pub evidence: Named<Evidence>,
     /// Names of what was asked for and seen ([`zctrace_common::Mark`]).
@@ -345,7 +363,17 @@ pub struct Claimed {
     pub totals: Totals,
 }
 
+/// How the name in [`Claimed::claims`] begins that says what on the route may copy.
+pub const MAY_COPY: &str = "may copy: ";
+
 impl Claimed {
+    /// What on the route may copy, if that is known.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<&str> {
+        let mut names = self.claims.iter();
+        names.find_map(|name| name.strip_prefix(MAY_COPY))
+    }
+
     /// Whether it is a portion of the same path with the same claims.
     #[must_use]
     pub fn has_key_of(&self, other: &Self) -> bool {
@@ -427,7 +455,8 @@ pub struct Process {
     /// The same of `copies_per_received_byte`.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub copies_per_received_byte_is_lower_bound: bool,
-    /// Bytes sent by reference and not released yet.
+    /// Bytes that can still be copied: lent to packets and not released, or not acknowledged on sockets to
+    /// which it sent by reference.
     pub pending: u64,
     /// Operations open when tracing ended.
     pub in_flight: u64,
@@ -435,7 +464,10 @@ pub struct Process {
     /// where none could be taken.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub copy_cpu_seconds: Option<f64>,
-    /// That part of them which lies in system calls of which the ledger has no bytes. Absent where there is
+    /// Where its processor time went, from samples; absent where none could be taken.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cpu_seconds: Option<CpuTime>,
+    /// That part of [`Process::copy_cpu_seconds`] which lies in system calls of which the ledger has no bytes. Absent where there is
     /// none.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub not_followed: Vec<NotFollowed>,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use zctrace_common::{Evidence, Op, Sizes};
 
 use super::limits::{Budget, items};
-use crate::ledger::{Requests, RowSizes, Snapshot, Ways};
+use crate::ledger::{Object, Requests, RowSizes, Snapshot, Ways};
 
 /// Of an interval, or of all of them until one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Beside {
 }
 
 /// What distinguishes a row from the others.
-type Row<'a> = (u32, u64, Op, &'a str, Evidence, Option<&'a str>);
+type Row<'a> = (u32, u64, Op, &'a Object, Evidence, Option<&'a str>);
 
 fn row(sizes: &RowSizes) -> Row<'_> {
     (
@@ -199,12 +199,12 @@ impl WireBeside {
                 continue;
             };
             let by = path.by.as_ref().map_or(0, String::len);
-            budget.take(2 * size_of::<RowSizes>() + path.object.len() + by)?;
+            budget.take(2 * size_of::<RowSizes>() + path.object.as_str().len() + by)?;
             beside.sizes.push(RowSizes {
                 pid: process.pid,
                 start_time: process.start_time,
                 op,
-                object: path.object.to_string(),
+                object: path.object.clone(),
                 evidence,
                 by: path.by.clone(),
                 sizes,

@@ -295,7 +295,7 @@ fn many_rows_are_added_up_one_by_one() {
     });
     let claims = (0..MANY).map(|number| crate::ledger::Claimed {
         op: "send".into(),
-        object: number.to_string(),
+        object: (*number.to_string()).into(),
         evidence: "measured".into(),
         claims: Vec::new(),
         device: None,

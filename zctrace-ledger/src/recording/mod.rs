@@ -6,8 +6,10 @@
 
 mod beside;
 mod containers;
+mod cpu;
 mod errnos;
 mod error;
+mod filled;
 mod frame;
 #[cfg(any(test, feature = "samples"))]
 pub mod fuzz;

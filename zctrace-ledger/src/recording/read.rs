@@ -15,8 +15,10 @@ use super::{
     VERSION,
     beside::{Beside, WireBeside},
     containers::{Known, WireContainers},
+    cpu::WireCpu,
     errnos::WireErrnos,
     error::{Damage, Error},
+    filled::WireFilled,
     frame::{self, End, Frame, Kind, MAGIC, PREAMBLE, WITH_END},
     limits::{self, Budget},
     not_followed::WireNotFollowed,
@@ -413,10 +415,18 @@ impl Tables {
         let (calls, rest) = limits::decode::<WireNotFollowed>(rest, budget)?;
         calls.read(snapshot)?;
         if !rest.is_empty() {
-            let (new, _) = limits::decode::<WireContainers>(rest, budget)?;
+            let (new, rest) = limits::decode::<WireContainers>(rest, budget)?;
             let names = &self.names;
             let name = |number| names.get(number as usize);
             self.containers.add(new, name, budget)?;
+            if !rest.is_empty() {
+                let (filled, rest) = limits::decode::<WireFilled>(rest, budget)?;
+                filled.read(snapshot)?;
+                if !rest.is_empty() {
+                    let (cpu, _) = limits::decode::<WireCpu>(rest, budget)?;
+                    cpu.read(snapshot)?;
+                }
+            }
         }
         Some(beside)
     }
@@ -556,7 +566,7 @@ impl Tables {
                 }
                 process.claims.push(Claimed {
                     op: op.as_ref().into(),
-                    object: object.to_string(),
+                    object: object.as_ref().into(),
                     evidence: evidence.as_ref().into(),
                     claims,
                     device: device.map(|device| device.to_string()),

@@ -34,6 +34,10 @@ fn intervals() -> Vec<Snapshot> {
             let mut total = crate::ledger::Totals::default();
             for process in &mut snapshot.processes {
                 let (pending, in_flight) = (process.pending, process.in_flight);
+                for (path, number) in process.paths.iter_mut().zip(1..) {
+                    path.totals.filled = 4096 * number * seq;
+                }
+                process.total.filled = 8192 * seq;
                 let claimed = crate::ledger::Claimed {
                     op: "send".into(),
                     object: "tcp".into(),
@@ -53,6 +57,11 @@ fn intervals() -> Vec<Snapshot> {
                 process.pending = pending;
                 process.in_flight = in_flight;
                 process.copy_cpu_seconds = Some(0.25);
+                process.cpu_seconds = Some(crate::ledger::CpuTime {
+                    user_copying: 99.0 * 4_999_999.0 / 1e9,
+                    user_not_known: 2.0 * 4_999_999.0 / 1e9,
+                    ..crate::ledger::CpuTime::default()
+                });
                 process.not_followed = vec![crate::ledger::NotFollowed {
                     call: "keyctl".into(),
                     copy_cpu_seconds: 0.125,
@@ -65,6 +74,9 @@ fn intervals() -> Vec<Snapshot> {
                 total.add(&process.total);
             }
             snapshot.total = total;
+            for work in &mut snapshot.unattributed {
+                work.totals.filled = 4096 * seq;
+            }
             let stack = Stack {
                 pid: 1,
                 start_time: 2,
@@ -285,7 +297,7 @@ fn what_is_beside_comes_and_goes() {
             pid: process.pid,
             start_time: process.start_time,
             op: Op::Sendfile,
-            object: path.object.to_string(),
+            object: path.object.clone(),
             evidence: Evidence::Measured,
             by: None,
             sizes,
@@ -491,6 +503,8 @@ fn the_whole_is_the_sum() {
     assert_eq!(whole.processes[0].pending, one.processes[0].pending);
     assert_eq!(whole.processes[0].claims[0].notifications, 6);
     assert_eq!(whole.processes[0].copy_cpu_seconds, Some(1.0));
+    let time = whole.processes[0].cpu_seconds.unwrap();
+    assert!((time.user_copying - 1.98).abs() < 1e-4 && (time.user_not_known - 0.04).abs() < 1e-4);
     assert_eq!(whole.stacks.bytes.values().sum::<u64>(), 4 * 4096 + 6);
 }
 
@@ -540,6 +554,8 @@ fn an_hour_is_small() {
                     process.pid = pid;
                     // Rare, and not what an idle machine does.
                     process.not_followed.clear();
+                    // A sample is a two hundredth of a second: most processes of an idle machine have none.
+                    process.cpu_seconds = process.cpu_seconds.filter(|_| processes > 3);
                     for path in &mut process.paths {
                         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                         path.totals.ops = seed >> 48;
@@ -551,7 +567,7 @@ fn an_hour_is_small() {
                             pid,
                             start_time: process.start_time,
                             op: path.op.known().unwrap(),
-                            object: path.object.to_string(),
+                            object: path.object.clone(),
                             evidence: Evidence::Measured,
                             by: None,
                             sizes,

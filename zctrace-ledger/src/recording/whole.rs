@@ -2,14 +2,13 @@
 
 use std::{collections::BTreeMap, mem::size_of};
 
-use compact_str::CompactString;
 use indexmap::IndexMap;
 use zctrace_common::{Evidence, Op};
 
 use super::{limits::Budget, wire::Header};
 use crate::ledger::{
-    self, Claimed, Container, Coverage, Errnos, Loss, Named, Overhead, Process, Snapshot, Stack,
-    Stacks, Target, Totals, Unattributed,
+    self, Claimed, Container, Coverage, Errnos, Loss, Named, Object, Overhead, Process, Snapshot,
+    Stack, Stacks, Target, Totals, Unattributed,
 };
 
 /// The document would take more memory than a recording is given.
@@ -38,6 +37,7 @@ struct Sum {
     pending: u64,
     in_flight: u64,
     copy_cpu_seconds: Option<f64>,
+    cpu_seconds: Option<ledger::CpuTime>,
     not_followed: IndexMap<String, f64>,
     paths: IndexMap<PathName, (Totals, Errnos)>,
     claims: IndexMap<ClaimName, Claims>,
@@ -47,7 +47,7 @@ struct Sum {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct PathName {
     op: Named<Op>,
-    object: CompactString,
+    object: Object,
     evidence: Named<Evidence>,
     by: Option<String>,
 }
@@ -56,7 +56,7 @@ struct PathName {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct ClaimName {
     op: Named<Op>,
-    object: String,
+    object: Object,
     evidence: Named<Evidence>,
     claims: Vec<String>,
 }
@@ -213,6 +213,7 @@ impl Sum {
             pending: 0,
             in_flight: 0,
             copy_cpu_seconds: None,
+            cpu_seconds: None,
             not_followed: IndexMap::new(),
             paths: IndexMap::new(),
             claims: IndexMap::new(),
@@ -231,6 +232,7 @@ impl Sum {
         if let Some(seconds) = process.copy_cpu_seconds {
             *self.copy_cpu_seconds.get_or_insert(0.0) += seconds;
         }
+        self.cpu_seconds = ledger::CpuTime::sum(self.cpu_seconds, process.cpu_seconds);
         for one in &process.not_followed {
             if let Some(known) = self.not_followed.get_mut(&one.call) {
                 *known += one.copy_cpu_seconds;
@@ -306,6 +308,7 @@ impl Sum {
         process.pending = self.pending;
         process.in_flight = self.in_flight;
         process.copy_cpu_seconds = self.copy_cpu_seconds;
+        process.cpu_seconds = self.cpu_seconds;
         // A row can have come later than the samples.
         process.not_followed = ledger::not_followed(self.not_followed, &process.paths);
         let claims = self.claims.into_iter().map(|(name, known)| Claimed {
@@ -342,7 +345,8 @@ pub(super) const ERRNO: usize = 32;
 /// What a path takes in a document, and in what it is added up in.
 pub(super) fn path_size(path: &ledger::Path) -> usize {
     let by = path.by.as_ref().map_or(0, String::len);
-    let names = path.op.as_str().len() + path.object.len() + path.evidence.as_str().len() + by;
+    let names =
+        path.op.as_str().len() + path.object.as_str().len() + path.evidence.as_str().len() + by;
     2 * size_of::<ledger::Path>() + names
 }
 
@@ -351,6 +355,7 @@ pub(super) fn claimed_size(claimed: &Claimed) -> usize {
     let claims = claimed.claims.iter();
     let claims: usize = claims.map(|name| size_of::<String>() + name.len()).sum();
     let device = claimed.device.as_ref().map_or(0, String::len);
-    let names = claimed.op.as_str().len() + claimed.object.len() + claimed.evidence.as_str().len();
+    let names =
+        claimed.op.as_str().len() + claimed.object.as_str().len() + claimed.evidence.as_str().len();
     2 * size_of::<Claimed>() + names + claims + device
 }

@@ -220,7 +220,7 @@ macro_rules! counters {
             fn from(totals: &Totals) -> Self {
                 // Destructured whole, so that a new field cannot be forgotten.
                 let Totals {
-                    $($field,)+ copies_per_byte: _, copies_per_byte_is_lower_bound: _,
+                    $($field,)+ filled: _, copies_per_byte: _, copies_per_byte_is_lower_bound: _,
                 } = *totals;
                 let mut sparse = Self::default();
                 for (bit, value) in [$($field),+].into_iter().enumerate() {
@@ -246,6 +246,8 @@ macro_rules! counters {
                 };
                 let read = Totals {
                     $($field: next()?,)+
+                    // It stands behind the interval.
+                    filled: 0,
                     copies_per_byte: None, copies_per_byte_is_lower_bound: false,
                 };
                 const COUNT: usize = [$(stringify!($field)),+].len();

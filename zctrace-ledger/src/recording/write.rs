@@ -14,8 +14,10 @@ use jiff::Timestamp;
 use super::{
     beside::{Beside, WireBeside},
     containers::WireContainers,
+    cpu::WireCpu,
     errnos::WireErrnos,
     error::Error,
+    filled::WireFilled,
     frame::{self, Kind},
     limits::{self, MOST_NUMBERED_BYTES, MOST_NUMBERS},
     not_followed::WireNotFollowed,
@@ -121,6 +123,9 @@ impl Writer {
         }
         if let Some(part) = &mut self.file {
             let (interval, containers) = part.numbers.interval(snapshot, self.seq);
+            let filled = WireFilled::new(snapshot);
+            let cpu = WireCpu::new(snapshot);
+            let (no_cpu, no_filled) = (cpu.is_empty(), filled.is_empty() && cpu.is_empty());
             let payload = postcard::to_stdvec(&interval)
                 .and_then(|payload| {
                     postcard::to_extend(&WireBeside::new(beside, snapshot), payload)
@@ -128,9 +133,17 @@ impl Writer {
                 .and_then(|payload| postcard::to_extend(&WireLoss::from(&snapshot.loss), payload))
                 .and_then(|payload| postcard::to_extend(&WireErrnos::new(snapshot), payload))
                 .and_then(|payload| postcard::to_extend(&WireNotFollowed::new(snapshot), payload))
-                .and_then(|payload| match containers.is_empty() {
+                .and_then(|payload| match containers.is_empty() && no_filled {
                     true => Ok(payload),
                     false => postcard::to_extend(&containers, payload),
+                })
+                .and_then(|payload| match no_filled {
+                    true => Ok(payload),
+                    false => postcard::to_extend(&filled, payload),
+                })
+                .and_then(|payload| match no_cpu {
+                    true => Ok(payload),
+                    false => postcard::to_extend(&cpu, payload),
                 });
             let payload = payload.map_err(io::Error::other);
             let frame = payload.and_then(|payload| frame::encode(Kind::Interval, &payload));
@@ -355,7 +368,7 @@ impl Numbers {
             for claimed in &process.claims {
                 let key = PathKey {
                     op: self.names.number(claimed.op.to_string(), new_names),
-                    object: self.names.number(claimed.object.clone(), new_names),
+                    object: self.names.number(claimed.object.to_string(), new_names),
                     evidence: self.names.number(claimed.evidence.to_string(), new_names),
                     by: None,
                 };

@@ -117,6 +117,12 @@ pub struct Entry {
     pub bytes_per_second: Option<f64>,
     /// Processor time of all processes, preparation and far ends included.
     pub cpu_seconds: f64,
+    /// Processor time of the first process alone, and of its work only. Not part of the document.
+    #[serde(skip)]
+    pub own_cpu_seconds: f64,
+    /// Seconds in the kernel's copy routines, from samples, and the bytes that were copied. Not part of the document.
+    #[serde(skip)]
+    pub copying: Option<(f64, u64)>,
     /// That for every GiB carried; null when nothing was.
     pub cpu_seconds_per_gib: Option<f64>,
     /// Expected copies for every byte carried; null when nothing was.
@@ -143,6 +149,8 @@ impl Entry {
             seconds: 0.0,
             bytes_per_second: None,
             cpu_seconds: 0.0,
+            own_cpu_seconds: 0.0,
+            copying: None,
             cpu_seconds_per_gib: None,
             expected_copies_per_carried_byte: None,
             measured_copies_per_carried_byte: None,
@@ -171,6 +179,23 @@ impl Entry {
             per_byte(&self.measured, self.bytes).filter(|_| !unseen);
     }
 
+    /// Processor time of the first process for every GiB carried; `None` when nothing was.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "ratios for people")]
+    pub fn own_cpu_seconds_per_gib(&self) -> Option<f64> {
+        (self.bytes > 0)
+            .then(|| self.own_cpu_seconds / (self.bytes as f64 / f64::from(1_u32 << 30)))
+    }
+
+    /// Adds samples of copying, and the bytes that were copied meanwhile.
+    pub(super) fn add_copying(&mut self, more: Option<(f64, u64)>) {
+        if let Some((seconds, bytes)) = more {
+            let (sum, copied) = self.copying.get_or_insert((0.0, 0));
+            *sum += seconds;
+            *copied = copied.saturating_add(bytes);
+        }
+    }
+
     /// Takes the `ok` back where the tracer saw nothing that could have been wrong.
     pub(super) fn verify(&mut self) {
         let unseen = self.bytes > 0 && self.measured_copies_per_carried_byte.is_none();
@@ -187,6 +212,8 @@ impl Entry {
         self.bytes += other.bytes;
         self.seconds += other.seconds;
         self.cpu_seconds += other.cpu_seconds;
+        self.own_cpu_seconds += other.own_cpu_seconds;
+        self.add_copying(other.copying);
         self.figures = other.figures;
         if other.status == Status::Unverified {
             self.status = Status::Unverified;

@@ -213,6 +213,7 @@ fn once(
     let (mut begin, mut end) = (u64::MAX, 0_u64);
     for (shared, running) in running {
         outcomes.push(running.wait()?);
+        entry.own_cpu_seconds += Duration::from_nanos(shared.spent()).as_secs_f64();
         let span = shared.span();
         begin = begin.min(span.0);
         end = end.max(span.1);
@@ -256,6 +257,8 @@ fn judge(entry: &mut Entry, outcomes: &[Outcome], processes: &[Process], strictn
             let Some(process) = process.filter(|_| !is_far_end(&member.process)) else {
                 continue;
             };
+            let copied = process.total.copies();
+            entry.add_copying(process.copy_cpu_seconds.map(|seconds| (seconds, copied)));
             let expected = outcome.expected.of_process(&member.process);
             for path in &process.paths {
                 let named = expected

@@ -294,6 +294,7 @@ fn measured(
         follow: !target.no_follow,
         faults: true,
         by,
+        channel: None,
         without: measure.without_probe,
         own_cost: false,
         audit: None,

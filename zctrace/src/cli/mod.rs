@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod advise;
 pub(crate) mod args;
 mod assets;
 mod bench;
@@ -15,6 +16,7 @@ mod report;
 mod serve;
 pub mod settings;
 mod stat;
+mod test;
 mod top;
 pub mod traffic;
 
@@ -99,8 +101,12 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Judge a claim such as "this path is zero-copy": pass, fail or inconclusive
     Check(check::CheckArgs),
+    /// Run a command that marks regions, and judge each by figures that only go down
+    Test(test::TestArgs),
     /// Run workloads whose truth is known, and show expected beside measured numbers
     Bench(bench::BenchArgs),
+    /// Say what another technique would save a running target, by running both here
+    Advise(advise::AdviseArgs),
     /// Show what this kernel and these privileges allow, and how to get more
     Doctor(doctor::DoctorArgs),
     /// Print the settings file, with a comment on every setting
@@ -136,7 +142,9 @@ pub fn main() -> ExitCode {
         Command::Top(args) => top::run(args),
         Command::Config(args) => config::run(&args),
         Command::Check(args) => check::run(args),
+        Command::Test(args) => test::run(args),
         Command::Bench(args) => bench::run(&args),
+        Command::Advise(args) => advise::run(&args),
         Command::Record(args) => record::run(args),
         Command::Report(args) => report::run(&args),
         Command::Serve(args) => serve::run(args),

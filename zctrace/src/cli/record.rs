@@ -112,6 +112,7 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
         follow: !args.target.no_follow,
         faults: !args.no_faults,
         by: args.by.map_or(By::Nothing, Into::into),
+        channel: None,
         without: args.without_probe,
         own_cost: false,
         audit: None,

@@ -10,7 +10,7 @@ use crate::{
     recording::Recording,
     report::{
         compared::{self, Comparison, MostIncrease},
-        csv, flame, html, json,
+        csv, flame, html, json, pprof,
         recorded::{self, Document},
         table,
     },
@@ -24,7 +24,8 @@ Examples:
   zctrace report before.zct after.zct --max-increase 5% --markdown
                                                    whether it copies more, for CI
   zctrace report zctrace.zct --html page.html      a page that needs nothing else
-  zctrace report zctrace.zct --folded              for flame graph tools";
+  zctrace report zctrace.zct --folded              for flame graph tools
+  zctrace report zctrace.zct --pprof copied.pb.gz  for `go tool pprof` and the like";
 
 /// Arguments of `report`.
 #[derive(Args, Debug)]
@@ -35,7 +36,7 @@ pub(crate) struct ReportArgs {
     file: PathBuf,
 
     /// Another recording, to compare with
-    #[arg(value_name = "OTHER", conflicts_with_all = ["csv", "folded"])]
+    #[arg(value_name = "OTHER", conflicts_with_all = ["csv", "folded", "pprof"])]
     other: Option<PathBuf>,
 
     /// Write JSON
@@ -49,6 +50,10 @@ pub(crate) struct ReportArgs {
     /// Write the stacks with their bytes, one per line, for flame graph tools
     #[arg(long, group = "format")]
     folded: bool,
+
+    /// Write the stacks with their bytes as a profile for pprof and what reads its format
+    #[arg(long, value_name = "PB.GZ", group = "format")]
+    pprof: Option<PathBuf>,
 
     /// Draw the stacks as a flame graph; those of two recordings coloured by their difference
     #[arg(long, value_name = "SVG", group = "format")]
@@ -71,7 +76,7 @@ pub(crate) struct ReportArgs {
     accept_inferred: bool,
 
     /// Write to a file instead of standard output
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["flame", "html"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["flame", "html", "pprof"])]
     output: Option<PathBuf>,
 
     /// With `command`, processes of one name are one block; with `container`, those of one container
@@ -93,7 +98,8 @@ pub(crate) fn run(args: &ReportArgs) -> Result<u8, Failure> {
         .output
         .as_ref()
         .or(args.flame.as_ref())
-        .or(args.html.as_ref());
+        .or(args.html.as_ref())
+        .or(args.pprof.as_ref());
     for file in [Some(&args.file), args.other.as_ref()] {
         files::distinct(&[("the recording", file), ("the output", path)])?;
     }
@@ -152,6 +158,11 @@ pub(crate) fn run(args: &ReportArgs) -> Result<u8, Failure> {
     } else if args.folded {
         let text = document.stacks().folded();
         sink.write(|out| out.write_all(text.as_bytes()))?;
+    } else if args.pprof.is_some() {
+        if document.stacks().bytes.is_empty() {
+            return Err(no_stacks(flame::Error::Nothing));
+        }
+        sink.write(|out| out.write_all(&pprof::profile(&document.stat)?))?;
     } else if args.flame.is_some() {
         let svg = flame::svg(document.stacks(), true).map_err(no_stacks)?;
         sink.write(|out| out.write_all(svg.as_bytes()))?;

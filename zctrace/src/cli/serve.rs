@@ -19,7 +19,7 @@ use crate::{
     claims::Claim,
     kernel::privileges::Keep,
     run::{self, Plan},
-    serve::{Access, Address, Pusher, Series, Server},
+    serve::{Access, Address, Pusher, Series, Server, Tls},
     text::message::say,
 };
 
@@ -54,6 +54,14 @@ pub(crate) struct ServeArgs {
     /// Require the bearer token in this file for the metrics
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+
+    /// Speak TLS with the certificate in this file (PEM, with those between it and the authority). It is read once
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key (PEM, without a passphrase)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 
     /// Also push to the OpenTelemetry collector at this URL (OTLP over HTTP, JSON, no TLS)
     #[arg(long, value_name = "URL", value_parser = http_url)]
@@ -114,16 +122,28 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
             )
         })?;
     }
+    let tls = match args.tls_cert.as_deref().zip(args.tls_key.as_deref()) {
+        Some((certificate, key)) => Some(Tls::read(certificate, key).map_err(|error| {
+            Failure::usage(
+                error.to_string(),
+                "--tls-cert takes a certificate, --tls-key its private key, both in PEM",
+            )
+        })?),
+        None => None,
+    };
     let claims = match &args.policy {
         Some(path) => policy(path)?,
         None => Vec::new(),
     };
-    let server = Server::listen(&args.listen).map_err(|error| {
+    let mut server = Server::listen(&args.listen).map_err(|error| {
         Failure::usage(
             format!("cannot listen on {}: {error}", args.listen),
             "choose another address with --listen",
         )
     })?;
+    if let Some(tls) = tls {
+        server = server.with_tls(tls);
+    }
     let url = server.url();
     let plan = Plan {
         subject: args.target.subject()?,
@@ -135,6 +155,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
         } else {
             By::Nothing
         },
+        channel: None,
         without: Vec::new(),
         own_cost: false,
         audit: None,

@@ -171,6 +171,7 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
         follow: !args.target.no_follow,
         faults: !args.measure.no_faults,
         by: args.measure.by.map_or(By::Nothing, Into::into),
+        channel: None,
         without: args.measure.without_probe.clone(),
         own_cost: args.measure.own_cost,
         audit,

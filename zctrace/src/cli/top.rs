@@ -182,6 +182,7 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
         follow: !args.target.no_follow,
         faults: !args.no_faults,
         by: args.by.map_or(By::Nothing, Into::into),
+        channel: None,
         without: Vec::new(),
         own_cost: !args.no_own_cost,
         audit: None,

@@ -21,7 +21,7 @@ use crate::{
 /// Does I/O whose ledger is known beforehand.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Families, or the groups `demo`, `requests` and `volume`.
+    /// Families, or the groups `demo`, `requests`, `routes` and `volume`.
     #[arg(value_name = "NAME", required_unless_present_any = ["all", "list", "resume"])]
     names: Vec<String>,
 

@@ -6,7 +6,7 @@ use zctrace_common::{Class, Op};
 
 use crate::{
     catalog::conclusion,
-    ledger::{Errno, Errnos, Named, Process, Totals},
+    ledger::{Errno, Errnos, Named, Object, Process, Totals},
 };
 
 /// A row for which the tracepoints backend says something else than the functions backend.
@@ -15,7 +15,7 @@ pub struct Contradiction {
     /// Name of the operation.
     pub op: Named<Op>,
     /// What it works on.
-    pub object: String,
+    pub object: Object,
     /// The fields in which they differ.
     pub fields: Vec<&'static str>,
     /// What is said of it.
@@ -23,7 +23,7 @@ pub struct Contradiction {
 }
 
 /// Contradictions that have the same reason, presumably: operation, object and fields.
-pub type Kind = (Named<Op>, String, Vec<&'static str>);
+pub type Kind = (Named<Op>, Object, Vec<&'static str>);
 
 impl Contradiction {
     /// Its kind.
@@ -45,13 +45,13 @@ impl fmt::Display for Contradiction {
     }
 }
 
-type Rows = BTreeMap<(Named<Op>, String), (Totals, Errnos)>;
+type Rows = BTreeMap<(Named<Op>, Object), (Totals, Errnos)>;
 
 /// The rows of a process without their evidence; those of page faults are seen by functions only.
 fn rows(process: &Process) -> Rows {
     let mut rows = Rows::new();
     for path in process.paths.iter().filter(|path| !path.op.is_fault()) {
-        let key = (path.op.clone(), path.object.to_string());
+        let key = (path.op.clone(), path.object.clone());
         let (totals, errnos) = rows.entry(key).or_default();
         totals.add(&path.totals);
         errnos.add(&path.errnos);

@@ -67,14 +67,6 @@ impl Types {
         })
     }
 
-    /// Whether the kernel has a function of this name; inlined ones can be missing.
-    #[must_use]
-    pub fn has_function(&self, name: &str) -> bool {
-        self.0
-            .resolve_types_by_name(name)
-            .is_ok_and(|types| types.iter().any(|ty| matches!(ty, Type::Func(_))))
-    }
-
     /// The names of a function's parameters; `None` where the kernel does not describe it.
     #[must_use]
     pub fn parameters(&self, function: &str) -> Option<Vec<String>> {
@@ -156,6 +148,9 @@ impl Types {
             let position = self.parameters(function)?.iter().position(|p| p == name)?;
             return u32::try_from(position).ok()?.checked_sub(1);
         }
+        if let Some(name) = source.strip_prefix("size:") {
+            return self.size(name);
+        }
         if let Some(source) = source.strip_prefix("bit:") {
             return self.bit_offset(source);
         }
@@ -178,6 +173,14 @@ impl Types {
                     .find(|member| self.name(*member).as_deref() == Some(enumerator))
                     .map(btf_rs::EnumMember::val)
             })
+    }
+
+    fn size(&self, name: &str) -> Option<u32> {
+        let types = self.0.resolve_types_by_name(name).ok()?;
+        types.iter().find_map(|ty| match ty {
+            Type::Struct(ty) => u32::try_from(ty.size()).ok(),
+            _ => None,
+        })
     }
 
     fn bit_offset(&self, source: &str) -> Option<u32> {

@@ -264,7 +264,10 @@ impl Facts {
         } else if let Err(error) = &self.survey {
             Some(error.clone())
         } else {
-            Some("no probe could be attached".into())
+            Some(match refused_alike(&survey.probes) {
+                Some(why) => format!("no probe could be attached: {why}"),
+                None => "no probe could be attached".into(),
+            })
         };
         let advice = self.advice(setcap.as_deref(), &survey);
         let (source, options) = match &self.config {
@@ -321,6 +324,13 @@ impl Facts {
                     .into(),
             );
         }
+        if is_without_direct_calls(&survey.probes) {
+            advice.push(
+                "this kernel has no direct calls of functions (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS): arm64 has them \
+                 from Linux 6.4 on, and not in a kernel with CFI (CONFIG_CFI_CLANG)"
+                    .into(),
+            );
+        }
         let differs = survey
             .self_test
             .as_ref()
@@ -345,6 +355,36 @@ impl Facts {
         }
         advice
     }
+}
+
+/// An error that the kernel keeps to itself, as a rule: here for a function that no trampoline can be made at.
+pub(crate) const ENOTSUPP: i32 = 524;
+
+/// Whether the kernel has no direct calls. A single function can be refused with this error too: for its arguments.
+fn is_without_direct_calls(probes: &[ProbeReport]) -> bool {
+    let of_functions = || {
+        probes
+            .iter()
+            .filter(|probe| ["fentry", "fexit"].contains(&probe.kind.as_str()))
+    };
+    let is_refused = |probe: &ProbeReport| probe.errno == Some(ENOTSUPP);
+    of_functions().any(is_refused)
+        && !of_functions().any(|probe| probe.status == ProbeStatus::Attached)
+}
+
+/// Why all probes were refused, if one reason is behind it.
+fn refused_alike(probes: &[ProbeReport]) -> Option<&'static str> {
+    let all = |errnos: &[i32]| {
+        let is_one = |probe: &ProbeReport| probe.errno.is_some_and(|errno| errnos.contains(&errno));
+        !probes.is_empty() && probes.iter().all(is_one)
+    };
+    if all(&[libc::EKEYREJECTED, libc::ENOKEY, libc::EBADMSG]) {
+        return Some("this kernel takes only BPF programs that are signed, and zctrace's are not");
+    }
+    all(&[libc::EPERM]).then_some(
+        "the kernel refuses BPF programs in spite of the capabilities: a security module forbids them, demands that \
+         they are signed, or this is a container whose host filters bpf()",
+    )
 }
 
 #[cfg(test)]
@@ -378,7 +418,7 @@ pub(crate) mod tests {
             settings: vec![
                 settings::btf(true),
                 settings::lockdown(None),
-                settings::kptr(None),
+                settings::kptr(None, false),
             ],
             config: Some(("/boot/config-6.12.95".into(), config)),
             survey: Ok(Survey {
@@ -439,6 +479,46 @@ pub(crate) mod tests {
         let document = facts.conclude();
         assert!(!document.can_measure);
         assert!(document.cause.unwrap().starts_with("lockdown:"));
+    }
+
+    /// A survey in which the kernel answered every probe with this.
+    fn refused(errno: i32) -> Facts {
+        let mut facts = facts();
+        let mut survey = Survey::default();
+        for name in ["filemap_read", "do_wp_page"] {
+            survey.probes.push(ProbeReport {
+                errno: Some(errno),
+                ..probe(name, ProbeStatus::Refused)
+            });
+        }
+        facts.survey = Ok(survey);
+        facts
+    }
+
+    #[test]
+    fn a_demand_for_signed_programs_is_named() {
+        for errno in [libc::EKEYREJECTED, libc::ENOKEY, libc::EBADMSG, libc::EPERM] {
+            let document = refused(errno).conclude();
+            assert!(!document.can_measure);
+            assert!(document.cause.unwrap().contains("signed"), "{errno}");
+        }
+        let other = refused(libc::ENOMEM).conclude();
+        assert_eq!(other.cause.as_deref(), Some("no probe could be attached"));
+    }
+
+    #[test]
+    fn a_kernel_without_direct_calls_is_named() {
+        let is_named = |document: &Document| {
+            let mut advice = document.advice.iter();
+            advice.any(|line| line.contains("WITH_DIRECT_CALLS"))
+        };
+        assert!(is_named(&refused(ENOTSUPP).conclude()));
+        // Another function is watched: this one is refused for its arguments.
+        let mut facts = facts();
+        if let Ok(survey) = &mut facts.survey {
+            survey.probes[1].errno = Some(ENOTSUPP);
+        }
+        assert!(!is_named(&facts.conclude()));
     }
 
     #[test]

@@ -72,12 +72,12 @@ pub enum Keep {
 
 impl Keep {
     /// Which those are. What zctrace was not given it does not have afterwards either.
-    #[must_use]
-    pub const fn capabilities(self) -> &'static [Capability] {
+    pub fn capabilities(self) -> impl Iterator<Item = Capability> {
         use Capability as C;
-        match self {
-            Self::Nothing => &[],
-            Self::Report => &[
+        /// What each keeps beyond the one before it.
+        const MORE: [&[Capability]; 4] = [
+            &[],
+            &[
                 C::CAP_CHOWN,
                 C::CAP_DAC_OVERRIDE,
                 C::CAP_DAC_READ_SEARCH,
@@ -85,30 +85,17 @@ impl Keep {
                 C::CAP_KILL,
                 C::CAP_SYS_PTRACE,
             ],
-            Self::Stacks => &[
-                C::CAP_CHOWN,
-                C::CAP_DAC_OVERRIDE,
-                C::CAP_DAC_READ_SEARCH,
-                C::CAP_FOWNER,
-                C::CAP_KILL,
-                C::CAP_SYS_PTRACE,
-                C::CAP_SYSLOG,
-            ],
-            Self::Dashboard => &[
-                C::CAP_CHOWN,
-                C::CAP_DAC_OVERRIDE,
-                C::CAP_DAC_READ_SEARCH,
-                C::CAP_FOWNER,
-                C::CAP_KILL,
-                C::CAP_SYS_PTRACE,
-                C::CAP_SYSLOG,
+            &[C::CAP_SYSLOG],
+            &[
                 C::CAP_BPF,
                 C::CAP_PERFMON,
                 C::CAP_SYS_ADMIN,
                 C::CAP_SETGID,
                 C::CAP_SETUID,
             ],
-        }
+        ];
+        let more = &MORE[..=self as usize];
+        more.iter().copied().flatten().copied()
     }
 }
 
@@ -119,7 +106,7 @@ impl Keep {
 /// [`Keep::Dashboard`] leaves a way back, through `exec` only: workloads that the user starts in the
 /// dashboard are programs of their own, some of which set up devices.
 pub fn give_up(keep: Keep) -> Vec<String> {
-    let kept: CapsHashSet = keep.capabilities().iter().copied().collect();
+    let kept: CapsHashSet = keep.capabilities().collect();
     let mut refused = Vec::new();
     if keep != Keep::Dashboard {
         for capability in caps::all() {

@@ -1,6 +1,6 @@
 //! Switches of a running kernel that decide what can be traced.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -54,8 +54,23 @@ pub fn running() -> Vec<Setting> {
         lockdown(read("/sys/kernel/security/lockdown").as_deref()),
         unprivileged_bpf(read("/proc/sys/kernel/unprivileged_bpf_disabled")),
         paranoid(read("/proc/sys/kernel/perf_event_paranoid")),
-        kptr(read("/proc/sys/kernel/kptr_restrict")),
+        kptr(
+            read("/proc/sys/kernel/kptr_restrict"),
+            fs::read_to_string("/proc/kallsyms").is_ok_and(|text| are_hidden(&text)),
+        ),
+        module_btf(
+            &read("/proc/modules").unwrap_or_default(),
+            &entries("/sys/kernel/btf"),
+        ),
     ]
+}
+
+/// The names in a directory; none where it cannot be read.
+fn entries(path: &str) -> BTreeSet<String> {
+    let names = fs::read_dir(path).into_iter().flatten().flatten();
+    names
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
 }
 
 /// The description of the kernel's structures.
@@ -109,18 +124,50 @@ pub fn paranoid(value: Option<String>) -> Setting {
     Setting::new("perf_event_paranoid", value, Effect::Fine, meaning)
 }
 
-/// `kptr_restrict`.
+/// `kptr_restrict`, and whether addresses are hidden from this process: below 2 that depends on `cap_syslog`, which
+/// a container may lack.
 #[must_use]
-pub fn kptr(value: Option<String>) -> Setting {
+pub fn kptr(value: Option<String>, hidden: bool) -> Setting {
     let (effect, meaning) = match value.as_deref() {
         Some("2") => (
             Effect::Limits,
-            "hides kernel addresses even from root: no audit (sysctl kernel.kptr_restrict=1)",
+            "hides kernel addresses even from root: no audit, no samples of copying (sysctl kernel.kptr_restrict=1)",
+        ),
+        _ if hidden => (
+            Effect::Limits,
+            "kernel addresses are hidden from whoever lacks cap_syslog: no audit, no samples of copying",
         ),
         Some("1") => (Effect::Fine, "kernel addresses are shown to cap_syslog"),
         _ => (Effect::Fine, "kernel addresses are shown"),
     };
     Setting::new("kptr_restrict", value, effect, meaning)
+}
+
+/// Whether every address in the text of `/proc/kallsyms` is zero. Some always are.
+fn are_hidden(symbols: &str) -> bool {
+    let is_zero = |line: &str| {
+        let address = line.split(' ').next().unwrap_or_default();
+        address.bytes().all(|digit| digit == b'0')
+    };
+    !symbols.is_empty() && symbols.lines().all(is_zero)
+}
+
+/// The descriptions of the structures of modules: `loaded` is the text of `/proc/modules`, `described` what is in
+/// `/sys/kernel/btf`.
+#[must_use]
+pub fn module_btf(loaded: &str, described: &BTreeSet<String>) -> Setting {
+    let mut names = loaded.lines().filter_map(|line| line.split(' ').next());
+    let (value, effect, meaning) = if loaded.is_empty() {
+        (None, Effect::Fine, "no modules are loaded")
+    } else if names.any(|name| described.contains(name)) {
+        let meaning = "the structures of modules are known";
+        (Some("yes"), Effect::Fine, meaning)
+    } else {
+        let meaning = "the modules came without CONFIG_DEBUG_INFO_BTF_MODULES: their functions take kretprobes, which \
+                       cost more and can miss calls";
+        (Some("no"), Effect::Limits, meaning)
+    };
+    Setting::new("module_btf", value.map(str::to_owned), effect, meaning)
 }
 
 #[cfg(test)]
@@ -146,11 +193,44 @@ mod tests {
 
     #[test]
     fn what_limits_says_how_to_lift_it() {
-        let hidden = kptr(Some("2".into()));
+        let hidden = kptr(Some("2".into()), true);
         assert_eq!(hidden.effect, Effect::Limits);
         assert!(hidden.meaning.contains("sysctl"));
-        assert_eq!(kptr(Some("1".into())).effect, Effect::Fine);
+        assert_eq!(kptr(Some("1".into()), false).effect, Effect::Fine);
         assert_eq!(btf(false).effect, Effect::Prevents);
         assert_eq!(btf(true).effect, Effect::Fine);
+    }
+
+    /// A container without `cap_syslog`, on a kernel that shows addresses to those who have it.
+    #[test]
+    fn addresses_can_be_hidden_from_us_alone() {
+        let shown = "0000000000000000 A fixed_percpu_data\nffffffff81000000 T _stext\n";
+        let hidden = "0000000000000000 A fixed_percpu_data\n0000000000000000 T _stext\n";
+        assert!(!are_hidden(shown));
+        assert!(are_hidden(hidden));
+        assert!(!are_hidden(""));
+        for value in ["0", "1"] {
+            let setting = kptr(Some(value.into()), true);
+            assert_eq!(setting.effect, Effect::Limits);
+            assert!(setting.meaning.contains("cap_syslog"));
+        }
+    }
+
+    #[test]
+    fn modules_without_types_are_named() {
+        let described = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let loaded = "btrfs 1 0 - Live 0x0\nvirtio_blk 2 1 - Live 0x0";
+        let with = module_btf(loaded, &described(&["vmlinux", "btrfs"]));
+        assert_eq!(with.effect, Effect::Fine);
+        let without = module_btf(loaded, &described(&["vmlinux"]));
+        assert_eq!(
+            (without.effect, without.value.as_deref()),
+            (Effect::Limits, Some("no"))
+        );
+        assert!(without.meaning.contains("CONFIG_DEBUG_INFO_BTF_MODULES"));
+        assert_eq!(
+            module_btf("", &described(&["vmlinux"])).effect,
+            Effect::Fine
+        );
     }
 }

@@ -46,9 +46,27 @@ pub fn report(document: &Document, surface: Surface) -> String {
         );
         lines.text(Cell::new(&line, palette.warning), 0);
     }
+    if let Some(line) = missed(document.missed_hits) {
+        lines.text(Cell::new(&line, palette.warning), 0);
+    }
     lines.text(Cell::new(SCOPE, palette.faint), 0);
     text.push_str(&lines.render(surface));
     text
+}
+
+/// What the breakpoints did not count, if anything.
+fn missed(hits: Option<u64>) -> Option<String> {
+    match hits {
+        Some(0) => None,
+        Some(hits) => Some(format!(
+            "Hits that were not counted, because the kernel ran no program for them: {}. The breakpoints' figures are \
+             too low; audit again.",
+            count(hits)
+        )),
+        None => Some(
+            "This kernel does not tell whether breakpoints were met that were not counted.".into(),
+        ),
+    }
 }
 
 fn table(document: &Document, surface: Surface) -> String {
@@ -149,6 +167,7 @@ mod tests {
             routines,
             left_out: Vec::new(),
             refused: None,
+            missed_hits: Some(0),
         }
     }
 
@@ -184,6 +203,21 @@ mod tests {
         assert!(text.contains("+32 B in 1 call: getrandom"), "{text}");
         assert!(text.contains("+8 B: read: unexplained"), "{text}");
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+    }
+
+    #[test]
+    fn hits_that_were_not_counted_are_told() {
+        let missing = |missed_hits| {
+            let document = Document {
+                missed_hits,
+                ..document(Vec::new())
+            };
+            report(&document, Surface::FILE)
+        };
+        assert!(!missing(Some(0)).contains("not counted"));
+        let twenty = missing(Some(20)).replace('\n', " ");
+        assert!(twenty.contains("ran no program for them: 20."), "{twenty}");
+        assert!(missing(None).contains("does not tell whether"));
     }
 
     #[test]

@@ -379,7 +379,7 @@ mod tests {
     fn a_machine_where_it_does_not() {
         let mut facts = facts();
         facts.privileges = Privileges::of(1000, []);
-        facts.settings.push(settings::kptr(Some("2".into())));
+        facts.settings.push(settings::kptr(Some("2".into()), true));
         facts.config = None;
         facts.survey = Err("refused".into());
         let mut document = facts.conclude();

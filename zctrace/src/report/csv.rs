@@ -115,6 +115,7 @@ fn numbers(totals: &Totals) -> Vec<(&'static str, String)> {
                 "copies_per_byte_is_lower_bound",
                 totals.per_byte().is_lower_bound().to_string(),
             ),
+            ("filled", totals.filled.to_string()),
         ])
         .collect()
 }
@@ -168,7 +169,7 @@ mod tests {
     fn every_line_has_the_columns_of_the_header() {
         let text = text(&samples::normal());
         let columns = text.lines().next().unwrap().split(',').count();
-        assert_eq!(columns, NAMES.len() + 3 + 9 + 5 + 2 + 1);
+        assert_eq!(columns, NAMES.len() + 3 + 9 + 5 + 3 + 1);
         for line in text.lines() {
             assert_eq!(line.split(',').count(), columns, "{line}");
         }

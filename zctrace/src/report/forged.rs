@@ -36,15 +36,10 @@ fn nothing_in_a_recording_speaks_to_the_terminal() {
         all: true,
     };
     let claim = Claim {
-        name: "x\x1b".into(),
         max_copies_per_byte: Some(0.02),
-        max_copies_per_sent_byte: None,
-        max_copies_per_received_byte: None,
         min_bytes: 1,
-        path: None,
         accept_inferred: true,
-        allow_encryption: false,
-        expect: Vec::new(),
+        ..Claim::named("x\x1b")
     };
     let judgement = judge(&claim, &stat, Circumstances::default());
     let verdict = Document::new(vec![judgement], stat.clone());

@@ -90,11 +90,11 @@ fn case(text: &mut String, judgement: &Judgement, summary: &str, stat: &Snapshot
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds for people")]
-fn seconds(stat: &Snapshot) -> String {
+pub(super) fn seconds(stat: &Snapshot) -> String {
     format!("{:.3}", stat.duration_ns as f64 / 1e9)
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     xml(&printable(text))
 }
 

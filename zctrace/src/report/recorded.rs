@@ -87,15 +87,9 @@ fn findings(stat: &Snapshot) -> Vec<Finding> {
     ops.into_iter()
         .map(|(op, _)| {
             let claim = Claim {
-                name: "zero-copy".into(),
                 max_copies_per_byte: Some(ZERO_COPY),
-                max_copies_per_sent_byte: None,
-                max_copies_per_received_byte: None,
-                min_bytes: MIN_BYTES,
                 path: Some(op.to_owned()),
-                accept_inferred: false,
-                allow_encryption: false,
-                expect: Vec::new(),
+                ..Claim::named("zero-copy")
             };
             let judgement = judge(&claim, stat, Circumstances::recorded(stat));
             Finding {

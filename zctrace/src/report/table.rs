@@ -3,10 +3,11 @@
 use std::{borrow::Cow, cmp::Reverse, time::Duration};
 
 use anstyle::Style;
-use zctrace_common::{Evidence, Mark};
+use zctrace_common::{Evidence, Mark, Op};
 
+use super::cpu;
 use crate::{
-    ledger::{Claimed, Direction, PerByte, Process, Snapshot, Totals, by_command, refusals},
+    ledger::{Claimed, Direction, Path, PerByte, Process, Snapshot, Totals, by_command, refusals},
     text::{
         bytes::{bytes, count, duration, percent},
         columns::{Align, Cell, Column, Columns, Narrow, unbroken},
@@ -211,7 +212,11 @@ impl Shape {
         }
         table.spanning(name, self.palette.strong, cells);
         let shown = if all { usize::MAX } else { MAX_PATHS };
-        for path in process.paths.iter().take(shown) {
+        let (only_faults, paths): (Vec<_>, Vec<_>) = process
+            .paths
+            .iter()
+            .partition(|path| !all && path.is_only_faults());
+        for path in paths.iter().take(shown) {
             let inferred = path.evidence == Evidence::Inferred;
             let mark = if inferred { "  ~" } else { "   " };
             let style = if inferred {
@@ -221,7 +226,7 @@ impl Shape {
             };
             let mut cells = vec![
                 Cell::unbroken(&format!("{mark} {}", printable(path.op.as_str())), style),
-                Cell::new(&printable(&path.object), Style::new()),
+                Cell::new(&printable(path.object.as_str()), Style::new()),
             ];
             if self.by {
                 let by = printable(path.by.as_deref().unwrap_or("-"));
@@ -233,13 +238,18 @@ impl Shape {
                 how.push(&format!("({failed} failed: {why})"), self.palette.faint);
             }
             if let Some(how) = cells.last_mut()
+                && let Some(faults) = faults(path)
+            {
+                how.push(&faults, Style::new());
+            }
+            if let Some(how) = cells.last_mut()
                 && path.is_left_to_server()
             {
                 how.push("(by the filesystem's server?)", self.palette.faint);
             }
             table.row(cells);
         }
-        let rest = process.paths.get(shown..).unwrap_or_default();
+        let rest = paths.get(shown..).unwrap_or_default();
         if !rest.is_empty() {
             let mut totals = Totals::default();
             for path in rest {
@@ -252,7 +262,9 @@ impl Shape {
             );
             table.text(Cell::new(&text, self.palette.faint), 4);
         }
-        for line in refused(process).into_iter().chain(states(process)) {
+        let faulted = many_faults(&only_faults);
+        let lines = refused(process).into_iter().chain(states(process));
+        for line in lines.chain(faulted) {
             table.text(Cell::new(&line, self.palette.faint), 4);
         }
     }
@@ -294,12 +306,15 @@ impl Shape {
             .into_iter()
             .filter(|(_, bytes)| *bytes != 0)
             .collect();
+        let filled = (totals.filled != 0).then_some(("filled", totals.filled));
         let mut cell = Cell::default();
-        let last = ways.len() + extras.len();
-        for (index, (name, amount)) in ways.iter().chain(&extras).enumerate() {
+        let last = ways.len() + extras.len() + usize::from(filled.is_some());
+        let all = ways.iter().chain(&extras).chain(&filled);
+        for (index, (name, amount)) in all.enumerate() {
             let extra = index >= ways.len();
             let style = match (*name, extra) {
                 ("unexplained", _) => self.palette.alarm,
+                ("filled", _) => plain,
                 (_, true) => self.palette.warning,
                 _ => plain,
             };
@@ -313,7 +328,8 @@ impl Shape {
             } else {
                 percent(*amount, totals.moved)
             };
-            let plus = if extra { "+" } else { "" };
+            // No further copies.
+            let plus = if extra && name != "filled" { "+" } else { "" };
             let blank = if amount.is_empty() { "" } else { " " };
             let comma = if index + 1 < last { "," } else { "" };
             let amount = unbroken(&amount);
@@ -321,6 +337,42 @@ impl Shape {
         }
         cell
     }
+}
+
+/// What a row of faults counts where nothing says how many bytes they were about.
+fn faults(path: &Path) -> Option<String> {
+    let one_or = |one: &'static str, more: &'static str| match path.totals.ops {
+        1 => format!("1 {one}"),
+        ops => format!("{} {more}", count(ops)),
+    };
+    path.is_only_faults().then(|| {
+        if path.op == Op::FaultWrite {
+            one_or("possible copy on write", "possible copies on write")
+        } else {
+            one_or("fault", "faults")
+        }
+    })
+}
+
+/// Such rows in a line, if there are many: the start of a program takes some hundreds.
+fn many_faults(paths: &[&Path]) -> Option<String> {
+    const MANY: u64 = 1000;
+    let sum = |writes: bool| {
+        paths
+            .iter()
+            .filter(|path| (path.op == Op::FaultWrite) == writes)
+            .fold(0_u64, |sum, path| sum.saturating_add(path.totals.ops))
+    };
+    let mut parts = Vec::new();
+    for (number, what) in [
+        (sum(false), "of mapped files"),
+        (sum(true), "by writes that may have copied a page"),
+    ] {
+        if number >= MANY {
+            parts.push(format!("{} {what}", count(number)));
+        }
+    }
+    (!parts.is_empty()).then(|| format!("page faults: {}", parts.join(", ")))
 }
 
 /// What it means that calls of a process failed, once for each operation and errno.
@@ -349,6 +401,7 @@ fn states(process: &Process) -> Vec<String> {
         let time = duration(time);
         lines.push(format!("copying: {time} of CPU time, from samples"));
     }
+    lines.extend(cpu::line(process));
     for one in &process.not_followed {
         if let Ok(time) = Duration::try_from_secs_f64(one.copy_cpu_seconds) {
             lines.push(format!(
@@ -362,7 +415,7 @@ fn states(process: &Process) -> Vec<String> {
     let mut open = Vec::new();
     if process.pending != 0 {
         open.push(format!(
-            "{} sent by reference and not released (may still be copied)",
+            "{} sent by reference may still be copied",
             bytes(process.pending)
         ));
     }
@@ -449,10 +502,17 @@ fn contradiction(claimed: &Claimed) -> Option<String> {
         )
     } else if is(Mark::CopyingRoute) {
         let device = claimed.device.as_deref().unwrap_or("the device");
-        format!(
-            "{} is a tunnel or encrypts, and may copy",
-            printable(device)
-        )
+        match claimed.obstacle() {
+            Some(obstacle) => format!(
+                "on the way over {} it may be copied: {}",
+                printable(device),
+                printable(obstacle)
+            ),
+            None => format!(
+                "{} encrypts, passes packets on, or has no checksum offload: it may copy",
+                printable(device)
+            ),
+        }
     } else if is(Mark::Copied) {
         let times = match claimed.notifications {
             1 => "once".into(),
@@ -462,7 +522,10 @@ fn contradiction(claimed: &Claimed) -> Option<String> {
     } else {
         return None;
     };
-    let (op, object) = (printable(claimed.op.as_str()), printable(&claimed.object));
+    let (op, object) = (
+        printable(claimed.op.as_str()),
+        printable(claimed.object.as_str()),
+    );
     Some(format!("{op} {object}: {what}"))
 }
 
@@ -556,7 +619,7 @@ mod tests {
     use unicode_width::UnicodeWidthStr as _;
 
     use super::*;
-    use crate::ledger::{Errnos, NotFollowed, Path, samples};
+    use crate::ledger::{NotFollowed, Path, samples};
 
     const WIDTHS: [usize; 4] = [60, 80, 120, 200];
 
@@ -633,14 +696,7 @@ mod tests {
     #[test]
     fn the_price_of_the_network_says_whose_copies_count() {
         let mib = 1 << 20;
-        let path = |op: &str, object: &str, totals| Path {
-            op: op.into(),
-            object: object.into(),
-            evidence: "inferred".into(),
-            by: None,
-            errnos: Errnos::default(),
-            totals,
-        };
+        let path = |op: &str, object: &str, totals| samples::row(op, object, "inferred", totals);
         let spliced = Totals {
             moved: 16 * mib,
             spliced: 16 * mib,

@@ -244,7 +244,7 @@ fn line(judged: &Judged) -> String {
 mod tests {
     use super::*;
     use crate::{
-        claims::{Circumstances, MIN_BYTES, judge},
+        claims::{Circumstances, judge},
         ledger::samples,
     };
 
@@ -253,15 +253,8 @@ mod tests {
         let mut snapshot = samples::normal();
         snapshot.processes[0].comm = "<b>*x*\n# y".into();
         let claim = |name: &str| crate::claims::Claim {
-            name: name.into(),
             max_copies_per_byte: Some(0.02),
-            max_copies_per_sent_byte: None,
-            max_copies_per_received_byte: None,
-            min_bytes: MIN_BYTES,
-            path: None,
-            accept_inferred: false,
-            allow_encryption: false,
-            expect: Vec::new(),
+            ..crate::claims::Claim::named(name)
         };
         let judgement = |name| judge(&claim(name), &snapshot, Circumstances::default());
         let one = Document::new(vec![judgement("a | b")], snapshot.clone());

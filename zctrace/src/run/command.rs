@@ -5,7 +5,7 @@ use std::{
     ffi::{CString, OsStr, OsString},
     fs, io,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd, RawFd},
         unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
     },
     path::{Path, PathBuf},
@@ -21,7 +21,11 @@ use nix::{
     unistd::{ForkResult, Pid, fork, pipe2, read, write},
 };
 
-use super::{account::Account, pidfd};
+use super::{
+    account::Account,
+    channel::{Channel, REGION_FD},
+    pidfd,
+};
 use crate::ledger::ExitStatus;
 
 /// Why a command cannot be run.
@@ -96,24 +100,34 @@ pub struct Running {
 
 impl Prepared {
     /// Makes a process that waits to become the command `words`, its program first. It has the
-    /// signal mask `mask` from its start, and belongs to `user` if one is given.
+    /// signal mask `mask` from its start, belongs to `user` if one is given, and can mark its regions on `channel`.
     ///
     /// The caller must have one thread only, or none that holds a lock at this time.
     ///
     /// # Errors
     ///
     /// When there is no such program or no process can be made.
-    pub fn new(words: &[OsString], mask: &SigSet, user: Option<&Account>) -> Result<Self, Error> {
+    pub fn new(
+        words: &[OsString],
+        mask: &SigSet,
+        user: Option<&Account>,
+        channel: Option<&Channel>,
+    ) -> Result<Self, Error> {
         let name = words.first().map(PathBuf::from).unwrap_or_default();
         let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
         let program = locate(&name, &path)?;
-        let image = Image::new(&program, words, user)?;
-        let argv = pointers(&image.arguments);
-        let shell_argv = pointers(&image.shell_arguments);
-        let variables = pointers(&image.variables);
         let system = |errno: Errno| Error::Fork(errno.into());
         let (wait, go) = pipe2(OFlag::O_CLOEXEC).map_err(system)?;
         let (failure, failed) = pipe2(OFlag::O_CLOEXEC).map_err(system)?;
+        // Every descriptor is there that the child needs until it becomes the command.
+        let channel = channel.map(|channel| {
+            let taken = [channel.descriptor(), wait.as_raw_fd(), failed.as_raw_fd()];
+            (channel.descriptor(), Channel::number(&taken))
+        });
+        let image = Image::new(&program, words, user, channel)?;
+        let argv = pointers(&image.arguments);
+        let shell_argv = pointers(&image.shell_arguments);
+        let variables = pointers(&image.variables);
         // SAFETY: until `exec` the child calls only functions that are safe after `fork` and
         // touches no memory but its stack.
         match unsafe { fork() }.map_err(system)? {
@@ -221,10 +235,17 @@ struct Image {
     variables: Vec<CString>,
     /// User, group and other groups; `None` for those of zctrace.
     user: Option<(libc::uid_t, libc::gid_t, Vec<libc::gid_t>)>,
+    /// A descriptor that the command has, and the number under which it does.
+    channel: Option<(RawFd, RawFd)>,
 }
 
 impl Image {
-    fn new(program: &Path, words: &[OsString], user: Option<&Account>) -> Result<Self, Error> {
+    fn new(
+        program: &Path,
+        words: &[OsString],
+        user: Option<&Account>,
+        channel: Option<(RawFd, RawFd)>,
+    ) -> Result<Self, Error> {
         let string = |word: &OsStr| CString::new(word.as_bytes()).map_err(|_| Error::Nul);
         let program = string(program.as_os_str())?;
         let arguments: Vec<_> = words
@@ -237,6 +258,9 @@ impl Image {
         for (name, value) in user.into_iter().flat_map(Account::variables) {
             variables.insert(name.into(), value.to_owned());
         }
+        if let Some((_, number)) = channel {
+            variables.insert(REGION_FD.into(), number.to_string().into());
+        }
         let variables = variables.into_iter().map(|(mut name, value)| {
             name.push("=");
             name.push(value);
@@ -248,6 +272,7 @@ impl Image {
             shell_arguments,
             variables: variables.collect::<Result<_, _>>()?,
             user: user.map(|user| (user.uid, user.gid, user.groups.clone())),
+            channel,
         })
     }
 }
@@ -284,6 +309,11 @@ fn become_command(
             && (libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) != 0
                 || libc::syscall(libc::SYS_setresgid, *group, *group, *group) != 0
                 || libc::syscall(libc::SYS_setresuid, *user, *user, *user) != 0)
+        {
+            give_up(failed);
+        }
+        if let Some((descriptor, number)) = image.channel
+            && libc::dup2(descriptor, number) < 0
         {
             give_up(failed);
         }
@@ -389,7 +419,7 @@ mod tests {
     }
 
     fn run(command: &[&str]) -> Result<ExitStatus, Error> {
-        let prepared = Prepared::new(&words(command), &SigSet::empty(), None)?;
+        let prepared = Prepared::new(&words(command), &SigSet::empty(), None, None)?;
         Ok(finish(&prepared.release()?))
     }
 
@@ -423,7 +453,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("ran");
         let touch = ["touch", file.to_str().unwrap()];
-        let prepared = Prepared::new(&words(&touch), &SigSet::empty(), None).unwrap();
+        let prepared = Prepared::new(&words(&touch), &SigSet::empty(), None, None).unwrap();
         thread::sleep(Duration::from_millis(50));
         assert!(!file.exists());
         let pid = prepared.pid();
@@ -439,7 +469,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("ran");
         let touch = words(&["touch", file.to_str().unwrap()]);
-        let mut prepared = Prepared::new(&touch, &SigSet::empty(), None).unwrap();
+        let mut prepared = Prepared::new(&touch, &SigSet::empty(), None, None).unwrap();
         // As if killed: the pipe closes, and nobody ends the child.
         prepared.released = true;
         let pid = prepared.pid;

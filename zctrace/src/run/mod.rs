@@ -4,11 +4,13 @@
 //! - `meter`: where readings come from. A test has one of its own, so the loop runs without root.
 //! - `observation`: the loop. It waits for signals, ends and times, and makes the documents.
 //! - `command`: a command that waits until everything is attached; `account`: whom it runs as; `pidfd`: processes that end.
+//! - `channel`: the pipe on which a command marks its regions.
 //! - `signals`, `interrupted`: signals held back for the loop, and while nothing can be waited for.
 //! - `in_flight`: operations that are still under way at the end.
 //! - `self_test`: whether the probes see known bytes; `noted`: what is said once.
 
 pub mod account;
+pub mod channel;
 pub mod command;
 mod error;
 mod in_flight;

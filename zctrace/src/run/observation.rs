@@ -19,6 +19,7 @@ use nix::{
 
 use super::{
     account,
+    channel::Channel,
     command::{Prepared, Running},
     error::Error,
     in_flight,
@@ -96,7 +97,12 @@ fn start<M: Meter>(
     let (spec, prepared) = match &plan.subject {
         Subject::Target(spec) => (spec.clone(), None),
         Subject::Command(words) => {
-            let prepared = Prepared::new(words, &signals.before(), plan.user.as_ref())?;
+            let prepared = Prepared::new(
+                words,
+                &signals.before(),
+                plan.user.as_ref(),
+                plan.channel.as_ref(),
+            )?;
             let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
             let spec = Spec::Command {
                 pid: prepared.pid(),
@@ -108,7 +114,7 @@ fn start<M: Meter>(
     let mut resolved = target::resolve(&view, &spec)?;
     // Attaching takes time, in which an id can go to another process; a descriptor cannot.
     let mut alive = Alive::watch(&view, resolved.processes.iter().copied());
-    let mut meter = attach(&config(&plan, &resolved))?;
+    let mut meter = attach(&config(&plan, &resolved)?)?;
     for tid in resolved.joined(&view)? {
         meter.add_task(tid)?;
     }
@@ -187,8 +193,9 @@ fn announce(plan: &Plan, resolved: &Resolved, notes: &[String]) {
     say(&format!("tracing {}{whom}, {end}", resolved.named.words()));
 }
 
-fn config(plan: &Plan, resolved: &Resolved) -> Config {
-    Config {
+fn config(plan: &Plan, resolved: &Resolved) -> Result<Config, Error> {
+    let channel = plan.channel.as_ref().map(Channel::known_by).transpose();
+    Ok(Config {
         tasks: resolved.tasks.iter().copied().collect(),
         scope: resolved.scope,
         comm: resolved.comm.clone(),
@@ -197,6 +204,7 @@ fn config(plan: &Plan, resolved: &Resolved) -> Config {
         follow: plan.follow,
         faults: plan.faults,
         by: plan.by,
+        regions: channel.map_err(system("make a pipe for markers"))?,
         without: plan.without.clone(),
         own_cost: plan.own_cost,
         audit: plan.audit.clone(),
@@ -206,7 +214,7 @@ fn config(plan: &Plan, resolved: &Resolved) -> Config {
         max_rows: plan.max_rows,
         max_threads: plan.max_threads,
         ..Config::default()
-    }
+    })
 }
 
 /// What ends by itself.

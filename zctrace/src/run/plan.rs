@@ -4,7 +4,7 @@ use std::{ffi::OsString, os::fd::OwnedFd, time::Duration};
 
 use zctrace_common::By;
 
-use super::account::Account;
+use super::{account::Account, channel::Channel};
 use crate::{
     ledger::{
         Snapshot,
@@ -44,6 +44,8 @@ pub struct Plan {
     pub faults: bool,
     /// The extra dimension of rows.
     pub by: By,
+    /// Where a command marks its regions; then `by` is [`By::Region`].
+    pub channel: Option<Channel>,
     /// Probes that are not to be attached.
     pub without: Vec<String>,
     /// Measure what zctrace itself costs.
@@ -80,6 +82,7 @@ impl Plan {
             follow: true,
             faults: true,
             by: By::Nothing,
+            channel: None,
             without: Vec::new(),
             own_cost: false,
             audit: None,

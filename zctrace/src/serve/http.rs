@@ -34,8 +34,9 @@ use tokio::{
 
 use super::{
     metrics,
-    places::Places,
+    places::{Place, Places},
     series::{Shared, lock},
+    tls::Tls,
 };
 use crate::text::{message::say, named_file};
 
@@ -43,7 +44,7 @@ use crate::text::{message::say, named_file};
 /// Prometheus waits for a scrape.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a client may take to say what it wants.
+/// How long a client may take for TLS' handshake, and then to say what it wants.
 const HEADER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long to wait before connections are accepted again, where there are no descriptors for them.
@@ -175,6 +176,7 @@ enum Listener {
 pub struct Server {
     listener: Listener,
     address: Address,
+    tls: Option<Tls>,
 }
 
 impl Server {
@@ -198,7 +200,18 @@ impl Server {
                 (Listener::Unix(listener), address.clone())
             }
         };
-        Ok(Self { listener, address })
+        Ok(Self {
+            listener,
+            address,
+            tls: None,
+        })
+    }
+
+    /// Answers only those who speak TLS.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// Where it listens, with the port that was chosen if it was 0.
@@ -211,6 +224,7 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> String {
         match &self.address {
+            Address::Tcp(address) if self.tls.is_some() => format!("https://{address}/metrics"),
             Address::Tcp(address) => format!("http://{address}/metrics"),
             Address::Unix(path) => format!("/metrics on {}", path.display()),
         }
@@ -231,10 +245,14 @@ impl Server {
             .enable_io()
             .enable_time()
             .build()?;
-        let access = Arc::new(access);
+        let door = Door {
+            shared,
+            access: Arc::new(access),
+            tls: self.tls,
+        };
         thread::Builder::new()
             .name("zctrace-http".into())
-            .spawn(move || run(&runtime, self.listener, &shared, &access))?;
+            .spawn(move || run(&runtime, self.listener, &door))?;
         Ok(())
     }
 }
@@ -250,7 +268,15 @@ fn at_path(path: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(path)
 }
 
-fn run(runtime: &Runtime, listener: Listener, shared: &Shared, access: &Arc<Access>) {
+/// What every connection is answered with.
+#[derive(Clone)]
+struct Door {
+    shared: Shared,
+    access: Arc<Access>,
+    tls: Option<Tls>,
+}
+
+fn run(runtime: &Runtime, listener: Listener, door: &Door) {
     let ended = runtime.block_on(async {
         let places = Places::default();
         match listener {
@@ -258,14 +284,14 @@ fn run(runtime: &Runtime, listener: Listener, shared: &Shared, access: &Arc<Acce
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 loop {
                     let stream = listener.accept().await.map(|(stream, _)| stream);
-                    serve(stream, &places, shared, access).await;
+                    serve(stream, &places, door).await;
                 }
             }
             Listener::Unix(listener) => {
                 let listener = tokio::net::UnixListener::from_std(listener)?;
                 loop {
                     let stream = listener.accept().await.map(|(stream, _)| stream);
-                    serve(stream, &places, shared, access).await;
+                    serve(stream, &places, door).await;
                 }
             }
         }
@@ -278,7 +304,7 @@ fn run(runtime: &Runtime, listener: Listener, shared: &Shared, access: &Arc<Acce
 }
 
 /// Gives a client a place and begins to answer it.
-async fn serve<S>(stream: io::Result<S>, places: &Places, shared: &Shared, access: &Arc<Access>)
+async fn serve<S>(stream: io::Result<S>, places: &Places, door: &Door)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -287,26 +313,46 @@ where
         return time::sleep(RETRY).await;
     };
     let place = places.take().await;
-    let (shared, access) = (shared.clone(), access.clone());
-    let asked = place.clone();
-    let task = tokio::spawn(async move {
-        let service = service_fn(move |request: Request<Incoming>| {
-            asked.has_asked();
-            let response = answer(&request, &shared, &access);
-            async { Ok::<_, Infallible>(response) }
-        });
-        // The peer may be gone or silent; that is its own business.
-        let connection = http1::Builder::new()
-            // A scrape comes every few seconds at most, and an open connection is a place taken.
-            .keep_alive(false)
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_PATIENCE)
-            .serve_connection(TokioIo::new(stream), service);
-        let _ = time::timeout(PATIENCE, connection).await;
-    });
+    let task = tokio::spawn(time::timeout(
+        PATIENCE,
+        open(stream, door.clone(), place.clone()),
+    ));
     place.is_of(&task);
     // Who has sent its request already gets to be heard before the next one is let in.
     tokio::task::yield_now().await;
+}
+
+/// Answers a client, in TLS if there is any.
+async fn open<S>(stream: S, door: Door, place: Place)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Some(tls) = &door.tls else {
+        return converse(stream, door, place).await;
+    };
+    // The peer may be gone or silent, or not speak TLS; that is its own business.
+    if let Ok(Ok(stream)) = time::timeout(HEADER_PATIENCE, tls.0.accept(stream)).await {
+        place.has_come_in();
+        converse(stream, door, place).await;
+    }
+}
+
+async fn converse<S>(stream: S, door: Door, place: Place)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: Request<Incoming>| {
+        place.has_asked();
+        let response = answer(&request, &door.shared, &door.access);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let _ = http1::Builder::new()
+        // A scrape comes every few seconds at most, and an open connection is a place taken.
+        .keep_alive(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_PATIENCE)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 fn answer<B>(request: &Request<B>, shared: &Shared, access: &Access) -> Response<Full<Bytes>> {

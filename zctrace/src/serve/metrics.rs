@@ -1,6 +1,6 @@
 //! The series as OpenMetrics text.
 
-use std::fmt;
+use std::{fmt, sync::atomic::AtomicU64};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -23,6 +23,11 @@ const CLASS_AT: usize = 4;
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct AllLabels {
     class: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WorkLabels {
+    work: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -132,6 +137,17 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         "operation_errnos",
         "Operations of all commands that ended in an error, by errno",
         errnos,
+    );
+    let cpu = Family::<WorkLabels, Counter<f64, AtomicU64>>::default();
+    for (work, seconds) in series.cpu() {
+        let work = work.into();
+        cpu.get_or_create(&WorkLabels { work }).inc_by(seconds);
+    }
+    registry.register_with_unit(
+        "cpu",
+        "Processor time of all commands by what was done in it, from samples",
+        Unit::Seconds,
+        cpu,
     );
     registry.register_with_unit(
         "moved",

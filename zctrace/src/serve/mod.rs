@@ -8,9 +8,11 @@ mod otlp;
 mod places;
 mod series;
 mod slots;
+mod tls;
 mod verdicts;
 
 pub use http::{Access, Address, Server};
 pub use key::{Key, OTHER};
 pub use otlp::Pusher;
 pub use series::{Series, Shared};
+pub use tls::{Tls, TlsError};

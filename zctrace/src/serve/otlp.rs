@@ -164,6 +164,15 @@ fn document(series: &Series, now_ns: u64) -> Value {
         point(vec![attribute("op", op), attribute("errno", errno)], *count)
     });
     let errnos = errnos.collect();
+    let cpu = series.cpu().into_iter().map(|(work, seconds)| {
+        json!({
+            "attributes": [attribute("work", work)],
+            "startTimeUnixNano": started_ns.to_string(),
+            "timeUnixNano": now_ns.to_string(),
+            "asDouble": seconds,
+        })
+    });
+    let cpu = cpu.collect();
     let not_seen = series.not_seen.iter();
     let not_seen = not_seen.map(|name| point(vec![attribute("technique", name)], 1));
     let not_seen: Vec<_> = not_seen.collect();
@@ -197,6 +206,7 @@ fn document(series: &Series, now_ns: u64) -> Value {
                     sum("zctrace.moved", "By", moved),
                     sum("zctrace.further", "By", further),
                     sum("zctrace.operation_errors", "{operation}", errors),
+                    sum("zctrace.cpu", "s", cpu),
                     sum("zctrace.operation_errnos", "{operation}", errnos),
                     json!({
                         "name": "zctrace.copies_per_byte_is_lower_bound",
@@ -252,7 +262,11 @@ mod tests {
                 .filter(|metric| metric["sum"].is_object())
                 .map(|metric| {
                     let name = metric["name"].as_str().unwrap().replace('.', "_");
-                    let unit = if metric["unit"] == "By" { "_bytes" } else { "" };
+                    let unit = match metric["unit"].as_str() {
+                        Some("By") => "_bytes",
+                        Some("s") => "_seconds",
+                        _ => "",
+                    };
                     format!("{name}{unit}")
                 })
                 .collect();

@@ -88,8 +88,13 @@ impl Places {
 
 impl Place {
     /// The task that answers the client.
-    pub(super) fn is_of(&self, task: &JoinHandle<()>) {
+    pub(super) fn is_of<T>(&self, task: &JoinHandle<T>) {
         lock(&self.0).task = Some(task.abort_handle());
+    }
+
+    /// TLS' handshake is done, which took a round trip: the time to ask begins anew.
+    pub(super) fn has_come_in(&self) {
+        lock(&self.0).since = Instant::now();
     }
 
     /// The client has said what it wants.
@@ -122,7 +127,7 @@ mod tests {
             let mut tasks = Vec::new();
             for number in 0..PLACES {
                 let place = places.take().await;
-                let task = tokio::spawn(std::future::pending());
+                let task = tokio::spawn(std::future::pending::<()>());
                 place.is_of(&task);
                 if number > 0 {
                     place.has_asked();

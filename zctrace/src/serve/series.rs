@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     claims::Claim,
-    ledger::{Loss, Snapshot, Totals, Unfollowed},
+    ledger::{CpuTime, Loss, Snapshot, Totals, Unfollowed},
     text::escape::printable,
 };
 
@@ -42,6 +42,10 @@ pub struct Series {
     pub(super) whole: Totals,
     /// Failed operations of all commands, by operation and errno.
     pub(super) errnos: BTreeMap<(String, String), u64>,
+    /// Processor time of all processes by what was done in it, kernel copying apart.
+    pub(super) cpu: CpuTime,
+    /// That part of it in which the kernel copied.
+    pub(super) copy_cpu: f64,
     /// Kernel threads together.
     pub(super) unattributed: Totals,
     pub(super) loss: Loss,
@@ -79,6 +83,8 @@ impl Series {
             claims: Vec::new(),
             whole: Totals::default(),
             errnos: BTreeMap::new(),
+            cpu: CpuTime::default(),
+            copy_cpu: 0.0,
             unattributed: Totals::default(),
             loss: Loss::default(),
             pushed: 0,
@@ -106,6 +112,10 @@ impl Series {
         self.not_seen = not_seen.iter().map(|technique| technique.name).collect();
         let mut news: BTreeMap<Key, News> = BTreeMap::new();
         for process in &snapshot.processes {
+            if let Some(time) = process.cpu_seconds {
+                self.cpu.add(&time);
+                self.copy_cpu += process.copy_cpu_seconds.unwrap_or(0.0);
+            }
             let container = self
                 .containers
                 .then(|| Labels::new(process.container.as_ref()));
@@ -155,6 +165,18 @@ impl Series {
             ("map_full", self.loss.map_full),
             ("missed_runs", self.loss.missed_runs),
         ]
+    }
+
+    /// Seconds of processor time by what was done in them.
+    pub(super) fn cpu(&self) -> Vec<(&'static str, f64)> {
+        // A sample can be in one and not yet in the other.
+        let copying = self.copy_cpu.min(self.cpu.kernel);
+        let kernel = [
+            ("kernel_copying", copying),
+            ("kernel_other", self.cpu.kernel - copying),
+        ];
+        let user = self.cpu.parts().into_iter().skip(1);
+        kernel.into_iter().chain(user).collect()
     }
 
     /// Calls that nothing follows on this kernel, by their kind.

@@ -12,7 +12,7 @@ use aya::{
     maps::{Array, MapError},
     programs::{KProbeError, Program, ProgramError},
 };
-use zctrace_common::{LOSES_AIO, Op};
+use zctrace_common::{FOLLOWS_AIO, Op};
 
 use super::{
     BACKEND_VARIABLE, Backend, kretprobe,
@@ -23,7 +23,8 @@ use super::{
     sample,
 };
 use crate::{
-    catalog::{self, Family, Kind, Probe, Role, Way, sight},
+    catalog::{self, Family, Kind, Probe, Role, Sign, Way, sight},
+    kernel::doctor::ENOTSUPP,
     ledger::{Coverage, Refused},
     text::message::say,
 };
@@ -117,6 +118,8 @@ pub(super) struct Selection<'a> {
     pub(super) twins: bool,
     /// Without the fault family.
     pub(super) faults: bool,
+    /// With the family of regions.
+    pub(super) regions: bool,
     /// The addresses of the kernel's copy routines are known.
     pub(super) copy_routines: bool,
     /// Names given by the user.
@@ -133,9 +136,14 @@ impl Selection<'_> {
         (probe.family == Family::Fault && !self.faults).then_some("switched off by --no-faults")
     }
 
+    /// Whether it is for something that nobody has asked for.
+    fn has_no_use_of(&self, probe: &Probe) -> bool {
+        probe.family == Family::Region && !self.regions
+    }
+
     /// Whether it may be tried.
     fn allows(&self, probe: &Probe) -> bool {
-        self.leaves_out(probe).is_none() && self.backend.takes(probe)
+        !self.has_no_use_of(probe) && self.leaves_out(probe).is_none() && self.backend.takes(probe)
     }
 }
 
@@ -167,6 +175,7 @@ pub(super) fn attach(
         tell(number);
         let outcome = match selection.leaves_out(probe) {
             Some(reason) => Outcome::Refused(Refusal::wanted(reason)),
+            None if selection.has_no_use_of(probe) => Outcome::NotNeeded,
             // As if the kernel had refused it: others may see what it would see.
             None if !selection.backend.takes(probe) => Outcome::Refused(Refusal::of(format!(
                 "{BACKEND_VARIABLE} asks for tracepoints"
@@ -187,6 +196,13 @@ pub(super) fn attach(
                     attach_probe(programs, btf, probe, selection.twins, &mut refusals)
                 } else {
                     Outcome::NotNeeded
+                }
+            }
+            None if probe.role == Role::Substitute => {
+                if has_sites(&attempts, probe.family) {
+                    Outcome::NotNeeded
+                } else {
+                    attach_probe(programs, btf, probe, selection.twins, &mut refusals)
                 }
             }
             None if probe.role == Role::Submissions => {
@@ -241,7 +257,10 @@ pub(super) fn hand_over_silent(
 
 /// Whether it shows only once the others are attached if probes of this role are needed.
 fn is_second(role: Role) -> bool {
-    matches!(role, Role::SystemCalls | Role::Submissions)
+    matches!(
+        role,
+        Role::SystemCalls | Role::Submissions | Role::Substitute
+    )
 }
 
 /// Loads the programs of every probe of a role, each for the way that people expect.
@@ -265,6 +284,14 @@ fn load_ahead(
         }
     }
     load::ahead(&mut programs.ebpf, btf, &ways, refusals);
+}
+
+/// Whether some site of a family is attached: what it counts must not be counted again.
+fn has_sites(attempts: &[Attempt], family: Family) -> bool {
+    let mut sites = attempts
+        .iter()
+        .filter(|attempt| attempt.probe.family == family && attempt.probe.is_site());
+    sites.any(Attempt::is_attached)
 }
 
 /// How much functions tell of a family's requests.
@@ -321,8 +348,8 @@ fn hand_over(programs: &mut Programs, attempts: &mut [Attempt]) -> Result<BTreeS
             _ => None,
         })
         .collect();
-    // What the user switched off is no loss.
-    let loses_aio = attempts.iter().any(|attempt| {
+    // What the user switched off is not to come in by another door.
+    let follows_aio = attempts.iter().any(|attempt| {
         attempt.probe.family == Family::Aio
             && attempt.is_gap()
             && attempt.refusal().is_none_or(|refusal| !refusal.wanted)
@@ -343,8 +370,8 @@ fn hand_over(programs: &mut Programs, attempts: &mut [Attempt]) -> Result<BTreeS
         .iter()
         .flat_map(|&op| catalog::reported_by(op))
         .fold(0_u64, |ops, op| ops | 1 << op as u64);
-    if loses_aio {
-        ops |= 1 << LOSES_AIO;
+    if follows_aio {
+        ops |= 1 << FOLLOWS_AIO;
     }
     let mut by_syscall: Array<_, u64> =
         Array::try_from(super::map(&mut programs.ebpf, "BY_SYSCALL"))?;
@@ -364,8 +391,20 @@ pub(super) fn probe_of<'a>(attempts: &[Attempt], program: &'a str) -> &'a str {
 }
 
 pub(super) fn detach(programs: &mut Programs, way: &Way) {
+    tell(programs, way, false);
     for name in [way.program.to_owned(), twin(way)] {
         programs.unload(&name);
+    }
+}
+
+/// Tells the programs what one of them must know of another: without the site that counts the pages of a fault,
+/// none of its bytes are explained.
+fn tell(programs: &mut Programs, way: &Way, attached: bool) {
+    if matches!(way.program, "set_pte_range" | "do_set_pte") {
+        let map = super::map(&mut programs.ebpf, "PAGES_ARE_COUNTED");
+        let told = Array::try_from(map)
+            .and_then(|mut counted: Array<_, u32>| counted.set(0, u32::from(attached), 0));
+        told.expect("an array of one number");
     }
 }
 
@@ -381,7 +420,10 @@ pub(super) fn attach_probe(
     let mut refusal = None;
     for way in probe.ways {
         match attach_pair(programs, btf, way, twins, refusals) {
-            Ok(()) => return Outcome::Attached(*way),
+            Ok(()) => {
+                tell(programs, way, true);
+                return Outcome::Attached(*way);
+            }
             // The first way is the one that people expect; the others are for other kernels.
             Err(error) => {
                 // Its twin may be there.
@@ -396,24 +438,17 @@ pub(super) fn attach_probe(
         }
     }
     let mut refusal = refusal.unwrap_or_else(|| Refusal::of("the catalog has no way to attach it"));
-    refusal.absent &= !(probe.always_there || is_missing(probe));
+    refusal.absent &= !(probe.always_there || probe.sign.is_some_and(is_here));
     Outcome::Refused(refusal)
 }
 
-/// Whether the kernel has the calls all the same that a probe without a function is about.
-fn is_missing(probe: &Probe) -> bool {
-    let sign = match (probe.family, probe.name) {
-        (_, "process_vm_readv" | "process_vm_writev") => return has_process_vm(),
-        (Family::Aio, _) => "/proc/sys/fs/aio-max-nr",
-        (_, "mq_timedsend" | "mq_timedreceive") => "/proc/sys/fs/mqueue",
-        (_, "msgsnd" | "msgrcv") => "/proc/sysvipc/msg",
-        (_, "userfaultfd_ioctl") => "/proc/sys/vm/unprivileged_userfaultfd",
-        _ => return false,
-    };
-    FsPath::new(sign).exists()
+fn is_here(sign: Sign) -> bool {
+    match sign {
+        Sign::File(path) => FsPath::new(path).exists(),
+        Sign::ProcessVm => has_process_vm(),
+    }
 }
 
-/// Whether the kernel has `process_vm_readv` (CONFIG_CROSS_MEMORY_ATTACH).
 fn has_process_vm() -> bool {
     let own = std::process::id().cast_signed();
     // SAFETY: it is given no vectors, so it reads and writes nothing.
@@ -535,9 +570,6 @@ fn attach_way(
     Ok(())
 }
 
-/// An error that the kernel keeps to itself, as a rule: here for a function that no trampoline can be made at.
-const ENOTSUPP: i32 = 524;
-
 /// A refusal for people.
 fn explain(error: &WayError, way: &Way) -> Refusal {
     match error {
@@ -584,6 +616,9 @@ fn explain(error: &WayError, way: &Way) -> Refusal {
              CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS)",
             way.kind.name()
         ),
+        Some(libc::EKEYREJECTED | libc::ENOKEY | libc::EBADMSG) => {
+            "this kernel takes only BPF programs that are signed".to_owned()
+        }
         Some(libc::EACCES) => format!("the verifier rejected the program for {}", way.symbol),
         Some(libc::EBUSY | libc::E2BIG) => format!("too many programs on {}", way.symbol),
         errno if super::files::is_exhausted(errno) => super::files::TOO_MANY.into(),
@@ -634,7 +669,8 @@ pub(super) fn note_late_tls(attempts: &mut [Attempt]) -> bool {
     let is_absent = |attempt: &Attempt| {
         attempt.probe.family == Family::Tls && attempt.refusal().is_some_and(|r| r.absent)
     };
-    let sends = |attempt: &Attempt| attempt.probe.name == "tls_sw_sendmsg" && is_absent(attempt);
+    let sends =
+        |attempt: &Attempt| attempt.probe.name == catalog::TLS_SW_SENDMSG && is_absent(attempt);
     // Where it was there before, the other functions are those of other kernels.
     if !attempts.iter().any(sends) || !FsPath::new("/sys/module/tls").exists() {
         return false;
@@ -653,11 +689,13 @@ pub(super) fn note_late_tls(attempts: &mut [Attempt]) -> bool {
 pub(super) fn lost(attempt: &Attempt, attempts: &[Attempt]) -> String {
     let Attempt { probe, outcome } = attempt;
     let watched = || {
-        ["sys_enter", "sys_exit"].into_iter().all(|name| {
-            attempts
-                .iter()
-                .any(|attempt| attempt.probe.name == name && attempt.is_attached())
-        })
+        [catalog::SYS_ENTER, catalog::SYS_EXIT]
+            .into_iter()
+            .all(|name| {
+                attempts
+                    .iter()
+                    .any(|attempt| attempt.probe.name == name && attempt.is_attached())
+            })
     };
     let wanted = matches!(outcome, Outcome::Refused(refusal) if refusal.wanted);
     if !attempt.is_gap() && attempt.refusal().is_some() {

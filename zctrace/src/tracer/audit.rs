@@ -4,14 +4,14 @@ use std::{collections::HashMap, fs, io, os::fd::AsFd as _};
 
 use aya::{
     Ebpf,
-    maps::PerCpuArray,
+    maps::{MapError, PerCpuArray, PerCpuValues},
     programs::{
         PerfEvent, ProgramError,
         perf_event::{BreakpointConfig, PerfEventConfig, PerfEventScope, SamplePolicy},
     },
     util::online_cpus,
 };
-use zctrace_common::{AUDIT_SLOTS, AuditCount, AuditKey, AuditRoutine, AuditRoutines};
+use zctrace_common::{AUDIT_SLOTS, AuditCount, AuditKey, AuditMissed, AuditRoutine, AuditRoutines};
 
 use super::{
     Error,
@@ -112,11 +112,12 @@ impl Plan {
         };
         if cfg!(target_arch = "aarch64")
             && !self.places.is_empty()
-            && let Err(refusal) = step_over(ebpf)
+            && let Err(refusal) = step_over(ebpf).and_then(|()| forget_trial(ebpf))
         {
             audit.setup.refused = Some(refusal);
             return audit;
         }
+        keep_from_being_preempted();
         let mut refusal = None;
         for (slot, place) in self.places.iter().enumerate() {
             match set(ebpf, PROGRAMS[slot], place.address) {
@@ -173,13 +174,29 @@ impl Audit {
                 kernel_memory: key.kernel_memory,
                 nr: key.nr,
             };
-            let count = counts.0.entry(hit).or_default();
+            let count = counts.hits.entry(hit).or_default();
             for value in values.iter() {
                 count.hits += value.hits;
                 count.bytes += value.bytes;
             }
         }
+        counts.missed = self.missed(ebpf)?;
         Ok(counts)
+    }
+
+    /// Hits without a run of the program, or `None` where the kernel does not tell.
+    fn missed(&self, ebpf: &mut Ebpf) -> Result<Option<u64>, Error> {
+        let missed: PerCpuArray<_, AuditMissed> = PerCpuArray::try_from(map(ebpf, "AUDIT_MISSED"))?;
+        let mut sum = 0_u64;
+        for slot in 0..missed.len() {
+            for value in missed.get(&slot, 0)?.iter() {
+                if value.hits == AuditMissed::UNKNOWN {
+                    return Ok(None);
+                }
+                sum = sum.saturating_add(value.hits);
+            }
+        }
+        Ok(Some(sum))
     }
 }
 
@@ -270,6 +287,22 @@ fn step_over(ebpf: &mut Ebpf) -> Result<(), Refusal> {
     })
 }
 
+/// Clears what the breakpoint of [`step_over`] left in the map that counts runs.
+fn forget_trial(ebpf: &mut Ebpf) -> Result<(), Refusal> {
+    fn clear(ebpf: &mut Ebpf) -> Result<(), Error> {
+        let mut missed: PerCpuArray<_, AuditMissed> =
+            PerCpuArray::try_from(map(ebpf, "AUDIT_MISSED"))?;
+        let processors = missed.get(&0, 0)?.len();
+        let values = PerCpuValues::try_from(vec![AuditMissed::default(); processors]);
+        missed.set(0, values.map_err(MapError::from)?, 0)?;
+        Ok(())
+    }
+    clear(ebpf).map_err(|error| Refusal {
+        reason: error.to_string(),
+        remedy: error.remedy().into(),
+    })
+}
+
 /// Loads a program, unless it is.
 fn load<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut PerfEvent, SetError> {
     let program = ebpf.program_mut(program).ok_or(SetError::NoProgram)?;
@@ -278,6 +311,17 @@ fn load<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut PerfEvent, SetE
         program.load()?;
     }
     Ok(program)
+}
+
+/// Gives this thread, which reads the maps, the lowest real-time priority. While the `bpf` system call is at work on a
+/// processor, the kernel runs no program of a breakpoint there (`bpf_disable_instrumentation`). A kernel that preempts would
+/// let other processes pass breakpoints in the middle of that call. What is missed all the same is counted, so it is no error
+/// if this is not permitted.
+fn keep_from_being_preempted() {
+    let lowest = libc::sched_param { sched_priority: 1 };
+    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
+    // SAFETY: the parameters live until the call is over.
+    unsafe { libc::sched_setscheduler(0, policy, &raw const lowest) };
 }
 
 /// Sets one breakpoint on every processor, or on none.

@@ -2,7 +2,7 @@
 
 use zctrace_common::{Counters, Evidence, Mark, Object, ObjectKind, Op, RowKey};
 
-use crate::ledger::Claimed;
+use crate::ledger::{self, Claimed, MAY_COPY};
 
 /// Whether a row only counts notifications: no operation is behind it.
 pub(super) const fn is_notification(key: &RowKey) -> bool {
@@ -12,8 +12,8 @@ pub(super) const fn is_notification(key: &RowKey) -> bool {
 /// The portion of a path that a row with claims, or with a device that copied, is; `None` of others.
 pub(super) fn claimed(
     key: &RowKey,
-    object: String,
-    device: Option<&String>,
+    object: ledger::Object,
+    (device, obstacle): (Option<&String>, Option<&String>),
     counters: &Counters,
 ) -> Option<Claimed> {
     let (op, evidence) = (Op::from_raw(key.op)?, Evidence::from_raw(key.evidence)?);
@@ -35,6 +35,7 @@ pub(super) fn claimed(
         evidence: evidence.into(),
         claims: Mark::of(mask)
             .map(|claim| claim.name().to_owned())
+            .chain(obstacle.map(|obstacle| format!("{MAY_COPY}{obstacle}")))
             .collect(),
         device: device.cloned(),
         notifications: 0,
@@ -99,7 +100,7 @@ mod tests {
             claimed(
                 &row(Op::Read, kind, direct),
                 "x".into(),
-                None,
+                (None, None),
                 &Counters::ZERO,
             )
         };
@@ -117,7 +118,7 @@ mod tests {
             ops: 3,
             ..Counters::ZERO
         };
-        let claimed = claimed(&key, "tcp".into(), None, &counters).expect("a claim");
+        let claimed = claimed(&key, "tcp".into(), (None, None), &counters).expect("a claim");
         assert_eq!((claimed.notifications, claimed.totals.ops), (3, 0));
     }
 }

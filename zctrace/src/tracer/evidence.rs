@@ -14,7 +14,7 @@ use zctrace_common::{Evidence, Op};
 use super::{Attempt, Reading, claims, rows, stacks::TICK_NS};
 use crate::{
     catalog::{Family, Role},
-    ledger::{Loss, Named, RowSizes, Totals},
+    ledger::{End, Loss, Named, Object, RowSizes, Totals},
 };
 
 /// Families with a place to copy that this kernel has and that is not watched.
@@ -88,7 +88,7 @@ pub(super) fn weaken(reading: &mut Reading, gaps: &BTreeSet<Family>, losses: &Lo
     }
     for process in &mut reading.processes {
         let lost = losses.concerns(process.start_time);
-        let is_weak = |op: &Named<Op>, object: &str, totals: &Totals| {
+        let is_weak = |op: &Named<Op>, object: &Object, totals: &Totals| {
             let unseen = || families(op.known(), object).any(|family| gaps.contains(&family));
             has_no_copy_class(totals) && (lost || unseen())
         };
@@ -125,21 +125,16 @@ fn has_no_copy_class(totals: &Totals) -> bool {
 }
 
 /// The families whose copies a path can meet.
-fn families(op: Option<Op>, object: &str) -> impl Iterator<Item = Family> {
+fn families(op: Option<Op>, object: &Object) -> impl Iterator<Item = Family> {
     let passes_pages =
-        op.is_some_and(Op::splices) && (object.ends_with("->tcp") || object.ends_with("->udp"));
+        op.is_some_and(Op::splices) && matches!(object.joined(), Some((_, End::Tcp | End::Udp)));
     let lends = passes_pages || op.is_some_and(Op::lends);
-    let has = |part: &str| {
-        object
-            .split("->")
-            .any(|end| end.split(':').next() == Some(part))
-    };
-    let sockets = ["tcp", "udp", "unix", "vsock", "socket"];
+    let is_file = |end: End<'_>| end.is_stored() || matches!(end, End::Char(_));
     [
-        (has("file") || has("block") || has("char"), Family::File),
-        (has("pipe"), Family::Pipe),
-        (sockets.iter().any(|socket| has(socket)), Family::Socket),
-        (object == "socket:xdp", Family::Xdp),
+        (object.has(is_file), Family::File),
+        (object.has(|end| end == End::Pipe), Family::Pipe),
+        (object.has(End::is_socket), Family::Socket),
+        (object.is(End::Socket("xdp")), Family::Xdp),
         (lends, Family::Zerocopy),
         (op == Some(Op::FaultMap), Family::Fault),
     ]

@@ -26,7 +26,7 @@ use nix::{
     unistd::{Pid, pipe},
 };
 
-use crate::catalog::Exercise;
+use crate::{catalog::Exercise, kernel::page_size};
 
 const SIZE: usize = 4096;
 
@@ -301,12 +301,13 @@ fn user_faults() -> io::Result<()> {
         Errno::result(result)
     };
     ask(api, [0xaa, 0, 0, 0, 0])?;
-    let source = [1_u8; SIZE];
-    let length = NonZeroUsize::MIN.saturating_add(2 * SIZE - 1);
+    let page = page_size() as usize;
+    let source = vec![1_u8; page];
+    let length = NonZeroUsize::MIN.saturating_add(2 * page - 1);
     let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     // SAFETY: a new mapping, at an address of the kernel's choice.
     let target = unsafe { mmap_anonymous(None, length, access, MapFlags::MAP_PRIVATE)? };
-    let (first, size) = (target.as_ptr() as u64, SIZE as u64);
+    let (first, size) = (target.as_ptr() as u64, page as u64);
     let filled = ask(register, [first, 2 * size, 1, 0, 0])
         .and_then(|_| ask(fill, [first, source.as_ptr() as u64, size, 0, 0]))
         .and_then(|_| ask(zero, [first + size, size, 0, 0, 0]));
@@ -322,9 +323,10 @@ fn copy_range() -> io::Result<()> {
 }
 
 fn private_mapping() -> io::Result<()> {
-    let length = NonZeroUsize::MIN.saturating_add(2 * SIZE - 1);
+    let page = page_size() as usize;
+    let length = NonZeroUsize::MIN.saturating_add(2 * page - 1);
     let mut file = file()?;
-    file.write_all(&[1; SIZE])?;
+    file.write_all(&vec![1; 2 * page])?;
     // SAFETY: a new mapping, at an address of the kernel's choice, of a file of this function.
     let address = unsafe {
         mmap(
@@ -341,8 +343,8 @@ fn private_mapping() -> io::Result<()> {
     unsafe {
         bytes.read_volatile();
         bytes.write_volatile(2);
-        bytes.add(SIZE).read_volatile();
-        bytes.add(SIZE).write_volatile(2);
+        bytes.add(page).read_volatile();
+        bytes.add(page).write_volatile(2);
         munmap(address, length.get())?;
     }
     Ok(())

@@ -18,6 +18,8 @@ pub(super) struct ProgramCounters {
     pub(super) runs: u64,
     /// Nanoseconds in the program; 0 unless BPF statistics are on.
     pub(super) ns: u64,
+    /// Instructions that the verifier went through before it took the program; 0 before Linux 5.16.
+    pub(super) verified: u32,
 }
 
 /// The counters of a program; `None` when the kernel does not say.
@@ -30,6 +32,7 @@ pub(super) fn counters(fd: impl AsFd) -> Option<ProgramCounters> {
         missed: answer.recursion_misses,
         runs: answer.run_cnt,
         ns: answer.run_time_ns,
+        verified: answer.verified_insns,
     })
 }
 

@@ -16,8 +16,11 @@ mod load;
 mod missed;
 mod modules;
 mod names;
+mod places;
 mod preemption;
 mod programs;
+mod queued;
+mod regions;
 mod reports;
 mod requests;
 mod rows;
@@ -27,20 +30,26 @@ mod step;
 mod survey;
 #[cfg(all(test, not(zctrace_without_bpf)))]
 mod tests;
+mod work;
 
-use std::{collections::BTreeSet, os::fd::OwnedFd};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::fd::OwnedFd,
+};
 
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, Queue},
 };
 use zctrace_common::{
-    AuditKey, AuditRoutines, By, COMM_LEN, CopyRoutines, Offsets, Scope, Settings, TASK_SLOTS, Task,
+    AuditKey, AuditRoutines, By, COMM_LEN, CopyRoutines, Offsets, REGIONS, REGIONS_OPEN, Scope,
+    Settings, TASK_SLOTS, Task,
 };
 
 pub use attach::{Attempt, Outcome, Refusal};
 pub use backend::{Backend, VARIABLE as BACKEND_VARIABLE};
 pub use error::Error;
+pub use regions::Channel;
 pub use requests::RequestId;
 pub use survey::survey;
 
@@ -54,7 +63,8 @@ use crate::{
     catalog,
     kernel::btf::Types,
     ledger::{
-        Coverage, Loss, Overhead, Process, Requests, RowSizes, Stacks, Totals, Unattributed,
+        Coverage, Loss, Markers, Overhead, Process, Region, Requests, RowSizes, Stacks, Totals,
+        Unattributed,
         audit::{Counts, Setup},
     },
     target::{CgroupTarget, Several, View},
@@ -95,6 +105,8 @@ pub struct Config {
     pub faults: bool,
     /// The dimension that is added to rows.
     pub by: By,
+    /// Where the target marks its regions; then `by` is [`By::Region`].
+    pub regions: Option<Channel>,
     /// Names of probes that are switched off.
     pub without: Vec<String>,
     /// Which kinds of probes may be used.
@@ -135,6 +147,7 @@ impl Default for Config {
             follow: true,
             faults: true,
             by: By::Nothing,
+            regions: None,
             without: Vec::new(),
             backend: Backend::Auto,
             own_cost: false,
@@ -231,7 +244,7 @@ impl Session {
         check_layout(&offsets)?;
         reports::of_layout(&offsets);
         let twins = preemption::is_possible();
-        let settings = settings(config, &types, twins);
+        let settings = settings(config, twins);
         let (rows, tasks) = (config.max_rows, task_capacity(config));
         let audit = config
             .audit
@@ -243,11 +256,14 @@ impl Session {
         let copy_routines = sample::routines();
         let samples = config.stack_bytes != 0;
         let stack_room = if samples { stacks::ROOM } else { 1 };
+        let of_regions = |room| if config.regions.is_some() { room } else { 1 };
         modules.forget();
         let mut ebpf = loader
             .override_global("ROUTINES_OF_COPIES", &copy_routines, true)
             .map_max_entries("COPY_SAMPLES", rows)
+            .map_max_entries("CPU_SAMPLES", rows)
             .map_max_entries("STACKS", stack_room)
+            .map_max_entries("USER_STACKS", stack_room)
             .map_max_entries("STACK_BYTES", stack_room)
             .override_global("OFFSETS", &offsets, true)
             .override_global("ROUTINES", &routines, true)
@@ -264,11 +280,15 @@ impl Session {
             .map_max_entries("FREE_ROWS", rows)
             .map_max_entries("SIZES", if config.sizes { rows } else { 1 })
             .map_max_entries("DEVICES", rows)
+            .map_max_entries("OBSTACLES", rows)
             // Few rows have errors, and those few different ones.
             .map_max_entries("ERRNOS", rows.saturating_mul(2))
             .map_max_entries("PENDING", rows)
             .map_max_entries("LABELS", rows)
             .map_max_entries("REQUEST_COUNTS", rows)
+            .map_max_entries("REGION_STACKS", of_regions(REGIONS_OPEN))
+            .map_max_entries("REGIONS_OPEN", of_regions(REGIONS_OPEN))
+            .map_max_entries("REGIONS", of_regions(REGIONS))
             .load(OBJECT)?;
         for queue in ["FREE_PROCS", "FREE_ROWS"] {
             let mut free: Queue<_, u32> = Queue::try_from(map(&mut ebpf, queue))?;
@@ -287,6 +307,7 @@ impl Session {
             progress: config.progress,
             twins,
             faults: config.faults,
+            regions: config.regions.is_some(),
             copy_routines: copy_routines != CopyRoutines::NONE,
             without: &config.without,
             backend: match config.backend {
@@ -310,17 +331,22 @@ impl Session {
                 reason.map_or_else(String::new, |refusal| refusal.cause.clone()),
             ));
         }
+        queued::load(&mut programs.ebpf)?;
         find_silent(&mut programs, &mut attempts);
         attach::hand_over_silent(&mut programs, &btf, &selection, &mut attempts)?;
         reports::of_probes(&attempts);
         programs.modules.forget();
+        let mut collector = rows::Collector::new(config, is_sampled(&attempts));
+        if config.scope != Scope::System {
+            collector.learn(&config.tasks);
+        }
         Ok(Self {
             reports: Reports::of(&programs.ebpf),
             audit: audit.map(|plan| plan.attach(&mut programs.ebpf)),
             sampler: samples.then(stacks::Sampler::new),
             coverage: attach::coverage(&attempts),
             backend: attach::backend(&attempts),
-            collector: rows::Collector::new(config, is_sampled(&attempts)),
+            collector,
             programs,
             twins,
             attempts,
@@ -415,6 +441,16 @@ impl Session {
         self.attempts.iter().map(activity).collect()
     }
 
+    /// How many instructions the verifier went through before it took each program: most of the time
+    /// that attaching takes. Programs that are loaded twice are in it once.
+    #[must_use]
+    pub fn verified_instructions(&self) -> BTreeMap<String, u32> {
+        let all = self.programs.counters().into_iter();
+        all.filter(|(name, _)| !name.ends_with(attach::TWIN))
+            .map(|(name, counters)| (name.to_owned(), counters.verified))
+            .collect()
+    }
+
     /// The events that a program has lost, or a pair of them: those that both were skipped for. A
     /// bound, because the kernel counts the runs it skipped for other tasks as well; exact where
     /// every task is a target.
@@ -464,14 +500,31 @@ impl Session {
     /// # Errors
     /// When a map cannot be read.
     pub fn idle_requests(&mut self) -> Result<BTreeSet<RequestId>, Error> {
-        let is_seen = self
-            .attempts
-            .iter()
-            .any(|attempt| attempt.probe.name == "io_issue_sqe_enter" && attempt.is_attached());
+        let is_seen = self.attempts.iter().any(|attempt| {
+            attempt.probe.name == catalog::IO_ISSUE_SQE_ENTER && attempt.is_attached()
+        });
         if !is_seen {
             return Ok(BTreeSet::new());
         }
         requests::idle(&mut self.programs.ebpf)
+    }
+
+    /// Whether markers of regions are seen.
+    #[must_use]
+    pub fn has_regions(&self) -> bool {
+        let is_of_them = |attempt: &&Attempt| attempt.probe.family == catalog::Family::Region;
+        self.attempts
+            .iter()
+            .filter(is_of_them)
+            .all(Attempt::is_attached)
+    }
+
+    /// The regions that the target has marked, and what was seen of its markers.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn regions(&mut self) -> Result<(Vec<Region>, Markers), Error> {
+        regions::read(&mut self.programs.ebpf)
     }
 
     /// Everything counted since the start.
@@ -601,8 +654,7 @@ fn task_capacity(config: &Config) -> u32 {
     .min(config.max_threads)
 }
 
-fn settings(config: &Config, types: &Types, twins: bool) -> Settings {
-    let without = |name: &str| config.without.iter().any(|other| other == name);
+fn settings(config: &Config, twins: bool) -> Settings {
     let mut comm = [0; COMM_LEN];
     if let Some(name) = &config.comm {
         // The kernel cuts names in the same way.
@@ -617,10 +669,10 @@ fn settings(config: &Config, types: &Types, twins: bool) -> Settings {
         by: config.by as u32,
         follow: config.follow.into(),
         own_tgid: View::detect().map_or_else(|_| std::process::id(), |view| view.own_pid()),
-        counts_ptes: u32::from(
-            !without("set_pte")
-                && (types.has_function("set_pte_range") || types.has_function("do_set_pte")),
-        ),
+        audited: u32::from(config.audit.is_some()),
+        region_inode: config.regions.map_or(0, |channel| channel.inode),
+        region_device: config.regions.map_or(0, |channel| channel.device),
+        padding: 0,
         cgroup_level: config.cgroup.map_or(0, |cgroup| cgroup.level),
         twins: twins.into(),
         sizes: config.sizes.into(),

@@ -11,7 +11,7 @@ use std::{
 use zctrace_common::{By, IP_SOCKETS, Label, Object, ObjectKind};
 
 use crate::{
-    ledger::{Container, UNNAMED, audit::syscalls},
+    ledger::{self, Container, End, UNNAMED, audit::syscalls},
     target::{container::Containers, mounts},
 };
 
@@ -25,6 +25,8 @@ pub(super) struct Names {
     containers: Containers,
     /// Mount points by device, once they were asked for.
     mounts: Option<HashMap<String, String>>,
+    /// Regions, by number.
+    regions: HashMap<u64, String>,
 }
 
 /// Major number of the `misc` driver, whose devices have names of their own.
@@ -57,23 +59,28 @@ impl Names {
         mounts.get(&device).cloned().unwrap_or(device)
     }
 
+    /// Notes the names of the regions.
+    pub(super) fn set_regions(&mut self, regions: HashMap<u64, String>) {
+        self.regions = regions;
+    }
+
     /// Notes the name of a filesystem type.
     pub(super) fn add_filesystem(&mut self, packed: u64, name: &[u8]) {
         self.filesystems.insert(packed, text(name));
     }
 
     /// The object of a row: one, or two joined.
-    pub(super) fn objects(&self, source: u64, sink: u64) -> String {
+    pub(super) fn objects(&self, source: u64, sink: u64) -> ledger::Object {
         if sink == 0 {
             self.object(source)
         } else {
-            format!("{}->{}", self.object(source), self.object(sink))
+            ledger::Object::join(&self.object(source), &self.object(sink))
         }
     }
 
-    fn object(&self, packed: u64) -> String {
+    fn object(&self, packed: u64) -> ledger::Object {
         let Some(Object { kind, value }) = Object::unpack(packed) else {
-            return "unknown".to_owned();
+            return End::Unknown.into();
         };
         match kind {
             ObjectKind::File => {
@@ -81,22 +88,22 @@ impl Names {
                     .filesystems
                     .get(&packed)
                     .map_or("unknown", String::as_str);
-                format!("file:{name}")
+                End::File(name).into()
             }
-            ObjectKind::Block => "block".to_owned(),
-            ObjectKind::Pipe => "pipe".to_owned(),
-            ObjectKind::Tcp => "tcp".to_owned(),
-            ObjectKind::Udp => "udp".to_owned(),
-            ObjectKind::Unix => "unix".to_owned(),
-            ObjectKind::Vsock => "vsock".to_owned(),
-            ObjectKind::Socket => format!("socket:{}", socket(value)),
-            ObjectKind::Char => format!("char:{}", self.driver(value)),
-            ObjectKind::Anon => "anon".to_owned(),
-            ObjectKind::Unknown => "unknown".to_owned(),
-            ObjectKind::Mqueue => "mqueue".to_owned(),
-            ObjectKind::Msgqueue => "msgqueue".to_owned(),
-            ObjectKind::Userfaultfd => "userfaultfd".to_owned(),
-            ObjectKind::Overlay => "file:overlay".to_owned(),
+            ObjectKind::Block => End::Block.into(),
+            ObjectKind::Pipe => End::Pipe.into(),
+            ObjectKind::Tcp => End::Tcp.into(),
+            ObjectKind::Udp => End::Udp.into(),
+            ObjectKind::Unix => End::Unix.into(),
+            ObjectKind::Vsock => End::Vsock.into(),
+            ObjectKind::Socket => End::Socket(&socket(value)).into(),
+            ObjectKind::Char => End::Char(&self.driver(value)).into(),
+            ObjectKind::Anon => End::Anon.into(),
+            ObjectKind::Unknown => End::Unknown.into(),
+            ObjectKind::Mqueue => End::Mqueue.into(),
+            ObjectKind::Msgqueue => End::Msgqueue.into(),
+            ObjectKind::Userfaultfd => End::Userfaultfd.into(),
+            ObjectKind::Overlay => End::File("overlay").into(),
             ObjectKind::Syscall => system_call(value),
         }
     }
@@ -148,6 +155,12 @@ impl Names {
             By::Unnamed => (value != 0).then(|| UNNAMED.to_owned()),
             _ if value == 0 => Some("-".to_owned()),
             By::Thread => Some(value.to_string()),
+            By::Region => Some(
+                self.regions
+                    .get(&value)
+                    .cloned()
+                    .unwrap_or_else(|| format!("#{value}")),
+            ),
             By::Cgroup => Some(self.cgroup(value)),
             By::Mount => Some(self.mount(value)),
             By::File => Some(label.map_or_else(
@@ -164,11 +177,11 @@ impl Names {
 
 /// What an operation is named after that is only known by its system call. The BPF side passes its
 /// number as 32 bits: -1 of an exception, -2 of a 32-bit call that has no number of its own there.
-fn system_call(value: u64) -> String {
+fn system_call(value: u64) -> ledger::Object {
     match value as u32 as i32 {
-        -1 => "exception".to_owned(),
-        -2 => "syscall:32-bit".to_owned(),
-        nr => format!("syscall:{}", syscalls::name(nr)),
+        -1 => End::Exception.into(),
+        -2 => End::Syscall("32-bit").into(),
+        nr => End::Syscall(&syscalls::name(nr)).into(),
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aya::{
     Ebpf,
-    maps::{HashMap, MapData},
+    maps::{Array, HashMap, MapData},
 };
-use zctrace_common::{Object, ObjectKind, Op, Request, RequestCounts};
+use zctrace_common::{Acc, Object, ObjectKind, Op, Request, RequestCounts};
 
 use super::{Error, batch, map};
 use crate::ledger::Ways;
@@ -62,11 +62,42 @@ fn is_idle(request: &Request) -> bool {
 pub(super) fn forget(ebpf: &mut Ebpf, ended: &BTreeSet<u32>) -> Result<(), Error> {
     let mut counts: HashMap<&mut MapData, u32, RequestCounts> =
         HashMap::try_from(map(ebpf, "REQUEST_COUNTS"))?;
-    let slots: Vec<_> = counts.keys().flatten().collect();
-    for slot in slots.iter().filter(|slot| ended.contains(slot)) {
+    let all: Vec<_> = counts.iter().flatten().collect();
+    let mut open = BTreeSet::new();
+    for (slot, counts_of) in all.iter().filter(|(slot, _)| ended.contains(slot)) {
+        if of(counts_of).iter().any(|(_, ways)| ways.in_flight() != 0) {
+            open.insert(*slot);
+        }
         counts.remove(slot)?;
     }
+    release(ebpf, &open)
+}
+
+/// Frees the records of requests of processes that have ended. The kernel has ended such a request, but nobody saw it:
+/// one of Linux AIO whose result no call fetched.
+fn release(ebpf: &mut Ebpf, ended: &BTreeSet<u32>) -> Result<(), Error> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let requests: Vec<Request> = batch::values(map(ebpf, "REQUESTS"))?;
+    let mut array: Array<_, Request> = Array::try_from(map(ebpf, "REQUESTS"))?;
+    for (request, index) in requests.into_iter().zip(0..) {
+        if request.key != 0 && ended.contains(&request.proc_slot) && is_of_aio(&request) {
+            let free = Request {
+                key: 0,
+                filled: 0,
+                acc: [0; Acc::COUNT],
+                flags: 0,
+                ..request
+            };
+            array.set(index, free, 0)?;
+        }
+    }
     Ok(())
+}
+
+fn is_of_aio(request: &Request) -> bool {
+    Request::is_of_aio(request.op)
 }
 
 #[cfg(test)]

@@ -10,14 +10,15 @@ use aya::{
     maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, Queue},
 };
 use zctrace_common::{
-    By, Counters, DEVICE_LEN, Evidence, Label, Op, Place, Proc, RowKey, Sizes, Task, errno_key,
-    of_errno_key,
+    By, Counters, CpuSamples, DEVICE_LEN, Evidence, Label, Mark, Obstacle, OnRoute, Op, Place,
+    Proc, RowKey, Sizes, Task, errno_key, of_errno_key,
 };
 
 use super::{
     Config, Ended, Error, Reading, batch, claims, map,
     names::{Names, text},
-    requests, sample,
+    queued, regions, requests, sample,
+    work::Meter,
 };
 use crate::{
     ledger::{
@@ -52,6 +53,8 @@ pub(super) struct Collector {
     folded: ledger::Ended,
     chooser: Option<Chooser>,
     collected_at: Instant,
+    /// Where the time of user space goes.
+    work: Meter,
     /// Stacks outlive their processes.
     stacks: bool,
 }
@@ -72,7 +75,15 @@ impl Collector {
             folded: ledger::Ended::default(),
             chooser: config.several.clone().map(Chooser::new),
             collected_at: Instant::now(),
+            work: Meter::new(),
             stacks: config.stack_bytes != 0,
+        }
+    }
+
+    /// Learns the code of processes while that is permitted.
+    pub(super) fn learn(&mut self, threads: &[u32]) {
+        if self.sampled {
+            self.work.learn(threads);
         }
     }
 
@@ -146,10 +157,16 @@ impl Collector {
         // The order matters: a process that is marked as ended before its rows are read adds
         // nothing to them any more.
         let processes = processes(ebpf)?;
-        // Before the rows as well: what is not pending any more has been counted if it was copied.
-        let pending = by_process(ebpf, "PENDING", &processes)?;
+        // Before the rows as well: what is no longer pending has been counted if it was copied.
+        let mut pending = by_process(ebpf, "PENDING", &processes)?;
+        for (slot, bytes) in queued::by_process(ebpf, &processes)? {
+            *pending.entry(slot).or_default() += bytes;
+        }
         let samples = by_process(ebpf, "COPY_SAMPLES", &processes)?;
         let other_samples = other_samples(ebpf)?;
+        if self.sampled {
+            self.work.take(ebpf, &processes)?;
+        }
         self.learn_names(ebpf)?;
         let labels = if self.by == By::Nothing {
             StdHashMap::new()
@@ -161,7 +178,12 @@ impl Collector {
         // Before the rows: an operation is counted first, then its error.
         let errnos = errnos(ebpf)?;
         let rows = rows(ebpf, &errnos)?;
+        if self.by == By::Region {
+            // After the rows: each of their regions has its name by now.
+            self.names.set_regions(regions::labels(ebpf)?);
+        }
         let devices = devices(ebpf, &rows)?;
+        let obstacles = obstacles(ebpf, &rows)?;
         let sizes: Vec<Sizes> = if self.sized {
             batch::values(map(ebpf, "SIZES"))?
         } else {
@@ -173,12 +195,19 @@ impl Collector {
             by_process.entry(row.0.proc_slot).or_default().push(row);
         }
         // A process can copy in calls that have no rows.
-        for slot in other_samples.keys() {
-            by_process.entry(*slot).or_default();
+        for slot in other_samples.keys().copied().chain(self.work.busy()) {
+            by_process.entry(slot).or_default();
         }
         let mut reading = Reading::default();
         let mut kernel = self.ended_kernel.clone();
-        let mut ended_slots = BTreeSet::new();
+        // Samples give a process its slot, too. One whose requests are under way gets its rows when they complete.
+        let has_ended = |process: &Proc| process.flags & Proc::EXITED != 0;
+        let ended = processes.iter().filter(|(_, process)| has_ended(process));
+        let mut ended_slots: BTreeSet<u32> = ended
+            .map(|(slot, _)| *slot)
+            .filter(|slot| !by_process.contains_key(slot) && !requests.contains_key(slot))
+            .filter(|slot| pending.get(slot).is_none_or(|bytes| *bytes == 0))
+            .collect();
         for (slot, rows) in &by_process {
             let Some(process) = processes.get(slot) else {
                 continue;
@@ -205,12 +234,14 @@ impl Collector {
                 }
                 continue;
             }
-            let mut document = self.process(process, rows, &labels, &devices, &errnos);
+            let mut document =
+                self.process(process, rows, &labels, (&devices, &obstacles), &errnos);
             let mut row_sizes = self.sizes(&document, rows, &labels, &sizes);
             document.pending = pending.get(slot).copied().unwrap_or(0);
             document.copy_cpu_seconds = self
                 .sampled
                 .then(|| sample::seconds(samples.get(slot).copied().unwrap_or(0)));
+            document.cpu_seconds = self.sampled.then(|| self.work.time(*slot));
             let calls = other_samples.get(slot).into_iter().flatten();
             let calls = calls.map(|(nr, samples)| {
                 let name = syscalls::name(nr.cast_signed()).into_owned();
@@ -270,6 +301,7 @@ impl Collector {
             kernel.entry(place).or_default().add(&totals);
         }
         recycle(ebpf, &rows, &errnos, &ended_slots, self.sized)?;
+        self.work.forget(&ended_slots);
         reading.unattributed = kernel
             .into_iter()
             .map(|(thread, totals)| Unattributed { thread, totals })
@@ -326,7 +358,7 @@ impl Collector {
         process: &Proc,
         rows: &[&(RowKey, u32, Counters)],
         labels: &StdHashMap<u64, Label>,
-        devices: &StdHashMap<u32, String>,
+        (devices, obstacles): (&StdHashMap<u32, String>, &StdHashMap<u32, String>),
         errnos: &StdHashMap<u32, Errnos>,
     ) -> Process {
         let mut paths: Vec<Path> = rows
@@ -340,7 +372,7 @@ impl Collector {
                 let label = labels.get(&key.dimension);
                 Some(Path {
                     op: op.into(),
-                    object: self.names.objects(key.source, key.sink).into(),
+                    object: self.names.objects(key.source, key.sink),
                     evidence: evidence.into(),
                     by: self.names.dimension(self.by, key.dimension, label),
                     errnos: named(errnos.get(slot), counters.errors),
@@ -353,7 +385,8 @@ impl Collector {
             .iter()
             .filter_map(|(key, slot, counters)| {
                 let object = self.names.objects(key.source, key.sink);
-                claims::claimed(key, object, devices.get(slot), counters)
+                let met = (devices.get(slot), obstacles.get(slot));
+                claims::claimed(key, object, met, counters)
             })
             .collect();
         let mut document = Process::from_paths(
@@ -476,6 +509,7 @@ fn sum(values: &PerCpuValues<Counters>) -> Counters {
             wasted,
             cow,
             encrypted,
+            filled,
         } = value;
         sum.ops += ops;
         sum.errors += errors;
@@ -488,6 +522,7 @@ fn sum(values: &PerCpuValues<Counters>) -> Counters {
         sum.wasted += wasted;
         sum.cow += cow;
         sum.encrypted += encrypted;
+        sum.filled += filled;
     }
     sum
 }
@@ -558,6 +593,26 @@ fn devices(
     Ok(devices)
 }
 
+/// What on their routes may copy what rows sent, by slot.
+fn obstacles(
+    ebpf: &mut Ebpf,
+    rows: &[(RowKey, u32, Counters)],
+) -> Result<StdHashMap<u32, String>, Error> {
+    let met: Array<_, OnRoute> = Array::try_from(map(ebpf, "OBSTACLES"))?;
+    let mut obstacles = StdHashMap::new();
+    for (key, slot, _) in rows {
+        if key.marks & Mark::CopyingRoute as u8 == 0 {
+            continue;
+        }
+        let met = met.get(slot, 0)?;
+        if let Some(obstacle) = Obstacle::from_raw(met.obstacle) {
+            let kind = text(&met.kind);
+            obstacles.insert(*slot, obstacle.name().replace("{}", &kind));
+        }
+    }
+    Ok(obstacles)
+}
+
 /// Runs of the threads that are alive.
 fn live_runs(ebpf: &mut Ebpf) -> Result<u64, Error> {
     let table: Vec<Task> = batch::values(map(ebpf, "TASK_TABLE"))?;
@@ -581,6 +636,11 @@ fn recycle(
 ) -> Result<(), Error> {
     if ended.is_empty() {
         return Ok(());
+    }
+    // First: a socket that another process uses as well has no row here any more.
+    let mut procs: Array<_, Proc> = Array::try_from(map(ebpf, "PROCS"))?;
+    for slot in ended {
+        procs.set(*slot, Proc::default(), 0)?;
     }
     let gone = || {
         rows.iter()
@@ -608,6 +668,10 @@ fn recycle(
     for (_, slot, _) in gone() {
         devices.set(*slot, [0; DEVICE_LEN], 0)?;
     }
+    let mut obstacles: Array<_, OnRoute> = Array::try_from(map(ebpf, "OBSTACLES"))?;
+    for (_, slot, _) in gone() {
+        obstacles.set(*slot, OnRoute::default(), 0)?;
+    }
     if sized {
         let mut sizes: Array<_, Sizes> = Array::try_from(map(ebpf, "SIZES"))?;
         for (_, slot, _) in gone() {
@@ -622,6 +686,10 @@ fn recycle(
     for slot in ended {
         samples.set(*slot, 0, 0)?;
     }
+    let mut samples: Array<_, CpuSamples> = Array::try_from(map(ebpf, "CPU_SAMPLES"))?;
+    for slot in ended {
+        samples.set(*slot, CpuSamples::default(), 0)?;
+    }
     let mut calls: HashMap<&mut MapData, [u32; 2], u64> =
         HashMap::try_from(map(ebpf, "OTHER_SAMPLES"))?;
     let all: Vec<_> = calls.keys().flatten().collect();
@@ -629,10 +697,6 @@ fn recycle(
         calls.remove(key)?;
     }
     requests::forget(ebpf, ended)?;
-    let mut procs: Array<_, Proc> = Array::try_from(map(ebpf, "PROCS"))?;
-    for slot in ended {
-        procs.set(*slot, Proc::default(), 0)?;
-    }
     let mut free: Queue<_, u32> = Queue::try_from(map(ebpf, "FREE_PROCS"))?;
     for slot in ended {
         free.push(*slot, 0)?;

@@ -1,7 +1,7 @@
 //! Reading sampled stacks and naming their frames.
 //!
-//! Frames of a process are named while it lives: once it has ended nobody knows what its
-//! addresses meant. What could not be named says so.
+//! Most frames are places in files, which mean the same once the process has ended (`places.rs`). Others are addresses.
+//! They are named while the process lives. What could not be named says so.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap as StdHashMap, HashSet},
@@ -20,9 +20,9 @@ use blazesym::{
     },
 };
 use procfs::process::{MMPermissions, MMapPath};
-use zctrace_common::{StackKey, StackKind};
+use zctrace_common::{StackKey, StackKind, UserFrame};
 
-use super::{Error, map};
+use super::{Error, map, places};
 use crate::{
     ledger::{self, Stack, Stacks},
     target::View,
@@ -37,6 +37,9 @@ pub(super) const TICK_NS: u64 = 1_000_000_000 / 100;
 /// What the kernel answers where another stack has the same slot.
 const EEXIST: i32 = -libc::EEXIST;
 
+/// The only frame of a stack of which nothing could be named.
+const ENDED: &str = "[ended before it was read]";
+
 type Frames = Arc<[Arc<str>]>;
 
 /// A process: its id in the initial PID namespace and its start in nanoseconds.
@@ -48,6 +51,7 @@ pub(super) struct Sampler {
     kernel: StdHashMap<i32, Frames>,
     user: StdHashMap<(Id, i32), Frames>,
     comms: StdHashMap<Id, Arc<str>>,
+    files: places::Files,
     names: Names,
 }
 
@@ -80,6 +84,7 @@ impl Sampler {
             kernel: StdHashMap::new(),
             user: StdHashMap::new(),
             comms: StdHashMap::new(),
+            files: places::Files::default(),
             names: Names::default(),
         }
     }
@@ -120,11 +125,16 @@ impl Sampler {
                 unnamed.entry(id).or_default().push(key.user);
             }
         }
+        let users = map(ebpf, "USER_STACKS");
         for (id, mut stacks) in unnamed {
             stacks.sort_unstable();
             stacks.dedup();
-            let addresses: Vec<_> = stacks.iter().map(|&stack| addresses(stack)).collect();
-            let frames = self.name_user(id, &addresses);
+            let places: Vec<_> = stacks
+                .iter()
+                .map(|&stack| places::of_stack(users, stack))
+                .collect();
+            let comm = comms.get(&(id.0, id.1 / TICK_NS)).copied();
+            let frames = self.name_user(id, comm, &places);
             for (stack, frames) in stacks.into_iter().zip(frames) {
                 self.user.insert((id, stack), frames);
             }
@@ -215,11 +225,45 @@ impl Sampler {
         frames.into()
     }
 
-    fn name_user(&mut self, id: Id, stacks: &[Vec<u64>]) -> Vec<Frames> {
-        let all: BTreeSet<u64> = stacks.iter().flatten().copied().collect();
-        let all: Vec<u64> = all.into_iter().collect();
+    fn name_user(&mut self, id: Id, comm: Option<&str>, stacks: &[Vec<UserFrame>]) -> Vec<Frames> {
+        let all: BTreeSet<UserFrame> = stacks.iter().flatten().copied().collect();
+        let pid = self
+            .alive(id)
+            .and(self.view.as_ref())
+            .map(|view| view.to_user(id.0));
+        let in_files = self.files.name(&self.symbolizer, &all, pid, comm);
+        let addresses: Vec<u64> = all
+            .iter()
+            .filter(|frame| frame.status == UserFrame::ADDRESS)
+            .map(|frame| frame.at)
+            .collect();
+        let at_addresses = if addresses.is_empty() {
+            StdHashMap::new()
+        } else {
+            self.name_addresses(id, &addresses).unwrap_or_default()
+        };
+        let named = |frame: &UserFrame| match frame.status {
+            UserFrame::ADDRESS => at_addresses.get(&frame.at).map(String::as_str),
+            _ => in_files.get(frame).map(String::as_str),
+        };
+        let names = &mut self.names;
+        stacks
+            .iter()
+            .map(|stack| {
+                if !stack.is_empty() && stack.iter().all(|frame| named(frame).is_none()) {
+                    return [names.keep(ENDED)].into();
+                }
+                let name = |frame| named(frame).unwrap_or("[unknown]");
+                let frames: Vec<_> = stack.iter().rev().map(|at| names.keep(name(at))).collect();
+                frames.into()
+            })
+            .collect()
+    }
+
+    /// Names of addresses of a process that lives.
+    fn name_addresses(&mut self, id: Id, all: &[u64]) -> Option<StdHashMap<u64, String>> {
         let pid = self.view.as_ref().map(|view| view.to_user(id.0));
-        let named = match pid {
+        match pid {
             Some(pid) if self.alive(id).is_some() => {
                 let source = Source::Process(Process {
                     // No files that the process, or anybody in /tmp, could have put there.
@@ -228,7 +272,7 @@ impl Sampler {
                     ..Process::new(Pid::from(pid))
                 });
                 let modules = self.modules(pid);
-                let named = each(&all, &mut |addresses| {
+                let named = each(all, &mut |addresses| {
                     self.symbolizer
                         .symbolize(&source, Input::AbsAddr(addresses))
                 });
@@ -253,20 +297,7 @@ impl Sampler {
                 self.alive(id).map(|_| named)
             }
             _ => None,
-        };
-        let Some(named) = named else {
-            let frames: Frames = [self.names.keep("[ended before it was read]")].into();
-            return stacks.iter().map(|_| frames.clone()).collect();
-        };
-        let names = &mut self.names;
-        stacks
-            .iter()
-            .map(|stack| {
-                let name = |address| named.get(address).map_or("[unknown]", String::as_str);
-                let frames: Vec<_> = stack.iter().rev().map(|at| names.keep(name(at))).collect();
-                frames.into()
-            })
-            .collect()
+        }
     }
 
     /// The code that a process has mapped from files; nothing where that cannot be read.

@@ -6,7 +6,7 @@ use aya_obj::{Object, ProgramSection};
 
 use crate::{
     catalog::{self, Kind},
-    tracer::{OBJECT, attach, audit, kretprobe},
+    tracer::{OBJECT, attach, audit, kretprobe, queued},
 };
 
 /// The kind of a program in the object, by the catalog's word.
@@ -18,6 +18,7 @@ fn kind(section: &ProgramSection) -> &'static str {
         ProgramSection::KProbe => "kprobe",
         ProgramSection::BtfTracePoint => "tp_btf",
         ProgramSection::PerfEvent => "perf event",
+        ProgramSection::RawTracePoint => "raw tracepoint",
         _ => "of another kind",
     }
 }
@@ -40,6 +41,7 @@ fn wanted() -> BTreeMap<String, &'static str> {
     for name in audit::PROGRAMS {
         wanted.insert(name.to_owned(), Kind::Clock.name());
     }
+    wanted.insert(queued::PROGRAM.to_owned(), "raw tracepoint");
     wanted
 }
 

@@ -29,9 +29,7 @@ use super::{
 use crate::{
     bench::{self, Entry},
     explain,
-    ledger::{
-        Errnos, Path, Process, Refused, Requests, RowSizes, Snapshot, Stack, Totals, Ways, samples,
-    },
+    ledger::{Process, Refused, Requests, RowSizes, Snapshot, Stack, Totals, Ways, samples},
     recording::{self, Recording, Rotation, Writer},
     workload::technique::Workload,
 };
@@ -98,25 +96,12 @@ fn row_sizes() -> RowSizes {
     }
 }
 
-fn path_of(op: &str, object: &str, totals: Totals) -> Path {
-    let mut sum = Totals::default();
-    sum.add(&totals);
-    Path {
-        op: op.into(),
-        object: object.into(),
-        evidence: "measured".into(),
-        by: None,
-        errnos: Errnos::default(),
-        totals: sum,
-    }
-}
-
 /// The usual document, with faults and asynchronous operations.
 fn normal() -> Snapshot {
     let mut snapshot = samples::normal();
     let page = 4096;
     let paths = vec![
-        path_of(
+        samples::path(
             "fault.map",
             "file:ext4",
             Totals {
@@ -126,7 +111,7 @@ fn normal() -> Snapshot {
                 ..Totals::default()
             },
         ),
-        path_of(
+        samples::path(
             "fault.cow",
             "file:ext4",
             Totals {
@@ -135,7 +120,7 @@ fn normal() -> Snapshot {
                 ..Totals::default()
             },
         ),
-        path_of(
+        samples::path(
             "fork.cow",
             "anon",
             Totals {
@@ -144,7 +129,7 @@ fn normal() -> Snapshot {
                 ..Totals::default()
             },
         ),
-        path_of(
+        samples::path(
             "uring.read",
             "file:ext4",
             Totals {
@@ -154,7 +139,7 @@ fn normal() -> Snapshot {
                 ..Totals::default()
             },
         ),
-        path_of(
+        samples::path(
             "splice",
             "tcp->pipe",
             Totals {
@@ -457,7 +442,7 @@ fn where_a_replay_is() {
 #[test]
 fn what_cannot_be_seen_is_not_called_nothing() {
     let mut snapshot = samples::normal();
-    for probe in ["file_fault_enter", "aio_read"] {
+    for probe in ["file_fault_enter", "wp_page_enter", "aio_read"] {
         snapshot.coverage.refused.push(Refused {
             probe: probe.into(),
             reason: "not permitted".into(),
@@ -480,13 +465,15 @@ fn what_cannot_be_seen_is_not_called_nothing() {
     };
     let memory = shown(&snapshot, '3');
     assert!(
-        memory.contains("Page faults are not seen here: not permitted."),
+        memory.contains(
+            "Page faults are not seen here, Copies on write are not seen here: not permitted."
+        ),
         "{memory}"
     );
     let requests = shown(&snapshot, '4');
     let expected = "Linux AIO is not seen here: not permitted. No other request was submitted.";
     assert!(requests.contains(expected), "{requests}");
-    let attached = ["wp_page_enter", "aio_write"].map(ToString::to_string);
+    let attached = ["file_fault_exit", "wp_page_exit", "aio_write"].map(ToString::to_string);
     snapshot.coverage.attached.extend(attached);
     assert!(shown(&snapshot, '3').contains("No fault has brought in"));
     assert!(shown(&snapshot, '4').contains("No io_uring or AIO request"));
@@ -648,7 +635,7 @@ fn recorded(directory: &FilePath, intervals: u64) -> Recording {
             copied_to_user: bytes,
             ..Totals::default()
         };
-        let paths = vec![path_of("read", "file:ext4", totals)];
+        let paths = vec![samples::path("read", "file:ext4", totals)];
         let process = Process::from_paths(7, 1, "server".into(), "/".into(), paths);
         let mut interval = samples::empty();
         interval.seq = Some(seq);

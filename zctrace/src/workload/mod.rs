@@ -70,6 +70,8 @@ pub enum Group {
     /// Only when it is named: requests of io_uring and Linux AIO, many and slow on an emulated
     /// processor.
     Requests,
+    /// Only when it is named: ways out of the machine that need modules and other programs.
+    Routes,
     /// The bouquet for people.
     Demo,
 }
@@ -80,6 +82,7 @@ impl Group {
             "demo" => Some(Self::Demo),
             "volume" => Some(Self::Volume),
             "requests" => Some(Self::Requests),
+            "routes" => Some(Self::Routes),
             _ => None,
         }
     }
@@ -269,6 +272,7 @@ mod tests {
         for probe in catalog::probes() {
             let traffic: Vec<_> = match probe.proof {
                 Proof::Unplugged(of) => of.iter().map(|&(traffic, _)| traffic).collect(),
+                Proof::UnpluggedBetween(traffic, ..) => vec![traffic],
                 Proof::Later(of) => of.to_vec(),
                 _ => continue,
             };

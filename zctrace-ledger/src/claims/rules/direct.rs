@@ -3,7 +3,7 @@
 use zctrace_common::Mark;
 
 use super::{Look, Rule, Seen, Sight};
-use crate::ledger::Totals;
+use crate::ledger::{End, Totals};
 
 /// The code of the one rule here that `--accept-inferred` does not lift.
 pub(crate) const DEVICE_UNKNOWN: &str = "direct-device-unknown";
@@ -28,16 +28,19 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         code: DEVICE_UNKNOWN,
-        says: "The page cache was bypassed, but a CPU copies below loop, brd, zram and dm-crypt",
-        evidence: "`direct` bytes in an `inferred` row: the device is not known to use DMA, and --accept-inferred does not accept them",
+        says: "The page cache was bypassed, but nothing shows that the disk transfers by DMA",
+        evidence: "`direct` bytes in an `inferred` row, which --accept-inferred does not accept: a CPU copies below loop, brd, zram, dm-crypt, scsi_debug, iSCSI and NVMe over TCP",
         remedy: "measure on the device that production uses; `zctrace stat` shows `measured` if DMA is proven",
         look: Look::Notes(unknown_device),
     },
 ];
 
 fn on_tmpfs(sight: &Sight<'_>) -> bool {
-    let mut ends = sight.row.path.object.split("->");
-    ends.any(|end| matches!(end, "file:tmpfs" | "file:rootfs" | "file:devtmpfs"))
+    sight
+        .row
+        .path
+        .object
+        .has(|end| matches!(end, End::File("tmpfs" | "rootfs" | "devtmpfs")))
 }
 
 fn tmpfs(sight: &Sight<'_>) -> Option<Seen> {

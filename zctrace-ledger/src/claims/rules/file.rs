@@ -3,6 +3,7 @@
 use zctrace_common::Op;
 
 use super::{Look, Rule, Seen, Sight};
+use crate::ledger::{End, Object};
 
 /// The code of the rule that names a filesystem's server.
 pub(crate) const LEFT_TO_SERVER: &str = "left-to-server";
@@ -60,15 +61,8 @@ fn reflinked(sight: &Sight<'_>) -> Option<Seen> {
     Seen::some(path.totals.cloned, || "extents were shared".to_owned())
 }
 
-fn is_on(object: &str, filesystem: &str) -> bool {
-    object.split("->").any(|end| {
-        end.strip_prefix("file:").is_some_and(|fs| {
-            fs == filesystem
-                || fs
-                    .strip_prefix(filesystem)
-                    .is_some_and(|r| r.starts_with('.'))
-        })
-    })
+fn is_on(object: &Object, filesystem: &str) -> bool {
+    object.has(|end| end.is_on(filesystem))
 }
 
 fn left_to_server(sight: &Sight<'_>) -> Option<Seen> {
@@ -83,7 +77,9 @@ fn left_to_server(sight: &Sight<'_>) -> Option<Seen> {
 
 fn fuse(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
-    if !is_on(&path.object, "fuse") && !is_on(&path.object, "fuseblk") && path.object != "char:fuse"
+    if !is_on(&path.object, "fuse")
+        && !is_on(&path.object, "fuseblk")
+        && !path.object.is(End::Char("fuse"))
     {
         return None;
     }

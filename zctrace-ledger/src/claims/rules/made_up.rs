@@ -7,9 +7,7 @@ use zctrace_common::Mark;
 
 use super::{Look, all};
 use crate::{
-    claims::{
-        Circumstances, Claim, Document, Effect, Judgement, MIN_BYTES, Outcome, Verdict, judge,
-    },
+    claims::{Circumstances, Claim, Document, Effect, Judgement, Outcome, Verdict, judge},
     ledger::{
         Claimed, Errno, Errnos, NotFollowed, Path, Process, Refused, Snapshot, Totals, UNNAMED,
         samples,
@@ -20,15 +18,8 @@ const MIB: u64 = 1 << 20;
 
 pub(crate) fn claim() -> Claim {
     Claim {
-        name: "check".into(),
         max_copies_per_byte: Some(0.02),
-        max_copies_per_sent_byte: None,
-        max_copies_per_received_byte: None,
-        min_bytes: MIN_BYTES,
-        path: None,
-        accept_inferred: false,
-        allow_encryption: false,
-        expect: Vec::new(),
+        ..Claim::named("check")
     }
 }
 
@@ -74,7 +65,7 @@ pub(crate) fn process(paths: Vec<Path>, asked: &[Mark], device: Option<&str>) ->
         .filter(|_| !asked.is_empty() || device.is_some())
         .map(|path| Claimed {
             op: path.op.clone(),
-            object: path.object.to_string(),
+            object: path.object.clone(),
             evidence: path.evidence.clone(),
             claims: asked.iter().map(|claim| claim.name().into()).collect(),
             device: device.map(str::to_owned),
@@ -197,6 +188,19 @@ const EXAMPLES: &[Example] = &[
         "splice-read-copied",
     ),
     example(
+        ("sendfile", "file:tmpfs->unix", M),
+        &[("copied_in_kernel", 4 * MIB)],
+        Verdict::Fail,
+        "splice-sink-copied",
+    ),
+    example(
+        ("sendfile", "file:tmpfs->unix", M),
+        &[("copied_in_kernel", 4 * MIB)],
+        Verdict::Fail,
+        "splice-read-copied",
+    )
+    .asked(&[Mark::Direct]),
+    example(
         ("sendfile", "file:ext4->tcp", M),
         &[("spliced", 4 * MIB), ("deferred", 4 * MIB)],
         Verdict::Fail,
@@ -300,6 +304,74 @@ const EXAMPLES: &[Example] = &[
     )
     .asked(&[Mark::Tls]),
 ];
+
+/// A source that lends its pages is not the one that copies, and to move the data elsewhere would not help.
+#[test]
+fn a_copy_is_blamed_on_the_end_that_makes_it() {
+    let codes = |object, asked: &[Mark]| {
+        let row = path("sendfile", object, M, &[("copied_in_kernel", 4 * MIB)]);
+        let reasons = judged(&claim(), vec![process(vec![row], asked, None)]).reasons;
+        let codes = reasons.into_iter().map(|reason| reason.code);
+        codes
+            .filter(|code| code.starts_with("splice-"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(codes("file:tmpfs->unix", &[]), ["splice-sink-copied"]);
+    assert_eq!(
+        codes("file:ext4->socket:mptcp", &[]),
+        ["splice-sink-copied"]
+    );
+    assert_eq!(codes("file:proc->unix", &[]), ["splice-read-copied"]);
+    assert_eq!(codes("file:proc->tcp", &[]), ["splice-read-copied"]);
+    assert_eq!(
+        codes("file:tmpfs->unix", &[Mark::Direct]),
+        ["splice-read-copied"]
+    );
+}
+
+/// The workers of a server, none of which moves much, and one that reads far more than it sends.
+#[test]
+fn a_path_that_small_workers_do_not_use_is_named_with_its_own_price() {
+    let worker = |pid, comm: &str, read, sent| {
+        let rows = vec![
+            path("read", "file:ext4", M, &[("copied_to_user", read)]),
+            path("read", "file:proc", M, &[("copied_to_user", 8)]),
+            path("write", "tcp", M, &[("copied_from_user", sent)]),
+        ];
+        let mut process = process(rows, &[], None);
+        process.pid = pid;
+        process.comm = comm.into();
+        process
+    };
+    let half = MIB / 2;
+    let four = |comm: [&str; 4]| {
+        let workers = (1..).zip(comm);
+        workers
+            .map(|(pid, comm)| worker(pid, comm, half, half))
+            .collect::<Vec<_>>()
+    };
+    let on = Claim {
+        path: Some("sendfile".into()),
+        ..claim()
+    };
+    let judgement = judged(&on, four(["web"; 4]));
+    assert_eq!(judgement.verdict, Verdict::Fail, "{judgement:?}");
+    assert_eq!(
+        judgement.reasons[0].evidence,
+        "sendfile moved no bytes; 4 processes named web moved 2.00 MiB by `read file:ext4` and `write tcp` at 2.00 \
+            copies per byte"
+    );
+    // Strangers are not one server.
+    let judgement = judged(&on, four(["a", "b", "c", "d"]));
+    assert_eq!(judgement.verdict, Verdict::Inconclusive, "{judgement:?}");
+    // What else it read has nothing to do with the price of what it sent.
+    let judgement = judged(&on, vec![worker(1, "web", 64 * MIB, 2 * MIB)]);
+    let evidence = &judgement.reasons[0].evidence;
+    assert!(
+        evidence.contains("moved 2.00 MiB") && evidence.contains("at 2.00 copies per byte"),
+        "{evidence}"
+    );
+}
 
 #[test]
 fn every_rule_about_rows_sees_its_example() {

@@ -27,7 +27,8 @@ pub(crate) use direct::DEVICE_UNKNOWN;
 pub(crate) use file::LEFT_TO_SERVER;
 pub(crate) use splice::ROUTE_COPIES;
 pub(crate) use state::{
-    ALWAYS, BOUNCED, PROBES_MISSING, accepted, may_have_copied, unattributed, unseen,
+    ALWAYS, BOUNCED, PENDING, PROBES_MISSING, accepted, may_have_copied, pending, unattributed,
+    unseen,
 };
 pub(crate) use transform::KTLS;
 
@@ -100,6 +101,12 @@ impl Sight<'_> {
             part.op == path.op && part.object == path.object && part.totals.deferred > 0
         });
         parts.find_map(|part| part.device.as_deref().map(printable))
+    }
+
+    /// What on the route may copy the bytes.
+    fn obstacle(&self) -> Option<String> {
+        self.claimed(Mark::CopyingRoute)
+            .find_map(|part| part.obstacle().map(printable))
     }
 
     /// The device that they met.
@@ -210,16 +217,6 @@ pub(crate) fn of_state() -> impl Iterator<Item = (&'static Rule, fn(&State<'_>) 
         Look::State(look) => Some((rule, look)),
         _ => None,
     })
-}
-
-/// The two ends of an object such as `file:ext4->tcp`.
-fn ends(object: &str) -> Option<(&str, &str)> {
-    object.split_once("->")
-}
-
-/// Whether bytes of it are on a filesystem or a block device.
-fn is_stored(end: &str) -> bool {
-    end.starts_with("file:") || end == "block"
 }
 
 #[cfg(test)]

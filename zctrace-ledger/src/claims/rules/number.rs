@@ -93,7 +93,7 @@ pub(crate) const EXPECTATION_MISSED: Rule = Rule {
 
 pub(crate) const EXPECTATION_UNCLEAR: Rule = Rule {
     code: "expectation-unclear",
-    says: "The expectation holds for bytes of one kind of place, but not for bytes of another",
+    says: "The expectation has one answer for bytes of one kind of place or direction, and another for the rest",
     evidence: "the share for each kind of place and each direction with --min-bytes",
     remedy: "name the place, as in 'uring.*,network>=0.9' (network, unix, file, pipe), or an operation of one direction",
     look: Look::Numbers,

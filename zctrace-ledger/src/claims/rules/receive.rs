@@ -3,14 +3,14 @@
 use zctrace_common::Op;
 
 use super::{Look, Rule, Seen, Sight};
-use crate::text::bytes::bytes;
+use crate::{ledger::End, text::bytes::bytes};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "receive-unaligned",
         says: "TCP_ZEROCOPY_RECEIVE maps only whole, aligned pages; the rest goes through its copy buffer",
         evidence: "`copied_to_user` in a recv.zerocopy row",
-        remedy: "use packets of whole pages (MSS 4096 plus 12 of options: MTU 4148 for IPv4), and header split on real devices",
+        remedy: "use packets of whole pages (for pages of 4 KiB: MSS 4096 plus 12 of options, MTU 4148 for IPv4), and header split on real devices",
         look: Look::Copies(unaligned),
     },
     Rule {
@@ -34,7 +34,7 @@ fn unaligned(sight: &Sight<'_>) -> Option<Seen> {
 
 fn xdp(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
-    if path.object != "socket:xdp" {
+    if !path.object.is(End::Socket("xdp")) {
         return None;
     }
     Seen::some(path.totals.copies(), || "copied by the kernel".to_owned())

@@ -4,7 +4,7 @@
 use super::Matter;
 use crate::{
     claims::portion::Row,
-    ledger::{Path, Process},
+    ledger::{End, Path, Process},
     text::{bytes::bytes, escape::printable},
 };
 
@@ -74,11 +74,11 @@ impl Server {
 }
 
 fn is_file(path: &Path) -> bool {
-    path.object.starts_with("file:") || path.object == "block"
+    path.object.sole().is_some_and(End::is_stored)
 }
 
 fn is_stream(path: &Path) -> bool {
-    matches!(path.object.as_str(), "tcp" | "unix" | "vsock")
+    matches!(path.object.sole(), Some(End::Tcp | End::Unix | End::Vsock))
 }
 
 /// Copies of the rows of a process for which `is` holds, and the largest of them.
@@ -124,10 +124,10 @@ pub(super) fn remedy(matter: Matter<'_>, row: &Row<'_>) -> Option<String> {
                 kernel{setting}",
             bytes(taken),
             source.op,
-            printable(&source.object),
+            printable(source.object.as_str()),
             bytes(given),
             sink.op,
-            printable(&sink.object),
+            printable(sink.object.as_str()),
         ));
     }
     None

@@ -4,14 +4,14 @@
 use super::{Matter, PROBES_MISSING, Role, Rule, direct, number, relay, send};
 use crate::{
     catalog,
-    claims::{operations::matches, portion::Row},
-    ledger::{Path, refusals},
+    claims::{Claim, operations::matches, portion::Row},
+    ledger::{End, Object, Path, refusals},
 };
 
 /// The remedy for what `rule` saw.
 pub(super) fn of(rule: &Rule, matter: Matter<'_>, row: Option<&Row<'_>>) -> String {
     let claim = matter.claim;
-    let object = row.map_or("", |row| row.path.object.as_str());
+    let object = row.map(|row| &row.path.object);
     let text = match rule.code {
         PROBES_MISSING if claim.path.is_some() => "`zctrace doctor` says how to get them",
         code if code == number::INFERRED.code && claim.accept_inferred => {
@@ -24,7 +24,10 @@ pub(super) fn of(rule: &Rule, matter: Matter<'_>, row: Option<&Row<'_>>) -> Stri
             "the row shows what was copied"
         }
         code if code == number::UNEXPLAINED.code => unexplained(matter),
-        code if code == number::REFUSED.code => return refused(matter, row, rule.remedy),
+        code if code == number::EXPECTATION_UNCLEAR.code && names_every_place(claim) => {
+            "name an operation of one direction, or the process that is meant (-p, --comm)"
+        }
+        code if code == number::REFUSED.code => return refused(matter, row),
         code if code == number::TOO_FEW_BYTES.code => return too_few(matter),
         code if code == number::ABOVE_LIMIT.code => match row {
             Some(row) => {
@@ -45,39 +48,49 @@ pub(super) fn of(rule: &Rule, matter: Matter<'_>, row: Option<&Row<'_>>) -> Stri
     text.to_owned()
 }
 
-/// The remedies for the errors that were seen, each once.
-fn refused(matter: Matter<'_>, row: Option<&Row<'_>>, usual: &str) -> String {
+/// The remedies for the errors that were seen, each once. Where an errno has none of its own, the operation's text
+/// says what it needs.
+fn refused(matter: Matter<'_>, row: Option<&Row<'_>>) -> String {
     let all = matter
         .snapshot
         .processes
         .iter()
         .flat_map(|process| &process.paths);
     let claim = matter.claim;
+    let is_about = |op: &str| match claim.path.as_deref() {
+        Some(name) => matches(name, op),
+        None => claim.expect.is_empty() || claim.expect.iter().any(|expect| expect.is_about(op)),
+    };
     let judged = |path: &&Path| match row {
         Some(row) => std::ptr::eq(*path, row.path),
-        None => claim
-            .path
-            .as_deref()
-            .is_none_or(|name| matches(name, path.op.as_str())),
+        None => is_about(path.op.as_str()),
     };
-    let mut helps: Vec<String> = Vec::new();
-    for path in all.filter(judged) {
+    let (mut helps, mut texts): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    let add = |list: &mut Vec<String>, text: String| {
+        if !list.contains(&text) {
+            list.push(text);
+        }
+    };
+    for path in all.filter(judged).filter(|path| path.totals.errors > 0) {
+        add(&mut texts, format!("`zctrace explain {}`", path.op));
         for (errno, _) in path.errnos.by_count() {
             let Some(op) = path.op.known() else {
                 continue;
             };
             for refusal in refusals::of(op, &path.object, errno) {
-                let text = format!("{errno}: {}", refusal.helps);
-                if !helps.contains(&text) {
-                    helps.push(text);
-                }
+                add(&mut helps, format!("{errno}: {}", refusal.helps));
             }
         }
     }
     if helps.is_empty() {
-        return usual.to_owned();
+        format!("see what the call needs: {}", texts.join(", "))
+    } else {
+        helps.join("; ")
     }
-    helps.join("; ")
+}
+
+fn names_every_place(claim: &Claim) -> bool {
+    claim.expect.iter().all(|expect| expect.place.is_some())
 }
 
 fn too_few(matter: Matter<'_>) -> String {
@@ -109,8 +122,8 @@ fn unexplained(matter: Matter<'_>) -> &'static str {
 }
 
 /// The kinds of sockets that have zero-copy sends.
-fn zero_copy_send(object: &str, usual: &'static str) -> &'static str {
-    if object.starts_with("unix") {
+fn zero_copy_send(object: Option<&Object>, usual: &'static str) -> &'static str {
+    if object.is_some_and(|object| object.ends()[0] == End::Unix) {
         "unix sockets have no zero-copy send, and setsockopt(SO_ZEROCOPY) fails on them: share memory, or pass pages \
             with vmsplice and splice"
     } else {
@@ -119,12 +132,10 @@ fn zero_copy_send(object: &str, usual: &'static str) -> &'static str {
 }
 
 /// What each filesystem requires for `O_DIRECT`.
-fn direct_io(object: &str) -> &'static str {
+fn direct_io(object: Option<&Object>) -> &'static str {
     let is_on = |names: &[&str]| {
-        object
-            .split("->")
-            .filter_map(|end| end.strip_prefix("file:"))
-            .any(|end| names.contains(&end))
+        let is_one = |end: End<'_>| matches!(end, End::File(name) if names.contains(&name));
+        object.is_some_and(|object| object.has(is_one))
     };
     if is_on(&["btrfs"]) {
         "use chattr +C on the empty file, which gives up its checksums and compression, and align offsets and lengths"

@@ -2,8 +2,11 @@
 
 use zctrace_common::{Mark, Op};
 
-use super::{Look, Rule, Seen, Sight, ends, is_stored};
-use crate::ledger::Path;
+use super::{Look, Rule, Seen, Sight};
+use crate::{
+    catalog,
+    ledger::{End, Path},
+};
 
 /// The code of the rule about routes that may copy.
 pub(crate) const ROUTE_COPIES: &str = "route-may-copy";
@@ -24,6 +27,13 @@ pub(super) const RULES: &[Rule] = &[
         look: Look::Copies(splice_read),
     },
     Rule {
+        code: "splice-sink-copied",
+        says: "The target takes no pages by reference, so every byte is copied into it",
+        evidence: "`copied_in_kernel` in a splice or sendfile row whose source lends its pages and whose sink is a unix socket or a socket without a name of its own: only stream sockets take pages",
+        remedy: "use a unix socket of type SOCK_STREAM, or TCP: both take pages",
+        look: Look::Copies(into_socket),
+    },
+    Rule {
         code: "splice-tcp-linear",
         says: "splice from TCP copies the linear part of each packet; small packets consist only of it",
         evidence: "`copied_in_kernel` in a splice row from tcp",
@@ -39,9 +49,9 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         code: ROUTE_COPIES,
-        says: "The route of a send by reference leads over a device that may copy, unseen by the tracepoints backend",
+        says: "Something on the route of a send by reference may copy, unseen by the tracepoints backend",
         evidence: "`no_scatter_gather` or `copying_route` in `claims` of a sendfile or splice row on the tracepoints backend",
-        remedy: "use a kernel on which functions can be traced, which counts these copies (`zctrace doctor`), or ethtool -K DEV sg on, or a route without a tunnel",
+        remedy: "use a kernel on which functions can be traced, which counts these copies (`zctrace doctor`), or ethtool -K DEV sg on tx on, or a route without tunnels, veth pairs, netfilter rules, tc filters, and queues other than fq, fq_codel, pfifo and mq",
         look: Look::Notes(route),
     },
     Rule {
@@ -59,8 +69,8 @@ fn is_splice(path: &Path) -> bool {
 
 fn into_file(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
-    let (_, sink) = ends(&path.object)?;
-    if !is_splice(path) || !is_stored(sink) {
+    let (_, sink) = path.object.joined()?;
+    if !is_splice(path) || !sink.is_stored() {
         return None;
     }
     Seen::some(path.totals.copied_in_kernel, || {
@@ -70,12 +80,12 @@ fn into_file(sight: &Sight<'_>) -> Option<Seen> {
 
 fn splice_read(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
-    let (source, sink) = ends(&path.object)?;
-    if !is_splice(path) || !(is_stored(source) || source.starts_with("char:")) {
+    let (source, sink) = path.object.joined()?;
+    if !is_splice(path) || !(source.is_stored() || matches!(source, End::Char(_))) {
         return None;
     }
-    // Into a file, the copy that every such splice makes is another rule's.
-    let bytes = if is_stored(sink) {
+    // The copy that is made at every sink of this kind is another rule's.
+    let bytes = if sink.is_stored() || is_copied_at_sink(sight, source, sink) {
         path.totals.recopied
     } else {
         path.totals
@@ -85,10 +95,27 @@ fn splice_read(sight: &Sight<'_>) -> Option<Seen> {
     Seen::some(bytes, || format!("{source} was read into fresh pages"))
 }
 
+/// Whether a socket made the copies, and not the source: one of another kind than streams, which lend on.
+fn is_copied_at_sink(sight: &Sight<'_>, source: End<'_>, sink: End<'_>) -> bool {
+    let lends = catalog::conclusion::lends(source) && sight.claimed(Mark::Direct).next().is_none();
+    lends && matches!(sink, End::Unix | End::Socket(_))
+}
+
+fn into_socket(sight: &Sight<'_>) -> Option<Seen> {
+    let path = sight.row.path;
+    let (source, sink) = path.object.joined()?;
+    if !is_splice(path) || !is_copied_at_sink(sight, source, sink) {
+        return None;
+    }
+    Seen::some(path.totals.copied_in_kernel, || {
+        format!("this {sink} socket copies what it is given")
+    })
+}
+
 fn from_tcp(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
-    let (source, _) = ends(&path.object)?;
-    if !is_splice(path) || source != "tcp" {
+    let (source, _) = path.object.joined()?;
+    if !is_splice(path) || source != End::Tcp {
         return None;
     }
     Seen::some(path.totals.copied_in_kernel, || {
@@ -102,16 +129,20 @@ fn route(sight: &Sight<'_>) -> Option<Seen> {
     }
     let told = [
         (Mark::NoScatterGather, "has scatter-gather off"),
-        (Mark::CopyingRoute, "is a tunnel or encrypts"),
+        (
+            Mark::CopyingRoute,
+            "encrypts, passes packets on, or has no checksum offload",
+        ),
     ];
     told.into_iter().find_map(|(claim, what)| {
         let bytes = sight.sum(claim, |totals| totals.unexplained);
         Seen::some(bytes, || {
             let device = sight.device(claim);
-            format!(
-                "{} {what}",
-                device.as_deref().unwrap_or("the device of the route")
-            )
+            let device = device.as_deref().unwrap_or("the device of the route");
+            match sight.obstacle() {
+                Some(obstacle) => format!("on the way over {device}: {obstacle}"),
+                None => format!("{device} {what}"),
+            }
         })
     })
 }
@@ -131,7 +162,7 @@ fn copied_later(sight: &Sight<'_>) -> Option<Seen> {
 
 fn gift(sight: &Sight<'_>) -> Option<Seen> {
     let path = sight.row.path;
-    if path.object != "pipe" || path.totals.copied_to_user == 0 {
+    if !path.object.is(End::Pipe) || path.totals.copied_to_user == 0 {
         return None;
     }
     let gave = sight.snapshot.processes.iter().find(|process| {

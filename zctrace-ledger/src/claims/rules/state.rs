@@ -10,7 +10,7 @@ use crate::{
         operations::matches,
         portion::{Row, carried, copied, within},
     },
-    ledger::{Claimed, Loss, Path, Process, Refused, Totals, Unfollowed},
+    ledger::{Claimed, Loss, Path, Process, Refused, Snapshot, Totals, Unfollowed},
 };
 
 /// The code of the rule about refused probes.
@@ -20,6 +20,15 @@ pub(crate) const PROBES_MISSING: &str = "probes-missing";
 pub(crate) const ALWAYS: [&str; 2] = [COMMAND_FAILED, NOT_CONSERVED];
 const COMMAND_FAILED: &str = "command-failed";
 const NOT_CONSERVED: &str = "not-conserved";
+
+/// Bytes that may still be copied.
+pub(crate) const PENDING: Rule = Rule {
+    code: "zerocopy-pending",
+    says: "Bytes sent by reference were still on their way at the end: they may still be copied",
+    evidence: "`pending` bytes two seconds after the end, more than the limit leaves room for",
+    remedy: "let the receivers read everything, end the load before the measurement ends, or measure longer",
+    look: Look::Numbers,
+};
 
 /// What devices transfer, copied.
 pub(crate) const BOUNCED: Rule = Rule {
@@ -38,13 +47,7 @@ pub(super) const RULES: &[Rule] = &[
         remedy: "repair the command, or judge what it did nevertheless with --ignore-command-status",
         look: Look::State(command_failed),
     },
-    Rule {
-        code: "zerocopy-pending",
-        says: "Bytes sent by reference were still on their way at the end: they may still be copied",
-        evidence: "`pending` bytes two seconds after the end",
-        remedy: "let the receivers read everything, or end the load before the measurement ends",
-        look: Look::State(pending),
-    },
+    PENDING,
     Rule {
         code: "zerocopy-notified",
         says: "The kernel notified that it copied zero-copy sends, but it does not say how many bytes",
@@ -127,16 +130,10 @@ fn command_failed(state: &State<'_>) -> Option<Seen> {
     Some(Seen { bytes: 0, text })
 }
 
-fn pending(state: &State<'_>) -> Option<Seen> {
-    let bytes = state
-        .snapshot
-        .processes
-        .iter()
-        .fold(0_u64, |sum, process| sum.saturating_add(process.pending));
-    Seen::some(bytes, || {
-        let names = names(state, |process| process.pending > 0);
-        format!("bytes sent by {names} have not been released")
-    })
+/// The processes whose bytes may still be copied.
+pub(crate) fn pending(snapshot: &Snapshot) -> String {
+    let names = names(snapshot, |process| process.pending > 0);
+    format!("bytes sent by {names} may still be copied")
 }
 
 /// `btrfs send` splices bytes that an `ioctl` has written into the pipe. Nobody can distinguish the copies of such a
@@ -156,7 +153,11 @@ fn other_calls(state: &State<'_>) -> Option<Seen> {
         if carried == 0 || copied == 0 || !state.claim.limits().any(|(_, limit)| breaks(limit)) {
             continue;
         }
-        let calls: Vec<_> = others().map(|path| path.object.as_str()).take(3).collect();
+        let calls: Vec<_> = others()
+            .filter(|path| !path.totals.is_only_filled())
+            .map(|path| path.object.as_str())
+            .take(3)
+            .collect();
         let text = format!("{} of {}", calls.join(", "), process.comm);
         return Seen::some(copied, || text);
     }
@@ -240,15 +241,15 @@ fn in_flight(state: &State<'_>) -> Option<Seen> {
         .fold(0_u64, |sum, process| sum.saturating_add(process.in_flight));
     let open = open.saturating_sub(state.circumstances.waiting);
     (open > 0).then(|| {
-        let names = names(state, |process| process.in_flight > 0);
+        let names = names(state.snapshot, |process| process.in_flight > 0);
         let text = format!("{open} operations of {names} were open");
         Seen { bytes: 0, text }
     })
 }
 
 /// Up to three of the processes for which `is` holds.
-fn names(state: &State<'_>, is: impl Fn(&Process) -> bool) -> String {
-    let all: Vec<_> = state.snapshot.processes.iter().filter(|p| is(p)).collect();
+fn names(snapshot: &Snapshot, is: impl Fn(&Process) -> bool) -> String {
+    let all: Vec<_> = snapshot.processes.iter().filter(|p| is(p)).collect();
     let mut text: Vec<_> = all
         .iter()
         .take(3)
@@ -376,7 +377,7 @@ fn gap(refused: &Refused, state: &State<'_>) -> Gap {
     let is_attached = |name: &str| coverage.attached.iter().any(|probe| probe == name);
     let concluded = |is: bool| if is { Gap::Concluded } else { Gap::None };
     let unseen = |is: bool| if is { Gap::Unseen } else { Gap::None };
-    let submissions = || is_attached("io_uring_complete_inferred");
+    let submissions = || is_attached(catalog::IO_URING_COMPLETE_INFERRED);
     match (probe.role, &claim.path) {
         // A kernel without the function does not have the operation.
         (Role::Interface(_), _) if refused.absent && probe.is_optional_interface() => Gap::None,
@@ -389,16 +390,19 @@ fn gap(refused: &Refused, state: &State<'_>) -> Gap {
         // The bytes that a cipher rewrites stand beside the classes.
         (Role::NoCopySite, _) if probe.family == Family::Tls => concluded(!claim.allow_encryption),
         // Bytes that it would have seen are unexplained without it.
-        (Role::NoCopySite | Role::SystemCalls | Role::Cause, _) => Gap::None,
+        (
+            Role::NoCopySite | Role::SystemCalls | Role::Substitute | Role::Cause | Role::Beside,
+            _,
+        ) => Gap::None,
         (Role::CopySite, None) => Gap::Concluded,
         (Role::CopySite, Some(path)) => concluded(probe.family != Family::Fault || is_fault(path)),
         // Without it, pages that are still borrowed may look as if they had been given back.
         (Role::Evidence, _) => {
-            concluded(!is_attached("sys_exit") && probe.family != Family::Sample)
+            concluded(!is_attached(catalog::SYS_EXIT) && probe.family != Family::Sample)
         }
-        // Where functions are refused, submissions of AIO are counted as lost.
+        // Where functions are refused, requests of AIO are followed from call to call.
         (Role::Requests, _) if probe.family == Family::Aio => {
-            unseen(!is_attached("sys_enter") && claim.is_about_requests("aio"))
+            unseen(!is_attached(catalog::SYS_ENTER) && claim.is_about_requests("aio"))
         }
         // Submissions report them instead.
         (Role::Requests | Role::SomeRequests, _) => {

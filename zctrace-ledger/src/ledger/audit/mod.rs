@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use zctrace_common::{AuditCount, Evidence};
 
-use super::{Path, Snapshot, Totals};
+use super::{Object, Path, Snapshot, Totals};
 pub use routines::{CHOICE, ROUTINES, Routine, routine};
 use {calls::Caller, routines::Carriers};
 
@@ -45,21 +45,31 @@ pub struct Hit {
 
 /// What all breakpoints counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts(pub BTreeMap<Hit, AuditCount>);
+pub struct Counts {
+    /// By routine and caller.
+    pub hits: BTreeMap<Hit, AuditCount>,
+    /// Hits of any process that were not counted, because the kernel ran no program for them; `None` where the kernel does
+    /// not tell.
+    pub missed: Option<u64>,
+}
 
 impl Counts {
     /// What was counted after `earlier`.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let count = |(hit, now): (&Hit, &AuditCount)| {
-            let before = earlier.0.get(hit).copied().unwrap_or_default();
+            let before = earlier.hits.get(hit).copied().unwrap_or_default();
             let count = AuditCount {
                 hits: now.hits.saturating_sub(before.hits),
                 bytes: now.bytes.saturating_sub(before.bytes),
             };
             (count.hits != 0).then_some((*hit, count))
         };
-        Self(self.0.iter().filter_map(count).collect())
+        let before = earlier.missed.unwrap_or(0);
+        Self {
+            hits: self.hits.iter().filter_map(count).collect(),
+            missed: self.missed.map(|now| now.saturating_sub(before)),
+        }
     }
 }
 
@@ -105,6 +115,10 @@ pub struct Document {
     pub left_out: Vec<LeftOut>,
     /// Why nothing could be audited.
     pub refused: Option<Refusal>,
+    /// Hits that the breakpoints did not count, of any process: the figures of the breakpoints are too low by these.
+    /// `None` where the kernel does not tell.
+    #[serde(default)]
+    pub missed_hits: Option<u64>,
 }
 
 /// One routine in one direction.
@@ -160,6 +174,7 @@ impl Document {
             routines: compare(&stat, counts, &setup.routines),
             left_out: setup.left_out.clone(),
             refused: setup.refused.clone(),
+            missed_hits: counts.missed,
             stat,
         }
     }
@@ -185,10 +200,10 @@ fn compare(stat: &Snapshot, counts: &Counts, routines: &[&'static Routine]) -> V
         enter_path(&mut ledger, path);
     }
     for work in &stat.unattributed {
-        enter_copies(&mut ledger, Caller::KernelThread, &work.totals, "", true);
+        enter_copies(&mut ledger, Caller::KernelThread, &work.totals, None, true);
     }
     let mut rows: BTreeMap<(usize, Direction), Row> = BTreeMap::new();
-    for (hit, count) in &counts.0 {
+    for (hit, count) in &counts.hits {
         let Some(index) = routines.iter().position(|r| r.name == hit.routine) else {
             continue;
         };
@@ -362,7 +377,7 @@ fn enter_path(ledger: &mut BTreeMap<Group, Ledger>, path: &Path) {
         ledger,
         caller,
         &path.totals,
-        &path.object,
+        Some(&path.object),
         path.evidence == Evidence::Measured,
     );
 }
@@ -371,7 +386,7 @@ fn enter_copies(
     ledger: &mut BTreeMap<Group, Ledger>,
     caller: Caller,
     totals: &Totals,
-    object: &str,
+    object: Option<&Object>,
     is_measured: bool,
 ) {
     let home = caller.direction();

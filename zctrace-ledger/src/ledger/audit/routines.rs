@@ -1,6 +1,7 @@
 //! The kernel's copy routines, and which rows of the ledger they stand behind.
 
 use super::Direction;
+use crate::ledger::{End, Object};
 
 /// A routine of `lib/iov_iter.c` and similar ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,28 +92,25 @@ pub(super) enum Carriers {
 }
 
 impl Carriers {
-    /// Those of copies in a direction on an object of the ledger.
-    pub(super) fn of(direction: Direction, object: &str) -> Self {
-        // Of a call that is not an operation nobody knows what it copies from or to.
-        if object.is_empty() || object.starts_with("syscall:") {
+    /// Those of copies in a direction on an object of the ledger, if it is known.
+    pub(super) fn of(direction: Direction, object: Option<&Object>) -> Self {
+        let Some([source, sink]) = object.map(Object::ends) else {
             return Self::Any;
-        }
-        if matches!(object, "mqueue" | "msgqueue" | "userfaultfd") {
-            return Self::Nobody;
-        }
-        let (source, sink) = match object.split_once("->") {
-            Some((source, sink)) => (source, sink),
-            None => (object, object),
         };
-        let is_file = |object: &str| object.starts_with("file:") || object == "block";
-        let is_socket = |object: &str| !is_file(object) && object != "pipe" && object != "unknown";
+        match source {
+            // Nobody knows what a call that is not an operation copies from or to.
+            End::Syscall(_) => return Self::Any,
+            End::Mqueue | End::Msgqueue | End::Userfaultfd => return Self::Nobody,
+            _ => {}
+        }
+        let is_socket = |end: End<'_>| !end.is_stored() && !matches!(end, End::Pipe | End::Unknown);
         match direction {
             // The linear part of a packet goes to a page with memcpy.
-            Direction::InKernel if sink == "pipe" && is_socket(source) => Self::Nobody,
-            Direction::InKernel if is_file(sink) => Self::BetweenFiles,
+            Direction::InKernel if sink == End::Pipe && is_socket(source) => Self::Nobody,
+            Direction::InKernel if sink.is_stored() => Self::BetweenFiles,
             Direction::InKernel => Self::Any,
             Direction::ToUser => Self::Giving,
-            Direction::FromUser if is_file(sink) => Self::PageCache,
+            Direction::FromUser if sink.is_stored() => Self::PageCache,
             Direction::FromUser => Self::Fetching,
         }
     }

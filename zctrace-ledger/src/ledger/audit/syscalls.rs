@@ -12,19 +12,19 @@ const NAMES: &[(&str, libc::c_long)] = names!(
         SYS_accept SYS_accept4 SYS_acct SYS_add_key SYS_bind SYS_bpf SYS_capget SYS_chdir
         SYS_clock_gettime SYS_clock_nanosleep SYS_clone SYS_clone3 SYS_close SYS_close_range
         SYS_connect SYS_delete_module SYS_dup SYS_epoll_ctl SYS_epoll_pwait SYS_execve
-        SYS_execveat SYS_exit SYS_exit_group SYS_fallocate SYS_fchdir SYS_fchmod SYS_fchmodat
+        SYS_execveat SYS_exit SYS_exit_group SYS_fadvise64 SYS_fallocate SYS_fchdir SYS_fchmod SYS_fchmodat
         SYS_fchown SYS_fchownat SYS_fcntl SYS_fdatasync SYS_fgetxattr SYS_finit_module
         SYS_flistxattr SYS_flock SYS_fremovexattr SYS_fsetxattr SYS_fstat SYS_fstatfs SYS_fsync
         SYS_ftruncate SYS_futex SYS_getcwd SYS_getdents64 SYS_getgroups SYS_getpeername
         SYS_getrandom SYS_getresgid SYS_getresuid SYS_getrusage SYS_getsockname SYS_getsockopt
         SYS_getxattr SYS_init_module SYS_io_destroy SYS_io_setup SYS_ioctl SYS_kexec_file_load
         SYS_kexec_load SYS_keyctl SYS_kill SYS_lgetxattr SYS_linkat SYS_listxattr
-        SYS_lremovexattr SYS_lsetxattr SYS_madvise SYS_mkdirat SYS_mknodat SYS_mmap SYS_mount
+        SYS_lremovexattr SYS_lsetxattr SYS_madvise SYS_mkdirat SYS_mknodat SYS_mlock SYS_mlockall SYS_mmap SYS_mount
         SYS_move_pages SYS_mq_open SYS_mq_timedreceive SYS_mq_timedsend SYS_mremap SYS_msgctl
         SYS_msgget SYS_msgrcv SYS_msgsnd SYS_msync SYS_munmap SYS_nanosleep SYS_newfstatat
         SYS_open_by_handle_at SYS_openat SYS_openat2 SYS_perf_event_open SYS_pidfd_open
         SYS_pipe2 SYS_ppoll SYS_prctl SYS_prlimit64 SYS_process_madvise SYS_pselect6 SYS_ptrace
-        SYS_quotactl SYS_readlinkat SYS_removexattr SYS_renameat SYS_renameat2 SYS_request_key
+        SYS_quotactl SYS_readahead SYS_readlinkat SYS_removexattr SYS_renameat SYS_renameat2 SYS_request_key
         SYS_rseq SYS_rt_sigaction SYS_rt_sigpending SYS_rt_sigprocmask SYS_rt_sigreturn
         SYS_rt_sigsuspend SYS_rt_sigtimedwait SYS_sched_getaffinity SYS_sched_setaffinity
         SYS_set_robust_list SYS_setsockopt SYS_setxattr SYS_shmat SYS_shmctl SYS_shutdown

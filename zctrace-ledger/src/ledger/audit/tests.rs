@@ -1,43 +1,8 @@
 use super::*;
-use crate::ledger::{Coverage, Errnos, Loss, Overhead, Process, Target, TargetKind, Unattributed};
-
-fn path(op: &str, object: &str, totals: Totals) -> Path {
-    Path {
-        op: op.into(),
-        object: object.into(),
-        evidence: "measured".into(),
-        by: None,
-        errnos: Errnos::default(),
-        totals,
-    }
-}
-
-fn to_user(bytes: u64) -> Totals {
-    Totals {
-        ops: 1,
-        moved: bytes,
-        copied_to_user: bytes,
-        ..Totals::default()
-    }
-}
-
-fn from_user(bytes: u64) -> Totals {
-    Totals {
-        ops: 1,
-        moved: bytes,
-        copied_from_user: bytes,
-        ..Totals::default()
-    }
-}
-
-fn in_kernel(bytes: u64) -> Totals {
-    Totals {
-        ops: 1,
-        moved: bytes,
-        copied_in_kernel: bytes,
-        ..Totals::default()
-    }
-}
+use crate::ledger::{
+    Coverage, Loss, Overhead, Process, Target, TargetKind, Unattributed,
+    samples::{from_user, in_kernel, path, to_user},
+};
 
 fn ledger(paths: Vec<Path>) -> Snapshot {
     let process = Process::from_paths(1, 1, "x".into(), "/".into(), paths);
@@ -73,7 +38,10 @@ fn hits(hits: &[(&'static str, bool, libc::c_long, u64)]) -> Counts {
         };
         (hit, AuditCount { hits: 1, bytes })
     });
-    Counts(hits.collect())
+    Counts {
+        hits: hits.collect(),
+        missed: Some(0),
+    }
 }
 
 fn usual() -> Setup {
@@ -317,8 +285,18 @@ fn kernel_threads_are_held_against_unattributed() {
 fn only_what_came_later_counts() {
     let earlier = hits(&[("_copy_to_iter", false, libc::SYS_read, 10)]);
     let now = hits(&[("_copy_to_iter", false, libc::SYS_read, 10)]);
-    assert_eq!(now.since(&earlier), Counts::default());
+    let nothing = Counts {
+        missed: Some(0),
+        ..Counts::default()
+    };
+    assert_eq!(now.since(&earlier), nothing);
     assert_eq!(now.since(&Counts::default()), now);
+    let missing = |missed| Counts {
+        missed,
+        ..Counts::default()
+    };
+    assert_eq!(missing(Some(7)).since(&missing(Some(3))), missing(Some(4)));
+    assert_eq!(missing(None).since(&missing(Some(3))), missing(None));
 }
 
 #[test]

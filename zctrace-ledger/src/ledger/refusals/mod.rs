@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use nix::libc;
 use zctrace_common::Op;
 
-use super::{Errno, Errnos, Path};
+use super::{End, Errno, Errnos, Object, Path};
 
 /// A reason for a refusal.
 #[derive(Clone, Copy, Debug)]
@@ -59,27 +59,26 @@ enum On {
 }
 
 impl On {
-    fn holds(self, object: &str) -> bool {
-        const MADE_UP: [&str; 4] = [
-            "file:proc",
-            "file:sysfs",
-            "file:anon_inodefs",
-            "file:cgroup2",
-        ];
-        let (from, to) = object.split_once("->").unwrap_or((object, object));
-        let is_file = |end: &str| end.starts_with("file:") || end == "block";
+    fn holds(self, object: &Object) -> bool {
+        let is_made_up = |end: End<'_>| {
+            matches!(
+                end,
+                End::File("proc" | "sysfs" | "anon_inodefs" | "cgroup2")
+            )
+        };
+        let [from, to] = object.ends();
         match self {
             Self::Any => true,
-            Self::IntoFile => is_file(to),
-            Self::FromFile => is_file(from),
-            Self::FromNoFile => !is_file(from),
-            Self::FromMadeUp => MADE_UP.contains(&from),
-            Self::NoPipe => from != "pipe" && to != "pipe",
-            Self::Pipes => from == "pipe" && to == "pipe",
-            Self::Stored => is_file(from) && !MADE_UP.contains(&from) && from != "file:tmpfs",
-            Self::File => is_file(from),
-            Self::NoFile => !is_file(from),
-            Self::Unix => from.starts_with("unix"),
+            Self::IntoFile => to.is_stored(),
+            Self::FromFile => from.is_stored(),
+            Self::FromNoFile => !from.is_stored(),
+            Self::FromMadeUp => is_made_up(from),
+            Self::NoPipe => from != End::Pipe && to != End::Pipe,
+            Self::Pipes => from == End::Pipe && to == End::Pipe,
+            Self::Stored => from.is_stored() && !is_made_up(from) && from != End::File("tmpfs"),
+            Self::File => from.is_stored(),
+            Self::NoFile => !from.is_stored(),
+            Self::Unix => from == End::Unix,
         }
     }
 }
@@ -444,7 +443,7 @@ impl Refusal {
 /// Why such operations can have failed with this errno on this object.
 pub fn of<'a>(
     op: Op,
-    object: &'a str,
+    object: &'a Object,
     errno: Errno,
 ) -> impl Iterator<Item = &'static Refusal> + 'a {
     ALL.iter().filter(move |refusal| {
@@ -461,7 +460,7 @@ pub fn words(path: &Path) -> Vec<String> {
 
 /// The same for an operation on an object. None is known for one that this version does not know.
 #[must_use]
-pub fn words_of(op: Option<Op>, object: &str, errnos: &Errnos) -> Vec<String> {
+pub fn words_of(op: Option<Op>, object: &Object, errnos: &Errnos) -> Vec<String> {
     let told = errnos.by_count().into_iter();
     told.filter_map(|(errno, _)| {
         let mut known: Vec<_> = of(op?, object, errno).collect();

@@ -12,7 +12,7 @@ use zctrace_common::Evidence;
 
 use crate::{
     claims::MIN_BYTES,
-    ledger::{Snapshot, Totals},
+    ledger::{Object, Snapshot, Totals},
     report::recorded::{Document, ZERO_COPY},
     text::bytes,
 };
@@ -48,7 +48,7 @@ pub struct Turn {
     /// The operation.
     pub op: String,
     /// What it worked on.
-    pub object: String,
+    pub object: Object,
     /// What became of it.
     pub outcome: Outcome,
     /// Copies per byte before; null where nothing moved.
@@ -195,7 +195,7 @@ impl Side {
 
 /// The paths whose zero-copy changed, those that lost it first.
 pub(super) fn turns(before: &Snapshot, after: &Snapshot) -> Vec<Turn> {
-    let mut paths: BTreeMap<(&str, &str), [Side; 2]> = BTreeMap::new();
+    let mut paths: BTreeMap<(&str, &Object), [Side; 2]> = BTreeMap::new();
     for (snapshot, place) in [(before, 0), (after, 1)] {
         for path in snapshot.processes.iter().flat_map(|process| &process.paths) {
             let side = &mut paths.entry((path.op.as_str(), &path.object)).or_default()[place];
@@ -215,7 +215,7 @@ pub(super) fn turns(before: &Snapshot, after: &Snapshot) -> Vec<Turn> {
             };
             let turn = Turn {
                 op: op.to_owned(),
-                object: object.to_owned(),
+                object: object.clone(),
                 outcome,
                 before: before.ratio(),
                 after: after.ratio(),
@@ -279,40 +279,17 @@ impl Turn {
 mod tests {
     use super::*;
     use crate::{
-        ledger::{Claimed, Errnos, Path, Process, Refused, samples},
-        report::compared::{
-            Comparison,
-            judge::tests::{document, spliced},
-            markdown, text,
+        ledger::{
+            Claimed, Path, Process, Refused,
+            samples::{self, in_kernel as copied, row as path, spliced},
         },
+        report::compared::{Comparison, judge::tests::document, markdown, text},
         text::style::Surface,
     };
-
-    fn path(op: &str, object: &str, evidence: &str, totals: Totals) -> Path {
-        let mut sum = Totals::default();
-        sum.add(&totals);
-        Path {
-            op: op.into(),
-            object: object.into(),
-            evidence: evidence.into(),
-            by: None,
-            errnos: Errnos::default(),
-            totals: sum,
-        }
-    }
 
     fn stat(paths: Vec<Path>) -> Snapshot {
         let process = Process::from_paths(7, 1, "app".into(), "/".into(), paths);
         samples::with(vec![process])
-    }
-
-    fn copied(bytes: u64) -> Totals {
-        Totals {
-            ops: 1,
-            moved: bytes,
-            copied_in_kernel: bytes,
-            ..Totals::default()
-        }
     }
 
     fn unseen(bytes: u64) -> Totals {

@@ -84,7 +84,7 @@ fn paths(out: &mut String, comparison: &Comparison) {
             out,
             "<tr><td>{}</td><td>{}</td>{}{}<td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>",
             xml(&change.op),
-            xml(&change.object),
+            xml(change.object.as_str()),
             number(change.before.moved, &moved(&change.before)),
             number(change.after.moved, &moved(&change.after)),
             difference(change.before.moved, change.after.moved),

@@ -203,15 +203,10 @@ fn against(recording: &str, document: &Document, accept_inferred: bool) -> Vec<A
         }];
     }
     let claim = Claim {
-        name: recording.into(),
         max_copies_per_byte: Some(f64::MAX),
-        max_copies_per_sent_byte: None,
-        max_copies_per_received_byte: None,
-        min_bytes: MIN_BYTES,
-        path: None,
         accept_inferred,
         allow_encryption: true,
-        expect: Vec::new(),
+        ..Claim::named(recording)
     };
     let judgement = claims::judge(
         &claim,
@@ -234,7 +229,10 @@ fn against(recording: &str, document: &Document, accept_inferred: bool) -> Vec<A
 pub(super) mod tests {
     use super::*;
     use crate::{
-        ledger::{Errnos, ExitStatus, Loss, Path, Process, Target, Totals, samples},
+        ledger::{
+            ExitStatus, Loss, Path, Process, Target, Totals,
+            samples::{self, from_user, path, spliced, to_user},
+        },
         report::recorded,
     };
 
@@ -254,46 +252,6 @@ pub(super) mod tests {
             stack_bytes: 0,
             stack_bytes_lost: 0,
             damage: None,
-        }
-    }
-
-    fn path(op: &str, object: &str, totals: Totals) -> Path {
-        let mut sum = Totals::default();
-        sum.add(&totals);
-        Path {
-            op: op.into(),
-            object: object.into(),
-            evidence: "measured".into(),
-            by: None,
-            errnos: Errnos::default(),
-            totals: sum,
-        }
-    }
-
-    fn to_user(bytes: u64) -> Totals {
-        Totals {
-            ops: 1,
-            moved: bytes,
-            copied_to_user: bytes,
-            ..Totals::default()
-        }
-    }
-
-    fn from_user(bytes: u64) -> Totals {
-        Totals {
-            ops: 1,
-            moved: bytes,
-            copied_from_user: bytes,
-            ..Totals::default()
-        }
-    }
-
-    pub(in crate::report::compared) fn spliced(bytes: u64) -> Totals {
-        Totals {
-            ops: 1,
-            moved: bytes,
-            spliced: bytes,
-            ..Totals::default()
         }
     }
 

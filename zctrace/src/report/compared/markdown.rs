@@ -59,7 +59,7 @@ pub fn markdown(comparison: &Comparison) -> String {
             out,
             "| {} | {} | {} | {} | {} | {} | {} |",
             plain(&change.op),
-            plain(&change.object),
+            plain(change.object.as_str()),
             moved(&change.before),
             moved(&change.after),
             difference(change.before.moved, change.after.moved),

@@ -18,7 +18,7 @@ pub use text::text;
 
 use super::recorded::Document;
 use crate::{
-    ledger::{Snapshot, Totals},
+    ledger::{Object, Snapshot, Totals},
     text::bytes,
 };
 
@@ -54,7 +54,7 @@ pub struct Change {
     /// The operation.
     pub op: String,
     /// What it worked on.
-    pub object: String,
+    pub object: Object,
     /// What it did in the first recording.
     pub before: Totals,
     /// What it did in the second.
@@ -78,7 +78,7 @@ impl Comparison {
 }
 
 fn changes(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
-    let mut rows: BTreeMap<(&str, &str), (Totals, Totals)> = BTreeMap::new();
+    let mut rows: BTreeMap<(&str, &Object), (Totals, Totals)> = BTreeMap::new();
     for (snapshot, is_after) in [(before, false), (after, true)] {
         for path in snapshot.processes.iter().flat_map(|process| &process.paths) {
             let (a, b) = rows.entry((path.op.as_str(), &path.object)).or_default();
@@ -90,7 +90,7 @@ fn changes(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
         .into_iter()
         .map(|((op, object), (before, after))| Change {
             op: op.to_owned(),
-            object: object.to_owned(),
+            object: object.clone(),
             before,
             after,
         })

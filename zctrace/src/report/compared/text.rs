@@ -64,7 +64,7 @@ fn paths(text: &mut String, comparison: &Comparison) {
     let names: Vec<_> = comparison
         .changes
         .iter()
-        .map(|change| name(&change.op, &change.object))
+        .map(|change| name(&change.op, change.object.as_str()))
         .collect();
     let width = names.iter().map(|name| name.chars().count()).max();
     let width = width.unwrap_or(0).max(TITLE.len());

@@ -2,6 +2,7 @@
 //! searches a table; the policy of the page allows no other.
 
 mod chart;
+mod cpu;
 mod paths;
 mod verdicts;
 
@@ -21,7 +22,7 @@ const SCRIPT: &str = include_str!("script.js");
 const SCRIPT_HASH: &str = "zJ2o0DpWQEkrEe+VK2U32sTQOoEPSFUNi6oZ6payP4o=";
 
 /// The end of every page.
-pub(super) const FOOT: &str = "<footer><p>Copies by the kernel on behalf of I/O. Not seen: memcpy in user space and in TLS \
+pub(super) const FOOT: &str = "<footer><p>Copies by the kernel on behalf of I/O. Not in these bytes: memcpy in user space and in TLS \
     libraries, DMA between devices and the page cache, migration and compaction.</p></footer>\n</body>\n</html>\n";
 
 /// The beginning of every page.
@@ -58,6 +59,7 @@ pub fn page(document: &Document) -> String {
     totals(&mut out, &stat.total);
     chart::chart(&mut out, document);
     paths::paths(&mut out, document);
+    cpu::table(&mut out, &document.stat);
     verdicts::verdicts(&mut out, document);
     graph(&mut out, document);
     let _ = writeln!(out, "<script>{SCRIPT}</script>");
@@ -153,6 +155,11 @@ fn contents(out: &mut String, document: &Document) {
         ("totals", "Totals", true),
         ("time", "Over time", !document.intervals.is_empty()),
         ("data-paths", "Data paths", true),
+        (
+            "processor-time",
+            "Processor time",
+            cpu::is_known(&document.stat),
+        ),
         ("verdicts", "Verdicts", !document.findings.is_empty()),
         ("stacks", "Stacks that copied", true),
     ];
@@ -190,6 +197,7 @@ fn totals(out: &mut String, total: &Totals) {
     let (none, some): (Vec<_>, Vec<_>) = counts
         .into_iter()
         .chain(sums)
+        .chain([("filled", total.filled, bytes::bytes(total.filled))])
         .partition(|(_, value, _)| *value == 0);
     let row = |(name, value, shown): &(&str, u64, String)| {
         format!(
@@ -366,14 +374,15 @@ mod tests {
         let mut document = document();
         assert!(!page(&document).contains("Not seen here"));
         document.stat.coverage = samples::loss().coverage;
-        assert!(page(&document).contains("Not seen here: page faults and copy-on-write."));
+        assert!(page(&document).contains("Not seen here: copy-on-write."));
     }
 
     #[test]
     fn every_total_is_there_as_json_has_it() {
         let document = document();
         let page = page(&document);
-        for (name, value) in document.stat.total.fields() {
+        let total = &document.stat.total;
+        for (name, value) in total.fields().into_iter().chain([("filled", total.filled)]) {
             let cell = format!("data-field=\"{name}\" data-value=\"{value}\"");
             assert!(page.contains(&cell), "{cell}");
         }

@@ -107,6 +107,7 @@ fn row(out: &mut String, process: &Process, path: &Path, whole: u64) {
         .fields()
         .into_iter()
         .skip(1)
+        .chain([("filled", path.totals.filled)])
         .filter(|(_, value)| *value != 0)
         .map(|(name, value)| {
             format!(
@@ -129,7 +130,7 @@ fn row(out: &mut String, process: &Process, path: &Path, whole: u64) {
          <td class=\"number\" data-label=\"moved\" data-field=\"moved\" data-value=\"{moved}\" data-sort=\"{moved}\">{}</td>{}{}<td class=\"how\" data-label=\"how\"><span>{}</span></td></tr>",
         xml(&process.comm),
         xml(path.op.as_str()),
-        xml(&path.object),
+        xml(path.object.as_str()),
         xml(path.evidence.as_str()),
         bytes::count(ops),
         bytes::bytes(moved),

@@ -15,7 +15,9 @@ use super::{
     verdicts::Bench,
 };
 use crate::{
-    ledger::{Errnos, Overhead, Path, Process, Snapshot, Stacks, Totals, Ways},
+    ledger::{
+        CpuTime, End, Errnos, Object, Overhead, Path, Process, Snapshot, Stacks, Totals, Ways,
+    },
     tui::rows::views,
 };
 
@@ -47,6 +49,7 @@ impl Base {
         row.sent = row.sent.saturating_add(own.sent);
         row.received = row.received.saturating_add(own.received);
         row.copy_cpu += own.copy_cpu;
+        row.cpu.add(&own.cpu);
         for (key, totals) in own.paths {
             row.add(key, &totals);
             if let Some(sizes) = self.sizes.remove(&(id, key)) {
@@ -71,6 +74,7 @@ struct BaseProcess {
     sent: u64,
     received: u64,
     copy_cpu: f64,
+    cpu: CpuTime,
     paths: Vec<(PathKey, Totals)>,
 }
 
@@ -266,6 +270,7 @@ impl Builder {
             let base = self.base.processes.entry(process.id).or_default();
             base.sent = base.sent.saturating_add(process.sent);
             base.copy_cpu += process.copy_cpu.unwrap_or(0.0);
+            base.cpu.add(&process.cpu.unwrap_or_default());
             base.received = base.received.saturating_add(process.received);
             for path in last.paths_of(process) {
                 base.add(path.key(), &path.totals);
@@ -338,7 +343,7 @@ impl Builder {
             };
             let key = (
                 self.interner.sym(row.op.name()),
-                self.interner.sym(&row.object),
+                self.interner.sym(row.object.as_str()),
                 self.interner.sym(row.by.as_deref().unwrap_or_default()),
                 row.evidence == Evidence::Inferred,
             );
@@ -474,13 +479,13 @@ pub(in crate::tui) fn sample_of(interval: &Snapshot) -> Sample {
     sample
 }
 
-fn add_to_sample(sample: &mut Sample, op: Option<Op>, object: &str, step: &Step) {
+fn add_to_sample(sample: &mut Sample, op: Option<Op>, object: &Object, step: &Step) {
     if matches!(op, Some(Op::FaultCow | Op::FaultMap)) {
         sample.faults = sample.faults.saturating_add(step.ops);
     }
     // Anonymous memory is shared by forks.
-    let sum = match (op, object) {
-        (Some(Op::ForkCow), _) | (Some(Op::FaultCow), "anon") => &mut sample.cow_forked,
+    let sum = match (op, object.sole()) {
+        (Some(Op::ForkCow), _) | (Some(Op::FaultCow), Some(End::Anon)) => &mut sample.cow_forked,
         (Some(Op::FaultCow), _) => &mut sample.cow_written,
         _ => return,
     };
@@ -597,6 +602,10 @@ impl<'a> Rows<'a> {
             copy_cpu: process
                 .copy_cpu_seconds
                 .map(|seconds| (seconds - base.map_or(0.0, |base| base.copy_cpu)).max(0.0)),
+            cpu: process.cpu_seconds.map(|mut time| {
+                time.subtract(&base.map_or_else(CpuTime::default, |base| base.cpu));
+                time
+            }),
             pending: process.pending,
             in_flight: process.in_flight,
             spark: earlier.map_or([0; SPARK], |earlier| earlier.spark),
@@ -608,7 +617,7 @@ impl<'a> Rows<'a> {
             let mut path = PathRow {
                 process: index,
                 op: interner.sym(path.op.as_str()),
-                object: interner.sym(&path.object),
+                object: interner.sym(path.object.as_str()),
                 by: interner.sym(path.by.as_deref().unwrap_or_default()),
                 asked: interner.sym(&asked(process, path)),
                 inferred: path.evidence == Evidence::Inferred,
@@ -639,8 +648,7 @@ impl<'a> Rows<'a> {
                 row.busiest = Some(self.paths.len().try_into().unwrap_or(u32::MAX));
             }
             let op = interner.names.op(path.op);
-            let object = interner.names.get(path.object);
-            add_to_sample(&mut self.sample, op.known(), object, &path.step);
+            add_to_sample(&mut self.sample, op.known(), &document.object, &path.step);
             if views::promises(&op, &path) {
                 let verdict = self.bench.judge(self.whole, process, document, &path);
                 self.verdicts.push(verdict);
@@ -681,7 +689,7 @@ fn reclassified(
     let by = interner.names.get(path.by);
     let both = process.paths.iter().filter(|other| {
         other.op.as_str() == op
-            && other.object == object
+            && other.object.as_str() == object
             && other.by.as_deref().unwrap_or_default() == by
     });
     if both.count() != 1 {
@@ -809,6 +817,7 @@ fn by_command(
             if let Some(seconds) = process.copy_cpu {
                 sum.copy_cpu = Some(sum.copy_cpu.unwrap_or(0.0) + seconds);
             }
+            sum.cpu = CpuTime::sum(sum.cpu, process.cpu);
             if busiest.is_none() || process.step.moved > most {
                 (busiest, most) = (process.busiest, process.step.moved);
             }

@@ -152,12 +152,13 @@ impl Moment {
         self.verdicts.get(index).map(AsRef::as_ref)
     }
 
-    /// Why nothing of this family can be seen; `None` where a part of it can.
+    /// Why nothing of a technique can be seen; `None` where a part of it can.
     #[must_use]
-    pub fn unseen(&self, family: Family) -> Option<&str> {
+    pub fn unseen(&self, technique: &str, family: Family) -> Option<&str> {
         let is_of = |name: &str| catalog::find(name).is_some_and(|probe| probe.family == family);
-        let Coverage { attached, refused } = &self.about.coverage;
-        if attached.iter().any(|name| is_of(name)) {
+        let Coverage { refused, .. } = &self.about.coverage;
+        let not_seen = self.about.coverage.not_seen();
+        if not_seen.iter().all(|unseen| unseen.name != technique) {
             return None;
         }
         let first = refused.iter().find(|refused| is_of(&refused.probe));

@@ -6,7 +6,7 @@ use zctrace_common::Op;
 
 use crate::{
     claims::Verdict,
-    ledger::{Named, Totals, Ways, ratio},
+    ledger::{CpuTime, Named, Totals, Ways, ratio},
 };
 
 /// Samples of a process's own line.
@@ -168,7 +168,9 @@ pub struct ProcessRow {
     pub received: u64,
     /// Seconds in the kernel's copy routines, from samples; `None` where none were taken.
     pub copy_cpu: Option<f64>,
-    /// Sent by reference and not released.
+    /// Where its processor time went, from samples; `None` where none were taken.
+    pub cpu: Option<CpuTime>,
+    /// Sent by reference, and may still be copied.
     pub pending: u64,
     /// Operations under way.
     pub in_flight: u64,

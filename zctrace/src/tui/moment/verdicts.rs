@@ -2,11 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use zctrace_common::Op;
-
 use super::{Moment, PathKey, PathRow, ProcessId, RowVerdict};
 use crate::{
-    claims::{Circumstances, Claim, Effect, MIN_BYTES, Verdict, judge, rules},
+    claims::{Circumstances, Claim, Effect, Verdict, judge, rules},
     ledger::{Coverage, Overhead, Path, Process, Snapshot, Stacks, Totals},
     text::bytes::bytes,
 };
@@ -125,9 +123,7 @@ impl<'a> Bench<'a> {
                 && claimed.evidence == path.evidence
         };
         docket.claims = process.claims.iter().filter(is_of).cloned().collect();
-        if path.op.is(Op::lends) {
-            docket.pending = process.pending;
-        }
+        docket.pending = process.pending;
         self.docket.total = docket.total;
         self.docket.processes.clear();
         self.docket.processes.push(docket);
@@ -142,15 +138,9 @@ impl<'a> Bench<'a> {
 
 fn verdict(docket: &Snapshot, op: &str) -> RowVerdict {
     let claim = Claim {
-        name: "zero-copy".into(),
         max_copies_per_byte: Some(LIMIT),
-        max_copies_per_sent_byte: None,
-        max_copies_per_received_byte: None,
-        min_bytes: MIN_BYTES,
         path: Some(op.to_owned()),
-        accept_inferred: false,
-        allow_encryption: false,
-        expect: Vec::new(),
+        ..Claim::named("zero-copy")
     };
     let judgement = judge(&claim, docket, Circumstances::default());
     let decides = match judgement.verdict {

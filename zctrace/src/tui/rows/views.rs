@@ -13,9 +13,9 @@ use zctrace_common::{Op, Promise};
 use super::{Column, NoRows, RowId, Rows, Sort, Value, id_of};
 use crate::{
     bench::{Entry, Status},
-    catalog::Family,
+    catalog::{Family, sight},
     claims::Verdict,
-    ledger::{Named, Totals, ratio, refusals},
+    ledger::{CpuTime, Named, Totals, ratio, refusals},
     text::escape::printable,
     tui::moment::{
         AsyncRow, Moment, PathRow, ProcessId, ProcessRow, Step, Sym, Whose,
@@ -129,12 +129,15 @@ impl View {
     }
 
     /// What it shows that can be out of sight, as the beginning of a sentence.
-    const fn families(self) -> &'static [(Family, &'static str)] {
+    const fn techniques(self) -> &'static [(&'static str, Family, &'static str)] {
         match self {
-            Self::Memory => &[(Family::Fault, "Page faults are")],
+            Self::Memory => &[
+                (sight::FAULTS, Family::Fault, "Page faults are"),
+                (sight::COPY_ON_WRITE, Family::Fault, "Copies on write are"),
+            ],
             Self::Asynchronous => &[
-                (Family::Uring, "io_uring is"),
-                (Family::Aio, "Linux AIO is"),
+                (sight::IO_URING, Family::Uring, "io_uring is"),
+                (sight::AIO, Family::Aio, "Linux AIO is"),
             ],
             _ => &[],
         }
@@ -142,9 +145,9 @@ impl View {
 
     /// Which of it is out of sight, and why.
     pub fn unseen(self, moment: &Moment) -> impl Iterator<Item = (String, &str)> {
-        let families = self.families().iter();
-        families.filter_map(|(family, what)| {
-            let why = moment.unseen(*family)?;
+        let techniques = self.techniques().iter();
+        techniques.filter_map(|(technique, family, what)| {
+            let why = moment.unseen(technique, *family)?;
             Some((format!("{what} not seen here"), why))
         })
     }
@@ -154,10 +157,12 @@ impl View {
     pub fn empty(self, moment: &Moment) -> String {
         let unseen: Vec<_> = self.unseen(moment).collect();
         if let Some((_, why)) = unseen.first() {
-            let rest = if unseen.len() < self.families().len() {
+            let rest = if unseen.len() == self.techniques().len() {
+                ""
+            } else if self == Self::Asynchronous {
                 " No other request was submitted."
             } else {
-                ""
+                " No page fault of a mapped file, and no write that may have copied a page."
             };
             let what: Vec<_> = unseen.iter().map(|(what, _)| what.as_str()).collect();
             return format!("{}: {}.{rest}", what.join(", "), printable(why));
@@ -197,10 +202,18 @@ impl View {
                     .flat_map(ProcessRow::places)
                     .collect(),
             };
+            let mut places: Vec<_> = places.into_iter().filter(|at| keep(*at)).collect();
+            if self == Self::Memory {
+                // Rows without bytes are equal to the order by bytes that is chosen for this view.
+                places.sort_by_key(|at| {
+                    let path = moment.paths.get(*at);
+                    Reverse(path.map_or(0, |path| path.totals.ops))
+                });
+            }
             Box::new(Paths {
                 moment,
                 rows: &moment.paths,
-                places: places.into_iter().filter(|at| keep(*at)).collect(),
+                places,
             })
         };
         match self {
@@ -305,6 +318,7 @@ fn counted(name: &str, totals: &Totals, step: &Step, moment: &Moment) -> Value<'
         "ops" => Value::Count(totals.ops),
         "ops/s" => Value::PerSecond(moment.per_second(step.ops)),
         "errors" => Value::Count(totals.errors),
+        "filled" => Value::Bytes(totals.filled),
         _ => totals
             .classes()
             .into_iter()
@@ -384,10 +398,44 @@ const PROCESSES: &[Column] = &[
         "processor time in the kernel's copy routines, from samples",
     )
     .rank(7),
-    Column::bytes("pending", "PENDING", "sent by reference and not released").on_demand(),
+    Column::number(
+        "user-copy",
+        "USERCPY",
+        7,
+        "share of its processor time copying memory in user space, from samples",
+    )
+    .on_demand(),
+    Column::number(
+        "ciphers",
+        "CIPHERS",
+        7,
+        "share of its processor time in TLS and other ciphers, from samples",
+    )
+    .on_demand(),
+    Column::number(
+        "compression",
+        "COMPR",
+        7,
+        "share of its processor time compressing, from samples",
+    )
+    .on_demand(),
+    Column::number(
+        "cpu-not-known",
+        "CPU?",
+        7,
+        "share of its processor time in user code without a name",
+    )
+    .on_demand(),
+    Column::bytes(
+        "pending",
+        "PENDING",
+        "sent by reference, may still be copied",
+    )
+    .on_demand(),
     Column::number("in-flight", "OPEN", 5, "operations under way").on_demand(),
     Column::bytes("unexplained", "UNEXPL", "bytes that no probe saw").on_demand(),
     Column::bytes("cow", "COW", "copied by copy-on-write").on_demand(),
+    Column::bytes("filled", "FILLED", "entered the page cache meanwhile").on_demand(),
     Column::text("cgroup", "CGROUP", 10, 40, "control group").on_demand(),
     Column::text(
         "container",
@@ -398,6 +446,12 @@ const PROCESSES: &[Column] = &[
     )
     .on_demand(),
 ];
+
+/// A part of a process's processor time.
+fn share(process: &ProcessRow, part: fn(&CpuTime) -> f64) -> Value<'static> {
+    let time = process.cpu.as_ref();
+    Value::Percent(time.and_then(|time| time.share(part(time))))
+}
 
 struct Processes<'a> {
     moment: &'a Moment,
@@ -468,6 +522,10 @@ impl Rows for Processes<'_> {
             "copy-cpu" => process.copy_cpu.map_or(Value::None, |seconds| {
                 Duration::try_from_secs_f64(seconds).map_or(Value::None, Value::Time)
             }),
+            "user-copy" => share(process, |time| time.user_copying),
+            "ciphers" => share(process, |time| time.user_ciphers),
+            "compression" => share(process, |time| time.user_compression),
+            "cpu-not-known" => share(process, |time| time.user_not_known),
             "pending" => Value::Bytes(process.pending),
             "in-flight" => Value::Count(process.in_flight),
             "cgroup" => Value::text(moment.name(process.cgroup)),
@@ -578,6 +636,7 @@ const PATHS: &[Column] = &[
         .rank(2)
         .on_demand(),
     Column::bytes("encrypted", "ENCRYPTED", "rewritten by a transform").on_demand(),
+    Column::bytes("filled", "FILLED", "entered the page cache meanwhile").on_demand(),
 ];
 
 struct Paths<'a> {
@@ -648,7 +707,7 @@ impl Rows for Paths<'_> {
             }),
             "means" => moment.errnos(&path).map_or(Value::None, |errnos| {
                 let (op, object) = (moment.names.op(path.op), moment.name(path.object));
-                let words = refusals::words_of(op.known(), object, errnos);
+                let words = refusals::words_of(op.known(), &object.into(), errnos);
                 Value::Text(words.join("; ").into())
             }),
             "sizes" => moment.sizes(&path).map_or(Value::None, Value::Sizes),

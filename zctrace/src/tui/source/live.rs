@@ -193,6 +193,7 @@ fn copy(plan: &Plan) -> Plan {
         follow: plan.follow,
         faults: plan.faults,
         by: plan.by,
+        channel: None,
         without: plan.without.clone(),
         own_cost: plan.own_cost,
         audit: None,

@@ -10,12 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use compact_str::format_compact;
 use zctrace_common::{Evidence, Op};
 
 use crate::{
     ledger::{
-        Coverage, Errnos, Loss, Overhead, Path, Process, SCHEMA, Snapshot, Stacks, Target,
+        Coverage, End, Errnos, Loss, Overhead, Path, Process, SCHEMA, Snapshot, Stacks, Target,
         TargetKind, Totals,
     },
     tui::{
@@ -112,7 +111,7 @@ fn snapshot(size: Size) -> Snapshot {
     let processes = (0..size.processes).map(|pid| {
         let paths = (0..each).map(|row| Path {
             op: OPS[row as usize % OPS.len()].into(),
-            object: format_compact!("file:fs{}", row as usize / OPS.len()),
+            object: End::File(&format!("fs{}", row as usize / OPS.len())).into(),
             evidence: Evidence::Measured.into(),
             by: None,
             errnos: Errnos::default(),

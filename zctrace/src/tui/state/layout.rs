@@ -15,6 +15,8 @@ pub(in crate::tui) struct Facts {
     pub(in crate::tui) filter: bool,
     /// A technique is or was measured.
     pub(in crate::tui) run: bool,
+    /// The view has a chart.
+    pub(in crate::tui) chart: bool,
 }
 
 /// Where things are.
@@ -33,9 +35,9 @@ pub(in crate::tui) fn regions(facts: Facts, area: Rect) -> Regions {
     let (banner, filter) = (u16::from(facts.banner), u16::from(facts.filter));
     let body = area.height.saturating_sub(4 + banner + filter);
     let top = match facts.view {
-        View::Overview | View::Memory if body >= 24 => (body * 2 / 5).min(16),
-        View::Overview | View::Memory if body >= 14 => 7,
-        View::Overview | View::Memory => 3,
+        _ if facts.chart && body >= 24 => (body * 2 / 5).min(16),
+        _ if facts.chart && body >= 14 => 7,
+        _ if facts.chart => 3,
         View::Workloads if facts.run => 4.min(body / 2),
         _ => 1,
     };

@@ -331,6 +331,19 @@ impl State {
                 || self.replay.is_some(),
             filter: self.pane().filter.is_some(),
             run: self.run.is_some(),
+            chart: self.has_chart(),
+        }
+    }
+
+    /// Whether the view has a chart above its table. One of page faults shows bytes, which only functions tell.
+    pub(super) fn has_chart(&self) -> bool {
+        match self.view {
+            View::Overview => true,
+            View::Memory => self
+                .shown
+                .as_ref()
+                .is_none_or(|moment| self.view.unseen(moment).next().is_none()),
+            _ => false,
         }
     }
 

@@ -78,7 +78,7 @@ pub(super) fn filter(state: &State, area: Rect, buffer: &mut Buffer) {
         return;
     };
     let rest = match state.view {
-        View::Overview | View::Memory => "; chart and totals are of all rows",
+        View::Overview | View::Memory if state.has_chart() => "; chart and totals are of all rows",
         _ => "",
     };
     let rows = |number: usize| count(number.try_into().unwrap_or(u64::MAX));

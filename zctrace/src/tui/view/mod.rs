@@ -48,7 +48,7 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         }
         Some(moment) => {
             match state.view {
-                View::Overview | View::Memory => chart::panel(state, moment, regions.top, buffer),
+                _ if state.has_chart() => chart::panel(state, moment, regions.top, buffer),
                 View::Workloads => {
                     let line = Rect {
                         height: regions.top.height.min(1),

@@ -5,7 +5,7 @@ use std::{
     cell::RefCell,
     ffi::CStr,
     fs::File,
-    net::{Ipv4Addr, TcpListener},
+    net::TcpListener,
     os::fd::{AsFd, AsRawFd as _},
     rc::{Rc, Weak},
     sync::mpsc,
@@ -17,20 +17,21 @@ use nix::{
     errno::Errno,
     libc,
     sched::{CloneFlags, unshare},
-    sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket},
+    sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, send, socket},
 };
 
-use super::interface::Interfaces;
+use super::{
+    interface::Interfaces,
+    netfilter::Reader,
+    netlink::{answer, attribute},
+    route::{ADDRESS, FAR_ADDRESS, Route},
+};
 use crate::workload::Skip;
 
 /// The near end.
 pub const NEAR: &CStr = c"zctnear";
 /// The far end.
 pub const FAR: &CStr = c"zctfar";
-/// The address of the near end.
-const ADDRESS: [u8; 4] = [198, 51, 100, 1];
-/// The address of the far end where that is in another network namespace.
-const FAR_ADDRESS: [u8; 4] = [198, 51, 100, 2];
 /// An address beyond the far end.
 pub const BEYOND: &str = "198.51.100.2:9";
 /// Packets that the near end sends.
@@ -40,7 +41,11 @@ const SMALL_MTU: libc::c_int = 68;
 
 /// The pair; it goes with the network namespace, or when this is dropped.
 #[derive(Debug)]
-pub struct Veth(());
+pub struct Veth {
+    route: Route,
+    /// Ends after what makes packets wait for it.
+    reader: Option<Reader>,
+}
 
 impl Veth {
     /// The pair that exists, or a new one: for several at once that send beyond it.
@@ -71,7 +76,7 @@ impl Veth {
 
     /// Makes a pair whose far end is in a network namespace of its own, where a socket listens: what is
     /// sent there leaves the machine as far as the sender knows, and comes in as on another one.
-    pub fn apart(gathers: bool) -> Result<(Self, TcpListener)> {
+    pub fn apart(route: Route) -> Result<(Self, TcpListener)> {
         let (tell, told) = mpsc::channel();
         let (begin, begun) = mpsc::channel();
         let far = thread::spawn(move || -> Result<TcpListener> {
@@ -82,10 +87,16 @@ impl Veth {
             let interfaces = Interfaces::new()?;
             interfaces.set_address(FAR, FAR_ADDRESS)?;
             interfaces.raise(FAR, 0)?;
-            Ok(TcpListener::bind((Ipv4Addr::from(FAR_ADDRESS), 0))?)
+            route.far()?;
+            Ok(TcpListener::bind((route.address(), 0))?)
         });
         let made = told.recv().map(|namespace| create(Some(&namespace)));
-        if let Ok(Ok(())) = made {
+        // It goes too if the far end fails.
+        let veth = matches!(made, Ok(Ok(()))).then_some(Self {
+            route,
+            reader: None,
+        });
+        if veth.is_some() {
             begin.send(())?;
         }
         drop(begin);
@@ -93,19 +104,23 @@ impl Veth {
         // What went wrong first.
         made.unwrap_or(Ok(()))?;
         let listener = listener??;
-        let veth = Self(());
+        let mut veth = veth.context("no pair was made")?;
         let interfaces = Interfaces::new()?;
         interfaces.set_address(NEAR, ADDRESS)?;
-        if !gathers {
+        if !route.gathers() {
             gather_not(&interfaces)?;
         }
         interfaces.raise(NEAR, 0)?;
+        veth.reader = route.near()?;
         Ok((veth, listener))
     }
 
     fn make(gathers: bool, far_mtu: libc::c_int) -> Result<Self> {
         create(None::<&File>)?;
-        let veth = Self(());
+        let veth = Self {
+            route: Route::Plain,
+            reader: None,
+        };
         let interfaces = Interfaces::new()?;
         interfaces.set_mtu(NEAR, MTU)?;
         interfaces.set_mtu(FAR, far_mtu)?;
@@ -138,6 +153,8 @@ fn gather_not(interfaces: &Interfaces) -> Result<()> {
 impl Drop for Veth {
     fn drop(&mut self) {
         // A failure leaves it to the end of the namespace.
+        let _ = self.route.unmake();
+        drop(self.reader.take());
         let _ = link(
             libc::RTM_DELLINK,
             0,
@@ -190,17 +207,6 @@ fn create(namespace: Option<&impl AsFd>) -> Result<()> {
 /// Size of `struct ifinfomsg`.
 const IFINFOMSG: usize = 16;
 
-/// A netlink attribute, padded.
-fn attribute(kind: u16, payload: &[u8]) -> Vec<u8> {
-    let length = (4 + payload.len()) as u16;
-    let mut bytes = Vec::with_capacity(usize::from(length) + 3);
-    bytes.extend(length.to_ne_bytes());
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(payload);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
 /// Sends one request about a device and returns the kernel's answer to it.
 fn link(kind: u16, flags: u16, attributes: &[u8]) -> Result<nix::Result<()>> {
     const HEADER: usize = 16;
@@ -220,15 +226,5 @@ fn link(kind: u16, flags: u16, attributes: &[u8]) -> Result<nix::Result<()>> {
     message.extend([0; IFINFOMSG]);
     message.extend(attributes);
     send(netlink.as_raw_fd(), &message, MsgFlags::empty()).context("netlink")?;
-    let mut answer = [0; 1024];
-    let length = recv(netlink.as_raw_fd(), &mut answer, MsgFlags::empty()).context("netlink")?;
-    let code = answer[..length]
-        .get(HEADER..HEADER + 4)
-        .and_then(|bytes| bytes.try_into().ok())
-        .map(i32::from_ne_bytes)
-        .context("an answer that is too short")?;
-    Ok(match code {
-        0 => Ok(()),
-        code => Err(Errno::from_raw(-code)),
-    })
+    answer(&netlink)
 }

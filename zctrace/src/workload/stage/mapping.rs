@@ -1,6 +1,6 @@
 //! Memory mappings, and touching them page by page.
 
-use std::{fs::File, num::NonZeroUsize, ptr::NonNull, slice};
+use std::{fs::File, num::NonZeroUsize, ptr::NonNull, slice, sync::LazyLock};
 
 use anyhow::{Context as _, Result};
 use nix::{
@@ -8,8 +8,20 @@ use nix::{
     sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munmap},
 };
 
-/// Size of a page. The expectations of the fault families are for machines with this one.
-pub const PAGE: usize = 4096;
+use crate::kernel;
+
+/// Size of a page of the running kernel.
+pub fn page_size() -> usize {
+    static SIZE: LazyLock<usize> = LazyLock::new(|| kernel::page_size() as usize);
+    *SIZE
+}
+
+/// Whole pages, nearly as much as `bytes`: a length that `O_DIRECT` takes on every filesystem here, because none has
+/// larger blocks.
+pub fn whole_pages(bytes: u64) -> u64 {
+    let page = page_size() as u64;
+    (bytes / page * page).max(page)
+}
 
 /// A mapping of our own, removed on drop.
 pub struct Mapping {
@@ -25,7 +37,7 @@ impl Mapping {
 
     /// `pages` small pages of private memory, none of them present.
     pub fn absent(pages: usize) -> Result<Self> {
-        let mapping = Self::anonymous(pages * PAGE, MapFlags::MAP_PRIVATE)?;
+        let mapping = Self::anonymous(pages * page_size(), MapFlags::MAP_PRIVATE)?;
         // SAFETY: the mapping is ours; the advice changes none of its contents.
         let advised = unsafe {
             madvise(
@@ -54,9 +66,9 @@ impl Mapping {
         Self::of_file_at(file, 0, pages, flags)
     }
 
-    /// `pages` of `file` from `offset` on, a multiple of [`PAGE`].
+    /// `pages` of `file` from `offset` on, a multiple of [`page_size`].
     pub fn of_file_at(file: &File, offset: usize, pages: usize, flags: MapFlags) -> Result<Self> {
-        let length = NonZeroUsize::new(pages * PAGE).context("an empty mapping")?;
+        let length = NonZeroUsize::new(pages * page_size()).context("an empty mapping")?;
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let offset = i64::try_from(offset)?;
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
@@ -67,17 +79,17 @@ impl Mapping {
 
     /// `pages` present pages with one behind them that cannot be accessed.
     pub fn before_a_hole(pages: usize) -> Result<Self> {
-        let mapping = Self::present((pages + 1) * PAGE)?;
+        let mapping = Self::present((pages + 1) * page_size())?;
         let hole = mapping.page(pages).cast();
         // SAFETY: the last page of a mapping of ours, to which nothing refers.
-        unsafe { mprotect(hole, PAGE, ProtFlags::PROT_NONE) }.context("mprotect")?;
+        unsafe { mprotect(hole, page_size(), ProtFlags::PROT_NONE) }.context("mprotect")?;
         Ok(mapping)
     }
 
     /// Its last page: the hole of [`Mapping::before_a_hole`].
     #[must_use]
     pub fn end(&self) -> *mut u8 {
-        self.page(self.length() / PAGE - 1).as_ptr()
+        self.page(self.length() / page_size() - 1).as_ptr()
     }
 
     /// Where it begins.
@@ -100,7 +112,7 @@ impl Mapping {
 
     /// Reads a byte of each page.
     pub fn read_pages(&self) {
-        for page in 0..self.length() / PAGE {
+        for page in 0..self.length() / page_size() {
             // SAFETY: within the mapping, which is readable.
             unsafe { self.page(page).read_volatile() };
         }
@@ -108,12 +120,12 @@ impl Mapping {
 
     /// Writes a byte to each page.
     pub fn write_pages(&self) {
-        self.write_every(PAGE);
+        self.write_every(page_size());
     }
 
-    /// Writes a byte to each piece of `stride` bytes, a multiple of [`PAGE`].
+    /// Writes a byte to each piece of `stride` bytes, a multiple of [`page_size`].
     pub fn write_every(&self, stride: usize) {
-        for page in (0..self.length() / PAGE).step_by(stride / PAGE) {
+        for page in (0..self.length() / page_size()).step_by(stride / page_size()) {
             // SAFETY: within the mapping, which is writable, and only borrowed through `&mut self`.
             unsafe { self.page(page).write_volatile(1) };
         }
@@ -127,9 +139,9 @@ impl Mapping {
         }
     }
 
-    /// Changes who may do what with `length` bytes from `offset` on, both multiples of [`PAGE`].
+    /// Changes who may do what with `length` bytes from `offset` on, both multiples of [`page_size`].
     pub fn protect(&self, offset: usize, length: usize, access: ProtFlags) -> nix::Result<()> {
-        let begin = self.page(offset / PAGE).cast();
+        let begin = self.page(offset / page_size()).cast();
         assert!(offset + length <= self.length());
         // SAFETY: within the mapping; who uses it there must not do what is forbidden then.
         unsafe { mprotect(begin, length, access) }
@@ -144,9 +156,9 @@ impl Mapping {
     /// The start of a page.
     #[must_use]
     pub fn page(&self, index: usize) -> NonNull<u8> {
-        assert!(index < self.length() / PAGE);
+        assert!(index < self.length() / page_size());
         // SAFETY: within the mapping.
-        unsafe { self.address.cast::<u8>().add(index * PAGE) }
+        unsafe { self.address.cast::<u8>().add(index * page_size()) }
     }
 }
 
@@ -155,5 +167,17 @@ impl Drop for Mapping {
         // SAFETY: a mapping of ours; no borrow outlives `self`.
         let unmapped = unsafe { munmap(self.address, self.length.get()) };
         debug_assert!(unmapped.is_ok());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn direct_lengths_are_whole_pages() {
+        let page = page_size() as u64;
+        assert_eq!(whole_pages(3 * page + 224), 3 * page);
+        assert_eq!(whole_pages(1), page);
     }
 }

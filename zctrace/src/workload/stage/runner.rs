@@ -15,7 +15,10 @@ pub use super::{
     child::exit,
     interrupt::{catch_interrupts, is_interrupted},
 };
-use super::{child::start, shared::Shared};
+use super::{
+    child::start,
+    shared::{Shared, cpu_now},
+};
 use crate::workload::{
     Arena, Expected, Finish, Prepared, Skip, Traffic, comm, is_skip,
     truth::report::{Member, Outcome, Status},
@@ -92,7 +95,9 @@ impl Running {
         let mut children = Children::default();
         let timed = Box::new(move || {
             shared.begin();
+            let before = cpu_now();
             let done = run();
+            shared.spend(cpu_now() - before);
             shared.end();
             done
         });

@@ -22,6 +22,7 @@ struct Area {
     counts: [AtomicU64; 16],
     begin: AtomicU64,
     end: AtomicU64,
+    spent: AtomicU64,
     stopped: AtomicBool,
     descendant: AtomicU32,
     skipped: AtomicBool,
@@ -59,6 +60,7 @@ impl Shared {
         }
         self.0.begin.store(0, SeqCst);
         self.0.end.store(0, SeqCst);
+        self.0.spent.store(0, SeqCst);
         self.0.stopped.store(false, SeqCst);
         self.0.descendant.store(0, SeqCst);
         self.0.skipped.store(false, SeqCst);
@@ -68,6 +70,17 @@ impl Shared {
     /// Notes that the work begins now: what came before was preparation.
     pub fn begin(&self) {
         self.0.begin.store(now(), SeqCst);
+    }
+
+    /// Notes how many nanoseconds of processor time the first process took for its work.
+    pub fn spend(&self, nanoseconds: u64) {
+        self.0.spent.store(nanoseconds, SeqCst);
+    }
+
+    /// Nanoseconds of processor time of the first process, without its preparation and without the other ones.
+    #[must_use]
+    pub fn spent(&self) -> u64 {
+        self.0.spent.load(SeqCst)
     }
 
     /// Notes that a process is done with its part of the work.
@@ -159,5 +172,12 @@ impl Shared {
 pub fn now() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(std::time::Duration::from);
     // The clock is always there, and u64 holds 584 years.
+    time.map_or(0, |time| time.as_nanos() as u64)
+}
+
+/// Processor time of this process, in nanoseconds.
+#[must_use]
+pub fn cpu_now() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(std::time::Duration::from);
     time.map_or(0, |time| time.as_nanos() as u64)
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use nix::libc::iovec;
 
-use super::{buffer::Buffer, mapping::PAGE};
+use super::{buffer::Buffer, mapping::page_size};
 
 /// A buffer for each of several requests.
 pub struct Slots {
@@ -14,7 +14,7 @@ pub struct Slots {
 impl Slots {
     /// `count` buffers of `size` bytes, each of whole pages, as `O_DIRECT` demands.
     pub fn new(count: usize, size: usize) -> Result<Self> {
-        let stride = size.next_multiple_of(PAGE);
+        let stride = size.next_multiple_of(page_size());
         let bytes = Buffer::filled(stride * count)?;
         Ok(Self { bytes, stride })
     }

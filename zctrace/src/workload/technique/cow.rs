@@ -15,7 +15,7 @@ use super::{
 use crate::workload::{
     scene::mounts::Fs,
     stage::{
-        mapping::{Mapping, PAGE},
+        mapping::{Mapping, page_size},
         shared::now,
     },
     truth::exact::exactly,
@@ -52,8 +52,8 @@ fn private(setting: &Setting<'_>) -> Result<Ready> {
     let modified = setting.parameters.modified(pages);
     let file = setting.source(Fs::Tmpfs)?;
     let shared = setting.shared;
-    let copied = rounds * (modified * PAGE) as u64;
-    let others = rounds * ((pages - modified) * PAGE) as u64;
+    let copied = rounds * (modified * page_size()) as u64;
+    let others = rounds * ((pages - modified) * page_size()) as u64;
     let object = Fs::Tmpfs.object();
     let mut expected = Expected::new().row(
         ExpectedRow::new(Op::FaultCow, object)
@@ -85,7 +85,7 @@ fn private(setting: &Setting<'_>) -> Result<Ready> {
         shared.count(FAULTS, rounds * modified as u64);
         Ok(())
     });
-    let saved = ((pages - modified) * PAGE) as u64;
+    let saved = ((pages - modified) * page_size()) as u64;
     let ready = Ready::new(rounds * setting.parameters.length(), prepared);
     Ok(ready.figures(move || {
         let (time, faults) = (shared.counted(NANOSECONDS), shared.counted(FAULTS));
@@ -109,7 +109,7 @@ fn copied(setting: &Setting<'_>) -> Result<Ready> {
         if pages == 0 {
             return Ok(());
         }
-        let mut memory = Mapping::present(pages * PAGE)?;
+        let mut memory = Mapping::present(pages * page_size())?;
         shared.begin();
         for _ in 0..rounds {
             let to = memory.bytes_mut();

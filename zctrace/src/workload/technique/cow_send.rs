@@ -35,7 +35,7 @@ use crate::workload::{
     scene::veth::{BEYOND, Veth},
     stage::{
         buffer::Buffer,
-        mapping::{Mapping, PAGE},
+        mapping::{Mapping, page_size},
         shared::Shared,
         sockets::enlarge,
     },
@@ -80,7 +80,7 @@ struct Plan {
 
 impl Plan {
     fn new(setting: &Setting<'_>, slot: usize) -> Self {
-        let all = setting.parameters.bytes.div_ceil(PAGE as u64);
+        let all = setting.parameters.bytes.div_ceil(page_size() as u64);
         let pages = (all as usize).min(ROUND);
         Self {
             pages,
@@ -90,8 +90,8 @@ impl Plan {
         }
     }
 
-    const fn bytes(&self) -> u64 {
-        self.rounds * (self.pages * PAGE) as u64
+    fn bytes(&self) -> u64 {
+        self.rounds * (self.pages * page_size()) as u64
     }
 
     const fn sends(&self) -> u64 {
@@ -109,7 +109,7 @@ const fn stamp(round: u64, page: usize) -> u64 {
 }
 
 fn loopback(setting: &Setting<'_>) -> Result<Ready> {
-    let slot = setting.parameters.buffer.div_ceil(PAGE);
+    let slot = setting.parameters.buffer.div_ceil(page_size());
     let plan = Plan::new(setting, slot.max(ROUND / WINDOW as usize));
     let (near, far) = stalling_pair()?;
     allow(&near)?;
@@ -131,14 +131,14 @@ fn loopback(setting: &Setting<'_>) -> Result<Ready> {
         count_again(&near, shared)
     });
     let prepared = prepared.peer(move || {
-        let mut to = Buffer::zeroed(plan.pages.max(1) * PAGE)?;
+        let mut to = Buffer::zeroed(plan.pages.max(1) * page_size())?;
         for round in 0..plan.rounds {
             // Until all is sent, and written to again.
             shared.wait_for(SENT, round + 1)?;
-            let length = (plan.pages * PAGE) as u64;
+            let length = (plan.pages * page_size()) as u64;
             receive(&far, &mut to[..length as usize], length)?;
-            for (page, bytes) in to.chunks_exact(PAGE).take(plan.pages).enumerate() {
-                let words = (PAGE / 8) as u64;
+            for (page, bytes) in to.chunks_exact(page_size()).take(plan.pages).enumerate() {
+                let words = (page_size() / 8) as u64;
                 ensure!(
                     sum(bytes) == stamp(round, page).wrapping_mul(words),
                     "page {page} of round {round} is not what was sent"
@@ -152,7 +152,7 @@ fn loopback(setting: &Setting<'_>) -> Result<Ready> {
 }
 
 fn out(setting: &Setting<'_>) -> Result<Ready> {
-    let plan = Plan::new(setting, DATAGRAM / PAGE);
+    let plan = Plan::new(setting, DATAGRAM / page_size());
     let veth = Veth::common()?;
     let near = UdpSocket::bind("0.0.0.0:0")?;
     near.connect(BEYOND)?;
@@ -183,7 +183,7 @@ fn ready(plan: Plan, prepared: Prepared, object: &'static str, shared: Shared) -
         notified.map_or(Ok(()), |finish| finish(expected))
     });
     Ready::new(plan.bytes(), prepared).figures(move || {
-        let copied = shared.counted(COPIED) * PAGE as u64;
+        let copied = shared.counted(COPIED) * page_size() as u64;
         vec![Figure::count("copied_in_user_space_bytes", copied)]
     })
 }
@@ -213,20 +213,23 @@ fn send_all(
     let written: std::collections::BTreeSet<_> = spread(plan.pages, plan.modified).collect();
     shared.begin();
     for round in 0..plan.rounds {
-        for (page, bytes) in region.bytes_mut().chunks_exact_mut(PAGE).enumerate() {
+        for (page, bytes) in region.bytes_mut().chunks_exact_mut(page_size()).enumerate() {
             fill(bytes, stamp(round, page));
         }
         let mut under_way = 0;
         for first in (0..plan.pages).step_by(plan.slot) {
             let pages = plan.slot.min(plan.pages - first);
             region.protect(first, pages, true)?;
-            let bytes = &region.bytes()[first * PAGE..][..pages * PAGE];
+            let bytes = &region.bytes()[first * page_size()..][..pages * page_size()];
             let length = send(socket.as_fd().as_raw_fd(), bytes, ZEROCOPY)?;
-            ensure!(length == pages * PAGE, "sent {length} bytes");
+            ensure!(length == pages * page_size(), "sent {length} bytes");
             under_way += 1;
             for page in written.range(first..first + pages) {
                 // Whatever is there, the receiver must not see it.
-                fill(&mut region.bytes_mut()[page * PAGE..][..PAGE], u64::MAX);
+                fill(
+                    &mut region.bytes_mut()[page * page_size()..][..page_size()],
+                    u64::MAX,
+                );
             }
         }
         sent(round)?;
@@ -293,8 +296,8 @@ impl Region {
 
     /// Makes a write to these pages replace them, or not any more.
     fn protect(&self, first: usize, pages: usize, protected: bool) -> Result<()> {
-        let start = (self.memory.address() as usize + first * PAGE) as u64;
-        let length = (pages * PAGE) as u64;
+        let start = (self.memory.address() as usize + first * page_size()) as u64;
+        let length = (pages * page_size()) as u64;
         // Pages that were replaced are new mappings.
         self.control(UFFDIO_REGISTER, &mut [start, length, MODE_WP, 0])
             .map_err(|errno| Skip(format!("no write protection by userfaultfd: {errno}")))?;
@@ -302,8 +305,8 @@ impl Region {
         // Older kernels (`mwriteprotect_range` of 6.1) want one mapping, and each fresh page is one.
         let done = if all == Err(Errno::ENOENT) {
             (start..start + length)
-                .step_by(PAGE)
-                .try_for_each(|page| self.write_protect(page, PAGE as u64, protected))
+                .step_by(page_size())
+                .try_for_each(|page| self.write_protect(page, page_size() as u64, protected))
         } else {
             all
         };
@@ -333,7 +336,7 @@ impl Region {
 /// long as it needs it.
 extern "C" fn replace(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     // SAFETY: the kernel passes a valid `siginfo_t` of a fault.
-    let address = unsafe { (*info).si_addr() } as usize / PAGE * PAGE;
+    let address = unsafe { (*info).si_addr() } as usize / page_size() * page_size();
     let page = address as *mut libc::c_void;
     let is_ours = (BEGIN.load(SeqCst)..END.load(SeqCst)).contains(&address);
     let replaced = is_ours && {
@@ -343,10 +346,10 @@ extern "C" fn replace(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::
         // SAFETY: a new page gets the contents of one of the region, which can be read, and takes
         // its place: to whoever has a reference into the region nothing has changed.
         unsafe {
-            let fresh = libc::mmap(std::ptr::null_mut(), PAGE, access, kind, -1, 0);
+            let fresh = libc::mmap(std::ptr::null_mut(), page_size(), access, kind, -1, 0);
             fresh != libc::MAP_FAILED && {
-                std::ptr::copy_nonoverlapping(page.cast::<u8>(), fresh.cast::<u8>(), PAGE);
-                libc::mremap(fresh, PAGE, PAGE, move_to, page) == page
+                std::ptr::copy_nonoverlapping(page.cast::<u8>(), fresh.cast::<u8>(), page_size());
+                libc::mremap(fresh, page_size(), page_size(), move_to, page) == page
             }
         }
     };

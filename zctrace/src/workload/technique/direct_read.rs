@@ -10,7 +10,7 @@ use super::{
 };
 use crate::workload::{
     scene::{arena::evict, mounts::Fs},
-    stage::{buffer::Buffer, mapping::PAGE},
+    stage::{buffer::Buffer, mapping::page_size},
 };
 
 pub(super) const TECHNIQUE: Technique = Technique::new(
@@ -30,10 +30,10 @@ pub(super) const TECHNIQUE: Technique = Technique::new(
 /// Whole blocks, as `O_DIRECT` demands; only the end of the file may be ragged.
 pub(super) fn aligned(parameters: Parameters) -> Parameters {
     let mut aligned = parameters;
-    aligned.buffer = parameters.buffer.next_multiple_of(PAGE);
+    aligned.buffer = parameters.buffer.next_multiple_of(page_size());
     if parameters.bytes > parameters.file {
-        aligned.file = parameters.file.next_multiple_of(PAGE as u64);
-        aligned.bytes = parameters.bytes.next_multiple_of(PAGE as u64);
+        aligned.file = parameters.file.next_multiple_of(page_size() as u64);
+        aligned.bytes = parameters.bytes.next_multiple_of(page_size() as u64);
     }
     aligned
 }
@@ -73,7 +73,7 @@ fn read(setting: &Setting<'_>, fs: Fs, class: Class) -> Result<Ready> {
         let mut to = Buffer::zeroed(pieces.chunk())?;
         pieces.each(|offset, length| {
             // A ragged end is asked for in whole blocks.
-            let asked = length.next_multiple_of(PAGE);
+            let asked = length.next_multiple_of(page_size());
             let some = pread(&file, &mut to[..asked], offset.cast_signed())?;
             if some > length {
                 return Err(Errno::EOVERFLOW);

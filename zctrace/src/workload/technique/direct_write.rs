@@ -11,7 +11,7 @@ use super::{
 };
 use crate::workload::{
     scene::mounts::Fs,
-    stage::{buffer::Buffer, mapping::PAGE},
+    stage::{buffer::Buffer, mapping::page_size},
 };
 
 pub(super) const TECHNIQUE: Technique = Technique::new(
@@ -30,8 +30,8 @@ pub(super) const TECHNIQUE: Technique = Technique::new(
 
 fn write(setting: &Setting<'_>, fs: Fs, class: Class) -> Result<Ready> {
     let mut parameters = aligned(setting.parameters);
-    parameters.bytes = parameters.bytes.next_multiple_of(PAGE as u64);
-    parameters.file = parameters.file.next_multiple_of(PAGE as u64);
+    parameters.bytes = parameters.bytes.next_multiple_of(page_size() as u64);
+    parameters.file = parameters.file.next_multiple_of(page_size() as u64);
     let pieces = parameters.pieces(usize::MAX);
     let (calls, bytes) = (pieces.calls(), pieces.total());
     let arena = setting.arena;

@@ -32,7 +32,7 @@ use super::{
 use crate::workload::{
     stage::{
         buffer::Buffer,
-        mapping::{Mapping, PAGE},
+        mapping::{Mapping, page_size},
         shared::Shared,
         sockets::enlarge,
     },
@@ -107,7 +107,7 @@ impl Pool {
         let mapping = match protection {
             Protection::Volatile | Protection::Secured => {
                 let flags = MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE;
-                let pages = BUFFERS * size / PAGE;
+                let pages = BUFFERS * size / page_size();
                 Some(Mapping::of_file(&file, pages, flags)?)
             }
             Protection::Remapped => None,
@@ -122,7 +122,7 @@ impl Pool {
 
     /// Lets `work` have one of the buffers.
     fn with<T>(&mut self, index: usize, work: impl FnOnce(&mut [u8]) -> T) -> Result<T> {
-        let (offset, pages) = (index * self.size, self.size / PAGE);
+        let (offset, pages) = (index * self.size, self.size / page_size());
         if let Some(mapping) = &mut self.mapping {
             return Ok(work(&mut mapping.bytes_mut()[offset..][..self.size]));
         }
@@ -171,7 +171,7 @@ fn pool_file(size: usize) -> Result<File> {
 fn pooled(setting: &Setting<'_>, protection: Protection) -> Result<Ready> {
     let pieces = pieces(setting);
     let bytes = pieces.total();
-    let size = pieces.chunk().next_multiple_of(PAGE);
+    let size = pieces.chunk().next_multiple_of(page_size());
     let file = pool_file(size)?;
     let files = [file.try_clone()?, file.try_clone()?];
     let [to_middle, to_last, back] = [Ring::new()?, Ring::new()?, Ring::new()?];
@@ -183,7 +183,7 @@ fn pooled(setting: &Setting<'_>, protection: Protection) -> Result<Ready> {
     if protection == Protection::Remapped {
         // Each process maps each buffer anew, and touches every page of it.
         let whole = bytes / pieces.chunk() as u64 * size as u64;
-        let rest = (bytes % pieces.chunk() as u64).next_multiple_of(PAGE as u64);
+        let rest = (bytes % pieces.chunk() as u64).next_multiple_of(page_size() as u64);
         for role in ["", MIDDLE, LAST] {
             let mapped = ExpectedRow::new(Op::FaultMap, "file:tmpfs")
                 .ops(pieces.calls())
@@ -381,8 +381,8 @@ mod tests {
 
     /// How a process ends that writes to a buffer after it has passed it on.
     fn late_write(protection: Protection, given_back: bool) -> WaitStatus {
-        let file = pool_file(PAGE).expect("a pool");
-        let mut pool = Pool::join(file, PAGE, protection).expect("mapped");
+        let file = pool_file(page_size()).expect("a pool");
+        let mut pool = Pool::join(file, page_size(), protection).expect("mapped");
         pool.with(1, |buffer| fill(buffer, 1)).expect("written");
         pool.secure(1).expect("secured");
         if given_back {

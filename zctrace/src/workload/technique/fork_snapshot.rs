@@ -14,7 +14,7 @@ use crate::workload::{
     scene::mounts::Fs,
     stage::{
         child,
-        mapping::{Mapping, PAGE},
+        mapping::{Mapping, page_size},
         shared::now,
     },
     traffic::fault_anon::succeeded,
@@ -53,7 +53,7 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
         // Its stack is shared with the child as well.
         let copied = ExpectedRow::new(Op::FaultCow, "anon")
             .ops(modified as u64)
-            .cow((modified * PAGE) as u64)
+            .cow((modified * page_size()) as u64)
             .at_least();
         expected.add(copied);
     }
@@ -68,7 +68,8 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
         let save = move || {
             // SAFETY: the child has the parent's mapping at the same address, as it was at the
             // fork, and never unmaps it.
-            let memory = unsafe { std::slice::from_raw_parts(address as *const u8, pages * PAGE) };
+            let memory =
+                unsafe { std::slice::from_raw_parts(address as *const u8, pages * page_size()) };
             exactly(length, chunk, |offset, length| {
                 write(&file, &memory[offset as usize..][..length])
             })?;
@@ -85,7 +86,7 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
         succeeded(child)
     });
     prepared.descendant = (pages > 0).then_some(SAVER);
-    let saved = ((pages - modified) * PAGE) as u64;
+    let saved = ((pages - modified) * page_size()) as u64;
     Ok(Ready::new(length, prepared).figures(move || {
         let mut figures = vec![Figure::count("memory_saved_bytes", saved)];
         let time = shared.counted(NANOSECONDS);

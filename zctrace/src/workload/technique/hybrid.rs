@@ -26,7 +26,7 @@ use crate::workload::{
     scene::mounts::Fs,
     stage::{
         buffer::Buffer,
-        mapping::{Mapping, PAGE},
+        mapping::{Mapping, page_size},
         sockets::tcp_pair,
     },
     truth::exact::exactly,
@@ -87,13 +87,14 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
     // Whole rounds, as many as are needed for the bytes.
     let requests = parameters.bytes.div_ceil(mix) * MIX.len() as u64;
     let sent = |kind| number_of(kind, requests) * bodies.length(kind) as u64;
-    let pages = bodies.modified.div_ceil(PAGE);
+    let pages = bodies.modified.div_ceil(page_size());
     let modified = parameters.modified(pages);
-    let file =
-        setting
-            .arena
-            .common_file(Fs::Tmpfs, bodies.large.next_multiple_of(PAGE) as u64, 0)?;
-    let copied = number_of(MODIFIED, requests) * (modified * PAGE) as u64;
+    let file = setting.arena.common_file(
+        Fs::Tmpfs,
+        bodies.large.next_multiple_of(page_size()) as u64,
+        0,
+    )?;
+    let copied = number_of(MODIFIED, requests) * (modified * page_size()) as u64;
     let plain = number_of(SMALL, requests) + number_of(MODIFIED, requests);
     let payload = sent(SMALL) + sent(MODIFIED) + sent(LARGE);
     let expected = Expected::new()

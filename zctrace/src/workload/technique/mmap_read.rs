@@ -15,7 +15,7 @@ use super::{
 use crate::workload::{
     scene::mounts::Fs,
     stage::{
-        mapping::{Mapping, PAGE},
+        mapping::{Mapping, page_size},
         shared::Shared,
     },
 };
@@ -45,7 +45,7 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
         for role in ["", "second"] {
             let mapped = ExpectedRow::new(Op::FaultMap, "file:tmpfs")
                 .ops(1)
-                .class(Class::Mapped, (pages * PAGE) as u64)
+                .class(Class::Mapped, (pages * page_size()) as u64)
                 .at_least()
                 .of(role);
             expected.add(mapped);

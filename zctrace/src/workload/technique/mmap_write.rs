@@ -13,7 +13,7 @@ use super::{
 use crate::workload::{
     scene::mounts::Fs,
     stage::{
-        mapping::{Mapping, PAGE},
+        mapping::{Mapping, page_size},
         sockets::tcp_pair,
     },
 };
@@ -37,7 +37,7 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
         // shared with the parent is on a tmpfs too.
         let mapped = ExpectedRow::new(Op::FaultMap, "file:tmpfs")
             .ops(1)
-            .class(Class::Mapped, (pages * PAGE) as u64)
+            .class(Class::Mapped, (pages * page_size()) as u64)
             .at_least();
         expected.add(mapped);
     }

@@ -22,6 +22,7 @@ mod pieces;
 mod pipe_ipc;
 mod process_vm;
 mod read_write;
+mod read_write_file;
 mod receiver;
 mod ring;
 mod sendfile;
@@ -44,7 +45,7 @@ pub use pieces::Pieces;
 use super::{
     Arena, Prepared,
     scene::mounts::Fs,
-    stage::{mapping::PAGE, shared::Shared},
+    stage::{mapping::page_size, shared::Shared},
 };
 
 /// Every technique, in the order in which they are listed.
@@ -54,6 +55,7 @@ pub const ALL: &[&Technique] = &[
     &mmap_read::TECHNIQUE,
     &sendfile::TECHNIQUE,
     &sendfile_file::TECHNIQUE,
+    &read_write_file::TECHNIQUE,
     &splice::TECHNIQUE,
     &splice_proxy::TECHNIQUE,
     &vmsplice::TECHNIQUE,
@@ -346,7 +348,7 @@ impl Setting<'_> {
 
     /// How many whole pages the region of memory has: at least one if anything is moved.
     fn pages(&self) -> usize {
-        self.parameters.length().div_ceil(PAGE as u64) as usize
+        self.parameters.length().div_ceil(page_size() as u64) as usize
     }
 }
 
@@ -427,6 +429,7 @@ mod tests {
         "mmap-read",
         "sendfile",
         "sendfile-file",
+        "read-write-file",
         "splice",
         "splice-proxy",
         "vmsplice",

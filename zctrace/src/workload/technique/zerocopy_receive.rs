@@ -3,7 +3,7 @@
 //! mapped.
 
 use super::{Job, Ready, Setting, Technique, Variant};
-use crate::workload::traffic::zerocopy_receive::{PAGES, PIECE, over_loopback};
+use crate::workload::traffic::zerocopy_receive::{PIECE, over_loopback, pages};
 
 pub(super) const TECHNIQUE: Technique = Technique::new(
     "zerocopy-receive",
@@ -11,10 +11,10 @@ pub(super) const TECHNIQUE: Technique = Technique::new(
     Job::Receive,
     &[
         Variant::new("aligned", "whole pages", "zc-recv", |setting| {
-            received(setting, PAGES)
+            received(setting, pages())
         }),
         Variant::new("unaligned", "pages and a piece", "zc-recv-odd", |setting| {
-            received(setting, PAGES + PIECE)
+            received(setting, pages() + PIECE)
         }),
     ],
 );

@@ -10,7 +10,7 @@ use super::direct::WithHoles;
 use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
     scene::{arena::evict, mounts::Fs, opened_direct::opened_direct},
-    stage::slots::Slots,
+    stage::{mapping::whole_pages, slots::Slots},
     truth::exact::{calls, cut},
 };
 
@@ -312,7 +312,7 @@ fn errors(arena: &Arena) -> Result<Prepared> {
 }
 
 fn direct(arena: &Arena, fs: Fs) -> Result<Prepared> {
-    let bytes = (arena.sizes.bytes / 4096 * 4096).max(4096);
+    let bytes = whole_pages(arena.sizes.bytes);
     let from = arena.file_with(fs, bytes, libc::O_DIRECT)?;
     let to = arena.file_with(fs, bytes, libc::O_DIRECT)?;
     evict(&from)?;
@@ -328,7 +328,7 @@ fn direct(arena: &Arena, fs: Fs) -> Result<Prepared> {
 /// Reads only: writes are copied after all where btrfs has checksums (`direct-btrfs-write`).
 fn direct_btrfs(arena: &Arena) -> Result<Prepared> {
     let fs = Fs::Btrfs;
-    let bytes = (arena.sizes.bytes / 4096 * 4096).max(4096);
+    let bytes = whole_pages(arena.sizes.bytes);
     let from = arena.file_with(fs, bytes, libc::O_DIRECT)?;
     evict(&from)?;
     let row = row(
@@ -359,7 +359,7 @@ fn direct_holes(arena: &Arena) -> Result<Prepared> {
 }
 
 fn block_device(arena: &Arena) -> Result<Prepared> {
-    let bytes = (arena.sizes.bytes / 4096 * 4096).max(4096);
+    let bytes = whole_pages(arena.sizes.bytes);
     let (device, from, to) = opened_direct(arena, bytes)?;
     let mut prepared = past_the_cache(from, to, bytes, "block", device.direct_evidence());
     prepared.keep.push(Box::new(device));

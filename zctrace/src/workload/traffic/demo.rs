@@ -22,7 +22,7 @@ use crate::workload::{
     scene::mounts::Fs,
     stage::{
         buffer::Buffer,
-        mapping::{Mapping, PAGE},
+        mapping::{Mapping, page_size},
         sockets::tcp_pair,
     },
     truth::exact::{calls, exactly},
@@ -215,10 +215,12 @@ fn direct(arena: &Arena) -> Result<Prepared> {
     }))
 }
 
-const PAGES: usize = BYTES as usize / PAGE;
+fn pages() -> usize {
+    BYTES as usize / page_size()
+}
 
 fn mapping(file: &File) -> Result<Mapping> {
-    Mapping::of_file(file, PAGES, MapFlags::MAP_PRIVATE)
+    Mapping::of_file(file, pages(), MapFlags::MAP_PRIVATE)
 }
 
 /// The number of faults is the kernel's choice, so only a lower bound is known.
@@ -237,7 +239,7 @@ fn mapped(arena: &Arena) -> Result<Prepared> {
 fn private(arena: &Arena) -> Result<Prepared> {
     let file = arena.common_file(Fs::Tmpfs, BYTES, 0)?;
     let row = ExpectedRow::new(Op::FaultCow, "file:tmpfs")
-        .ops(PAGES as u64)
+        .ops(pages() as u64)
         .class(Class::Mapped, BYTES)
         .cow(BYTES);
     Ok(Prepared::new(Expected::new().row(row), move || {

@@ -22,7 +22,10 @@ use zctrace_common::{Class, Evidence, Op};
 use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
     scene::{arena::evict, mounts::Fs, opened_direct::opened_direct},
-    stage::buffer::{Buffer, fill},
+    stage::{
+        buffer::{Buffer, fill},
+        mapping::whole_pages,
+    },
     truth::{
         exact::{calls, exactly},
         expected::Wanted,
@@ -122,13 +125,8 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
 /// Bytes per call: aligned, as `O_DIRECT` demands.
 const CHUNK: usize = 64 * 1024;
 
-/// Whole blocks, nearly as much as asked for.
-fn aligned(bytes: u64) -> u64 {
-    (bytes / 4096 * 4096).max(4096)
-}
-
 fn past_the_cache(arena: &Arena, fs: Fs) -> Result<Prepared> {
-    let bytes = aligned(arena.sizes.bytes);
+    let bytes = whole_pages(arena.sizes.bytes);
     let prepared = reads(arena, fs)?;
     let to = arena.file_with(fs, 0, libc::O_DIRECT)?;
     and_writes(prepared, arena, fs, to, bytes)
@@ -136,7 +134,7 @@ fn past_the_cache(arena: &Arena, fs: Fs) -> Result<Prepared> {
 
 /// Writes within a file: to make it longer, these filesystems copy.
 fn over_a_file(arena: &Arena, fs: Fs) -> Result<Prepared> {
-    let bytes = aligned(arena.sizes.bytes);
+    let bytes = whole_pages(arena.sizes.bytes);
     let prepared = reads(arena, fs)?;
     let to = arena.file_with(fs, bytes, libc::O_DIRECT)?;
     evict(&to)?;
@@ -258,7 +256,7 @@ fn btrfs_write_without_checksums(arena: &Arena) -> Result<Prepared> {
 }
 
 fn btrfs_writes(arena: &Arena, to: File, class: Class) -> Prepared {
-    let bytes = aligned(arena.sizes.bytes);
+    let bytes = whole_pages(arena.sizes.bytes);
     let evidence = match class {
         Class::Direct => arena.direct_evidence(Fs::Btrfs),
         _ => Evidence::Measured,
@@ -403,7 +401,7 @@ fn tmpfs(arena: &Arena) -> Result<Prepared> {
         .file_with(Fs::Tmpfs, bytes, libc::O_DIRECT)
         .map_err(refused)?;
     let to = arena.file_with(Fs::Tmpfs, 0, libc::O_DIRECT)?;
-    let written = aligned(bytes);
+    let written = whole_pages(bytes);
     let object = Fs::Tmpfs.object();
     let expected = Expected::new()
         .moves(
@@ -427,7 +425,7 @@ fn tmpfs(arena: &Arena) -> Result<Prepared> {
 }
 
 fn block_device(arena: &Arena) -> Result<Prepared> {
-    let bytes = aligned(arena.sizes.bytes);
+    let bytes = whole_pages(arena.sizes.bytes);
     let (device, from, to) = opened_direct(arena, bytes)?;
     let row = |op| {
         ExpectedRow::new(op, "block")
@@ -475,11 +473,5 @@ mod tests {
         assert_eq!(parse_version("6.12.95+deb13-amd64"), Some((6, 12)));
         assert_eq!(parse_version("7.2-rc1"), Some((7, 2)));
         assert_eq!(parse_version("next"), None);
-    }
-
-    #[test]
-    fn direct_lengths_are_whole_blocks() {
-        assert_eq!(aligned(2_097_376), 2_097_152);
-        assert_eq!(aligned(1), 4096);
     }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::{
+    libc,
     sys::{
         signal::{Signal, kill},
         wait::{WaitStatus, waitpid},
@@ -16,10 +17,10 @@ use zctrace_common::{Class, Op};
 
 use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared, Traffic, comm,
-    scene::mounts::Fs,
+    scene::{arena::evict, mounts::Fs},
     stage::{
         child,
-        mapping::{Mapping, PAGE},
+        mapping::{Mapping, page_size},
         shared::Shared,
     },
 };
@@ -55,18 +56,27 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
         read_into_shared,
     )
     .tag("f-read"),
+    Traffic::new(
+        "direct-forked",
+        "O_DIRECT reads into memory shared with a child: copied before the device fills it, the first time",
+        direct_into_shared,
+    )
+    .tag("dir-forked"),
 ];
 
 const PAGES: usize = 400;
-const BYTES: u64 = (PAGES * PAGE) as u64;
 /// The role of the child.
 pub(in crate::workload) const CHILD: &str = "child";
 const SECONDS: u32 = 120;
 
+fn bytes() -> u64 {
+    (PAGES * page_size()) as u64
+}
+
 fn copied() -> ExpectedRow {
     ExpectedRow::new(Op::FaultCow, "anon")
         .ops(PAGES as u64)
-        .cow(BYTES)
+        .cow(bytes())
         .at_least()
 }
 
@@ -74,7 +84,7 @@ fn copied() -> ExpectedRow {
 fn not_copied() -> ExpectedRow {
     ExpectedRow::new(Op::FaultCow, "anon")
         .ops(PAGES as u64 - 1)
-        .cow(BYTES - PAGE as u64)
+        .cow(bytes() - page_size() as u64)
         .at_most()
 }
 
@@ -168,16 +178,41 @@ fn zero_page(_: &Arena) -> Result<Prepared> {
 }
 
 fn read_into_shared(arena: &Arena) -> Result<Prepared> {
-    let file = arena.file(Fs::Tmpfs, BYTES)?;
+    let file = arena.file(Fs::Tmpfs, bytes())?;
     let shared = arena.shared;
     let expected = Expected::new()
-        .moves(Op::Read, "file:tmpfs", Class::CopiedToUser, 1, BYTES)
+        .moves(Op::Read, "file:tmpfs", Class::CopiedToUser, 1, bytes())
         .row(copied());
     let prepared = Prepared::new(expected, move || {
         let mut memory = written_memory()?;
         beside_a_child("f-read", shared, || {
             let some = nix::unistd::read(&file, memory.bytes_mut())?;
-            ensure!(some as u64 == BYTES, "read {some} bytes");
+            ensure!(some as u64 == bytes(), "read {some} bytes");
+            Ok(())
+        })
+    });
+    Ok(with_child(prepared))
+}
+
+fn direct_into_shared(arena: &Arena) -> Result<Prepared> {
+    let file = arena.file_with(Fs::Ext4, bytes(), libc::O_DIRECT)?;
+    evict(&file)?;
+    let shared = arena.shared;
+    let expected = Expected::new()
+        .row(
+            ExpectedRow::new(Op::Read, Fs::Ext4.object())
+                .ops(2)
+                .class(Class::Direct, 2 * bytes())
+                .evidence(arena.direct_evidence(Fs::Ext4)),
+        )
+        .row(copied().needs_functions());
+    let prepared = Prepared::new(expected, move || {
+        let mut memory = written_memory()?;
+        beside_a_child("dir-forked", shared, || {
+            for _ in 0..2 {
+                let some = nix::sys::uio::pread(&file, memory.bytes_mut(), 0)?;
+                ensure!(some as u64 == bytes(), "read {some} bytes");
+            }
             Ok(())
         })
     });

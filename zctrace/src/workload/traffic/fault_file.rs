@@ -16,7 +16,7 @@ use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared, Traffic,
     scene::mounts::Fs,
     stage::{
-        mapping::{Mapping, PAGE},
+        mapping::{Mapping, page_size},
         shared::Shared,
     },
 };
@@ -60,21 +60,24 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
 ];
 
 const PAGES: usize = 200;
-const BYTES: u64 = (PAGES * PAGE) as u64;
 /// Index of the counter of faults: how many pages one makes visible is the kernel's choice.
 const FAULTS: usize = 0;
 
+fn bytes() -> u64 {
+    (PAGES * page_size()) as u64
+}
+
 /// A file whose pages are all in the page cache.
 fn cached(arena: &Arena, fs: Fs) -> Result<File> {
-    arena.file(fs, BYTES)
+    arena.file(fs, bytes())
 }
 
 /// A row of pages copied for a private mapping.
 fn copied(object: &str) -> ExpectedRow {
     ExpectedRow::new(Op::FaultCow, object)
         .ops(PAGES as u64)
-        .class(Class::Mapped, BYTES)
-        .cow(BYTES)
+        .class(Class::Mapped, bytes())
+        .cow(bytes())
 }
 
 /// Adds how many faults it took to make the pages visible.
@@ -87,7 +90,7 @@ fn faults_counted(prepared: Prepared, shared: Shared, object: &'static str) -> P
 
 fn read(arena: &Arena, fs: Fs) -> Result<Prepared> {
     let file = cached(arena, fs)?;
-    let expected = Expected::new().moves(Op::FaultMap, fs.object(), Class::Mapped, 0, BYTES);
+    let expected = Expected::new().moves(Op::FaultMap, fs.object(), Class::Mapped, 0, bytes());
     let shared = arena.shared;
     let prepared = Prepared::new(expected, move || {
         let mapping = Mapping::of_file(&file, PAGES, MapFlags::MAP_PRIVATE)?;
@@ -111,7 +114,7 @@ fn read_then_write(arena: &Arena) -> Result<Prepared> {
     let file = cached(arena, Fs::Ext4)?;
     let object = Fs::Ext4.object();
     let expected = Expected::new()
-        .moves(Op::FaultMap, object, Class::Mapped, 0, BYTES)
+        .moves(Op::FaultMap, object, Class::Mapped, 0, bytes())
         .row(copied(object));
     let shared = arena.shared;
     let prepared = Prepared::new(expected, move || {
@@ -127,7 +130,7 @@ fn read_then_write(arena: &Arena) -> Result<Prepared> {
 fn write_shared(arena: &Arena) -> Result<Prepared> {
     let file = cached(arena, Fs::Ext4)?;
     let object = Fs::Ext4.object();
-    let expected = Expected::new().moves(Op::FaultMap, object, Class::Mapped, 0, BYTES);
+    let expected = Expected::new().moves(Op::FaultMap, object, Class::Mapped, 0, bytes());
     let shared = arena.shared;
     let prepared = Prepared::new(expected, move || {
         let mapping = Mapping::of_file(&file, PAGES, MapFlags::MAP_SHARED)?;
@@ -142,7 +145,7 @@ fn write_shared(arena: &Arena) -> Result<Prepared> {
 fn count_faults(touch: impl FnOnce()) -> Result<u64> {
     let faults = || getrusage(UsageWho::RUSAGE_SELF).map(|usage| usage.minor_page_faults());
     // The code that is about to run has to be faulted in too: not while it is counted.
-    let page = Mapping::present(PAGE)?;
+    let page = Mapping::present(page_size())?;
     page.read_pages();
     page.write_pages();
     faults()?;

@@ -19,7 +19,7 @@ use zctrace_common::{Class, Op};
 use crate::workload::{
     Arena, Expected, Prepared, Traffic,
     scene::{arena::evict, loop_device::LoopDevice, mounts::Fs},
-    stage::buffer::Buffer,
+    stage::{buffer::Buffer, mapping::page_size},
     truth::exact::{calls, exactly},
 };
 
@@ -68,7 +68,10 @@ fn on(arena: &Arena, fs: Fs) -> Result<Prepared> {
 
 fn block_device(arena: &Arena) -> Result<Prepared> {
     let image = arena.directory().join("block.image");
-    let device = LoopDevice::new(&image, arena.sizes.bytes.next_multiple_of(4096))?;
+    let device = LoopDevice::new(
+        &image,
+        arena.sizes.bytes.next_multiple_of(page_size() as u64),
+    )?;
     std::fs::remove_file(image)?;
     let open = || {
         OpenOptions::new()

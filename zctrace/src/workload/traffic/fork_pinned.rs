@@ -14,7 +14,7 @@ use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic, comm,
     stage::{
         child,
-        mapping::{Mapping, PAGE},
+        mapping::{Mapping, page_size},
     },
 };
 
@@ -34,7 +34,7 @@ fn prepare(arena: &Arena) -> Result<Prepared> {
     let expected = Expected::new().row(
         ExpectedRow::new(Op::ForkCow, "anon")
             .ops(PAGES as u64)
-            .cow((PAGES * PAGE) as u64)
+            .cow((PAGES * page_size()) as u64)
             .at_least(),
     );
     let mut prepared = Prepared::new(expected, move || {

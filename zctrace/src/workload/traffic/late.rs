@@ -3,7 +3,7 @@
 //! copies every byte after the call, and again what it sends again.
 //!
 //! Who still has a reference, and who a copy, shows by itself: after the first send, its first byte is
-//! changed where it was sent from, before anybody receives it.
+//! changed where it was sent from, before anybody receives it. What is sent again is read again, so it shows nothing.
 
 use std::{fs::File, net::TcpStream, os::fd::AsRawFd as _, os::unix::fs::FileExt as _};
 
@@ -20,11 +20,11 @@ use zctrace_common::{Class, Op};
 
 use super::{
     pipe::roomy_pipe,
-    zerocopy::{add_again, allow, and_notifications, count_again, notified},
+    zerocopy::{add_again, allow, and_notifications, count_again, notified, sent_again},
 };
 use crate::workload::{
-    Arena, Expected, ExpectedRow, Prepared, Traffic,
-    scene::{mounts::Fs, veth::Veth},
+    Arena, Expected, ExpectedRow, Group, Prepared, Traffic,
+    scene::{mounts::Fs, route::Route, veth::Veth},
     stage::{buffer::Buffer, sockets::enlarge},
     truth::exact::{calls, cut},
 };
@@ -33,35 +33,91 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
     Traffic::new(
         "sendfile-sg",
         "sendfile from tmpfs over TCP to another machine: by reference",
-        |arena| from_file(arena, true),
+        |arena| from_file(arena, Route::Plain),
     )
     .tag("sf-sg"),
     Traffic::new(
         "sendfile-nosg",
         "sendfile from tmpfs over TCP, device without scatter-gather: by reference, copied later",
-        |arena| from_file(arena, false),
+        |arena| from_file(arena, Route::NotGathering),
     )
     .tag("sf-nosg"),
     Traffic::new(
         "splice-nosg",
         "splice from tmpfs over TCP, device without scatter-gather: by reference, copied later",
-        from_pipe,
+        |arena| from_pipe(arena, Route::NotGathering),
     )
     .tag("sp-nosg"),
     Traffic::new(
         "zc-tcp-nosg",
         "MSG_ZEROCOPY over TCP, device without scatter-gather: by reference, copied later",
-        from_memory,
+        |arena| from_memory(arena, Route::NotGathering),
     )
     .tag("zc-t-nosg"),
+    Traffic::new(
+        "sendfile-twice",
+        "sendfile from tmpfs over TCP, each packet sent twice: by reference",
+        |arena| from_file(arena, Route::Twice),
+    )
+    .tag("sf-twice")
+    .group(Group::Routes),
+    Traffic::new(
+        "splice-twice",
+        "splice from tmpfs over TCP, each packet sent twice: by reference",
+        |arena| from_pipe(arena, Route::Twice),
+    )
+    .tag("sp-twice")
+    .group(Group::Routes),
 ];
+
+/// `sendfile`, `splice` and `MSG_ZEROCOPY` on each of these ways.
+macro_rules! on_routes {
+    ($($name:literal $tag:literal, $route:ident: $way:literal;)+) => {
+        pub(in crate::workload) const ON_ROUTES: &[Traffic] = &[$(
+            Traffic::new(
+                concat!("sendfile-", $name),
+                concat!("sendfile from tmpfs over TCP, ", $way),
+                |arena| from_file(arena, Route::$route),
+            )
+            .tag(concat!("sf-", $tag))
+            .group(Group::Routes),
+            Traffic::new(
+                concat!("splice-", $name),
+                concat!("splice from tmpfs over TCP, ", $way),
+                |arena| from_pipe(arena, Route::$route),
+            )
+            .tag(concat!("sp-", $tag))
+            .group(Group::Routes),
+            Traffic::new(
+                concat!("zc-", $name),
+                concat!("MSG_ZEROCOPY over TCP, ", $way, "; the other end copies what still borrows pages"),
+                |arena| from_memory(arena, Route::$route),
+            )
+            .tag(concat!("zc-", $tag))
+            .group(Group::Routes),
+        )+];
+    };
+}
+
+on_routes! {
+    "nogso" "nogso", NotSegmenting: "segmented by the kernel: by reference";
+    "nocsum" "nocsum", NotSumming: "device without checksum offload: copied later";
+    "macvlan" "macvlan", Macvlan: "a macvlan over a device without scatter-gather: copied later";
+    "bridge" "bridge", Bridge: "through a bridge: by reference";
+    "queued" "nfq", Queued: "to a program that takes segments (nfqueue): copied later";
+    "queuedwhole" "nfq-gso", QueuedWhole: "to a program that takes whole packets (nfqueue): by reference";
+    "bridgequeued" "br-nfq", QueuedAtBridge: "through a bridge with such a program: copied later";
+    "wireguard" "wg", WireGuard: "through WireGuard: copied later";
+    "ipsec" "ipsec", Ipsec: "with IPsec: copied later";
+    "macsec" "macsec", Macsec: "with MACsec: copied later";
+}
 
 /// What the first byte becomes after it was sent.
 const NEW: u8 = 0xee;
 
 /// Both ends of a connection over the device, which is kept.
-fn connected(gathers: bool) -> Result<(Veth, TcpStream, TcpStream)> {
-    let (veth, listener) = Veth::apart(gathers)?;
+fn connected(route: Route) -> Result<(Veth, TcpStream, TcpStream)> {
+    let (veth, listener) = Veth::apart(route)?;
     enlarge(&listener);
     let near = TcpStream::connect(listener.local_addr()?)?;
     let (far, _) = listener.accept()?;
@@ -77,6 +133,15 @@ fn receive(far: &TcpStream, to: &mut [u8]) -> Result<bool> {
     let received = recv(far.as_raw_fd(), to, MsgFlags::MSG_WAITALL)?;
     ensure!(received == to.len(), "{received} of {} bytes", to.len());
     Ok(to[0] != NEW)
+}
+
+/// Receives what was sent first, whose first byte has been changed since, and checks that it was copied or not before
+/// that.
+fn receive_first(near: &TcpStream, far: &TcpStream, to: &mut [u8], copied: bool) -> Result<()> {
+    let is_old = receive(far, to)?;
+    let is_witness = sent_again(near)? == 0;
+    ensure!(!is_witness || is_old == copied, "copied: {is_old}");
+    Ok(())
 }
 
 /// The rows of sends from a file whose first byte is changed, of their receives, and of that change.
@@ -96,13 +161,14 @@ fn change(file: &File) -> Result<()> {
     Ok(())
 }
 
-fn from_file(arena: &Arena, gathers: bool) -> Result<Prepared> {
+fn from_file(arena: &Arena, route: Route) -> Result<Prepared> {
     const OBJECT: &str = "file:tmpfs->tcp";
     let (bytes, chunk, shared) = (arena.sizes.bytes, arena.sizes.chunk, arena.shared);
     let file = arena.file(Fs::Tmpfs, bytes)?;
-    let (veth, near, far) = connected(gathers)?;
+    let (veth, near, far) = connected(route)?;
     let calls = calls(bytes, chunk);
-    let expected = expected(Op::Sendfile, OBJECT, bytes, calls, !gathers).moves(
+    let copies = route.copies();
+    let expected = expected(Op::Sendfile, OBJECT, bytes, calls, copies).moves(
         Op::Write,
         "file:tmpfs",
         Class::CopiedFromUser,
@@ -116,13 +182,12 @@ fn from_file(arena: &Arena, gathers: bool) -> Result<Prepared> {
             ensure!(sent == length, "{sent} of {length} bytes");
             if offset == 0 {
                 change(&file)?;
-                let copied = receive(&far, &mut to[..length])?;
-                ensure!(copied != gathers, "copied: {copied}");
+                receive_first(&near, &far, &mut to[..length], copies)?;
             } else {
                 receive(&far, &mut to[..length])?;
             }
         }
-        if !gathers {
+        if copies {
             count_again(&near, shared)?;
         }
         Ok(())
@@ -134,14 +199,15 @@ fn from_file(arena: &Arena, gathers: bool) -> Result<Prepared> {
     }))
 }
 
-fn from_pipe(arena: &Arena) -> Result<Prepared> {
+fn from_pipe(arena: &Arena, route: Route) -> Result<Prepared> {
     const OBJECT: &str = "pipe->tcp";
     let (bytes, chunk, shared) = (arena.sizes.bytes, arena.sizes.chunk, arena.shared);
     let file = arena.file(Fs::Tmpfs, bytes)?;
     let (out_of, into) = roomy_pipe()?;
-    let (veth, near, far) = connected(false)?;
+    let (veth, near, far) = connected(route)?;
     let calls = calls(bytes, chunk);
-    let expected = expected(Op::Splice, OBJECT, bytes, calls, true)
+    let copies = route.copies();
+    let expected = expected(Op::Splice, OBJECT, bytes, calls, copies)
         .moves(Op::Splice, "file:tmpfs->pipe", Class::Spliced, calls, bytes)
         .moves(Op::Write, "file:tmpfs", Class::CopiedFromUser, 1, 1);
     let mut prepared = Prepared::new(expected, move || {
@@ -156,12 +222,15 @@ fn from_pipe(arena: &Arena) -> Result<Prepared> {
             );
             if offset == 0 {
                 change(&file)?;
-                ensure!(receive(&far, &mut to[..length])?, "the new byte came");
+                receive_first(&near, &far, &mut to[..length], copies)?;
             } else {
                 receive(&far, &mut to[..length])?;
             }
         }
-        count_again(&near, shared)
+        if copies {
+            count_again(&near, shared)?;
+        }
+        Ok(())
     });
     prepared.keep.push(Box::new(veth));
     Ok(prepared.finish(move |expected| {
@@ -170,9 +239,9 @@ fn from_pipe(arena: &Arena) -> Result<Prepared> {
     }))
 }
 
-fn from_memory(arena: &Arena) -> Result<Prepared> {
+fn from_memory(arena: &Arena, route: Route) -> Result<Prepared> {
     let (bytes, chunk, shared) = (arena.sizes.bytes, arena.sizes.chunk, arena.shared);
-    let (veth, near, far) = connected(false)?;
+    let (veth, near, far) = connected(route)?;
     allow(&near)?;
     let sends = calls(bytes, chunk);
     let expected = expected(Op::SendZerocopy, "tcp", bytes, sends, true);
@@ -185,7 +254,12 @@ fn from_memory(arena: &Arena) -> Result<Prepared> {
             ensure!(sent == length, "{sent} of {length} bytes");
             if offset == 0 {
                 from[0] = NEW;
-                ensure!(receive(&far, &mut to[..length])?, "the new byte came");
+                // While the packet waits for the program, nobody has copied it yet.
+                if route == Route::QueuedWhole {
+                    receive(&far, &mut to[..length])?;
+                } else {
+                    receive_first(&near, &far, &mut to[..length], true)?;
+                }
             } else {
                 receive(&far, &mut to[..length])?;
             }

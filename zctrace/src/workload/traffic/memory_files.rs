@@ -18,7 +18,7 @@ use crate::workload::{
     scene::huge_pages::{HUGE, Reservation},
     stage::{
         buffer::Buffer,
-        mapping::{Mapping, PAGE},
+        mapping::{Mapping, page_size},
     },
     truth::exact::{calls, exactly},
 };
@@ -31,11 +31,39 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
     )
     .tag("f-hugetlbfs"),
     Traffic::new(
+        "file-hugetlbfs-untouched",
+        "reads of a file of huge pages that was never touched: zeros, made by a CPU",
+        untouched,
+    )
+    .tag("f-huge-zero"),
+    Traffic::new(
         "proc-mem",
         "reads and writes of /proc/self/mem, which go through a page of the kernel's own",
         own_memory,
     ),
 ];
+
+/// It needs no huge page: none is made for a read.
+fn untouched(arena: &Arena) -> Result<Prepared> {
+    let chunk = arena.sizes.chunk;
+    let file = File::from(memfd_create(
+        "huge",
+        MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_HUGETLB | MFdFlags::MFD_HUGE_2MB,
+    )?);
+    let bytes = HUGE as u64;
+    ftruncate(&file, bytes.cast_signed())?;
+    let expected = Expected::new().moves(
+        Op::Read,
+        "file:hugetlbfs",
+        Class::Synthetic,
+        calls(bytes, chunk),
+        bytes,
+    );
+    Ok(Prepared::new(expected, move || {
+        let mut to = Buffer::zeroed(chunk)?;
+        exactly(bytes, chunk, |_, length| read(&file, &mut to[..length]))
+    }))
+}
 
 fn huge_pages(arena: &Arena) -> Result<Prepared> {
     const PAGES: usize = 2;
@@ -47,7 +75,7 @@ fn huge_pages(arena: &Arena) -> Result<Prepared> {
     )?);
     let bytes = (PAGES * HUGE) as u64;
     ftruncate(&file, bytes.cast_signed())?;
-    Mapping::of_file(&file, PAGES * HUGE / PAGE, MapFlags::MAP_SHARED)?.write_every(HUGE);
+    Mapping::of_file(&file, PAGES * HUGE / page_size(), MapFlags::MAP_SHARED)?.write_every(HUGE);
     let expected = Expected::new().moves(
         Op::Read,
         "file:hugetlbfs",

@@ -23,7 +23,7 @@ use crate::workload::{
     scene::packet_socket::{self, ETHER_TYPE, set, word},
     stage::{
         buffer::Buffer,
-        mapping::{Mapping, PAGE},
+        mapping::{Mapping, page_size},
     },
 };
 
@@ -115,11 +115,11 @@ fn frame() -> Result<Buffer> {
 }
 
 /// A ring of [`PAGES`], each a block.
-const fn pages() -> libc::tpacket_req {
+fn pages() -> libc::tpacket_req {
     libc::tpacket_req {
-        tp_block_size: PAGE as u32,
+        tp_block_size: page_size() as u32,
         tp_block_nr: PAGES as u32,
-        tp_frame_size: PAGE as u32,
+        tp_frame_size: page_size() as u32,
         tp_frame_nr: PAGES as u32,
     }
 }
@@ -190,7 +190,7 @@ impl Ring {
 
     /// Takes the frame in the next page, if there is one, and returns how many it is then.
     fn take_page(&mut self, received: usize) -> Result<usize> {
-        let start = self.next * PAGE;
+        let start = self.next * page_size();
         let (status, length, at) = if self.version == Version::V1 {
             // The lower half of a long.
             (
@@ -217,7 +217,7 @@ impl Ring {
     /// Takes the frames in the next block, if there are some.
     fn take_block(&mut self, received: usize) -> Result<usize> {
         const HEADER: usize = offset_of!(tpacket_block_desc, hdr);
-        let start = self.next * PAGE;
+        let start = self.next * page_size();
         let status = start + HEADER + offset_of!(libc::tpacket_hdr_v1, block_status);
         if self.word(status) & libc::TP_STATUS_USER == 0 {
             return Ok(received);

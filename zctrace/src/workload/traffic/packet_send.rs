@@ -4,8 +4,10 @@ use std::{
     cell::Cell,
     fs::{self, File},
     mem::offset_of,
-    os::fd::AsRawFd as _,
+    os::fd::AsRawFd,
     sync::atomic::Ordering::SeqCst,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -24,7 +26,7 @@ use crate::workload::{
     scene::packet_socket::{self, ETHER_TYPE, set, word},
     stage::{
         buffer::Buffer,
-        mapping::{Mapping, PAGE},
+        mapping::{Mapping, page_size},
     },
     truth::exact::calls,
 };
@@ -63,10 +65,6 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
 ];
 
 const OBJECT: &str = "socket:packet";
-/// Length of a frame: it crosses from one page to another.
-const FRAME: usize = 6001;
-/// The place of a frame in the ring.
-const SLOT: usize = 2 * PAGE;
 const SLOTS: usize = 8;
 /// Where a frame begins in its place: `TPACKET2_HDRLEN` less the address that is not there.
 const START: usize = size_of::<tpacket2_hdr>().next_multiple_of(libc::TPACKET_ALIGNMENT);
@@ -74,6 +72,17 @@ const START: usize = size_of::<tpacket2_hdr>().next_multiple_of(libc::TPACKET_AL
 const HEADER: usize = 14;
 /// What is to be copied, where the application says so.
 const ASKED: usize = 1000;
+
+/// Length of a frame: it crosses from one page to another, where a page is not longer than the loopback device's
+/// longest frame.
+fn frame_length() -> usize {
+    page_size().min(16 << 10) + 1905
+}
+
+/// The place of a frame in the ring.
+fn slot_length() -> usize {
+    2 * page_size()
+}
 
 /// `struct virtio_net_hdr`.
 #[repr(C)]
@@ -134,12 +143,15 @@ impl Layout {
         ExpectedRow::new(Op::Send, OBJECT)
             .ops(calls(taken, SLOTS))
             .class(Class::CopiedFromUser, frames * self.copied as u64)
-            .class(Class::Spliced, frames * (FRAME - self.copied) as u64)
+            .class(
+                Class::Spliced,
+                frames * (frame_length() - self.copied) as u64,
+            )
     }
 }
 
 fn unheard(arena: &Arena, layout: Layout) -> Result<Prepared> {
-    let frames = calls(arena.sizes.bytes, FRAME);
+    let frames = calls(arena.sizes.bytes, frame_length());
     let expected = Expected::new().row(layout.row(frames, frames));
     Ok(Prepared::new(expected, move || {
         let ring = Ring::new(layout)?;
@@ -153,24 +165,26 @@ fn heard(arena: &Arena) -> Result<Prepared> {
     /// Counter: bytes that were copied on their way.
     const LATER: usize = 0;
     let layout = Layout::raw();
-    let frames = calls(arena.sizes.bytes, FRAME);
-    let bytes = frames * FRAME as u64;
+    let frames = calls(arena.sizes.bytes, frame_length());
+    let bytes = frames * frame_length() as u64;
     let copied = Class::CopiedToUser;
     let expected = Expected::new().moves(Op::Recv, OBJECT, copied, frames, bytes);
     let receiver = packet_socket::open(libc::SOCK_RAW, ETHER_TYPE)?;
     let shared = arena.shared;
     Ok(Prepared::new(expected, move || {
         let ring = Ring::new(layout)?;
-        let mut to = Buffer::zeroed(FRAME)?;
-        let new = Buffer::zeroed(FRAME)?;
+        let mut to = Buffer::zeroed(frame_length())?;
+        let new = Buffer::zeroed(frame_length())?;
         batches(frames, |batch| {
             ring.send(batch, libc::MSG_DONTWAIT)?;
+            // The kernel copies a frame when it delivers it, which can be after the call.
+            arrived(&receiver, batch as u64)?;
             ring.write_over(&new);
             for _ in 0..batch {
                 let received = recv(receiver.as_raw_fd(), &mut to, MsgFlags::empty())?;
-                ensure!(received == FRAME, "{received} bytes received");
+                ensure!(received == frame_length(), "{received} bytes received");
                 if to[HEADER..] == ring.frame[HEADER..] {
-                    shared.count(LATER, (FRAME - HEADER) as u64);
+                    shared.count(LATER, (frame_length() - HEADER) as u64);
                 } else {
                     ensure!(to[HEADER..] == new[HEADER..], "a frame of both");
                 }
@@ -186,19 +200,47 @@ fn heard(arena: &Arena) -> Result<Prepared> {
     }))
 }
 
+/// Waits until as many frames are in a receiver's queue (`packet_rcv` counts them last).
+fn arrived(receiver: &impl AsRawFd, frames: u64) -> Result<()> {
+    const LIMIT: Duration = Duration::from_secs(10);
+    let begin = Instant::now();
+    let mut seen = 0;
+    while seen < frames {
+        ensure!(begin.elapsed() < LIMIT, "{seen} of {frames} frames arrived");
+        // SAFETY: a plain C struct for which all zeros are a value.
+        let mut counted: libc::tpacket_stats = unsafe { std::mem::zeroed() };
+        let mut size = size_of_val(&counted) as libc::socklen_t;
+        // SAFETY: a buffer of the size that is given.
+        Errno::result(unsafe {
+            libc::getsockopt(
+                receiver.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_STATISTICS,
+                (&raw mut counted).cast(),
+                &raw mut size,
+            )
+        })?;
+        ensure!(counted.tp_drops == 0, "frames were dropped");
+        // Reading the counters clears them.
+        seen += u64::from(counted.tp_packets);
+        thread::yield_now();
+    }
+    Ok(())
+}
+
 /// Every other frame asks for what the kernel does not know. Some kernels notice it only when the packet is complete,
 /// and then have no function that sees which packets leave: nothing is known about the others there.
 fn skipped(arena: &Arena) -> Result<Prepared> {
     const UNKNOWN_GSO: u8 = 0x7f;
     let layout = Layout::vnet();
-    let frames = calls(arena.sizes.bytes, FRAME).next_multiple_of(SLOTS as u64 / 2);
+    let frames = calls(arena.sizes.bytes, frame_length()).next_multiple_of(SLOTS as u64 / 2);
     let symbols = fs::read_to_string("/proc/kallsyms").context("/proc/kallsyms")?;
     let row = if symbols.lines().any(|line| line.ends_with(" packet_xmit")) {
         layout.row(2 * frames, frames)
     } else {
         ExpectedRow::new(Op::Send, OBJECT)
             .ops(calls(2 * frames, SLOTS))
-            .class(Class::Unexplained, frames * FRAME as u64)
+            .class(Class::Unexplained, frames * frame_length() as u64)
     };
     Ok(Prepared::new(Expected::new().row(row), move || {
         let ring = Ring::new(layout)?;
@@ -245,15 +287,15 @@ impl Ring {
             set(&socket, libc::PACKET_VNET_HDR, &1).context("PACKET_VNET_HDR")?;
         }
         let slots = libc::tpacket_req {
-            tp_block_size: SLOT as u32,
+            tp_block_size: slot_length() as u32,
             tp_block_nr: SLOTS as u32,
-            tp_frame_size: SLOT as u32,
+            tp_frame_size: slot_length() as u32,
             tp_frame_nr: SLOTS as u32,
         };
         set(&socket, libc::PACKET_TX_RING, &slots).context("PACKET_TX_RING")?;
         let flags = MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE;
-        let memory = Mapping::of_file(&socket, SLOTS * SLOT / PAGE, flags)?;
-        let mut frame = Buffer::filled(FRAME)?;
+        let memory = Mapping::of_file(&socket, SLOTS * slot_length() / page_size(), flags)?;
+        let mut frame = Buffer::filled(frame_length())?;
         if layout.kind == libc::SOCK_RAW {
             frame[..12].fill(0);
             frame[12..HEADER].copy_from_slice(&ETHER_TYPE.to_be_bytes());
@@ -278,7 +320,7 @@ impl Ring {
 
     /// Writes a frame into the ring.
     fn put(&self, slot: usize, before: Option<VnetHeader>) -> Result<()> {
-        let slot = slot * SLOT;
+        let slot = slot * slot_length();
         let status = word(&self.memory, slot + offset_of!(tpacket2_hdr, tp_status));
         ensure!(
             status.load(SeqCst) == libc::TP_STATUS_AVAILABLE,
@@ -286,7 +328,7 @@ impl Ring {
         );
         let ahead = before.map_or(0, |before| size_of_val(&before));
         let length = word(&self.memory, slot + offset_of!(tpacket2_hdr, tp_len));
-        length.store((ahead + FRAME) as u32, SeqCst);
+        length.store((ahead + frame_length()) as u32, SeqCst);
         // SAFETY: within the slot, which is ours until the status says otherwise.
         unsafe {
             let to = self.memory.address().add(slot + START);
@@ -294,7 +336,9 @@ impl Ring {
                 to.cast::<VnetHeader>().write_unaligned(before);
             }
             let to = to.add(ahead);
-            self.frame.as_ptr().copy_to_nonoverlapping(to, FRAME);
+            self.frame
+                .as_ptr()
+                .copy_to_nonoverlapping(to, frame_length());
         }
         status.store(libc::TP_STATUS_SEND_REQUEST, SeqCst);
         Ok(())
@@ -305,7 +349,7 @@ impl Ring {
         for slot in 0..SLOTS {
             // SAFETY: within the mapping, and behind the header of a frame.
             unsafe {
-                let to = self.memory.address().add(slot * SLOT + START);
+                let to = self.memory.address().add(slot * slot_length() + START);
                 bytes.as_ptr().copy_to_nonoverlapping(to, bytes.len());
             }
         }
@@ -327,7 +371,7 @@ impl Ring {
         };
         let sent = Errno::result(result).context("a send from the ring")?;
         ensure!(
-            sent.cast_unsigned() == frames * FRAME,
+            sent.cast_unsigned() == frames * frame_length(),
             "{sent} bytes of {frames} frames sent"
         );
         Ok(())

@@ -1,10 +1,11 @@
 //! TCP over loopback without any zero-copy interface: copied in, copied out.
 
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use anyhow::{Result, ensure};
 use nix::{
     libc,
+    poll::{PollFd, PollFlags, poll},
     sys::socket::{MsgFlags, recv, send},
     unistd::{read, write},
 };
@@ -49,7 +50,10 @@ fn every_call(arena: &Arena) -> Result<Prepared> {
         .moves(Op::Recv, "tcp", Class::CopiedToUser, 1, batch)
         .moves(Op::Send, "tcp", Class::CopiedFromUser, 1, 800)
         .moves(Op::RecvPeek, "tcp", Class::CopiedToUser, 1, 800)
-        .moves(Op::Recv, "tcp", Class::CopiedToUser, 1, 800);
+        .moves(Op::Recv, "tcp", Class::CopiedToUser, 1, 800)
+        .moves(Op::Send, "tcp", Class::CopiedFromUser, 2, 2)
+        .moves(Op::Recv, "tcp", Class::CopiedToUser, 1, 1)
+        .moves(Op::Recv, "tcp", Class::Synthetic, 1, 1);
     Ok(Prepared::new(expected, move || {
         let from = Buffer::filled(chunk)?;
         let mut to = Buffer::zeroed(chunk)?;
@@ -80,6 +84,14 @@ fn every_call(arena: &Arena) -> Result<Prepared> {
         wait_for(&far, 800)?;
         for flags in [MsgFlags::MSG_PEEK, MsgFlags::empty()] {
             ensure!(recv(far_fd, &mut to[..800], flags)? == 800, "short recv");
+        }
+        // The urgent byte is beside the stream.
+        for flags in [MsgFlags::empty(), MsgFlags::MSG_TRUNC] {
+            send(near_fd, &from[..1], MsgFlags::MSG_OOB)?;
+            let mut waiting = [PollFd::new(far.as_fd(), PollFlags::POLLPRI)];
+            ensure!(poll(&mut waiting, 2_000_u16)? == 1, "nothing urgent came");
+            let length = recv(far_fd, &mut to[..8], MsgFlags::MSG_OOB | flags)?;
+            ensure!(length == 1, "{length} urgent bytes");
         }
         Ok(())
     }))

@@ -20,7 +20,7 @@ use zctrace_common::{Class, Op};
 
 use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
-    stage::mapping::{Mapping, PAGE},
+    stage::mapping::{Mapping, page_size},
 };
 
 pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
@@ -173,23 +173,27 @@ impl Uffd {
     }
 }
 
-/// Bytes of a request.
-const PIECE: usize = 4 * PAGE;
+/// Pages of a request.
+const PIECE_PAGES: usize = 4;
+
+fn piece_length() -> usize {
+    PIECE_PAGES * page_size()
+}
 
 /// How many requests a run makes of each kind.
 fn pieces(arena: &Arena) -> usize {
-    (arena.sizes.bytes as usize).div_ceil(PIECE)
+    (arena.sizes.bytes as usize).div_ceil(piece_length())
 }
 
 fn whole(done: nix::Result<i64>) -> Result<()> {
     let done = done?;
-    ensure!(done == PIECE as i64, "{done} bytes");
+    ensure!(done == piece_length() as i64, "{done} bytes");
     Ok(())
 }
 
 fn fill(arena: &Arena) -> Result<Prepared> {
     let pieces = pieces(arena);
-    let bytes = (pieces * PIECE) as u64;
+    let bytes = (pieces * piece_length()) as u64;
     drop(Uffd::over(&Mapping::absent(1)?, MISSING, 0)?);
     let (copied, calls) = (Class::CopiedFromUser, pieces as u64);
     let expected = Expected::new()
@@ -197,25 +201,25 @@ fn fill(arena: &Arena) -> Result<Prepared> {
         .row(ExpectedRow::new(Op::UffdCopy, OBJECT).errors(libc::EEXIST, 1))
         .moves(Op::UffdZeropage, OBJECT, Class::Synthetic, calls, bytes);
     Ok(Prepared::new(expected, move || {
-        let source = Mapping::present(PIECE)?;
-        let target = Mapping::absent(2 * pieces * PIECE / PAGE)?;
+        let source = Mapping::present(piece_length())?;
+        let target = Mapping::absent(2 * pieces * PIECE_PAGES)?;
         let uffd = Uffd::over(&target, MISSING, 0)?;
-        let at = |piece: usize| target.page(piece * PIECE / PAGE).as_ptr();
+        let at = |piece: usize| target.page(piece * PIECE_PAGES).as_ptr();
         for piece in 0..pieces {
-            whole(uffd.transfer(COPY, at(piece), source.address(), PIECE))
+            whole(uffd.transfer(COPY, at(piece), source.address(), piece_length()))
                 .context("UFFDIO_COPY")?;
         }
-        let again = uffd.transfer(COPY, at(0), source.address(), PIECE);
+        let again = uffd.transfer(COPY, at(0), source.address(), piece_length());
         ensure!(
             again == Err(Errno::EEXIST),
             "a page that is there: {again:?}"
         );
         // The same number means nothing to another file.
         let other = Uffd(File::open("/dev/null")?);
-        let refused = other.transfer(COPY, at(pieces), source.address(), PIECE);
+        let refused = other.transfer(COPY, at(pieces), source.address(), piece_length());
         ensure!(refused == Err(Errno::ENOTTY), "/dev/null: {refused:?}");
         for piece in pieces..2 * pieces {
-            whole(uffd.place(ZEROPAGE, at(piece), PIECE)).context("UFFDIO_ZEROPAGE")?;
+            whole(uffd.place(ZEROPAGE, at(piece), piece_length())).context("UFFDIO_ZEROPAGE")?;
         }
         Ok(())
     }))
@@ -223,11 +227,10 @@ fn fill(arena: &Arena) -> Result<Prepared> {
 
 fn proceed(arena: &Arena) -> Result<Prepared> {
     let pieces = pieces(arena);
-    let bytes = (pieces * PIECE) as u64;
+    let bytes = (pieces * piece_length()) as u64;
     let file = File::from(memfd_create(c"zctrace-uffd", MFdFlags::MFD_CLOEXEC)?);
-    (&file).write_all(&vec![1; pieces * PIECE])?;
-    let map =
-        move |file: &File| Mapping::of_file(file, pieces * PIECE / PAGE, MapFlags::MAP_SHARED);
+    (&file).write_all(&vec![1; pieces * piece_length()])?;
+    let map = move |file: &File| Mapping::of_file(file, pieces * PIECE_PAGES, MapFlags::MAP_SHARED);
     drop(Uffd::over(&map(&file)?, MINOR, FEATURE_MINOR_SHMEM)?);
     let (mapped, calls) = (Class::Mapped, pieces as u64);
     let expected = Expected::new().moves(Op::UffdContinue, OBJECT, mapped, calls, bytes);
@@ -235,8 +238,8 @@ fn proceed(arena: &Arena) -> Result<Prepared> {
         let target = map(&file)?;
         let uffd = Uffd::over(&target, MINOR, FEATURE_MINOR_SHMEM)?;
         for piece in 0..pieces {
-            let at = target.page(piece * PIECE / PAGE).as_ptr();
-            whole(uffd.place(CONTINUE, at, PIECE)).context("UFFDIO_CONTINUE")?;
+            let at = target.page(piece * PIECE_PAGES).as_ptr();
+            whole(uffd.place(CONTINUE, at, piece_length())).context("UFFDIO_CONTINUE")?;
         }
         Ok(())
     }))
@@ -244,18 +247,18 @@ fn proceed(arena: &Arena) -> Result<Prepared> {
 
 fn relocate(arena: &Arena) -> Result<Prepared> {
     let pieces = pieces(arena);
-    let bytes = (pieces * PIECE) as u64;
+    let bytes = (pieces * piece_length()) as u64;
     drop(Uffd::over(&Mapping::absent(1)?, MISSING, FEATURE_MOVE)?);
     let (mapped, calls) = (Class::Mapped, pieces as u64);
     let expected = Expected::new().moves(Op::UffdMove, OBJECT, mapped, calls, bytes);
     Ok(Prepared::new(expected, move || {
-        let source = Mapping::present(pieces * PIECE)?;
-        let target = Mapping::absent(pieces * PIECE / PAGE)?;
+        let source = Mapping::present(pieces * piece_length())?;
+        let target = Mapping::absent(pieces * PIECE_PAGES)?;
         let uffd = Uffd::over(&target, MISSING, FEATURE_MOVE)?;
         for piece in 0..pieces {
-            let page = piece * PIECE / PAGE;
+            let page = piece * PIECE_PAGES;
             let (to, from) = (target.page(page).as_ptr(), source.page(page).as_ptr());
-            whole(uffd.transfer(MOVE, to, from, PIECE)).context("UFFDIO_MOVE")?;
+            whole(uffd.transfer(MOVE, to, from, piece_length())).context("UFFDIO_MOVE")?;
         }
         Ok(())
     }))

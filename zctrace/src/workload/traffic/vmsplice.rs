@@ -18,7 +18,7 @@ use zctrace_common::{Class, Op};
 use super::pipe::roomy_pipe;
 use crate::workload::{
     Arena, Expected, Prepared, Traffic,
-    stage::{buffer::Buffer, sockets::tcp_pair},
+    stage::{buffer::Buffer, mapping::page_size, sockets::tcp_pair},
     truth::exact::{calls, exactly},
 };
 
@@ -54,7 +54,7 @@ fn into_pipe(arena: &Arena) -> Result<Prepared> {
 
 fn gift(arena: &Arena) -> Result<Prepared> {
     // A gift must be whole pages.
-    with_flags(arena, SpliceFFlags::SPLICE_F_GIFT, 16 * 4096)
+    with_flags(arena, SpliceFFlags::SPLICE_F_GIFT, 16 * page_size())
 }
 
 fn with_flags(arena: &Arena, flags: SpliceFFlags, chunk: usize) -> Result<Prepared> {

@@ -21,7 +21,7 @@ use crate::workload::{
         veth::{FAR, NEAR, Veth},
         xdp_program::Program,
     },
-    stage::mapping::{Mapping, PAGE},
+    stage::mapping::{Mapping, page_size},
 };
 
 pub(in crate::workload) const TRAFFIC: &[Traffic] = &[Traffic::new(
@@ -185,12 +185,12 @@ impl Socket {
     /// A socket on a device, in copy mode.
     pub(in crate::workload) fn new(device: &std::ffi::CStr) -> Result<Self> {
         let fd = open()?;
-        let memory = Mapping::present(PARTS as usize * PAGE)?;
+        let memory = Mapping::present(PARTS as usize * page_size())?;
         // SAFETY: integers, for which zero is fine.
         let mut area: libc::xdp_umem_reg = unsafe { std::mem::zeroed() };
         area.addr = memory.page(0).as_ptr() as u64;
-        area.len = (PARTS as usize * PAGE) as u64;
-        area.chunk_size = PAGE as u32;
+        area.len = (PARTS as usize * page_size()) as u64;
+        area.chunk_size = page_size() as u32;
         set(&fd, libc::XDP_UMEM_REG, &area).context("XDP_UMEM_REG")?;
         for ring in [
             libc::XDP_UMEM_FILL_RING,
@@ -232,18 +232,18 @@ impl Socket {
     }
 
     fn part(&self, address: u64) -> *mut u8 {
-        self.memory.page(address as usize / PAGE).as_ptr()
+        self.memory.page(address as usize / page_size()).as_ptr()
     }
 
     /// Gives the kernel all memory for frames to come.
     pub(in crate::workload) fn offer_all(&self) {
         self.offered
-            .push((0..PARTS).map(|part| u64::from(part) * PAGE as u64));
+            .push((0..PARTS).map(|part| u64::from(part) * page_size() as u64));
     }
 
     /// Sends frames of `length` bytes, at most [`FRAME`], and at most as many as there are parts.
     pub(in crate::workload) fn send(&mut self, frames: u32, length: usize) -> Result<()> {
-        let part = |part: u32| u64::from(part) * PAGE as u64;
+        let part = |part: u32| u64::from(part) * page_size() as u64;
         for frame in 0..frames {
             // SAFETY: the part is longer than the frame, and ours until it is sent.
             let bytes = unsafe { std::slice::from_raw_parts_mut(self.part(part(frame)), length) };
@@ -295,12 +295,12 @@ impl Socket {
                 // SAFETY: the frame is in this part, which is ours until it is offered again.
                 let last = unsafe {
                     start
-                        .add(descriptor.addr as usize % PAGE + length - 1)
+                        .add(descriptor.addr as usize % page_size() + length - 1)
                         .read()
                 };
                 ensure!(u32::from(last) < BATCH, "another frame");
             }
-            let parts = received.iter().map(|d| d.addr & !(PAGE as u64 - 1));
+            let parts = received.iter().map(|d| d.addr & !(page_size() as u64 - 1));
             self.offered.push(parts);
         }
         Ok(())

@@ -58,6 +58,12 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
     )
     .tag("zc-capt"),
     Traffic::new(
+        "zc-captured-late",
+        "MSG_ZEROCOPY over UDP to another machine, with a packet capture that begins halfway: copied from then on",
+        |arena| out(arena, Path::CapturedLate),
+    )
+    .tag("zc-late"),
+    Traffic::new(
         "zc-tun",
         "MSG_ZEROCOPY over UDP to a tun device: copied for the program that takes its packets",
         |arena| out(arena, Path::Tun),
@@ -295,6 +301,7 @@ fn udp_loopback(arena: &Arena) -> Result<Prepared> {
 enum Path {
     Open,
     Captured,
+    CapturedLate,
     Tun,
     Stamped,
     NotGathering,
@@ -348,6 +355,12 @@ fn out(arena: &Arena, path: Path) -> Result<Prepared> {
     enlarge(&near);
     allow(&near)?;
     let sends = calls(bytes, DATAGRAM);
+    // So many are sent before a capture begins.
+    let before = if path == Path::CapturedLate {
+        sends / 2
+    } else {
+        0
+    };
     let copied = Class::CopiedFromUser;
     let expected = Expected::new();
     let expected = match path {
@@ -355,6 +368,10 @@ fn out(arena: &Arena, path: Path) -> Result<Prepared> {
         Path::NotGathering => expected.moves(Op::SendZerocopy, "udp", copied, sends, bytes),
         Path::Captured | Path::Tun | Path::Stamped => {
             expected.row(by_reference("udp", sends, bytes).deferred(bytes))
+        }
+        Path::CapturedLate => {
+            let deferred = bytes - before * DATAGRAM as u64;
+            expected.row(by_reference("udp", sends, bytes).deferred(deferred))
         }
     };
     let other = match path {
@@ -366,7 +383,11 @@ fn out(arena: &Arena, path: Path) -> Result<Prepared> {
     let mut prepared = Prepared::new(expected, move || {
         let from = Buffer::filled(DATAGRAM)?;
         let (mut left, mut copied) = (bytes as usize, 0);
-        while left > 0 {
+        let mut late = None;
+        for number in 0..sends {
+            if path == Path::CapturedLate && number == before {
+                late = Some(capture()?);
+            }
             let length = left.min(DATAGRAM);
             let sent = send(near.as_raw_fd(), &from[..length], ZEROCOPY)?;
             ensure!(sent == length, "{sent} of {length} bytes");
@@ -374,7 +395,12 @@ fn out(arena: &Arena, path: Path) -> Result<Prepared> {
             // Each by itself: two notifications that the kernel makes one can lose that it copied.
             copied += notified(&near, 1, shared)?;
         }
-        let wanted = if path == Path::Open { 0 } else { sends };
+        drop(late);
+        let wanted = if path == Path::Open {
+            0
+        } else {
+            sends - before
+        };
         ensure!(u64::from(copied) == wanted, "{copied} of {sends} copied");
         Ok(())
     });

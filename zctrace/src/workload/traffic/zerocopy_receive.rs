@@ -26,6 +26,7 @@ use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared, Traffic,
     stage::{
         buffer::Buffer,
+        mapping::page_size,
         shared::Shared,
         sockets::{enlarge, wait_for},
     },
@@ -38,11 +39,6 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[Traffic::new(
     prepare,
 )];
 
-const PAGE: usize = 4096;
-/// A page and the time stamp option.
-const SEGMENT: u32 = PAGE as u32 + 12;
-/// Bytes of a send, in whole pages.
-pub(in crate::workload) const PAGES: usize = 16 * PAGE;
 /// What makes them ragged.
 pub(in crate::workload) const PIECE: usize = 100;
 
@@ -55,8 +51,18 @@ const COPIED: usize = 5;
 const PLAIN_CALLS: usize = 3;
 const PLAIN: usize = 4;
 
+/// A page and the time stamp option.
+fn segment() -> u32 {
+    page_size() as u32 + 12
+}
+
+/// Bytes of a send, in whole pages.
+pub(in crate::workload) fn pages() -> usize {
+    16 * page_size()
+}
+
 fn prepare(arena: &Arena) -> Result<Prepared> {
-    over_loopback(arena.sizes.bytes, PAGES + PIECE, arena.shared)
+    over_loopback(arena.sizes.bytes, pages() + PIECE, arena.shared)
 }
 
 /// Sends `bytes` in pieces of `chunk`, and receives them.
@@ -87,7 +93,7 @@ pub(in crate::workload) fn over_loopback(
                 // All that is to come is there, so that no receive ends early.
                 wait_for(&far, left)?;
                 readable(&far)?;
-                let received = window.receive(&far, &mut beside[..PAGE])?;
+                let received = window.receive(&far, &mut beside[..page_size()])?;
                 let (mapped, copied) = (received.length as usize, received.copied as usize);
                 shared.count(RECEIVES, 1);
                 shared.count(MAPPED, mapped as u64);
@@ -104,7 +110,7 @@ pub(in crate::workload) fn over_loopback(
             Ok(length)
         })?;
         ensure!(
-            shared.counted(MAPPED) > 0 || bytes < PAGES as u64,
+            shared.counted(MAPPED) > 0 || bytes < pages() as u64,
             "nothing could be mapped"
         );
         count_again(&near, shared)
@@ -132,7 +138,7 @@ pub(in crate::workload) fn over_loopback(
 fn pair() -> Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     enlarge(&listener);
-    setsockopt(&listener, sockopt::TcpMaxSeg, &SEGMENT).context("TCP_MAXSEG")?;
+    setsockopt(&listener, sockopt::TcpMaxSeg, &segment()).context("TCP_MAXSEG")?;
     let near = TcpStream::connect(listener.local_addr()?)?;
     let (far, _) = listener.accept()?;
     for end in [&near, &far] {
@@ -171,14 +177,16 @@ struct Receive {
 struct Window(NonNull<libc::c_void>);
 
 impl Window {
-    const LENGTH: NonZeroUsize = NonZeroUsize::new(64 * PAGE).unwrap();
+    fn length() -> NonZeroUsize {
+        NonZeroUsize::MIN.saturating_add(64 * page_size() - 1)
+    }
 
     fn new(socket: &TcpStream) -> Result<Self> {
         // SAFETY: a new mapping, at an address of the kernel's choice.
         let address = unsafe {
             mmap(
                 None,
-                Self::LENGTH,
+                Self::length(),
                 ProtFlags::PROT_READ,
                 MapFlags::MAP_SHARED,
                 socket,
@@ -193,7 +201,7 @@ impl Window {
         const TCP_ZEROCOPY_RECEIVE: libc::c_int = 35;
         let mut receive = Receive {
             address: self.0.as_ptr() as u64,
-            length: Self::LENGTH.get() as u32,
+            length: Self::length().get() as u32,
             beside: beside.as_mut_ptr() as u64,
             copied: beside.len() as i32,
             ..Receive::default()
@@ -218,6 +226,6 @@ impl Window {
 impl Drop for Window {
     fn drop(&mut self) {
         // SAFETY: mapped by `new`; nobody else has the address.
-        let _ = unsafe { munmap(self.0, Self::LENGTH.get()) };
+        let _ = unsafe { munmap(self.0, Self::length().get()) };
     }
 }

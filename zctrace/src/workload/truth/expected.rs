@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zctrace_common::{Class, Counters, Evidence, Op};
 
-use crate::ledger::{Errno, Errnos, Named, Totals};
+use crate::ledger::{Errno, Errnos, Named, Object, Totals};
 
 /// Stands for every operation, or object, that no other row of the expectation names.
 pub const ANYTHING: &str = "*";
@@ -25,7 +25,7 @@ pub struct ExpectedRow {
     /// Name of the operation, or [`ANYTHING`].
     pub op: Named<Op>,
     /// What it works on, or [`ANYTHING`].
-    pub object: String,
+    pub object: Object,
     /// The evidence that the row must have: `measured` if absent.
     #[serde(default, skip_serializing_if = "Wanted::is_usual")]
     pub evidence: Wanted,
@@ -103,7 +103,7 @@ impl ExpectedRow {
         Self {
             process: String::new(),
             op,
-            object: object.to_owned(),
+            object: object.into(),
             evidence: Wanted::default(),
             at_least: false,
             at_most: false,

@@ -17,14 +17,16 @@ use std::{
 };
 
 use zctrace::{
-    claims::{Claim, MIN_BYTES},
-    ledger::{Loss, Process, Snapshot},
+    claims::Claim,
+    ledger::{Loss, Process, Snapshot, Totals},
+    tracer::Reading,
     workload::truth::{
         compare::Strictness,
         report::{Outcome, Report, Status},
         verify,
     },
 };
+use zctrace_common::Op;
 
 /// The program under test.
 pub(crate) fn zctrace() -> PathBuf {
@@ -107,17 +109,7 @@ pub(crate) fn trace_until(
 
 /// A claim that limits nothing yet.
 pub(crate) fn claim() -> Claim {
-    Claim {
-        name: "test".into(),
-        max_copies_per_byte: None,
-        max_copies_per_sent_byte: None,
-        max_copies_per_received_byte: None,
-        min_bytes: MIN_BYTES,
-        path: None,
-        accept_inferred: false,
-        allow_encryption: false,
-        expect: Vec::new(),
-    }
+    Claim::named("test")
 }
 
 /// What of the document is about these processes.
@@ -128,6 +120,20 @@ pub(crate) fn only(snapshot: &Snapshot, is_wanted: impl Fn(&Process) -> bool) ->
 }
 
 /// What the backend of a document must know.
+/// What this process has of an operation on an object.
+pub(crate) fn own_totals(reading: &Reading, op: Op, object: &str) -> Totals {
+    let mut sum = Totals::default();
+    let own = reading
+        .processes
+        .iter()
+        .filter(|process| process.pid == std::process::id());
+    let paths = own.flat_map(|process| &process.paths);
+    for path in paths.filter(|path| path.op == op && path.object == object) {
+        sum.add(&path.totals);
+    }
+    sum
+}
+
 pub(crate) fn strictness(snapshot: &Snapshot) -> Strictness {
     verify::strictness(&snapshot.backend, &snapshot.coverage)
 }

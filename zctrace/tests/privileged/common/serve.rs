@@ -27,6 +27,18 @@ impl Drop for Running {
 
 /// `zctrace serve` for a command name, and its address.
 pub(crate) fn serve(comm: &str, options: &[&str]) -> (Running, String) {
+    let (running, url) = started(comm, options);
+    let address = url
+        .strip_prefix("http://")
+        .and_then(|rest| rest.strip_suffix("/metrics"))
+        .unwrap_or_else(|| panic!("{url}"))
+        .to_owned();
+    eventually("ready", || get(&address, "/readyz").0 == 200);
+    (running, address)
+}
+
+/// The same, with the URL of its metrics; it may not have read anything yet.
+pub(crate) fn started(comm: &str, options: &[&str]) -> (Running, String) {
     super::shared::end();
     let mut child = Command::new(zctrace())
         .args(["serve", "--listen", "127.0.0.1:0", "--interval", "200ms"])
@@ -40,15 +52,9 @@ pub(crate) fn serve(comm: &str, options: &[&str]) -> (Running, String) {
     stderr.read_line(&mut line).expect("a line");
     // What is said later is read by nobody, and must not fill the pipe.
     thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-    let address = line
-        .trim()
-        .strip_prefix("serving http://")
-        .and_then(|rest| rest.strip_suffix("/metrics"))
-        .unwrap_or_else(|| panic!("{line}"))
-        .to_owned();
-    let running = Running(child);
-    eventually("ready", || get(&address, "/readyz").0 == 200);
-    (running, address)
+    let url = line.trim().strip_prefix("serving ");
+    let url = url.unwrap_or_else(|| panic!("{line}")).to_owned();
+    (Running(child), url)
 }
 
 pub(crate) fn get(address: &str, path: &str) -> (u16, String) {

@@ -98,6 +98,13 @@ impl Shared {
         self.of_new_processes(work, vec!["true".to_owned()])
     }
 
+    /// What this command makes processes do, and the kernel in nobody's name meanwhile.
+    pub(crate) fn trace_command(&mut self, words: &[&str]) -> Snapshot {
+        let words = words.iter().map(|&word| word.to_owned()).collect();
+        let (snapshot, ()) = self.of_new_processes(|| (), words);
+        snapshot
+    }
+
     /// What `work` and then this command make processes do that were not there before. What
     /// earlier tests ran is still in the maps, and this process only waits.
     fn of_new_processes<R>(

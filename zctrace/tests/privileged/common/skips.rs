@@ -30,9 +30,10 @@ const SKIPS: &[(&str, &[(&str, &str)])] = &[
             ("uring-bundle", "this kernel's io_uring has no bundles"),
             // Since 6.8 exfat knows how much of a file was ever written.
             ("direct-holes-exfat", "this kernel's exfat writes zeros"),
+            NO_RECEIVE,
         ],
     ),
-    ("6.12.", &[]),
+    ("6.12.", &[NO_RECEIVE]),
     (
         "6.18.",
         // Some are built without CONFIG_TLS, CONFIG_IP_SCTP, CONFIG_VFAT_FS and CONFIG_EXFAT_FS.
@@ -42,10 +43,24 @@ const SKIPS: &[(&str, &[(&str, &str)])] = &[
             ("direct-holes-exfat", "no exfat in this kernel"),
             ("ktls", "no kernel TLS"),
             ("sctp", "no socket of protocol 132"),
+            // Without a device it works since 7.2.
+            ("uring-recv-zc", "no device here can place packets"),
         ],
     ),
     ("7.2.", &[]),
 ];
+
+/// Where memory is in small pieces, the kernel finds none.
+const ANYWHERE: &[(&str, &str)] = &[
+    ("fault-hugetlb", "no memory for huge pages"),
+    ("file-hugetlbfs", "no memory for huge pages"),
+];
+
+/// Zero-copy receive of io_uring came with 6.15.
+const NO_RECEIVE: (&str, &str) = (
+    "uring-recv-zc",
+    "this kernel's io_uring has no zero-copy receive",
+);
 
 /// Fails if a family was skipped that this kernel can run.
 pub(crate) fn assert_known(outcomes: &[Outcome]) {
@@ -73,7 +88,7 @@ pub(crate) fn assert_known(outcomes: &[Outcome]) {
                 let is_family = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
                 is_family && reason.starts_with(start)
             };
-            !known.iter().any(is_it)
+            !known.iter().chain(ANYWHERE).any(is_it)
         })
         .collect();
     assert!(unknown.is_empty(), "skipped on {release}: {unknown:?}");

@@ -61,10 +61,27 @@ fn audit() -> (Document, usize, Vec<&'static str>) {
     (document, names.len(), names)
 }
 
+/// An audit of which no breakpoint missed a hit. On kernels that preempt it may take more than one: a process that is
+/// preempted within the `bpf` system call keeps programs of breakpoints from running on its processor.
+fn counted() -> (Document, usize, Vec<&'static str>) {
+    const TRIES: usize = 4;
+    for _ in 0..TRIES {
+        let (document, audited, families) = audit();
+        if document.refused.is_some() {
+            return (document, audited, families);
+        }
+        match document.missed_hits {
+            Some(0) => return (document, audited, families),
+            missed => println!("hits that were not counted: {missed:?}; once more"),
+        }
+    }
+    panic!("breakpoints missed hits {TRIES} times");
+}
+
 #[test]
 #[ignore = "needs root and BPF"]
 fn the_catalog_counts_what_breakpoints_see() {
-    let (document, audited, families) = audit();
+    let (document, audited, families) = counted();
     if let Some(refusal) = document.refused {
         println!("SKIP: audit: {}", refusal.reason);
         return;

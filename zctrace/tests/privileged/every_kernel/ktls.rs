@@ -14,7 +14,7 @@ use nix::sys::{
     sendfile::sendfile,
 };
 use zctrace::{
-    ledger::{Process, Totals},
+    ledger::{End, Process, Totals},
     tracer::Reading,
     workload::{
         Skip,
@@ -93,7 +93,7 @@ fn every_byte_is_encrypted_and_decrypted() {
         for path in process
             .paths
             .iter()
-            .filter(|path| path.op == op && path.object.ends_with("tcp"))
+            .filter(|path| path.op == op && path.object.ends()[1] == End::Tcp)
         {
             totals.add(&path.totals);
         }

@@ -2,13 +2,18 @@
 
 mod audit;
 mod bomb;
+mod cache;
 mod closed;
+#[cfg(target_arch = "x86_64")]
+mod compat;
 mod hunt;
 mod ktls;
 mod limits;
 mod requests;
+mod sight;
 mod truth;
 mod unplug;
 mod verdicts;
+mod verifier;
 mod workloads;
 mod zerocopy;

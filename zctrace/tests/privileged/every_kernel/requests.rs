@@ -1,23 +1,11 @@
 //! The ledger of io_uring and Linux AIO equals the truth.
 
-use crate::common::{assert_conservation, differences, ran, skips, strictness, trace_until};
-use zctrace::ledger::{Loss, Snapshot, Unfollowed};
+use crate::common::{assert_conservation, differences, ran, skips, strictness, trace_whole};
 
 #[test]
 #[ignore = "needs root and BPF"]
 fn every_request_is_accounted_for_to_the_byte() {
-    // Without functions no submission of Linux AIO is followed; nothing is lost anywhere.
-    let is_whole = |snapshot: &Snapshot| {
-        let Loss {
-            map_full,
-            missed_runs,
-            missed_at: _,
-            unfollowed_calls: Unfollowed { io_submit, compat },
-        } = snapshot.loss;
-        let misses_aio = snapshot.backend == "tracepoints";
-        (map_full, missed_runs, compat) == (0, 0, 0) && (io_submit != 0) == misses_aio
-    };
-    let (snapshot, report) = trace_until(&[], &["requests", "--bytes", "262368"], is_whole);
+    let (snapshot, report) = trace_whole(&[], &["requests", "--bytes", "262368"]);
     assert_conservation(&snapshot);
     let strictness = strictness(&snapshot);
     let ran: Vec<_> = report.traffic.iter().filter(|one| ran(one)).collect();

@@ -1,12 +1,14 @@
 //! With a site probe unplugged, exactly its bytes become `unexplained`, and nothing else changes. What each
 //! probe is left out for, or why it is not, the catalog says.
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
+
+use zctrace_common::Op;
 
 use crate::common::{differences, ran, shared, zctrace};
 use zctrace::{
     catalog::{self, Probe, Proof},
-    ledger::{Process, Totals},
+    ledger::{End, Process, Totals},
     tracer::Session,
     workload::truth::{
         compare::Strictness,
@@ -25,12 +27,21 @@ fn traffic(name: &str) -> Outcome {
     report.traffic.into_iter().next().expect("one family")
 }
 
+/// Those that a site explains.
+#[derive(Clone, Copy)]
+enum Bytes {
+    Of(&'static [Op]),
+    Between(Op, [End<'static>; 2]),
+}
+
 /// The same truth with the classes of some operations unknown.
-fn with_unexplained(mut outcome: Outcome, ops: &[&str]) -> Outcome {
+fn with_unexplained(mut outcome: Outcome, bytes: Bytes) -> Outcome {
     let rows = &mut outcome.expected.rows;
-    for row in rows.iter_mut().filter(|row| {
-        let whole = format!("{} {}", row.op, row.object);
-        ops.iter().any(|&op| row.op == op || op == whole)
+    for row in rows.iter_mut().filter(|row| match bytes {
+        Bytes::Of(ops) => row.op.is(|op| ops.contains(&op)),
+        Bytes::Between(op, [source, sink]) => {
+            row.op == op && row.object.joined() == Some((source, sink))
+        }
     }) {
         let Totals {
             ops, errors, moved, ..
@@ -61,7 +72,7 @@ fn without_deferred(mut outcome: Outcome) -> Outcome {
 
 /// What the server of a FUSE filesystem did with `op` while somebody used its files; `None` where
 /// there is no FUSE.
-fn served(session: &mut Session, op: &str) -> Option<Totals> {
+fn served(session: &mut Session, op: Op) -> Option<Totals> {
     let before: Vec<u32> = servers(session).iter().map(|server| server.pid).collect();
     if !ran(&traffic("file-fuse")) {
         return None;
@@ -75,6 +86,25 @@ fn served(session: &mut Session, op: &str) -> Option<Totals> {
         .iter()
         .find(|row| row.op == op && row.object == "char:fuse");
     Some(row.expect("a row of the device").totals)
+}
+
+/// What a process of this name mapped of files on ext4.
+fn faults_of(session: &mut Session, comm: &str, before: &BTreeSet<u32>) -> Option<Totals> {
+    let processes = session.read().expect("the maps").processes;
+    let process = processes
+        .iter()
+        .find(|process| process.comm == comm && !before.contains(&process.pid))?;
+    let row = process
+        .paths
+        .iter()
+        .find(|row| row.op == "fault.map" && row.object == "file:ext4");
+    row.map(|row| row.totals)
+}
+
+/// The processes that the session has seen so far: in a session that is shared, those of other tests too.
+fn pids(session: &mut Session) -> BTreeSet<u32> {
+    let processes = session.read().expect("the maps").processes;
+    processes.iter().map(|process| process.pid).collect()
 }
 
 fn servers(session: &mut Session) -> Vec<Process> {
@@ -105,15 +135,22 @@ fn an_unplugged_site_makes_its_bytes_unexplained() {
     }
     let mut tested = 0;
     let mut wrong = Vec::new();
-    let explaining = catalog::probes().filter_map(|probe| match probe.proof {
-        Proof::Unplugged(traffic) => Some(
-            traffic
+    let explaining = catalog::probes().flat_map(|probe| {
+        let traffic = match probe.proof {
+            Proof::Unplugged(traffic) => traffic
                 .iter()
-                .map(move |&(family, ops)| (probe, family, ops)),
-        ),
-        _ => None,
+                .map(|&(family, ops)| (family, Bytes::Of(ops)))
+                .collect(),
+            Proof::UnpluggedBetween(family, op, ends) => {
+                vec![(family, Bytes::Between(op, ends))]
+            }
+            _ => Vec::new(),
+        };
+        traffic
+            .into_iter()
+            .map(move |(family, bytes)| (probe, family, bytes))
     });
-    for (probe, family, ops) in explaining.flatten() {
+    for (probe, family, bytes) in explaining {
         let mut unplugged = together(probe);
         let site = unplugged.join(" ");
         unplugged.retain(|site| session.unplug(site));
@@ -124,7 +161,7 @@ fn an_unplugged_site_makes_its_bytes_unexplained() {
         let outcome = traffic(family);
         if ran(&outcome) {
             let processes = session.read().expect("the maps").processes;
-            let expected = with_unexplained(outcome.clone(), ops);
+            let expected = with_unexplained(outcome.clone(), bytes);
             let lines = differences(&expected, &processes, Strictness::Measured);
             wrong.extend(
                 lines
@@ -193,6 +230,25 @@ fn an_unplugged_site_makes_its_bytes_unexplained() {
         assert_eq!(with.unexplained, 0, "{site} is there: {with:?}");
         assert_eq!(without.unexplained, without.moved, "without {site}");
         tested += 1;
+    }
+    // How many pages a fault maps is the kernel's choice: without the site, only the one that was asked for is known.
+    if session.unplug("set_pte") {
+        let before = pids(&mut session);
+        let outcome = traffic("fault-shared");
+        if ran(&outcome) {
+            let row = faults_of(&mut session, "zct-f-shared", &before);
+            assert!(
+                row.is_some_and(|row| row.moved > 0),
+                "without set_pte: {row:?}"
+            );
+            assert_eq!(
+                row.map(|row| row.unexplained),
+                row.map(|row| row.moved),
+                "without set_pte"
+            );
+            tested += 1;
+        }
+        assert!(session.plug("set_pte"), "set_pte can be attached again");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     println!("{tested} sites unplugged");

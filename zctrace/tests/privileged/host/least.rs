@@ -35,8 +35,8 @@ fn own() -> Status {
 }
 
 fn mask(keep: Keep) -> u64 {
-    let capabilities = keep.capabilities().iter();
-    capabilities.fold(0, |mask, one| mask | one.bitmask())
+    keep.capabilities()
+        .fold(0, |mask, one| mask | one.bitmask())
 }
 
 /// What each command keeps, and that its child is as it was started.

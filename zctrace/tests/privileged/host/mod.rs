@@ -1,17 +1,21 @@
 //! What is about the program and not about the kernel: run on the running kernel.
 
+mod advise;
 mod bench;
 mod check;
 mod claims;
 mod cli;
 mod compared;
+mod faults;
 mod least;
 mod not_followed;
 mod otlp;
 mod record;
 mod refused;
+mod regions;
 mod self_test;
 mod serve;
 mod sizes;
 mod top;
 mod traffic;
+mod unfetched;

@@ -15,7 +15,8 @@ use std::{
 use crate::common::{
     attached::Attached,
     serve::{
-        Bytes, Running, await_served, bytes_of, eventually, generator, get, run, serve, worker,
+        Bytes, Running, await_served, bytes_of, eventually, generator, get, run, serve, started,
+        worker,
     },
 };
 use serde_json::Value;
@@ -267,6 +268,75 @@ fn promtool_accepts_rules_and_metrics() {
     let output = child.wait_with_output().expect("an end");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{text}");
+}
+
+/// What scrapes over a network: TLS, a token, and a certificate that is checked.
+#[test]
+#[ignore = "needs root and BPF"]
+fn curl_checks_the_certificate_and_brings_the_token() {
+    let Ok(curl) = which("curl") else {
+        println!(
+            "SKIP: curl_checks_the_certificate_and_brings_the_token: no curl here (apt-get install curl)"
+        );
+        return;
+    };
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("made");
+    let certificate = file("cert.pem", &made.cert.pem());
+    let key = file("key.pem", &made.signing_key.serialize_pem());
+    let token = file("token", "secret\n");
+    let worker = worker(dir.path(), "zcserve-tls");
+    let (_instance, url) = started(
+        "zcserve-tls",
+        &[
+            "--tls-cert",
+            &certificate,
+            "--tls-key",
+            &key,
+            "--token-file",
+            &token,
+        ],
+    );
+    assert!(url.starts_with("https://127.0.0.1:"), "{url}");
+    let ask_for = |path: &str, options: &[&str]| {
+        let output = Command::new(&curl)
+            .args(["--silent", "--max-time", "60", "--noproxy", "*"])
+            .args(["--write-out", "\n%{http_code}"])
+            .args(options)
+            .arg(url.replace("/metrics", path))
+            .output()
+            .expect("curl starts");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (body, status) = text.rsplit_once('\n').expect("a status");
+        (output.status.code(), status.to_owned(), body.to_owned())
+    };
+    let ask = |options: &[&str]| ask_for("/metrics", options);
+    let trusted = ["--cacert", &certificate];
+    // Health needs no token.
+    eventually("ready", || ask_for("/readyz", &trusted).1 == "200");
+    run(&worker);
+    let bearer = ["--header", "Authorization: Bearer secret"];
+    eventually("counted", || {
+        let (code, status, body) = ask(&[trusted, bearer].concat());
+        assert_eq!((code, status.as_str()), (Some(0), "200"), "{body}");
+        body.contains("comm=\"zcserve-tls\"")
+    });
+    let (code, status, body) = ask(&trusted);
+    assert_eq!((code, status.as_str()), (Some(0), "401"), "{body}");
+    // 60: the certificate's authority is not known.
+    let (code, ..) = ask(&bearer);
+    assert_eq!(code, Some(60));
+    let plain = url.replace("https://", "http://");
+    let output = Command::new(&curl)
+        .args(["--silent", "--max-time", "60", "--noproxy", "*", &plain])
+        .output()
+        .expect("curl starts");
+    assert!(!output.status.success(), "{output:?}");
 }
 
 /// Neither a collector that is not there nor one that never answers holds the readings up.

@@ -45,7 +45,7 @@ fn sum(reading: &Reading, op: &str, object: &str) -> Totals {
         .processes
         .iter()
         .flat_map(|process: &Process| &process.paths);
-    for path in paths.filter(|path| path.op == op && path.object.ends_with(object)) {
+    for path in paths.filter(|path| path.op == op && path.object.as_str().ends_with(object)) {
         totals.add(&path.totals);
     }
     totals

@@ -1,10 +1,10 @@
-//! Bounce buffers: where a CPU copies what a disk transfers, direct I/O passes nothing.
+//! Where a CPU copies what a disk transfers, direct I/O passes nothing: bounce buffers, and disks that are memory.
 
-use std::env;
+use std::{env, path::Path, process::Command};
 
-use crate::common::run;
+use crate::common::{claim, is_emulated, shared};
 use zctrace::{
-    claims::{Document, Verdict},
+    claims::{Circumstances, Claim, Verdict, judge},
     workload::scene::block_device::SCRATCH_DISKS,
 };
 
@@ -12,18 +12,10 @@ use zctrace::{
 const BOUNCED_DISK: &str = "ZCTRACE_BOUNCED_DISK";
 const BYTES: u64 = 4 << 20;
 
-/// Reads a disk and returns the verdict and what went through bounce buffers.
-fn read(disk: &str) -> (Document, u64) {
+/// Reads a disk; what is judged, why, and what went through bounce buffers meanwhile.
+fn read(disk: &str) -> (Verdict, Vec<String>, u64) {
     let input = format!("if={disk}");
-    let output = run(&[
-        "check",
-        "--json",
-        "--max-copies-per-byte",
-        "0.02",
-        "--path",
-        "read",
-        "--accept-inferred",
-        "--",
+    let snapshot = shared::session().trace_command(&[
         "dd",
         &input,
         "of=/dev/null",
@@ -32,16 +24,22 @@ fn read(disk: &str) -> (Document, u64) {
         "count=4",
         "status=none",
     ]);
-    let document: Document = serde_json::from_slice(&output.stderr)
-        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-    let bounced = document
-        .stat
-        .unattributed
-        .iter()
-        .filter(|work| work.thread == "swiotlb_bounced")
-        .map(|work| work.totals.deferred)
-        .sum();
-    (document, bounced)
+    let claim = Claim {
+        max_copies_per_byte: Some(0.02),
+        path: Some("read".to_owned()),
+        accept_inferred: true,
+        ..claim()
+    };
+    let judgement = judge(&claim, &snapshot, Circumstances::default());
+    let codes = judgement.reasons.into_iter().map(|r| r.code).collect();
+    let bounced = snapshot.unattributed.iter();
+    let bounced = bounced.filter(|work| work.thread == "swiotlb_bounced");
+    let bounced = bounced.map(|work| work.totals.deferred).sum();
+    (judgement.verdict, codes, bounced)
+}
+
+fn has(codes: &[String], code: &str) -> bool {
+    codes.iter().any(|one| one == code)
 }
 
 #[test]
@@ -51,18 +49,46 @@ fn direct_reads_through_bounce_buffers_are_no_pass() {
         println!("SKIP: no disk is known whose transfers are copied ({BOUNCED_DISK})");
         return;
     };
-    let (document, bytes) = read(&bounced);
-    let codes: Vec<_> = document.reasons.iter().map(|r| r.code.as_str()).collect();
-    assert_eq!(document.verdict, Verdict::Inconclusive, "{codes:?}");
-    assert!(codes.contains(&"bounce-buffers"), "{codes:?}");
-    assert!(bytes >= BYTES, "{bytes}");
-
     // A disk that reaches all memory.
-    let (document, bytes) = read(disks.split(',').next().unwrap_or_default());
-    let codes: Vec<_> = document.reasons.iter().map(|r| r.code.as_str()).collect();
-    assert!(!codes.contains(&"bounce-buffers"), "{codes:?}");
-    assert_eq!(bytes, 0);
-    if document.stat.backend == "functions" {
-        assert_eq!(document.verdict, Verdict::Pass, "{codes:?}");
+    let (verdict, codes, before) = read(disks.split(',').next().unwrap_or_default());
+    assert!(!has(&codes, "bounce-buffers"), "{codes:?}");
+    if shared::session().backend() == "functions" {
+        assert_eq!(verdict, Verdict::Pass, "{codes:?}");
     }
+    let (verdict, codes, after) = read(&bounced);
+    assert_eq!(verdict, Verdict::Inconclusive, "{codes:?}");
+    assert!(has(&codes, "bounce-buffers"), "{codes:?}");
+    assert_eq!(before, 0);
+    assert!(after >= BYTES, "{after}");
+}
+
+/// A disk of the driver `scsi_debug`: memory, with the name of a disk that transfers by DMA.
+const DISK_OF_MEMORY: &str = "/dev/sda";
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn direct_reads_of_a_disk_that_is_memory_are_no_pass() {
+    if !is_emulated() || Path::new(DISK_OF_MEMORY).exists() {
+        println!("SKIP: direct_reads_of_a_disk_that_is_memory_are_no_pass: it would make a disk");
+        return;
+    }
+    if shared::session().backend() != "functions" {
+        println!(
+            "SKIP: direct_reads_of_a_disk_that_is_memory_are_no_pass: direct I/O is inferred here"
+        );
+        return;
+    }
+    let disks = env::var(SCRATCH_DISKS).expect("scratch disks");
+    let transfers = disks.split(',').next().expect("a scratch disk");
+    let modprobe = |arguments: &[&str]| {
+        let status = Command::new("modprobe").args(arguments).status();
+        assert!(status.expect("modprobe starts").success(), "{arguments:?}");
+    };
+    modprobe(&["sd_mod"]);
+    modprobe(&["scsi_debug", "dev_size_mb=16"]);
+    let (verdict, codes, _) = read(DISK_OF_MEMORY);
+    assert_eq!(verdict, Verdict::Inconclusive, "{codes:?}");
+    assert!(has(&codes, "direct-device-unknown"), "{codes:?}");
+    let (verdict, codes, _) = read(transfers);
+    assert_eq!(verdict, Verdict::Pass, "{codes:?}");
 }

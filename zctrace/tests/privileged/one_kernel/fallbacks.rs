@@ -53,8 +53,6 @@ const BYTES: usize = 4 << 20;
 const CHUNK: usize = 64 << 10;
 /// Where the child that runs the programs finds the place for its files.
 const PLACE: &str = "ZCTRACE_FALLBACKS";
-/// Set for it where Linux AIO is to be left out.
-const NO_AIO: &str = "ZCTRACE_FALLBACKS_NO_AIO";
 
 /// A way to do a job: the one that is expected, or the one that a program falls back on.
 type Work = fn(&World) -> Result<()>;
@@ -66,12 +64,6 @@ struct Program {
     planted: Work,
     /// The tracepoints backend does not see the calls that are expected.
     is_unseen: bool,
-}
-
-impl Program {
-    fn uses_aio(&self) -> bool {
-        self.expected.starts_with("aio.")
-    }
 }
 
 const fn program(
@@ -784,8 +776,7 @@ fn programs() {
     let world = World {
         place: place.into(),
     };
-    let leaves_out = |program: &&Program| program.uses_aio() && env::var_os(NO_AIO).is_some();
-    for program in PROGRAMS.iter().filter(|program| !leaves_out(program)) {
+    for program in PROGRAMS {
         for is_planted in [false, true] {
             println!("{}", run(&world, program, is_planted).expect("a process"));
         }
@@ -804,7 +795,7 @@ fn ran(line: &str) -> Option<Ran> {
     })
 }
 
-fn traced(place: &Path, without_aio: bool) -> (Snapshot, Vec<Ran>) {
+fn traced(place: &Path) -> (Snapshot, Vec<Ran>) {
     let file = place.join("stat.json");
     let output = Command::new(zctrace())
         .args(["stat", "--json", "-o"])
@@ -814,7 +805,6 @@ fn traced(place: &Path, without_aio: bool) -> (Snapshot, Vec<Ran>) {
         .args(["--exact", "one_kernel::fallbacks::programs"])
         .args(["--ignored", "--nocapture", "--test-threads", "1"])
         .env(PLACE, place)
-        .envs(without_aio.then_some((NO_AIO, "1")))
         .stdin(Stdio::null())
         .output()
         .expect("the program starts");
@@ -902,20 +892,8 @@ fn every_silent_fallback_fails_and_no_sound_twin_does() {
         }
     }
     nix::unistd::sync();
-    let (snapshot, all) = traced(place.path(), false);
-    let mut lines = all_wrong(&snapshot, &all);
-    if snapshot.loss.unfollowed_calls.io_submit > 0 {
-        // Nothing can be known of all the others while those of AIO run beside them.
-        println!("again, without Linux AIO, which this backend does not follow");
-        let is_aio = |line: &String| {
-            PROGRAMS
-                .iter()
-                .any(|p| p.uses_aio() && line.starts_with(p.name))
-        };
-        lines.retain(is_aio);
-        let (snapshot, all) = traced(place.path(), true);
-        lines.extend(all_wrong(&snapshot, &all));
-    }
+    let (snapshot, all) = traced(place.path());
+    let lines = all_wrong(&snapshot, &all);
     drop(mounts);
     assert!(lines.is_empty(), "{}", lines.join("\n"));
 }

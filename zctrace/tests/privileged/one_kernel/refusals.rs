@@ -20,6 +20,7 @@ use nix::{
     libc,
 };
 use zctrace::{
+    kernel,
     ledger::{Errno, Snapshot, refusals},
     workload::{
         Arena,
@@ -37,7 +38,11 @@ const PLACES: [(&str, Fs); 3] = [
     ("elsewhere", Fs::Tmpfs),
     ("sharing", Fs::Xfs),
 ];
-const PAGE: usize = 4096;
+
+/// Size of a page of the running kernel.
+fn page() -> usize {
+    kernel::page_size() as usize
+}
 
 /// What a call returned: its errno, 0 where it went through.
 fn errno(result: isize) -> i32 {
@@ -96,8 +101,8 @@ fn clone(to: RawFd, from: RawFd) -> isize {
 
 /// `preadv2` of `length` bytes, from a page on.
 fn read_at(file: RawFd, skip: usize, length: usize, at: i64, flags: i32) -> isize {
-    let mut pages = vec![0_u8; 3 * PAGE];
-    let start = pages.as_ptr().align_offset(PAGE) + skip;
+    let mut pages = vec![0_u8; 3 * page()];
+    let start = pages.as_ptr().align_offset(page()) + skip;
     let part = libc::iovec {
         iov_base: pages[start..].as_mut_ptr().cast::<c_void>(),
         iov_len: length,
@@ -168,8 +173,9 @@ fn provoke([stored, elsewhere, sharing]: [&Path; 3]) -> Vec<(&'static str, i32)>
     let [empty, _keep] = pipe();
     let mut start = 0;
     // SAFETY: the offset outlives the call.
-    let filled = unsafe { libc::splice(source, &raw mut start, writer, ptr::null_mut(), PAGE, 0) };
-    assert_eq!(filled, PAGE as isize);
+    let filled =
+        unsafe { libc::splice(source, &raw mut start, writer, ptr::null_mut(), page(), 0) };
+    assert_eq!(filled, page() as isize);
     let mut here = 0_i64;
     let here = &raw mut here;
 
@@ -242,12 +248,12 @@ fn provoke([stored, elsewhere, sharing]: [&Path; 3]) -> Vec<(&'static str, i32)>
     refused(t, "FICLONE", libc::EBADF, clone(append, source));
 
     let from = open(&sharing.join("from"), 0);
-    (&from).write_all(&vec![3; 4 * PAGE]).expect("written");
+    (&from).write_all(&vec![3; 4 * page()]).expect("written");
     let to = open(&sharing.join("to"), 0);
     let range = libc::file_clone_range {
         src_fd: from.as_raw_fd().into(),
         src_offset: 100,
-        src_length: PAGE as u64,
+        src_length: page() as u64,
         dest_offset: 0,
     };
     // SAFETY: the range outlives the call.
@@ -258,8 +264,8 @@ fn provoke([stored, elsewhere, sharing]: [&Path; 3]) -> Vec<(&'static str, i32)>
     let direct = direct.as_raw_fd();
     let call = "read or write with O_DIRECT";
     refused(t, call, libc::EINVAL, read_at(direct, 0, 100, 0, 0));
-    refused(t, call, libc::EINVAL, read_at(direct, 0, PAGE, 7, 0));
-    refused(t, call, libc::EINVAL, read_at(direct, 1, PAGE, 0, 0));
+    refused(t, call, libc::EINVAL, read_at(direct, 0, page(), 7, 0));
+    refused(t, call, libc::EINVAL, read_at(direct, 1, page(), 0, 0));
     // SAFETY: the path is a string of C.
     let opened = unsafe { libc::open(c"/proc/self/cmdline".as_ptr(), libc::O_DIRECT) };
     refused(t, "open with O_DIRECT", libc::EINVAL, opened as isize);
@@ -271,7 +277,7 @@ fn provoke([stored, elsewhere, sharing]: [&Path; 3]) -> Vec<(&'static str, i32)>
     let absent = (0..100)
         .map(|_| {
             posix_fadvise(&cold, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).expect("dropped");
-            read_at(cold.as_raw_fd(), 0, PAGE, 0, libc::RWF_NOWAIT)
+            read_at(cold.as_raw_fd(), 0, page(), 0, libc::RWF_NOWAIT)
         })
         .find(|result| *result < 0)
         .unwrap_or_default();

@@ -8,11 +8,11 @@ use zctrace::report::recorded::Document;
 /// Bytes between two samples.
 const EVERY: u64 = 64 << 10;
 
-fn record(options: &[&str]) -> Document {
+fn record(interval: &str, options: &[&str]) -> Document {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("record.zct");
     let output = Command::new(zctrace())
-        .args(["record", "--interval", "100ms"])
+        .args(["record", "--interval", interval])
         .args(options)
         .arg("-o")
         .arg(&file)
@@ -35,7 +35,7 @@ fn record(options: &[&str]) -> Document {
 #[test]
 #[ignore = "needs root and BPF"]
 fn stacks_add_up_to_what_was_copied() {
-    let document = record(&["--stack-every", "64KiB"]);
+    let document = record("100ms", &["--stack-every", "64KiB"]);
     let copied = document.stat.total.copies();
     let sampled: u64 = document.stacks.iter().map(|stack| stack.bytes).sum();
     let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
@@ -71,4 +71,31 @@ fn stacks_add_up_to_what_was_copied() {
             "at the exit of a call the kernel's stack says nothing"
         );
     }
+}
+
+/// Nothing is read before the end, when every process of the traffic is gone.
+#[test]
+#[ignore = "needs root and BPF"]
+fn stacks_of_processes_that_have_ended_have_names() {
+    let document = record("100s", &["--stack-every", "64KiB"]);
+    // Without frame pointers a stack ends in the C library: one name is enough.
+    let is_named = |frame: &String| !frame.starts_with('[') && !frame.ends_with("_[k]");
+    let has_user_stack = |frames: &[String]| frames.iter().any(|frame| !frame.ends_with("_[k]"));
+    let stacks: Vec<_> = document
+        .stacks
+        .iter()
+        .filter(|stack| has_user_stack(&stack.frames))
+        .collect();
+    assert!(stacks.len() > 2, "{stacks:#?}");
+    let sampled: u64 = stacks.iter().map(|stack| stack.bytes).sum();
+    let unnamed: u64 = stacks
+        .iter()
+        .filter(|stack| !stack.frames.iter().any(is_named))
+        .map(|stack| stack.bytes)
+        .sum();
+    // The loader and others copy a little.
+    assert!(
+        unnamed * 10 < sampled,
+        "{unnamed} of {sampled}: {stacks:#?}"
+    );
 }

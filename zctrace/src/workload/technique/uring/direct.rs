@@ -14,7 +14,7 @@ use super::{
 };
 use crate::workload::{
     scene::{arena::evict, mounts::Fs},
-    stage::mapping::PAGE,
+    stage::mapping::page_size,
     traffic::uring::ring::needs,
 };
 
@@ -39,6 +39,8 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
             .class(Class::Direct, bytes)
             .evidence(arena.direct_evidence(Fs::Ext4)),
     );
-    let prepared = Prepared::new(expected, move || read(&mut quick()?, &file, pieces, PAGE));
+    let prepared = Prepared::new(expected, move || {
+        read(&mut quick()?, &file, pieces, page_size())
+    });
     Ok(Ready::new(bytes, prepared))
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::workload::{
     scene::mounts::Fs,
-    stage::mapping::{Mapping, PAGE},
+    stage::mapping::{Mapping, page_size},
     traffic::uring::ring::{DEPTH, needs},
 };
 
@@ -34,9 +34,9 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
     let (calls, bytes) = (pieces.calls(), pieces.total());
     let file = cold(setting)?;
     let target = setting.arena.empty_file(Fs::Tmpfs)?;
-    let pages_each = pieces.chunk().div_ceil(PAGE);
+    let pages_each = pieces.chunk().div_ceil(page_size());
     let pages = pages_each * DEPTH as usize;
-    target.set_len((pages * PAGE) as u64)?;
+    target.set_len((pages * page_size()) as u64)?;
     let copied = Class::CopiedToUser;
     let expected = Expected::new().moves(Op::UringRead, Fs::Ext4.object(), copied, calls, bytes);
     let prepared = Prepared::new(expected, move || {
@@ -47,7 +47,7 @@ fn prepare(setting: &Setting<'_>) -> Result<Ready> {
         // SAFETY: the mapping outlives the requests, which end before `each` returns.
         unsafe {
             ring.each(pieces.iter(), |slot, offset, length| {
-                let start = slot as usize * pages_each * PAGE;
+                let start = slot as usize * pages_each * page_size();
                 let to = mapping.bytes_mut()[start..][..length].as_mut_ptr();
                 opcode::Read::new(fd, to, length as u32)
                     .offset(offset)

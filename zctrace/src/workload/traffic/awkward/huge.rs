@@ -7,7 +7,10 @@ use anyhow::{Result, ensure};
 use nix::{errno::Errno, libc, sys::mman::MapFlags};
 use zctrace_common::{Class, Op};
 
-use crate::workload::{Arena, Expected, Prepared, Traffic, stage::mapping::Mapping};
+use crate::workload::{
+    Arena, Expected, Prepared, Traffic,
+    stage::mapping::{Mapping, page_size},
+};
 
 pub(super) const TRAFFIC: &[Traffic] = &[Traffic::new(
     "awkward-2gib",
@@ -17,13 +20,16 @@ pub(super) const TRAFFIC: &[Traffic] = &[Traffic::new(
 .tag("aw-2gib")];
 
 const ASKED: usize = 3 << 30;
-/// `MAX_RW_COUNT`: `INT_MAX` rounded down to a page.
-const DONE: usize = 0x7fff_f000;
 const TIMES: u64 = 3;
+
+/// `MAX_RW_COUNT`: `INT_MAX` rounded down to a page.
+fn done() -> usize {
+    (1 << 31) - page_size()
+}
 
 fn prepare(_: &Arena) -> Result<Prepared> {
     let null = OpenOptions::new().write(true).open("/dev/null")?;
-    let bytes = TIMES * DONE as u64;
+    let bytes = TIMES * done() as u64;
     let expected = Expected::new().moves(Op::Write, "char:mem", Class::Synthetic, TIMES, bytes);
     Ok(Prepared::new(expected, move || {
         // Address space only.
@@ -32,7 +38,7 @@ fn prepare(_: &Arena) -> Result<Prepared> {
             // SAFETY: the memory is mapped, and only read.
             let result = unsafe { libc::write(null.as_raw_fd(), memory.address().cast(), ASKED) };
             let some = Errno::result(result)?.cast_unsigned();
-            ensure!(some == DONE, "{some} bytes");
+            ensure!(some == done(), "{some} bytes");
         }
         Ok(())
     }))

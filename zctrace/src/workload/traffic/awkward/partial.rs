@@ -10,7 +10,7 @@ use zctrace_common::{Class, Op};
 use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared, Traffic,
     scene::mounts::Fs,
-    stage::mapping::{Mapping, PAGE},
+    stage::mapping::{Mapping, page_size},
 };
 
 pub(super) const TRAFFIC: &[Traffic] = &[
@@ -30,22 +30,27 @@ pub(super) const TRAFFIC: &[Traffic] = &[
 
 /// How many pages of the buffer are there; one more is asked for.
 const PAGES: usize = 3;
-const DONE: u64 = (PAGES * PAGE) as u64;
-const ASKED: usize = (PAGES + 1) * PAGE;
+fn done() -> usize {
+    PAGES * page_size()
+}
+
+fn asked() -> usize {
+    done() + page_size()
+}
 
 fn read(arena: &Arena) -> Result<Prepared> {
-    let file = arena.file(Fs::Tmpfs, 2 * ASKED as u64)?;
+    let file = arena.file(Fs::Tmpfs, 2 * asked() as u64)?;
     let expected = Expected::new().row(
         ExpectedRow::new(Op::Read, "file:tmpfs")
             .ops(1)
-            .class(Class::CopiedToUser, DONE)
+            .class(Class::CopiedToUser, done() as u64)
             .errors(libc::EFAULT, 1),
     );
     Ok(Prepared::new(expected, move || {
         let memory = Mapping::before_a_hole(PAGES)?;
         let read = |to: *mut u8| {
             // SAFETY: the kernel checks the memory itself; nothing refers to it.
-            let result = unsafe { libc::read(file.as_raw_fd(), to.cast(), ASKED) };
+            let result = unsafe { libc::read(file.as_raw_fd(), to.cast(), asked()) };
             Errno::result(result)
         };
         check(read(memory.address()), read(memory.end()))
@@ -54,18 +59,18 @@ fn read(arena: &Arena) -> Result<Prepared> {
 
 /// Into a file that is in the page cache: the filesystem has no reason to refuse a part.
 fn write(arena: &Arena) -> Result<Prepared> {
-    let file: File = arena.file(Fs::Tmpfs, 2 * ASKED as u64)?;
+    let file: File = arena.file(Fs::Tmpfs, 2 * asked() as u64)?;
     let expected = Expected::new().row(
         ExpectedRow::new(Op::Write, "file:tmpfs")
             .ops(1)
-            .class(Class::CopiedFromUser, DONE)
+            .class(Class::CopiedFromUser, done() as u64)
             .errors(libc::EFAULT, 1),
     );
     Ok(Prepared::new(expected, move || {
         let memory = Mapping::before_a_hole(PAGES)?;
         let write = |from: *mut u8| {
             // SAFETY: the kernel checks the memory itself, and only reads it.
-            let result = unsafe { libc::write(file.as_raw_fd(), from.cast(), ASKED) };
+            let result = unsafe { libc::write(file.as_raw_fd(), from.cast(), asked()) };
             Errno::result(result)
         };
         check(write(memory.address()), write(memory.end()))
@@ -73,7 +78,7 @@ fn write(arena: &Arena) -> Result<Prepared> {
 }
 
 fn check(first: nix::Result<isize>, second: nix::Result<isize>) -> Result<()> {
-    ensure!(first == Ok(DONE.cast_signed() as isize), "{first:?}");
+    ensure!(first == Ok(done().cast_signed()), "{first:?}");
     ensure!(second == Err(Errno::EFAULT), "{second:?}");
     Ok(())
 }

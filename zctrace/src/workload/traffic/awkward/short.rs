@@ -13,7 +13,7 @@ use zctrace_common::{Class, Op};
 
 use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared, Traffic,
-    stage::{buffer::Buffer, sockets::tcp_pair},
+    stage::{buffer::Buffer, mapping::page_size, sockets::tcp_pair},
 };
 
 pub(super) const TRAFFIC: &[Traffic] = &[
@@ -31,24 +31,23 @@ pub(super) const TRAFFIC: &[Traffic] = &[
     .tag("aw-sh-send"),
 ];
 
-/// What a new pipe holds.
-const CAPACITY: usize = 65_536;
-
 fn pipe(_: &Arena) -> Result<Prepared> {
     let (out_of, into) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
     let capacity = fcntl(&into, FcntlArg::F_GETPIPE_SZ)?;
-    ensure!(capacity as usize == CAPACITY, "a pipe holds {capacity}");
+    let capacity = capacity as usize;
+    // PIPE_DEF_BUFFERS.
+    ensure!(capacity == 16 * page_size(), "a pipe holds {capacity}");
     let expected = Expected::new().row(
         ExpectedRow::new(Op::Write, "pipe")
             .ops(1)
-            .class(Class::CopiedFromUser, CAPACITY as u64)
+            .class(Class::CopiedFromUser, capacity as u64)
             .errors(libc::EAGAIN, 1),
     );
     Ok(Prepared::new(expected, move || {
         let _open = out_of;
-        let from = Buffer::filled(CAPACITY + 34_465)?;
+        let from = Buffer::filled(capacity + 34_465)?;
         let some = write(&into, &from)?;
-        ensure!(some == CAPACITY, "{some} bytes written");
+        ensure!(some == capacity, "{some} bytes written");
         let none = write(&into, &from);
         ensure!(none == Err(Errno::EAGAIN), "{none:?}");
         Ok(())

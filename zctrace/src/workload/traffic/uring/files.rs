@@ -11,7 +11,7 @@ use super::ring::{DEPTH, Issue, Ring};
 use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared,
     scene::{arena::evict, mounts::Fs, opened_direct::opened_direct},
-    stage::{buffer::Buffer, slots::Slots},
+    stage::{buffer::Buffer, mapping::whole_pages, slots::Slots},
     traffic::direct::WithHoles,
     truth::exact::{calls, cut},
 };
@@ -39,7 +39,7 @@ pub(super) fn buffered(arena: &Arena, issue: Issue, fs: Fs) -> Result<Prepared> 
 
 /// `O_DIRECT`: the page cache is bypassed.
 pub(super) fn direct(arena: &Arena, issue: Issue, fs: Fs) -> Result<Prepared> {
-    let bytes = (arena.sizes.bytes / 4096 * 4096).max(4096);
+    let bytes = whole_pages(arena.sizes.bytes);
     let from = arena.file_with(fs, bytes, libc::O_DIRECT)?;
     let to = arena.file_with(fs, bytes, libc::O_DIRECT)?;
     evict(&from)?;
@@ -69,7 +69,7 @@ pub(super) fn across_holes(arena: &Arena, issue: Issue, fs: Fs) -> Result<Prepar
 }
 
 pub(super) fn block_device(arena: &Arena, issue: Issue) -> Result<Prepared> {
-    let bytes = (arena.sizes.bytes / 4096 * 4096).max(4096);
+    let bytes = whole_pages(arena.sizes.bytes);
     let (device, from, to) = opened_direct(arena, bytes)?;
     let mut prepared = past_the_cache(issue, from, to, bytes, "block", device.direct_evidence());
     prepared.keep.push(Box::new(device));

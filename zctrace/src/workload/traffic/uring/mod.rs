@@ -7,6 +7,7 @@ mod overflow;
 pub mod provided;
 pub mod ring;
 mod splices;
+pub mod zcrx;
 
 use anyhow::Result;
 

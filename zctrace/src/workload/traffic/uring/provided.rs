@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU16, Ordering::Release},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use io_uring::{
     cqueue, opcode, squeue,
     types::{BufRingEntry, Fd},
@@ -89,6 +89,10 @@ impl Pool {
     }
 }
 
+// What completions are told apart by.
+const REQUEST: u64 = 1;
+const CANCELLATION: u64 = 2;
+
 /// A request that completes until `bytes` have come; it is submitted again when it ends.
 fn take_all(
     ring: &mut Ring,
@@ -104,7 +108,7 @@ fn take_all(
     while come < bytes {
         if !armed {
             // SAFETY: the pool outlives the request: see the end.
-            unsafe { ring.submit(entry(), 1) }?;
+            unsafe { ring.submit(entry(), REQUEST) }?;
         }
         while fed < bytes && fed - come < (pool.size * usize::from(COUNT) / 2) as u64 {
             fed += feed(fed)?;
@@ -123,13 +127,20 @@ fn take_all(
         armed = cqueue::more(done.flags());
     }
     if armed {
-        let cancel = opcode::AsyncCancel::new(1).build();
+        let cancel = opcode::AsyncCancel::new(REQUEST).build();
         // SAFETY: it points to nothing.
-        unsafe { ring.submit(cancel, 2) }?;
+        unsafe { ring.submit(cancel, CANCELLATION) }?;
         // The cancellation and the end of the request.
-        ring.completion()?;
-        ring.completion()?;
-        taken.cancelled += 1;
+        for _ in 0..2 {
+            let done = ring.completion()?;
+            match (done.user_data(), -done.result()) {
+                (REQUEST, libc::ECANCELED) => taken.cancelled += 1,
+                // A worker had looked for a buffer before it was cancelled.
+                (REQUEST, libc::ENOBUFS) => taken.unbuffered += 1,
+                (REQUEST, other) => bail!("a cancelled request ended with {other}"),
+                _ => {}
+            }
+        }
     }
     Ok(taken)
 }

@@ -2,22 +2,13 @@
 //! nothing in the same places.
 
 use std::{
-    fs, io,
-    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    fs,
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
 };
 
 use anyhow::{Context as _, Result};
-use nix::libc;
 
-/// Commands of bpf(2), from include/uapi/linux/bpf.h.
-const PROG_LOAD: i32 = 5;
-const PROG_GET_FD_BY_ID: i32 = 13;
-const OBJ_GET_INFO_BY_FD: i32 = 15;
-const RAW_TRACEPOINT_OPEN: i32 = 17;
-const BTF_GET_FD_BY_ID: i32 = 19;
-const LINK_GET_FD_BY_ID: i32 = 30;
-const LINK_GET_NEXT_ID: i32 = 31;
-const ENABLE_STATS: i32 = 32;
+use crate::bpf::{self, Record};
 
 const PROG_TYPE_TRACING: u32 = 26;
 const LINK_TYPE_RAW_TRACEPOINT: u32 = 1;
@@ -65,7 +56,7 @@ pub(crate) struct Attached {
 impl Attached {
     /// How often it has run, and for how many nanoseconds, while there were [`Statistics`].
     pub(crate) fn runs(&self) -> Result<(u64, u64)> {
-        let info = program(self.program.as_fd())?;
+        let info = bpf::program(self.program.as_fd())?;
         Ok((info.double(200), info.double(192)))
     }
 }
@@ -74,20 +65,21 @@ impl Attached {
 pub(crate) fn attached() -> Result<Vec<Attached>> {
     let mut all = Vec::new();
     let mut id = 0;
-    while let Some(next) = next_link(id)? {
+    while let Some(next) = bpf::next(bpf::LINK_GET_NEXT_ID, id)? {
         id = next;
         // It may have gone in the meantime.
-        let Ok(link) = opened(LINK_GET_FD_BY_ID, id) else {
+        let Ok(link) = bpf::opened(bpf::LINK_GET_FD_BY_ID, id) else {
             continue;
         };
-        let info = ask(link.as_fd()).context("asking about a link")?;
+        let info = bpf::ask(link.as_fd()).context("asking about a link")?;
         let kind = match info.word(0) {
             LINK_TYPE_TRACING => info.word(16),
             LINK_TYPE_RAW_TRACEPOINT => TRACE_RAW_TP,
             _ => continue,
         };
-        let fd = opened(PROG_GET_FD_BY_ID, info.word(8)).context("opening an attached program")?;
-        let of = program(fd.as_fd())?;
+        let fd = bpf::opened(bpf::PROG_GET_FD_BY_ID, info.word(8))
+            .context("opening an attached program")?;
+        let of = bpf::program(fd.as_fd())?;
         if of.word(0) == PROG_TYPE_TRACING {
             let hook = Hook {
                 kind,
@@ -108,7 +100,8 @@ pub(crate) struct Statistics {
 impl Statistics {
     pub(crate) fn new() -> Result<Self> {
         // 0 asks for the time of runs.
-        let fd = opened(ENABLE_STATS, 0).context("switching the statistics of programs on")?;
+        let fd =
+            bpf::opened(bpf::ENABLE_STATS, 0).context("switching the statistics of programs on")?;
         Ok(Self { _fd: fd })
     }
 }
@@ -122,7 +115,7 @@ impl Empty {
     pub(crate) fn attach(hook: Hook) -> Result<Self> {
         /// `r0 = 0; exit`.
         static NOTHING: [u64; 2] = [0xb7, 0x95];
-        let types = opened(BTF_GET_FD_BY_ID, hook.types).context("opening types")?;
+        let types = bpf::opened(bpf::BTF_GET_FD_BY_ID, hook.types).context("opening types")?;
         let mut request = Record::new();
         request.put(0, PROG_TYPE_TRACING);
         request.put(4, NOTHING.len() as u32);
@@ -132,12 +125,12 @@ impl Empty {
         request.put(108, hook.function);
         request.put(112, types.as_raw_fd().cast_unsigned());
         // SAFETY: the instructions and the licence are constants.
-        let program =
-            unsafe { open(PROG_LOAD, &mut request) }.context("loading an empty program")?;
+        let program = unsafe { bpf::open(bpf::PROG_LOAD, &mut request) }
+            .context("loading an empty program")?;
         let mut request = Record::new();
         request.put(8, program.as_raw_fd().cast_unsigned());
         // SAFETY: a program that knows its function needs no name.
-        let link = unsafe { open(RAW_TRACEPOINT_OPEN, &mut request) }
+        let link = unsafe { bpf::open(bpf::RAW_TRACEPOINT_OPEN, &mut request) }
             .context("attaching an empty program")?;
         Ok(Self { _link: link })
     }
@@ -195,99 +188,4 @@ impl Names {
             .ok()
             .filter(|name| !name.is_empty())
     }
-}
-
-/// What bpf(2) takes and gives: fields are where include/uapi/linux/bpf.h has them.
-#[repr(C, align(8))]
-struct Record([u8; 256]);
-
-impl Record {
-    const fn new() -> Self {
-        Self([0; 256])
-    }
-
-    fn word(&self, at: usize) -> u32 {
-        u32::from_ne_bytes(self.0[at..at + 4].try_into().expect("4 bytes"))
-    }
-
-    fn double(&self, at: usize) -> u64 {
-        u64::from_ne_bytes(self.0[at..at + 8].try_into().expect("8 bytes"))
-    }
-
-    fn put(&mut self, at: usize, value: u32) {
-        self.0[at..at + 4].copy_from_slice(&value.to_ne_bytes());
-    }
-
-    fn put_double(&mut self, at: usize, value: u64) {
-        self.0[at..at + 8].copy_from_slice(&value.to_ne_bytes());
-    }
-}
-
-/// The id of the next link, if there is one.
-fn next_link(after: u32) -> Result<Option<u32>> {
-    let mut request = Record::new();
-    request.put(0, after);
-    // SAFETY: the command takes the id, and answers beside it.
-    match unsafe { call(LINK_GET_NEXT_ID, &mut request) } {
-        Ok(_) => Ok(Some(request.word(4))),
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
-        Err(error) => Err(error).context("listing links"),
-    }
-}
-
-fn program(fd: BorrowedFd<'_>) -> Result<Record> {
-    ask(fd).context("asking about a program")
-}
-
-/// What the kernel reports about an object.
-fn ask(fd: BorrowedFd<'_>) -> io::Result<Record> {
-    let mut info = Record::new();
-    let mut request = Record::new();
-    request.put(0, fd.as_raw_fd().cast_unsigned());
-    request.put(4, info.0.len() as u32);
-    request.put_double(8, (&raw mut info) as u64);
-    // SAFETY: the request says where the answer goes and how much room there is. Zeros ask for no lists.
-    unsafe { call(OBJ_GET_INFO_BY_FD, &mut request) }?;
-    Ok(info)
-}
-
-/// Opens what a command knows by a number.
-fn opened(command: i32, number: u32) -> io::Result<OwnedFd> {
-    let mut request = Record::new();
-    request.put(0, number);
-    // SAFETY: the callers' commands take a number and point to nothing.
-    unsafe { open(command, &mut request) }
-}
-
-/// Calls bpf(2) with a command that gives a descriptor.
-///
-/// # Safety
-/// As [`call`].
-unsafe fn open(command: i32, request: &mut Record) -> io::Result<OwnedFd> {
-    // SAFETY: the caller answers for it.
-    let fd = unsafe { call(command, request) }?;
-    // SAFETY: a new descriptor that nobody else has.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Calls bpf(2).
-///
-/// # Safety
-/// What `request` points to must be as the command has it.
-unsafe fn call(command: i32, request: &mut Record) -> io::Result<i32> {
-    /// All fields that are used here are within. The kernel refuses longer requests only where they are not zero.
-    const SIZE: usize = 128;
-    // SAFETY: the request has this size; the caller answers for what it points to.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            libc::c_long::from(command),
-            (&raw mut *request).cast::<u8>(),
-            SIZE,
-        )
-    };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(i32::try_from(result).unwrap_or(i32::MAX))
 }

@@ -1,0 +1,290 @@
+//! Ways out of the machine, each with something on it that copies pages or could copy them: devices without
+//! scatter-gather, segmentation in software, encryption.
+//!
+//! They are made with the usual programs (`ip`, `tc`, `ethtool`, `wg`). Near and far are two network namespaces.
+
+use std::{
+    io::Write as _,
+    net::Ipv4Addr,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::netfilter::{self, Reader, Rule};
+use crate::workload::Skip;
+
+/// The address of the near end.
+pub(super) const ADDRESS: [u8; 4] = [198, 51, 100, 1];
+/// The address of the far end where that is in another network namespace.
+pub(super) const FAR_ADDRESS: [u8; 4] = [198, 51, 100, 2];
+
+/// What packets meet on their way to the other network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Nothing: a device that gathers pages and segments packets.
+    Plain,
+    /// A device that does not gather pages.
+    NotGathering,
+    /// The same behind a queue that holds packets back for a while.
+    Held,
+    /// A device without checksum offload: packets are made linear to be summed.
+    NotSumming,
+    /// A device that gathers pages, above one that does not.
+    Macvlan,
+    /// A device for which the kernel segments packets. The segments refer to the same pages.
+    NotSegmenting,
+    /// A queue that sends each packet twice.
+    Twice,
+    /// A bridge before the device.
+    Bridge,
+    /// A program that packets wait for, and that takes them in segments: the kernel copies to make them.
+    Queued,
+    /// The same, but it takes them whole.
+    QueuedWhole,
+    /// The first of these two, at a bridge.
+    QueuedAtBridge,
+    /// A tunnel that segments packets by copying them, before it encrypts.
+    WireGuard,
+    /// Packets are made linear to be encrypted.
+    Ipsec,
+    /// A device that encrypts, above the other one.
+    Macsec,
+}
+
+/// The addresses of the ends of tunnels.
+const INSIDE: [[u8; 4]; 2] = [[192, 0, 2, 1], [192, 0, 2, 2]];
+
+/// The ends' private keys of WireGuard, and the public ones.
+const KEYS: [[&str; 2]; 2] = [
+    [
+        "0PNv6ru4RMKuy2eYIdZoMnsX0kO3fW2VqnwVE7nmtlY=",
+        "JKXUAaMJBDGaNHxGzcGeUGpHJlcAmTEoVtsKt7qDQUU=",
+    ],
+    [
+        "8yHinii0RTiCVCLdbpmJH3TOD0JdwcawLUoo8jJnAU0=",
+        "rDIwiCRjchClSxAb+Sc76lStE6YHynkoNLZGEb4Y/Cc=",
+    ],
+];
+
+impl Route {
+    /// Whether the kernel copies the pages of files and pipes on this way.
+    pub(in crate::workload) const fn copies(self) -> bool {
+        match self {
+            Self::Plain | Self::NotSegmenting | Self::Twice | Self::Bridge | Self::QueuedWhole => {
+                false
+            }
+            Self::NotGathering
+            | Self::Held
+            | Self::NotSumming
+            | Self::Macvlan
+            | Self::Queued
+            | Self::QueuedAtBridge
+            | Self::WireGuard
+            | Self::Ipsec
+            | Self::Macsec => true,
+        }
+    }
+
+    /// Whether the device of the pair gathers pages.
+    pub(super) const fn gathers(self) -> bool {
+        !matches!(self, Self::NotGathering | Self::Held | Self::Macvlan)
+    }
+
+    /// Where the far end listens.
+    pub(super) const fn address(self) -> Ipv4Addr {
+        let [a, b, c, d] = match self {
+            Self::WireGuard | Self::Macsec => INSIDE[1],
+            _ => FAR_ADDRESS,
+        };
+        Ipv4Addr::new(a, b, c, d)
+    }
+
+    /// Makes the near part, once the device is up, and gives the program that packets wait for.
+    pub(super) fn near(self) -> Result<Option<Reader>> {
+        let family = match self {
+            Self::Queued | Self::QueuedWhole => netfilter::IPV4,
+            Self::QueuedAtBridge => netfilter::BRIDGE,
+            _ => {
+                self.near_devices()?;
+                return Ok(None);
+            }
+        };
+        self.near_devices()?;
+        let reader = Reader::start(self == Self::QueuedWhole)?;
+        netfilter::add(family, netfilter::LOCAL_OUT, Rule::Queues)?;
+        Ok(Some(reader))
+    }
+
+    fn near_devices(self) -> Result<()> {
+        match self {
+            Self::Queued | Self::QueuedWhole => Ok(()),
+            Self::Plain | Self::NotGathering => Ok(()),
+            Self::NotSegmenting => run(
+                "ethtool -K zctnear tcp-segmentation-offload off generic-segmentation-offload off",
+            ),
+            Self::NotSumming => run("ethtool -K zctnear tx-checksumming off"),
+            Self::Macvlan => {
+                run("ip address flush dev zctnear")?;
+                run("ip link add link zctnear name zctmacvlan type macvlan mode bridge")?;
+                run(&format!(
+                    "ip address add {}/24 dev zctmacvlan",
+                    text(ADDRESS)
+                ))?;
+                run("ip link set zctmacvlan up")
+            }
+            Self::Twice => run("tc qdisc add dev zctnear root netem duplicate 100%"),
+            Self::Held => run("tc qdisc add dev zctnear root netem delay 100ms"),
+            Self::Bridge | Self::QueuedAtBridge => {
+                run("ip address flush dev zctnear")?;
+                run("ip link add zctbridge type bridge")?;
+                run("ip link set zctnear master zctbridge")?;
+                run(&format!(
+                    "ip address add {}/24 dev zctbridge",
+                    text(ADDRESS)
+                ))?;
+                run("ip link set zctbridge up")
+            }
+            Self::WireGuard => wireguard(0, FAR_ADDRESS),
+            Self::Ipsec => ipsec(ADDRESS, FAR_ADDRESS),
+            Self::Macsec => macsec("zctnear", 0),
+        }
+    }
+
+    /// Makes the far part, once the device is up.
+    pub(super) fn far(self) -> Result<()> {
+        match self {
+            Self::WireGuard => wireguard(1, ADDRESS),
+            Self::Ipsec => ipsec(FAR_ADDRESS, ADDRESS),
+            Self::Macsec => macsec("zctfar", 1),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes away what does not go with the device.
+    pub(super) fn unmake(self) -> Result<()> {
+        match self {
+            Self::Bridge => run("ip link delete zctbridge"),
+            Self::Queued | Self::QueuedWhole => netfilter::remove(netfilter::IPV4),
+            Self::QueuedAtBridge => {
+                let removed = netfilter::remove(netfilter::BRIDGE);
+                run("ip link delete zctbridge").and(removed)
+            }
+            Self::WireGuard => run("ip link delete zctwg"),
+            Self::Ipsec => {
+                run("ip xfrm policy flush")?;
+                run("ip xfrm state flush")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What programs say where the kernel has no such device, queue or cipher.
+const ABSENT: [&str; 9] = [
+    "algorithm not found",
+    "unable to initialize cryptographic operations",
+    "Unknown device type",
+    "Operation not supported",
+    "Protocol not supported",
+    "qdisc kind is unknown",
+    "TC classifier not found",
+    "Function not implemented",
+    "Operation not permitted",
+];
+
+/// Runs a program in the network namespace of the caller. What is not installed, or what this kernel
+/// does not have, is a [`Skip`].
+pub fn run(line: &str) -> Result<()> {
+    run_with(line, "")
+}
+
+fn run_with(line: &str, input: &str) -> Result<()> {
+    let mut words = line.split_whitespace();
+    let program = words.next().unwrap_or_default();
+    let spawned = Command::new(program)
+        .args(words)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn();
+    let mut child = match spawned {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Skip(format!("{program} is not installed")).into());
+        }
+        other => other.with_context(|| line.to_owned())?,
+    };
+    if let Some(mut to) = child.stdin.take() {
+        to.write_all(input.as_bytes())
+            .with_context(|| line.to_owned())?;
+    }
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let text = text.trim();
+    if ABSENT.iter().any(|words| text.contains(words)) {
+        return Err(Skip(format!("{line}: {text}")).into());
+    }
+    bail!("{line}: {text}")
+}
+
+fn text([a, b, c, d]: [u8; 4]) -> String {
+    format!("{a}.{b}.{c}.{d}")
+}
+
+fn wireguard(end: usize, other: [u8; 4]) -> Result<()> {
+    let (near, far) = (INSIDE[end], INSIDE[1 - end]);
+    run("ip link add zctwg type wireguard")?;
+    let ([private, _], [_, public]) = (KEYS[end], KEYS[1 - end]);
+    let line = format!(
+        "wg set zctwg private-key /dev/stdin listen-port 51820 peer {public} allowed-ips {}/32 endpoint {}:51820",
+        text(far),
+        text(other)
+    );
+    run_with(&line, private)?;
+    run(&format!("ip address add {}/24 dev zctwg", text(near)))?;
+    run("ip link set zctwg up")
+}
+
+fn ipsec(own: [u8; 4], other: [u8; 4]) -> Result<()> {
+    const KEY: &str = "0x00112233445566778899aabbccddeeff00112233";
+    for (from, to, direction) in [(own, other, "out"), (other, own, "in")] {
+        let (from, to) = (text(from), text(to));
+        // The index is that of the receiver's address, the same at both ends.
+        let index = if to == text(FAR_ADDRESS) { 1 } else { 2 };
+        run(&format!(
+            "ip xfrm state add src {from} dst {to} proto esp spi {index} mode transport aead rfc4106(gcm(aes)) {KEY} 128"
+        ))?;
+        run(&format!(
+            "ip xfrm policy add src {from} dst {to} proto 6 dir {direction} tmpl src {from} dst {to} proto esp mode transport"
+        ))?;
+    }
+    Ok(())
+}
+
+fn macsec(device: &str, end: usize) -> Result<()> {
+    const ADDRESSES: [&str; 2] = ["02:00:5e:00:53:01", "02:00:5e:00:53:02"];
+    const KEY: &str = "00112233445566778899aabbccddeeff";
+    let (own, other) = (ADDRESSES[end], ADDRESSES[1 - end]);
+    run(&format!("ip link set {device} address {own}"))?;
+    run(&format!(
+        "ip link add link {device} zctmacsec type macsec encrypt on"
+    ))?;
+    run(&format!(
+        "ip macsec add zctmacsec tx sa 0 pn 1 on key 0{end} {KEY}"
+    ))?;
+    run(&format!(
+        "ip macsec add zctmacsec rx address {other} port 1"
+    ))?;
+    run(&format!(
+        "ip macsec add zctmacsec rx address {other} port 1 sa 0 pn 1 on key 0{} {KEY}",
+        1 - end
+    ))?;
+    run(&format!(
+        "ip address add {}/24 dev zctmacsec",
+        text(INSIDE[end])
+    ))?;
+    run("ip link set zctmacsec up")
+}

@@ -1,0 +1,178 @@
+//! Page faults, counted one by one: where functions cannot be traced there is only their number.
+
+use std::{fs::File, io::Write as _, num::NonZeroUsize, ptr::NonNull};
+
+use nix::{
+    sys::{
+        memfd::{MFdFlags, memfd_create},
+        mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, munmap},
+        resource::{UsageWho, getrusage},
+    },
+    unistd::gettid,
+};
+use zctrace::{
+    ledger::Totals,
+    tracer::{Config, Session},
+};
+use zctrace_common::Op;
+
+use crate::common::own_totals;
+
+const PAGES: usize = 200;
+
+struct Pages(NonNull<u8>, usize);
+
+impl Pages {
+    fn new(file: Option<&File>) -> Self {
+        let size = page_size();
+        let length = NonZeroUsize::new(PAGES * size).expect("some");
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        let private = MapFlags::MAP_PRIVATE;
+        // SAFETY: new mappings, at addresses that the kernel chooses.
+        let address = unsafe {
+            match file {
+                Some(file) => mmap(None, length, access, private, file, 0),
+                None => mmap_anonymous(None, length, access, private),
+            }
+        };
+        let address = address.expect("a mapping");
+        // One fault for each page.
+        // SAFETY: the advice changes no contents.
+        let _ = unsafe { madvise(address, length.get(), MmapAdvise::MADV_NOHUGEPAGE) };
+        Self(address.cast(), size)
+    }
+
+    fn each(&self, mut touch: impl FnMut(*mut u8)) {
+        for page in 0..PAGES {
+            // SAFETY: within the mapping.
+            touch(unsafe { self.0.as_ptr().add(page * self.1) });
+        }
+    }
+
+    fn read(&self) {
+        self.each(|at| {
+            // SAFETY: `each` passes addresses within the mapping.
+            let _: u8 = unsafe { at.read_volatile() };
+        });
+    }
+
+    fn write(&self) {
+        // SAFETY: `each` passes addresses within the mapping.
+        self.each(|at| unsafe { at.write_volatile(1) });
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: nobody has a reference into the mapping.
+        let _ = unsafe { munmap(self.0.cast(), PAGES * self.1) };
+    }
+}
+
+fn page_size() -> usize {
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
+    usize::try_from(size.expect("a size").expect("a size")).expect("a size")
+}
+
+/// Faults of this thread so far.
+fn faults() -> u64 {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("usage");
+    (usage.minor_page_faults() + usage.major_page_faults()).cast_unsigned()
+}
+
+/// How many page faults `touch` takes.
+fn counted(touch: impl FnOnce()) -> u64 {
+    let before = faults();
+    touch();
+    faults() - before
+}
+
+/// What this process has of an operation on an object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Row {
+    ops: u64,
+    moved: u64,
+    cow: u64,
+}
+
+fn row(session: &mut Session, op: Op, object: &str) -> Row {
+    let reading = session.read().expect("the maps");
+    let Totals {
+        ops, moved, cow, ..
+    } = own_totals(&reading, op, object);
+    Row { ops, moved, cow }
+}
+
+/// What `touch` adds to a row.
+fn added(session: &mut Session, (op, object): (Op, &str), touch: impl FnOnce()) -> Row {
+    let before = row(session, op, object);
+    touch();
+    let after = row(session, op, object);
+    Row {
+        ops: after.ops - before.ops,
+        moved: after.moved - before.moved,
+        cow: after.cow - before.cow,
+    }
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn faults_are_counted_and_copies_on_write_are_not_made_up() {
+    let mut file = File::from(memfd_create("faults", MFdFlags::empty()).expect("a file"));
+    file.write_all(&vec![7; PAGES * page_size()]).expect("room");
+    let tid = u32::try_from(gettid().as_raw()).expect("an id");
+    let mut session = Session::start(&Config {
+        tasks: vec![tid],
+        ..Config::default()
+    })
+    .expect("the probes attach");
+    let attached: Vec<_> = session
+        .attempts()
+        .iter()
+        .filter(|attempt| attempt.is_attached())
+        .map(|attempt| attempt.probe.name)
+        .collect();
+    let is = |name: &str| attached.contains(&name);
+    // The code that is about to run has to be faulted in too.
+    let warm = Pages::new(Some(&file));
+    warm.read();
+    warm.write();
+    counted(|| warm.read());
+    row(&mut session, Op::FaultWrite, "unknown");
+
+    let pages = Pages::new(Some(&file));
+    let mut taken = 0;
+    let mapped = (Op::FaultMap, "file:tmpfs");
+    let map = added(&mut session, mapped, || taken = counted(|| pages.read()));
+    assert!(taken > 0 && taken <= PAGES as u64, "{taken}");
+    let bytes = (PAGES * page_size()) as u64;
+    if is("file_fault_exit") {
+        assert_eq!((map.ops, map.moved), (taken, bytes));
+    } else if is("mm_filemap_map_pages") {
+        assert_eq!((map.ops, map.moved, map.cow), (taken, 0, 0));
+    } else {
+        println!(
+            "SKIP: faults of files: this kernel has neither functions nor tracepoints for them"
+        );
+        assert_eq!(map, Row::default());
+    }
+
+    let possible = (Op::FaultWrite, "unknown");
+    let write = added(&mut session, possible, || taken = counted(|| pages.write()));
+    assert_eq!(taken, PAGES as u64);
+    if is("page_fault_user") {
+        // Reading the maps writes to pages of its own.
+        let beside = write.ops - taken;
+        assert!(beside < 20, "{write:?}");
+        assert_eq!((write.moved, write.cow), (0, 0));
+    } else {
+        assert_eq!(write, Row::default());
+    }
+
+    // Memory that is touched for the first time is no copy, and was no file's.
+    let fresh = Pages::new(None);
+    let write = added(&mut session, possible, || taken = counted(|| fresh.write()));
+    assert_eq!(taken, PAGES as u64);
+    assert!(write.ops < 20, "{write:?}");
+    assert_eq!((write.moved, write.cow), (0, 0));
+}
