@@ -130,7 +130,7 @@ impl Tested {
     pub fn flaw(&self) -> Option<String> {
         let loss = &self.stat.loss;
         let lost = loss.map_full.saturating_add(loss.missed_runs);
-        let lost = (lost > 0).then(|| format!("{lost} updates were lost"));
+        let lost = (lost > 0).then(|| format!("lost updates: {lost}"));
         let flaws: Vec<_> = self.markers.flaw().into_iter().chain(lost).collect();
         (!flaws.is_empty()).then(|| flaws.join("; "))
     }
@@ -532,7 +532,7 @@ mod tests {
     fn figures_are_not_exact_after_a_loss() {
         assert_eq!(spoilt(|_, _| {}).flaw(), None);
         let lossy = spoilt(|_, stat| stat.loss.missed_runs = 2);
-        assert_eq!(lossy.flaw().as_deref(), Some("2 updates were lost"));
+        assert_eq!(lossy.flaw().as_deref(), Some("lost updates: 2"));
         let nameless = spoilt(|by_region, _| by_region.nameless = 1);
         assert!(nameless.flaw().is_some());
     }

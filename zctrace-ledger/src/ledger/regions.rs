@@ -52,23 +52,23 @@ impl Markers {
     #[must_use]
     pub fn flaw(&self) -> Option<String> {
         let flaws = [
-            (self.malformed, "writes were no marker"),
+            (self.malformed, "lines that are not markers"),
             (
                 self.mismatched,
-                "ends were not of the innermost region of their thread",
+                "ends of a region that is not the innermost one of its thread",
             ),
-            (self.refused, "beginnings found no room"),
+            (self.refused, "regions for which there was no room"),
             (
                 self.outlived,
-                "regions ended after the region that they are within",
+                "regions that ended after the one around them",
             ),
-            (self.unseen, "lines were not seen at the write"),
-            (self.nameless, "rows are of a region without a name"),
+            (self.unseen, "lines that were not seen at the write"),
+            (self.nameless, "rows of regions without a name"),
         ];
         let flaws: Vec<_> = flaws
             .into_iter()
             .filter(|(count, _)| *count != 0)
-            .map(|(count, what)| format!("{count} {what}"))
+            .map(|(count, what)| format!("{what}: {count}"))
             .collect();
         (!flaws.is_empty()).then(|| flaws.join("; "))
     }
@@ -335,6 +335,6 @@ mod tests {
             ..Markers::default()
         };
         let flaw = flawed.flaw().expect("a flaw");
-        assert_eq!(flaw, "1 writes were no marker; 2 beginnings found no room");
+        assert_eq!(flaw, "lines that are not markers: 1; regions for which there was no room: 2");
     }
 }

@@ -336,7 +336,7 @@ mod tests {
             suite(&flawed),
             "tests=\"2\" failures=\"0\" errors=\"2\" skipped=\"0\""
         );
-        assert!(text(&flawed).contains("1 lines were not seen at the write"));
+        assert!(text(&flawed).contains("lines that were not seen at the write: 1"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use nix::unistd::Pid;
 
 use super::stale::stale_of;
 use crate::{text::message::say, workload::Skip};
@@ -16,6 +17,20 @@ use crate::{text::message::say, workload::Skip};
 pub(in crate::workload) const HUGE: usize = 2 << 20;
 
 const DIRECTORY: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB";
+
+/// Whether the kernel gives transparent huge pages to who asks for them.
+pub(in crate::workload) fn are_given() -> bool {
+    let setting = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    setting.is_ok_and(|setting| !setting.contains("[never]"))
+}
+
+/// Bytes of anonymous memory that a process has in huge pages now. 0 if that cannot be read.
+pub(in crate::workload) fn of_process(pid: Pid) -> u64 {
+    let rollup = procfs::process::Process::new(pid.as_raw()).and_then(|process| process.smaps_rollup());
+    let maps = rollup.map(|rollup| rollup.memory_map_rollup.0).unwrap_or_default();
+    let huge = maps.iter().filter_map(|map| map.extension.map.get("AnonHugePages"));
+    huge.sum()
+}
 
 /// Huge pages, given back on drop if the machine had none to spare; if the process is killed before,
 /// by the next run.

@@ -51,6 +51,15 @@ impl Mapping {
         Ok(mapping)
     }
 
+    /// `length` bytes of private memory, none of it present, in huge pages where the kernel has some.
+    pub fn huge(length: usize) -> Result<Self> {
+        let mapping = Self::anonymous(length, MapFlags::MAP_PRIVATE)?;
+        // SAFETY: the mapping is ours; the advice changes none of its contents.
+        unsafe { madvise(mapping.address, mapping.length.get(), MmapAdvise::MADV_HUGEPAGE) }
+            .context("asking for huge pages")?;
+        Ok(mapping)
+    }
+
     /// Anonymous memory that can be read and written.
     pub fn anonymous(length: usize, flags: MapFlags) -> Result<Self> {
         let length = NonZeroUsize::new(length).context("an empty mapping")?;

@@ -14,6 +14,7 @@ mod fork_snapshot;
 mod fuse;
 mod hugetlb_cow;
 mod hybrid;
+mod load;
 mod ktls_sendfile;
 mod mmap_read;
 mod mmap_write;
@@ -53,6 +54,7 @@ pub const ALL: &[&Technique] = &[
     &read_write::TECHNIQUE,
     &mmap_write::TECHNIQUE,
     &mmap_read::TECHNIQUE,
+    &load::TECHNIQUE,
     &sendfile::TECHNIQUE,
     &sendfile_file::TECHNIQUE,
     &read_write_file::TECHNIQUE,
@@ -105,6 +107,8 @@ pub enum Job {
     CopyFile,
     /// A file is read.
     ReadFile,
+    /// A large file is loaded, once.
+    Load,
     /// A file is written.
     WriteFile,
     /// A TCP stream is passed on.
@@ -133,6 +137,7 @@ impl Job {
             Self::Serve => "sending a file over TCP",
             Self::CopyFile => "copying a file",
             Self::ReadFile => "reading a file",
+            Self::Load => "loading a large file",
             Self::WriteFile => "writing a file",
             Self::Proxy => "passing on a TCP stream",
             Self::SendMemory => "sending memory over TCP",
@@ -427,6 +432,7 @@ mod tests {
         "read-write",
         "mmap-write",
         "mmap-read",
+        "load",
         "sendfile",
         "sendfile-file",
         "read-write-file",
