@@ -10,7 +10,7 @@
 #   OUTPUT            a directory for the recordings and the page (zctrace-comparison)
 #   GITHUB_STEP_SUMMARY  a file that the comparison is appended to, in Markdown
 #
-# Exit status: 0 no more is copied, 1 more is copied, 2 usage error, 3 it is not known.
+# Exit status: 0 no more is copied, 1 more is copied, 2 usage error, 3 inconclusive.
 set -eu
 
 if [ $# -ne 2 ]; then
@@ -22,7 +22,7 @@ output=${OUTPUT:-zctrace-comparison}
 mkdir -p "$output"
 
 record() {
-    # A command that fails did not do its work: `report` then says so. Only a recorder that could not measure ends this.
+    # If the command fails, it did not do its work, and `report` says so. Only a failed recording ends this script.
     status=0
     "$zctrace" record -o "$1" -- sh -c "$2" || status=$?
     if [ ! -s "$1" ]; then

@@ -5,8 +5,8 @@
 #     cp from to
 #     zctrace_end "copy a file"
 #
-# Without `zctrace test` it does nothing. The programs that the shell starts in a region are in it. The name has at most
-# 188 bytes and no newline.
+# Without `zctrace test` it does nothing. A region includes the programs that the shell starts in it. The name has at
+# most 188 bytes and no newline.
 
 zctrace_begin() {
     if [ -n "${ZCTRACE_REGION_FD:-}" ] && [ -p "/dev/fd/$ZCTRACE_REGION_FD" ]; then

@@ -8,9 +8,10 @@
     @zctrace_region.region("send a file")
     def test_send(): ...
 
-Without `zctrace test` it does nothing. A region is the calling thread's, and that of the threads and processes that it
-starts meanwhile; `region(name, process=True)` is the whole process's. The name has at most 188 bytes and no newline.
-`subprocess` closes descriptors: pass `pass_fds=zctrace_region.pass_fds()` to a program that marks regions itself.
+Without `zctrace test` it does nothing. A region includes the calling thread, and the threads and processes that this
+thread starts in the region; `region(name, process=True)` includes the whole process. The name has at most 188 bytes and
+no newline. `subprocess` closes descriptors: pass `pass_fds=zctrace_region.pass_fds()` to a program that marks regions
+itself.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ def _mark(word, name, process):
     if _fd < 0:
         return
     line = f"{'process ' if process else ''}{word} {name}\n"
-    # A program that was started with its descriptors closed has nothing there, or something else.
+    # If the program was started with its descriptors closed, nothing is there, or something else.
     with contextlib.suppress(OSError):
         if stat.S_ISFIFO(os.fstat(_fd).st_mode):
             # One write is one marker.

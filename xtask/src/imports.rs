@@ -180,6 +180,16 @@ impl Sources {
             .any(|(_, line)| line.ends_with(&format!("mod {name};")))
     }
 
+    /// The folders that the files of a folder name, itself aside; those of tests do not count.
+    fn used_by(&self, folder: &str) -> BTreeSet<String> {
+        let files = self.modules.iter().filter(|(module, _)| {
+            module.first().is_some_and(|top| top == folder) && !self.is_for_tests(module)
+        });
+        let items = files.flat_map(|(module, text)| self.imports(module, text));
+        let tops = items.filter_map(|(item, _)| item.first().cloned());
+        tops.filter(|top| top != folder).collect()
+    }
+
     /// A path as it is seen from the crate; `None` for another crate's.
     fn absolute(&self, module: &Place, path: &Place) -> Option<Place> {
         let mut base = module.clone();
@@ -407,6 +417,45 @@ fn every_folder_has_a_floor() {
             .filter_map(|module| module.first().map(String::as_str))
             .collect();
         assert_eq!(tops, floors.iter().copied().collect(), "{krate}");
+    }
+}
+
+#[test]
+fn the_page_of_the_architecture_says_what_each_folder_uses() {
+    let page = fs::read_to_string(paths::root().join("docs/architecture.md")).unwrap();
+    let all: BTreeSet<&str> = CRATES[..2]
+        .iter()
+        .flat_map(|(_, floors)| *floors)
+        .copied()
+        .collect();
+    // The heading of the column leaves these out.
+    for (krate, floors, left_out) in [
+        (CRATES[0].0, CRATES[0].1, &[][..]),
+        (CRATES[1].0, CRATES[1].1, &["text", "ledger"][..]),
+    ] {
+        let sources = Sources::read(krate);
+        let (_, section) = page.split_once(&format!("\n### `{krate}`")).unwrap();
+        let section = section.split("\n### ").next().unwrap();
+        for floor in floors {
+            let names = [format!("| `{floor}/` |"), format!("| `{floor}.rs` |")];
+            let row = section
+                .lines()
+                .find(|line| names.iter().any(|name| line.starts_with(name)))
+                .unwrap_or_else(|| panic!("no row of {floor}"));
+            let cell = row.split('|').nth(3).unwrap();
+            let said: BTreeSet<&str> = cell
+                .split('`')
+                .skip(1)
+                .step_by(2)
+                .filter(|name| all.contains(name))
+                .collect();
+            let used = sources.used_by(floor);
+            let used = used
+                .iter()
+                .map(String::as_str)
+                .filter(|name| all.contains(name) && !left_out.contains(name));
+            assert_eq!(said, used.collect(), "docs/architecture.md, {floor}");
+        }
     }
 }
 

@@ -176,7 +176,7 @@ pub struct RowKey {
 pub struct Proc {
     /// `task_struct.group_leader->start_boottime`, nanoseconds since boot.
     pub start_ns: u64,
-    /// Id of the cgroup (v2) at the time of the last `exec` or first sight.
+    /// Id of its cgroup (v2); kept current while the process lives.
     pub cgroup: u64,
     /// Runs of zctrace's programs that passed the target filter, for threads that have ended.
     pub runs: u64,
@@ -184,7 +184,7 @@ pub struct Proc {
     pub tgid: u32,
     /// [`Proc::KTHREAD`], [`Proc::EXITED`].
     pub flags: u32,
-    /// Command name of the process at its last `exec`, or its exit.
+    /// Command name of the process; kept current while the process lives.
     pub comm: [u8; COMM_LEN],
 }
 
@@ -430,7 +430,7 @@ pub struct Task {
     pub lender_ports: u32,
     /// The row of that send.
     pub lender_slot: u32,
-    /// A place to pass values through: see `zctrace-ebpf/src/base/kernel.rs`.
+    /// A place to pass values through: see [`words::opaque`].
     pub scratch: u64,
     /// The result of settling an operation. It is here because the stack is small, and because the verifier must forget
     /// what it knew of the values: it would follow every combination.
@@ -556,57 +556,42 @@ const _: () = {
 
 #[cfg(feature = "user")]
 mod pod {
-    // SAFETY: `repr(C)` structs of integers without padding (their sizes are asserted above and in
-    // `settings`), valid for every bit pattern.
-    unsafe impl aya::Pod for crate::Counters {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for crate::Sizes {}
-    // SAFETY: plain integers without padding; any bit pattern is a valid value.
-    unsafe impl aya::Pod for crate::OnRoute {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for crate::RowKey {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for crate::Proc {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for crate::Loss {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for crate::UnderWay {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for crate::Task {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for crate::Label {}
-    // SAFETY: as above, with the size asserted in `stacks`.
-    unsafe impl aya::Pod for crate::StackKey {}
-    // SAFETY: as above, with the sizes asserted in `request`.
-    unsafe impl aya::Pod for crate::Request {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for crate::RequestCounts {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for crate::Offsets {}
-    // SAFETY: as above, with the sizes asserted in `region`.
-    unsafe impl aya::Pod for crate::RegionKey {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for crate::Region {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for crate::RegionCounts {}
-    // SAFETY: as above, with the sizes asserted in `audit`.
-    unsafe impl aya::Pod for crate::AuditCount {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for crate::AuditMissed {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for crate::AuditRoutines {}
-    // SAFETY: as above, with the size asserted in `sample`.
-    unsafe impl aya::Pod for crate::CopyRoutines {}
-    // SAFETY: plain integers.
-    unsafe impl aya::Pod for crate::CpuSamples {}
-    // SAFETY: plain integers.
-    unsafe impl aya::Pod for crate::UserAddress {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for crate::Lent {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for crate::Lender {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for crate::Sender {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for crate::Settings {}
+    macro_rules! pod {
+        ($($name:ident),+ $(,)?) => {
+            $(
+                // SAFETY: a `repr(C)` struct of integers, for which every bit pattern is valid. It has no padding:
+                // where it is defined, its size is asserted, or its fields are of one size.
+                unsafe impl aya::Pod for crate::$name {}
+            )+
+        };
+    }
+
+    pod!(
+        AuditCount,
+        AuditMissed,
+        AuditRoutines,
+        CopyRoutines,
+        Counters,
+        CpuSamples,
+        Label,
+        Lender,
+        Lent,
+        Loss,
+        Offsets,
+        OnRoute,
+        Proc,
+        Region,
+        RegionCounts,
+        RegionKey,
+        Request,
+        RequestCounts,
+        RowKey,
+        Sender,
+        Settings,
+        Sizes,
+        StackKey,
+        Task,
+        UnderWay,
+        UserAddress,
+    );
 }

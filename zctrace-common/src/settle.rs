@@ -204,7 +204,7 @@ fn both(task: &mut Task) {
 
 #[inline(always)]
 fn acc_rest(task: &mut Task) -> u64 {
-    // SAFETY: a field of a map value.
+    // SAFETY: derived from a unique reference.
     unsafe { (&raw const task.rest).read_volatile() }
 }
 
@@ -221,7 +221,7 @@ fn forget_earlier(task: &mut Task) {
     let mut i = 0;
     while i < Acc::COUNT {
         let which = &raw mut task.acc[i];
-        // SAFETY: a field of a map value.
+        // SAFETY: derived from a unique reference.
         unsafe {
             if which.read_volatile() > moved {
                 which.write_volatile(moved);
@@ -238,7 +238,7 @@ fn forget_earlier(task: &mut Task) {
 fn take(task: &mut Task, class: Class, bytes: u64) -> u64 {
     let rest = &raw mut task.rest;
     let counter = &raw mut task.delta.class[class as usize];
-    // SAFETY: fields of a map value.
+    // SAFETY: both are derived from one unique reference, and are different fields.
     unsafe {
         let left = rest.read_volatile();
         if bytes > left {
@@ -256,7 +256,7 @@ fn take(task: &mut Task, class: Class, bytes: u64) -> u64 {
 /// What the sites saw of one kind.
 #[inline(always)]
 fn acc(task: &mut Task, which: Acc) -> u64 {
-    // SAFETY: a field of a map value.
+    // SAFETY: derived from a unique reference.
     unsafe { (&raw const task.acc[which as usize]).read_volatile() }
 }
 

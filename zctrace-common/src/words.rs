@@ -19,7 +19,7 @@ pub fn zero() -> u64 {
         }
         zero
     }
-    // Only so that the crate can be checked for the host.
+    // The host runs this too: `tests/settle.rs` settles there.
     #[cfg(not(target_arch = "bpf"))]
     0
 }
@@ -55,7 +55,7 @@ pub fn no_counts() -> Counters {
 pub fn copy(to: &mut [u64; Acc::COUNT], from: &[u64; Acc::COUNT]) {
     let mut i = 0;
     while i < Acc::COUNT {
-        // SAFETY: a reference. Volatile: one word after the other.
+        // SAFETY: derived from a reference. Volatile: one word after the other.
         to[i] = unsafe { (&raw const from[i]).read_volatile() };
         i += 1;
     }
@@ -68,7 +68,7 @@ pub fn copy(to: &mut [u64; Acc::COUNT], from: &[u64; Acc::COUNT]) {
 #[must_use]
 pub fn opaque(task: &mut Task, value: u64) -> u64 {
     let scratch = &raw mut task.scratch;
-    // SAFETY: a field of a map value.
+    // SAFETY: derived from a unique reference.
     unsafe {
         scratch.write_volatile(value);
         scratch.read_volatile()

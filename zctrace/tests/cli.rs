@@ -273,6 +273,8 @@ fn help_texts() {
         vec!["record", "--help"],
         vec!["report", "--help"],
         vec!["serve", "--help"],
+        vec!["top", "--help"],
+        vec!["advise", "--help"],
         vec!["doctor", "--help"],
         vec!["explain", "--help"],
     ] {

@@ -1,6 +1,7 @@
 //! What the documentation shows is what the program prints.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -9,10 +10,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use zctrace::{
     bench,
+    catalog::Kind,
     claims::{self, Circumstances},
     kernel::doctor,
     ledger::{SCHEMA, Snapshot, Totals},
     report::csv,
+    workload::technique,
 };
 
 const PAGE: &str = include_str!("../../docs/json.md");
@@ -220,6 +223,42 @@ fn the_policy_in_the_documentation_is_one() {
     let text = page.split("```toml\n").nth(1).unwrap();
     let policy = claims::Policy::parse(text.split("```").next().unwrap()).unwrap();
     assert_eq!(policy.claims.len(), 2);
+}
+
+/// What a page has in backquotes.
+fn code_of(text: &str) -> BTreeSet<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// The page has a section for each technique. It names those that have theirs on other pages, in brackets, and `cow`.
+#[test]
+fn the_page_of_techniques_has_every_technique() {
+    let page = fs::read_to_string(root().join("docs/techniques.md")).unwrap();
+    let (head, sections) = page.split_once("\n## Techniques\n").unwrap();
+    let headings = sections.lines().filter(|line| line.starts_with("### "));
+    let mut described: BTreeSet<_> = headings.flat_map(code_of).collect();
+    let (_, elsewhere) = head.split_once("one system call (").unwrap();
+    let (elsewhere, rest) = elsewhere.split_once(')').unwrap();
+    assert!(rest.contains("`cow` with the"), "{rest}");
+    for name in code_of(elsewhere).into_iter().chain(["cow"]) {
+        assert!(described.insert(name), "{name} has two places");
+    }
+    let techniques = technique::ALL.iter().map(|technique| technique.name);
+    assert_eq!(described, techniques.collect());
+}
+
+/// The kinds of probes in the list of `zctrace doctor --json` are those that there are.
+#[test]
+fn the_page_names_every_kind_of_probe() {
+    let row = PAGE
+        .lines()
+        .find(|line| line.starts_with("| `probes` | the catalog:"));
+    let (_, kinds) = row.unwrap().split_once("`kind` (").unwrap();
+    let (kinds, _) = kinds.split_once(')').unwrap();
+    assert_eq!(
+        code_of(kinds),
+        Kind::ALL.iter().map(|kind| kind.name()).collect()
+    );
 }
 
 /// The workspace's root.

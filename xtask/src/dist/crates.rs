@@ -73,6 +73,15 @@ impl Drop for Objects {
 /// The objects, as `zctrace/build.rs` names them.
 const OBJECTS: [&str; 3] = ["zctrace", "traffic-xdp", "traffic-sockmap"];
 
+#[test]
+fn the_objects_are_those_of_the_build_script() {
+    let script = fs::read_to_string(paths::root().join("zctrace/build.rs")).unwrap();
+    let (_, list) = script.split_once("const OBJECTS: [&str; 3] = ").unwrap();
+    let (list, _) = list.split_once(';').unwrap();
+    let named: Vec<_> = list.split('"').skip(1).step_by(2).collect();
+    assert_eq!(named, OBJECTS);
+}
+
 /// Builds the programs as zctrace's build script does, for any architecture. Returns where they are.
 fn build_objects(architecture: &str) -> Result<PathBuf> {
     let toolchain = setup::bpf_toolchain().context("no BPF toolchain: `cargo xtask setup`")?;

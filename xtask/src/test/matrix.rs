@@ -25,8 +25,8 @@ pub(super) enum Tests {
     Chosen,
 }
 
-/// What shows in a quarter of an hour whether an emulated architecture is counted right: the self-test of `doctor`,
-/// the truth, what is seen of each technique, that each site explains its bytes, the verdicts, and the audit.
+/// What shows soon whether an emulated architecture is counted right: the self-test of `doctor`, the truth, what is seen
+/// of each technique, that each site explains its bytes, the verdicts, and the audit.
 ///
 /// Each group is a run of the test program: those of the first share a session. What failed is printed at the end of a
 /// run, so a guest that runs out of time later has told it.

@@ -50,7 +50,8 @@ pub(crate) struct Options {
     /// then, and the package layer if it is named.
     #[arg(long, value_enum, default_value_t = Arch::NATIVE)]
     arch: Arch,
-    /// Also run the vm layer's tests on emulated machines of the other architectures: some 15 minutes for each kernel.
+    /// Also run the vm layer's tests on emulated machines of the other architectures: docs/CONTRIBUTING.md says how
+    /// long that takes.
     #[arg(long, conflicts_with_all = ["arch", "kernels"])]
     all_architectures: bool,
     /// Run only tests whose name contains this (layers unit, cli, running and vm).
@@ -112,7 +113,7 @@ enum Layer {
     Running,
     /// What needs root, on other kernels.
     Vm,
-    /// The Debian package and the crate, installed and used.
+    /// The Debian package, the rpm package and the crate, installed and used.
     Package,
 }
 

@@ -58,7 +58,7 @@ pub(super) const PROBES: &[Probe] = &[
             kretprobe("iomap_dio_rw_kretprobe", "iomap_dio_rw"),
         ],
         sees: "a direct transfer continues without its caller, on ext4, xfs and others",
-        lost: "direct I/O of io_uring that do not report success (IOSQE_CQE_SKIP_SUCCESS)",
+        lost: "direct I/O of io_uring that does not report success (IOSQE_CQE_SKIP_SUCCESS)",
         ..Probe::USUAL
     },
     Probe {
@@ -70,7 +70,7 @@ pub(super) const PROBES: &[Probe] = &[
             kretprobe("iomap_dio_rw_inner_kretprobe", "__iomap_dio_rw"),
         ],
         sees: "a direct transfer continues without its caller, on btrfs",
-        lost: "direct I/O of io_uring on btrfs that do not report success (IOSQE_CQE_SKIP_SUCCESS)",
+        lost: "direct I/O of io_uring on btrfs that does not report success (IOSQE_CQE_SKIP_SUCCESS)",
         ..Probe::USUAL
     },
     Probe {

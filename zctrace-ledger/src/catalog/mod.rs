@@ -183,6 +183,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [
+        Self::FEntry,
+        Self::FExit,
+        Self::KRetProbe,
+        Self::BtfTracepoint,
+        Self::Clock,
+    ];
+
     /// Its name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -385,6 +394,13 @@ mod tests {
                 let first = *taken.entry(way.symbol).or_insert(way.first);
                 assert_eq!(first, way.first, "{} in two probes", way.symbol);
             }
+        }
+    }
+
+    #[test]
+    fn every_kind_is_listed() {
+        for way in probes().flat_map(|probe| probe.ways) {
+            assert!(Kind::ALL.contains(&way.kind), "{:?}", way.kind);
         }
     }
 

@@ -9,7 +9,7 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::Evidence,
         ways: &[fentry("packet_mmap", "packet_mmap", &["*file"])],
         sees: "whose the ring of a packet socket is",
-        lost: "who receives through rings of packet sockets that nobody waits at",
+        lost: "the receiver on packet-socket rings that no process polls",
         ..Probe::USUAL
     },
     Probe {
@@ -18,7 +18,7 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::Evidence,
         ways: &[fentry("packet_poll", "packet_poll", &["*file"])],
         sees: "who waits at a packet socket",
-        lost: "who receives through rings of packet sockets that were there before zctrace",
+        lost: "the receiver on packet-socket rings that were there before zctrace",
         ..Probe::USUAL
     },
     Probe {

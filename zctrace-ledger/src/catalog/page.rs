@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Family, Probe, Role, conclusion, probes};
+use crate::text::generated::replaced;
 
 /// What stands before the catalog in the page.
 pub const BEGIN: &str = "<!-- The catalog: written by `cargo xtask docs`. -->\n";
@@ -71,7 +72,5 @@ fn section(probe: &Probe) -> String {
 /// The page with its catalog replaced by the current one; `None` if the markers are missing.
 #[must_use]
 pub fn refreshed(page: &str) -> Option<String> {
-    let (before, rest) = page.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}{}{END}{after}", catalog()))
+    replaced(page, BEGIN, END, &catalog())
 }

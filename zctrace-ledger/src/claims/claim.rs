@@ -9,6 +9,9 @@ use super::{
 };
 use crate::text::escape::printable;
 
+/// Copies per byte that are still zero-copy, where no claim says otherwise: what docs/check.md uses.
+pub const ZERO_COPY: f64 = 0.02;
+
 /// The default of [`Claim::min_bytes`].
 pub const MIN_BYTES: u64 = 1 << 20;
 
@@ -233,7 +236,7 @@ impl Flaw {
             Self::Limit { .. } => {
                 "write a number from 0 on: 0.02 means zero-copy, 1 one copy".into()
             }
-            Self::MinBytes => "leave --min-bytes away for 1 MiB".into(),
+            Self::MinBytes => "omit --min-bytes to use 1 MiB".into(),
             Self::Path(path) => {
                 format!(
                     "did you mean {}? `zctrace stat` shows the operation first in each row",

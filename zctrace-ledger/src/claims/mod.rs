@@ -35,7 +35,7 @@ mod ways;
 mod properties;
 
 pub use circumstances::Circumstances;
-pub use claim::{Claim, Flaw, MIN_BYTES, Measure};
+pub use claim::{Claim, Flaw, MIN_BYTES, Measure, ZERO_COPY};
 pub use document::{Document, SCHEMA};
 pub use expect::Expectation;
 pub use judge::{Judged, Judgement, judge};

@@ -6,6 +6,7 @@ use super::{
     rules,
     table::{Case, Expected, LINES},
 };
+use crate::text::generated::replaced;
 
 /// What stands before the generated part of the page.
 pub const BEGIN: &str = "<!-- The table and the rules: written by `cargo xtask docs`. -->\n";
@@ -94,7 +95,5 @@ fn cell(expected: Expected) -> String {
 /// The page with its generated part replaced by the current one; `None` if the markers are missing.
 #[must_use]
 pub fn refreshed(page: &str) -> Option<String> {
-    let (before, rest) = page.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}{}{END}{after}", generated()))
+    replaced(page, BEGIN, END, &generated())
 }

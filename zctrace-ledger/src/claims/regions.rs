@@ -105,10 +105,11 @@ impl Tested {
             reasons.push("no region was begun".into());
         }
         if !not_begun.is_empty() && !terms.allow_missing {
-            reasons.push(format!(
-                "{} of the file were not begun; --allow-missing lets them be",
-                not_begun.len()
-            ));
+            let were = match not_begun.len() {
+                1 => "1 region in the file was".to_owned(),
+                many => format!("{many} regions in the file were"),
+            };
+            reasons.push(format!("{were} not begun; --allow-missing permits this"));
             verdict = verdict.map(|verdict| verdict.max(Verdict::Inconclusive));
         }
         Self {
@@ -180,8 +181,8 @@ impl TestedRegion {
         if region.totals.ops == 0 && !ratchet.expects_nothing(&region.name) {
             open = true;
             reasons.push(
-                "no operation was seen in it; threads that were there before need a region of the process, and `ops = 0` \
-                 in the file says that there is none"
+                "no operation was seen; if existing threads do the work, mark a process region; if none is expected, \
+                 set `ops = 0`"
                     .into(),
             );
         }
@@ -193,12 +194,12 @@ impl TestedRegion {
                 _ => bytes(number),
             };
             let may = if one.is_open() {
-                ", which may be copies"
+                " (which may be copies)"
             } else {
                 ""
             };
             reasons.push(format!(
-                "{} is {}, and {} is allowed{may}",
+                "{} is {}{may}, at most {} allowed",
                 one.figure,
                 number(one.counted),
                 number(one.allowed)
@@ -267,7 +268,7 @@ fn against_all(
     let workers = &by_region.of_workers;
     if workers.moved > 0 || workers.copies() > 0 {
         reasons.push(format!(
-            "threads of io_uring moved {}, and nothing tells for which region; mark regions of the process instead",
+            "io_uring threads moved {}, which cannot be assigned to a region; use process regions",
             bytes(workers.moved)
         ));
     }

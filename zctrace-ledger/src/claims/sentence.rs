@@ -2,7 +2,7 @@
 
 use super::{Judged, Judgement, Met, Outcome, Verdict, reason::Effect, rules};
 use crate::{
-    ledger::{Snapshot, Target, TargetKind},
+    ledger::Snapshot,
     text::{bytes::bytes, escape::printable},
 };
 
@@ -28,7 +28,7 @@ impl Judgement {
             env!("CARGO_PKG_VERSION"),
             printable(&stat.kernel),
             printable(&stat.backend),
-            target(&stat.target),
+            stat.target.words(),
             seconds(stat.duration_ns),
             printable(&stat.started_at),
         )
@@ -136,16 +136,4 @@ fn copies(judged: &Judged) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "a tenth of a second for people")]
 fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
-}
-
-fn target(target: &Target) -> String {
-    let value = printable(&target.value);
-    match target.kind {
-        TargetKind::Command => format!("command `{value}`"),
-        TargetKind::Pid => format!("process {value}"),
-        TargetKind::Comm => format!("processes called {value}"),
-        TargetKind::Cgroup => format!("cgroup {value}"),
-        TargetKind::Port => format!("port {value}"),
-        TargetKind::System => "the whole machine".to_owned(),
-    }
 }

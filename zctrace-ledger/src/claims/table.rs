@@ -3,7 +3,7 @@
 
 use zctrace_common::Op;
 
-use super::{Claim, MIN_BYTES, Verdict};
+use super::{Claim, MIN_BYTES, Verdict, ZERO_COPY};
 
 /// A claim that people make, and the truth.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +61,7 @@ impl Case {
             traffic,
             process: "",
             path: None,
-            limit: 0.02,
+            limit: ZERO_COPY,
             min_bytes: MIN_BYTES,
             linux_6_1: functions,
             linux_6_12: functions,

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What every verdict is about, and what not.
-pub const SCOPE: &str = "Judged: copies by the kernel on behalf of I/O. Not seen: memcpy in user \
-    space and in TLS libraries, DMA between devices and the page cache, migration and compaction.";
+use crate::text::scope;
+
+/// What every verdict is about, and what not: [`SCOPE`](crate::text::SCOPE) of what is judged.
+pub const SCOPE: &str = concat!("Judged: ", scope!());
 
 /// The answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

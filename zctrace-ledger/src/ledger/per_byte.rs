@@ -122,13 +122,18 @@ impl Process {
 }
 
 impl Totals {
+    /// Whether `part` is so large a part of what moved that copies divided by it say something.
+    #[must_use]
+    pub const fn is_fair(&self, part: u64) -> bool {
+        part.saturating_mul(FAIR_PART) >= self.moved.saturating_sub(self.synthetic)
+    }
+
     /// All copies over a part of what moved, where that is a fair part.
     fn over_fair(&self, part: u64) -> PerByte {
-        let carried = self.moved.saturating_sub(self.synthetic);
-        let fair = part.saturating_mul(FAIR_PART) >= carried;
+        let is_fair = self.is_fair(part);
         PerByte {
             ratio: ratio(self.copies(), part)
-                .filter(|_| fair && self.per_carried_byte().ratio.is_some()),
+                .filter(|_| is_fair && self.per_carried_byte().ratio.is_some()),
             at_least: self.is_lower_bound(),
         }
     }

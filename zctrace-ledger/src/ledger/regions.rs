@@ -335,6 +335,9 @@ mod tests {
             ..Markers::default()
         };
         let flaw = flawed.flaw().expect("a flaw");
-        assert_eq!(flaw, "lines that are not markers: 1; regions for which there was no room: 2");
+        assert_eq!(
+            flaw,
+            "lines that are not markers: 1; regions for which there was no room: 2"
+        );
     }
 }

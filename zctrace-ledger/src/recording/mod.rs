@@ -17,6 +17,7 @@ mod limits;
 mod not_followed;
 mod part;
 mod read;
+mod tables;
 mod whole;
 mod wire;
 mod write;

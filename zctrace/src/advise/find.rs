@@ -2,6 +2,7 @@
 
 use zctrace_common::Op;
 
+use super::weigh::Verdict;
 use crate::ledger::{CpuTime, End, Path, Process, Snapshot, Totals};
 
 /// Fewer bytes than this are not worth a change.
@@ -33,6 +34,8 @@ pub struct Candidate {
     pub now: &'static str,
     /// How it could be done, unless it is right as it is.
     pub instead: Option<&'static str>,
+    /// The verdict, where there is nothing to run for it.
+    pub verdict: Option<Verdict>,
     /// What to do, or why nothing is to be done.
     pub how: String,
     /// Copies for each of the bytes.
@@ -125,13 +128,13 @@ fn of_process(process: &Process) -> Vec<Candidate> {
     found
 }
 
-/// A candidate of these rows.
+/// A candidate of these rows, for which another technique is to be run, or whose verdict is known.
 fn candidate(
     process: &Process,
     sides: &[&Side],
     bytes: u64,
     now: &'static str,
-    instead: Option<&'static str>,
+    instead: Result<&'static str, Verdict>,
     how: String,
 ) -> Candidate {
     let copies: u64 = sides.iter().map(|side| side.totals.copies()).sum();
@@ -146,7 +149,8 @@ fn candidate(
         bytes,
         bytes_per_call: sides[0].per_call(),
         now,
-        instead,
+        instead: instead.ok(),
+        verdict: instead.err(),
         how,
         copies_per_byte,
         copy_cpu_seconds: process.copy_cpu_seconds,
@@ -161,7 +165,7 @@ fn changed(process: &Process) -> Option<String> {
     let share = |seconds| time.share(seconds).filter(|share| *share >= CHANGED);
     let words = |share: f64, what: &str| {
         format!(
-            "stay: {:.0}% of its processor time is {what} in user space, so the bytes that it sends are not those that it read",
+            "{:.0}% of its processor time is {what} in user space, so the bytes that it sends are not those that it read",
             share * 100.0
         )
     };
@@ -179,9 +183,9 @@ fn served(process: &Process, read: &Side, sent: &Side) -> Option<Candidate> {
         return None;
     }
     let (instead, how) = match changed(process) {
-        Some(why) => (None, why),
+        Some(why) => (Err(Verdict::Stay), why),
         None => (
-            Some("sendfile"),
+            Ok("sendfile"),
             "send from the file with sendfile(2): nginx `sendfile on`, Apache `EnableSendfile On`"
                 .into(),
         ),
@@ -217,16 +221,16 @@ fn copied(process: &Process, read: &Side, written: &Side) -> Option<Candidate> {
     let (from, to) = (object(read)?, object(written)?);
     let known = (from == to).then(|| technique(&to)).flatten();
     let (now, instead, how) = match (changed(process), known) {
-        (Some(why), _) => ("read-write-file:tmpfs", None, why),
+        (Some(why), _) => ("read-write-file:tmpfs", Err(Verdict::Stay), why),
         (None, Some((now, instead))) => (
             now,
-            Some(instead),
+            Ok(instead),
             "copy with copy_file_range(2): coreutils' cp and std::fs::copy use it".into(),
         ),
         (None, None) => (
             "read-write-file:tmpfs",
-            None,
-            format!("not known: {from} to {to} cannot be measured here"),
+            Err(Verdict::NotKnown),
+            format!("{from} to {to} cannot be measured here"),
         ),
     };
     Some(candidate(
@@ -246,12 +250,12 @@ fn sent_from_memory(process: &Process, sent: &Side) -> Option<Candidate> {
         return None;
     }
     let (instead, how) = if sent.per_call() < PAGE {
-        let why = "stay: calls of less than a page cost more without the copy (MSG_ZEROCOPY, SEND_ZC) than with it";
-        (None, why.to_owned())
+        let why = "calls of less than a page cost more without the copy (MSG_ZEROCOPY, SEND_ZC) than with it";
+        (Err(Verdict::Stay), why.to_owned())
     } else {
         let how = "send with MSG_ZEROCOPY or io_uring's SEND_ZC. Measured over loopback, where the kernel copies after all; \
             to another machine it may save more";
-        (Some("zerocopy-send:loopback"), how.to_owned())
+        (Ok("zerocopy-send:loopback"), how.to_owned())
     };
     Some(candidate(
         process,
@@ -271,17 +275,17 @@ fn cached(process: &Process, read: &Side) -> Option<Candidate> {
     let cold = read.totals.filled;
     // What is in memory needs no device.
     let how = if cold < read.bytes() / SAME {
-        "stay: most of it was in the page cache already, and O_DIRECT would read it from the device"
+        "most of it was in the page cache already, and O_DIRECT would read it from the device"
     } else {
-        "stay, or try O_DIRECT if nothing reads it twice: it was not in the page cache, and how fast the device is cannot \
-         be measured here"
+        "it was not in the page cache, and how fast the device is cannot be measured here. Try O_DIRECT if nothing reads \
+         it twice"
     };
     Some(candidate(
         process,
         &[read],
         read.bytes(),
         "read",
-        None,
+        Err(Verdict::Stay),
         how.into(),
     ))
 }
@@ -291,13 +295,14 @@ fn bypassed(process: &Process, direct: &Side) -> Option<Candidate> {
     if direct.bytes() < LEAST_BYTES {
         return None;
     }
-    let how = "stay: O_DIRECT copies nothing. The page cache would only help if the same bytes are read again";
+    let how =
+        "O_DIRECT copies nothing. The page cache would only help if the same bytes are read again";
     Some(candidate(
         process,
         &[direct],
         direct.bytes(),
         "direct-read",
-        None,
+        Err(Verdict::Stay),
         how.into(),
     ))
 }
@@ -362,7 +367,7 @@ mod tests {
         let send = samples::path("send", "tcp", calls(samples::from_user(2 * MIB), 4096));
         let found = advice(process(vec![send]));
         assert_eq!(found[0].instead, None);
-        assert!(found[0].how.starts_with("stay"));
+        assert_eq!(found[0].verdict, Some(Verdict::Stay));
     }
 
     #[test]
@@ -378,7 +383,10 @@ mod tests {
             Some("copy-file-range:ext4")
         );
         let other = &advice(copy("file:nfs4"))[0];
-        assert!(other.instead.is_none() && other.how.starts_with("not known"));
+        assert_eq!(
+            (other.instead, other.verdict),
+            (None, Some(Verdict::NotKnown))
+        );
     }
 
     #[test]

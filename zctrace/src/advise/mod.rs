@@ -68,7 +68,7 @@ pub struct Advice {
     pub instead: Option<String>,
     /// `change`, `or-nothing`, `stay` or `not-known`.
     pub verdict: Verdict,
-    /// What to do, or why not.
+    /// What to do, or why not; the verdict is not said again.
     pub how: String,
     /// What it saves; absent where nothing was measured.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -123,12 +123,7 @@ impl Observed {
     ) -> Vec<Advice> {
         let all = self.candidates.into_iter().map(|(candidate, looked)| {
             let Some(looked) = looked else {
-                let known = !candidate.how.starts_with("not known");
-                let verdict = if known {
-                    Verdict::Stay
-                } else {
-                    Verdict::NotKnown
-                };
+                let verdict = candidate.verdict.unwrap_or(Verdict::NotKnown);
                 return advice(candidate, verdict, None, None);
             };
             let name = candidate.instead.unwrap_or_default();
@@ -178,7 +173,7 @@ fn advice(
         instead: candidate.instead.map(str::to_owned),
         verdict,
         how: match why {
-            Some(why) => format!("not known, because it could not be measured: {why}"),
+            Some(why) => format!("it could not be measured: {why}"),
             None => candidate.how,
         },
         saving,

@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 
 use super::args::{
-    damage, duration, exit::NOT_MEASURED, failure::Failure, files, target::TargetArgs,
+    damage, duration, exit::INTERRUPTED, failure::Failure, files, target::TargetArgs,
 };
 use crate::{
     advise::{Document, Observed, SCHEMA, find},
@@ -33,9 +33,6 @@ It watches the target, finds the paths with the most copying, and runs both tech
 target's sizes, which keeps a processor busy for half a minute for each. What the other one saves is
 an interval: the target's own copying time and the spread of the runs are in it. Needs root. Exit
 status: 0 done, 2 usage error, 3 could not measure, 130 interrupted.";
-
-/// Ended by ctrl-c, as a shell would report it.
-const INTERRUPTED: u8 = 130;
 
 /// Arguments of `advise`.
 #[derive(Args, Debug)]
@@ -97,8 +94,8 @@ pub(crate) fn run(args: &AdviseArgs) -> Result<u8, Failure> {
         advice: Vec::new(),
     };
     if !find::candidates(&snapshot).is_empty() {
-        runner::catch_interrupts().map_err(|error| cannot(&error))?;
-        let arena = Arena::new(Sizes::default()).map_err(|error| cannot(&error))?;
+        runner::catch_interrupts().map_err(Failure::no_workloads)?;
+        let arena = Arena::new(Sizes::default()).map_err(Failure::no_workloads)?;
         let observed = Observed::look(&snapshot, &arena, || Tracer::start(&[]))?;
         document.advice = observed.weigh(&arena, args.runs, |name, run| {
             if stderr().is_terminal() {
@@ -122,11 +119,6 @@ pub(crate) fn run(args: &AdviseArgs) -> Result<u8, Failure> {
     } else {
         0
     })
-}
-
-fn cannot(error: &anyhow::Error) -> Failure {
-    let remedy = "run it as root, with room in the directory for temporary files";
-    Failure::new(NOT_MEASURED, format!("{error:#}"), remedy)
 }
 
 /// What the target did.

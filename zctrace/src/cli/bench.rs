@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use super::args::{duration, exit::NOT_MEASURED, failure::Failure, files, size};
+use super::args::{duration, exit::INTERRUPTED, failure::Failure, files, size};
 use crate::{
     bench::{
         self, Document, Entry, Options, Status, Tracer, chart,
@@ -38,9 +38,6 @@ technique's definition: copies for every byte it carries, without those at the f
 connections. `zctrace explain NAME` tells what happens in the kernel. Needs root; what a workload
 makes is gone afterwards. Exit status: 0 everything as expected or skipped, 1 a workload differs,
 2 usage error, 3 could not measure, 130 interrupted.";
-
-/// Ended by ctrl-c, as a shell would report it.
-const INTERRUPTED: u8 = 130;
 
 /// Arguments of `bench`.
 #[derive(Args, Debug)]
@@ -164,8 +161,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<u8, Failure> {
         .transpose()?;
     let options = options(&args.much);
     let tracer = Tracer::start(&args.without_probe)?;
-    runner::catch_interrupts().map_err(|error| cannot(&error))?;
-    let arena = Arena::new(Sizes::default()).map_err(|error| cannot(&error))?;
+    runner::catch_interrupts().map_err(Failure::no_workloads)?;
+    let arena = Arena::new(Sizes::default()).map_err(Failure::no_workloads)?;
     let document = measured(args, &workloads, &options, &arena, tracer)?;
     drop(arena);
     if let (Some(mut svg), Some(sweep)) = (svg, &document.sweep) {
@@ -187,11 +184,6 @@ pub(crate) fn run(args: &BenchArgs) -> Result<u8, Failure> {
     } else {
         u8::from(document.workloads.iter().any(differs))
     })
-}
-
-fn cannot(error: &anyhow::Error) -> Failure {
-    let remedy = "run it as root, with room in the directory for temporary files";
-    Failure::new(NOT_MEASURED, format!("{error:#}"), remedy)
 }
 
 fn options(much: &MuchArgs) -> Options {

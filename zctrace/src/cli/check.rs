@@ -40,8 +40,6 @@ copies behind other bytes. Copies and unexplained bytes count, and so do passes 
 --allow-encryption is given. Reports go to standard output, or to standard error with a command.
 Exit status: 0 pass, 1 fail, 2 usage error, 3 inconclusive or could not measure.";
 
-/// How long to wait for bytes that are on their way.
-const SETTLE: Duration = Duration::from_secs(2);
 /// The maximum length of a policy.
 const MAX_POLICY: u64 = 1 << 20;
 
@@ -303,7 +301,7 @@ fn measured(
         ended: crate::tracer::Ended::Keep,
         duration: measure.duration,
         interval: None,
-        settle: SETTLE,
+        settle: Plan::SETTLE,
         max_rows: target.max_rows,
         max_threads: target.max_threads,
         ready: measure.ready_fd.map(ready_fd::inherited).transpose()?,
@@ -361,7 +359,7 @@ pub(crate) fn policy(path: &Path) -> Result<Vec<Claim>, Failure> {
     let policy = Policy::parse(&text).map_err(|error| {
         Failure::usage(
             format!("policy {shown}: {error}"),
-            "a policy has [[claim]] tables; docs/check.md shows one with every key",
+            "a policy has [[claim]] tables; `zctrace check --print-policy` writes one",
         )
     })?;
     Ok(policy.claims)

@@ -90,7 +90,7 @@ fn unknown(name: &str) -> Failure {
     let remedy = if !suggestions.is_empty() {
         format!("did you mean {}?", suggestions.join(", "))
     } else if !explain::search(name).is_empty() {
-        "texts about other names have this word: `zctrace explain --search` lists them".into()
+        "other entries mention this word: `zctrace explain --search` lists them".into()
     } else {
         "`zctrace explain --list` shows every name".into()
     };

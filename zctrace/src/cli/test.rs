@@ -4,17 +4,16 @@ use std::{
     ffi::OsString,
     io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use clap::Args;
-use nix::unistd::Uid;
 use zctrace_common::By;
 
 use super::args::{
     exit::{self, FAILED, NOT_MEASURED},
     failure::Failure,
     files, least,
+    target::may_be,
 };
 use crate::{
     claims::{Circumstances, Terms, Tested, Verdict, ratchet::Ratchet},
@@ -42,8 +41,6 @@ and processes that it starts, is the region's: `zctrace explain region`.
 Exit status with --ratchet: 0 pass, 1 fail, 2 usage error, 3 inconclusive or could not measure.
 Without it: the command's, or 3 if the figures are not exact.";
 
-/// How long to wait for bytes that are on their way.
-const SETTLE: Duration = Duration::from_secs(2);
 /// Rows of a region are a few, and there can be thousands of regions.
 const ROWS: u32 = 16_384;
 /// The maximum length of a file of figures.
@@ -94,7 +91,7 @@ pub(crate) struct TestArgs {
           value_parser = clap::value_parser!(u32).range(64..=1 << 20))]
     max_rows: u32,
 
-    /// How many threads are traced at a time; each takes half a kilobyte once it does I/O
+    /// How many threads are traced at a time; each takes about 600 bytes once it does I/O
     #[arg(long, value_name = "COUNT", default_value_t = Config::THREADS,
           value_parser = clap::value_parser!(u32).range(64..=1 << 22))]
     max_threads: u32,
@@ -110,12 +107,7 @@ pub(crate) struct TestArgs {
 
 /// Runs `test`; the result is the exit code.
 pub(crate) fn run(args: TestArgs) -> Result<u8, Failure> {
-    if args.user.is_some() && !Uid::effective().is_root() {
-        return Err(Failure::usage(
-            "only root can run a command as somebody else",
-            "leave --user out, or run zctrace by sudo",
-        ));
-    }
+    may_be(args.user.as_ref())?;
     files::distinct(&[
         ("--ratchet", args.ratchet.as_ref()),
         ("--output", args.output.as_ref()),
@@ -208,7 +200,7 @@ fn code(document: &Tested, outcome: &Outcome) -> u8 {
 /// Lowers figures. Returns whether there is anything to write.
 fn lowered(ratchet: &mut Ratchet, document: &Tested) -> bool {
     document.tighten(ratchet).unwrap_or_else(|| {
-        say("the file of figures stays as it is, because the measurement is not good enough");
+        say("the ratchet file was not changed: the measurement is incomplete");
         false
     })
 }
@@ -221,14 +213,14 @@ fn read(path: &Path, update: bool) -> Result<Ratchet, Failure> {
         Err(error) if update && error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => {
             return Err(Failure::usage(
-                format!("cannot read the figures {shown}: {error}"),
+                format!("cannot read the ratchet file {shown}: {error}"),
                 "--update makes the file, or lowers its figures",
             ));
         }
     };
     Ratchet::parse(&text).map_err(|error| {
         Failure::usage(
-            format!("figures {shown}: {error}"),
+            format!("ratchet file {shown}: {error}"),
             "a file has a table [region.\"NAME\"] for each region, and figures in bytes",
         )
     })
@@ -245,7 +237,7 @@ struct Measured {
 fn measure(args: TestArgs) -> Result<Measured, Failure> {
     let unusable = |error: io::Error| {
         Failure::not_measured(
-            format!("the pipe for markers is of no use: {error}"),
+            format!("cannot set up the marker pipe: {error}"),
             "check the limits on open files and threads (ulimit -a)",
         )
     };
@@ -256,7 +248,7 @@ fn measure(args: TestArgs) -> Result<Measured, Failure> {
         faults: !args.no_faults,
         by: By::Region,
         channel: Some(channel),
-        settle: SETTLE,
+        settle: Plan::SETTLE,
         max_rows: args.max_rows,
         max_threads: args.max_threads,
         ..Plan::of(Subject::Command(args.command))
@@ -275,7 +267,7 @@ fn measure(args: TestArgs) -> Result<Measured, Failure> {
     };
     if !session.has_regions() {
         return Err(Failure::not_measured(
-            "the kernel takes no program for markers, so regions cannot be told apart",
+            "the kernel rejected the marker program, so regions cannot be separated",
             "`zctrace doctor` says what the kernel allows",
         ));
     }

@@ -2,7 +2,7 @@
 //! demonstration.
 
 use std::{
-    io::{Write as _, stdin, stdout},
+    io::{Write as _, stdout},
     process::ExitCode,
 };
 
@@ -30,7 +30,7 @@ pub struct Args {
     all: bool,
 
     /// List the families.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     list: bool,
 
     /// Print a JSON document.
@@ -45,14 +45,6 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = Sizes::default().ops, value_parser = clap::value_parser!(u64).range(1..))]
     ops: u64,
 
-    /// Wait for a line on standard input, then print an outcome a line.
-    #[arg(long, hide = true)]
-    lines: bool,
-
-    /// How often to do it, with --lines.
-    #[arg(long, value_name = "N", default_value_t = 1, hide = true)]
-    rounds: u64,
-
     /// Be the second program of `awkward-exec`.
     #[arg(long, value_name = "DESCRIPTOR", hide = true)]
     resume: Option<i32>,
@@ -65,21 +57,15 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if args.list {
-        return list(args.json);
+        return list();
     }
     let chosen = chosen(args)?;
     runner::catch_interrupts()?;
-    if args.lines {
-        stdin().read_line(&mut String::new())?;
-    }
     let arena = Arena::new(Sizes {
         bytes: args.bytes,
         ops: args.ops,
         ..Sizes::default()
     })?;
-    if args.lines {
-        return lines(args, &chosen, &arena);
-    }
     let mut outcomes = Vec::new();
     for traffic in chosen {
         if runner::is_interrupted() {
@@ -104,23 +90,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     })
 }
 
-/// Round after round, for the dashboard. The first that goes wrong is the last.
-fn lines(args: &Args, chosen: &[&'static Traffic], arena: &Arena) -> Result<ExitCode> {
-    for traffic in (0..args.rounds).flat_map(|_| chosen) {
-        if runner::is_interrupted() {
-            return Ok(ExitCode::FAILURE);
-        }
-        let outcome = runner::run(traffic, arena);
-        let mut out = stdout().lock();
-        writeln!(out, "{}", serde_json::to_string(&outcome)?)?;
-        out.flush()?;
-        if outcome.status != Status::Ok {
-            return Ok(ExitCode::FAILURE);
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
 fn chosen(args: &Args) -> Result<Vec<&'static Traffic>> {
     if args.all {
         return Ok(all().filter(|traffic| traffic.is_ordinary()).collect());
@@ -136,25 +105,10 @@ fn chosen(args: &Args) -> Result<Vec<&'static Traffic>> {
     Ok(chosen)
 }
 
-fn list(json: bool) -> Result<ExitCode> {
+fn list() -> Result<ExitCode> {
     let mut out = stdout().lock();
-    if json {
-        let families: Vec<_> = all()
-            .map(|traffic| {
-                serde_json::json!({
-                    "name": traffic.name(),
-                    "summary": traffic.summary(),
-                    "comm": traffic.comm(""),
-                    "ordinary": traffic.is_ordinary(),
-                })
-            })
-            .collect();
-        let document = serde_json::json!({"schema": "zctrace.traffic-list/1", "traffic": families});
-        writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
-    } else {
-        for traffic in all() {
-            writeln!(out, "{:24} {}", traffic.name(), traffic.summary())?;
-        }
+    for traffic in all() {
+        writeln!(out, "{:24} {}", traffic.name(), traffic.summary())?;
     }
     Ok(ExitCode::SUCCESS)
 }

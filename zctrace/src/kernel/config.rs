@@ -30,23 +30,25 @@ const WANTED: &[Wanted] = &[
     },
     Wanted {
         name: "BPF_JIT",
-        without: "no fentry and fexit: tracepoints are used, which infer more",
+        without: "no fentry and fexit: zctrace falls back to tracepoints, which infer",
     },
     Wanted {
         name: "FUNCTION_TRACER",
-        without: "no fentry and fexit: tracepoints are used, which infer more",
+        without: "no fentry and fexit: zctrace falls back to tracepoints, which infer",
     },
     Wanted {
         name: "DYNAMIC_FTRACE_WITH_DIRECT_CALLS",
-        without: "no fentry and fexit: tracepoints are used, which infer more",
+        without: "no fentry and fexit: zctrace falls back to tracepoints, which infer",
     },
     Wanted {
         name: "KPROBES",
-        without: "functions of modules (btrfs, tls) and those with many arguments stay unseen",
+        without: "no audit, and no kretprobes: before Linux 6.6 functions with many arguments stay unseen, and on \
+                  every kernel those of modules without BTF",
     },
     Wanted {
         name: "KPROBE_EVENTS",
-        without: "functions of modules (btrfs, tls) and those with many arguments stay unseen",
+        without: "no kretprobes: before Linux 6.6 functions with many arguments stay unseen, and on every kernel \
+                  those of modules without BTF",
     },
     Wanted {
         name: "DEBUG_INFO_BTF_MODULES",

@@ -45,7 +45,7 @@ pub struct ProbeReport {
     pub name: String,
     /// The operations it belongs to.
     pub family: String,
-    /// `fexit`, `fentry`, `kprobe`, `kretprobe`, `tp_btf`, `raw_tp`, …
+    /// How it is attached: the name of a [`Kind`](crate::catalog::Kind), empty where the catalog has no way.
     pub kind: String,
     /// The kernel function or tracepoint that was tried last.
     pub symbol: String,

@@ -6,6 +6,10 @@ pub mod doctor;
 pub mod privileges;
 pub mod settings;
 
+/// The `ioctl` that shares a part of a file's extents if the bytes are the same, which libc lacks. It takes a
+/// `file_dedupe_range` of 24 bytes.
+pub const FIDEDUPERANGE: libc::Ioctl = nix::request_code_readwrite!(0x94, 54, 24);
+
 /// The running kernel's page size.
 #[must_use]
 pub fn page_size() -> u64 {

@@ -69,17 +69,11 @@ fn one(out: &mut String, advice: &Advice) {
     let verdict = match advice.verdict {
         Verdict::Change => "change",
         Verdict::OrNothing => "perhaps",
-        Verdict::Stay | Verdict::NotKnown => "",
+        Verdict::Stay if advice.instead.is_some() => "stay; what was tried",
+        Verdict::Stay => "stay",
+        Verdict::NotKnown => "not known",
     };
-    // These begin with the word already.
-    let is_said = advice.how.starts_with("stay") || advice.how.starts_with("not known");
-    let verdict = match advice.verdict {
-        Verdict::Stay if !is_said => "stay; what was tried",
-        Verdict::NotKnown if !is_said => "not known",
-        _ => verdict,
-    };
-    let colon = if verdict.is_empty() { "" } else { ": " };
-    let _ = writeln!(out, "  {verdict}{colon}{}", printable(&advice.how));
+    let _ = writeln!(out, "  {verdict}: {}", printable(&advice.how));
     if let Some(saving) = &advice.saving {
         let _ = writeln!(
             out,
@@ -207,11 +201,20 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("  perhaps: send"), "{text}");
-        let text = report(&document(Verdict::Stay, None, "stay: small"));
+        let mut small = document(Verdict::Stay, None, "small");
+        small.advice[0].instead = None;
+        let text = report(&small);
         assert!(
             text.contains("\n  stay: small\n") && !text.contains("saves"),
             "{text}"
         );
+        let text = report(&document(Verdict::Stay, None, "send from the file"));
+        assert!(
+            text.contains("\n  stay; what was tried: send from the file\n"),
+            "{text}"
+        );
+        let text = report(&document(Verdict::NotKnown, None, "it failed"));
+        assert!(text.contains("\n  not known: it failed\n"), "{text}");
     }
 
     #[test]
@@ -227,7 +230,7 @@ mod tests {
     #[test]
     fn only_what_was_run_and_measured_is_said_to_be() {
         let said = |backend: &str, saving| {
-            let mut document = document(Verdict::Stay, saving, "stay: small");
+            let mut document = document(Verdict::Stay, saving, "small");
             document.backend = backend.into();
             let text = report(&document);
             (text.contains("were run 5 times"), text.contains("inferred"))

@@ -63,9 +63,7 @@ fn missed(hits: Option<u64>) -> Option<String> {
              too low; audit again.",
             count(hits)
         )),
-        None => Some(
-            "This kernel does not tell whether breakpoints were met that were not counted.".into(),
-        ),
+        None => Some("This kernel does not report missed breakpoint hits.".into()),
     }
 }
 
@@ -217,7 +215,7 @@ mod tests {
         assert!(!missing(Some(0)).contains("not counted"));
         let twenty = missing(Some(20)).replace('\n', " ");
         assert!(twenty.contains("ran no program for them: 20."), "{twenty}");
-        assert!(missing(None).contains("does not tell whether"));
+        assert!(missing(None).contains("does not report missed breakpoint hits"));
     }
 
     #[test]

@@ -98,8 +98,8 @@ fn workloads(entries: &[Entry], surface: Surface) -> String {
     let mut text = table.render(surface);
     text.push_str(&counts(entries));
     if entries.iter().any(is_uncertain) {
-        let note = "`?`: this kernel lets no probe see all of it; a number before it is the least.\n\
-            `zctrace doctor` tells what is missing.\n";
+        let note = "`?`: this kernel lets no probe see all of it; a number before it is a lower bound.\n\
+            `zctrace doctor` lists what is missing.\n";
         text.push_str(note);
     }
     text

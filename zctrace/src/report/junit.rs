@@ -18,22 +18,40 @@ pub fn report(document: &Document) -> String {
             .filter(|judgement| judgement.verdict == verdict)
             .count()
     };
-    let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let _ = writeln!(
-        text,
-        "<testsuite name=\"zctrace check\" tests=\"{}\" failures=\"{}\" errors=\"{}\" \
-         skipped=\"0\" time=\"{}\" timestamp=\"{}\">",
-        document.claims.len(),
-        count(Verdict::Fail),
-        count(Verdict::Inconclusive),
-        seconds(&document.stat),
-        escaped(document.stat.started_at.trim_end_matches('Z')),
-    );
+    let cases = Cases {
+        all: document.claims.len(),
+        failures: count(Verdict::Fail),
+        errors: count(Verdict::Inconclusive),
+        skipped: 0,
+    };
+    let mut text = head("zctrace check", &cases, &document.stat);
     for (judgement, summary) in document.claims.iter().zip(&document.summary) {
         case(&mut text, judgement, summary, &document.stat);
     }
     text.push_str("</testsuite>\n");
     text
+}
+
+/// How many test cases a suite has, and of which kinds.
+pub(super) struct Cases {
+    pub(super) all: usize,
+    pub(super) failures: usize,
+    pub(super) errors: usize,
+    pub(super) skipped: usize,
+}
+
+/// The beginning of a report: its one suite, with what was measured.
+pub(super) fn head(suite: &str, cases: &Cases, stat: &Snapshot) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"{suite}\" tests=\"{}\" failures=\"{}\" \
+         errors=\"{}\" skipped=\"{}\" time=\"{}\" timestamp=\"{}\">\n",
+        cases.all,
+        cases.failures,
+        cases.errors,
+        cases.skipped,
+        seconds(stat),
+        escaped(stat.started_at.trim_end_matches('Z')),
+    )
 }
 
 fn case(text: &mut String, judgement: &Judgement, summary: &str, stat: &Snapshot) {
@@ -90,7 +108,7 @@ fn case(text: &mut String, judgement: &Judgement, summary: &str, stat: &Snapshot
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds for people")]
-pub(super) fn seconds(stat: &Snapshot) -> String {
+fn seconds(stat: &Snapshot) -> String {
     format!("{:.3}", stat.duration_ns as f64 / 1e9)
 }
 

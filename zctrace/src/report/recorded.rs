@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt::Write as _};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    claims::{Circumstances, Claim, Effect, Judged, MIN_BYTES, Reason, Verdict, judge},
+    claims::{Circumstances, Claim, Effect, Judged, MIN_BYTES, Reason, Verdict, ZERO_COPY, judge},
     ledger::{Snapshot, Stacks, Totals},
     recording::{Error, Recording},
     text::{bytes, escape},
@@ -13,9 +13,6 @@ use crate::{
 
 /// The `schema` of a [`Document`].
 pub const SCHEMA: &str = "zctrace.report/1";
-
-/// Copies per byte that are still zero-copy: what docs/check.md uses.
-pub const ZERO_COPY: f64 = 0.02;
 
 /// Operations that are judged: more than there are.
 const MOST_FINDINGS: usize = 256;

@@ -9,16 +9,13 @@ use super::cpu;
 use crate::{
     ledger::{Claimed, Direction, Path, PerByte, Process, Snapshot, Totals, by_command, refusals},
     text::{
+        SCOPE,
         bytes::{bytes, count, duration, percent},
         columns::{Align, Cell, Column, Columns, Narrow, unbroken},
         escape::printable,
         style::{Palette, Surface, paint},
     },
 };
-
-/// What every report must say about itself.
-pub const SCOPE: &str = "copies by the kernel on behalf of I/O. Not seen: memcpy in user space and \
-     in TLS libraries, DMA, page migration and compaction.";
 
 /// From this width on, operations and errors have columns of their own and ways have bytes.
 const WIDE: usize = 100;
@@ -163,7 +160,7 @@ fn body(snapshot: &Snapshot, options: Options) -> String {
     }
     if !snapshot.unattributed.is_empty() {
         table.blank();
-        let text = "In kernel threads, for operations that cannot be told (not in the total):";
+        let text = "Kernel threads, operation unknown (not in the total):";
         table.text(Cell::new(text, palette.faint), 0);
         for work in &snapshot.unattributed {
             let name = format!("    {}", printable(&work.thread));
@@ -529,18 +526,24 @@ fn contradiction(claimed: &Claimed) -> Option<String> {
     Some(format!("{op} {object}: {what}"))
 }
 
+/// A number of things.
+fn some(number: u64, thing: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{s}", count(number))
+}
+
 /// What the numbers do not include, or `None` when they are complete.
 #[must_use]
 pub fn lost(snapshot: &Snapshot) -> Option<String> {
     let loss = &snapshot.loss;
     let mut parts = Vec::new();
     if loss.map_full != 0 {
-        parts.push(format!("{} updates (map full)", count(loss.map_full)));
+        parts.push(format!("{} (map full)", some(loss.map_full, "update")));
     }
     if loss.missed_runs != 0 {
         let places = loss.places();
         let places = places.map_or_else(String::new, |places| format!(" ({places})"));
-        parts.push(format!("{} probe runs{places}", count(loss.missed_runs)));
+        parts.push(some(loss.missed_runs, "probe run") + &places);
     }
     (!parts.is_empty()).then(|| format!("LOST: {}. The numbers are too low.", parts.join(", ")))
 }

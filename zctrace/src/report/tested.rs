@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anstyle::Style;
 
-use super::junit::{escaped, seconds};
+use super::junit::{Cases, escaped, head};
 use crate::{
     claims::{Tested, TestedRegion, Verdict},
     ledger::Totals,
@@ -174,18 +174,13 @@ pub fn junit(tested: &Tested) -> String {
         let are = cases.iter().filter(|(_, tag, ..)| *tag == Some(wanted));
         are.count()
     };
-    let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let _ = writeln!(
-        text,
-        "<testsuite name=\"zctrace test\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{}\" \
-         timestamp=\"{}\">",
-        cases.len(),
-        of(FAILURE),
-        of(ERROR),
-        of(SKIPPED),
-        seconds(&tested.stat),
-        escaped(tested.stat.started_at.trim_end_matches('Z')),
-    );
+    let counts = Cases {
+        all: cases.len(),
+        failures: of(FAILURE),
+        errors: of(ERROR),
+        skipped: of(SKIPPED),
+    };
+    let mut text = head("zctrace test", &counts, &tested.stat);
     for (name, tag, reasons, region) in &cases {
         case(&mut text, name, *tag, reasons, *region);
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use libc::c_long;
 
 use crate::{
+    kernel::FIDEDUPERANGE,
     ledger::{Counted, Process},
     target::{View, container::Containers},
 };
@@ -41,7 +42,7 @@ const FAMILY: &[c_long] = &[
 ];
 
 /// `ioctl` requests that share extents: `FICLONE`, `FICLONERANGE`, `FIDEDUPERANGE`.
-const CLONES: [u64; 3] = [0x4004_9409, 0x4020_940d, 0xc018_9436];
+const CLONES: [u64; 3] = [libc::FICLONE, libc::FICLONERANGE, FIDEDUPERANGE];
 
 /// Those that put pages into place: `UFFDIO_COPY`, `UFFDIO_ZEROPAGE`, `UFFDIO_MOVE`,
 /// `UFFDIO_CONTINUE`.

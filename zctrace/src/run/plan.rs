@@ -73,6 +73,9 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// How long a verdict waits for bytes that are still on their way.
+    pub const SETTLE: Duration = Duration::from_secs(2);
+
     /// The target and its children, with every probe and nothing else: until the target ends.
     #[must_use]
     pub fn of(subject: Subject) -> Self {

@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read as _},
+    path::Path as FsPath,
     process::Command as Child,
     sync::mpsc,
     thread::{self, JoinHandle},
@@ -311,13 +312,32 @@ fn a_signal_is_passed_on_to_the_command() {
 
 #[test]
 fn the_second_interrupt_waits_for_nothing() {
-    let stubborn = "trap '' INT; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done";
-    let (thread, send) = in_thread(command(&["sh", "-c", stubborn]));
-    thread::sleep(Duration::from_millis(100));
+    let directory = tempfile::tempdir().unwrap();
+    let (ready, heard) = (
+        directory.path().join("ready"),
+        directory.path().join("heard"),
+    );
+    let stubborn = "trap ': > \"$2\"' INT; : > \"$1\"; while [ -e \"$1\" ]; do sleep 0.1; done";
+    let names = [&ready, &heard].map(|name| name.to_str().unwrap());
+    let (thread, send) = in_thread(command(&["sh", "-c", stubborn, "sh", names[0], names[1]]));
+    let wait_for = |file: &FsPath| {
+        let begun = Instant::now();
+        while !file.exists() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{file:?}");
+            assert!(!thread.is_finished());
+            thread::sleep(Duration::from_millis(5));
+        }
+    };
+    wait_for(&ready);
     send(Signal::SIGINT);
-    thread::sleep(Duration::from_millis(100));
+    wait_for(&heard);
     assert!(!thread.is_finished());
     send(Signal::SIGINT);
+    let begun = Instant::now();
+    while !thread.is_finished() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it waits");
+        thread::sleep(Duration::from_millis(5));
+    }
     let outcome = thread.join().unwrap().unwrap();
     assert_eq!(outcome.abandoned_by, Some(2));
     assert_eq!(outcome.snapshot.exit_status, None);

@@ -299,7 +299,7 @@ fn run(runtime: &Runtime, listener: Listener, door: &Door) {
         io::Result::Ok(())
     });
     if let Err(error) = ended {
-        say(&format!("warning: no request is answered: {error}"));
+        say(&format!("warning: cannot accept connections: {error}"));
     }
 }
 

@@ -69,6 +69,25 @@ struct BuildLabels {
 /// Everything, in the format of OpenMetrics.
 pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("zctrace");
+    let rows = Rows::of(series);
+    add_build(&mut registry, series);
+    rows.add_operations(&mut registry);
+    add_not_seen(&mut registry, series);
+    add_errnos(&mut registry, series);
+    add_cpu(&mut registry, series);
+    rows.add_bytes(&mut registry);
+    add_unattributed(&mut registry, series);
+    add_losses(&mut registry, series);
+    add_limits(&mut registry, series);
+    add_sums(&mut registry, series);
+    add_claims(&mut registry, series);
+    add_own(&mut registry, series);
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+fn add_build(registry: &mut Registry, series: &Series) {
     let info = Family::<BuildLabels, Gauge>::default();
     // Before the first reading nothing is known of the kernel, and a series of its own would stay for that.
     if series.is_ready() {
@@ -84,23 +103,37 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         "zctrace, the kernel and how it is traced",
         info,
     );
+}
 
-    let operations = Family::<Labels, Counter>::default();
-    let errors = Family::<Labels, Counter>::default();
-    let moved = Family::<Labels, Counter>::default();
-    let copied = Family::<Labels, Counter>::default();
-    let bounds = Family::<Labels, Gauge>::default();
-    for (key, totals, _) in series.slots.rows() {
-        let labels = key.labels();
-        operations.get_or_create(&labels).inc_by(totals.ops);
+/// What was counted of each data path.
+#[derive(Default)]
+struct Rows {
+    operations: Family<Labels, Counter>,
+    errors: Family<Labels, Counter>,
+    moved: Family<Labels, Counter>,
+    further: Family<Labels, Counter>,
+    lower_bounds: Family<Labels, Gauge>,
+}
+
+impl Rows {
+    fn of(series: &Series) -> Self {
+        let rows = Self::default();
+        for (key, totals, _) in series.slots.rows() {
+            rows.count(&key.labels(), totals);
+        }
+        rows
+    }
+
+    fn count(&self, labels: &Labels, totals: &Totals) {
+        self.operations.get_or_create(labels).inc_by(totals.ops);
         if totals.errors != 0 {
-            errors.get_or_create(&labels).inc_by(totals.errors);
+            self.errors.get_or_create(labels).inc_by(totals.errors);
         }
         if totals.is_lower_bound() {
-            bounds.get_or_create(&labels).set(1);
+            self.lower_bounds.get_or_create(labels).set(1);
         }
-        let classes = totals.classes().map(|class| (&moved, class));
-        let extras = totals.extras().map(|extra| (&copied, extra));
+        let classes = totals.classes().map(|class| (&self.moved, class));
+        let extras = totals.extras().map(|extra| (&self.further, extra));
         for (family, (class, bytes)) in classes.into_iter().chain(extras) {
             if bytes != 0 {
                 let mut labels = labels.clone();
@@ -109,12 +142,42 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
             }
         }
     }
-    registry.register("operations", "Completed I/O operations", operations);
-    registry.register(
-        "operation_errors",
-        "Operations that ended in an error, EAGAIN included",
-        errors,
-    );
+
+    fn add_operations(&self, registry: &mut Registry) {
+        registry.register(
+            "operations",
+            "Completed I/O operations",
+            self.operations.clone(),
+        );
+        registry.register(
+            "operation_errors",
+            "Operations that ended in an error, EAGAIN included",
+            self.errors.clone(),
+        );
+    }
+
+    fn add_bytes(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "moved",
+            "Bytes that operations reported as done, by how they moved",
+            Unit::Bytes,
+            self.moved.clone(),
+        );
+        registry.register_with_unit(
+            "further",
+            "Copies, and passes of a cipher, that explain no moved byte",
+            Unit::Bytes,
+            self.further.clone(),
+        );
+        registry.register(
+            "copies_per_byte_is_lower_bound",
+            "1 if some bytes moved unseen: more may have been copied than was counted",
+            self.lower_bounds.clone(),
+        );
+    }
+}
+
+fn add_not_seen(registry: &mut Registry, series: &Series) {
     let not_seen = Family::<TechniqueLabels, Gauge>::default();
     for technique in &series.not_seen {
         let technique = (*technique).to_owned();
@@ -127,6 +190,9 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         "1 for a technique that cannot be seen here: its copies are in no other number",
         not_seen,
     );
+}
+
+fn add_errnos(registry: &mut Registry, series: &Series) {
     let errnos = Family::<ErrnoLabels, Counter>::default();
     for ((op, errno), count) in &series.errnos {
         let (op, errno) = (op.clone(), errno.clone());
@@ -138,6 +204,9 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         "Operations of all commands that ended in an error, by errno",
         errnos,
     );
+}
+
+fn add_cpu(registry: &mut Registry, series: &Series) {
     let cpu = Family::<WorkLabels, Counter<f64, AtomicU64>>::default();
     for (work, seconds) in series.cpu() {
         let work = work.into();
@@ -149,51 +218,33 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         Unit::Seconds,
         cpu,
     );
-    registry.register_with_unit(
-        "moved",
-        "Bytes that operations reported as done, by how they moved",
-        Unit::Bytes,
-        moved,
-    );
-    registry.register_with_unit(
-        "further",
-        "Copies, and passes of a cipher, that explain no moved byte",
-        Unit::Bytes,
-        copied,
-    );
-    registry.register(
-        "copies_per_byte_is_lower_bound",
-        "1 if some bytes moved unseen: more may have been copied than was counted",
-        bounds,
-    );
+}
+
+fn add_unattributed(registry: &mut Registry, series: &Series) {
     registry.register_with_unit(
         "unattributed_copied",
         "Bytes that kernel threads copied for unknown operations",
         Unit::Bytes,
         counter(Totals::copies(&series.unattributed)),
     );
+}
 
-    let lost = Family::<KindLabels, Counter>::default();
-    for (kind, count) in series.lost() {
-        lost.get_or_create(&KindLabels { kind: kind.into() })
-            .inc_by(count);
-    }
+/// What is missing from the other numbers.
+fn add_losses(registry: &mut Registry, series: &Series) {
     registry.register(
         "lost_events",
         "What zctrace could not count: other numbers are too low",
-        lost,
+        by_kind(series.lost()),
     );
-    let unfollowed = Family::<KindLabels, Counter>::default();
-    for (kind, count) in series.unfollowed() {
-        unfollowed
-            .get_or_create(&KindLabels { kind: kind.into() })
-            .inc_by(count);
-    }
     registry.register(
         "unfollowed_calls",
         "Calls that move bytes and that zctrace cannot follow on this kernel: they are in no other number",
-        unfollowed,
+        by_kind(series.unfollowed()),
     );
+}
+
+/// What the limit on the number of series did.
+fn add_limits(registry: &mut Registry, series: &Series) {
     registry.register(
         "folded_rows",
         "Rows counted in the series whose labels are all other, because there was no series left",
@@ -204,26 +255,25 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         "Data paths whose series ended, because they were idle or others moved more",
         counter(series.slots.ended),
     );
-    let of_class = |classes: Vec<(&'static str, u64)>| {
-        let family = Family::<AllLabels, Counter>::default();
-        for (class, bytes) in classes {
-            let class = class.into();
-            family.get_or_create(&AllLabels { class }).inc_by(bytes);
-        }
-        family
-    };
+}
+
+/// The bytes of all data paths.
+fn add_sums(registry: &mut Registry, series: &Series) {
     registry.register_with_unit(
         "all_moved",
         "Bytes that all operations reported as done, those of ended series included",
         Unit::Bytes,
-        of_class(series.whole.classes().to_vec()),
+        by_class(series.whole.classes()),
     );
     registry.register_with_unit(
         "all_further",
         "Copies, and passes of a cipher, that explain no moved byte, those of ended series included",
         Unit::Bytes,
-        of_class(series.whole.extras().to_vec()),
+        by_class(series.whole.extras()),
     );
+}
+
+fn add_claims(registry: &mut Registry, series: &Series) {
     let verdicts = Family::<ClaimLabels, Gauge>::default();
     let intervals = Family::<VerdictLabels, Counter>::default();
     for judged in &series.claims {
@@ -254,6 +304,10 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         "Intervals by the verdict of each claim of --policy",
         intervals,
     );
+}
+
+/// What zctrace itself did.
+fn add_own(registry: &mut Registry, series: &Series) {
     registry.register(
         "readings",
         "Readings of the kernel's counters",
@@ -270,21 +324,30 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
         "Probes by whether the kernel accepted them",
         probes,
     );
-    let pushes = Family::<KindLabels, Counter>::default();
-    for (kind, count) in [
+    let pushes = [
         ("accepted", series.pushed),
         ("failed", series.push_failures),
         ("dropped", series.push_dropped),
-    ] {
-        pushes
-            .get_or_create(&KindLabels { kind: kind.into() })
-            .inc_by(count);
-    }
-    registry.register("otlp_pushes", "Pushes to --otlp", pushes);
+    ];
+    registry.register("otlp_pushes", "Pushes to --otlp", by_kind(pushes));
+}
 
-    let mut text = String::new();
-    encode(&mut text, &registry)?;
-    Ok(text)
+fn by_kind(counts: impl IntoIterator<Item = (&'static str, u64)>) -> Family<KindLabels, Counter> {
+    let family = Family::<KindLabels, Counter>::default();
+    for (kind, count) in counts {
+        let kind = kind.into();
+        family.get_or_create(&KindLabels { kind }).inc_by(count);
+    }
+    family
+}
+
+fn by_class(classes: impl IntoIterator<Item = (&'static str, u64)>) -> Family<AllLabels, Counter> {
+    let family = Family::<AllLabels, Counter>::default();
+    for (class, bytes) in classes {
+        let class = class.into();
+        family.get_or_create(&AllLabels { class }).inc_by(bytes);
+    }
+    family
 }
 
 fn counter(value: u64) -> Counter {

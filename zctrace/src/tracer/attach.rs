@@ -12,6 +12,7 @@ use aya::{
     maps::{Array, MapError},
     programs::{KProbeError, Program, ProgramError},
 };
+use log::trace;
 use zctrace_common::{FOLLOWS_AIO, Op};
 
 use super::{
@@ -26,7 +27,6 @@ use crate::{
     catalog::{self, Family, Kind, Probe, Role, Sign, Way, sight},
     kernel::doctor::ENOTSUPP,
     ledger::{Coverage, Refused},
-    text::message::say,
 };
 
 /// What became of one probe.
@@ -168,7 +168,7 @@ pub(super) fn attach(
         programs,
         btf,
         selection,
-        |role| !is_second(role),
+        |role| !is_tried_last(role),
         &mut refusals,
     );
     for (number, probe) in catalog::probes().enumerate() {
@@ -206,7 +206,7 @@ pub(super) fn attach(
                 }
             }
             None if probe.role == Role::Submissions => {
-                match requests(programs, &mut attempts, probe.family) {
+                match detach_unless_all(programs, &mut attempts, probe.family) {
                     Requests::Seen => Outcome::NotNeeded,
                     Requests::Unwanted => {
                         Outcome::Refused(Refusal::wanted("its family is switched off"))
@@ -224,7 +224,7 @@ pub(super) fn attach(
         attempts.push(Attempt { probe, outcome });
     }
     for family in [Family::Uring, Family::Aio] {
-        requests(programs, &mut attempts, family);
+        detach_unless_all(programs, &mut attempts, family);
     }
     Ok(attempts)
 }
@@ -256,7 +256,7 @@ pub(super) fn hand_over_silent(
 }
 
 /// Whether it shows only once the others are attached if probes of this role are needed.
-fn is_second(role: Role) -> bool {
+fn is_tried_last(role: Role) -> bool {
     matches!(
         role,
         Role::SystemCalls | Role::Submissions | Role::Substitute
@@ -306,7 +306,11 @@ enum Requests {
 
 /// What functions tell of a family's requests. They are of use only together: where one is missing,
 /// the others are detached.
-fn requests(programs: &mut Programs, attempts: &mut [Attempt], family: Family) -> Requests {
+fn detach_unless_all(
+    programs: &mut Programs,
+    attempts: &mut [Attempt],
+    family: Family,
+) -> Requests {
     let theirs = |attempt: &&mut Attempt| {
         attempt.probe.family == family && attempt.probe.role == Role::Requests
     };
@@ -624,9 +628,7 @@ fn explain(error: &WayError, way: &Way) -> Refusal {
         errno if super::files::is_exhausted(errno) => super::files::TOO_MANY.into(),
         _ => first_line(&error.to_string()),
     };
-    if std::env::var_os("ZCTRACE_DEBUG").is_some() {
-        say(&format!("{}: {error:?}", way.symbol));
-    }
+    trace!("{}: {error:?}", way.symbol);
     Refusal {
         errno,
         cause,

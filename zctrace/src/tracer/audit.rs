@@ -11,6 +11,7 @@ use aya::{
     },
     util::online_cpus,
 };
+use log::trace;
 use zctrace_common::{AUDIT_SLOTS, AuditCount, AuditKey, AuditMissed, AuditRoutine, AuditRoutines};
 
 use super::{
@@ -22,7 +23,6 @@ use super::{
 use crate::{
     kernel::{self, btf::Types, config::KernelConfig},
     ledger::audit::{CHOICE, Counts, Hit, LeftOut, Refusal, Routine, Setup, routine},
-    text::message::say,
 };
 
 /// The programs, a breakpoint each.
@@ -283,7 +283,7 @@ fn step_over(ebpf: &mut Ebpf) -> Result<(), Refusal> {
     };
     Err(Refusal {
         reason: reason.to_owned(),
-        remedy: "audit on another kernel, or in a virtual machine: cargo xtask vm".to_owned(),
+        remedy: "audit on another kernel, or in a virtual machine".to_owned(),
     })
 }
 
@@ -344,9 +344,7 @@ fn explain(error: &SetError) -> Refusal {
         SetError::Program(error) => io_error(error).and_then(io::Error::raw_os_error),
         SetError::NoProgram | SetError::Cpus(_) => None,
     };
-    if std::env::var_os("ZCTRACE_DEBUG").is_some() {
-        say(&format!("audit: {error:?}"));
-    }
+    trace!("audit: {error:?}");
     let (reason, remedy) = match errno {
         Some(libc::EINVAL) if without_kprobes() => (
             "this kernel takes no breakpoints on its own code, because it is built without \
@@ -357,7 +355,7 @@ fn explain(error: &SetError) -> Refusal {
         Some(libc::EINVAL) => (
             "this kernel takes no breakpoints on its own code (perf_event_open: invalid argument)"
                 .to_owned(),
-            "audit on another kernel, or in a virtual machine: cargo xtask vm",
+            "audit on another kernel, or in a virtual machine",
         ),
         Some(libc::EPERM | libc::EACCES) => (
             "breakpoints on the kernel's code are not permitted".to_owned(),

@@ -31,7 +31,7 @@ pub enum Error {
     #[error("no probe is called {0}")]
     NoSuchProbe(String),
     /// The environment asks for a backend that does not exist.
-    #[error("ZCTRACE_BACKEND: no backend is called {0}")]
+    #[error("ZCTRACE_BACKEND: unknown backend {0}")]
     NoSuchBackend(String),
 }
 

@@ -20,6 +20,7 @@ mod places;
 mod preemption;
 mod programs;
 mod queued;
+mod recycle;
 mod regions;
 mod reports;
 mod requests;
@@ -28,6 +29,7 @@ mod sample;
 mod stacks;
 mod step;
 mod survey;
+mod tables;
 #[cfg(all(test, not(zctrace_without_bpf)))]
 mod tests;
 mod work;
@@ -364,7 +366,8 @@ impl Session {
     }
 
     /// Detaches one probe; what it would have explained becomes `unexplained`. Returns whether it
-    /// was attached.
+    /// was attached. Only integration tests need it.
+    #[doc(hidden)]
     pub fn unplug(&mut self, name: &str) -> bool {
         let attempt = self
             .attempts
@@ -382,7 +385,8 @@ impl Session {
         true
     }
 
-    /// Attaches a probe again. Returns whether it is attached now.
+    /// Attaches a probe again. Returns whether it is attached now. Only integration tests need it.
+    #[doc(hidden)]
     pub fn plug(&mut self, name: &str) -> bool {
         let attempt = self
             .attempts
@@ -442,7 +446,8 @@ impl Session {
     }
 
     /// How many instructions the verifier went through before it took each program: most of the time
-    /// that attaching takes. Programs that are loaded twice are in it once.
+    /// that attaching takes. Programs that are loaded twice are in it once. Only integration tests need it.
+    #[doc(hidden)]
     #[must_use]
     pub fn verified_instructions(&self) -> BTreeMap<String, u32> {
         let all = self.programs.counters().into_iter();

@@ -4,13 +4,12 @@
 use std::{sync::Arc, time::Duration};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use ratatui::{buffer::Buffer, layout::Rect};
 
 use super::{
     moment::{Moment, builder::Builder, sides::Sides},
     state::{Message, State, keys::Keymap, update},
     theme::{Name, Theme},
-    view::{self, export},
+    view::export,
 };
 use crate::ledger::{Ended, Errnos, Path, Process, Snapshot, TargetKind, Totals, samples};
 
@@ -145,10 +144,7 @@ fn counting_from_zero_forgets_what_had_ended_too() {
 }
 
 fn screen(state: &State) -> String {
-    let area = Rect::new(0, 0, state.size.0, state.size.1);
-    let mut buffer = Buffer::empty(area);
-    view::draw(state, area, &mut buffer);
-    export::text(&buffer)
+    export::text(&export::screen(state))
 }
 
 fn press(state: &mut State, key: char) {

@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod crowd;
+mod event_loop;
 pub mod moment;
 pub mod rows;
 pub mod source;
@@ -17,18 +18,15 @@ pub mod theme;
 pub mod view;
 
 use std::{
-    fs::OpenOptions,
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    io,
     sync::{Arc, mpsc},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use crossterm::event::{
     self, Event, KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind,
 };
-use jiff::Zoned;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -37,9 +35,10 @@ use signal_hook::{
 pub use self::moment::builder::Builder;
 
 use self::{
+    event_loop::Dashboard,
     moment::Moment,
     source::{live::Live, replay::Replay, synthetic::Synthetic, workload::Runner},
-    state::{Effect, Message, State, keys::Keymap, trial::Run, update},
+    state::{Message, State, keys::Keymap, update},
     terminal::Screen,
     theme::Theme,
 };
@@ -47,8 +46,6 @@ use crate::{
     ledger::ExitStatus,
     recording::{self, Recording},
     run::{self, Plan},
-    target::Spec,
-    text::named_file,
 };
 
 /// Why the dashboard ended without being asked.
@@ -243,7 +240,14 @@ pub fn run(input: Input, look: Look) -> Result<End, Error> {
         }
         Input::Synthetic(size) => Source::Synthetic(Synthetic::new(size, sender)),
     };
-    let end = turn(&mut state, &mut screen, &incoming, &mut source, &mut runner);
+    let end = Dashboard {
+        state: &mut state,
+        screen: &mut screen,
+        incoming: &incoming,
+        source: &mut source,
+        runner: &mut runner,
+    }
+    .event_loop();
     runner.stop();
     let last = source.stop();
     let detaching = source.detaching();
@@ -340,195 +344,4 @@ fn read_keys(to_loop: &mpsc::Sender<Incoming>) {
             return;
         }
     }
-}
-
-/// The loop: everything that has come, then one drawing.
-fn turn(
-    state: &mut State,
-    screen: &mut Screen,
-    incoming: &mpsc::Receiver<Incoming>,
-    source: &mut Source,
-    runner: &mut Runner,
-) -> Result<End, Error> {
-    let mut end = End {
-        timings: match source {
-            Source::Synthetic(synthetic) => Some(Timings {
-                source_kib: synthetic.source_kib(),
-                ..Timings::default()
-            }),
-            Source::Live(_) | Source::Replay(_) => None,
-        },
-        ..End::default()
-    };
-    // When the keys came that the next frame answers.
-    let mut pressed: Vec<Instant> = Vec::new();
-    loop {
-        // A change of size can come without its event.
-        if let Ok((width, height)) = screen.size()
-            && (width, height) != state.size
-        {
-            update(state, Message::Resize(width, height));
-        }
-        let start = Instant::now();
-        screen.draw(state).map_err(terminal("draw"))?;
-        if let Source::Synthetic(synthetic) = source
-            && state.shown.is_some()
-        {
-            synthetic.panic();
-        }
-        if let Some(timings) = &mut end.timings {
-            let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-            timings.frames.push(micros(start.elapsed()));
-            let keys = pressed.iter().map(|pressed| micros(pressed.elapsed()));
-            timings.keys.extend(keys);
-        }
-        pressed.clear();
-        let Ok(first) = incoming.recv() else {
-            return Ok(end);
-        };
-        let mut next = Some(first);
-        while let Some(message) = next {
-            let message = match message {
-                Incoming::Message(message) => message,
-                Incoming::Key(key, at) => {
-                    pressed.push(at);
-                    Message::Key(key)
-                }
-                Incoming::Signal(signal) => {
-                    end.signal = Some(signal);
-                    return Ok(end);
-                }
-                Incoming::Gone(source) => {
-                    return Err(Error::Terminal {
-                        what: READ_KEYS,
-                        source,
-                    });
-                }
-                Incoming::Over(number, result) if source.is_current(number) => {
-                    let outcome = result?;
-                    end.exit_status = outcome.snapshot.exit_status;
-                    if let Some(signal) = outcome.asked {
-                        end.signal = Some(signal);
-                        return Ok(end);
-                    }
-                    Message::Ended(how_it_ended(&outcome))
-                }
-                Incoming::Moment(number, moment) if source.is_current(number) => {
-                    Message::Moment(moment)
-                }
-                Incoming::Moment(..) | Incoming::Over(..) => {
-                    next = incoming.try_recv().ok();
-                    continue;
-                }
-            };
-            for effect in update(state, message) {
-                match effect {
-                    Effect::Quit => return Ok(end),
-                    Effect::Rebase => {
-                        if let Some(moment) = source.rebase() {
-                            update(state, Message::Moment(moment));
-                        }
-                    }
-                    Effect::Switch(text) => {
-                        let notice = match (spec(&text), &mut *source) {
-                            (Ok(spec), Source::Live(live)) => match live.switch(spec) {
-                                Ok(()) => {
-                                    state.shown = None;
-                                    state.ended = None;
-                                    state.whose = None;
-                                    state.frozen = false;
-                                    format!("tracing {text}")
-                                }
-                                Err(error) => error.to_string(),
-                            },
-                            (Ok(_), _) => "this has one target".into(),
-                            (Err(error), _) => error,
-                        };
-                        update(state, Message::Notice(notice));
-                    }
-                    Effect::Save(format) => {
-                        let content = view::export::content(state, format);
-                        let text = match save(state.view.titles().0, format.ending(), &content) {
-                            Ok(name) => format!("written: {name}"),
-                            Err(error) => format!("cannot write here: {error}"),
-                        };
-                        update(state, Message::Notice(text));
-                    }
-                    Effect::Start(name, parameters) => {
-                        let text = match runner.start(&name, parameters) {
-                            Ok(()) => {
-                                let text = format!("{name}: {}", parameters.shown());
-                                state.run = Some(Run::new(name, parameters));
-                                text
-                            }
-                            Err(error) => error,
-                        };
-                        update(state, Message::Notice(text));
-                    }
-                    Effect::Replay(control) => {
-                        if let Source::Replay(replay) = source {
-                            replay.control(control);
-                        }
-                    }
-                    Effect::Stop => {
-                        let text = if runner.stop() {
-                            "stopped"
-                        } else {
-                            "nothing is being measured"
-                        };
-                        update(state, Message::Notice(text.into()));
-                    }
-                }
-            }
-            next = incoming.try_recv().ok();
-        }
-    }
-}
-
-fn how_it_ended(outcome: &run::Outcome) -> String {
-    match outcome.snapshot.exit_status {
-        Some(ExitStatus {
-            code: Some(code), ..
-        }) => format!("the command ended with status {code}"),
-        Some(_) if outcome.cut_short => "the time is up, and the command was ended".into(),
-        Some(_) => "the command was ended by a signal".into(),
-        None if outcome.time_is_up => "the time is up".into(),
-        None => "the target has ended".into(),
-    }
-}
-
-/// What the user typed as another target.
-fn spec(text: &str) -> Result<Spec, String> {
-    let (kind, value) = text.split_once(' ').unwrap_or((text, ""));
-    let value = value.trim();
-    let wrong = || format!("{text}: write pid 1234, comm NAME, port 8080, cgroup /path or system");
-    match (kind, value) {
-        ("system", "") => Ok(Spec::System),
-        (_, "") => Err(wrong()),
-        ("pid", pid) => pid
-            .parse()
-            .map(|pid| Spec::Pids(vec![pid]))
-            .map_err(|_| wrong()),
-        ("comm", names) => Ok(Spec::of_comms(names.split(',').map(Into::into).collect())),
-        ("port", ports) => {
-            let ports: Result<Vec<u16>, _> = ports.split(',').map(str::parse).collect();
-            ports.map(Spec::Ports).map_err(|_| wrong())
-        }
-        ("cgroup", path) => Ok(Spec::Cgroup(path.into())),
-        _ => Err(wrong()),
-    }
-}
-
-/// Writes a new file here; one that is there already is left alone.
-fn save(view: &str, ending: &str, content: &str) -> io::Result<String> {
-    let time = Zoned::now().strftime("%Y%m%d-%H%M%S%.3f").to_string();
-    let view = view.to_lowercase().replace(' ', "-");
-    let name = format!("zctrace-{view}-{time}.{ending}");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(named_file::mode())
-        .open(&name)?;
-    file.write_all(content.as_bytes())?;
-    Ok(name)
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use nix::errno::Errno as Known;
 
 use super::ALL;
-use crate::ledger::Errno;
+use crate::{ledger::Errno, text::generated::replaced};
 
 /// What stands before the generated part of the page.
 pub const BEGIN: &str = "<!-- The errors: written by `cargo xtask docs`. -->\n";
@@ -49,7 +49,5 @@ pub fn generated() -> String {
 /// The page with its generated part replaced by the current one; `None` if the markers are missing.
 #[must_use]
 pub fn refreshed(page: &str) -> Option<String> {
-    let (before, rest) = page.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}{}{END}{after}", generated()))
+    replaced(page, BEGIN, END, &generated())
 }

@@ -11,6 +11,9 @@ pub(crate) const FAILED: u8 = 1;
 /// Exit code if nothing could be measured.
 pub(crate) const NOT_MEASURED: u8 = 3;
 
+/// Exit code of a command of zctrace that ctrl-c ended, as a shell would report it: 128 + SIGINT.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// The code with which a shell reports the same end.
 pub(crate) fn code_of(status: ExitStatus) -> u8 {
     match (status.code, status.signal) {

@@ -42,6 +42,14 @@ impl Failure {
         }
     }
 
+    /// Workloads that could not be set up.
+    pub(crate) fn no_workloads(error: anyhow::Error) -> Self {
+        Self::not_measured(
+            format!("{error:#}"),
+            "run it as root, with room in the directory for temporary files",
+        )
+    }
+
     /// Prints it and returns the exit code.
     pub(crate) fn report(&self) -> u8 {
         if let Some((cause, remedy)) = &self.text {

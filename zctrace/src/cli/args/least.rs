@@ -19,6 +19,6 @@ pub(crate) fn attach_and_keep(keep: Keep) -> impl FnOnce(&Config) -> Result<Sess
 /// Gives up what is not kept. What is refused stays, which a container may want to know.
 pub(crate) fn give_up(keep: Keep) {
     for refused in privileges::give_up(keep) {
-        say(&format!("warning: capabilities stay ({refused})"));
+        say(&format!("warning: could not drop capabilities ({refused})"));
     }
 }

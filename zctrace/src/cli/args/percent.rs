@@ -29,9 +29,21 @@ mod tests {
         ] {
             assert_eq!(percent(text), Ok(part), "{text}");
         }
-        assert!(percent("5").unwrap_err().contains("write 5%"));
-        for text in ["%", "five%", "-1%", "inf%", "NaN%", "-0%"] {
-            assert!(percent(text).is_err(), "{text}");
+        let refused = |text| percent(text).unwrap_err();
+        assert_eq!(refused("5"), "a percent sign is missing: write 5%");
+        for text in ["%", "five%"] {
+            assert_eq!(
+                refused(text),
+                "write a number and a percent sign: 5%",
+                "{text}"
+            );
+        }
+        for text in ["-1%", "inf%", "NaN%", "-0%"] {
+            assert_eq!(
+                refused(text),
+                "it must be a finite number of at least 0%",
+                "{text}"
+            );
         }
     }
 }

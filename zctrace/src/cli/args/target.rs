@@ -65,7 +65,7 @@ pub(crate) struct TargetArgs {
           value_parser = clap::value_parser!(u32).range(64..=1 << 20))]
     pub(crate) max_rows: u32,
 
-    /// How many threads are traced at a time; each takes half a kilobyte once it does I/O
+    /// How many threads are traced at a time; each takes about 600 bytes once it does I/O
     #[arg(long, value_name = "COUNT", default_value_t = Config::THREADS,
           value_parser = clap::value_parser!(u32).range(64..=1 << 22))]
     pub(crate) max_threads: u32,
@@ -83,6 +83,17 @@ fn account(name: &str) -> Result<Account, String> {
     Account::find(name)
 }
 
+/// Whether a command may run as this account.
+pub(crate) fn may_be(account: Option<&Account>) -> Result<(), Failure> {
+    if account.is_some() && !Uid::effective().is_root() {
+        return Err(Failure::usage(
+            "only root can run a command as somebody else",
+            "leave --user out, or run zctrace by sudo",
+        ));
+    }
+    Ok(())
+}
+
 impl TargetArgs {
     /// Whether a command is to be run.
     pub(crate) fn is_command(&self) -> bool {
@@ -91,12 +102,7 @@ impl TargetArgs {
 
     /// Whom the command runs as.
     pub(crate) fn account(&self) -> Result<Option<Account>, Failure> {
-        if self.user.is_some() && !Uid::effective().is_root() {
-            return Err(Failure::usage(
-                "only root can run a command as somebody else",
-                "leave --user out, or run zctrace by sudo",
-            ));
-        }
+        may_be(self.user.as_ref())?;
         Ok(self.user.clone())
     }
 

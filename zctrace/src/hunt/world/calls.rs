@@ -7,6 +7,8 @@ use nix::{
     libc::{self, c_int},
 };
 
+use crate::kernel::FIDEDUPERANGE;
+
 /// What a call answered: bytes, or the negative number of an error.
 pub(super) fn answer(result: isize) -> i64 {
     if result < 0 {
@@ -33,9 +35,6 @@ pub(super) fn halves(base: *mut u8, length: usize) -> [libc::iovec; 2] {
 
 /// `FICLONE`, `FICLONERANGE` or `FIDEDUPERANGE`.
 pub(super) fn share(from: &OwnedFd, to: &OwnedFd, kind: u8, length: u64) {
-    const FICLONE: u64 = 0x4004_9409;
-    const FICLONERANGE: u64 = 0x4020_940d;
-    const FIDEDUPERANGE: u64 = 0xc018_9436;
     let (source, sink) = (from.as_raw_fd(), to.as_raw_fd());
     // struct file_clone_range.
     let mut range = [i64::from(source).cast_unsigned(), 0, length, 0];
@@ -44,9 +43,9 @@ pub(super) fn share(from: &OwnedFd, to: &OwnedFd, kind: u8, length: u64) {
     // SAFETY: the structures outlive the calls.
     unsafe {
         match kind {
-            0 => libc::ioctl(sink, FICLONE as _, source),
-            1 => libc::ioctl(sink, FICLONERANGE as _, range.as_mut_ptr()),
-            _ => libc::ioctl(source, FIDEDUPERANGE as _, same.as_mut_ptr()),
+            0 => libc::ioctl(sink, libc::FICLONE, source),
+            1 => libc::ioctl(sink, libc::FICLONERANGE, range.as_mut_ptr()),
+            _ => libc::ioctl(source, FIDEDUPERANGE, same.as_mut_ptr()),
         }
     };
 }

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use zctrace_common::Evidence;
 
 use crate::{
-    claims::MIN_BYTES,
+    claims::{MIN_BYTES, ZERO_COPY},
     ledger::{Object, Snapshot, Totals},
-    report::recorded::{Document, ZERO_COPY},
+    report::recorded::Document,
     text::bytes,
 };
 

@@ -68,7 +68,7 @@ pub fn page(comparison: &Comparison) -> String {
     out.push_str("</tbody>\n</table></div>\n");
     paths(&mut out, comparison);
     graph(&mut out, comparison);
-    out.push_str(html::FOOT);
+    out.push_str(&html::foot());
     out
 }
 

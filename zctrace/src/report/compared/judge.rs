@@ -7,15 +7,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    claims::{self, Circumstances, Claim, Effect, MIN_BYTES, Outcome, Reason, Verdict},
+    claims::{self, Circumstances, Claim, Effect, MIN_BYTES, Outcome, Reason, Verdict, ZERO_COPY},
     ledger::{Snapshot, TargetKind},
-    report::recorded::{Document, ZERO_COPY},
+    report::recorded::Document,
     text::bytes,
 };
-
-/// What is divided by has to be one part in this many of what was moved: requests of a few bytes say nothing of the
-/// answers.
-const FAIR_PART: u64 = 20;
 
 /// What `--max-increase` says.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -96,11 +92,6 @@ impl<'a> Side<'a> {
         (copied as f64 / work as f64, at_most as f64 / work as f64)
     }
 
-    fn is_fair(&self, work: u64) -> bool {
-        let total = &self.stat.total;
-        work.saturating_mul(FAIR_PART) >= total.moved.saturating_sub(total.synthetic)
-    }
-
     fn is_command(&self) -> bool {
         self.stat.target.kind == TargetKind::Command
     }
@@ -113,7 +104,7 @@ pub(super) fn judge(before: &Document, after: &Document, limit: MostIncrease) ->
         ("copies_per_sent_byte", a.sent, b.sent),
         ("copies_per_received_byte", a.received, b.received),
     ] {
-        if x.min(y) >= MIN_BYTES && (a.is_fair(x) || b.is_fair(y)) {
+        if x.min(y) >= MIN_BYTES && (a.stat.total.is_fair(x) || b.stat.total.is_fair(y)) {
             measures.push(measure(name, a.over(x), b.over(y), limit.part, ZERO_COPY));
         }
     }

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use super::{flame, recorded::Document, table::unfollowed};
 use crate::{
     ledger::{PerByte, Snapshot, Totals},
-    text::{bytes, escape::xml},
+    text::{SCOPE, bytes, escape::xml},
 };
 
 pub(super) use verdicts::class as verdict_class;
@@ -22,8 +22,9 @@ const SCRIPT: &str = include_str!("script.js");
 const SCRIPT_HASH: &str = "zJ2o0DpWQEkrEe+VK2U32sTQOoEPSFUNi6oZ6payP4o=";
 
 /// The end of every page.
-pub(super) const FOOT: &str = "<footer><p>Copies by the kernel on behalf of I/O. Not in these bytes: memcpy in user space and in TLS \
-    libraries, DMA between devices and the page cache, migration and compaction.</p></footer>\n</body>\n</html>\n";
+pub(super) fn foot() -> String {
+    format!("<footer><p>Scope: {SCOPE}</p></footer>\n</body>\n</html>\n")
+}
 
 /// The beginning of every page.
 pub(super) fn head(title: &str) -> String {
@@ -63,7 +64,7 @@ pub fn page(document: &Document) -> String {
     verdicts::verdicts(&mut out, document);
     graph(&mut out, document);
     let _ = writeln!(out, "<script>{SCRIPT}</script>");
-    out.push_str(FOOT);
+    out.push_str(&foot());
     out
 }
 

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::prose;
 use crate::{
-    claims::{MIN_BYTES, Outcome, Verdict, rules},
-    report::recorded::{Document, Finding, ZERO_COPY},
+    claims::{MIN_BYTES, Outcome, Verdict, ZERO_COPY, rules},
+    report::recorded::{Document, Finding},
     text::{bytes, escape::xml},
 };
 

@@ -1,10 +1,16 @@
 //! What the dashboard shows at one moment: a document of the ledger, in a form that stays small
 //! with a hundred thousand rows, with the rates since the moment before.
 
+mod base;
 pub mod builder;
+mod gather;
+mod interner;
+mod numbers;
 pub mod packed;
 mod row;
+pub(in crate::tui) mod sample;
 pub mod sides;
+mod together;
 pub mod tree;
 pub mod verdicts;
 

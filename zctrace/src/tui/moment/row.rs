@@ -1,9 +1,10 @@
 //! What a moment is made of: one row of each table, and what rows share.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use zctrace_common::Op;
 
+use super::per_second;
 use crate::{
     claims::Verdict,
     ledger::{CpuTime, Named, Totals, Ways, ratio},
@@ -183,6 +184,13 @@ pub struct ProcessRow {
 }
 
 impl ProcessRow {
+    /// Adds the last step to the line of those before.
+    pub(super) fn advance(&mut self, step: Duration) {
+        self.spark.rotate_left(1);
+        let rate = per_second(self.step.moved, step);
+        self.spark[SPARK - 1] = saturating(rate / 1024.0);
+    }
+
     /// Where its rows are.
     #[must_use]
     pub const fn places(&self) -> Range<usize> {
@@ -245,4 +253,14 @@ pub const fn without_copy(totals: &Totals) -> u64 {
 #[must_use]
 pub fn zero_copy_share(totals: &Totals) -> Option<f64> {
     ratio(without_copy(totals), totals.moved).map(|part| part * 100.0)
+}
+
+/// A rate as an integer; `as` keeps to the bounds.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast from a float keeps to the bounds"
+)]
+fn saturating(rate: f64) -> u32 {
+    rate.ceil() as u32
 }

@@ -3,7 +3,10 @@
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use crate::ledger::{Requests, RowSizes};
+use crate::{
+    kernel::doctor::ProbeStatus,
+    ledger::{Requests, RowSizes},
+};
 
 /// A part that may not be there, and why.
 #[derive(Clone, Debug)]
@@ -24,32 +27,6 @@ impl<T> Part<T> {
     }
 }
 
-/// What became of a probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProbeState {
-    /// It takes part.
-    Attached,
-    /// The kernel, or the user, refused it.
-    Refused,
-    /// Attached, but known bytes went by unseen.
-    Silent,
-    /// Others see what it would see.
-    NotNeeded,
-}
-
-impl ProbeState {
-    /// Its name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Attached => "attached",
-            Self::Refused => "refused",
-            Self::Silent => "silent",
-            Self::NotNeeded => "not needed",
-        }
-    }
-}
-
 /// A probe of the catalog.
 #[derive(Clone, Debug)]
 pub struct ProbeRow {
@@ -60,7 +37,7 @@ pub struct ProbeRow {
     /// How it is attached; empty where it is not.
     pub kind: &'static str,
     /// What became of it.
-    pub state: ProbeState,
+    pub state: ProbeStatus,
     /// Runs since it was attached; `None` unless the kernel counts them.
     pub runs: Option<u64>,
     /// Nanoseconds in it since then.

@@ -4,13 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{Moment, PathKey, PathRow, ProcessId, RowVerdict};
 use crate::{
-    claims::{Circumstances, Claim, Effect, Verdict, judge, rules},
+    claims::{Circumstances, Claim, Effect, Verdict, ZERO_COPY, judge, rules},
     ledger::{Coverage, Overhead, Path, Process, Snapshot, Stacks, Totals},
     text::bytes::bytes,
 };
-
-/// The limit of the claim "this path is zero-copy": what docs/check.md uses.
-pub const LIMIT: f64 = 0.02;
 
 /// Judges rows one by one.
 pub(in crate::tui) struct Bench<'a> {
@@ -138,7 +135,7 @@ impl<'a> Bench<'a> {
 
 fn verdict(docket: &Snapshot, op: &str) -> RowVerdict {
     let claim = Claim {
-        max_copies_per_byte: Some(LIMIT),
+        max_copies_per_byte: Some(ZERO_COPY),
         path: Some(op.to_owned()),
         ..Claim::named("zero-copy")
     };

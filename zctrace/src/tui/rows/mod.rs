@@ -24,6 +24,8 @@ pub enum Value<'a> {
     None,
     /// A name.
     Text(Cow<'a, str>),
+    /// One of a few words, and what it says of the row.
+    Word(&'static str, Tone),
     /// A number of things.
     Count(u64),
     /// A number that names something.
@@ -50,6 +52,19 @@ pub enum Value<'a> {
     Spark(&'a [u32; SPARK]),
 }
 
+/// What a word says of its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// Nothing.
+    Plain,
+    /// It is as it should be.
+    Good,
+    /// It is to be read with care.
+    Warning,
+    /// It is not as it should be.
+    Alarm,
+}
+
 impl<'a> Value<'a> {
     /// A name that is there already.
     #[must_use]
@@ -63,6 +78,7 @@ impl<'a> Value<'a> {
         match self {
             Self::None | Self::Spark(_) | Self::Ways(_) | Self::Sizes(_) => String::new(),
             Self::Text(text) => printable(text),
+            Self::Word(word, _) => (*word).to_owned(),
             Self::Count(value) => count(*value),
             Self::Number(value) => value.to_string(),
             Self::Bytes(value) => bytes(*value),
@@ -84,6 +100,7 @@ impl<'a> Value<'a> {
         match self {
             Self::None => serde_json::Value::Null,
             Self::Text(text) => text.as_ref().into(),
+            Self::Word(word, _) => (*word).into(),
             Self::Count(value) | Self::Bytes(value) => (*value).into(),
             Self::Number(value) => (*value).into(),
             Self::BytesPerSecond(rate) | Self::PerSecond(rate) => (*rate).into(),
@@ -122,16 +139,26 @@ impl<'a> Value<'a> {
             Self::Time(time) => Some(time.as_secs_f64()),
             Self::Ways(totals) => Some(totals.moved as f64),
             Self::Spark(values) => values.last().map(|last| f64::from(*last)),
-            Self::None | Self::Text(_) | Self::Sizes(_) => None,
+            Self::None | Self::Text(_) | Self::Word(..) | Self::Sizes(_) => None,
+        }
+    }
+
+    /// The name or word in it, in lower case.
+    #[must_use]
+    pub fn lowercase(&self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text.to_lowercase()),
+            Self::Word(word, _) => Some(word.to_lowercase()),
+            _ => None,
         }
     }
 
     /// What sorts it.
     #[must_use]
     pub fn key(&self) -> Key {
-        match self {
-            Self::Text(text) => Key::Text(text.to_lowercase()),
-            other => other.number().map_or(Key::None, Key::Number),
+        match self.lowercase() {
+            Some(text) => Key::Text(text),
+            None => self.number().map_or(Key::None, Key::Number),
         }
     }
 }

@@ -17,6 +17,7 @@ use nix::{
 };
 
 use crate::{
+    kernel::doctor::ProbeStatus,
     ledger::{Coverage, ExitStatus, Requests, RowSizes},
     run::{self, Meter, Plan, Subject},
     target::{self, Spec, View},
@@ -26,7 +27,7 @@ use crate::{
         moment::{
             Moment,
             builder::Builder,
-            sides::{Part, ProbeRow, ProbeState, Sides},
+            sides::{Part, ProbeRow, Sides},
         },
         state::Message,
     },
@@ -325,15 +326,15 @@ impl Meter for Tap {
                 let before = last.iter().find(|row| row.name == attempt.probe.name);
                 let (state, kind, reason) = match &attempt.outcome {
                     Outcome::Attached(way) => {
-                        (ProbeState::Attached, way.kind.name(), String::new())
+                        (ProbeStatus::Attached, way.kind.name(), String::new())
                     }
-                    Outcome::Refused(refusal) => (ProbeState::Refused, "", refusal.cause.clone()),
+                    Outcome::Refused(refusal) => (ProbeStatus::Refused, "", refusal.cause.clone()),
                     Outcome::Silent(way) => (
-                        ProbeState::Silent,
+                        ProbeStatus::Silent,
                         way.kind.name(),
-                        "known bytes went by unseen".into(),
+                        "did not see the test bytes".into(),
                     ),
-                    Outcome::NotNeeded => (ProbeState::NotNeeded, "", String::new()),
+                    Outcome::NotNeeded => (ProbeStatus::NotNeeded, "", String::new()),
                 };
                 let runs_before = before.and_then(|row| row.runs).unwrap_or(0);
                 ProbeRow {

@@ -13,14 +13,16 @@ use std::{
 
 use crate::{
     catalog,
+    kernel::doctor::ProbeStatus,
     ledger::Snapshot,
     recording::{Beside, Mark, Recording, Whole},
     tui::{
         Error, Incoming,
         moment::{
             HISTORY, SPARK, Sample,
-            builder::{Builder, sample_of},
-            sides::{Part, ProbeRow, ProbeState, Sides},
+            builder::Builder,
+            sample::sample_of,
+            sides::{Part, ProbeRow, Sides},
         },
         state::{
             Message,
@@ -357,12 +359,12 @@ fn sides(whole: &Snapshot, beside: Option<&Beside>) -> Sides {
     };
     let attached = whole.coverage.attached.iter().map(|name| {
         let lost = catalog::find(name).map_or("", |probe| probe.lost);
-        row(name, ProbeState::Attached, "", lost)
+        row(name, ProbeStatus::Attached, "", lost)
     });
     let refused = whole.coverage.refused.iter().map(|refused| {
         row(
             &refused.probe,
-            ProbeState::Refused,
+            ProbeStatus::Refused,
             &refused.reason,
             &refused.lost,
         )

@@ -5,7 +5,7 @@
 //! contains a text, in upper or lower case. `and`, `or`, `not` and parentheses join them. A text
 //! alone is sought in every name of a row.
 
-use crate::tui::rows::{Column, Holds, Rows, Value};
+use crate::tui::rows::{Column, Holds, Rows};
 
 /// Deeper nesting is refused: nobody types it, and every level is a call.
 const DEEPEST: usize = 32;
@@ -92,12 +92,7 @@ impl Filter {
                 .number()
                 .is_some_and(|value| op.compares(value, *number)),
             Self::Text(column, op, text) => {
-                let value = rows.value(row, *column);
-                let name = if let Value::Text(name) = &value {
-                    name.to_lowercase()
-                } else {
-                    String::new()
-                };
+                let name = rows.value(row, *column).lowercase().unwrap_or_default();
                 match op {
                     Op::Equal => name == *text,
                     Op::NotEqual => name != *text,
@@ -106,8 +101,8 @@ impl Filter {
                 }
             }
             Self::Anywhere(text) => (0..columns.len()).any(|column| {
-                matches!(rows.value(row, column),
-                    Value::Text(name) if name.to_lowercase().contains(text))
+                let name = rows.value(row, column).lowercase();
+                name.is_some_and(|name| name.contains(text))
             }),
         }
     }
@@ -322,6 +317,7 @@ fn number(text: &str, thousand: f64) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tui::rows::Value;
 
     const COLUMNS: &[Column] = &[
         Column::text("comm", "COMMAND", 1, 1, ""),

@@ -1,11 +1,13 @@
 //! What the dashboard is in, and how messages change it. Pure: whatever reaches outside is an
 //! [`Effect`] that the caller carries out.
 
+mod act;
 pub mod filter;
 pub mod format;
 pub mod keys;
 pub(super) mod layout;
 mod mouse;
+pub mod overlay;
 pub mod position;
 pub mod reading;
 pub mod trial;
@@ -16,14 +18,14 @@ use std::{
 };
 
 use crokey::KeyCombination;
-use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, MouseEvent};
-use tui_input::{Input, backend::crossterm::EventHandler as _};
+use crossterm::event::{KeyEvent, MouseEvent};
 
 use self::{
     filter::Filter,
     format::Format,
     keys::{Action, Keymap},
-    position::{Control, Status, When},
+    overlay::{Detail, Overlay},
+    position::{Control, Status},
     trial::{Parameters, Run},
 };
 use super::{
@@ -34,7 +36,7 @@ use super::{
     },
     theme::Theme,
 };
-use crate::{explain::Entry, ledger::TargetKind};
+use crate::ledger::TargetKind;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -74,31 +76,6 @@ pub enum Effect {
     Stop,
     /// Move in the recording.
     Replay(Control),
-}
-
-/// What lies over the view, the last one on top.
-#[derive(Clone, Debug)]
-pub enum Overlay {
-    /// The keys; the first line shown.
-    Help(u16),
-    /// Text for the filter; why it is wrong, and what was in force before.
-    Filter(Input, Option<String>, Option<(Filter, String)>),
-    /// A name for another target.
-    Target(Input),
-    /// A place in the recording; why it is none.
-    Seek(Input, Option<String>),
-    /// Parameters of techniques; why they cannot be so.
-    Parameters(Input, Option<String>),
-    /// A column to sort by.
-    Sort(usize),
-    /// Columns to show.
-    Columns(usize),
-    /// A format to export in.
-    Export,
-    /// Every number of the chosen row; the first line shown.
-    Detail(u16),
-    /// What the words of the chosen row mean: all topics, the one on screen, and its first line.
-    Explained(Vec<Entry>, usize, u16),
 }
 
 /// What each view remembers.
@@ -375,55 +352,65 @@ impl State {
         self.arrange();
     }
 
+    /// Sorts by a column, or the other way round if the view is sorted by it.
+    fn sort_by(&mut self, column: usize) {
+        let pane = self.pane_mut();
+        pane.sort = Sort {
+            column: Some(column),
+            descending: pane.sort.column != Some(column) || !pane.sort.descending,
+        };
+        self.arrange();
+    }
+
+    /// Goes into the chosen row.
     fn open(&mut self) {
-        let Some(moment) = &self.shown else { return };
-        if self.view == View::Stacks {
-            let rows = self.view.rows(moment, &self.scope());
-            let row = self.order.get(self.pane().at);
-            let Some(id) = row.map(|row| rows.id(*row as usize)) else {
-                return;
-            };
-            drop(rows);
-            if self.flames {
-                self.zoom = if self.zoom == Some(id) {
-                    None
-                } else {
-                    Some(id)
-                };
+        let Some(moment) = self.shown.clone() else {
+            return;
+        };
+        match self.view {
+            View::Stacks => self.open_node(&moment),
+            View::Overview => self.open_process(&moment),
+            _ if self.order.is_empty() => {}
+            _ => self.overlays.push(Overlay::Detail(Detail::default())),
+        }
+    }
+
+    /// Opens or closes a node of the tree of stacks, or zooms the flames in or out.
+    fn open_node(&mut self, moment: &Moment) {
+        let rows = self.view.rows(moment, &self.scope());
+        let row = self.order.get(self.pane().at);
+        let Some(id) = row.map(|row| rows.id(*row as usize)) else {
+            return;
+        };
+        drop(rows);
+        if self.flames {
+            self.zoom = if self.zoom == Some(id) {
+                None
             } else {
-                let tree = moment.stacks.tree(self.whose, &moment.names);
-                if let Some(node) = tree.find(id).and_then(|place| tree.nodes.get(place)) {
-                    let open = self.folds.get(&id).copied();
-                    let open = open.unwrap_or_else(|| tree.is_weighty(node));
-                    self.folds.insert(id, !open);
-                }
+                Some(id)
+            };
+        } else {
+            let tree = moment.stacks.tree(self.whose, &moment.names);
+            if let Some(node) = tree.find(id).and_then(|place| tree.nodes.get(place)) {
+                let open = self.folds.get(&id).copied();
+                let open = open.unwrap_or_else(|| tree.is_weighty(node));
+                self.folds.insert(id, !open);
             }
-            // The cursor stays where it is, even on the first row.
-            self.pane_mut().chosen = Some(id);
-            self.arrange();
-            return;
         }
-        if self.view != View::Overview {
-            if !self.order.is_empty() {
-                self.overlays.push(Overlay::Detail(0));
-            }
-            return;
-        }
+        // The cursor stays where it is, even on the first row.
+        self.pane_mut().chosen = Some(id);
+        self.arrange();
+    }
+
+    /// Shows the data paths of a process or command.
+    fn open_process(&mut self, moment: &Moment) {
         let Some(row) = self.order.get(self.pane().at).map(|row| *row as usize) else {
             return;
         };
         let chosen = Some(self.view.rows(moment, &self.scope()).id(row));
-        let one = |process: &ProcessRow| Whose::Process(process.id);
-        let whose = if self.is_grouped() {
-            let command = moment.commands.get(row);
-            command.map(|command| match (command.alive, command.ended) {
-                (1, 0) => one(command),
-                _ => Whose::Command(command.comm),
-            })
-        } else {
-            moment.processes.get(row).map(one)
+        let Some(whose) = self.whose_row(moment, row) else {
+            return;
         };
-        let Some(whose) = whose else { return };
         self.back.push(Place {
             view: self.view,
             whose: self.whose,
@@ -435,6 +422,20 @@ impl State {
         self.show(View::Paths);
     }
 
+    /// The process or command that a row of the overview is of.
+    fn whose_row(&self, moment: &Moment, row: usize) -> Option<Whose> {
+        let one = |process: &ProcessRow| Whose::Process(process.id);
+        if !self.is_grouped() {
+            return moment.processes.get(row).map(one);
+        }
+        let command = moment.commands.get(row)?;
+        Some(match (command.alive, command.ended) {
+            (1, 0) => one(command),
+            _ => Whose::Command(command.comm),
+        })
+    }
+
+    /// Goes back to where the row was opened, or ends the filter.
     fn close(&mut self) {
         if self.view == View::Stacks && self.flames && self.zoom.take().is_some() {
             return;
@@ -490,295 +491,7 @@ fn pressed(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         .keymap
         .action(KeyCombination::from(key), state.place());
     match state.overlays.pop() {
-        None => action.map_or_else(Vec::new, |action| act(state, action)),
-        Some(overlay) => over(state, overlay, key, action),
+        None => action.map_or_else(Vec::new, |action| act::act(state, action)),
+        Some(overlay) => overlay::press(state, overlay, key, action),
     }
-}
-
-/// A key while something lies over the view. What stays open is pushed again.
-fn over(state: &mut State, overlay: Overlay, key: KeyEvent, action: Option<Action>) -> Vec<Effect> {
-    let typing = matches!(
-        overlay,
-        Overlay::Filter(..) | Overlay::Target(_) | Overlay::Seek(..) | Overlay::Parameters(..)
-    );
-    let ends = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-    if ends || (action == Some(Action::Quit) && !typing) {
-        return vec![Effect::Quit];
-    }
-    if key.code == KeyCode::Esc {
-        if let Overlay::Filter(_, _, before) = overlay {
-            state.pane_mut().filter = before;
-            state.arrange();
-        }
-        return Vec::new();
-    }
-    let columns = state.view.columns();
-    let moved = |at: usize, last: usize| match action {
-        Some(Action::Up) => at.saturating_sub(1),
-        Some(Action::Down) => (at + 1).min(last),
-        Some(Action::Top) => 0,
-        Some(Action::Bottom) => last,
-        Some(Action::PageDown | Action::HalfDown) => (at + 10).min(last),
-        Some(Action::PageUp | Action::HalfUp) => at.saturating_sub(10),
-        _ => at,
-    };
-    match overlay {
-        Overlay::Help(line) => {
-            if action != Some(Action::Help) {
-                let last = reading::last_beginning(state, reading::help(state).len());
-                let line = moved(line.into(), last).try_into().unwrap_or(0);
-                state.overlays.push(Overlay::Help(line));
-            }
-        }
-        Overlay::Detail(line) => {
-            if action == Some(Action::Explain) {
-                state.overlays.push(Overlay::Detail(line));
-                explain(state);
-            } else if action != Some(Action::Open) {
-                let last = reading::last_beginning(state, reading::detail(state).len());
-                let line = moved(line.into(), last).try_into().unwrap_or(0);
-                state.overlays.push(Overlay::Detail(line));
-            }
-        }
-        Overlay::Explained(topics, at, line) => {
-            let count = topics.len();
-            let (at, line) = match action {
-                Some(Action::Explain | Action::Open) => return Vec::new(),
-                Some(Action::NextView) => ((at + 1) % count, 0),
-                Some(Action::PreviousView) => ((at + count - 1) % count, 0),
-                _ => {
-                    let lines = reading::explained(&topics[at], state.size.0).len();
-                    let last = reading::last_beginning(state, lines);
-                    (at, moved(line.into(), last).try_into().unwrap_or(0))
-                }
-            };
-            state.overlays.push(Overlay::Explained(topics, at, line));
-        }
-        Overlay::Filter(mut input, wrong, before) => {
-            let done = key.code == KeyCode::Enter;
-            if done && wrong.is_none() {
-                return Vec::new();
-            }
-            input.handle_event(&Event::Key(key));
-            let text = input.value().trim().to_owned();
-            // It applies as it is typed; half a word changes nothing yet.
-            let wrong = if text.is_empty() {
-                state.pane_mut().filter = None;
-                None
-            } else {
-                match Filter::parse(&text, columns) {
-                    Ok(filter) => {
-                        state.pane_mut().filter = Some((filter, text));
-                        None
-                    }
-                    Err(error) => Some(error),
-                }
-            };
-            state.overlays.push(Overlay::Filter(input, wrong, before));
-            state.arrange();
-        }
-        Overlay::Target(mut input) => {
-            if key.code == KeyCode::Enter {
-                return vec![Effect::Switch(input.value().trim().to_owned())];
-            }
-            input.handle_event(&Event::Key(key));
-            state.overlays.push(Overlay::Target(input));
-        }
-        Overlay::Seek(mut input, _) => {
-            if key.code == KeyCode::Enter {
-                match When::parse(input.value()) {
-                    Ok(when) => return vec![Effect::Replay(Control::Seek(when))],
-                    Err(error) => state.overlays.push(Overlay::Seek(input, Some(error))),
-                }
-            } else {
-                input.handle_event(&Event::Key(key));
-                state.overlays.push(Overlay::Seek(input, None));
-            }
-        }
-        Overlay::Parameters(mut input, _) => {
-            if key.code == KeyCode::Enter {
-                match state.parameters.parse(input.value()) {
-                    Ok(parameters) => state.parameters = parameters,
-                    Err(error) => state.overlays.push(Overlay::Parameters(input, Some(error))),
-                }
-            } else {
-                input.handle_event(&Event::Key(key));
-                state.overlays.push(Overlay::Parameters(input, None));
-            }
-        }
-        Overlay::Sort(at) => {
-            if key.code == KeyCode::Enter {
-                let pane = state.pane_mut();
-                pane.sort = Sort {
-                    column: Some(at),
-                    descending: pane.sort.column != Some(at) || !pane.sort.descending,
-                };
-                state.arrange();
-            } else {
-                state
-                    .overlays
-                    .push(Overlay::Sort(moved(at, columns.len() - 1)));
-            }
-        }
-        Overlay::Columns(at) => {
-            if key.code == KeyCode::Char(' ') {
-                let shown = &mut state.pane_mut().shown[at];
-                *shown = !*shown;
-            }
-            if key.code != KeyCode::Enter {
-                state
-                    .overlays
-                    .push(Overlay::Columns(moved(at, columns.len() - 1)));
-            }
-        }
-        Overlay::Export => {
-            let format = match key.code {
-                KeyCode::Char('t') => Format::Text,
-                KeyCode::Char('c') => Format::Csv,
-                KeyCode::Char('j') => Format::Json,
-                KeyCode::Char('s') => Format::Svg,
-                _ => {
-                    state.overlays.push(Overlay::Export);
-                    return Vec::new();
-                }
-            };
-            return vec![Effect::Save(format)];
-        }
-    }
-    Vec::new()
-}
-
-/// Opens what there is to say about the chosen row.
-fn explain(state: &mut State) {
-    let topics = reading::topics(state);
-    if topics.is_empty() {
-        state.notice = Some("nothing here has a name that is explained".into());
-    } else {
-        state.overlays.push(Overlay::Explained(topics, 0, 0));
-    }
-}
-
-fn act(state: &mut State, action: Action) -> Vec<Effect> {
-    let page = layout::page(state.size, state.facts()).max(1);
-    let at = state.pane().at;
-    let last = state.order.len().saturating_sub(1);
-    let count = View::ALL.len();
-    match action {
-        Action::Quit => return vec![Effect::Quit],
-        Action::Help => state.overlays.push(Overlay::Help(0)),
-        Action::Explain => explain(state),
-        Action::Close => state.close(),
-        Action::NextView => state.show(View::ALL[(state.view as usize + 1) % count]),
-        Action::PreviousView => state.show(View::ALL[(state.view as usize + count - 1) % count]),
-        Action::View(number) => {
-            if let Some(view) = View::ALL.get(usize::from(number) - 1) {
-                state.show(*view);
-            }
-        }
-        Action::Follow => {
-            let followed = !state.pane().followed;
-            state.choose(at);
-            state.pane_mut().followed = followed;
-            state.notice = Some(
-                if followed {
-                    "the row is followed to wherever it goes, until another is chosen"
-                } else {
-                    "the row is not followed any more"
-                }
-                .into(),
-            );
-        }
-        Action::Group => {
-            state.grouped = Some(!state.is_grouped());
-            let pane = &mut state.panes[View::Overview as usize];
-            (pane.chosen, pane.at, pane.followed) = (None, 0, false);
-            state.arrange();
-        }
-        Action::Up => state.choose(at.saturating_sub(1)),
-        Action::Down => state.choose(at + 1),
-        Action::PageUp => state.choose(at.saturating_sub(page)),
-        Action::PageDown => state.choose(at + page),
-        Action::HalfUp => state.choose(at.saturating_sub(page / 2)),
-        Action::HalfDown => state.choose(at + page / 2),
-        Action::Top => state.choose(0),
-        Action::Bottom => state.choose(last),
-        Action::NextMatch => state.choose(if at >= last { 0 } else { at + 1 }),
-        Action::PreviousMatch => state.choose(if at == 0 { last } else { at - 1 }),
-        Action::Open => state.open(),
-        Action::Filter => {
-            let before = state.pane().filter.clone();
-            let text = before.as_ref().map(|(_, text)| text.clone());
-            let input = Input::new(text.unwrap_or_default());
-            state.overlays.push(Overlay::Filter(input, None, before));
-        }
-        Action::Sort if state.view == View::Stacks => {
-            state.notice = Some("the tree is sorted by bytes".into());
-        }
-        Action::Sort => state
-            .overlays
-            .push(Overlay::Sort(state.pane().sort.column.unwrap_or(0))),
-        Action::Invert if state.view == View::Stacks => {}
-        Action::Invert => {
-            let sort = &mut state.pane_mut().sort;
-            sort.descending = !sort.descending;
-            state.arrange();
-        }
-        Action::Columns => state.overlays.push(Overlay::Columns(0)),
-        Action::Freeze if state.replay.is_some() => return vec![Effect::Replay(Control::Pause)],
-        Action::Freeze => {
-            state.frozen = !state.frozen;
-            if !state.frozen {
-                state.shown.clone_from(&state.latest);
-                state.arrange();
-            }
-        }
-        Action::Reset => {
-            state.notice = Some("counting from zero".into());
-            return vec![Effect::Rebase];
-        }
-        Action::Target if state.replay.is_some() => {
-            state.notice = Some("a recording has one target; narrow it with a filter".into());
-        }
-        Action::Target => state.overlays.push(Overlay::Target(Input::default())),
-        Action::Export => state.overlays.push(Overlay::Export),
-        Action::Start => {
-            let rows = state
-                .shown
-                .as_ref()
-                .map(|moment| state.view.rows(moment, &state.scope()));
-            let row = state.order.get(at).copied();
-            if let (Some(rows), Some(row)) = (rows, row) {
-                let name = rows.topics(row as usize).into_iter().next();
-                return vec![Effect::Start(name.unwrap_or_default(), state.parameters)];
-            }
-            let why = match &state.shown {
-                None => "the probes are being attached: wait for the first numbers",
-                Some(_) => "no technique is chosen",
-            };
-            state.notice = Some(why.into());
-        }
-        Action::Stop => return vec![Effect::Stop],
-        Action::Parameters => {
-            let text = state.parameters.shown();
-            let overlay = Overlay::Parameters(Input::new(text), None);
-            state.overlays.push(overlay);
-        }
-        Action::Flames => {
-            state.flames = !state.flames;
-            state.arrange();
-        }
-        Action::Unfold => {
-            state.unfolded = !state.unfolded;
-            state.folds.clear();
-            state.arrange();
-        }
-        Action::StepBack => return vec![Effect::Replay(Control::Step(-1))],
-        Action::StepOn => return vec![Effect::Replay(Control::Step(1))],
-        Action::LeapBack => return vec![Effect::Replay(Control::Step(-10))],
-        Action::LeapOn => return vec![Effect::Replay(Control::Step(10))],
-        Action::Slower => return vec![Effect::Replay(Control::Slower)],
-        Action::Faster => return vec![Effect::Replay(Control::Faster)],
-        Action::Seek => state.overlays.push(Overlay::Seek(Input::default(), None)),
-    }
-    Vec::new()
 }

@@ -3,9 +3,9 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
-use super::{Effect, Overlay, State, act, keys::Action, layout};
+use super::{Effect, State, act::act, keys::Action, layout, overlay};
 use crate::tui::{
-    rows::{Sort, views::View},
+    rows::views::View,
     view::{table, tabs},
 };
 
@@ -31,12 +31,8 @@ pub(super) fn update(state: &mut State, event: MouseEvent) -> Vec<Effect> {
 }
 
 fn is_typing(state: &State) -> bool {
-    matches!(
-        state.overlays.last(),
-        Some(
-            Overlay::Filter(..) | Overlay::Target(_) | Overlay::Seek(..) | Overlay::Parameters(..)
-        )
-    )
+    let top = state.overlays.last();
+    top.is_some_and(|overlay| overlay.panel().is_typed())
 }
 
 /// A step of the wheel, in the rows or in the text that lies over them.
@@ -44,9 +40,9 @@ fn turn(state: &mut State, action: Action) -> Vec<Effect> {
     for _ in 0..STEP {
         match state.overlays.pop() {
             None => drop(act(state, action)),
-            Some(over @ (Overlay::Help(_) | Overlay::Detail(_) | Overlay::Explained(..))) => {
+            Some(over) if over.panel().is_text() => {
                 let no_key = KeyEvent::new(KeyCode::Null, KeyModifiers::NONE);
-                super::over(state, over, no_key, Some(action));
+                overlay::press(state, over, no_key, Some(action));
             }
             Some(other) => state.overlays.push(other),
         }
@@ -99,11 +95,6 @@ fn sort(state: &mut State, area: Rect, x: u16) {
         return;
     };
     if state.has(Action::Sort) {
-        let pane = state.pane_mut();
-        pane.sort = Sort {
-            column: Some(column),
-            descending: pane.sort.column != Some(column) || !pane.sort.descending,
-        };
-        state.arrange();
+        state.sort_by(column);
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         printable(notice)
     } else if let Some(ended) = &state.ended {
         format!(
-            "{}: these are the last numbers; {} quits",
+            "{}; final numbers shown, {} quits",
             printable(ended),
             state.keymap.hint(Action::Quit)
         )
@@ -21,7 +21,7 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         replayed(state, replay)
     } else {
         format!(
-            "Frozen; counting goes on. {} goes on showing",
+            "Display frozen, still counting; {} resumes",
             state.keymap.hint(Action::Freeze)
         )
     };
@@ -52,10 +52,10 @@ fn replayed(state: &State, replay: &Status) -> String {
         at => format!("; recorded {}", printable(at)),
     };
     let (flaw, why) = match &replay.damage {
-        Some(damage) => ("; not whole", format!(": {damage}")),
+        Some(damage) => ("; incomplete", format!(": {damage}")),
         None => ("", String::new()),
     };
-    // As much as there is room for. That it is not whole is always said.
+    // As much as there is room for. That it is incomplete is always said.
     let room = usize::from(state.size.0).saturating_sub(2);
     [(&*why, &*recorded), (&why, ""), ("", &recorded)]
         .into_iter()

@@ -12,12 +12,13 @@ use super::{
     lines::{both_ends, cut},
 };
 use crate::{
+    claims::ZERO_COPY,
     text::{
         bytes::{bytes, count},
         escape::printable,
     },
     tui::{
-        moment::{Moment, ProcessRow, Whose, sides::Part, verdicts::LIMIT},
+        moment::{Moment, ProcessRow, Whose, sides::Part},
         rows::views::{View, named},
         state::State,
     },
@@ -61,7 +62,7 @@ pub(super) fn draw(state: &State, moment: &Moment, area: Rect, buffer: &mut Buff
         left.push(Span::styled(text, theme.faint));
     }
     if state.view == View::Claims {
-        let text = format!("  verdicts: at most {LIMIT} copies per byte");
+        let text = format!("  verdicts: at most {ZERO_COPY} copies per byte");
         left.push(Span::styled(text, theme.faint));
     }
     let rows = match state.order.len() {

@@ -27,7 +27,8 @@ pub fn content(state: &State, format: Format) -> String {
     }
 }
 
-fn screen(state: &State) -> Buffer {
+/// What is on screen.
+pub(in crate::tui) fn screen(state: &State) -> Buffer {
     let area = Rect::new(0, 0, state.size.0, state.size.1);
     let mut buffer = Buffer::empty(area);
     view::draw(state, area, &mut buffer);

@@ -30,7 +30,8 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     crate::text::columns::cut(text, width)
 }
 
-pub(super) fn ascii(text: &str) -> String {
+/// A text without what an ASCII terminal cannot show.
+pub(in crate::tui) fn ascii(text: &str) -> String {
     text.chars()
         .map(|char| if char.is_ascii() { char } else { '?' })
         .collect()

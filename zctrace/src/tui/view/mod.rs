@@ -8,7 +8,7 @@ pub mod export;
 mod flame;
 mod footer;
 mod header;
-mod lines;
+pub(in crate::tui) mod lines;
 mod overlay;
 mod summary;
 pub(in crate::tui) mod table;

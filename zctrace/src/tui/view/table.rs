@@ -14,7 +14,7 @@ use crate::{
     text::{bytes::bytes, escape::printable},
     tui::{
         moment::Moment,
-        rows::{Column, Holds, Rows, Value},
+        rows::{Column, Holds, Rows, Tone, Value},
         state::State,
         theme::{LETTERS, Theme, UNEXPLAINED},
         view::chart,
@@ -208,17 +208,9 @@ fn cell_of(value: &Value<'_>, column: &Column, theme: &Theme, area: Rect, buffer
         _ => {
             let style = match value {
                 Value::PerByte(figure) if figure.is_zero_copy() => theme.good,
-                Value::Text(text)
-                    if text == "PASS" || text == "attached" || text == "as expected" =>
-                {
-                    theme.good
-                }
-                Value::Text(text) if text == "FAIL" || text == "silent" || text == "differs" => {
-                    theme.alarm
-                }
-                Value::Text(text) if text == "INCONCLUSIVE" || text == "~" || text == "refused" => {
-                    theme.warning
-                }
+                Value::Word(_, Tone::Good) => theme.good,
+                Value::Word(_, Tone::Warning) => theme.warning,
+                Value::Word(_, Tone::Alarm) => theme.alarm,
                 Value::BytesPerSecond(0.0) | Value::PerSecond(0.0) | Value::Bytes(0) => theme.faint,
                 _ => Style::new(),
             };

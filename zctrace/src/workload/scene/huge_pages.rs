@@ -26,9 +26,14 @@ pub(in crate::workload) fn are_given() -> bool {
 
 /// Bytes of anonymous memory that a process has in huge pages now. 0 if that cannot be read.
 pub(in crate::workload) fn of_process(pid: Pid) -> u64 {
-    let rollup = procfs::process::Process::new(pid.as_raw()).and_then(|process| process.smaps_rollup());
-    let maps = rollup.map(|rollup| rollup.memory_map_rollup.0).unwrap_or_default();
-    let huge = maps.iter().filter_map(|map| map.extension.map.get("AnonHugePages"));
+    let rollup =
+        procfs::process::Process::new(pid.as_raw()).and_then(|process| process.smaps_rollup());
+    let maps = rollup
+        .map(|rollup| rollup.memory_map_rollup.0)
+        .unwrap_or_default();
+    let huge = maps
+        .iter()
+        .filter_map(|map| map.extension.map.get("AnonHugePages"));
     huge.sum()
 }
 

@@ -55,8 +55,14 @@ impl Mapping {
     pub fn huge(length: usize) -> Result<Self> {
         let mapping = Self::anonymous(length, MapFlags::MAP_PRIVATE)?;
         // SAFETY: the mapping is ours; the advice changes none of its contents.
-        unsafe { madvise(mapping.address, mapping.length.get(), MmapAdvise::MADV_HUGEPAGE) }
-            .context("asking for huge pages")?;
+        unsafe {
+            madvise(
+                mapping.address,
+                mapping.length.get(),
+                MmapAdvise::MADV_HUGEPAGE,
+            )
+        }
+        .context("asking for huge pages")?;
         Ok(mapping)
     }
 

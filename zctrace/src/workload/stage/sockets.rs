@@ -151,7 +151,8 @@ fn halves_mut(bytes: &mut [u8]) -> [libc::iovec; 2] {
     })
 }
 
-fn header(pieces: &mut [libc::iovec; 2]) -> libc::msghdr {
+/// A message of two pieces, which it points to.
+pub fn header(pieces: &mut [libc::iovec; 2]) -> libc::msghdr {
     // SAFETY: integers and pointers, for which zero is fine.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     header.msg_iov = pieces.as_mut_ptr();

@@ -38,23 +38,40 @@ pub(super) const TECHNIQUE: Technique = Technique::new(
         Variant::new("read", "read into memory", "load-read", |setting| {
             read(setting, Memory::Small)
         }),
-        Variant::new("read-huge", "read into huge pages", "load-huge", |setting| {
-            read(setting, Memory::Huge)
-        }),
-        Variant::new("mmap", "mapped, with a fault for what is used", "load-mmap", |setting| {
-            map(setting, MapFlags::MAP_SHARED)
-        }),
-        Variant::new("mmap-populate", "mapped and made present at once", "load-populate", |setting| {
-            map(setting, MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE)
-        }),
+        Variant::new(
+            "read-huge",
+            "read into huge pages",
+            "load-huge",
+            |setting| read(setting, Memory::Huge),
+        ),
+        Variant::new(
+            "mmap",
+            "mapped, with a fault for what is used",
+            "load-mmap",
+            |setting| map(setting, MapFlags::MAP_SHARED),
+        ),
+        Variant::new(
+            "mmap-populate",
+            "mapped and made present at once",
+            "load-pop",
+            |setting| map(setting, MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE),
+        ),
         Variant::new("direct", "read with O_DIRECT", "load-direct", read_direct),
         Variant::new("uring", "read with io_uring", "load-uring", |setting| {
             read_by_ring(setting, false)
         }),
-        Variant::new("uring-direct", "read with io_uring and O_DIRECT", "load-ur-dir", |setting| {
-            read_by_ring(setting, true)
-        }),
-        Variant::new("copy", "copied to a file of its own, which is mapped", "load-copy", copy),
+        Variant::new(
+            "uring-direct",
+            "read with io_uring and O_DIRECT",
+            "load-ur-dir",
+            |setting| read_by_ring(setting, true),
+        ),
+        Variant::new(
+            "copy",
+            "copied to a file of its own, which is mapped",
+            "load-copy",
+            copy,
+        ),
     ],
 );
 
@@ -115,7 +132,11 @@ fn read(setting: &Setting<'_>, memory: Memory) -> Result<Ready> {
         let mut memory = memory.take(pieces.total())?;
         let bytes = memory.bytes_mut();
         pieces.each(|offset, length| {
-            pread(&file, &mut bytes[offset as usize..][..length], offset.cast_signed())
+            pread(
+                &file,
+                &mut bytes[offset as usize..][..length],
+                offset.cast_signed(),
+            )
         })?;
         use_all(&bytes[..pieces.total() as usize], shared);
         shared.end();
@@ -162,7 +183,11 @@ fn read_direct(setting: &Setting<'_>) -> Result<Ready> {
         pieces.each(|offset, length| {
             // A ragged end is asked for in whole blocks.
             let asked = length.next_multiple_of(page_size());
-            pread(&file, &mut bytes[offset as usize..][..asked], offset.cast_signed())
+            pread(
+                &file,
+                &mut bytes[offset as usize..][..asked],
+                offset.cast_signed(),
+            )
         })?;
         use_all(&bytes[..pieces.total() as usize], shared);
         Ok(())

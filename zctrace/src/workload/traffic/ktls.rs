@@ -80,7 +80,7 @@ pub fn connection() -> Result<(TcpStream, TcpStream)> {
 }
 
 /// What is copied before it is encrypted depends on the cipher's driver, so the truth is not held
-/// against the rows: `tests/privileged_ktls.rs` does that, for what does not depend on it.
+/// against the rows: `tests/privileged/every_kernel/ktls.rs` does that, for what does not depend on it.
 fn prepare(arena: &Arena) -> Result<Prepared> {
     let (bytes, chunk) = (arena.sizes.bytes, arena.sizes.chunk);
     let file = arena.file(Fs::Tmpfs, bytes)?;

@@ -4,8 +4,8 @@ use std::process::Output;
 
 use zctrace::bench::{Document, Entry, Status};
 
-/// What may be skipped: workload, start of the kernel's version, start of the reason. Empty stands
-/// for any. Whatever else is skipped is an error.
+/// What may be skipped: workload, start of the kernel's version, start of the reason. Whatever else is skipped is an
+/// error.
 const SKIPS: &[(&str, &str, &str)] = &[
     // Before 6.6 a tmpfs knows no O_DIRECT.
     ("direct-read:tmpfs", "6.1.", "this kernel's tmpfs refuses"),
@@ -35,6 +35,14 @@ pub(crate) fn is_right(entry: &Entry, backend: &str) -> bool {
         Status::Unverified => backend == "tracepoints",
         Status::Differs | Status::Skipped => false,
     }
+}
+
+/// How many workloads may be skipped on a kernel.
+pub(crate) fn known_skips(kernel: &str) -> usize {
+    let of_kernel = SKIPS
+        .iter()
+        .filter(|(_, version, _)| kernel.starts_with(version));
+    of_kernel.count()
 }
 
 /// Whether a workload that was skipped is in the table.

@@ -119,7 +119,6 @@ pub(crate) fn only(snapshot: &Snapshot, is_wanted: impl Fn(&Process) -> bool) ->
     snapshot
 }
 
-/// What the backend of a document must know.
 /// What this process has of an operation on an object.
 pub(crate) fn own_totals(reading: &Reading, op: Op, object: &str) -> Totals {
     let mut sum = Totals::default();
@@ -134,6 +133,7 @@ pub(crate) fn own_totals(reading: &Reading, op: Op, object: &str) -> Totals {
     sum
 }
 
+/// What the backend of a document must know.
 pub(crate) fn strictness(snapshot: &Snapshot) -> Strictness {
     verify::strictness(&snapshot.backend, &snapshot.coverage)
 }

@@ -48,6 +48,7 @@ const SKIPS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     ("7.2.", &[]),
+    ("7.3.", &[]),
 ];
 
 /// Where memory is in small pieces, the kernel finds none.

@@ -117,12 +117,10 @@ fn families() {
     assert_eq!(child.expect("a child").stdout.len(), 80);
     mark("end outer");
     zeros(160);
-    // The process's, in another thread.
-    mark("process begin whole");
+    // The process's, in another thread, and ended by a third one.
+    let whole = zctrace_region::begin_process("whole");
     thread::spawn(|| zeros(320)).join().expect("a thread");
-    thread::spawn(|| mark("process end whole"))
-        .join()
-        .expect("a thread");
+    thread::spawn(|| drop(whole)).join().expect("a thread");
     zeros(640);
     // Another thread does not take part in a region of this one.
     let (send, receive) = std::sync::mpsc::channel::<()>();

@@ -25,17 +25,17 @@ use crate::workload::{
 };
 
 /// Bytes that one request takes in whole.
-const MOST: usize = 1 << 30;
+pub(super) const MOST: usize = 1 << 30;
 
 /// A ring as programs that care for speed set it up: what is done after waiting for a disk is done
 /// when the application asks for completions, without an interrupt to it. Before 6.1 a plain one.
-fn quick() -> Result<Ring> {
+pub(super) fn quick() -> Result<Ring> {
     Ring::new(Issue::TaskWork).or_else(|_| Ring::new(Issue::Inline))
 }
 
 /// The file that is read, on a filesystem with a disk below and not in the page cache: there is
 /// something to wait for.
-fn cold(setting: &Setting<'_>) -> Result<File> {
+pub(super) fn cold(setting: &Setting<'_>) -> Result<File> {
     let file = setting.source(Fs::Ext4)?;
     evict(&file)?;
     Ok(file)

@@ -15,7 +15,7 @@ use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared,
     stage::{
         buffer::Buffer,
-        sockets::{tcp_pair, udp_pair},
+        sockets::{header, tcp_pair, udp_pair},
     },
     traffic::zerocopy::sent_again,
     truth::exact::{calls, exactly},
@@ -197,14 +197,6 @@ fn piece(bytes: &[u8]) -> libc::iovec {
         iov_base: bytes.as_ptr().cast_mut().cast(),
         iov_len: bytes.len(),
     }
-}
-
-fn header(pieces: &mut [libc::iovec; 2]) -> libc::msghdr {
-    // SAFETY: integers and pointers, for which zero is fine.
-    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-    header.msg_iov = pieces.as_mut_ptr();
-    header.msg_iovlen = pieces.len() as _;
-    header
 }
 
 /// A receive, and the send that it waits for.

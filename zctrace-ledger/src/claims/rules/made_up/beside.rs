@@ -1,0 +1,257 @@
+//! What other rows, calls and processes do to the verdict on a row.
+
+use std::collections::BTreeSet;
+
+use nix::libc;
+use zctrace_common::Mark;
+
+use super::{M, MIB, claim, judged, path, process};
+use crate::{
+    claims::{Claim, Effect, Verdict},
+    ledger::{Errno, NotFollowed},
+};
+
+/// What was moved beside refused calls was moved as claimed, and the report names the calls.
+#[test]
+fn calls_refused_beside_others_are_named() {
+    let told = |errno: i32| {
+        let mut row = path("splice", "pipe->file:xfs", M, &[("spliced", 4 * MIB)]);
+        row.totals.errors = 3;
+        row.errnos = [(Errno::new(errno.unsigned_abs()), 3)]
+            .into_iter()
+            .collect();
+        let judgement = judged(&claim(), vec![process(vec![row], &[], None)]);
+        assert_eq!(judgement.verdict, Verdict::Pass);
+        let refused = judgement.reasons.into_iter().find(|r| r.code == "refused");
+        refused.map(|reason| (reason.evidence, reason.remedy))
+    };
+    let (evidence, remedy) = told(libc::EINVAL).expect("a reason");
+    assert!(
+        evidence.starts_with("3 of 16 calls failed with EINVAL"),
+        "{evidence}"
+    );
+    assert!(remedy.contains("O_APPEND"), "{remedy}");
+    assert_eq!(
+        told(libc::EAGAIN),
+        None,
+        "usual with a pipe that does not block"
+    );
+}
+
+/// `btrfs send`: an ioctl copies into a pipe, which is then spliced on.
+#[test]
+fn copies_in_another_call_stand_against_a_pass() {
+    let ledger = |other: u64| {
+        vec![process(
+            vec![
+                path("splice", "pipe->pipe", M, &[("spliced", 64 * MIB)]),
+                path("other", "syscall:ioctl", M, &[("copied_in_kernel", other)]),
+            ],
+            &[],
+            None,
+        )]
+    };
+    assert_eq!(judged(&claim(), ledger(64 * MIB)).verdict, Verdict::Fail);
+    let splice = Claim {
+        path: Some("splice".into()),
+        ..claim()
+    };
+    let judgement = judged(&splice, ledger(64 * MIB));
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    assert_eq!(judgement.reasons[0].code, "other-calls-copied");
+    // Too few to matter.
+    assert_eq!(judged(&splice, ledger(MIB)).verdict, Verdict::Pass);
+}
+
+/// A processor was seen copying in a call that has no row: nobody knows how much.
+#[test]
+fn copying_that_has_no_row_stands_against_a_pass() {
+    let ledger = |milliseconds: u32| {
+        let sendfile = path("sendfile", "file:ext4->tcp", M, &[("spliced", 64 * MIB)]);
+        let mut process = process(vec![sendfile], &[], None);
+        process.not_followed = vec![NotFollowed {
+            call: "ioctl".into(),
+            copy_cpu_seconds: f64::from(milliseconds) / 1e3,
+        }];
+        process
+            .not_followed
+            .retain(|one| one.copy_cpu_seconds > 0.0);
+        vec![process]
+    };
+    assert_eq!(judged(&claim(), ledger(0)).verdict, Verdict::Pass);
+    let judgement = judged(&claim(), ledger(38));
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    let reason = &judgement.reasons[0];
+    assert_eq!(reason.code, "copying-not-followed");
+    assert!(
+        reason.evidence.contains("38 ms in ioctl"),
+        "{}",
+        reason.evidence
+    );
+    // The claim is about one operation, and these copies are none of its.
+    let sendfile = Claim {
+        path: Some("sendfile".into()),
+        ..claim()
+    };
+    assert_eq!(judged(&sendfile, ledger(38)).verdict, Verdict::Pass);
+    // Even if that time was all copying, it is too little.
+    let lenient = Claim {
+        max_copies_per_byte: Some(8.0),
+        ..claim()
+    };
+    assert_eq!(judged(&lenient, ledger(38)).verdict, Verdict::Pass);
+}
+
+#[test]
+fn reading_a_pipe_that_got_gifts_copies() {
+    let judgement = judged(
+        &claim(),
+        vec![
+            process(
+                vec![path("vmsplice", "pipe", M, &[("spliced", 4 * MIB)])],
+                &[Mark::Gift],
+                None,
+            ),
+            process(
+                vec![path("read", "pipe", M, &[("copied_to_user", 4 * MIB)])],
+                &[],
+                None,
+            ),
+        ],
+    );
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    assert_eq!(judgement.reasons[0].code, "gift-ignored");
+}
+
+#[test]
+fn a_pass_of_the_cipher_can_be_allowed() {
+    let row = || {
+        let numbers = [("spliced", 4 * MIB), ("encrypted", 4 * MIB)];
+        let row = path("sendfile", "file:ext4->tcp", M, &numbers);
+        vec![process(vec![row], &[], None)]
+    };
+    assert_eq!(judged(&claim(), row()).verdict, Verdict::Fail);
+    let allowed = Claim {
+        allow_encryption: true,
+        ..claim()
+    };
+    assert_eq!(judged(&allowed, row()).verdict, Verdict::Pass);
+}
+
+#[test]
+fn a_device_that_may_copy_is_never_accepted() {
+    let accepting = Claim {
+        accept_inferred: true,
+        ..claim()
+    };
+    let row = path("read", "file:ext4", "inferred", &[("direct", 64 * MIB)]);
+    let judgement = judged(&accepting, vec![process(vec![row], &[], None)]);
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    let row = path(
+        "sendfile",
+        "file:ext4->tcp",
+        "inferred",
+        &[("spliced", 64 * MIB)],
+    );
+    let judgement = judged(&accepting, vec![process(vec![row], &[], None)]);
+    assert_eq!(judgement.verdict, Verdict::Pass);
+    assert!(judgement.rests_on_inferred);
+}
+
+/// Sixty processes, of which each alone would be too small, and two of which copy.
+#[test]
+fn small_rows_do_not_hide_behind_each_other() {
+    let mut processes = Vec::new();
+    for index in 0..60 {
+        let row = if index < 2 {
+            path("write", "tcp", M, &[("copied_from_user", MIB - 1)])
+        } else {
+            path("sendfile", "file:ext4->tcp", M, &[("spliced", MIB - 1)])
+        };
+        processes.push(process(vec![row], &[], None));
+    }
+    let judgement = judged(
+        &Claim {
+            max_copies_per_byte: Some(0.1),
+            ..claim()
+        },
+        processes,
+    );
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    let diluted = judgement.reasons.iter().find(|r| r.code == "diluted");
+    assert_eq!(diluted.map(|r| r.effect), Some(Effect::Explains));
+}
+
+/// Ten gigabytes by sendfile do not excuse sixteen megabytes by read and write.
+#[test]
+fn what_was_sent_by_reference_excuses_no_copies() {
+    let sent = Claim {
+        max_copies_per_byte: None,
+        max_copies_per_sent_byte: Some(1.05),
+        ..claim()
+    };
+    let by_reference = || path("sendfile", "file:ext4->tcp", M, &[("spliced", 10 << 30)]);
+    let paths = vec![
+        by_reference(),
+        path("read", "file:ext4", M, &[("copied_to_user", 16 * MIB)]),
+        path("write", "tcp", M, &[("copied_from_user", 16 * MIB)]),
+    ];
+    let judgement = judged(&sent, vec![process(paths, &[], None)]);
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    assert_eq!(
+        judged(&sent, vec![process(vec![by_reference()], &[], None)]).verdict,
+        Verdict::Pass
+    );
+}
+
+/// Sends that the kernel says it copied, and how much of that the sites have counted.
+#[test]
+fn no_pass_stands_against_a_notification() {
+    let sends = |evidence: &str, deferred, limit| {
+        let numbers = [("spliced", 16 * MIB), ("deferred", deferred)];
+        let mut row = path("send.zerocopy", "tcp", evidence, &numbers);
+        row.totals.moved = 16 * MIB;
+        row.totals.ops = 256;
+        let mut server = process(vec![row], &[Mark::Zerocopy], None);
+        server.claims[0].notifications = 256;
+        let claim = Claim {
+            max_copies_per_byte: Some(limit),
+            ..claim()
+        };
+        let judgement = judged(&claim, vec![server]);
+        let codes = judgement.reasons.iter().map(|reason| reason.code.clone());
+        (judgement.verdict, codes.collect::<BTreeSet<_>>())
+    };
+    // A few of the copies were seen, as on a tunnel: the others were made somewhere else.
+    for (deferred, limit) in [
+        (0, 0.02),
+        (112 << 10, 0.02),
+        (112 << 10, 1.5),
+        (8 * MIB, 1.5),
+    ] {
+        let (verdict, codes) = sends(M, deferred, limit);
+        assert_eq!(verdict, Verdict::Inconclusive, "{deferred} {limit}");
+        assert!(codes.contains("zerocopy-notified"), "{codes:?}");
+    }
+    // Each byte's copy is in the ledger: the numbers say all that the kernel does.
+    assert_eq!(sends(M, 16 * MIB, 1.5).0, Verdict::Pass);
+    assert_eq!(sends(M, 16 * MIB, 0.02).0, Verdict::Fail);
+    assert_eq!(sends("inferred", 0, 0.02).0, Verdict::Fail);
+}
+
+/// Each sent byte was copied twice, by a row each: there is nothing that hides them.
+#[test]
+fn what_copies_everywhere_is_not_diluted() {
+    let sent = Claim {
+        max_copies_per_byte: None,
+        max_copies_per_sent_byte: Some(1.5),
+        ..claim()
+    };
+    let paths = vec![
+        path("read", "file:ext4", M, &[("copied_to_user", 4 * MIB)]),
+        path("write", "tcp", M, &[("copied_from_user", 4 * MIB)]),
+    ];
+    let judgement = judged(&sent, vec![process(paths, &[], None)]);
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    assert!(judgement.reasons.iter().all(|r| r.code != "diluted"));
+}
