@@ -80,6 +80,9 @@ impl Request {
     pub const SILENT: u32 = 4;
     /// The flags of its message do not determine how its bytes move (tracepoints backend).
     pub const UNCERTAIN: u32 = 8;
+    /// From this bit on, the flags have the class that was concluded when the request was submitted (tracepoints
+    /// backend).
+    pub const CLASS_SHIFT: u32 = 8;
 }
 
 /// How many requests a process has issued and completed.

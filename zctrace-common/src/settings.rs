@@ -169,6 +169,14 @@ offsets! {
     device_parent: "device.parent";
     /// The addresses that a device reaches by itself; null where it reaches none.
     device_dma_mask: "device.dma_mask";
+    /// The bus of a device, null without one.
+    device_bus: "device.bus";
+    /// Its name.
+    bus_name: "bus_type.name";
+    /// Where the requests for a block device are queued.
+    bdev_queue: "block_device.bd_queue";
+    /// `BLK_FEAT_*` (6.11 and later).
+    queue_features: "request_queue.limits.features";
     /// The file of a socket.
     socket_file: "socket.file";
     /// The protocol's socket.
@@ -350,6 +358,8 @@ offsets! {
     blkdev_dio_size: "blkdev_dio.size";
     /// The block request within it.
     blkdev_dio_bio: "blkdev_dio.bio";
+    /// `BIO_CLONED` and its like.
+    bio_flags: "bio.bi_flags";
     /// What a block request belongs to.
     bio_private: "bio.bi_private";
     /// Bytes in a packet.

@@ -1,11 +1,12 @@
 //! zctrace's BPF programs, in floors. Each floor uses only those below it:
 //!
 //! ```text
-//! beside/      the audit, and samples of where time goes: not part of the ledger tracepoint/  the tracepoints backend:
-//! what is concluded from a call interface/   where an operation ends and says what it moved; where threads begin and
-//! end site/        where bytes are copied or referenced: one file for each family of routines book/        whose work
-//! it is, what sites saw, how it is settled, which row it goes to base/        the kernel's constants and structures,
-//! the maps, words of memory
+//! beside/      the audit, samples of where time goes, marked regions: not part of the ledger
+//! tracepoint/  the tracepoints backend: what is concluded from a call
+//! interface/   where an operation ends and says what it moved; where threads begin and end
+//! site/        where bytes are copied or referenced: one file for each family of routines
+//! book/        whose work it is, what sites saw, how it is settled, which row it goes to
+//! base/        the kernel's constants and structures, the maps, words of memory
 //! ```
 //!
 //! How a byte gets into the ledger: a *site* program sees the routine that copied or referenced it and

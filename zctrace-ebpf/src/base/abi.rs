@@ -28,6 +28,8 @@ pub(crate) const UFFDIO_CONTINUE: u64 = 0xc020_aa07;
 
 /// `MSG_COPY` of `msgrcv`: the message stays in the queue (include/uapi/linux/msg.h).
 pub(crate) const MSG_COPY: u64 = 0o40_000;
+/// `EEXIST`, for what the helpers of maps return.
+pub(crate) const EEXIST: i32 = 17;
 /// A pointer above the negative of this is an error number.
 pub(crate) const MAX_ERRNO: u64 = 4095;
 
@@ -51,6 +53,7 @@ pub(crate) const IPPROTO_ICMPV6: u16 = 58;
 pub(crate) const IPPROTO_UDPLITE: u16 = 136;
 pub(crate) const SOCK_STREAM: u16 = 1;
 pub(crate) const SOCK_DGRAM: u16 = 2;
+pub(crate) const SOCK_RAW: u16 = 3;
 /// `NETIF_F_SG`, bit `NETIF_F_SG_BIT`.
 pub(crate) const NETIF_F_SG: u64 = 1;
 pub(crate) const NETIF_F_IP_CSUM: u64 = 1 << 1;

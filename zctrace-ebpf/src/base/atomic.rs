@@ -1,9 +1,12 @@
 //! Operations that other tasks and interrupts cannot interrupt.
 
 /// Adds atomically: another task can interrupt this program in the middle of the same slot.
+///
+/// # Safety
+/// `counter` points to an aligned field of a map value.
 #[inline(always)]
-pub(crate) fn add(counter: *mut u64, value: u64) {
-    // SAFETY: callers pass the address of an aligned field of a map value.
+pub(crate) unsafe fn add(counter: *mut u64, value: u64) {
+    // SAFETY: the caller's promise.
     #[cfg(target_arch = "bpf")]
     unsafe {
         core::arch::asm!(
@@ -13,7 +16,7 @@ pub(crate) fn add(counter: *mut u64, value: u64) {
             options(nostack),
         );
     }
-    // SAFETY: callers pass the address of an aligned field of a map value. Only so that the crate can be checked for the host.
+    // SAFETY: the caller's promise. Only so that the crate can be checked for the host.
     #[cfg(not(target_arch = "bpf"))]
     unsafe {
         core::sync::atomic::AtomicU64::from_ptr(counter)
@@ -21,10 +24,15 @@ pub(crate) fn add(counter: *mut u64, value: u64) {
     }
 }
 
+/// [`add`], without touching memory for nothing.
+///
+/// # Safety
+/// As [`add`].
 #[inline(always)]
-pub(crate) fn add_nonzero(counter: *mut u64, value: u64) {
+pub(crate) unsafe fn add_nonzero(counter: *mut u64, value: u64) {
     if value != 0 {
-        add(counter, value);
+        // SAFETY: the caller's promise.
+        unsafe { add(counter, value) };
     }
 }
 

@@ -7,7 +7,7 @@ use crate::base::{atomic::add, maps::LOSS};
 pub(crate) fn lost() {
     if let Some(loss) = LOSS.get_ptr_mut(0) {
         // SAFETY: counters of a map value, which are only added to, atomically.
-        add(unsafe { &raw mut (*loss).map_full }, 1);
+        unsafe { add(&raw mut (*loss).map_full, 1) };
     }
 }
 
@@ -22,6 +22,7 @@ pub(crate) fn unfollowed_call(compat: bool) {
                 &raw mut (*loss).unfollowed_compat,
             )
         };
-        add(if compat { of_32_bits } else { submits }, 1);
+        // SAFETY: an integer of a map value.
+        unsafe { add(if compat { of_32_bits } else { submits }, 1) };
     }
 }

@@ -22,7 +22,7 @@ pub(crate) static TASK_OVERFLOW: Array<u32> = Array::with_max_entries(TASK_SLOTS
 /// Threads of the target whose slot is taken, by thread id. The user side overrides the sizes of
 /// this map and the following ones.
 ///
-/// Records are allocated when threads need them, because there may be as many as `threads-max` allows, half a kilobyte
+/// Records are allocated when threads need them, because there may be as many as `threads-max` allows, about 600 bytes
 /// each. Where the kernel has no memory at that moment, the thread is counted as lost.
 #[map]
 pub(crate) static TASKS: HashMap<u32, Task> = HashMap::with_max_entries(16384, BPF_F_NO_PREALLOC);

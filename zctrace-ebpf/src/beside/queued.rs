@@ -11,13 +11,13 @@ use zctrace_common::NOT_QUEUED;
 
 use crate::{
     base::{
+        abi::IPPROTO_TCP,
         kernel::{Access as _, Probed},
         maps::offset,
     },
     book::object,
 };
 
-const IPPROTO_TCP: u16 = 6;
 const TCP_FIN_WAIT1: u8 = 4;
 const TCP_FIN_WAIT2: u8 = 5;
 const TCP_TIME_WAIT: u8 = 6;

@@ -55,7 +55,7 @@ fn instruction(ctx: &PerfEventContext) -> u64 {
 #[perf_event]
 fn copy_sample(ctx: PerfEventContext) -> u32 {
     // SAFETY: nothing else in this program refers to the thread's record.
-    let Some(task) = (unsafe { target::current_quietly() }) else {
+    let Some(task) = (unsafe { target::current() }) else {
         return 0;
     };
     let address = instruction(&ctx);
@@ -67,8 +67,8 @@ fn copy_sample(ctx: PerfEventContext) -> u32 {
     if task.proc_slot != Task::NO_PROC
         && let Some(samples) = CPU_SAMPLES.get_ptr_mut(task.proc_slot)
     {
-        // SAFETY: a map value.
-        add(unsafe { &raw mut (*samples).kernel }, 1);
+        // SAFETY: a map value, which outlives the program; aligned integers of it are used.
+        unsafe { add(&raw mut (*samples).kernel, 1) };
     }
     if !copies(address) {
         return 0;
@@ -82,7 +82,8 @@ fn copy_sample(ctx: PerfEventContext) -> u32 {
         return 0;
     };
     if let Some(samples) = COPY_SAMPLES.get_ptr_mut(slot) {
-        add(samples, 1);
+        // SAFETY: an integer of a map value.
+        unsafe { add(samples, 1) };
     }
     if is_other {
         count_other(slot, nr as u32);
@@ -99,22 +100,24 @@ fn count_user(task: &mut Task, address: u64) {
     let Some(samples) = CPU_SAMPLES.get_ptr_mut(slot) else {
         return;
     };
-    // SAFETY: a map value.
-    add(unsafe { &raw mut (*samples).user }, 1);
+    // SAFETY: a map value, which outlives the program; aligned integers of it are used.
+    unsafe { add(&raw mut (*samples).user, 1) };
     let key = UserAddress {
         address,
         proc_slot: slot,
         padding: 0,
     };
     if let Some(samples) = USER_SAMPLES.get_ptr_mut(key) {
-        add(samples, 1);
+        // SAFETY: an integer of a map value.
+        unsafe { add(samples, 1) };
         return;
     }
     if USER_SAMPLES.insert(key, 1, BPF_NOEXIST).is_err()
         // Another processor was quicker.
         && let Some(samples) = USER_SAMPLES.get_ptr_mut(key)
     {
-        add(samples, 1);
+        // SAFETY: an integer of a map value.
+        unsafe { add(samples, 1) };
     }
 }
 
@@ -123,14 +126,16 @@ fn count_user(task: &mut Task, address: u64) {
 fn count_other(slot: u32, nr: u32) {
     let key = [slot, nr];
     if let Some(samples) = OTHER_SAMPLES.get_ptr_mut(key) {
-        add(samples, 1);
+        // SAFETY: an integer of a map value.
+        unsafe { add(samples, 1) };
         return;
     }
     if OTHER_SAMPLES.insert(key, 1, BPF_NOEXIST).is_err()
         // Another processor was quicker.
         && let Some(samples) = OTHER_SAMPLES.get_ptr_mut(key)
     {
-        add(samples, 1);
+        // SAFETY: an integer of a map value.
+        unsafe { add(samples, 1) };
     }
 }
 

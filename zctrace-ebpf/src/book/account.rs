@@ -24,7 +24,7 @@ use crate::{
 #[inline(always)]
 pub(crate) fn saw(acc: Acc, bytes: u64) {
     // SAFETY: the caller has no reference to the record, and this one ends here.
-    if let Some(task) = unsafe { target::current() } {
+    if let Some(task) = unsafe { target::current_or_adopt() } {
         saw_in(task, acc, bytes);
     }
 }
@@ -144,7 +144,7 @@ pub(crate) const fn has_copied(task: &Task) -> bool {
 global! {
     /// Only called when accumulators that no interface has settled are discarded.
     fn book_other(task: *mut Task) -> u32 {
-        // SAFETY: it is our own reference.
+        // SAFETY: the only caller passes its own `&mut Task` and does not use it until this returns.
         let Some(task) = (unsafe { task.as_mut() }) else {
             return 0;
         };
@@ -218,7 +218,7 @@ fn kernel_thread(task: &mut Task, acc: Acc, bytes: u64) {
         let ends = Ends::of(object::UNKNOWN);
         if let Some(row) = row::row(task, Op::Kernel as u16, Evidence::Measured, &ends) {
             // SAFETY: counters of a map value, which are only added to, atomically.
-            add(unsafe { &raw mut (*row).filled }, bytes);
+            unsafe { add(&raw mut (*row).filled, bytes) };
         }
         return;
     }

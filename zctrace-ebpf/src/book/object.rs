@@ -9,9 +9,10 @@ use zctrace_common::{
 use crate::{
     base::{
         abi::{
-            AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, AF_XDP, EXT_MAGIC, F2FS_MAGIC, IPPROTO_ICMPV6,
-            IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE, MSDOS_MAGIC, RAMFS_MAGIC, S_IFBLK, S_IFCHR,
-            S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, TMPFS_MAGIC,
+            AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, AF_XDP, BTRFS_MAGIC, EXT_MAGIC, F2FS_MAGIC,
+            IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE, MSDOS_MAGIC,
+            OVERLAYFS_MAGIC, RAMFS_MAGIC, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK,
+            SOCK_RAW, TMPFS_MAGIC,
         },
         global::global,
         kernel::{self, Access, Probed, Typed},
@@ -330,7 +331,6 @@ fn of_family(sock: *const u8, family: u16) -> u64 {
 /// without doing anything that TCP does.
 #[inline(always)]
 fn ip_protocol(sock: *const u8) -> u16 {
-    const SOCK_RAW: u16 = 3;
     // Adjacent in most kernels, so that one load is enough.
     let (kind, protocol) = if offset!(sock_protocol) == offset!(sock_type).wrapping_add(2) {
         let both: u32 = Probed::load(sock, offset!(sock_type));
@@ -527,6 +527,9 @@ fn file_does_dma(object: u64, file: u64) -> bool {
     let file = file as *const u8;
     let device = if is(object, ObjectKind::File) {
         let inode = kernel::pointer::<Probed>(file, offset!(file_inode));
+        if is_encrypted(inode) {
+            return false;
+        }
         let sb = kernel::pointer::<Probed>(inode, offset!(inode_sb));
         kernel::pointer::<Probed>(sb, offset!(sb_bdev))
     } else if is(object, ObjectKind::Block) && offset!(bdev_inode) != ABSENT {
@@ -539,23 +542,52 @@ fn file_does_dma(object: u64, file: u64) -> bool {
         // A pipe or a socket, which has nothing to do with the page cache.
         return !is(object, ObjectKind::Unknown);
     };
-    if device.is_null() {
+    if device.is_null() || wants_stable_pages(device) {
         return false;
     }
     disk_does_dma(kernel::pointer::<Probed>(device, offset!(bdev_disk)) as u64) != 0
+}
+
+/// Whether the filesystem encrypts the contents of an inode (any pointer). The device can do that (`inlinecrypt`), and
+/// where it cannot, the CPU does, into pages of its own.
+#[inline(always)]
+fn is_encrypted(inode: *const u8) -> bool {
+    const S_ENCRYPTED: u32 = 1 << 14;
+    Probed::load::<u32>(inode, offset!(inode_flags)) & S_ENCRYPTED != 0
+}
+
+/// Whether pages must not change while a device (`block_device`, any pointer) reads them. Filesystems copy them for that
+/// (`IOMAP_DIO_BOUNCE`, Linux 7.0).
+#[inline(always)]
+fn wants_stable_pages(device: *const u8) -> bool {
+    const BLK_FEAT_STABLE_WRITES: u32 = 1 << 5;
+    if offset!(queue_features) == ABSENT || offset!(bdev_queue) == ABSENT {
+        return false;
+    }
+    let queue = kernel::pointer::<Probed>(device, offset!(bdev_queue));
+    Probed::load::<u32>(queue, offset!(queue_features)) & BLK_FEAT_STABLE_WRITES != 0
+}
+
+/// The beginning of the name of a device's bus (any pointer), zeros without a bus.
+#[inline(always)]
+fn bus_of(device: *const u8) -> [u8; 4] {
+    let bus = kernel::pointer::<Probed>(device, offset!(device_bus));
+    Probed::load(kernel::pointer::<Probed>(bus, offset!(bus_name)), 0)
 }
 
 /// How many devices are looked at between a disk and the machine.
 const MOST_PARENTS: u32 = 16;
 
 global! {
-    /// Whether a disk (`gendisk`, any pointer) is of a kind whose driver passes pages on, and hangs on a device that
-    /// reaches memory by itself: NVMe, SCSI, virtio and MMC disks on PCI, Hyper-V or a platform. Not so `scsi_debug`,
-    /// iSCSI and NVMe over TCP, whose pages a CPU copies: their names are the same, but they hang on no such device.
+    /// Whether a disk (`gendisk`, any pointer) is of a kind whose driver passes pages on, and hangs on a device of PCI or
+    /// Hyper-V that reaches memory by itself: NVMe, SCSI, virtio and MMC disks. Not so `scsi_debug`, iSCSI, NVMe over TCP,
+    /// software FCoE, USB/IP and vDPA devices that are programs, whose pages a CPU copies: their names are the same, but
+    /// they hang on no such device, or on one of a bus in between. Every platform device has a mask, so it says nothing.
     /// Loop, brd, zram, device mapper and md copy, or can; Xen's disks copy into pages that they share for good.
     fn disk_does_dma(disk: u64) -> u64 {
         if offset!(gendisk_part0) == ABSENT || offset!(bdev_parent) == ABSENT
             || offset!(device_parent) == ABSENT || offset!(device_dma_mask) == ABSENT
+            || offset!(device_bus) == ABSENT || offset!(bus_name) == ABSENT
         {
             return 0;
         }
@@ -570,13 +602,33 @@ global! {
             if device.is_null() {
                 return 0;
             }
+            let bus = bus_of(device);
+            if matches!(&bus, b"vdpa" | b"fcoe") {
+                return 0;
+            }
             if !kernel::pointer::<Probed>(device, offset!(device_dma_mask)).is_null() {
-                return 1;
+                return u64::from(matches!(&bus, b"pci\0" | b"vmbu"));
             }
             device = kernel::pointer::<Probed>(device, offset!(device_parent));
         }
         0
     }
+}
+
+/// Whether btrfs may keep a file within its metadata, where nothing can be shared: a clone of it is a copy
+/// (`clone_copy_inline_extent`). Such a file has one block at most. Overlayfs does not tell what is below it.
+#[inline(always)]
+pub(crate) fn may_be_inline<A: Access>(file: *const u8) -> bool {
+    let inode = kernel::pointer::<A>(file, offset!(file_inode));
+    let size: u64 = A::load(inode, offset!(inode_size));
+    if size > setting!(page_size) {
+        return false;
+    }
+    let sb = kernel::pointer::<A>(inode, offset!(inode_sb));
+    matches!(
+        A::load(sb, offset!(sb_magic)),
+        BTRFS_MAGIC | OVERLAYFS_MAGIC
+    )
 }
 
 /// Whether a filesystem with this magic number can share extents.

@@ -102,7 +102,7 @@ macro_rules! twins {
         $crate::book::probe::twins! {
             $attribute $context $metas marked $name($ctx) {
                 // SAFETY: the body begins, so nothing in this program refers to the record.
-                let Some($task) = (unsafe { $crate::book::target::current() }) else { return 0 };
+                let Some($task) = (unsafe { $crate::book::target::current_or_adopt() }) else { return 0 };
                 $($body)*
             }
         }

@@ -229,7 +229,7 @@ pub(crate) fn mark(buffer: u64, length: u64, taken: u64) {
         || user::<u8>(end) != b'\n'
     {
         // SAFETY: counters of a map value, which are only added to, atomically.
-        add(unsafe { &raw mut (*counts).malformed }, 1);
+        unsafe { add(&raw mut (*counts).malformed, 1) };
         return;
     }
     // SAFETY: the name is within the key, behind the number of the region that it is in; the helper checks the source.
@@ -245,7 +245,7 @@ pub(crate) fn mark(buffer: u64, length: u64, taken: u64) {
     }
     if read != 0 || first == 0 {
         // SAFETY: as above.
-        add(unsafe { &raw mut (*counts).malformed }, 1);
+        unsafe { add(&raw mut (*counts).malformed, 1) };
         return;
     }
     forget_ended(stack);
@@ -403,7 +403,7 @@ pub(crate) fn renumber(from: u32, to: u32) {
     let Some(stack) = REGION_STACKS.get_ptr(u64::from(from)) else {
         return;
     };
-    // SAFETY: a map value.
+    // SAFETY: a map value, which outlives the program; aligned integers of it are used.
     let stack: &RegionStack = unsafe { &*stack };
     if REGION_STACKS.insert(u64::from(to), stack, 0).is_err() {
         lost();
@@ -429,7 +429,7 @@ pub(crate) fn leave(key: u64) {
                 && let Some(counts) = REGION_COUNTS.get_ptr_mut(0)
             {
                 // SAFETY: a counter of a map value, which is only added to, atomically.
-                add(unsafe { &raw mut (*counts).outlived }, 1);
+                unsafe { add(&raw mut (*counts).outlived, 1) };
             }
             let _ = REGIONS_OPEN.remove(time);
         }

@@ -14,7 +14,7 @@ use zctrace_common::{
 
 use crate::{
     base::{
-        abi::{BPF_NOEXIST, PF_IO_WORKER},
+        abi::{BPF_NOEXIST, EEXIST, PF_IO_WORKER},
         atomic::{add, set_if_zero},
         global::global,
         kernel::{self, Access as _, Probed, Typed},
@@ -458,7 +458,8 @@ fn count(request: &Request, which: impl FnOnce(*mut RequestCounts, usize) -> *mu
         let op = unsafe { (&raw const request.op).read_volatile() };
         let index = RequestCounts::index(op);
         if index < RequestCounts::OPS {
-            add(which(counts, index), 1);
+            // SAFETY: an integer of a map value.
+            unsafe { add(which(counts, index), 1) };
         }
     }
 }
@@ -478,7 +479,6 @@ static NO_REQUESTS: RequestCounts = RequestCounts::ZERO;
 
 #[inline(never)]
 fn make_counts(proc_slot: u32) {
-    const EEXIST: i32 = 17;
     let template: &RequestCounts = &NO_REQUESTS;
     match REQUEST_COUNTS.insert(proc_slot, template, BPF_NOEXIST) {
         Ok(()) => {}
@@ -673,8 +673,8 @@ impl Overflowed {
     #[inline(always)]
     pub(crate) fn complete(&self, explain: impl FnOnce(&mut Request)) {
         // SAFETY: completions are told by programs that do not look up the thread's record themselves.
-        let is_worker = unsafe { target::current_quietly() }
-            .is_some_and(|task| way(task) == Way::Worker as u32);
+        let is_worker =
+            unsafe { target::current() }.is_some_and(|task| way(task) == Way::Worker as u32);
         let key = if is_worker {
             UNKNOWN
         } else {
@@ -705,7 +705,7 @@ impl Overflowed {
     #[inline(always)]
     fn of_thread(&self) -> Option<&'static mut Request> {
         // SAFETY: completions are told by programs that look up neither record themselves.
-        let request = unsafe { last(target::current_quietly()?)? };
+        let request = unsafe { last(target::current()?)? };
         let req = request.key as *const u8;
         let is_it = request.user_data == self.user_data
             && Probed::load::<u64>(req, offset!(req_ctx)) == self.ring
@@ -836,7 +836,7 @@ fn completes_as_usual(request: &mut Request, result: i64) -> bool {
     }
     // SAFETY: what a thread may have of its own record meanwhile is the argument of `settle_silent`, which
     // is not inlined and has read what it wants of it before.
-    let Some(task) = (unsafe { target::current_quietly() }) else {
+    let Some(task) = (unsafe { target::current() }) else {
         return false;
     };
     if task.proc_slot != request.proc_slot {

@@ -27,7 +27,8 @@ pub(crate) fn entered(id: u32) {
         // SAFETY: counters of a map value, which are only added to, atomically.
         unsafe { &raw mut (*calls).entered }
     };
-    add(counter, 1);
+    // SAFETY: an integer of a map value.
+    unsafe { add(counter, 1) };
 }
 
 /// The kretprobe sees the return of one.
@@ -35,6 +36,6 @@ pub(crate) fn entered(id: u32) {
 pub(crate) fn returned(id: u32) {
     if let Some(calls) = UNDER_WAY.get_ptr_mut(id) {
         // SAFETY: counters of a map value, which are only added to, atomically.
-        add(unsafe { &raw mut (*calls).returned }, 1);
+        unsafe { add(&raw mut (*calls).returned, 1) };
     }
 }

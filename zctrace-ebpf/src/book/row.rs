@@ -97,7 +97,8 @@ global! {
     fn count_error(slot: u32, errno: u32) -> u32 {
         let key = errno_key(slot, errno);
         if let Some(count) = ERRNOS.get_ptr_mut(key) {
-            add(count, 1);
+            // SAFETY: an integer of a map value.
+            unsafe { add(count, 1) };
             return 0;
         }
         if ERRNOS.insert(key, 1, BPF_NOEXIST).is_ok() {
@@ -105,10 +106,11 @@ global! {
         }
         // Another thread was quicker, or the map is full.
         if let Some(count) = ERRNOS.get_ptr_mut(key) {
-            add(count, 1);
+            // SAFETY: an integer of a map value.
+            unsafe { add(count, 1) };
         } else if let Some(row) = ROWS.get_ptr_mut(slot) {
             // SAFETY: counters of a map value, which are only added to, atomically.
-            add(unsafe { &raw mut (*row).errors }, 1);
+            unsafe { add(&raw mut (*row).errors, 1) };
         }
         0
     }
@@ -185,10 +187,7 @@ fn count_size(slot: u32, bytes: u64) {
         && place < Sizes::COUNT
     {
         // SAFETY: a map value, and within it.
-        add(
-            unsafe { (&raw mut (*sizes).counts).cast::<u64>().add(place) },
-            1,
-        );
+        unsafe { add((&raw mut (*sizes).counts).cast::<u64>().add(place), 1) };
     }
 }
 
@@ -205,7 +204,8 @@ pub(crate) fn row_slot(task: &mut Task, op: u16, evidence: Evidence, ends: &Ends
     {
         return Some(last.slot);
     }
-    let slot = find_row(task, cached, ends.source, ends.sink, ends.dimension).checked_sub(1)?;
+    let slot =
+        find_or_make_row(task, cached, ends.source, ends.sink, ends.dimension).checked_sub(1)?;
     if ends.dimension == 0 {
         // Field by field: a whole one would first be made on the stack, which io_uring's programs fill.
         let last = &mut task.cached[0];
@@ -220,8 +220,8 @@ pub(crate) fn row_slot(task: &mut Task, op: u16, evidence: Evidence, ends: &Ends
 global! {
     /// The slot of a row plus 1; it is made if there is none. 0 if there is no room. `kind` is what [`row_slot`] keeps
     /// in [`Task::cached`].
-    fn find_row(task: *mut Task, kind: u32, source: u64, sink: u64, dimension: u64) -> u32 {
-        // SAFETY: it is our own reference.
+    fn find_or_make_row(task: *mut Task, kind: u32, source: u64, sink: u64, dimension: u64) -> u32 {
+        // SAFETY: the only caller passes its own `&mut Task` and does not use it until this returns.
         let Some(task) = (unsafe { task.as_mut() }) else {
             return 0;
         };

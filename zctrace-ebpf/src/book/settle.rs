@@ -15,7 +15,7 @@ pub(crate) fn settle(task: &mut Task, shape: Shape, result: i64) {
 global! {
     /// `shape` is a [`Shape`].
     fn settle_operation(task: *mut Task, shape: u32, result: i64) -> u32 {
-        // SAFETY: it is our own reference.
+        // SAFETY: the only caller passes its own `&mut Task` and does not use it until this returns.
         if let Some(task) = unsafe { task.as_mut() } {
             explain(task, shape, result);
         }

@@ -108,7 +108,7 @@ pub(crate) fn take<C: EbpfContext>(ctx: &C) {
         return;
     }
     // SAFETY: the body of the program, which may have had a reference to the record, is over.
-    if let Some(task) = unsafe { target::current_quietly() }
+    if let Some(task) = unsafe { target::current() }
         && task.due != 0
     {
         sample(ctx.as_ptr(), task);
@@ -144,7 +144,8 @@ fn sample(ctx: *mut c_void, task: &mut Task) {
         user,
     };
     if let Some(sum) = STACK_BYTES.get_ptr_mut(key) {
-        add(sum, bytes);
+        // SAFETY: an integer of a map value.
+        unsafe { add(sum, bytes) };
         return;
     }
     if STACK_BYTES.insert(key, bytes, BPF_NOEXIST).is_ok() {
@@ -152,9 +153,11 @@ fn sample(ctx: *mut c_void, task: &mut Task) {
     }
     // Another thread was quicker, or the map is full.
     if let Some(sum) = STACK_BYTES.get_ptr_mut(key) {
-        add(sum, bytes);
+        // SAFETY: an integer of a map value.
+        unsafe { add(sum, bytes) };
     } else if let Some(lost) = STACK_LOST.get_ptr_mut(0) {
-        add(lost, bytes);
+        // SAFETY: an integer of a map value.
+        unsafe { add(lost, bytes) };
     }
 }
 

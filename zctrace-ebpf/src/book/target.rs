@@ -6,7 +6,7 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_byte
 use zctrace_common::{Proc, Scope, TASK_SLOTS, Task};
 
 use crate::base::{
-    abi::{BPF_NOEXIST, PF_EXITING, PF_KTHREAD},
+    abi::{BPF_NOEXIST, EEXIST, PF_EXITING, PF_KTHREAD},
     atomic::set_if_zero,
     kernel::{self, Access as _, Typed},
     log,
@@ -23,7 +23,7 @@ use crate::base::{
 /// # Safety
 /// The program uses no other reference to the record while it uses this one.
 #[inline(always)]
-pub(crate) unsafe fn current() -> Option<&'static mut Task> {
+pub(crate) unsafe fn current_or_adopt() -> Option<&'static mut Task> {
     let tid = bpf_get_current_pid_tgid() as u32;
     // SAFETY: the caller's promise.
     if let Some(task) = unsafe { find(tid) } {
@@ -44,7 +44,7 @@ pub(crate) unsafe fn current() -> Option<&'static mut Task> {
 /// and slots with such threads are marked.
 ///
 /// # Safety
-/// As for [`current`]; the thread is the current one, or does not run.
+/// As for [`current_or_adopt`]; the thread is the current one, or does not run.
 #[inline(always)]
 unsafe fn find(tid: u32) -> Option<&'static mut Task> {
     let slot = tid & (TASK_SLOTS - 1);
@@ -72,9 +72,9 @@ pub(crate) fn record(tid: u32) -> Option<NonNull<Task>> {
 /// The current thread's record, if there is one: for programs that every system call reaches.
 ///
 /// # Safety
-/// As for [`current`].
+/// As for [`current_or_adopt`].
 #[inline(always)]
-pub(crate) unsafe fn current_quietly() -> Option<&'static mut Task> {
+pub(crate) unsafe fn current() -> Option<&'static mut Task> {
     // SAFETY: the caller's promise.
     unsafe { find(bpf_get_current_pid_tgid() as u32) }
 }
@@ -112,7 +112,7 @@ pub(crate) fn is_kernel_thread() -> bool {
 /// Takes the current thread into the target ([`Scope::System`]).
 ///
 /// # Safety
-/// As for [`current`].
+/// As for [`current_or_adopt`].
 #[inline(never)]
 unsafe fn adopt(tid: u32) -> Option<&'static mut Task> {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
@@ -142,7 +142,6 @@ static NEW_TASK: Task = Task::NEW;
 /// most one operation is mistaken for a first one.
 #[inline(never)]
 pub(crate) fn add(tid: u32, flags: u32) {
-    const EEXIST: i32 = 17;
     let slot = tid & (TASK_SLOTS - 1);
     let Some(task) = TASK_TABLE.get_ptr_mut(slot) else {
         return;
@@ -216,11 +215,11 @@ pub(crate) fn proc_slot(task: &mut Task) -> Option<u32> {
     if task.proc_slot != Task::NO_PROC {
         return Some(task.proc_slot);
     }
-    find_process(task)
+    find_or_make_process(task)
 }
 
 #[inline(never)]
-fn find_process(task: &mut Task) -> Option<u32> {
+fn find_or_make_process(task: &mut Task) -> Option<u32> {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     let current = kernel::current_task();
     let leader = kernel::pointer::<Typed>(current, offset!(task_group_leader));
@@ -265,7 +264,7 @@ fn find_process(task: &mut Task) -> Option<u32> {
         } else {
             0
         };
-        name(process, leader);
+        set_name(process, leader);
         // This comes last: to the user side, an id of 0 means that the process is still being made.
         process.tgid = tgid;
     }
@@ -304,7 +303,7 @@ pub(crate) fn mark_exited(tgid: u32) -> Option<*mut Proc> {
 
 /// Takes the name of a process from its first thread: other threads often have names of their own.
 #[inline(always)]
-pub(crate) fn name(process: &mut Proc, leader: *const u8) {
+pub(crate) fn set_name(process: &mut Proc, leader: *const u8) {
     let comm = leader.wrapping_add(offset!(task_comm) as usize);
     // SAFETY: the helper writes at most the length of `comm` and checks the source.
     let _ = unsafe { bpf_probe_read_kernel_str_bytes(comm, &mut process.comm) };

@@ -36,7 +36,8 @@ static HANDLED: HashMap<[u64; 2], u8> = HashMap::with_max_entries(16384, BPF_F_N
 #[inline(always)]
 fn rescued(id: u32) {
     if let Some(count) = RESCUED.get_ptr_mut(id) {
-        add(count, 1);
+        // SAFETY: an integer of a map value.
+        unsafe { add(count, 1) };
     }
 }
 

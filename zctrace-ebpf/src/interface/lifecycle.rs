@@ -17,7 +17,7 @@ use crate::{
         probe::program,
         region,
         request::{self, Now},
-        target::{add, current_record, mark_exited, name, process, record, remove},
+        target::{add, current_record, mark_exited, process, record, remove, set_name},
     },
 };
 
@@ -118,7 +118,7 @@ program! {
             // SAFETY: a map value, of which an aligned integer is read.
             if let Some(process) = PROCS.get_ptr_mut(unsafe { (*record.as_ptr()).proc_slot }) {
                 // SAFETY: a map value; a torn name is replaced at the next report.
-                name(unsafe { &mut *process }, task);
+                set_name(unsafe { &mut *process }, task);
             }
         } else if setting!(scope) == Scope::Comm as u32 && current_has_comm() {
             add(tid, 0);
@@ -199,7 +199,7 @@ program! {
                 && unsafe { (*process).tgid } == tgid
             {
                 // SAFETY: the field of a map value, which is changed by atomic addition only.
-                atomic::add(unsafe { &raw mut (*process).runs }, runs);
+                unsafe { atomic::add(&raw mut (*process).runs, runs) };
             }
         }
         let signal = kernel::pointer::<Typed>(task, offset!(task_signal));
@@ -212,7 +212,7 @@ program! {
         if let Some(process) = mark_exited(tgid) {
             let leader = kernel::pointer::<Typed>(task, offset!(task_group_leader));
             // SAFETY: a map value; the process has been taken out of the table, so nobody else names it.
-            name(unsafe { &mut *process }, leader);
+            set_name(unsafe { &mut *process }, leader);
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 #[inline(always)]
 fn sent(object: u64, regs: *const u8, result: i64) {
     // SAFETY: nothing else in this program refers to the thread's record.
-    if let Some(task) = unsafe { target::current() } {
+    if let Some(task) = unsafe { target::current_or_adopt() } {
         let bytes = if result < 0 {
             result
         } else {

@@ -35,7 +35,7 @@ program! {
 program! {
     /// `___sys_sendmsg`, once for each message of `sendmsg` and `sendmmsg`.
     fexit marked sys_sendmsg(ctx) in task {
-        if is_unreported(task, ctx.arg(1), returned_int(ctx)) {
+        if drop_unreported(task, ctx.arg(1), returned_int(ctx)) {
             return 0;
         }
         let socket: *const u8 = ctx.arg(0);
@@ -48,7 +48,7 @@ program! {
 /// Whether `sendmmsg` or `recvmmsg` stopped at this message after others had succeeded. Its failure is not reported, so
 /// it is not an operation unless something was copied for it.
 #[inline(always)]
-fn is_unreported(task: &mut Task, message: u64, result: i64) -> bool {
+fn drop_unreported(task: &mut Task, message: u64, result: i64) -> bool {
     if result >= 0 {
         return false;
     }
@@ -100,7 +100,7 @@ program! {
 program! {
     /// `___sys_recvmsg`, once for each message of `recvmsg` and `recvmmsg`.
     fexit marked sys_recvmsg(ctx) in task {
-        if is_unreported(task, ctx.arg(1), returned_int(ctx)) {
+        if drop_unreported(task, ctx.arg(1), returned_int(ctx)) {
             return 0;
         }
         let ends = of_socket(task, ctx.arg(0));

@@ -1,6 +1,6 @@
 //! Interfaces that join two objects, and those without a file.
 
-use zctrace_common::{ABSENT, Op};
+use zctrace_common::{ABSENT, Acc, Op, Task};
 
 use crate::{
     base::{
@@ -28,7 +28,7 @@ program! {
         if !object::had_no_file(sink, result) && !object::had_no_file(source, result) {
             let ends = Ends::files::<Probed>(task, source, sink);
             account::finish(task, Op::Sendfile, legs(&ends), &ends, result);
-            late::lends(task, Op::Sendfile as u16, &ends);
+            late::note_lender(task, Op::Sendfile as u16, &ends);
         }
     }
 }
@@ -40,12 +40,12 @@ program! {
         if let Some(request) = unsafe { request::current(task) } {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
             request::works_on(request, &ends);
-            late::lends(task, Op::UringSplice as u16, &ends);
+            late::note_lender(task, Op::UringSplice as u16, &ends);
         } else if kernel::current_nr() == syscalls::SPLICE {
             let mut ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
             ends.marks |= mark::of_splice(ctx.arg(5));
             account::finish(task, Op::Splice, legs(&ends), &ends, returned(ctx));
-            late::lends(task, Op::Splice as u16, &ends);
+            late::note_lender(task, Op::Splice as u16, &ends);
         }
     }
 }
@@ -104,14 +104,23 @@ fn clones() -> bool {
             ))
 }
 
+/// Drops what was counted as shared of a file (typed pointer) that may be within the filesystem's metadata.
+#[inline(always)]
+fn forget_inline(task: &mut Task, source: *const u8) {
+    if object::may_be_inline::<Typed>(source) {
+        account::forget(task, Acc::Cloned);
+    }
+}
+
 program! {
     fexit marked vfs_copy_file_range(ctx) {
         // SAFETY: nothing else in this program refers to the thread's record.
-        if let Some(task) = unsafe { target::current() }
+        if let Some(task) = unsafe { target::current_or_adopt() }
             && kernel::current_nr() == syscalls::COPY_FILE_RANGE
             && !is_internal(ctx.arg(0))
         {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
+            forget_inline(task, ctx.arg(0));
             account::finish(task, Op::CopyFileRange, Shape::Both, &ends, returned(ctx));
         }
     }
@@ -121,8 +130,9 @@ program! {
     /// `FICLONE`, `FICLONERANGE`.
     fexit marked vfs_clone_file_range(ctx) {
         // SAFETY: nothing else in this program refers to the thread's record.
-        if let Some(task) = unsafe { target::current() } && clones() && !is_internal(ctx.arg(0)) {
+        if let Some(task) = unsafe { target::current_or_adopt() } && clones() && !is_internal(ctx.arg(0)) {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
+            forget_inline(task, ctx.arg(0));
             account::finish(task, Op::Clone, Shape::Both, &ends, returned(ctx));
         }
     }
@@ -132,11 +142,12 @@ program! {
     /// `FIDEDUPERANGE`, once for each destination.
     fexit marked vfs_dedupe_file_range_one(ctx) {
         // SAFETY: nothing else in this program refers to the thread's record.
-        if let Some(task) = unsafe { target::current() }
+        if let Some(task) = unsafe { target::current_or_adopt() }
             && kernel::current_nr() == syscalls::IOCTL
             && !is_internal(ctx.arg(0))
         {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
+            forget_inline(task, ctx.arg(0));
             account::finish(task, Op::Clone, Shape::Both, &ends, returned(ctx));
         }
     }

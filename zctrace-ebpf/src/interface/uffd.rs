@@ -57,7 +57,7 @@ program! {
         let request = u64::from(ctx.arg::<u32>(1));
         let Some((op, class)) = operation(request) else { return 0 };
         // SAFETY: nothing else in this program refers to the thread's record.
-        let Some(task) = (unsafe { target::current() }) else { return 0 };
+        let Some(task) = (unsafe { target::current_or_adopt() }) else { return 0 };
         let ends = Ends::of(USERFAULTFD);
         let result = done(request, ctx.arg(2), returned(ctx));
         if !matches!(class, Class::Mapped) {

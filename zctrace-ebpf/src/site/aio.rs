@@ -47,7 +47,7 @@ program! {
     /// errors show before it is tried (`aio_rw_done`).
     fexit marked io_submit_one(ctx) {
         // SAFETY: nothing else in this program refers to the thread's record.
-        let Some(task) = (unsafe { target::current_quietly() }) else { return 0 };
+        let Some(task) = (unsafe { target::current() }) else { return 0 };
         // Not the request's own value: from that the compiler would conclude more than the verifier knows.
         let is_of_aio = Request::is_of_aio(task.request_op);
         if returned_int(ctx) != 0

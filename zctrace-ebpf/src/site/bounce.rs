@@ -8,7 +8,7 @@ use zctrace_common::Place;
 
 use crate::{
     book::{probe::program, twin},
-    site::late::nobodys,
+    site::late::count_unowned,
 };
 
 program! {
@@ -17,7 +17,7 @@ program! {
         let address: u64 = ctx.arg(1);
         let bytes: u64 = ctx.arg(2);
         if twin::take_turn(id, second, address) {
-            nobodys(Place::Bounce as u32, bytes);
+            count_unowned(Place::Bounce as u32, bytes);
         }
     }
 }

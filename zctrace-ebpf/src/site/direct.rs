@@ -39,7 +39,7 @@ fn transferred(dio: *const u8, iocb: *const u8, is_write: bool) -> i64 {
 fn forget_asked(dio: *const u8, iocb: *const u8) {
     if kernel::pointer::<Typed>(iocb, offset!(kiocb_complete)).is_null() {
         // SAFETY: nothing else in this program refers to the thread's record.
-        if let Some(task) = unsafe { target::current_quietly() } {
+        if let Some(task) = unsafe { target::current() } {
             account::forget(task, Acc::SourceSynthetic);
             account::forget(task, Acc::Asked);
         }
@@ -93,21 +93,25 @@ program! {
         let size: i64 = Typed::load(inode, offset!(inode_size));
         let end = if end < size { end } else { size };
         // SAFETY: nothing else in this program refers to the thread's record.
-        if end > start && let Some(task) = unsafe { target::current() } {
-            let acc = if is_without_data(Typed::load(iter, offset!(iomap_iter_type))) {
-                Acc::SourceSynthetic
-            } else {
-                Acc::Asked
-            };
+        if end > start && let Some(task) = unsafe { target::current_or_adopt() } {
+            let acc = source_of(Typed::load(iter, offset!(iomap_iter_type)));
             account::saw_in(task, acc, (end - start) as u64);
         }
     }
 }
 
-/// Whether a mapping of this type has nothing to read: `IOMAP_HOLE`, `IOMAP_UNWRITTEN`.
+/// Where a direct read gets the bytes of a mapping of this type from (include/linux/iomap.h).
 #[inline(always)]
-const fn is_without_data(kind: u16) -> bool {
-    matches!(kind, 0 | 3)
+const fn source_of(kind: u16) -> Acc {
+    const HOLE: u16 = 0;
+    const UNWRITTEN: u16 = 3;
+    const INLINE: u16 = 4;
+    match kind {
+        HOLE | UNWRITTEN => Acc::SourceSynthetic,
+        // The data is among the filesystem's own, from which `iomap_dio_inline_iter` copies it.
+        INLINE => Acc::ToUser,
+        _ => Acc::Asked,
+    }
 }
 
 program! {
@@ -140,7 +144,7 @@ program! {
             return 0;
         }
         // SAFETY: nothing else in this program refers to the thread's record.
-        if let Some(task) = unsafe { target::current() } {
+        if let Some(task) = unsafe { target::current_or_adopt() } {
             let bytes = bytes as u64;
             if is_write {
                 account::saw_in(task, Acc::SinkDirect, bytes);
@@ -170,7 +174,7 @@ program! {
             return 0;
         }
         // SAFETY: nothing else in this program refers to the thread's record.
-        if let Some(task) = unsafe { target::current() } {
+        if let Some(task) = unsafe { target::current_or_adopt() } {
             account::saw_in(task, Acc::Asked, length_of(ctx.arg(1)));
         }
         if !second {
@@ -245,7 +249,7 @@ program! {
             return 0;
         }
         // SAFETY: nothing else in this program refers to the thread's record.
-        if let Some(task) = unsafe { target::current() } {
+        if let Some(task) = unsafe { target::current_or_adopt() } {
             if is_write {
                 if bytes > 0 {
                     account::saw_in(task, Acc::SinkDirect, bytes as u64);
@@ -297,7 +301,7 @@ fn block_device(iocb: *const u8, result: i64, copied: Acc, direct: Acc) {
         return;
     }
     // SAFETY: nothing else in this program refers to the thread's record.
-    if let Some(task) = unsafe { target::current() } {
+    if let Some(task) = unsafe { target::current_or_adopt() } {
         if result < 0 {
             request::given_to_device(task, result);
             return;
@@ -325,7 +329,7 @@ macro_rules! passer {
         $(program! {
             at_return $name(result: i64) {
                 // SAFETY: nothing else in this program refers to the thread's record.
-                if let Some(task) = unsafe { target::current_quietly() } {
+                if let Some(task) = unsafe { target::current() } {
                     request::given_to_device(task, result);
                 }
             }

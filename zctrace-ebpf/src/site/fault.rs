@@ -49,7 +49,7 @@ program! {
             return 0;
         }
         // SAFETY: nothing else in this program refers to the thread's record.
-        let Some(task) = (unsafe { target::current() }) else { return 0 };
+        let Some(task) = (unsafe { target::current_or_adopt() }) else { return 0 };
         let state = task.fault[0];
         if state & IN_FORK != 0 {
             let order: u32 = ctx.arg(1);
@@ -114,7 +114,7 @@ program! {
     fentry marked set_pte_range(ctx) {
         let pages: u32 = ctx.arg(3);
         // SAFETY: nothing else in this program refers to the thread's record.
-        if let Some(task) = unsafe { target::current() } {
+        if let Some(task) = unsafe { target::current_or_adopt() } {
             task.fault[1] += u64::from(pages);
         }
     }
@@ -226,7 +226,7 @@ program! {
 #[inline(always)]
 fn huge_page_copied(vma: *const u8, pages: u64) {
     // SAFETY: nothing else in this program refers to the thread's record.
-    let Some(task) = (unsafe { target::current() }) else {
+    let Some(task) = (unsafe { target::current_or_adopt() }) else {
         return;
     };
     let op = if task.fault[0] & IN_FORK != 0 {

@@ -50,7 +50,7 @@ pub(crate) fn of_type(raw: u8) -> Memory {
 pub(crate) fn filled(iter: *const u8, bytes: i64) {
     if bytes > 0
         // SAFETY: nothing else in this program refers to the thread's record.
-        && let Some(task) = unsafe { target::current() }
+        && let Some(task) = unsafe { target::current_or_adopt() }
     {
         let acc = match memory(iter) {
             Memory::User => Acc::ToUser,
@@ -65,7 +65,7 @@ pub(crate) fn filled(iter: *const u8, bytes: i64) {
 pub(crate) fn drained(iter: *const u8, bytes: i64) {
     if bytes > 0
         // SAFETY: nothing else in this program refers to the thread's record.
-        && let Some(task) = unsafe { target::current() }
+        && let Some(task) = unsafe { target::current_or_adopt() }
     {
         let acc = match memory(iter) {
             Memory::User => Acc::FromUser,
@@ -100,11 +100,11 @@ program! {
         let acc = match memory(ctx.arg(1)) {
             Memory::User => Acc::ToUser,
             Memory::Kernel => Acc::SourceCopy,
-            Memory::Pipe => return 0,
+            Memory::Pipe => Acc::SourceRef,
         };
         if bytes > 0
             // SAFETY: nothing else in this program refers to the thread's record.
-            && let Some(task) = unsafe { target::current() }
+            && let Some(task) = unsafe { target::current_or_adopt() }
             && let Some(mut request) = account::saw_in(task, acc, bytes as u64)
         {
             // SAFETY: the one reference to the request's record in this program.
@@ -120,11 +120,11 @@ program! {
         let bytes = returned(ctx);
         let iter: *const u8 = ctx.arg(1);
         // SAFETY: nothing else in this program refers to the thread's record.
-        if bytes > 0 && let Some(task) = unsafe { target::current() } {
+        if bytes > 0 && let Some(task) = unsafe { target::current_or_adopt() } {
             let acc = match memory(iter) {
                 Memory::User => Acc::ToUser,
                 Memory::Kernel => Acc::SourceCopy,
-                Memory::Pipe => return 0,
+                Memory::Pipe => Acc::SourceRef,
             };
             if matches!(acc, Acc::ToUser) || !is_sparse(ctx.arg(0)) {
                 account::saw_in(task, acc, bytes as u64);
@@ -155,7 +155,7 @@ macro_rules! memory_file {
             fexit marked $name(ctx) {
                 let bytes = returned(ctx);
                 // SAFETY: nothing else in this program refers to the thread's record.
-                if bytes > 0 && let Some(task) = unsafe { target::current() } {
+                if bytes > 0 && let Some(task) = unsafe { target::current_or_adopt() } {
                     account::saw_in(task, Acc::$acc, bytes as u64);
                     account::saw_in(task, Acc::$within, bytes as u64);
                 }
@@ -205,7 +205,7 @@ program! {
     /// The only place that sees btrfs' buffered writes.
     at_return btrfs_buffered_write(bytes: i64) {
         // SAFETY: nothing else in this program refers to the thread's record.
-        if bytes > 0 && let Some(task) = unsafe { target::current() } {
+        if bytes > 0 && let Some(task) = unsafe { target::current_or_adopt() } {
             let acc = if from_user_memory(task) { Acc::FromUser } else { Acc::SinkCopy };
             account::saw_in(task, acc, bytes as u64);
         }
@@ -236,7 +236,7 @@ program! {
     /// arguments differs between kernels, so the system call decides.
     at_return fuse_perform_write(bytes: i64) {
         // SAFETY: nothing else in this program refers to the thread's record.
-        if bytes > 0 && let Some(task) = unsafe { target::current() } {
+        if bytes > 0 && let Some(task) = unsafe { target::current_or_adopt() } {
             let acc = if from_user_memory(task) { Acc::FromUser } else { Acc::SinkCopy };
             account::saw_in(task, acc, bytes as u64);
         }

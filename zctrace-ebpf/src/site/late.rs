@@ -81,8 +81,8 @@ fn copied(skb: *const u8, bytes: u32, place: Place, id: u32, second: bool) {
 #[inline(always)]
 fn defer(row_slot: u32, device: u64, bytes: u64) {
     if let Some(row) = ROWS.get_ptr_mut(row_slot) {
-        // SAFETY: a map value.
-        add(unsafe { &raw mut (*row).deferred }, bytes);
+        // SAFETY: a map value, which outlives the program; aligned integers of it are used.
+        unsafe { add(&raw mut (*row).deferred, bytes) };
         route::note_device(row_slot, device);
     }
 }
@@ -91,7 +91,7 @@ global! {
     /// The pages of a `ubuf_info` were copied. Pages of other processes are not followed.
     fn copied_of_application(ubuf: u64, device: u64, bytes: u64) -> u32 {
         if let Some(lent) = LENT.get_ptr(ubuf) {
-            // SAFETY: a map value.
+            // SAFETY: a map value, which outlives the program; aligned integers of it are used.
             defer(unsafe { (*lent).row_slot }, device, bytes);
         }
         0
@@ -102,13 +102,13 @@ global! {
     /// Pages in a packet of a socket (any pointer) were copied.
     fn copied_of_socket(sock: u64, device: u64, bytes: u64, place: u32) -> u32 {
         if sock == 0 {
-            nobodys(place, bytes);
+            count_unowned(place, bytes);
             return 0;
         }
         let ports = object::ports(sock as *const u8);
         match lender(sock, ports) {
             Found::Row(slot) => defer(slot, device, bytes),
-            Found::Gone => nobodys(place, bytes),
+            Found::Gone => count_unowned(place, bytes),
             Found::Nothing => {
                 keep_early(sock, ports, device, bytes);
                 // The send can have ended between the two.
@@ -152,9 +152,10 @@ fn lender(sock: u64, ports: u32) -> Found {
 }
 
 #[inline(always)]
-pub(super) fn nobodys(place: u32, bytes: u64) {
+pub(super) fn count_unowned(place: u32, bytes: u64) {
     if let Some(counter) = LATE.get_ptr_mut(place) {
-        add(counter, bytes);
+        // SAFETY: an integer of a map value.
+        unsafe { add(counter, bytes) };
     }
 }
 
@@ -162,11 +163,11 @@ pub(super) fn nobodys(place: u32, bytes: u64) {
 #[inline(always)]
 fn keep_early(sock: u64, ports: u32, device: u64, bytes: u64) {
     if let Some(early) = EARLY.get_ptr_mut(sock)
-        // SAFETY: a map value.
+        // SAFETY: a map value, which outlives the program; aligned integers of it are used.
         && unsafe { (*early).ports } == ports
     {
-        // SAFETY: a map value.
-        add(unsafe { &raw mut (*early).bytes }, bytes);
+        // SAFETY: a map value, which outlives the program; aligned integers of it are used.
+        unsafe { add(&raw mut (*early).bytes, bytes) };
         return;
     }
     let mut early = Early {
@@ -193,7 +194,7 @@ fn take_early(sock: u64, ports: u32, row_slot: u32) {
     let Some(early) = EARLY.get_ptr_mut(sock) else {
         return;
     };
-    // SAFETY: a map value.
+    // SAFETY: a map value, which outlives the program; aligned integers of it are used.
     if unsafe { (*early).ports } != ports {
         return;
     }
@@ -203,7 +204,7 @@ fn take_early(sock: u64, ports: u32, row_slot: u32) {
         return;
     }
     defer(row_slot, 0, bytes);
-    // SAFETY: a map value.
+    // SAFETY: a map value, which outlives the program; aligned integers of it are used.
     if unsafe { (*early).device[0] } != 0
         && let Some(name) = DEVICES.get_ptr_mut(row_slot)
     {
@@ -215,7 +216,7 @@ fn take_early(sock: u64, ports: u32, row_slot: u32) {
 /// A call that sends pages of files or pipes has ended, if its sink is a socket that sends packets. Its row gets the
 /// later copies of these pages, and the copies within the call.
 #[inline(always)]
-pub(crate) fn lends(task: &mut Task, op: u16, ends: &Ends) {
+pub(crate) fn note_lender(task: &mut Task, op: u16, ends: &Ends) {
     if !object::is(ends.sink, ObjectKind::Tcp) && !object::is(ends.sink, ObjectKind::Udp) {
         return;
     }
@@ -239,7 +240,7 @@ fn remember(task: &mut Task, ports: u32, row_slot: u32) {
         return;
     };
     let lender = Lender {
-        // SAFETY: a map value.
+        // SAFETY: a map value, which outlives the program; aligned integers of it are used.
         start_ns: unsafe { (*process).start_ns },
         row_slot,
         proc_slot: task.proc_slot,

@@ -22,7 +22,7 @@ program! {
     /// receiver's buffer, a copy that nothing needs.)
     fexit marked load_msg(ctx) {
         // SAFETY: nothing else in this program refers to the thread's record.
-        if (returned(ctx) as u64) < MAX_ERRNO.wrapping_neg() && let Some(task) = unsafe { target::current() } {
+        if (returned(ctx) as u64) < MAX_ERRNO.wrapping_neg() && let Some(task) = unsafe { target::current_or_adopt() } {
             let acc = if kernel::current_nr() == syscalls::MSGRCV {
                 Acc::SourceCopy
             } else {

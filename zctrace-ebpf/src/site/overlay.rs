@@ -9,7 +9,7 @@ program! {
     kretprobe copy_up(ctx) {
         let _ = ctx;
         // SAFETY: nothing else in this program refers to the thread's record.
-        if let Some(task) = unsafe { target::current() } {
+        if let Some(task) = unsafe { target::current_or_adopt() } {
             account::copied_up(task);
         }
     }

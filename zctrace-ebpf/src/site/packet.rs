@@ -19,7 +19,7 @@ use crate::{
         probe::{number, program},
         twin,
     },
-    site::{late::nobodys, xdp::used, zerocopy},
+    site::{late::count_unowned, xdp::used, zerocopy},
 };
 
 /// The packet that a processor puts into a ring, and the ring's socket; zeros where it does not. A
@@ -77,7 +77,7 @@ program! {
         }
         let bytes = bytes as u64;
         let Some(row) = zerocopy::row_of(sock) else {
-            nobodys(Place::PacketRing as u32, bytes);
+            count_unowned(Place::PacketRing as u32, bytes);
             return 0;
         };
         // SAFETY: counters of a map value, which are only added to, atomically.

@@ -12,6 +12,7 @@ use zctrace_common::{Acc, Evidence, Lent, Op, Task};
 
 use crate::{
     base::{
+        abi::SOCK_RAW,
         kernel::{self, Access as _, Typed},
         loss::lost,
         maps::{LENT, offset},
@@ -45,13 +46,12 @@ program! {
 /// A packet of a socket (typed pointers). Only one from a ring has borrowed pages.
 #[inline(always)]
 fn sent(skb: *const u8, sock: *const u8) {
-    const SOCK_RAW: u16 = 3;
     let frame = late::borrowed(skb);
     if frame == 0 {
         return;
     }
     // SAFETY: nothing else in this program refers to the thread's record.
-    let Some(task) = (unsafe { target::current() }) else {
+    let Some(task) = (unsafe { target::current_or_adopt() }) else {
         // The ring can be where one of the target was before.
         let _ = LENT.remove(frame);
         return;

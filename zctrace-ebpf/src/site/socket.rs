@@ -36,7 +36,7 @@ fn udp_received(result: i64, offered: u64) {
         return;
     }
     // SAFETY: nothing else in this program refers to the thread's record.
-    if let Some(task) = unsafe { target::current() } {
+    if let Some(task) = unsafe { target::current_or_adopt() } {
         let result = result as u64;
         let copied = if result < offered { result } else { offered };
         account::forget(task, Acc::ToUser);
@@ -69,7 +69,7 @@ fn user_message(task: &mut Task) -> bool {
 #[inline(always)]
 fn message_copied(bytes: u64) {
     // SAFETY: nothing else in this program refers to the thread's record.
-    if let Some(task) = unsafe { target::current() } {
+    if let Some(task) = unsafe { target::current_or_adopt() } {
         let acc = if user_message(task) {
             Acc::FromUser
         } else {
@@ -108,7 +108,7 @@ program! {
             return 0;
         }
         // SAFETY: nothing else in this program refers to the thread's record.
-        let Some(task) = (unsafe { target::current() }) else { return 0 };
+        let Some(task) = (unsafe { target::current_or_adopt() }) else { return 0 };
         let sock: *const u8 = ctx.arg(0);
         let message: *const u8 = ctx.arg(1);
         let flags: u32 = Typed::load(message, offset!(msghdr_flags));
@@ -137,7 +137,7 @@ program! {
             return 0;
         }
         // SAFETY: nothing else in this program refers to the thread's record.
-        let Some(task) = (unsafe { target::current() }) else { return 0 };
+        let Some(task) = (unsafe { target::current_or_adopt() }) else { return 0 };
         let message: *const u8 = ctx.arg(1);
         let acc = match file::of_type(Typed::load::<u8>(message, offset!(msghdr_iter_type))) {
             Memory::User => Acc::FromUser,
@@ -156,7 +156,7 @@ program! {
         let bytes = returned_int(ctx);
         let message: *const u8 = ctx.arg(2);
         // SAFETY: nothing else in this program refers to the thread's record.
-        if bytes > 0 && let Some(task) = unsafe { target::current() } {
+        if bytes > 0 && let Some(task) = unsafe { target::current_or_adopt() } {
             let acc = match file::of_type(Typed::load::<u8>(message, offset!(msghdr_iter_type))) {
                 Memory::User => Acc::ToUser,
                 _ => Acc::SourceCopy,
@@ -203,7 +203,7 @@ program! {
             return 0;
         }
         // SAFETY: nothing else in this program refers to the thread's record.
-        let Some(task) = (unsafe { target::current() }) else { return 0 };
+        let Some(task) = (unsafe { target::current_or_adopt() }) else { return 0 };
         if has_ulp(ctx.arg(0)) {
             forget_references(task);
         } else {
@@ -234,7 +234,7 @@ program! {
             return 0;
         }
         // SAFETY: nothing else in this program refers to the thread's record.
-        let Some(task) = (unsafe { target::current() }) else { return 0 };
+        let Some(task) = (unsafe { target::current_or_adopt() }) else { return 0 };
         let skb: *const u8 = ctx.arg(0);
         let start: u32 = ctx.arg(2);
         let bytes = bytes as u32;

@@ -18,7 +18,7 @@ macro_rules! lender {
     };
 }
 
-lender! { filemap_splice_read shmem_file_splice_read generic_file_splice_read }
+lender! { filemap_splice_read shmem_file_splice_read }
 
 program! {
     /// `vmsplice` out of a pipe is the only user of this function among the traced calls that ends
@@ -27,7 +27,7 @@ program! {
         let bytes = returned(ctx);
         if bytes > 0
             // SAFETY: nothing else in this program refers to the thread's record.
-            && let Some(task) = unsafe { crate::book::target::current() }
+            && let Some(task) = unsafe { crate::book::target::current_or_adopt() }
             && crate::base::kernel::current_nr() == crate::base::syscalls::VMSPLICE
         {
             account::saw_in(task, Acc::ToUser, bytes as u64);

@@ -43,7 +43,7 @@ program! {
 #[inline(always)]
 fn sent(bytes: i64) {
     // SAFETY: nothing else in this program refers to the thread's record.
-    let Some(task) = (unsafe { target::current() }) else {
+    let Some(task) = (unsafe { target::current_or_adopt() }) else {
         return;
     };
     if bytes <= 0 {

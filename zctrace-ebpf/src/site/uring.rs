@@ -70,7 +70,7 @@ pub(crate) fn is_multishot(op: u32, req: u64) -> bool {
 #[inline(always)]
 fn work_on(req: *const u8) {
     // SAFETY: nothing else in this program refers to the thread's record.
-    let Some(task) = (unsafe { target::current() }) else {
+    let Some(task) = (unsafe { target::current_or_adopt() }) else {
         return;
     };
     request::leave(task, Now::Later);
@@ -120,7 +120,7 @@ macro_rules! leaver {
             $(#[$meta])*
             fexit marked $name(_ctx) {
                 // SAFETY: nothing else in this program refers to the thread's record.
-                if let Some(task) = unsafe { target::current_quietly() } {
+                if let Some(task) = unsafe { target::current() } {
                     request::leave(task, Now::Done);
                 }
             }
@@ -140,7 +140,7 @@ program! {
     /// A ring is closed: the memory of its requests will be freed.
     fentry marked io_uring_release(_ctx) {
         // SAFETY: nothing else in this program refers to the thread's record.
-        if let Some(task) = unsafe { target::current_quietly() } {
+        if let Some(task) = unsafe { target::current() } {
             request::leave(task, Now::Later);
         }
     }
@@ -158,7 +158,7 @@ program! {
             return 0;
         }
         // SAFETY: nothing else in this program refers to the thread's record.
-        let Some(task) = (unsafe { target::current_quietly() }) else { return 0 };
+        let Some(task) = (unsafe { target::current() }) else { return 0 };
         let key = words::opaque(task, req as u64);
         // SAFETY: nothing else in this program refers to the request's record.
         if let Some(request) = unsafe { request::find(key) } {
@@ -217,7 +217,7 @@ program! {
         let found = if req == 0 {
             let name = completed!(ctx);
             // SAFETY: nothing else in this program refers to the thread's record.
-            unsafe { target::current_quietly() }
+            unsafe { target::current() }
                 // SAFETY: nothing else in this program refers to the request's record.
                 .and_then(|task| unsafe { request::current(task) })
                 .filter(|request| request.user_data == name)

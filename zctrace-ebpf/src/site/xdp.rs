@@ -37,7 +37,7 @@ const SENDING: u64 = 1 << 32;
 #[inline(always)]
 pub(super) fn used(socket: *const u8) {
     // SAFETY: nothing else in this program refers to the thread's record.
-    if let Some(task) = unsafe { target::current() } {
+    if let Some(task) = unsafe { target::current_or_adopt() } {
         owned(
             task,
             kernel::pointer::<Typed>(socket, offset!(socket_sk)) as u64,
@@ -119,7 +119,7 @@ program! {
     /// Sending begins.
     fentry idempotent xsk_xmit_enter(ctx) {
         // SAFETY: nothing else in this program refers to the thread's record.
-        if let Some(task) = unsafe { target::current() } {
+        if let Some(task) = unsafe { target::current_or_adopt() } {
             let sock: *const u8 = ctx.arg(0);
             let (_, position) = ring(sock);
             task.fault[2] = words::opaque(task, sock as u64);
@@ -133,7 +133,7 @@ program! {
     /// way out within the call, come here too. They do not belong to this socket, or no longer.
     fexit anywhere skb_store_bits(ctx, id, second) {
         // SAFETY: nothing else in this program refers to the thread's record.
-        let Some(task) = (unsafe { target::current_quietly() }) else { return 0 };
+        let Some(task) = (unsafe { target::current() }) else { return 0 };
         if task.fault[3] & SENDING == 0 {
             return 0;
         }

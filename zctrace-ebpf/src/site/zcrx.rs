@@ -24,7 +24,7 @@ program! {
             return 0;
         }
         // SAFETY: nothing else in this program refers to the thread's record.
-        let Some(task) = (unsafe { target::current_quietly() }) else { return 0 };
+        let Some(task) = (unsafe { target::current() }) else { return 0 };
         if task.request_op != Op::UringRecvZc as u32 {
             return 0;
         }

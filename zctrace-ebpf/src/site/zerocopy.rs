@@ -27,7 +27,7 @@ program! {
     fexit marked skb_zerocopy_iter_stream(ctx) {
         let bytes = returned_int(ctx);
         // SAFETY: nothing else in this program refers to the thread's record.
-        if bytes > 0 && let Some(task) = unsafe { target::current() } {
+        if bytes > 0 && let Some(task) = unsafe { target::current_or_adopt() } {
             lend(task, ctx.arg(0), ctx.arg(4), bytes as u64);
         }
     }
@@ -44,7 +44,7 @@ program! {
             return 0;
         }
         // SAFETY: nothing else in this program refers to the thread's record.
-        let Some(task) = (unsafe { target::current() }) else { return 0 };
+        let Some(task) = (unsafe { target::current_or_adopt() }) else { return 0 };
         let ubuf = late::borrowed(ctx.arg(2));
         // Only vsock passes no socket.
         if !sock.is_null() && object::is(object::of_sock(sock), ObjectKind::Tcp) {
@@ -104,7 +104,8 @@ fn lend_until_released(task: &mut Task, sock: u64, ubuf: u64, bytes: u64) {
 #[inline(always)]
 fn pend(proc_slot: u32, bytes: u64) {
     if let Some(pending) = PENDING.get_ptr_mut(proc_slot) {
-        add(pending, bytes);
+        // SAFETY: an integer of a map value.
+        unsafe { add(pending, bytes) };
     }
 }
 
@@ -236,7 +237,7 @@ program! {
         }
         if twin::take_turn(id, second, sock) {
             // SAFETY: counters of a map value, which are only added to, atomically.
-            add(unsafe { &raw mut (*row).ops }, 1);
+            unsafe { add(&raw mut (*row).ops, 1) };
         }
     }
 }

@@ -5,7 +5,7 @@
 //! ended: it stays open, and the next one with the same control block counts as a submission that is not followed.
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use zctrace_common::{Acc, Class, Op, Task};
+use zctrace_common::{Acc, Class, Op, Request, Task};
 
 use crate::{
     base::{global::global, kernel::Probed, loss::unfollowed_call, words},
@@ -21,8 +21,7 @@ use crate::{
 
 /// How many requests of one call are followed.
 const MOST: u64 = 256;
-/// The bits of [`Request::flags`](zctrace_common::Request::flags) with the class of a request.
-const CLASS_SHIFT: u32 = 8;
+/// The bits of the class of a request, from [`Request::CLASS_SHIFT`] on.
 const CLASS_MASK: u32 = 0xf;
 /// The block requests of its call decide on the class of a request.
 const BY_REQUESTS: u32 = 1 << 16;
@@ -81,7 +80,7 @@ global! {
         const PWRITE: u16 = 1;
         const PREADV: u16 = 7;
         const PWRITEV: u16 = 8;
-        // SAFETY: it is our own reference.
+        // SAFETY: the only caller passes its own `&mut Task` and does not use it until this returns.
         let Some(task) = (unsafe { task.as_mut() }) else {
             return 0;
         };
@@ -112,9 +111,9 @@ global! {
             (Op::AioWrite, Class::CopiedFromUser)
         };
         let flags = match infer::with_user(habit, takes) {
-            User::Copies => (copied as u32) << CLASS_SHIFT,
-            User::Else(class) => (class as u32) << CLASS_SHIFT,
-            User::ByRequests => (Class::Unexplained as u32) << CLASS_SHIFT | BY_REQUESTS,
+            User::Copies => (copied as u32) << Request::CLASS_SHIFT,
+            User::Else(class) => (class as u32) << Request::CLASS_SHIFT,
+            User::ByRequests => (Class::Unexplained as u32) << Request::CLASS_SHIFT | BY_REQUESTS,
         };
         let op = words::opaque(task, op as u64) as u32;
         // SAFETY: nothing else in this program refers to the request's record.
@@ -130,7 +129,7 @@ global! {
 global! {
     /// `io_submit` has taken `taken` of `count` requests, or none if that is negative.
     pub(crate) fn aio_submitted(task: *mut Task, list: u64, count: u64, taken: i64) -> u32 {
-        // SAFETY: it is our own reference.
+        // SAFETY: the only caller passes its own `&mut Task` and does not use it until this returns.
         let Some(task) = (unsafe { task.as_mut() }) else {
             return 0;
         };
@@ -186,7 +185,7 @@ global! {
         if let Some(request) = unsafe { request::find(key(block)) }
             && request.flags & BY_REQUESTS != 0
         {
-            request.flags = (Class::Direct as u32) << CLASS_SHIFT;
+            request.flags = (Class::Direct as u32) << Request::CLASS_SHIFT;
         }
         0
     }
@@ -220,7 +219,7 @@ global! {
             return 0;
         };
         if let Some(mut scratch) = request::scratch(request) {
-            let class = request.flags >> CLASS_SHIFT & CLASS_MASK;
+            let class = request.flags >> Request::CLASS_SHIFT & CLASS_MASK;
             scratch.delta = words::no_counts();
             scratch.delta.ops = 1;
             if event.result < 0 {

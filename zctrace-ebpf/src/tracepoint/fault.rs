@@ -59,7 +59,7 @@ macro_rules! write_faults {
                     return 0;
                 }
                 // SAFETY: nothing else in this program refers to the thread's record.
-                let Some(task) = (unsafe { target::current() }) else { return 0 };
+                let Some(task) = (unsafe { target::current_or_adopt() }) else { return 0 };
                 row::record_occurrence(task, Op::FaultWrite as u16, &Ends::of(object::UNKNOWN));
             }
         })+

@@ -9,8 +9,8 @@ use zctrace_common::{ABSENT, Acc, Class, Evidence, FOLLOWS_AIO, Mark, ObjectKind
 use crate::{
     base::{
         abi::{
-            FICLONE, FICLONERANGE, FIDEDUPERANGE, FMODE_WRITE, MSG_COPY, MSG_PEEK, MSG_SOCK_DEVMEM,
-            MSG_TRUNC, MSG_ZEROCOPY,
+            FICLONE, FICLONERANGE, FIDEDUPERANGE, FMODE_WRITE, IPPROTO_TCP, MSG_COPY, MSG_PEEK,
+            MSG_SOCK_DEVMEM, MSG_TRUNC, MSG_ZEROCOPY,
         },
         kernel::{self, Access as _, Probed, Typed},
         loss::unfollowed_call,
@@ -51,8 +51,8 @@ const OF_AIO: u64 = 1 << 37;
 
 /// The plan of a call that is not an operation.
 const NOTHING: u64 = 0;
-const CLASS_SHIFT: u32 = 16;
-const CLASS_MASK: u64 = 0xf;
+const PLAN_CLASS_SHIFT: u32 = 16;
+const PLAN_CLASS_MASK: u64 = 0xf;
 
 /// What a call is expected to do: its operation, and the class of its bytes.
 #[inline(always)]
@@ -63,13 +63,13 @@ const fn plan(op: Op, class: Class) -> u64 {
 /// A plan with another class.
 #[inline(always)]
 const fn with_class(plan: u64, class: Class) -> u64 {
-    plan & !(CLASS_MASK << CLASS_SHIFT) | (class as u64) << CLASS_SHIFT
+    plan & !(PLAN_CLASS_MASK << PLAN_CLASS_SHIFT) | (class as u64) << PLAN_CLASS_SHIFT
 }
 
 /// Whether the bytes of a plan go to user memory.
 #[inline(always)]
 const fn reads(plan: u64) -> bool {
-    (plan >> CLASS_SHIFT) & CLASS_MASK == Class::CopiedToUser as u64
+    (plan >> PLAN_CLASS_SHIFT) & PLAN_CLASS_MASK == Class::CopiedToUser as u64
 }
 
 #[inline(always)]
@@ -206,7 +206,7 @@ fn of_aio_ended(task: &mut Task, regs: *const u8, result: i64) {
 #[inline(always)]
 fn entered() -> Option<&'static mut Task> {
     // SAFETY: nothing else in this program refers to the thread's record.
-    let task = unsafe { target::current() }?;
+    let task = unsafe { target::current_or_adopt() }?;
     if kernel::is_compat() {
         return None;
     }
@@ -231,7 +231,7 @@ fn remember(task: &mut Task, ends: &Ends, plan: u64) {
 #[inline(always)]
 fn on_file(regs: *const u8, call: u64) {
     // SAFETY: nothing else in this program refers to the thread's record.
-    let Some(task) = (unsafe { target::current() }) else {
+    let Some(task) = (unsafe { target::current_or_adopt() }) else {
         return;
     };
     let call = words::opaque(task, call);
@@ -330,7 +330,7 @@ fn send_zerocopy(task: &mut Task, fd: u32, call: u64) {
 #[inline(always)]
 fn two_files(regs: *const u8, op: Op, source: u64, sink: u64) {
     // SAFETY: nothing else in this program refers to the thread's record.
-    let Some(task) = (unsafe { target::current() }) else {
+    let Some(task) = (unsafe { target::current_or_adopt() }) else {
         return;
     };
     let op = words::opaque(task, op as u64) as u16;
@@ -433,9 +433,8 @@ fn userfault(regs: *const u8, op: Op, class: Class) {
 /// `TCP_ZEROCOPY_RECEIVE`, which reports what it maps and what it copies.
 #[inline(always)]
 fn receive_zerocopy(regs: *const u8) -> u64 {
-    const IPPROTO_TCP: u64 = 6;
     const TCP_ZEROCOPY_RECEIVE: u64 = 35;
-    if argument(regs, offset!(regs_arg1)) == IPPROTO_TCP
+    if argument(regs, offset!(regs_arg1)) == u64::from(IPPROTO_TCP)
         && argument(regs, offset!(regs_arg2)) == TCP_ZEROCOPY_RECEIVE
     {
         plan(Op::RecvZerocopy, Class::Mapped)
@@ -487,7 +486,12 @@ fn ioctl(regs: *const u8) {
         (other, own)
     };
     let ends = Ends::files::<Probed>(task, source, sink);
-    remember(task, &ends, plan(Op::Clone, Class::Cloned));
+    let class = if object::may_be_inline::<Probed>(source) {
+        Class::Unexplained
+    } else {
+        Class::Cloned
+    };
+    remember(task, &ends, plan(Op::Clone, class));
     // The length of the source, for the requests that mean "to its end".
     let inode = kernel::pointer::<Probed>(source, offset!(file_inode));
     task.rest = Probed::load(inode, offset!(inode_size));
@@ -514,12 +518,16 @@ fn user_u32(address: u64) -> u64 {
 }
 
 program! {
-    /// Block requests made within a direct call: one for the caller's own pages is direct.
+    /// Block requests made within a direct call: one for the caller's own pages is direct. Its clones for the devices
+    /// below (device mapper, md) are for the same pages.
     tp_btf marked block_bio_queue(ctx) {
         let bio: *const u8 = ctx.arg(0);
         // SAFETY: nothing else in this program refers to the thread's record.
-        let Some(task) = (unsafe { target::current() }) else { return 0 };
+        let Some(task) = (unsafe { target::current_or_adopt() }) else { return 0 };
         if task.flags & Task::ENTERED == 0 || task.entry[2] & (BY_REQUESTS | OF_AIO) == 0 {
+            return 0;
+        }
+        if is_cloned(bio) {
             return 0;
         }
         let segment = kernel::pointer::<Typed>(bio, offset!(bio_io_vec));
@@ -531,12 +539,19 @@ program! {
     }
 }
 
+/// `BIO_CLONED`: another request has the same pages (typed pointer; include/linux/blk_types.h).
+#[inline(always)]
+fn is_cloned(bio: *const u8) -> bool {
+    const BIO_CLONED: u16 = 1 << 1;
+    Typed::load::<u16>(bio, offset!(bio_flags)) & BIO_CLONED != 0
+}
+
 program! {
     tp_btf marked sys_exit(ctx) {
         let regs: *const u8 = ctx.arg(0);
         let result: i64 = ctx.arg(1);
         // SAFETY: nothing else in this program refers to the thread's record.
-        let Some(task) = (unsafe { target::current_quietly() }) else { return 0 };
+        let Some(task) = (unsafe { target::current() }) else { return 0 };
         if task.flags & Task::ENTERED == 0 {
             return 0;
         }
@@ -615,7 +630,7 @@ fn finish(task: &mut Task, regs: *const u8, result: i64, filled: u64) {
             // not known, still copy them (`tls_sw_recvmsg`).
             Class::Synthetic as u64
         } else {
-            (plan >> CLASS_SHIFT) & CLASS_MASK
+            (plan >> PLAN_CLASS_SHIFT) & PLAN_CLASS_MASK
         };
     if plan & BY_REQUESTS != 0 {
         // The kernel copies pages that a read is to fill and that a fork made common, before it pins them. That takes

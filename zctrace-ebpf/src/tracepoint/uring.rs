@@ -6,7 +6,7 @@ use zctrace_common::{ABSENT, Class, Mark, ObjectKind, Op, Request, Task, Way};
 
 use crate::{
     base::{
-        abi::{MSG_TRUNC, MSG_ZEROCOPY},
+        abi::{MSG_SOCK_DEVMEM, MSG_TRUNC, MSG_ZEROCOPY},
         kernel::{self, Access as _, Probed, Typed},
         loss::lost,
         maps::{REQUEST_INDEX, offset},
@@ -20,9 +20,6 @@ use crate::{
     site::uring::{self, completed, completion},
     tracepoint::infer::{self, User},
 };
-
-/// The bits of [`Request::flags`] with the class of a request that joins two files.
-const CLASS_SHIFT: u32 = 8;
 
 program! {
     tp_btf marked io_uring_submit_req(ctx) in task {
@@ -67,7 +64,6 @@ fn is_uncertain(op: u32, req: u64) -> bool {
     const RECVMSG: u32 = Op::UringRecvmsg as u32;
     const SEND: u32 = Op::UringSend as u32;
     const RECV: u32 = Op::UringRecv as u32;
-    const MSG_SOCK_DEVMEM: u32 = 0x0200_0000;
     let command = req.wrapping_add(u64::from(offset!(req_cmd))) as *const u8;
     let flags: u32 = Probed::load(command, offset!(uring_message_flags));
     match op {
@@ -124,7 +120,7 @@ fn join(task: &mut Task, request: &mut Request, req: *const u8, key: u64) {
             class
         }
     };
-    request.flags |= (class as u32) << CLASS_SHIFT;
+    request.flags |= (class as u32) << Request::CLASS_SHIFT;
 }
 
 program! {
@@ -144,7 +140,7 @@ program! {
 #[inline(always)]
 fn reissued_by(req: *const u8, way: Way) {
     // SAFETY: nothing else in this program refers to the thread's record.
-    if let Some(task) = unsafe { target::current_quietly() }
+    if let Some(task) = unsafe { target::current() }
         // SAFETY: nothing else in this program refers to the request's record.
         && let Some(request) = unsafe { request::find(words::opaque(task, req as u64)) }
     {
@@ -217,7 +213,7 @@ fn explain(request: &mut Request, result: i64) {
     let Some(mut scratch) = request::scratch(request) else {
         return;
     };
-    let mut class = u64::from(request.flags >> CLASS_SHIFT);
+    let mut class = u64::from(request.flags >> Request::CLASS_SHIFT);
     if class == 0 {
         let file = kernel::pointer::<Probed>(request.key as *const u8, offset!(req_file));
         let ends = Ends::file::<Probed>(&mut scratch, file);

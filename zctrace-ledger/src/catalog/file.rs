@@ -20,8 +20,8 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::CopySite,
         ways: &[fexit("filemap_read", "filemap_read", &["*kiocb"])],
         proof: Proof::Unplugged(&[("file-ext4", &[Op::Read])]),
-        sees: "page cache to reader: ext4, xfs, btrfs, block devices and most filesystems",
-        lost: "buffered reads of most filesystems",
+        sees: "page cache to reader: ext4, xfs, btrfs, block devices and others; before 6.5 also to pipes by reference",
+        lost: "buffered reads of most filesystems; before 6.5 also sendfile and splice from them",
         ..Probe::USUAL
     },
     Probe {
@@ -35,8 +35,8 @@ pub(super) const PROBES: &[Probe] = &[
         )],
         woken_by: Some(Exercise::MemoryFile),
         proof: Proof::Unplugged(&[("file-tmpfs", &[Op::Read])]),
-        sees: "page cache to reader: tmpfs",
-        lost: "reads of tmpfs",
+        sees: "page cache to reader: tmpfs; before 6.5 also to a pipe by reference",
+        lost: "reads of tmpfs; before 6.5 also sendfile and splice from it",
         ..Probe::USUAL
     },
     Probe {

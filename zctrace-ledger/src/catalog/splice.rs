@@ -35,21 +35,6 @@ pub(super) const PROBES: &[Probe] = &[
         ..Probe::USUAL
     },
     Probe {
-        name: "generic_file_splice_read",
-        family: Family::Splice,
-        role: Role::NoCopySite,
-        ways: &[fexit(
-            "generic_file_splice_read",
-            "generic_file_splice_read",
-            &["*file"],
-        )],
-        woken_by: Some(Exercise::Tcp),
-        proof: Proof::Unplugged(&[("splice-ext4-pipe", &[Op::Splice])]),
-        sees: "page cache to pipe by reference (before 6.5)",
-        lost: "sendfile and splice from files",
-        ..Probe::USUAL
-    },
-    Probe {
         name: "splice_to_user",
         family: Family::Splice,
         role: Role::CopySite,

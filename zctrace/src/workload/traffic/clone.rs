@@ -7,7 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 use nix::{errno::Errno, libc};
 use zctrace_common::{Class, Op};
 
-use crate::workload::{Arena, Expected, Prepared, Traffic, scene::mounts::Fs};
+use crate::{
+    kernel::FIDEDUPERANGE,
+    workload::{Arena, Expected, Prepared, Traffic, scene::mounts::Fs},
+};
 
 pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
     Traffic::new(
@@ -21,17 +24,18 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
         |arena| on(arena, Fs::Btrfs),
     ),
     Traffic::new(
+        "clone-btrfs-inline",
+        "FICLONE of a file that btrfs keeps within its metadata: a copy that no probe sees",
+        inline_on_btrfs,
+    )
+    .tag("clone-inl"),
+    Traffic::new(
         "clone-overlay",
         "FICLONE, FICLONERANGE and FIDEDUPERANGE on an overlay over xfs",
         on_overlay,
     )
     .tag("clone-ovl"),
 ];
-
-const FICLONE: libc::Ioctl = nix::request_code_write!(0x94, 9, size_of::<libc::c_int>());
-const FICLONERANGE: libc::Ioctl = nix::request_code_write!(0x94, 13, size_of::<CloneRange>());
-const FIDEDUPERANGE: libc::Ioctl =
-    nix::request_code_readwrite!(0x94, 54, std::mem::offset_of!(DedupeRange, dest_fd));
 
 /// `struct file_clone_range` of linux/fs.h.
 #[repr(C)]
@@ -73,6 +77,18 @@ fn on_overlay(arena: &Arena) -> Result<Prepared> {
     Ok(prepared)
 }
 
+/// Less than a block.
+const INLINE: u64 = 1536;
+
+fn inline_on_btrfs(arena: &Arena) -> Result<Prepared> {
+    let (from, to) = (arena.file(Fs::Btrfs, INLINE)?, arena.file(Fs::Btrfs, 0)?);
+    let object = format!("{0}->{0}", Fs::Btrfs.object());
+    let expected = Expected::new().moves(Op::Clone, &object, Class::Unexplained, 1, INLINE);
+    Ok(Prepared::new(expected, move || {
+        clone_whole(&from, &to).context("FICLONE")
+    }))
+}
+
 /// On files that `file` makes, of a length.
 fn of_files(arena: &Arena, fs: Fs, file: &dyn Fn(u64) -> Result<File>) -> Result<Prepared> {
     let bytes = arena.sizes.bytes.max(2 * PART);
@@ -92,7 +108,7 @@ fn of_files(arena: &Arena, fs: Fs, file: &dyn Fn(u64) -> Result<File>) -> Result
 
 pub(in crate::workload) fn clone_whole(from: &File, to: &File) -> nix::Result<()> {
     // SAFETY: FICLONE takes a descriptor by value.
-    let result = unsafe { libc::ioctl(to.as_raw_fd(), FICLONE, from.as_raw_fd()) };
+    let result = unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONE, from.as_raw_fd()) };
     Errno::result(result).map(drop)
 }
 
@@ -104,7 +120,7 @@ fn clone_part(from: &File, to: &File) -> nix::Result<()> {
         dest_offset: 0,
     };
     // SAFETY: FICLONERANGE reads a `file_clone_range`, which outlives the call.
-    let result = unsafe { libc::ioctl(to.as_raw_fd(), FICLONERANGE, &raw const range) };
+    let result = unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONERANGE, &raw const range) };
     Errno::result(result).map(drop)
 }
 

@@ -40,6 +40,12 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
     )
     .tag("sf-proc-tcp"),
     Traffic::new(
+        "sendfile-sysfs-tcp",
+        "sendfile from sysfs to a TCP socket: copied where no probe is, then by reference",
+        sysfs_to_tcp,
+    )
+    .tag("sf-sysfs"),
+    Traffic::new(
         "sendfile-zero-tcp",
         "sendfile from /dev/zero to a TCP socket: made-up bytes",
         zero_to_tcp,
@@ -130,6 +136,29 @@ fn proc_to_tcp(arena: &Arena) -> Result<Prepared> {
                 .class(Class::CopiedToUser, bytes),
         );
         Ok(())
+    }))
+}
+
+/// A file of sysfs that is longer than [`OF_SYSFS`], on every kernel that can be traced.
+const SYSFS_FILE: &str = "/sys/kernel/btf/vmlinux";
+const OF_SYSFS: u64 = 256 << 10;
+/// What sysfs reads at once.
+const PAGE: usize = 4096;
+
+fn sysfs_to_tcp(_: &Arena) -> Result<Prepared> {
+    let file = File::open(SYSFS_FILE)?;
+    let (near, far) = tcp_pair()?;
+    let calls = calls(OF_SYSFS, PAGE);
+    let object = "file:sysfs->tcp";
+    let expected = Expected::new()
+        .moves(Op::Sendfile, object, Class::Unexplained, calls, OF_SYSFS)
+        .moves(Op::Recv, "tcp", Class::CopiedToUser, calls, OF_SYSFS);
+    Ok(Prepared::new(expected, move || {
+        let mut to = Buffer::zeroed(PAGE)?;
+        exactly(OF_SYSFS, PAGE, |_, length| {
+            sendfile(&near, &file, None, length)?;
+            recv(far.as_raw_fd(), &mut to[..length], MsgFlags::MSG_WAITALL)
+        })
     }))
 }
 
