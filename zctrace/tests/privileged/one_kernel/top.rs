@@ -97,7 +97,10 @@ fn walk(top: &mut Top) {
         text.contains("nginx [") && text.contains("OPERATION")
     });
     top.press("\u{1b}");
-    top.shows("BUSIEST PATH");
+    // What is typed within a moment after escape is another key.
+    top.until("the overview again", |text| {
+        text.contains("BUSIEST PATH") && !text.contains("OPERATION")
+    });
     // A slip of the finger ends nothing.
     top.press("tpid 2147483647\r");
     top.until("there is none", |text| {
