@@ -18,11 +18,14 @@ const SHARE: &str = "ZCTRACE_TEST_COPYING";
 
 const SHARES: [u32; 3] = [0, 20, 60];
 
+/// Bytes that are copied at once: so many that what is around the copy takes no part of the time that counts.
+const LENGTH: usize = 256 << 10;
+
 /// How far a share may be from the truth.
 const TOLERANCE: f64 = 0.05;
 
-/// Processor time that the program takes: some eight hundred samples.
-const TIME: Duration = Duration::from_secs(4);
+/// Processor time that the program takes: some twelve hundred samples.
+const TIME: Duration = Duration::from_secs(6);
 
 /// Processor time of this thread.
 fn now() -> Duration {
@@ -34,7 +37,7 @@ fn now() -> Duration {
 fn copy(time: Duration, from: &[u8], to: &mut [u8]) -> Duration {
     let begin = now();
     while now() - begin < time {
-        for _ in 0..16 {
+        for _ in 0..4 {
             black_box(&mut *to).copy_from_slice(black_box(from));
         }
     }
@@ -60,7 +63,7 @@ fn program() {
         return;
     };
     let share: u32 = share.to_str().expect("a number").parse().expect("a number");
-    let (from, mut to) = (vec![1_u8; 64 << 10], vec![0_u8; 64 << 10]);
+    let (from, mut to) = (vec![1_u8; LENGTH], vec![0_u8; LENGTH]);
     let begin = now();
     let mut copied = Duration::ZERO;
     // Never in step with the samples.
@@ -151,7 +154,11 @@ fn the_share_of_copying_is_what_the_program_measured() {
     };
     let mut all = traced(own, &SHARES);
     if all.iter().any(is_off) {
-        println!("once more, after {all:?}");
+        let times: Vec<_> = all
+            .iter()
+            .map(|(truth, process)| (truth, time_of(process)))
+            .collect();
+        println!("once more, after {times:?}");
         all = traced(own, &SHARES);
     }
     if all.is_empty() {
