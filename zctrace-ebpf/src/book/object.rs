@@ -580,7 +580,7 @@ const MOST_PARENTS: u32 = 16;
 
 global! {
     /// Whether a disk (`gendisk`, any pointer) is of a kind whose driver passes pages on, and hangs on a device of PCI or
-    /// Hyper-V that reaches memory by itself: NVMe, SCSI, virtio and MMC disks. Not so `scsi_debug`, iSCSI, NVMe over TCP,
+    /// Hyper-V that reaches memory by itself: NVMe, SCSI and virtio disks. Not so `scsi_debug`, iSCSI, NVMe over TCP,
     /// software FCoE, USB/IP and vDPA devices that are programs, whose pages a CPU copies: their names are the same, but
     /// they hang on no such device, or on one of a bus in between. Every platform device has a mask, so it says nothing.
     /// Loop, brd, zram, device mapper and md copy, or can; Xen's disks copy into pages that they share for good.
@@ -593,7 +593,7 @@ global! {
         }
         let disk = disk as *const u8;
         let name: [u8; 4] = Probed::load(disk, offset!(gendisk_name));
-        if !matches!(name, [b's' | b'v', b'd', _, _] | [b'n', b'v', b'm', b'e'] | [b'm', b'm', b'c', b'b']) {
+        if !matches!(name, [b's' | b'v', b'd', _, _] | [b'n', b'v', b'm', b'e']) {
             return 0;
         }
         let whole = kernel::pointer::<Probed>(disk, offset!(gendisk_part0));

@@ -539,7 +539,7 @@ program! {
     }
 }
 
-/// `BIO_CLONED`: another request has the same pages (typed pointer; include/linux/blk_types.h).
+/// `BIO_CLONED`: another request has the same pages, or btrfs has split it (typed pointer; include/linux/blk_types.h).
 #[inline(always)]
 fn is_cloned(bio: *const u8) -> bool {
     const BIO_CLONED: u16 = 1 << 1;

@@ -204,7 +204,7 @@ pub const ALL: &[Conclusion] = &[
         sinks: &[],
         when: "O_DIRECT; as many bytes as the call's block requests carry from or to anonymous pages; for Linux AIO, all that one io_submit asked for, without vectors",
         class: Class::Direct,
-        because: "block_bio_queue: the first page of the request is the caller's own",
+        because: "block_bio_queue: the first page of the request is the caller's own; clones do not count, as those of device mapper are for the same pages, and so btrfs' parts of a split request do not",
         tests: &[
             "direct-ext4",
             "direct-xfs",

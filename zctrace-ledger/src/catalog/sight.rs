@@ -70,6 +70,8 @@ const TECHNIQUES: &[Technique] = &[
         by: |probe| {
             probe.family == Family::Splice
                 || (probe.family == Family::Socket && probe.role == Role::NoCopySite)
+                // Before Linux 6.5 these see pages that go into a pipe.
+                || matches!(probe.name, "filemap_read" | "shmem_file_read_iter")
         },
         else_by: CALLS,
     },

@@ -74,6 +74,8 @@ const RESTS: &[(&[&str], &str, &[&str])] = &[
             "aio-read:direct",
             "aio-write:direct",
             "uring-direct",
+            "load:direct",
+            "load:uring-direct",
         ],
     ),
     (
@@ -91,9 +93,19 @@ const RESTS: &[(&[&str], &str, &[&str])] = &[
     (
         &["file_fault_exit"],
         "has no row",
-        &["cow:private", "mmap-read", "fbufs:remap"],
+        &[
+            "cow:private",
+            "mmap-read",
+            "fbufs:remap",
+            "load:mmap",
+            "load:mmap-populate",
+        ],
     ),
-    (&["file_fault_exit"], ": mapped is ", &["mmap-write"]),
+    (
+        &["file_fault_exit"],
+        ": mapped is ",
+        &["mmap-write", "load:copy"],
+    ),
     (
         &["skb_copy_ubufs"],
         ": deferred is ",

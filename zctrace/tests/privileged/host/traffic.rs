@@ -41,10 +41,15 @@ fn every_family_works_and_leaves_nothing_behind() {
     assert_eq!(left_over(), [""; 0]);
 }
 
+/// Families whose bytes the kernel copies where no probe is: the ledger must say that it does not know.
+const COPIED_UNSEEN: [&str; 2] = ["sendfile-sysfs-tcp", "clone-btrfs-inline"];
+
 /// Every moved byte of the truth is explained by a class, none is unexplained.
 fn not_conserved(outcome: &Outcome) -> Vec<String> {
+    let may_be_unexplained = COPIED_UNSEEN.contains(&outcome.name.as_str());
     let wrong = outcome.expected.rows.iter().filter(|row| {
-        row.totals.explained_and_unexplained() != row.totals.moved || row.totals.unexplained != 0
+        row.totals.explained_and_unexplained() != row.totals.moved
+            || row.totals.unexplained != 0 && !may_be_unexplained
     });
     wrong
         .map(|row| {
