@@ -35,6 +35,15 @@ places! {
     CopyExpand => "skb_copy_expand",
     /// Pages that a packet borrows, copied before the packet is passed to others.
     CopyBorrowed => "skb_copy_ubufs",
+    /// A fragment of an IP packet, copied out of it.
+    Fragment => "ip_frag_next",
+    /// A packet copied for an XDP program.
+    CopyForXdp => "skb_pp_cow_data",
+    /// Pages passed by reference to a socket, and copied later. No send of the target to that socket is known, or none
+    /// has ended yet.
+    UnknownSender => "unknown_sender",
+    /// Bytes that ordinary sends had copied into packets, copied again on their way. Machine-wide: of any process.
+    SentAgain => "sent_again",
     /// Bytes that a device transfers, copied to or from a buffer that the device can reach. Machine-wide, for any
     /// process.
     Bounce => "swiotlb_bounced",

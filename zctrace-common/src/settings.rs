@@ -370,6 +370,14 @@ offsets! {
     skb_head: "sk_buff.head";
     /// End of its linear buffer, as an offset.
     skb_end: "sk_buff.end";
+    /// Its network header, as an offset.
+    skb_network_header: "sk_buff.network_header";
+    /// What follows that header, as an offset.
+    skb_transport_header: "sk_buff.transport_header";
+    /// How far a packet of IPv4 has been cut into fragments.
+    ip_frag_position: "ip_frag_state.ptr";
+    /// The same of IPv6.
+    ip6_frag_position: "ip6_frag_state.ptr";
     /// Bit offset of `cloned`.
     skb_bit_cloned: "bit:sk_buff.cloned";
     /// Bit offset of `head_frag`.

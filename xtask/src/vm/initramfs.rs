@@ -86,7 +86,7 @@ const MODULES: [&str; 36] = [
 ];
 
 /// Modules that the kernel loads by itself when a program asks for what they make.
-const MODULES_ON_DEMAND: [&str; 28] = [
+const MODULES_ON_DEMAND: [&str; 29] = [
     "wireguard",
     "esp4",
     "xfrm_user",
@@ -96,6 +96,7 @@ const MODULES_ON_DEMAND: [&str; 28] = [
     "echainiv",
     "macsec",
     "macvlan",
+    "ip_gre",
     "sch_netem",
     "sch_fq",
     "sch_codel",

@@ -12,7 +12,12 @@
 //! copied before, and count here too.
 //!
 //! A packet that has left its socket (`skb_orphan`: on the far side of a veth pair) has no owner. Copies from it count
-//! for the [`Place`].
+//! for the [`Place`]. Copies from a socket of which no send by reference is known count for
+//! [`Place::UnknownSender`] until one ends there: the socket may be another process's, or one that a protocol of its own
+//! works with (SMC, KCM).
+//!
+//! What an ordinary send copied into packets can be copied again on its way as well. To find its row, every send would
+//! have to leave a note. So these bytes count for [`Place::SentAgain`], whoever sent them, headers included.
 
 use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
 use zctrace_common::{ABSENT, DEVICE_LEN, Early, Evidence, Lender, ObjectKind, Place, Task};
@@ -22,13 +27,13 @@ use crate::{
         abi::NETIF_F_SG,
         atomic::{add, take},
         global::global,
-        kernel::{Access as _, Probed, Typed},
+        kernel::{Access, Probed, Typed},
         loss::lost,
         maps::{DEVICES, EARLY, LATE, LENDERS, LENT, PROCS, ROWS, offset},
     },
     book::{
         object::{self, Ends},
-        probe::program,
+        probe::{number, program, returned},
         route, row, twin,
     },
 };
@@ -38,33 +43,54 @@ const SKBFL_ZEROCOPY_ENABLE: u8 = 1;
 /// `SKBFL_SHARED_FRAG`: the packet has pages that others may write to.
 const SKBFL_SHARED_FRAG: u8 = 2;
 
-/// The `struct skb_shared_info` of a packet (typed pointer).
+/// The `struct skb_shared_info` of a packet.
 #[inline(always)]
-fn shared_info(skb: *const u8) -> *const u8 {
-    let head: u64 = Typed::load(skb, offset!(skb_head));
-    let end: u32 = Typed::load(skb, offset!(skb_end));
+fn shared_info<A: Access>(skb: *const u8) -> *const u8 {
+    let head: u64 = A::load(skb, offset!(skb_head));
+    let end: u32 = A::load(skb, offset!(skb_end));
     (head + u64::from(end)) as *const u8
 }
 
 /// The `ubuf_info` of the pages that a packet (typed pointer) borrows, 0 if it borrows none.
 #[inline(always)]
 pub(crate) fn borrowed(skb: *const u8) -> u64 {
-    let shared = shared_info(skb);
+    let shared = shared_info::<Typed>(skb);
     if Probed::load::<u8>(shared, offset!(shinfo_flags)) & SKBFL_ZEROCOPY_ENABLE == 0 {
         return 0;
     }
     Probed::load(shared, offset!(shinfo_destructor_arg))
 }
 
-/// The kernel copies `bytes` out of the fragments of a packet (typed pointer).
+/// How a function copies from a packet.
+#[derive(Clone, Copy)]
+struct Copying {
+    place: Place,
+    /// Bytes that it takes out of fragments.
+    of_fragments: u32,
+    /// Bytes that it takes out of the packet.
+    of_all: u32,
+    /// Whether only packets on their way out come there. Elsewhere only one that has a socket counts as sent.
+    only_sent: bool,
+}
+
+/// A function copies from a packet.
 #[inline(always)]
-fn copied(skb: *const u8, bytes: u32, place: Place, id: u32, second: bool) {
-    let shared = shared_info(skb);
+fn copied<A: Access>(skb: *const u8, copying: Copying, id: u32, second: bool) {
+    let shared = shared_info::<A>(skb);
     let flags: u8 = Probed::load(shared, offset!(shinfo_flags));
-    if flags & (SKBFL_ZEROCOPY_ENABLE | SKBFL_SHARED_FRAG) == 0 || bytes == 0 {
+    let is_by_reference = flags & (SKBFL_ZEROCOPY_ENABLE | SKBFL_SHARED_FRAG) != 0;
+    let bytes = if is_by_reference {
+        copying.of_fragments
+    } else if copying.only_sent || !A::pointer(skb, offset!(skb_sk)).is_null() {
+        copying.of_all
+    } else {
+        0
+    };
+    if bytes == 0 || !twin::take_turn(id, second, skb as u64) {
         return;
     }
-    if !twin::take_turn(id, second, skb as u64) {
+    if !is_by_reference {
+        count_unowned(Place::SentAgain as u32, bytes.into());
         return;
     }
     let device: u64 = Probed::load(skb, offset!(skb_dev));
@@ -73,7 +99,7 @@ fn copied(skb: *const u8, bytes: u32, place: Place, id: u32, second: bool) {
         copied_of_application(ubuf, device, bytes.into());
     } else {
         let sock: u64 = Probed::load(skb, offset!(skb_sk));
-        copied_of_socket(sock, device, bytes.into(), place as u32);
+        copied_of_socket(sock, device, bytes.into(), copying.place as u32);
     }
 }
 
@@ -110,6 +136,7 @@ global! {
             Found::Row(slot) => defer(slot, device, bytes),
             Found::Gone => count_unowned(place, bytes),
             Found::Nothing => {
+                count_unowned(Place::UnknownSender as u32, bytes);
                 keep_early(sock, ports, device, bytes);
                 // The send can have ended between the two.
                 if let Found::Row(slot) = lender(sock, ports) {
@@ -159,7 +186,8 @@ pub(super) fn count_unowned(place: u32, bytes: u64) {
     }
 }
 
-/// Keeps the bytes that were copied from the packets of a socket until the current send ends.
+/// Keeps the bytes that were copied from the packets of a socket until the current send ends. They are counted for
+/// [`Place::UnknownSender`] before.
 #[inline(always)]
 fn keep_early(sock: u64, ports: u32, device: u64, bytes: u64) {
     if let Some(early) = EARLY.get_ptr_mut(sock)
@@ -183,9 +211,8 @@ fn keep_early(sock: u64, ports: u32, device: u64, bytes: u64) {
             let _ = bpf_probe_read_kernel_str_bytes(name, &mut early.device);
         }
     }
-    if EARLY.insert(sock, early, 0).is_err() {
-        lost();
-    }
+    // Without a note they stay with the unknown sender.
+    let _ = EARLY.insert(sock, early, 0);
 }
 
 /// Adds bytes to a row that were copied from a socket's packets before the row was known.
@@ -204,6 +231,7 @@ fn take_early(sock: u64, ports: u32, row_slot: u32) {
         return;
     }
     defer(row_slot, 0, bytes);
+    count_unowned(Place::UnknownSender as u32, bytes.wrapping_neg());
     // SAFETY: a map value, which outlives the program; aligned integers of it are used.
     if unsafe { (*early).device[0] } != 0
         && let Some(name) = DEVICES.get_ptr_mut(row_slot)
@@ -258,14 +286,25 @@ fn remember(task: &mut Task, ports: u32, row_slot: u32) {
     task.lender_slot = row_slot;
 }
 
-/// A program for a function `f(skb, …)` that copies all fragments of a packet.
+/// All of a packet.
+#[inline(always)]
+fn whole<A: Access>(skb: *const u8, place: Place) -> Copying {
+    Copying {
+        place,
+        of_fragments: A::load(skb, offset!(skb_data_len)),
+        of_all: A::load(skb, offset!(skb_len)),
+        only_sent: false,
+    }
+}
+
+/// A program for a function `f(skb, …)` that copies a packet.
 macro_rules! copier {
     ($($(#[$meta:meta])* $name:ident: $place:ident;)+) => {
         $(program! {
             $(#[$meta])*
             fentry anywhere $name(ctx, id, second) {
                 let skb: *const u8 = ctx.arg(0);
-                copied(skb, Typed::load(skb, offset!(skb_data_len)), Place::$place, id, second);
+                copied::<Typed>(skb, whole::<Typed>(skb, Place::$place), id, second);
             }
         })+
     };
@@ -285,7 +324,14 @@ program! {
         let skb: *const u8 = ctx.arg(0);
         let wanted: u32 = ctx.arg(1);
         let there: u32 = Typed::load(skb, offset!(skb_data_len));
-        copied(skb, if wanted < there { wanted } else { there }, Place::Pull, id, second);
+        let bytes = if wanted < there { wanted } else { there };
+        let copying = Copying {
+            place: Place::Pull,
+            of_fragments: bytes,
+            of_all: bytes,
+            only_sent: false,
+        };
+        copied::<Typed>(skb, copying, id, second);
     }
 }
 
@@ -298,6 +344,58 @@ program! {
             return 0;
         }
         let skb: *const u8 = ctx.arg(0);
-        copied(skb, Typed::load(skb, offset!(skb_data_len)), Place::Segment, id, second);
+        let copying = Copying {
+            only_sent: true,
+            ..whole::<Typed>(skb, Place::Segment)
+        };
+        copied::<Typed>(skb, copying, id, second);
+    }
+}
+
+/// A program for a function `f(skb, state)` that returns the next fragment of an IP packet, a copy.
+macro_rules! fragmenter {
+    ($($(#[$meta:meta])* $name:ident: $position:ident;)+) => {
+        $(program! {
+            $(#[$meta])*
+            fexit anywhere $name(ctx, id, second) {
+                let fragment = returned(ctx) as *const u8;
+                // Past its header. An error is not readable, and reads as 0.
+                let start: u16 = Probed::load(fragment, offset!(skb_transport_header));
+                let header: u16 = Probed::load(fragment, offset!(skb_network_header));
+                let length: u32 = Probed::load(fragment, offset!(skb_len));
+                let bytes = length.saturating_sub(u32::from(start.saturating_sub(header)));
+                let skb: *const u8 = ctx.arg(0);
+                let linear = Typed::load::<u32>(skb, offset!(skb_len))
+                    - Typed::load::<u32>(skb, offset!(skb_data_len));
+                // Where the next fragment begins.
+                let end: u32 = Typed::load(ctx.arg(1), offset!($position));
+                let of_pages = end.saturating_sub(linear);
+                let copying = Copying {
+                    place: Place::Fragment,
+                    of_fragments: if of_pages < bytes { of_pages } else { bytes },
+                    of_all: bytes,
+                    only_sent: true,
+                };
+                copied::<Typed>(skb, copying, id, second);
+            }
+        })+
+    };
+}
+
+fragmenter! {
+    /// For a device that takes smaller packets, if the packet is not in suitable pieces already. One with pages of others
+    /// is made linear before, unless its checksum is there (`skb_checksum_help`).
+    ip_frag_next: ip_frag_position;
+    /// The same for IPv6.
+    ip6_frag_next: ip6_frag_position;
+}
+
+program! {
+    /// Gives an XDP program a packet of its own, in pages that it may change.
+    fentry anywhere skb_pp_cow_data(ctx, id, second) {
+        // A pointer to a pointer, which the verifier does not let a program read.
+        let place: u64 = number(ctx, 1);
+        let skb = Probed::load::<u64>(place as *const u8, 0) as *const u8;
+        copied::<Probed>(skb, whole::<Probed>(skb, Place::CopyForXdp), id, second);
     }
 }

@@ -91,6 +91,41 @@ pub(super) const PROBES: &[Probe] = &[
         ..Probe::USUAL
     },
     Probe {
+        name: "ip_frag_next",
+        family: Family::Zerocopy,
+        role: Role::CopySite,
+        ways: &[fexit("ip_frag_next", "ip_frag_next", &["*sk_buff"])],
+        always_there: true,
+        proof: Proof::Otherwise("what it sees is nobody's: one_kernel::routes"),
+        sees: "packets copied later, into fragments for a smaller MTU",
+        lost: "that what was sent was copied again in fragments",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "ip6_frag_next",
+        family: Family::Zerocopy,
+        role: Role::CopySite,
+        ways: &[fexit("ip6_frag_next", "ip6_frag_next", &["*sk_buff"])],
+        proof: Proof::Otherwise("as ip_frag_next; no traffic goes through a tunnel of IPv6"),
+        sees: "packets copied later, into fragments for a smaller MTU over IPv6",
+        lost: "that what was sent was copied again in fragments over IPv6",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "skb_pp_cow_data",
+        family: Family::Zerocopy,
+        role: Role::CopySite,
+        ways: &[fentry(
+            "skb_pp_cow_data",
+            "skb_pp_cow_data",
+            &["*page_pool"],
+        )],
+        proof: Proof::Otherwise("its bytes are nobody's: one_kernel::routes"),
+        sees: "pages sent by reference copied later, for an XDP program that gets packets of its own",
+        lost: "that a packet with pages sent by reference was copied for an XDP program",
+        ..Probe::USUAL
+    },
+    Probe {
         name: "msg_zerocopy_complete",
         family: Family::Zerocopy,
         role: Role::Evidence,

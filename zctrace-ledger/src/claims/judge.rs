@@ -193,12 +193,13 @@ impl<'a> Court<'a> {
             snapshot,
             circumstances: Circumstances::default(),
         });
+        let sent_again = rules::sent_again(snapshot);
         let mut broken = false;
         let mut substance = false;
         let heavy = |portion: &&Portion<'_>| portion.is_weighty(self.claim.min_bytes);
         let weighty: Vec<_> = all.iter().filter(heavy).collect();
-        // The tightest margin decides what unattributed copies could do.
-        let mut overturned = false;
+        // What unattributed copies could be at most where they could overturn.
+        let mut overturned = 0;
         let mut pending = 0;
         for portion in &weighty {
             let outcome = match (portion.copies_may_hold(), portion.holds_with(0)) {
@@ -215,7 +216,10 @@ impl<'a> Court<'a> {
                 Outcome::Open => self.open(portion),
                 Outcome::Holds => {
                     substance |= portion.substance() >= self.claim.min_bytes;
-                    overturned |= !portion.holds_with(unattributed);
+                    let unattributed = unattributed.saturating_add(portion.sent_again(sent_again));
+                    if !portion.holds_with(unattributed) {
+                        overturned = overturned.max(unattributed);
+                    }
                     let later = portion.pending();
                     if later > 0 && !portion.holds_with(later.saturating_add(unattributed)) {
                         pending = pending.max(later);
@@ -239,8 +243,8 @@ impl<'a> Court<'a> {
             };
             self.say(&rules::PENDING, Effect::Forbids, None, seen);
         }
-        if overturned {
-            self.unattributed(unattributed);
+        if overturned > 0 {
+            self.unattributed(overturned);
         }
     }
 

@@ -89,6 +89,10 @@ pub(crate) enum Kind {
     SmallProcesses,
 }
 
+/// How often a byte of an ordinary send is copied again at most: when its packet is segmented, made linear, copied and
+/// cut into fragments, and all that once more if it is sent again.
+const MOST_TIMES_AGAIN: u64 = 8;
+
 /// What is judged as one.
 #[derive(Clone, Debug)]
 pub(crate) struct Portion<'a> {
@@ -168,6 +172,11 @@ impl Portion<'_> {
         })
     }
 
+    /// What [`sent_again`] says of its rows.
+    pub(crate) fn sent_again(&self, all: u64) -> u64 {
+        sent_again(self.rows.iter().map(|row| row.path), all)
+    }
+
     /// The processes whose rows these are.
     pub(crate) fn pids(&self) -> BTreeSet<u32> {
         self.rows.iter().map(|row| row.process.pid).collect()
@@ -208,6 +217,22 @@ pub(crate) fn not_carried(path: &Path) -> u64 {
     } = path.totals;
     let visible = if path.op == Op::FaultMap { mapped } else { 0 };
     synthetic.saturating_add(visible)
+}
+
+/// Of bytes that ordinary sends of unknown processes had copied again on their way: those that may be of these paths.
+pub(crate) fn sent_again<'a>(paths: impl Iterator<Item = &'a Path>, all: u64) -> u64 {
+    let sent = paths
+        .filter(|path| path.direction() == Some(Direction::Sent))
+        .map(|path| {
+            let Totals {
+                copied_from_user,
+                encrypted,
+                ..
+            } = path.totals;
+            copied_from_user.saturating_add(encrypted)
+        })
+        .fold(0, u64::saturating_add);
+    all.min(sent.saturating_mul(MOST_TIMES_AGAIN))
 }
 
 /// Copies of a row as the claim counts them.

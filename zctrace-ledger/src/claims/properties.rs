@@ -475,6 +475,52 @@ fn bytes_on_their_way_count_as_copied() {
     assert_eq!(of(4 * MIB, 4 * MIB), (Verdict::Inconclusive, true));
 }
 
+/// What ordinary sends copied and the kernel copied again may be of rows that send by copying, and not of others.
+#[test]
+fn what_was_copied_again_after_sends_counts_against_sends_that_copy() {
+    let of = |op: &str, object: &str, again: u64, totals: Totals| {
+        let claim = Claim {
+            max_copies_per_sent_byte: Some(1.05),
+            ..Claim::named("claim")
+        };
+        let row = samples::path(op, object, totals);
+        let process = Process::from_paths(1, 1, "x".into(), "/".into(), vec![row]);
+        let mut snapshot = samples::with(vec![process]);
+        let totals = Totals {
+            deferred: again,
+            ..Totals::default()
+        };
+        snapshot.unattributed = vec![Unattributed {
+            thread: "sent_again".into(),
+            totals,
+        }];
+        let judgement = verdict(&claim, &snapshot);
+        let codes: Vec<_> = judgement.reasons.into_iter().map(|r| r.code).collect();
+        (judgement.verdict, codes)
+    };
+    let copied = Totals {
+        ops: 1,
+        moved: 64 * MIB,
+        copied_from_user: 64 * MIB,
+        ..Totals::default()
+    };
+    let spliced = Totals {
+        ops: 1,
+        moved: 64 * MIB,
+        spliced: 64 * MIB,
+        ..Totals::default()
+    };
+    let overturned = (
+        Verdict::Inconclusive,
+        vec!["unattributed-copies".to_owned()],
+    );
+    assert_eq!(of("send", "tcp", 64 * MIB, copied), overturned);
+    assert_eq!(of("send", "tcp", 4 * MIB, copied), overturned);
+    assert_eq!(of("send", "tcp", 3 * MIB, copied).0, Verdict::Pass);
+    let by_reference = of("sendfile", "file:ext4->tcp", 640 * MIB, spliced);
+    assert_eq!(by_reference.0, Verdict::Pass);
+}
+
 /// A few bytes that were not shared do not condemn the row, and are not forgotten.
 #[test]
 fn what_a_row_has_beside_shared_extents_counts_over_all_of_it() {

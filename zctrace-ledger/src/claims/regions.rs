@@ -5,6 +5,7 @@ use zctrace_common::Evidence;
 
 use super::{
     Circumstances, Claim, Verdict,
+    portion::sent_again,
     ratchet::{Excess, Ratchet},
     rules::{self, State},
     standing,
@@ -299,6 +300,8 @@ fn late(claim: &Claim, snapshot: &Snapshot) -> Vec<String> {
         snapshot,
         circumstances: Circumstances::default(),
     });
+    let paths = snapshot.processes.iter().flat_map(|process| &process.paths);
+    let unattributed = unattributed.saturating_add(sent_again(paths, rules::sent_again(snapshot)));
     let mut reasons = Vec::new();
     if pending > 0 {
         reasons.push(format!(

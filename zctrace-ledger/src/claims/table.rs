@@ -210,11 +210,25 @@ pub const LINES: &[Line] = &[
         test: "one_kernel::routes::every_route_is_accounted_for_to_the_byte",
     },
     Line {
-        claim: "the same through MACsec, or over a device without checksum offload",
-        truth: "every byte is copied, in segments that do not say whose they are",
+        claim: "the same through MACsec, over a device without checksum offload, or to an XDP program of a veth device",
+        truth: "every byte is copied, in packets that do not say whose they are",
         codes: &["unattributed-copies"],
         cases: &[],
         test: "one_kernel::routes::copies_of_segments_without_an_owner_are_no_pass",
+    },
+    Line {
+        claim: "the same in fragments of IP",
+        truth: "by reference, but every packet that is cut is copied later",
+        codes: &["splice-copied-later"],
+        cases: &[],
+        test: "one_kernel::routes::what_goes_in_fragments_is_copied_but_for_packets_that_fit",
+    },
+    Line {
+        claim: "an ordinary send, over a device without scatter-gather, WireGuard or fragments",
+        truth: "copied by the call, and once more later",
+        codes: &["unattributed-copies"],
+        cases: &[],
+        test: "one_kernel::routes::what_is_copied_twice_is_not_said_to_be_copied_once",
     },
     Line {
         claim: "MSG_ZEROCOPY over loopback",

@@ -1,7 +1,7 @@
 //! The documents of the ledger, as `stat --json` prints them.
 
 use serde::{Deserialize, Serialize};
-use zctrace_common::{Class, Counters, Evidence, Op};
+use zctrace_common::{Class, Counters, Evidence, Op, Place};
 
 use super::{Container, Coverage, CpuTime, Errnos, Loss, Named, Stacks};
 use crate::{
@@ -478,14 +478,21 @@ pub struct Process {
     pub claims: Vec<Claimed>,
 }
 
-/// Work of a kernel thread that no operation is known to have caused.
+/// Work that no operation is known to have caused: of a kernel thread, or copies at a [`Place`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unattributed {
-    /// Name of the thread.
+    /// Name of the thread, or of the place.
     pub thread: String,
     /// Its numbers.
     #[serde(flatten)]
     pub totals: Totals,
+}
+
+impl Unattributed {
+    /// Whether these are further copies of what ordinary sends had copied into packets.
+    pub(crate) fn is_sent_again(&self) -> bool {
+        self.thread == Place::SentAgain.name()
+    }
 }
 
 /// What zctrace itself cost.

@@ -27,8 +27,8 @@ pub(crate) use direct::DEVICE_UNKNOWN;
 pub(crate) use file::LEFT_TO_SERVER;
 pub(crate) use splice::ROUTE_COPIES;
 pub(crate) use state::{
-    ALWAYS, BOUNCED, PENDING, PROBES_MISSING, accepted, may_have_copied, pending, unattributed,
-    unseen,
+    ALWAYS, BOUNCED, PENDING, PROBES_MISSING, accepted, may_have_copied, pending, sent_again,
+    unattributed, unseen,
 };
 pub(crate) use transform::KTLS;
 

@@ -429,15 +429,25 @@ fn conservation(state: &State<'_>) -> Option<Seen> {
     })
 }
 
-/// Copies that nobody is known to have caused.
+/// Copies that nobody is known to have caused, except those of [`sent_again`].
 pub(crate) fn unattributed(state: &State<'_>) -> u64 {
     state
         .snapshot
         .unattributed
         .iter()
+        .filter(|work| !work.is_sent_again())
         .fold(0, |sum: u64, work| {
             sum.saturating_add(may_have_copied(&work.totals, state.claim))
         })
+}
+
+/// Bytes of ordinary sends of unknown processes that were copied again on their way.
+pub(crate) fn sent_again(snapshot: &Snapshot) -> u64 {
+    snapshot
+        .unattributed
+        .iter()
+        .filter(|work| work.is_sent_again())
+        .fold(0, |sum: u64, work| sum.saturating_add(work.totals.deferred))
 }
 
 /// Copies, and bytes that may have been.

@@ -234,11 +234,12 @@ impl<'a> Jury<'a> {
             group.may_have_gone = group.may_have_gone.saturating_add(may);
         }
         if way == Some(Way::Spliced) {
-            // Any of them may be a copy of these bytes.
+            // Any of them may be a copy of these bytes, except copies of what was copied before.
             let copied = self
                 .snapshot
                 .unattributed
                 .iter()
+                .filter(|work| !work.is_sent_again())
                 .fold(0_u64, |sum, work| sum.saturating_add(work.totals.copies()));
             group.went = group.went.saturating_sub(copied);
         }

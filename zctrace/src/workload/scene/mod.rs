@@ -2,6 +2,7 @@
 
 pub mod arena;
 pub mod block_device;
+pub(super) mod forked;
 pub mod fuse;
 pub(super) mod huge_pages;
 pub(super) mod interface;

@@ -7,15 +7,13 @@ use anyhow::{Context as _, Result};
 use nix::{
     errno::Errno,
     libc,
-    sys::{
-        signal::{Signal, kill},
-        socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket},
-        wait::waitpid,
-    },
-    unistd::{ForkResult, Pid, fork},
+    sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket},
 };
 
-use super::netlink::{answer, attribute};
+use super::{
+    forked::Forked,
+    netlink::{answer, attribute},
+};
 use crate::workload::Skip;
 
 /// `NFPROTO_IPV4`.
@@ -107,7 +105,7 @@ pub fn remove(family: u8) -> Result<()> {
 
 /// A program that gets every packet of the queue and gives it back as it is; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Reader(Pid);
+pub struct Reader(#[expect(dead_code, reason = "ends the program")] Forked);
 
 impl Reader {
     /// Starts it. With `whole` it takes packets that are still to be segmented.
@@ -130,23 +128,8 @@ impl Reader {
             send(netlink.as_raw_fd(), &message, MsgFlags::empty()).context("nfnetlink_queue")?;
             answer(&netlink)?.map_err(|errno| absent(errno, "nfnetlink_queue"))?;
         }
-        // SAFETY: the child only makes system calls and uses memory that exists.
-        match unsafe { fork() }.context("a process")? {
-            ForkResult::Child => {
-                // SAFETY: a number is passed.
-                unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-                give_back(&netlink)
-            }
-            ForkResult::Parent { child } => Ok(Self(child)),
-        }
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        if kill(self.0, Signal::SIGKILL).is_ok() {
-            let _ = waitpid(self.0, None);
-        }
+        // SAFETY: it only makes system calls and uses memory that exists.
+        unsafe { Forked::start(&netlink, give_back) }.map(Self)
     }
 }
 

@@ -4,6 +4,7 @@
 //! They are made with the usual programs (`ip`, `tc`, `ethtool`, `wg`). Near and far are two network namespaces.
 
 use std::{
+    fs,
     io::Write as _,
     net::Ipv4Addr,
     process::{Command, Stdio},
@@ -11,7 +12,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::netfilter::{self, Reader, Rule};
+use super::{
+    netfilter::{self, Reader, Rule},
+    tun::{Relay, Tun},
+    xdp_program::Attached,
+};
 use crate::workload::Skip;
 
 /// The address of the near end.
@@ -50,6 +55,14 @@ pub enum Route {
     Ipsec,
     /// A device that encrypts, above the other one.
     Macsec,
+    /// A tunnel whose packets are too large for the device, so IP cuts them into fragments.
+    Fragmenting,
+    /// A program at the far end that takes packets in pages of their own.
+    Xdp,
+    /// A program that takes packets from a device that does not gather pages, and gives them to another device.
+    Tun,
+    /// The same, with devices that gather pages and do not segment packets.
+    TunWhole,
 }
 
 /// The addresses of the ends of tunnels.
@@ -67,13 +80,31 @@ const KEYS: [[&str; 2]; 2] = [
     ],
 ];
 
+/// What goes when nobody keeps it: a program that packets wait for.
+#[derive(Debug)]
+#[expect(dead_code, reason = "each ends its program")]
+pub(super) enum Between {
+    Reader(Reader),
+    Relay(Relay),
+}
+
+/// What there is at the far end besides the device.
+#[derive(Debug, Default)]
+pub(super) struct Far {
+    program: Option<Attached>,
+    tun: Option<Tun>,
+}
+
 impl Route {
     /// Whether the kernel copies the pages of files and pipes on this way.
     pub(in crate::workload) const fn copies(self) -> bool {
         match self {
-            Self::Plain | Self::NotSegmenting | Self::Twice | Self::Bridge | Self::QueuedWhole => {
-                false
-            }
+            Self::Plain
+            | Self::NotSegmenting
+            | Self::Twice
+            | Self::Bridge
+            | Self::QueuedWhole
+            | Self::TunWhole => false,
             Self::NotGathering
             | Self::Held
             | Self::NotSumming
@@ -82,7 +113,10 @@ impl Route {
             | Self::QueuedAtBridge
             | Self::WireGuard
             | Self::Ipsec
-            | Self::Macsec => true,
+            | Self::Macsec
+            | Self::Fragmenting
+            | Self::Xdp
+            | Self::Tun => true,
         }
     }
 
@@ -94,32 +128,44 @@ impl Route {
     /// Where the far end listens.
     pub(super) const fn address(self) -> Ipv4Addr {
         let [a, b, c, d] = match self {
-            Self::WireGuard | Self::Macsec => INSIDE[1],
+            Self::WireGuard | Self::Macsec | Self::Fragmenting | Self::Tun | Self::TunWhole => {
+                INSIDE[1]
+            }
             _ => FAR_ADDRESS,
         };
         Ipv4Addr::new(a, b, c, d)
     }
 
     /// Makes the near part, once the device is up, and gives the program that packets wait for.
-    pub(super) fn near(self) -> Result<Option<Reader>> {
+    pub(super) fn near(self, far: &mut Far) -> Result<Option<Between>> {
+        self.near_devices()?;
         let family = match self {
             Self::Queued | Self::QueuedWhole => netfilter::IPV4,
             Self::QueuedAtBridge => netfilter::BRIDGE,
-            _ => {
-                self.near_devices()?;
-                return Ok(None);
+            Self::Tun | Self::TunWhole => {
+                // The program waits for longer than TCP does before it sends its last packet once more.
+                fs::write("/proc/sys/net/ipv4/tcp_early_retrans", "0")
+                    .context("tcp_early_retrans")?;
+                let near = Tun::end(c"zcttun", INSIDE[0], self == Self::TunWhole)?;
+                let far = far.tun.take().context("no device at the far end")?;
+                return Ok(Some(Between::Relay(Relay::start(near, far)?)));
             }
+            _ => return Ok(None),
         };
-        self.near_devices()?;
         let reader = Reader::start(self == Self::QueuedWhole)?;
         netfilter::add(family, netfilter::LOCAL_OUT, Rule::Queues)?;
-        Ok(Some(reader))
+        Ok(Some(Between::Reader(reader)))
     }
 
     fn near_devices(self) -> Result<()> {
         match self {
-            Self::Queued | Self::QueuedWhole => Ok(()),
-            Self::Plain | Self::NotGathering => Ok(()),
+            Self::Plain
+            | Self::NotGathering
+            | Self::Queued
+            | Self::QueuedWhole
+            | Self::Xdp
+            | Self::Tun
+            | Self::TunWhole => Ok(()),
             Self::NotSegmenting => run(
                 "ethtool -K zctnear tcp-segmentation-offload off generic-segmentation-offload off",
             ),
@@ -148,17 +194,26 @@ impl Route {
             Self::WireGuard => wireguard(0, FAR_ADDRESS),
             Self::Ipsec => ipsec(ADDRESS, FAR_ADDRESS),
             Self::Macsec => macsec("zctnear", 0),
+            Self::Fragmenting => tunnel(0, [ADDRESS, FAR_ADDRESS]),
         }
     }
 
     /// Makes the far part, once the device is up.
-    pub(super) fn far(self) -> Result<()> {
+    pub(super) fn far(self) -> Result<Far> {
+        let mut far = Far::default();
         match self {
-            Self::WireGuard => wireguard(1, ADDRESS),
-            Self::Ipsec => ipsec(FAR_ADDRESS, ADDRESS),
-            Self::Macsec => macsec("zctfar", 1),
-            _ => Ok(()),
+            Self::WireGuard => wireguard(1, ADDRESS)?,
+            Self::Ipsec => ipsec(FAR_ADDRESS, ADDRESS)?,
+            Self::Macsec => macsec("zctfar", 1)?,
+            Self::Fragmenting => tunnel(1, [FAR_ADDRESS, ADDRESS])?,
+            Self::Xdp => far.program = Some(Attached::on("zctfar")?),
+            Self::Tun | Self::TunWhole => {
+                let whole = self == Self::TunWhole;
+                far.tun = Some(Tun::end(c"zctfartun", INSIDE[1], whole)?);
+            }
+            _ => {}
         }
+        Ok(far)
     }
 
     /// Takes away what does not go with the device.
@@ -171,6 +226,7 @@ impl Route {
                 run("ip link delete zctbridge").and(removed)
             }
             Self::WireGuard => run("ip link delete zctwg"),
+            Self::Fragmenting => run("ip link delete zctgre"),
             Self::Ipsec => {
                 run("ip xfrm policy flush")?;
                 run("ip xfrm state flush")
@@ -262,6 +318,21 @@ fn ipsec(own: [u8; 4], other: [u8; 4]) -> Result<()> {
         ))?;
     }
     Ok(())
+}
+
+/// A tunnel that lets packets be cut into fragments, whatever the packets in them say, and takes larger ones than the
+/// device.
+fn tunnel(end: usize, [own, other]: [[u8; 4]; 2]) -> Result<()> {
+    run(&format!(
+        "ip link add zctgre type gre local {} remote {} nopmtudisc ignore-df",
+        text(own),
+        text(other)
+    ))?;
+    run(&format!(
+        "ip address add {}/24 dev zctgre",
+        text(INSIDE[end])
+    ))?;
+    run("ip link set zctgre mtu 4000 up")
 }
 
 fn macsec(device: &str, end: usize) -> Result<()> {

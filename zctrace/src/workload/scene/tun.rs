@@ -3,14 +3,17 @@
 use std::{
     ffi::CStr,
     fs::{File, OpenOptions},
-    io,
+    io::{self, Read as _, Write as _},
     os::fd::AsRawFd as _,
 };
 
 use anyhow::{Context as _, Result};
 use nix::{errno::Errno, libc};
 
-use super::interface::{Interfaces, request};
+use super::{
+    forked::Forked,
+    interface::{Interfaces, request},
+};
 use crate::workload::Skip;
 
 const NAME: &CStr = c"zcttun";
@@ -21,13 +24,40 @@ pub(in crate::workload) const BEYOND: &str = "203.0.113.2:9";
 /// The largest packet.
 const MTU: libc::c_int = 20_000;
 
-/// The device; it goes when this is dropped. Packets stay in its queue: nobody reads them.
+/// The device; it goes when this is dropped.
 #[derive(Debug)]
-pub(in crate::workload) struct Tun(#[expect(dead_code, reason = "keeps the device")] File);
+pub(in crate::workload) struct Tun(File);
 
 impl Tun {
-    /// Makes the device in the network namespace of the caller.
+    /// Makes one in the network namespace of the caller that passes pages on. Packets stay in its queue: nobody reads
+    /// them.
     pub(in crate::workload) fn new() -> Result<Self> {
+        // Only a device that takes packets without a checksum gets pages by reference
+        // (`__ip_append_data`).
+        let tun = Self::make(NAME, 0, libc::TUN_F_CSUM)?;
+        let interfaces = Interfaces::new()?;
+        interfaces.set_mtu(NAME, MTU)?;
+        interfaces.set_address(NAME, ADDRESS)?;
+        interfaces.raise(NAME, 0)?;
+        Ok(tun)
+    }
+
+    /// Makes one end of a way through a program ([`Relay`]). With `whole` the program takes packets that are still to
+    /// be summed and segmented, with a header that says how (`virtio_net_hdr`).
+    pub(super) fn end(name: &CStr, address: [u8; 4], whole: bool) -> Result<Self> {
+        let (flags, offloads) = if whole {
+            (libc::IFF_VNET_HDR, libc::TUN_F_CSUM | libc::TUN_F_TSO4)
+        } else {
+            (0, 0)
+        };
+        let tun = Self::make(name, flags, offloads)?;
+        let interfaces = Interfaces::new()?;
+        interfaces.set_address(name, address)?;
+        interfaces.raise(name, 0)?;
+        Ok(tun)
+    }
+
+    fn make(name: &CStr, flags: libc::c_int, offloads: libc::c_uint) -> Result<Self> {
         let open = OpenOptions::new()
             .read(true)
             .write(true)
@@ -38,8 +68,9 @@ impl Tun {
             }
             other => other.context("/dev/net/tun")?,
         };
-        let mut request = request(NAME);
-        request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short;
+        let mut request = request(name);
+        let flags = flags | libc::IFF_TUN | libc::IFF_NO_PI;
+        request.ifr_ifru.ifru_flags = flags as libc::c_short;
         // SAFETY: the request is an `ifreq`, which outlives the call.
         let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
         match Errno::result(result) {
@@ -49,16 +80,49 @@ impl Tun {
             }
             Err(errno) => return Err(errno).context("TUNSETIFF"),
         }
-        // Only a device that takes packets without a checksum gets pages by reference
-        // (`__ip_append_data`).
         // SAFETY: no memory is passed.
-        let result =
-            unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD, libc::TUN_F_CSUM) };
+        let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD, offloads) };
         Errno::result(result).context("TUNSETOFFLOAD")?;
-        let interfaces = Interfaces::new()?;
-        interfaces.set_mtu(NAME, MTU)?;
-        interfaces.set_address(NAME, ADDRESS)?;
-        interfaces.raise(NAME, 0)?;
         Ok(Self(file))
+    }
+}
+
+/// A program that carries packets from one device to another and back, as a VPN does. It waits before it takes any, so
+/// that what is changed meanwhile shows whether somebody had copied it.
+#[derive(Debug)]
+pub(super) struct Relay(#[expect(dead_code, reason = "ends the program")] Forked);
+
+impl Relay {
+    /// Starts it. The devices go with it.
+    pub(super) fn start(near: Tun, far: Tun) -> Result<Self> {
+        // SAFETY: it only makes system calls and uses memory that exists.
+        unsafe { Forked::start(&(near.0, far.0), carry) }.map(Self)
+    }
+}
+
+fn carry((near, far): &(File, File)) -> ! {
+    const WAIT: libc::c_uint = 20_000;
+    static mut ROOM: [u8; 1 << 17] = [0; 1 << 17];
+    // SAFETY: this process has one thread, and nothing else refers to it.
+    let room = unsafe { (&raw mut ROOM).as_mut() }.expect("not null");
+    let ready = |fd| libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    loop {
+        let mut ends = [near, far].map(|end| ready(end.as_raw_fd()));
+        // SAFETY: two records, which outlive the call.
+        unsafe { libc::poll(ends.as_mut_ptr(), 2, -1) };
+        if ends[0].revents & libc::POLLIN != 0 {
+            // SAFETY: a number is passed.
+            unsafe { libc::usleep(WAIT) };
+            let length = (&*near).read(room).unwrap_or(0);
+            let _ = (&*far).write(&room[..length]);
+        }
+        if ends[1].revents & libc::POLLIN != 0 {
+            let length = (&*far).read(room).unwrap_or(0);
+            let _ = (&*near).write(&room[..length]);
+        }
     }
 }

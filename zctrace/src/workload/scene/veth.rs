@@ -22,9 +22,8 @@ use nix::{
 
 use super::{
     interface::Interfaces,
-    netfilter::Reader,
     netlink::{answer, attribute},
-    route::{ADDRESS, FAR_ADDRESS, Route},
+    route::{ADDRESS, Between, FAR_ADDRESS, Far, Route},
 };
 use crate::workload::Skip;
 
@@ -44,7 +43,8 @@ const SMALL_MTU: libc::c_int = 68;
 pub struct Veth {
     route: Route,
     /// Ends after what makes packets wait for it.
-    reader: Option<Reader>,
+    between: Option<Between>,
+    far: Far,
 }
 
 impl Veth {
@@ -79,7 +79,7 @@ impl Veth {
     pub fn apart(route: Route) -> Result<(Self, TcpListener)> {
         let (tell, told) = mpsc::channel();
         let (begin, begun) = mpsc::channel();
-        let far = thread::spawn(move || -> Result<TcpListener> {
+        let far = thread::spawn(move || -> Result<(TcpListener, Far)> {
             unshare(CloneFlags::CLONE_NEWNET)
                 .map_err(|_| Skip("a network namespace needs root".into()))?;
             tell.send(File::open("/proc/thread-self/ns/net")?)?;
@@ -87,14 +87,15 @@ impl Veth {
             let interfaces = Interfaces::new()?;
             interfaces.set_address(FAR, FAR_ADDRESS)?;
             interfaces.raise(FAR, 0)?;
-            route.far()?;
-            Ok(TcpListener::bind((route.address(), 0))?)
+            let far = route.far()?;
+            Ok((TcpListener::bind((route.address(), 0))?, far))
         });
         let made = told.recv().map(|namespace| create(Some(&namespace)));
         // It goes too if the far end fails.
         let veth = matches!(made, Ok(Ok(()))).then_some(Self {
             route,
-            reader: None,
+            between: None,
+            far: Far::default(),
         });
         if veth.is_some() {
             begin.send(())?;
@@ -103,15 +104,16 @@ impl Veth {
         let listener = far.join().map_err(|_| anyhow!("the far end panicked"));
         // What went wrong first.
         made.unwrap_or(Ok(()))?;
-        let listener = listener??;
+        let (listener, far) = listener??;
         let mut veth = veth.context("no pair was made")?;
+        veth.far = far;
         let interfaces = Interfaces::new()?;
         interfaces.set_address(NEAR, ADDRESS)?;
         if !route.gathers() {
             gather_not(&interfaces)?;
         }
         interfaces.raise(NEAR, 0)?;
-        veth.reader = route.near()?;
+        veth.between = route.near(&mut veth.far)?;
         Ok((veth, listener))
     }
 
@@ -119,7 +121,8 @@ impl Veth {
         create(None::<&File>)?;
         let veth = Self {
             route: Route::Plain,
-            reader: None,
+            between: None,
+            far: Far::default(),
         };
         let interfaces = Interfaces::new()?;
         interfaces.set_mtu(NEAR, MTU)?;
@@ -154,7 +157,7 @@ impl Drop for Veth {
     fn drop(&mut self) {
         // A failure leaves it to the end of the namespace.
         let _ = self.route.unmake();
-        drop(self.reader.take());
+        drop(self.between.take());
         let _ = link(
             libc::RTM_DELLINK,
             0,

@@ -13,9 +13,26 @@ use aya::{
     programs::{Xdp, XdpMode},
 };
 
+use nix::net::if_::if_nametoindex;
+
 use crate::workload::scene::object;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/traffic-xdp"));
+
+/// An XDP program that lets every frame pass, in the driver of a device. It can go to another thread.
+#[derive(Debug)]
+pub(in crate::workload) struct Attached(
+    #[expect(dead_code, reason = "the program goes when this is dropped")] Ebpf,
+);
+
+impl Attached {
+    /// Puts it on a device of the caller's network namespace.
+    pub(in crate::workload) fn on(device: &str) -> Result<Self> {
+        let mut ebpf = object::load(OBJECT)?;
+        attach(&mut ebpf, "pass", if_nametoindex(device)?, XdpMode::Driver)?;
+        Ok(Self(ebpf))
+    }
+}
 
 /// An XDP program on a device, removed when the last handle of it is dropped.
 #[derive(Clone)]
@@ -35,16 +52,8 @@ impl Program {
 
     fn put(name: &str, device: u32) -> Result<Self> {
         let mut ebpf = object::load(OBJECT)?;
-        let program: &mut Xdp = ebpf
-            .program_mut(name)
-            .with_context(|| format!("no program {name}"))?
-            .try_into()?;
-        program.load().map_err(object::refused)?;
         // Any device can do it in this mode.
-        program
-            .attach_to_if_index(device, XdpMode::Skb)
-            .map_err(object::refused)
-            .context("putting an XDP program on a device")?;
+        attach(&mut ebpf, name, device, XdpMode::Skb)?;
         Ok(Self(Rc::new(RefCell::new(ebpf))))
     }
 
@@ -57,4 +66,17 @@ impl Program {
             .set(0, socket.as_raw_fd(), 0)
             .context("putting a socket into the map")
     }
+}
+
+fn attach(ebpf: &mut Ebpf, name: &str, device: u32, mode: XdpMode) -> Result<()> {
+    let program: &mut Xdp = ebpf
+        .program_mut(name)
+        .with_context(|| format!("no program {name}"))?
+        .try_into()?;
+    program.load().map_err(object::refused)?;
+    program
+        .attach_to_if_index(device, mode)
+        .map_err(object::refused)
+        .context("putting an XDP program on a device")?;
+    Ok(())
 }

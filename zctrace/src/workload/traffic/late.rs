@@ -2,6 +2,8 @@
 //! network namespace, over a device that passes pages on, and over one that does not. There the kernel
 //! copies every byte after the call, and again what it sends again.
 //!
+//! An ordinary send copies first, and the same devices copy that again.
+//!
 //! Who still has a reference, and who a copy, shows by itself: after the first send, its first byte is
 //! changed where it was sent from, before anybody receives it. What is sent again is read again, so it shows nothing.
 
@@ -54,6 +56,34 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
         |arena| from_memory(arena, Route::NotGathering),
     )
     .tag("zc-t-nosg"),
+    Traffic::new(
+        "send-sg",
+        "send over TCP to another machine: copied once",
+        |arena| by_copy(arena, Route::Plain),
+    )
+    .tag("snd-sg")
+    .group(Group::Routes),
+    Traffic::new(
+        "send-nosg",
+        "send over TCP, device without scatter-gather: copied, and again later",
+        |arena| by_copy(arena, Route::NotGathering),
+    )
+    .tag("snd-nosg")
+    .group(Group::Routes),
+    Traffic::new(
+        "send-wireguard",
+        "send over TCP, through WireGuard: copied, and again later",
+        |arena| by_copy(arena, Route::WireGuard),
+    )
+    .tag("snd-wg")
+    .group(Group::Routes),
+    Traffic::new(
+        "send-fragmented",
+        "send over TCP, through a tunnel, cut into fragments by IP: copied, and again later",
+        |arena| by_copy(arena, Route::Fragmenting),
+    )
+    .tag("snd-frag")
+    .group(Group::Routes),
     Traffic::new(
         "sendfile-twice",
         "sendfile from tmpfs over TCP, each packet sent twice: by reference",
@@ -110,6 +140,10 @@ on_routes! {
     "wireguard" "wg", WireGuard: "through WireGuard: copied later";
     "ipsec" "ipsec", Ipsec: "with IPsec: copied later";
     "macsec" "macsec", Macsec: "with MACsec: copied later";
+    "fragmented" "frag", Fragmenting: "through a tunnel, cut into fragments by IP: copied later";
+    "xdp" "xdp", Xdp: "to an XDP program that takes packets in pages of their own: copied later";
+    "relay" "relay", Tun: "to a program that takes segments from a tun device: copied later";
+    "relaywhole" "rel-gso", TunWhole: "to a program that takes whole packets from a tun device: by reference";
 }
 
 /// What the first byte becomes after it was sent.
@@ -270,4 +304,26 @@ fn from_memory(arena: &Arena, route: Route) -> Result<Prepared> {
     });
     prepared.keep.push(Box::new(veth));
     Ok(and_notifications(prepared, "tcp", shared))
+}
+
+/// The later copies are nobody's, so no row has them.
+fn by_copy(arena: &Arena, route: Route) -> Result<Prepared> {
+    let (bytes, chunk) = (arena.sizes.bytes, arena.sizes.chunk);
+    let (veth, near, far) = connected(route)?;
+    let sends = calls(bytes, chunk);
+    let expected = Expected::new()
+        .moves(Op::Send, "tcp", Class::CopiedFromUser, sends, bytes)
+        .moves(Op::Recv, "tcp", Class::CopiedToUser, sends, bytes);
+    let mut prepared = Prepared::new(expected, move || {
+        let from = Buffer::filled(chunk)?;
+        let mut to = Buffer::zeroed(chunk)?;
+        for (_, length) in cut(bytes, chunk) {
+            let sent = send(near.as_raw_fd(), &from[..length], MsgFlags::empty())?;
+            ensure!(sent == length, "{sent} of {length} bytes");
+            receive(&far, &mut to[..length])?;
+        }
+        Ok(())
+    });
+    prepared.keep.push(Box::new(veth));
+    Ok(prepared)
 }
