@@ -31,6 +31,7 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("libaio", "aio.read"),
     ("linux_aio", "aio.read"),
     ("io_submit", "aio.read"),
+    ("io_getevents", "aio.read"),
     ("mmap", "mapped"),
     ("page_fault", "fault.map"),
     ("page_faults", "fault.map"),
@@ -42,6 +43,11 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("ktls", "ktls-sendfile"),
     ("kernel_tls", "ktls-sendfile"),
     ("tmpfs", "file:<fs>"),
+    ("nfs", "file:<fs>"),
+    ("smb", "file:<fs>"),
+    ("cifs", "file:<fs>"),
+    ("ceph", "file:<fs>"),
+    ("zfs", "file:<fs>"),
     ("ext4", "file:<fs>"),
     ("xfs", "file:<fs>"),
     ("btrfs", "file:<fs>"),
@@ -89,7 +95,15 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("process_vm_writev", "process_vm"),
     ("gso", "send"),
     ("tpacket_v3", "packet_capture"),
+    ("functions", "backend"),
+    ("tracepoints", "backend"),
+    ("tracepoint", "backend"),
+    ("fentry", "backend"),
+    ("fexit", "backend"),
+    ("kprobe", "backend"),
+    ("kretprobe", "backend"),
     // Calls by their other names.
+    ("ioctl", "other"),
     ("sendfile64", "sendfile"),
     ("pread", "read"),
     ("pread64", "read"),
@@ -215,7 +229,7 @@ pub fn find(name: &str) -> Option<Entry> {
     let probe = || exact_among(&wanted, true);
     let named = exact_among(&wanted, false).or_else(other).or_else(probe);
     named.or_else(errno).or_else(|| {
-        if Object::from(&*wanted).joined().is_some() {
+        if name.contains("->") && Object::from(&*wanted).joined().is_some() {
             return exact("a->b");
         }
         // A workload with its variant.
@@ -257,6 +271,8 @@ pub fn suggestions(name: &str) -> Vec<&'static str> {
         .chain(other)
         .map(|(last, name)| (last, strsim::jaro_winkler(&wanted, &normal(name)), name))
         .filter(|(_, likeness, _)| *likeness >= LIKENESS)
+        // The letters of bars are like every word that begins with them.
+        .filter(|(.., name)| name.len() > 1)
         .collect();
     alike.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
     alike.truncate(MAX_SUGGESTIONS);
@@ -418,6 +434,33 @@ mod tests {
         }
     }
 
+    /// One style for all of them: what is at the ends, and how the bytes get there.
+    #[test]
+    fn every_technique_has_a_picture_of_its_way() {
+        let arrows = [
+            "==copy==>",
+            "--reference-->",
+            "--mapped-->",
+            "~~DMA~~>",
+            "##cipher##>",
+        ];
+        for technique in technique::ALL {
+            let text = find(technique.name).unwrap().text;
+            let paragraphs = text.split("\n\n").filter(|text| text.starts_with("    "));
+            let is_picture = |text: &&str| arrows.iter().any(|arrow| text.contains(arrow));
+            let pictures: Vec<_> = paragraphs.filter(is_picture).collect();
+            assert_eq!(pictures.len(), 1, "{}: {text}", technique.name);
+            for line in pictures[0].lines() {
+                assert!(line.len() <= 80, "{line}");
+                let mut rest = line.to_owned();
+                for arrow in arrows {
+                    rest = rest.replace(arrow, "");
+                }
+                assert!(!rest.contains('>'), "another arrow: {line}");
+            }
+        }
+    }
+
     #[test]
     fn every_errno_is_explained() {
         for number in 1..=516 {
@@ -518,6 +561,8 @@ mod tests {
         assert_eq!(first("exdev"), Some("EXDEV"));
         assert_eq!(first("EWOULDBLOCK"), Some("EAGAIN"));
         assert_eq!(first("nonsense"), None);
+        // A column's title, and no way from one object to another.
+        assert_eq!(first("0 SIZES >16M"), None);
         assert_eq!(first("fault.nonsense"), None);
     }
 
@@ -547,6 +592,16 @@ mod tests {
             "kTLS",
             "EINVAL",
             "EXDEV",
+            "memcpy",
+            "scatter-gather",
+            "TSO",
+            "sockmap",
+            "NFS",
+            "ioctl",
+            "tracepoints",
+            "fexit",
+            "STATUS",
+            "unverified",
             "MOVED",
             "OPS",
             "OBJECT",
@@ -591,5 +646,9 @@ mod tests {
         assert!(suggestions("sendfil").contains(&"sendfile"));
         assert!(suggestions("copied_user").contains(&"copied_to_user"));
         assert!(suggestions("qqqq").is_empty());
+        for word in ["zpdk", "spdk", "cquux"] {
+            let alike = suggestions(word);
+            assert!(alike.iter().all(|name| name.len() > 1), "{alike:?}");
+        }
     }
 }
