@@ -417,3 +417,25 @@ fn the_table_of_privileges_is_what_is_given_up() {
         assert_eq!(kept(command, phase), all, "{command}");
     }
 }
+
+/// A panel says how to read it, and asks for metrics that exist.
+#[test]
+fn every_panel_of_the_dashboard_is_described_and_asks_for_known_metrics() {
+    let dashboard = include_str!("../../packaging/grafana.json");
+    let serve = include_str!("../../docs/serve.md");
+    let dashboard: Value = serde_json::from_str(dashboard).unwrap();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        let title = &panel["title"];
+        let description = panel["description"].as_str().unwrap_or_default();
+        assert!(description.ends_with('.'), "{title}: {description}");
+        for target in panel["targets"].as_array().unwrap() {
+            let query = target["expr"].as_str().unwrap();
+            let words = query.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
+            let names: Vec<_> = words.filter(|word| word.starts_with("zctrace_")).collect();
+            assert!(!names.is_empty(), "{title}: {query}");
+            for name in names {
+                assert!(serve.contains(&format!("`{name}`")), "{title}: {name}");
+            }
+        }
+    }
+}
