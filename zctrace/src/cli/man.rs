@@ -51,10 +51,10 @@ pub(crate) fn run(args: &ManArgs) -> Result<u8, Failure> {
 
 /// The page of a command, or of all; `None` where there is no such command.
 fn page(name: Option<&str>) -> Option<String> {
-    let mut all = super::definition();
+    let mut all = definition();
     all.build();
     let command = match name {
-        None => all,
+        None | Some("zctrace") => all,
         Some(name) => {
             let own = all.find_subcommand(name)?.clone();
             // As the file is called.
@@ -65,6 +65,12 @@ fn page(name: Option<&str>) -> Option<String> {
     let mut text = Vec::new();
     clap_mangen::Man::new(command).render(&mut text).ok()?;
     String::from_utf8(text).ok().map(|text| finished(&text))
+}
+
+/// The commands with the help of every option: the generator leaves out the help of options that `-h` does not show.
+fn definition() -> clap::Command {
+    let shown = |command: clap::Command| command.mut_args(|arg| arg.hide_short_help(false));
+    shown(super::definition()).mut_subcommands(shown)
 }
 
 /// Exit statuses of commands that do not say their own.
@@ -126,7 +132,7 @@ fn see_also(page: &str) -> String {
 
 /// Every page, below a directory.
 pub(super) fn write(directory: &std::path::Path) -> io::Result<()> {
-    clap_mangen::generate_to(super::definition(), directory)?;
+    clap_mangen::generate_to(definition(), directory)?;
     for page in std::fs::read_dir(directory)? {
         let page = page?.path();
         let text = std::fs::read_to_string(&page)?;
@@ -168,12 +174,17 @@ mod tests {
                 "{name:?}: {page}"
             );
             assert!(!page.contains(".SH EXTRA"), "{name:?}");
+            for option in page.split("\n.TP\n").skip(1) {
+                let help = option.lines().nth(1).unwrap_or_default();
+                assert!(!help.is_empty(), "{name:?}: {option}");
+            }
         }
         let stat = page(Some("stat")).unwrap();
         assert!(stat.contains("zctrace\\-stat"), "{stat}");
         let also = stat.split("SEE ALSO").nth(1).unwrap();
         assert!(also.contains("zctrace\\-check"), "{also}");
         assert!(!also.contains("zctrace\\-stat\\fR"), "{also}");
+        assert_eq!(page(Some("zctrace")), page(None));
         assert_eq!(page(Some("bogus")), None);
     }
 }
