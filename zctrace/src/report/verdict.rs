@@ -158,34 +158,44 @@ fn reasons(lines: &mut Columns, all: &[&Reason], surface: Surface) {
         cell.push(word, Style::new());
     }
     lines.text(cell, 2);
-    for reason in all.iter().take(MOST) {
-        let row = reason.row.as_ref().map_or_else(String::new, |row| {
-            let row_of = format!("{} {} of {} ({}): ", row.op, row.object, row.comm, row.pid);
-            printable(&row_of)
-        });
-        let count = bytes(reason.bytes);
-        let count = match reason.bytes {
-            0 => String::new(),
-            // No number is told twice.
-            _ if reason.evidence.starts_with(&count) => String::new(),
-            _ => format!("{count}, "),
-        };
-        let line = format!("{row}{count}{}", printable(&reason.evidence));
-        lines.text(Cell::new(&line, Style::new()), 4);
-    }
-    more(lines, all.len(), "such rows");
-    // It may depend on the row.
+    // What to do may depend on the row, so it follows the rows that it is about.
+    let shown = &all[..all.len().min(MOST)];
     let mut remedies: Vec<&str> = Vec::new();
-    for reason in all.iter().take(MOST) {
-        let is_idle = reason.effect == Effect::Explains && reason.remedy.starts_with("nothing");
-        if !is_idle && !remedies.contains(&reason.remedy.as_str()) {
+    for reason in shown {
+        if !remedies.contains(&reason.remedy.as_str()) {
             remedies.push(&reason.remedy);
         }
     }
-    for remedy in remedies {
-        let remedy = format!("Remedy: {}.", printable(remedy));
-        lines.text(Cell::new(&remedy, palette.faint), 4);
+    for (index, remedy) in remedies.iter().enumerate() {
+        let mut helps = false;
+        for reason in shown.iter().filter(|reason| reason.remedy == *remedy) {
+            lines.text(Cell::new(&row(reason), Style::new()), 4);
+            helps |= reason.effect != Effect::Explains || !remedy.starts_with("nothing");
+        }
+        if index + 1 == remedies.len() {
+            more(lines, all.len(), "such rows");
+        }
+        if helps {
+            let remedy = format!("Remedy: {}.", printable(remedy));
+            lines.text(Cell::new(&remedy, palette.faint), 4);
+        }
     }
+}
+
+/// A row that a reason is about, and what was seen there.
+fn row(reason: &Reason) -> String {
+    let name = reason.row.as_ref().map_or_else(String::new, |row| {
+        let row_of = format!("{} {} of {} ({}): ", row.op, row.object, row.comm, row.pid);
+        printable(&row_of)
+    });
+    let count = bytes(reason.bytes);
+    let count = match reason.bytes {
+        0 => String::new(),
+        // No number is told twice.
+        _ if reason.evidence.starts_with(&count) => String::new(),
+        _ => format!("{count}, "),
+    };
+    format!("{name}{count}{}", printable(&reason.evidence))
 }
 
 fn more(lines: &mut Columns, count: usize, what: &str) {
@@ -244,17 +254,55 @@ fn line(judged: &Judged) -> String {
 mod tests {
     use super::*;
     use crate::{
-        claims::{Circumstances, judge},
-        ledger::samples,
+        claims::{Circumstances, Claim, judge},
+        ledger::{Process, samples},
     };
+
+    /// A remedy says "it", which is the process of the rows above.
+    #[test]
+    fn a_remedy_follows_the_rows_that_it_is_about() {
+        let mib = 1 << 20;
+        let process = |comm: &str, rows| Process::from_paths(7, 1, comm.into(), "/".into(), rows);
+        let mut snapshot = samples::empty();
+        snapshot.processes = vec![
+            process(
+                "nginx",
+                vec![
+                    samples::path("read", "file:ext4", samples::to_user(30 * mib)),
+                    samples::path("write", "tcp", samples::from_user(30 * mib)),
+                ],
+            ),
+            process(
+                "curl",
+                vec![samples::path("recv", "tcp", samples::to_user(20 * mib))],
+            ),
+        ];
+        let claim = Claim {
+            max_copies_per_byte: Some(0.02),
+            ..Claim::named("check")
+        };
+        let judgement = judge(&claim, &snapshot, Circumstances::default());
+        let text = report(&Document::new(vec![judgement], snapshot), Surface::FILE);
+        let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part}: {text}"));
+        let (served, received) = (
+            at("Remedy: it took 30.0 MiB"),
+            at("Remedy: `zctrace explain recv`"),
+        );
+        let rows = |name: &str| text.rfind(name).unwrap_or_else(|| panic!("{name}: {text}"));
+        assert!(rows("read file:ext4 of nginx") < served && rows("write tcp of nginx") < served);
+        assert!(
+            (served..received).contains(&rows("recv tcp of curl")),
+            "{text}"
+        );
+    }
 
     #[test]
     fn one_line_and_markdown_hold_no_markup_of_others() {
         let mut snapshot = samples::normal();
         snapshot.processes[0].comm = "<b>*x*\n# y".into();
-        let claim = |name: &str| crate::claims::Claim {
+        let claim = |name: &str| Claim {
             max_copies_per_byte: Some(0.02),
-            ..crate::claims::Claim::named(name)
+            ..Claim::named(name)
         };
         let judgement = |name| judge(&claim(name), &snapshot, Circumstances::default());
         let one = Document::new(vec![judgement("a | b")], snapshot.clone());
