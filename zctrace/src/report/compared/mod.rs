@@ -16,7 +16,7 @@ pub use judge::{Judged, Measure, MostIncrease};
 pub use markdown::markdown;
 pub use text::text;
 
-use super::recorded::Document;
+use super::{html::time, recorded::Document};
 use crate::{
     ledger::{Object, Snapshot, Totals},
     text::bytes,
@@ -186,7 +186,7 @@ fn about(document: &Document) -> String {
         "{}, {} from {}, Linux {}, {} backend",
         stat.target.words(),
         bytes::duration(std::time::Duration::from_nanos(stat.duration_ns)),
-        stat.started_at,
+        time(&stat.started_at),
         stat.kernel,
         stat.backend
     );
@@ -218,6 +218,19 @@ mod tests {
         assert_eq!(moved(|row| &row.after), sum(&after));
         let new = rows.iter().find(|row| row.op == "tee").unwrap();
         assert_eq!(new.before, Totals::default());
+    }
+
+    #[test]
+    fn a_recording_is_named_for_people() {
+        let document = judge::tests::document(Snapshot {
+            started_at: "2026-11-28T07:10:25.412719Z".into(),
+            ..samples::normal()
+        });
+        let about = about(&document);
+        assert!(
+            about.contains(" from 28 November 2026, 07:10:25 UTC, "),
+            "{about}"
+        );
     }
 
     #[test]

@@ -71,34 +71,40 @@ pub fn page(document: &Document) -> String {
 /// The figures that people ask for, large.
 fn figures(out: &mut String, stat: &Snapshot) {
     let (sent, received) = stat.over_the_network();
+    // A copy that has nothing to do with what was sent counts too.
+    let all = |amount, did| {
+        let (amount, copied) = (bytes::bytes(amount), bytes::bytes(stat.total.copies()));
+        format!("{amount} {did}; all {copied} copied count")
+    };
     let figures = [
-        ("copies per sent byte", stat.per_sent_byte(), sent, "sent"),
+        (
+            "copies per sent byte",
+            stat.per_sent_byte(),
+            all(sent, "sent"),
+        ),
         (
             "copies per received byte",
             stat.per_received_byte(),
-            received,
-            "received",
+            all(received, "received"),
         ),
         (
             "copies per moved byte",
             stat.total.per_carried_byte(),
-            stat.total.moved,
-            "moved",
+            format!("{} moved", bytes::bytes(stat.total.moved)),
         ),
     ];
     out.push_str("<ul class=\"figures\">\n");
-    for (name, figure, amount, did) in figures {
+    for (name, figure, of) in figures {
         if figure.ratio().is_some() {
             let _ = writeln!(
                 out,
-                "<li><b{}>{}</b> {name} <small>{} {did}</small></li>",
+                "<li><b{}>{}</b> {name} <small>{of}</small></li>",
                 if figure.is_zero_copy() {
                     " class=\"good\""
                 } else {
                     ""
                 },
                 xml(&figure.to_string()),
-                bytes::bytes(amount)
             );
         }
     }
@@ -245,7 +251,7 @@ fn seconds(ns: u64) -> String {
 }
 
 /// A time stamp of a document, as people write it.
-fn time(stamp: &str) -> String {
+pub(in crate::report) fn time(stamp: &str) -> String {
     stamp.parse::<jiff::Timestamp>().map_or_else(
         |_| stamp.to_owned(),
         |time| time.strftime("%-d %B %Y, %H:%M:%S UTC").to_string(),
@@ -388,6 +394,17 @@ mod tests {
             assert!(page.contains(&cell), "{cell}");
         }
         assert!(page.contains("a wrong checksum at byte 7"));
+    }
+
+    /// A copy that has nothing to do with the network is in these figures too.
+    #[test]
+    fn a_figure_of_the_network_says_what_it_counts() {
+        let page = page(&document());
+        let first = page.split("<nav>").next().unwrap();
+        assert!(
+            first.contains(" sent; all ") && first.contains(" copied count</small>"),
+            "{first}"
+        );
     }
 
     #[test]
