@@ -9,7 +9,7 @@ use super::exit::{self, NOT_MEASURED, USAGE};
 use crate::{
     kernel::privileges,
     recording, run, target,
-    text::{escape::printable, sink},
+    text::{escape::printable, message::without_numbers, sink},
     tracer,
 };
 
@@ -63,15 +63,8 @@ impl Failure {
 
 /// One line, whatever text comes from a kernel, a verifier or the name of a process, without Rust's `(os error 13)`.
 fn one_line(text: &str) -> String {
-    let mut words: Vec<_> = text.split_whitespace().collect();
-    while let Some(at) = words.windows(2).position(|pair| pair == ["(os", "error"]) {
-        let tail = words.get(at + 2).map_or("", |number| {
-            number.trim_start_matches(|char: char| char.is_ascii_digit() || char == ')')
-        });
-        words.splice(at..(at + 3).min(words.len()), [tail]);
-    }
-    let text = words.join(" ");
-    printable(text.replace(" :", ":").trim_end())
+    let words: Vec<_> = text.split_whitespace().collect();
+    printable(&without_numbers(&words.join(" ")))
 }
 
 /// An error with its sources, unless its message already contains them.
