@@ -592,6 +592,42 @@ fn a_policy_with_a_mistake_is_a_usage_error_that_names_it() {
 }
 
 #[test]
+fn a_policy_is_printed_without_a_limit_and_can_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.toml");
+    for (options, expected) in [
+        (&[][..], "max-copies-per-byte = 0.02"),
+        (&["--path", "sendfile"], "max-copies-per-byte = 0.02"),
+        (
+            &["--max-copies-per-sent-byte", "1"],
+            "max-copies-per-sent-byte = 1.0",
+        ),
+        (
+            &["--expect", "sendfile>=0.95"],
+            "expect = [\"sendfile>=0.95\"]",
+        ),
+    ] {
+        let printed = zctrace(&[&["check", "--print-policy"][..], options].concat());
+        assert_eq!(printed.status.code(), Some(0), "{}", text(&printed.stderr));
+        let policy = text(&printed.stdout);
+        assert!(policy.contains(expected), "{policy}");
+        // Only what was asked for is claimed.
+        assert_eq!(
+            policy.contains("max-copies-per-byte"),
+            expected.contains("per-byte")
+        );
+        fs::write(&file, policy).unwrap();
+        let again = zctrace(&[
+            "check",
+            "--print-policy",
+            "--policy",
+            file.to_str().unwrap(),
+        ]);
+        assert_eq!(text(&again.stdout), policy);
+    }
+}
+
+#[test]
 fn every_reason_is_explained() {
     for rule in zctrace::claims::rules::all() {
         let output = zctrace(&["explain", rule.code]);

@@ -128,7 +128,7 @@ impl Line {
 }
 
 /// `word` cut into pieces no wider than `width`, before an arrow where that helps.
-fn pieces(word: &str, width: usize) -> Vec<&str> {
+pub fn pieces(word: &str, width: usize) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut rest = word;
     while rest.width() > width.max(1) {

@@ -18,7 +18,9 @@ use super::args::{
     target::{MEASURES, TargetArgs},
 };
 use crate::{
-    claims::{Circumstances, Claim, Document, Expectation, MIN_BYTES, Policy, Verdict, judge},
+    claims::{
+        Circumstances, Claim, Document, Expectation, MIN_BYTES, Policy, Verdict, ZERO_COPY, judge,
+    },
     kernel::privileges::Keep,
     ledger::Snapshot,
     recording::Recording,
@@ -107,7 +109,8 @@ struct ClaimArgs {
         "min_bytes", "path", "expect", "accept_inferred", "allow_encryption"])]
     policy: Option<PathBuf>,
 
-    /// Print the claims as a policy file, and measure nothing
+    /// Print the claims as a policy file, and measure nothing. Without a limit, print one for
+    /// zero-copy
     #[arg(long)]
     print_policy: bool,
 }
@@ -325,7 +328,7 @@ impl ClaimArgs {
         if let Some(path) = &self.policy {
             return policy(path);
         }
-        let claim = Claim {
+        let mut claim = Claim {
             name: "check".into(),
             max_copies_per_byte: self.max_copies_per_byte,
             max_copies_per_sent_byte: self.max_copies_per_sent_byte,
@@ -336,6 +339,10 @@ impl ClaimArgs {
             allow_encryption: self.allow_encryption,
             expect: self.expect.clone(),
         };
+        // Whoever asks for a policy to start from need not know a limit yet.
+        if self.print_policy && claim.limits().next().is_none() && claim.expect.is_empty() {
+            claim.max_copies_per_byte = Some(ZERO_COPY);
+        }
         claim
             .check()
             .map_err(|flaw| Failure::usage(flaw.to_string(), flaw.remedy()))?;

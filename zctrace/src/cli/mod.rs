@@ -40,7 +40,7 @@ const ABOUT: &str = "Shows where the kernel copied every I/O byte, and where it 
 
 const LONG_ABOUT: &str = "\
 Shows where the kernel copied every I/O byte, and where it did not: per process and data path, \
-measured in the running kernel with eBPF.
+counted in the running kernel with eBPF.
 
 Every byte that read, write, send, recv, sendfile, splice, io_uring and similar calls report as \
 moved is explained: copied by a CPU, passed by reference, moved past the page cache, shared, mapped \

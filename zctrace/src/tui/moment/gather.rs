@@ -11,9 +11,10 @@ use super::{
     numbers::index,
     packed::Packed,
     sample::add_to_sample,
-    verdicts::Bench,
+    verdicts::{self, Bench},
 };
 use crate::{
+    claims::MIN_BYTES,
     ledger::{CpuTime, Errnos, Path, Process, Snapshot},
     tui::rows::views,
 };
@@ -103,9 +104,34 @@ impl<'a> Rows<'a> {
             self.paths.push(&path);
         }
         row.paths = (first, index(self.paths.len()) - first);
+        self.suspect(process, &row, interner);
         row.advance(self.step);
         if !row.totals.is_empty() || row.pending != 0 || row.in_flight != 0 {
             self.processes.push(row);
+        }
+    }
+
+    /// Gives a verdict to the row by which a process gives away most, if it takes the bytes into its memory instead of
+    /// passing them on within the kernel.
+    fn suspect(&mut self, process: &Process, row: &ProcessRow, interner: &Interner) {
+        // Most processes copy little, and nothing is asked about them.
+        if row.totals.copies() < 2 * MIN_BYTES {
+            return;
+        }
+        let names = &interner.names;
+        let rows = row
+            .places()
+            .filter_map(|at| Some((at, self.paths.get(at)?)));
+        let rows: Vec<_> = rows
+            .map(|(at, path)| (at, names.ledger_of(&path), path.verdict != 0))
+            .collect();
+        let Some((op, at)) = verdicts::instead_of(&rows) else {
+            return;
+        };
+        let paths = rows.into_iter().map(|(_, path, _)| path).collect();
+        if let Some(verdict) = self.bench.unused(self.whole, process, paths, op) {
+            self.verdicts.push(Arc::new(verdict));
+            self.paths.set_verdict(at, index(self.verdicts.len()));
         }
     }
 

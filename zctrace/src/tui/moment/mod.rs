@@ -1,6 +1,7 @@
 //! What the dashboard shows at one moment: a document of the ledger, in a form that stays small
 //! with a hundred thousand rows, with the rates since the moment before.
 
+pub mod advice;
 mod base;
 pub mod builder;
 mod gather;
@@ -28,6 +29,8 @@ pub use row::{
     Whose, id_of, without_copy, zero_copy_share,
 };
 
+/// The reason of a verdict that nothing of substance was moved.
+const TOO_FEW_BYTES: &str = "too-few-bytes";
 /// Samples that charts can go back to.
 pub const HISTORY: usize = 600;
 /// Work of a kernel thread.
@@ -156,6 +159,14 @@ impl Moment {
     pub fn verdict(&self, path: &PathRow) -> Option<&RowVerdict> {
         let index = (path.verdict as usize).checked_sub(1)?;
         self.verdicts.get(index).map(AsRef::as_ref)
+    }
+
+    /// Whether the row at a place moved too few bytes to be judged.
+    #[must_use]
+    pub fn is_small(&self, place: usize) -> bool {
+        let path = self.paths.get(place);
+        let verdict = path.as_ref().and_then(|path| self.verdict(path));
+        verdict.is_some_and(|verdict| verdict.code == TOO_FEW_BYTES)
     }
 
     /// Why nothing of a technique can be seen; `None` where a part of it can.

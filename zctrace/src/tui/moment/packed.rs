@@ -121,6 +121,11 @@ impl Packed {
         self.heads[place].verdict != 0
     }
 
+    /// Tells the row at a place where its verdict is.
+    pub(in crate::tui) fn set_verdict(&mut self, place: usize, verdict: u32) {
+        self.heads[place].verdict = verdict;
+    }
+
     /// Tells the row at a place where its sizes are.
     pub(in crate::tui) fn set_sizes(&mut self, place: usize, sizes: u32) {
         self.heads[place].sizes = sizes;

@@ -2,12 +2,12 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use zctrace_common::Op;
+use zctrace_common::{Evidence, Op};
 
 use super::per_second;
 use crate::{
     claims::Verdict,
-    ledger::{CpuTime, Named, Totals, Ways, ratio},
+    ledger::{CpuTime, Errnos, Named, Path, Totals, Ways, ratio},
 };
 
 /// Samples of a process's own line.
@@ -44,6 +44,24 @@ impl Names {
     #[must_use]
     pub fn op(&self, sym: Sym) -> Named<Op> {
         self.get(sym).into()
+    }
+
+    /// A row as the ledger has it, without its errors.
+    #[must_use]
+    pub fn ledger_of(&self, path: &PathRow) -> Path {
+        let evidence = if path.inferred {
+            Evidence::Inferred
+        } else {
+            Evidence::Measured
+        };
+        Path {
+            op: self.op(path.op),
+            object: self.get(path.object).into(),
+            evidence: evidence.into(),
+            by: None,
+            errnos: Errnos::default(),
+            totals: path.totals,
+        }
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use zctrace_common::Op;
+
 use super::{Moment, PathKey, PathRow, ProcessId, RowVerdict};
 use crate::{
-    claims::{Circumstances, Claim, Effect, Verdict, ZERO_COPY, judge, rules},
-    ledger::{Coverage, Overhead, Path, Process, Snapshot, Stacks, Totals},
+    claims::{Circumstances, Claim, Effect, MIN_BYTES, Verdict, ZERO_COPY, judge, rules},
+    ledger::{Coverage, End, Overhead, Path, Process, Snapshot, Stacks, Totals},
     text::bytes::bytes,
 };
 
@@ -75,6 +77,42 @@ impl<'a> Bench<'a> {
         }
     }
 
+    /// The verdict on a process that has moved these bytes in another way than by `op`, if that is certain.
+    pub(super) fn unused(
+        &mut self,
+        whole: &Snapshot,
+        process: &Process,
+        paths: Vec<Path>,
+        op: Op,
+    ) -> Option<RowVerdict> {
+        self.open(whole);
+        let docket = Process::from_paths(
+            process.pid,
+            process.start_time,
+            process.comm.clone(),
+            process.cgroup.clone(),
+            paths,
+        );
+        self.docket.total = docket.total;
+        self.docket.processes = vec![docket];
+        let judgement = judge(&claim(op.name()), &self.docket, Circumstances::default());
+        let mut reasons = judgement.reasons.into_iter();
+        let reason = reasons.find(|reason| reason.effect == Effect::Refutes)?;
+        Some(RowVerdict {
+            verdict: judgement.verdict,
+            code: reason.code,
+            reason: reason.evidence,
+        })
+    }
+
+    /// Takes over what does not depend on the row, once it is needed.
+    fn open(&mut self, whole: &Snapshot) {
+        if !self.changed {
+            self.docket.coverage.clone_from(&whole.coverage);
+            self.changed = true;
+        }
+    }
+
     /// The verdict on a row, whose numbers are those since the base.
     pub(in crate::tui) fn judge(
         &mut self,
@@ -95,10 +133,7 @@ impl<'a> Bench<'a> {
         {
             return verdict.clone();
         }
-        if !self.changed {
-            self.docket.coverage.clone_from(&whole.coverage);
-            self.changed = true;
-        }
+        self.open(whole);
         let mut totals = row.totals;
         totals.copies_per_byte = None;
         let mut sum = Totals::default();
@@ -133,13 +168,40 @@ impl<'a> Bench<'a> {
     }
 }
 
-fn verdict(docket: &Snapshot, op: &str) -> RowVerdict {
-    let claim = Claim {
-        max_copies_per_byte: Some(ZERO_COPY),
-        path: Some(op.to_owned()),
-        ..Claim::named("zero-copy")
+/// The call that would pass on what a process takes into its memory and gives away again, and the place of the row by
+/// which it gives most; `None` where it does not, or where that row has a verdict. Each row comes with its place and
+/// whether it has a verdict.
+pub(super) fn instead_of(rows: &[(usize, Path, bool)]) -> Option<(Op, usize)> {
+    let is_stream = |path: &Path| matches!(path.object.sole(), Some(End::Tcp | End::Unix));
+    let is_stored = |path: &Path| path.object.sole().is_some_and(End::is_stored);
+    let sum = |goes_out: bool, is: &dyn Fn(&Path) -> bool| {
+        let rows = rows.iter().map(|(_, path, _)| path);
+        rows.filter(|path| path.goes_out() == Some(goes_out) && is(path))
+            .fold(0_u64, |sum, path| sum.saturating_add(path.totals.copies()))
     };
-    let judgement = judge(&claim, docket, Circumstances::default());
+    let given = sum(true, &is_stream);
+    // Headers and logs make a difference of a few percent.
+    let as_many = |taken: u64| {
+        let (less, more) = (taken.min(given), taken.max(given));
+        less >= MIN_BYTES && less >= more - more / 10
+    };
+    let op = if as_many(sum(false, &is_stored)) {
+        Op::Sendfile
+    } else if as_many(sum(false, &is_stream)) {
+        Op::Splice
+    } else {
+        return None;
+    };
+    let gives = |path: &Path| path.goes_out() == Some(true) && is_stream(path);
+    let (at, _, has_verdict) = rows
+        .iter()
+        .filter(|(_, path, _)| gives(path))
+        .max_by_key(|(_, path, _)| path.totals.copies())?;
+    (!has_verdict).then_some((op, *at))
+}
+
+fn verdict(docket: &Snapshot, op: &str) -> RowVerdict {
+    let judgement = judge(&claim(op), docket, Circumstances::default());
     let decides = match judgement.verdict {
         Verdict::Pass => Effect::Explains,
         Verdict::Fail => Effect::Refutes,
@@ -168,5 +230,14 @@ fn verdict(docket: &Snapshot, op: &str) -> RowVerdict {
                 reason: format!("{says}{amount}"),
             }
         }
+    }
+}
+
+/// That an operation copies nothing.
+fn claim(op: &str) -> Claim {
+    Claim {
+        max_copies_per_byte: Some(ZERO_COPY),
+        path: Some(op.to_owned()),
+        ..Claim::named("zero-copy")
     }
 }

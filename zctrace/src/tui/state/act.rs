@@ -68,6 +68,10 @@ pub(super) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             state.folds.clear();
             state.arrange();
         }
+        Action::Small => {
+            state.small = !state.small;
+            state.arrange();
+        }
         Action::StepBack => return vec![Effect::Replay(Control::Step(-1))],
         Action::StepOn => return vec![Effect::Replay(Control::Step(1))],
         Action::LeapBack => return vec![Effect::Replay(Control::Step(-10))],

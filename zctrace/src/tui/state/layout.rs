@@ -17,6 +17,8 @@ pub(in crate::tui) struct Facts {
     pub(in crate::tui) run: bool,
     /// The view has a chart.
     pub(in crate::tui) chart: bool,
+    /// The view says what should change.
+    pub(in crate::tui) advice: bool,
 }
 
 /// Where things are.
@@ -27,6 +29,7 @@ pub(in crate::tui) struct Regions {
     pub(in crate::tui) banner: Rect,
     pub(in crate::tui) filter: Rect,
     pub(in crate::tui) top: Rect,
+    pub(in crate::tui) advice: Rect,
     pub(in crate::tui) table: Rect,
     pub(in crate::tui) footer: Rect,
 }
@@ -41,22 +44,31 @@ pub(in crate::tui) fn regions(facts: Facts, area: Rect) -> Regions {
         View::Workloads if facts.run => 4.min(body / 2),
         _ => 1,
     };
+    // As much as a sentence takes, and always the same, so that rows stay where they are.
+    let advice = match area.width {
+        _ if !facts.advice || body < 18 => 0,
+        ..110 => 3,
+        _ => 2,
+    };
     let parts = [
         Constraint::Length(2),
         Constraint::Length(1),
         Constraint::Length(banner),
         Constraint::Length(top.min(body.saturating_sub(3))),
+        Constraint::Length(advice),
         Constraint::Length(filter),
         Constraint::Min(0),
         Constraint::Length(1),
     ];
-    let [header, tabs, banner, top, filter, table, footer] = Layout::vertical(parts).areas(area);
+    let [header, tabs, banner, top, advice, filter, table, footer] =
+        Layout::vertical(parts).areas(area);
     Regions {
         header,
         tabs,
         banner,
         filter,
         top,
+        advice,
         table,
         footer,
     }

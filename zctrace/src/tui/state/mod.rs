@@ -29,7 +29,7 @@ use self::{
     trial::{Parameters, Run},
 };
 use super::{
-    moment::{Moment, ProcessRow, Whose},
+    moment::{Moment, ProcessRow, Whose, advice::Advice},
     rows::{
         RowId, Sort, order,
         views::{Scope, View},
@@ -37,6 +37,9 @@ use super::{
     theme::Theme,
 };
 use crate::ledger::TargetKind;
+
+/// Rows at the top of the overview among which something to change is looked for.
+const ADVISED: usize = 8;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -142,6 +145,8 @@ pub struct State {
     pub folds: HashMap<RowId, bool>,
     /// Every node of the tree is open.
     pub unfolded: bool,
+    /// Rows that moved too few bytes to be judged are shown.
+    pub small: bool,
     /// The stacks are drawn as flames.
     pub flames: bool,
     /// The node that the flames are of; all without one.
@@ -192,6 +197,7 @@ impl State {
             rows: 0,
             folds: HashMap::new(),
             unfolded: false,
+            small: false,
             flames: false,
             zoom: None,
             parameters: Parameters::default(),
@@ -217,6 +223,7 @@ impl State {
             folds: &self.folds,
             results: &self.results,
             unfolded: self.unfolded || self.flames || self.pane().filter.is_some(),
+            small: self.small || self.pane().filter.is_some(),
         }
     }
 
@@ -230,6 +237,27 @@ impl State {
         let is_machine = |moment: &Arc<Moment>| moment.about.target.kind == TargetKind::System;
         self.grouped
             .unwrap_or_else(|| self.shown.as_ref().is_some_and(is_machine))
+    }
+
+    /// What should change about the chosen row of the overview. On the first row, where a screen begins, it is about the
+    /// first row for which something can be done: a client that receives cannot do otherwise, its server may.
+    #[must_use]
+    pub fn advice(&self) -> Option<Advice> {
+        let moment = self.shown.as_ref()?;
+        let is_grouped = self.is_grouped();
+        let rows = if is_grouped {
+            &moment.commands
+        } else {
+            &moment.processes
+        };
+        let advice = |row: &u32| moment.advice(rows.get(*row as usize)?, is_grouped);
+        let at = self.pane().at;
+        let own = advice(self.order.get(at)?);
+        if at > 0 {
+            return own;
+        }
+        let mut all = self.order.iter().take(ADVISED).filter_map(advice);
+        all.find(|advice| advice.is_specific).or(own)
     }
 
     /// Sorts and filters new numbers. The place on screen stays chosen, unless the row is followed:
@@ -309,6 +337,7 @@ impl State {
             filter: self.pane().filter.is_some(),
             run: self.run.is_some(),
             chart: self.has_chart(),
+            advice: self.view == View::Overview,
         }
     }
 

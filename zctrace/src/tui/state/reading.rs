@@ -15,8 +15,8 @@ use crate::{
 /// A line: what it is about, and what there is to say; a heading has nothing to say.
 pub type Line = (String, String);
 
-/// Columns of the border and the room inside it.
-const FRAME: u16 = 4;
+/// Columns of an overlay's border and the room inside it.
+pub const FRAME: u16 = 4;
 
 /// What the marks of a row mean.
 pub const MARKS: [(&str, &str); 5] = [

@@ -6,11 +6,12 @@ use crossterm::event::{KeyCode, MouseEventKind};
 
 use super::{SIZES, click, mouse, normal, place_of, press, shown, sides, state};
 use crate::{
+    claims::rules,
     ledger::samples,
     tui::{
         moment::builder::Builder,
         rows::views::View,
-        state::{Effect, Message, update},
+        state::{Effect, Message, State, reading, update},
         theme::{Name, Theme},
         view::export::screen,
     },
@@ -53,6 +54,60 @@ fn a_person_walks_through() {
     press(&mut state, KeyCode::Esc);
     assert!(state.overlays.is_empty());
     assert_eq!(press(&mut state, KeyCode::Char('q')), [Effect::Quit]);
+}
+
+/// A row that is opened and a help text have no end that is cut off.
+#[test]
+fn what_is_opened_is_whole() {
+    let words = |state: &State| {
+        let screen = shown(state).replace(['│', '╭', '╰', '─'], " ");
+        screen.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let mut state = state(&normal(), Theme::new(Name::Terminal, false), (80, 90));
+    press(&mut state, KeyCode::Char('5'));
+    press(&mut state, KeyCode::Down);
+    press(&mut state, KeyCode::Enter);
+    let says = rules::find("zerocopy-copied-later").unwrap().says;
+    assert!(words(&state).contains(says), "{}", shown(&state));
+    press(&mut state, KeyCode::Esc);
+
+    press(&mut state, KeyCode::Char('?'));
+    let text = words(&state);
+    for (_, means) in reading::help(&state) {
+        assert!(text.contains(&means), "{means}: {}", shown(&state));
+    }
+    press(&mut state, KeyCode::Esc);
+
+    // The chosen column of a menu.
+    press(&mut state, KeyCode::Char('s'));
+    press(&mut state, KeyCode::Char('g'));
+    for column in state.view.columns() {
+        let text = words(&state);
+        assert!(text.contains(column.help), "{}", shown(&state));
+        press(&mut state, KeyCode::Down);
+    }
+}
+
+#[test]
+fn small_claims_are_one_line_until_they_are_asked_for() {
+    let mut state = state(&normal(), Theme::new(Name::Terminal, false), (80, 24));
+    press(&mut state, KeyCode::Char('5'));
+    assert_eq!(state.order.len(), 2, "{}", shown(&state));
+    assert!(
+        shown(&state).contains("3 too small to judge: z"),
+        "{}",
+        shown(&state)
+    );
+    press(&mut state, KeyCode::Char('z'));
+    assert_eq!(state.order.len(), 5);
+    assert!(!shown(&state).contains("too small to judge"));
+    press(&mut state, KeyCode::Char('z'));
+    // A filter looks for them too.
+    press(&mut state, KeyCode::Char('/'));
+    for char in "op ~ splice".chars() {
+        press(&mut state, KeyCode::Char(char));
+    }
+    assert_eq!(state.order.len(), 1, "{}", shown(&state));
 }
 
 #[test]

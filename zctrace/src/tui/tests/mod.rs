@@ -1,6 +1,8 @@
 //! Screens of every view at four sizes, and what no sequence of messages may do.
 
 #[cfg(test)]
+mod advice;
+#[cfg(test)]
 mod anything;
 #[cfg(test)]
 mod exports;

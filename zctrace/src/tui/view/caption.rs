@@ -9,7 +9,7 @@ use ratatui::{
 
 use super::{
     header,
-    lines::{both_ends, cut},
+    lines::{ascii, both_ends, cut, wrapped},
 };
 use crate::{
     claims::ZERO_COPY,
@@ -19,8 +19,8 @@ use crate::{
     },
     tui::{
         moment::{Moment, ProcessRow, Whose, sides::Part},
-        rows::views::{View, named},
-        state::State,
+        rows::views::{Scope, View, named},
+        state::{State, keys::Action},
     },
 };
 
@@ -69,8 +69,25 @@ pub(super) fn draw(state: &State, moment: &Moment, area: Rect, buffer: &mut Buff
         1 => "1 row ".into(),
         rows => format!("{rows} rows "),
     };
-    let right = Line::styled(rows, theme.faint);
+    let folded = folded(state, moment).unwrap_or_default();
+    let right = Line::from_iter([
+        Span::styled(folded, theme.warning),
+        Span::styled(rows, theme.faint),
+    ]);
     both_ends(Line::from(left), &right, area, buffer);
+}
+
+/// How many rows of the claims are left out because they moved too few bytes.
+fn folded(state: &State, moment: &Moment) -> Option<String> {
+    let scope = state.scope();
+    if state.view != View::Claims || scope.small {
+        return None;
+    }
+    let rows = |small| View::Claims.rows(moment, &Scope { small, ..scope }).len();
+    let number = rows(true) - rows(false);
+    let key = state.keymap.hint(Action::Small);
+    let number = count(number.try_into().unwrap_or(u64::MAX));
+    (number != "0").then(|| format!("{number} too small to judge: {key}  "))
 }
 
 /// Which rows are shown, and whether what is above them is of these rows alone.
@@ -91,6 +108,47 @@ pub(super) fn filter(state: &State, area: Rect, buffer: &mut Buffer) {
     let room = usize::from(area.width).saturating_sub(numbers.len() + " filter: ".len());
     let text = format!(" filter: {}{numbers}", cut(&printable(filter), room));
     Line::styled(text, state.theme.warning).render(area, buffer);
+}
+
+/// What should change about the chosen row. What is in parentheses goes first if there is no room.
+pub(super) fn advice(state: &State, area: Rect, buffer: &mut Buffer) {
+    if area.is_empty() {
+        return;
+    }
+    let Some(advice) = state.advice() else {
+        return;
+    };
+    let text = if state.theme.ascii {
+        ascii(&advice.text)
+    } else {
+        advice.text
+    };
+    let (width, height) = (usize::from(area.width) - 2, usize::from(area.height));
+    let mut lines = wrapped(&text, width);
+    if lines.len() > height {
+        lines = wrapped(&without_asides(&text), width);
+    }
+    if lines.len() > height {
+        let rest = lines.split_off(height - 1).join(" ");
+        lines.push(cut(&rest, width));
+    }
+    for (line, row) in lines.into_iter().zip(area.rows()) {
+        Line::styled(format!(" {line}"), state.theme.accent).render(row, buffer);
+    }
+}
+
+/// A text without what is in parentheses between its words.
+fn without_asides(text: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(" (") {
+        let Some((_, after)) = after.split_once(')') else {
+            break;
+        };
+        kept.push_str(before);
+        rest = after;
+    }
+    kept + rest
 }
 
 /// How many processes a row is of.

@@ -143,10 +143,15 @@ pub(super) fn panel(state: &State, moment: &Moment, area: Rect, buffer: &mut Buf
     }
 }
 
-/// How long ago the chart of this width begins, once it is full.
+/// How long ago the chart of this width begins. Where it is not full yet, steps before the first are as long as the
+/// last.
 fn begins(moment: &Moment, width: u16) -> Option<Duration> {
     let steps = moment.history.iter().rev().take(width.into());
-    (moment.history.len() >= width.into()).then(|| steps.map(|sample| sample.step).sum())
+    let known: Duration = steps.map(|sample| sample.step).sum();
+    let seen = u16::try_from(moment.history.len()).unwrap_or(u16::MAX);
+    let missing = u32::from(width.saturating_sub(seen));
+    let last = moment.history.back()?;
+    Some(known + last.step * missing)
 }
 
 fn numbers(moment: &Moment, theme: &Theme, area: Rect, buffer: &mut Buffer) {

@@ -7,6 +7,9 @@ use ratatui::{
     text::Line,
     widgets::Widget as _,
 };
+use unicode_width::UnicodeWidthStr as _;
+
+use crate::text::columns::pieces;
 
 /// Puts one line to the left and one to the right, which goes first where both do not fit.
 pub(super) fn both_ends(left: Line<'_>, right: &Line<'_>, area: Rect, buffer: &mut Buffer) {
@@ -28,6 +31,25 @@ pub(super) fn both_ends(left: Line<'_>, right: &Line<'_>, area: Rect, buffer: &m
 /// Cuts a text to a width in columns of the terminal.
 pub(super) fn cut(text: &str, width: usize) -> String {
     crate::text::columns::cut(text, width)
+}
+
+/// A text in lines of this width, broken between words, and within those that are longer.
+pub(in crate::tui) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ').flat_map(|word| pieces(word, width)) {
+        let last = lines
+            .last_mut()
+            .filter(|last| last.is_empty() || last.width() + 1 + word.width() <= width);
+        match last {
+            Some(last) if last.is_empty() => last.push_str(word),
+            Some(last) => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// A text without what an ASCII terminal cannot show.

@@ -66,6 +66,7 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
                 }
                 _ => caption::draw(state, moment, regions.top, buffer),
             }
+            caption::advice(state, regions.advice, buffer);
             caption::filter(state, regions.filter, buffer);
             if state.view == View::Stacks && state.flames && !state.order.is_empty() {
                 flame::draw(state, moment, regions.table, buffer);

@@ -225,6 +225,38 @@ fn cell_of(value: &Value<'_>, column: &Column, theme: &Theme, area: Rect, buffer
     }
 }
 
+/// Writes what was copied beside the classes, if it is a fair part of the row, to the right of a bar; returns the room
+/// that is left for the bar. Without it a bar of pages that were passed by reference and copied later would look like
+/// zero-copy.
+fn beside_further(totals: &Totals, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Rect {
+    let extras = totals.extras().into_iter();
+    let Some((name, amount)) = extras
+        .max_by_key(|(_, amount)| *amount)
+        .filter(|(_, amount)| totals.is_fair(*amount) && *amount != 0)
+    else {
+        return area;
+    };
+    let short = format!(" +{name}");
+    let long = format!("{short} {}", bytes(amount));
+    let width = |text: &str| u16::try_from(text.len()).unwrap_or(u16::MAX);
+    // Every class keeps its place in the bar.
+    let classes = totals
+        .classes()
+        .into_iter()
+        .filter(|(_, bytes)| *bytes != 0);
+    let least = u16::try_from(classes.count()).unwrap_or(u16::MAX);
+    let fits = |text: &&String| width(text).saturating_add(least) <= area.width;
+    let Some(text) = [&long, &short].into_iter().find(fits) else {
+        return area;
+    };
+    let left = area.width - width(text);
+    buffer.set_stringn(area.x + left, area.y, text, text.len(), theme.warning);
+    Rect {
+        width: left,
+        ..area
+    }
+}
+
 /// The classes as stretches of a bar. Each starts with its letter, so that colour tells nothing
 /// that the letters do not.
 fn bar(totals: &Totals, theme: &Theme, area: Rect, buffer: &mut Buffer) {
@@ -242,6 +274,7 @@ fn bar(totals: &Totals, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         }
         return;
     }
+    let area = beside_further(totals, theme, area, buffer);
     let (mut before, mut x) = (0u128, area.x);
     for (class, (_, amount)) in totals.classes().into_iter().enumerate() {
         if amount == 0 {

@@ -169,6 +169,9 @@ impl View {
             (Self::Overview | Self::Paths, _) => "No I/O of the target has completed yet.",
             (Self::Memory, _) => "No fault has brought in file data or copied a page.",
             (Self::Asynchronous, _) => "No io_uring or AIO request was submitted.",
+            (Self::Claims, _) if (0..moment.paths.len()).any(|at| moment.paths.is_judged(at)) => {
+                "What zero-copy operations moved is too little to be judged."
+            }
             (Self::Claims, _) => {
                 "No zero-copy operation was used (sendfile, splice, MSG_ZEROCOPY, O_DIRECT, reflink)."
             }
@@ -204,8 +207,9 @@ impl View {
             }
             Self::Asynchronous => Box::new(Requests::of(moment, whose)),
             Self::Claims => {
-                let is_judged = |at| moment.paths.is_judged(at);
-                Box::new(Paths::kept(moment, whose, is_judged))
+                let is_shown =
+                    |at| moment.paths.is_judged(at) && (scope.small || !moment.is_small(at));
+                Box::new(Paths::kept(moment, whose, is_shown))
             }
             Self::Stacks => Box::new(Stacks::new(moment, scope)),
             Self::Workloads => Box::new(Techniques {
@@ -233,4 +237,6 @@ pub struct Scope<'a> {
     pub folds: &'a HashMap<RowId, bool>,
     /// Every node is open.
     pub unfolded: bool,
+    /// Rows that moved too few bytes to be judged are among them.
+    pub small: bool,
 }

@@ -46,6 +46,7 @@ pub enum Action {
     Parameters,
     Flames,
     Unfold,
+    Small,
     Group,
     Follow,
     StepBack,

@@ -246,6 +246,16 @@ pub const TABLE: &[Binding] = &[
         ),
     ),
     only(
+        Where::View(5),
+        binding(
+            Action::Small,
+            "small",
+            &["z"],
+            "small",
+            "show the rows that moved too few bytes to be judged, or fold them",
+        ),
+    ),
+    only(
         Where::Replay,
         binding(
             Action::StepBack,

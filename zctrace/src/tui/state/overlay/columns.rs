@@ -17,9 +17,11 @@ impl Panel for ColumnsMenu {
         "Columns: space chooses"
     }
 
-    fn lines(&self, state: &State, _width: u16) -> Vec<Line<'static>> {
+    fn lines(&self, state: &State, width: u16) -> Vec<Line<'static>> {
         let shown = &state.pane().shown;
-        columns(state, |index| if shown[index] { "[x] " } else { "[ ] " })
+        columns(state, width, self.at, |index| {
+            if shown[index] { "[x] " } else { "[ ] " }
+        })
     }
 
     fn chosen(&self) -> Option<usize> {

@@ -17,12 +17,9 @@ impl Panel for Detail {
         "Row"
     }
 
-    fn lines(&self, state: &State, _width: u16) -> Vec<Line<'static>> {
-        let lines = reading::detail(state).into_iter();
-        lines
-            .map(|(name, text)| named(&state.theme, &name, &text))
-            .skip(self.line.into())
-            .collect()
+    fn lines(&self, state: &State, width: u16) -> Vec<Line<'static>> {
+        let lines = text(state, width).into_iter();
+        lines.skip(self.line.into()).collect()
     }
 
     fn is_text(&self) -> bool {
@@ -34,10 +31,16 @@ impl Panel for Detail {
             Some(Action::Explain) => explained::of(state).map_or(Next::Stays, Next::Opens),
             Some(Action::Open) => Next::Closes,
             _ => {
-                let last = reading::last_beginning(state, reading::detail(state).len());
+                let last = reading::last_beginning(state, text(state, state.size.0).len());
                 self.line = pressed.scrolled(self.line, last);
                 Next::Stays
             }
         }
     }
+}
+
+/// All of it, in lines that fit.
+fn text(state: &State, width: u16) -> Vec<Line<'static>> {
+    let lines = |(name, text): (String, String)| named(&state.theme, &name, &text, width);
+    reading::detail(state).into_iter().flat_map(lines).collect()
 }

@@ -23,9 +23,10 @@ impl Panel for ExportMenu {
         "Export"
     }
 
-    fn lines(&self, state: &State, _width: u16) -> Vec<Line<'static>> {
-        let line = |(key, _, text): (char, _, _)| named(&state.theme, &key.to_string(), text);
-        FORMATS.map(line).to_vec()
+    fn lines(&self, state: &State, width: u16) -> Vec<Line<'static>> {
+        let lines =
+            |(key, _, text): (char, _, _)| named(&state.theme, &key.to_string(), text, width);
+        FORMATS.into_iter().flat_map(lines).collect()
     }
 
     fn press(&mut self, _state: &mut State, pressed: &Pressed) -> Next {

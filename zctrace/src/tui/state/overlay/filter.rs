@@ -3,10 +3,12 @@
 use crossterm::event::{Event, KeyCode};
 use ratatui::text::Line;
 use tui_input::{Input, backend::crossterm::EventHandler as _};
-use unicode_width::UnicodeWidthStr as _;
 
 use super::{Next, Overlay, Panel, Pressed, lines::typed};
-use crate::tui::state::{State, filter::Filter};
+use crate::tui::{
+    state::{State, filter::Filter, reading::FRAME},
+    view::lines::wrapped,
+};
 
 /// What can be typed.
 const SYNTAX: &str = "FIELD OP VALUE, joined by and, or, not; OP is = != < <= > >= ~ !~";
@@ -46,7 +48,7 @@ impl Panel for FilterInput {
             Some(error) => Line::styled(error.clone(), theme.warning),
             None => Line::styled(SYNTAX, theme.faint),
         });
-        let width = usize::from(width).saturating_sub(4);
+        let width = usize::from(width.saturating_sub(FRAME));
         let fields = wrapped(&format!("fields: {}", names.join(" ")), width);
         lines.extend(
             fields
@@ -94,23 +96,4 @@ impl FilterInput {
             Err(error) => self.error = Some(error),
         }
     }
-}
-
-/// A text in lines of this width, broken between words.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let last = lines
-            .last_mut()
-            .filter(|last| last.is_empty() || last.width() + 1 + word.width() <= width);
-        match last {
-            Some(last) if last.is_empty() => last.push_str(word),
-            Some(last) => {
-                last.push(' ');
-                last.push_str(word);
-            }
-            None => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }

@@ -20,16 +20,9 @@ impl Panel for Help {
         "Help"
     }
 
-    fn lines(&self, state: &State, _width: u16) -> Vec<Line<'static>> {
-        let theme = &state.theme;
-        let lines = reading::help(state).into_iter();
-        lines
-            .map(|(name, text)| match &*text {
-                "" => Line::styled(name, theme.strong),
-                text => named(theme, &printable(&name), text),
-            })
-            .skip(self.line.into())
-            .collect()
+    fn lines(&self, state: &State, width: u16) -> Vec<Line<'static>> {
+        let lines = text(state, width).into_iter();
+        lines.skip(self.line.into()).collect()
     }
 
     fn is_text(&self) -> bool {
@@ -40,8 +33,18 @@ impl Panel for Help {
         if pressed.action == Some(Action::Help) {
             return Next::Closes;
         }
-        let last = reading::last_beginning(state, reading::help(state).len());
+        let last = reading::last_beginning(state, text(state, state.size.0).len());
         self.line = pressed.scrolled(self.line, last);
         Next::Stays
     }
+}
+
+/// All of it, in lines that fit.
+fn text(state: &State, width: u16) -> Vec<Line<'static>> {
+    let theme = &state.theme;
+    let lines = |(name, text): (String, String)| match &*text {
+        "" => vec![Line::styled(name, theme.strong)],
+        text => named(theme, &printable(&name), text, width),
+    };
+    reading::help(state).into_iter().flat_map(lines).collect()
 }

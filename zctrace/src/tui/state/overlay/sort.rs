@@ -24,8 +24,8 @@ impl Panel for SortMenu {
         "Sort by"
     }
 
-    fn lines(&self, state: &State, _width: u16) -> Vec<Line<'static>> {
-        columns(state, |_| "")
+    fn lines(&self, state: &State, width: u16) -> Vec<Line<'static>> {
+        columns(state, width, self.at, |_| "")
     }
 
     fn chosen(&self) -> Option<usize> {
