@@ -3,6 +3,7 @@
 use std::{borrow::Cow, cmp::Reverse, time::Duration};
 
 use anstyle::Style;
+use unicode_width::UnicodeWidthStr as _;
 use zctrace_common::{Evidence, Mark, Op};
 
 use super::cpu;
@@ -98,8 +99,34 @@ fn heading(snapshot: &Snapshot, surface: Surface) -> String {
 struct Shape {
     narrow: bool,
     wide: bool,
-    by: bool,
+    by: Dimension,
     palette: Palette,
+}
+
+/// Where the value of `--by` stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dimension {
+    /// There is none.
+    Nowhere,
+    /// In a column of its own.
+    Beside,
+    /// Below its row: a column would break the addresses of a connection, or the name of a file, into many lines.
+    Below,
+}
+
+/// What fits a column of the `--by` dimension beside the others.
+const BESIDE: usize = 12;
+
+impl Dimension {
+    fn of(snapshot: &Snapshot, wide: bool) -> Self {
+        let paths = snapshot.processes.iter().flat_map(|process| &process.paths);
+        let widths = paths.filter_map(|path| Some(path.by.as_deref()?.width()));
+        match widths.max() {
+            None => Self::Nowhere,
+            Some(width) if width > BESIDE && !wide => Self::Below,
+            Some(_) => Self::Beside,
+        }
+    }
 }
 
 fn body(snapshot: &Snapshot, options: Options) -> String {
@@ -113,11 +140,7 @@ fn body(snapshot: &Snapshot, options: Options) -> String {
     let shape = Shape {
         narrow: options.surface.width < NARROW,
         wide: options.surface.width >= WIDE,
-        by: snapshot
-            .processes
-            .iter()
-            .flat_map(|process| &process.paths)
-            .any(|path| path.by.is_some()),
+        by: Dimension::of(snapshot, options.surface.width >= WIDE),
         palette,
     };
     let mut table = Columns::new(shape.columns());
@@ -185,8 +208,8 @@ impl Shape {
             column("OPERATION", Align::Left, Some((19, 12))),
             column("OBJECT", Align::Left, Some((14, 9))),
         ];
-        if self.by {
-            columns.push(column("BY", Align::Left, Some((12, 7))));
+        if self.by == Dimension::Beside {
+            columns.push(column("BY", Align::Left, Some((BESIDE, 7))));
         }
         if self.wide {
             columns.push(column("OPS", Align::Right, None));
@@ -225,8 +248,8 @@ impl Shape {
                 Cell::unbroken(&format!("{mark} {}", printable(path.op.as_str())), style),
                 Cell::new(&printable(path.object.as_str()), Style::new()),
             ];
-            if self.by {
-                let by = printable(path.by.as_deref().unwrap_or("-"));
+            let by = printable(path.by.as_deref().unwrap_or("-"));
+            if self.by == Dimension::Beside {
                 cells.push(Cell::new(&by, Style::new()));
             }
             cells.extend(self.numbers(&path.totals, path.totals.per_byte()));
@@ -245,6 +268,9 @@ impl Shape {
                 how.push("(by the filesystem's server?)", self.palette.faint);
             }
             table.row(cells);
+            if self.by == Dimension::Below {
+                table.text(Cell::new(&by, self.palette.faint), 6);
+            }
         }
         let rest = paths.get(shown..).unwrap_or_default();
         if !rest.is_empty() {
@@ -619,8 +645,6 @@ fn footer(snapshot: &Snapshot, surface: Surface) -> String {
 
 #[cfg(test)]
 mod tests {
-    use unicode_width::UnicodeWidthStr as _;
-
     use super::*;
     use crate::ledger::{NotFollowed, Path, samples};
 
@@ -766,6 +790,29 @@ mod tests {
     #[test]
     fn by_a_dimension() {
         insta::assert_snapshot!(at_all_widths(&samples::by_file()));
+    }
+
+    /// The addresses of a connection are one word, which no column of the usual terminal has room for.
+    #[test]
+    fn the_ends_of_a_connection_are_not_broken() {
+        let ends = "127.0.0.1:8080->127.0.0.1:52716";
+        let mut snapshot = samples::normal();
+        for path in snapshot
+            .processes
+            .iter_mut()
+            .flat_map(|process| &mut process.paths)
+        {
+            path.by = Some(ends.into());
+        }
+        for width in [60, 80, 120, 200] {
+            let text = report(&snapshot, options(width));
+            let lines = text.lines().filter(|line| line.contains(ends));
+            assert!(
+                lines.count() >= snapshot.processes[0].paths.len(),
+                "{width}: {text}"
+            );
+            assert_eq!(text.contains("BY"), width >= WIDE, "{width}: {text}");
+        }
     }
 
     #[test]
