@@ -11,6 +11,7 @@
 mod audit;
 mod calls;
 mod mark;
+mod notified;
 mod object;
 mod obstacle;
 mod op;
@@ -27,6 +28,7 @@ pub mod words;
 pub use audit::{AUDIT_SLOTS, AuditCount, AuditKey, AuditMissed, AuditRoutine, AuditRoutines};
 pub use calls::{NO_PAYLOAD, NoPayload};
 pub use mark::Mark;
+pub use notified::Notified;
 pub use object::{
     IP_SOCKETS, IPPROTO_ICMP, IPPROTO_MPTCP, IPPROTO_RAW, IPPROTO_SCTP, Object, ObjectKind,
 };
@@ -219,6 +221,10 @@ pub struct Lent {
     pub proc_slot: u32,
     /// Bytes referenced so far.
     pub bytes: u64,
+    /// Sends so far: the kernel gives consecutive sends of a socket one notification.
+    pub sends: u64,
+    /// The sum of the times at which these sends began, in nanoseconds of the monotonic clock. It may wrap.
+    pub begun_ns: u64,
 }
 
 /// The owner of the zero-copy sends on a `struct sock`.
@@ -430,6 +436,9 @@ pub struct Task {
     pub lender_ports: u32,
     /// The row of that send.
     pub lender_slot: u32,
+    /// When the thread's last send with `MSG_ZEROCOPY` began, 0 once its first pages are lent: see
+    /// `zctrace-ebpf/src/site/zerocopy.rs`.
+    pub send_ns: u64,
     /// A place to pass values through: see [`words::opaque`].
     pub scratch: u64,
     /// The result of settling an operation. It is here because the stack is small, and because the verifier must forget
@@ -479,6 +488,7 @@ impl Task {
         lender: 0,
         lender_ports: 0,
         lender_slot: 0,
+        send_ns: 0,
         scratch: 0,
         delta: Counters::ZERO,
     };
@@ -534,7 +544,7 @@ const _: () = {
     assert!(size_of::<Proc>() == 48);
     assert!(size_of::<Label>() == 48);
     assert!(size_of::<Loss>() == 24);
-    assert!(size_of::<Lent>() == 16);
+    assert!(size_of::<Lent>() == 32);
     assert!(size_of::<Sender>() == 24);
     assert!(size_of::<Lender>() == 24);
     assert!(size_of::<Early>() == 32);
@@ -547,7 +557,7 @@ const _: () = {
                 + 40
                 + 32
                 + 48
-                + 24
+                + 32
                 + size_of::<Counters>()
     );
     assert!(core::mem::offset_of!(Counters, class) == 24);
@@ -577,6 +587,7 @@ mod pod {
         Lender,
         Lent,
         Loss,
+        Notified,
         Offsets,
         OnRoute,
         Proc,

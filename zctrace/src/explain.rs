@@ -21,6 +21,9 @@ const PAGES: [&str; 8] = [
 const OTHER_NAMES: &[(&str, &str)] = &[
     ("msg_zerocopy", "send.zerocopy"),
     ("so_zerocopy", "send.zerocopy"),
+    ("notification", "notified"),
+    ("notifications", "notified"),
+    ("pinned", "notified"),
     ("send_zc", "uring-send-zc"),
     ("sendmsg_zc", "uring-send-zc"),
     ("recv_zc", "uring-recv-zc"),

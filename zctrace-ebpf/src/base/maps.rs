@@ -5,8 +5,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue},
 };
 use zctrace_common::{
-    Counters, DEVICE_LEN, Early, Label, Lender, Lent, Loss, Offsets, OnRoute, Place, Proc,
-    REQUEST_SLOTS, Request, RequestCounts, RowKey, Sender, Settings, Sizes, TASK_SLOTS, Task,
+    Counters, DEVICE_LEN, Early, Label, Lender, Lent, Loss, Notified, Offsets, OnRoute, Place,
+    Proc, REQUEST_SLOTS, Request, RequestCounts, RowKey, Sender, Settings, Sizes, TASK_SLOTS, Task,
 };
 
 use crate::base::abi::BPF_F_NO_PREALLOC;
@@ -66,6 +66,12 @@ pub(crate) static PENDING: Array<u64> = Array::with_max_entries(4096, 0);
 /// Pages that are still referenced, by the address of their `struct ubuf_info`.
 #[map]
 pub(crate) static LENT: HashMap<u64, Lent> = HashMap::with_max_entries(65536, BPF_F_NO_PREALLOC);
+
+/// How long the zero-copy sends of a row waited for their notification, by slot in [`ROWS`]. Few rows have such sends,
+/// and a record takes 1.7 KB.
+#[map]
+pub(crate) static NOTIFIED: HashMap<u32, Notified> =
+    HashMap::with_max_entries(4096, BPF_F_NO_PREALLOC);
 
 /// Sockets with zero-copy sends, by the address of their `struct sock`.
 #[map]

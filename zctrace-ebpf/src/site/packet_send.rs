@@ -87,6 +87,9 @@ fn lend(task: &mut Task, sock: *const u8, frame: u64) {
         row_slot,
         proc_slot: task.proc_slot,
         bytes: 0,
+        // Nobody waits for a notification of them.
+        sends: 0,
+        begun_ns: 0,
     };
     if LENT.insert(frame, lent, 0).is_err() {
         lost();

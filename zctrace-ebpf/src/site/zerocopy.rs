@@ -3,15 +3,23 @@
 //! `MSG_ZEROCOPY` and io_uring's `SEND_ZC` lend pages to packets. A `struct ubuf_info` identifies the lent pages, and
 //! every packet with such pages points to it, wherever it goes. So a copy that the kernel makes later (`site/late.rs`),
 //! in whatever context, belongs to the sender, which is in [`LENT`].
+//!
+//! The application must not touch lent pages until it is notified. [`NOTIFIED`] has for how long: from the begin of the
+//! send to the moment when the last packet gives the pages back, which makes the notification.
 
-use zctrace_common::{Acc, Counters, Evidence, Lent, Mark, ObjectKind, Op, Proc, Sender, Task};
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+use zctrace_common::{
+    Acc, Counters, Evidence, Lent, Mark, Notified, ObjectKind, Op, Proc, Sender, Task,
+};
 
 use crate::{
     base::{
+        abi::{BPF_NOEXIST, EEXIST},
         atomic::add,
+        global::global,
         kernel::{self, Access as _, Probed, Typed},
         loss::lost,
-        maps::{LENT, PENDING, PROCS, ROWS, SENDERS, offset},
+        maps::{LENT, NOTIFIED, PENDING, PROCS, ROWS, SENDERS, offset},
     },
     book::{
         account,
@@ -66,17 +74,24 @@ fn lend(task: &mut Task, sock: *const u8, ubuf: u64, bytes: u64) {
 /// Notes the owner of the pages. The row is that of the current operation.
 #[inline(never)]
 fn lend_until_released(task: &mut Task, sock: u64, ubuf: u64, bytes: u64) {
+    let of_request = request::is_working(task);
+    // Requests of io_uring bring their own `ubuf_info`: the time would be that of an earlier call.
+    let begun_ns = if of_request { 0 } else { task.send_ns };
+    task.send_ns = 0;
     if let Some(lent) = LENT.get_ptr_mut(ubuf) {
         // SAFETY: map values. Only the thread that holds the socket's lock lends.
         unsafe {
             add(&raw mut (*lent).bytes, bytes);
+            if begun_ns != 0 {
+                add(&raw mut (*lent).sends, 1);
+                add(&raw mut (*lent).begun_ns, begun_ns);
+            }
             pend((*lent).proc_slot, bytes);
         }
         return;
     }
     let mut ends = Ends::sock(task, sock as *const u8);
     ends.marks = Mark::Zerocopy as u8;
-    let of_request = request::is_working(task);
     let op = if of_request {
         task.request_op as u16
     } else {
@@ -89,9 +104,12 @@ fn lend_until_released(task: &mut Task, sock: u64, ubuf: u64, bytes: u64) {
         row_slot,
         proc_slot: task.proc_slot,
         bytes,
+        sends: 1,
+        begun_ns: if begun_ns == 0 { now() } else { begun_ns },
     };
     if LENT.insert(ubuf, lent, 0).is_ok() {
         pend(lent.proc_slot, bytes);
+        make_notified(row_slot);
     } else {
         lost();
     }
@@ -109,42 +127,112 @@ fn pend(proc_slot: u32, bytes: u64) {
     }
 }
 
-/// The pages of a `ubuf_info` have been given back.
+/// The monotonic clock, in nanoseconds.
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: the helper takes nothing.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// The initial contents of a record. It is in a map because the stack is small.
+static NOTHING_NOTIFIED: Notified = Notified::ZERO;
+
+/// Makes the record in which a row counts its notifications.
+#[inline(always)]
+fn make_notified(row_slot: u32) {
+    if NOTIFIED.get_ptr(row_slot).is_some() {
+        return;
+    }
+    let template: &Notified = &NOTHING_NOTIFIED;
+    match NOTIFIED.insert(row_slot, template, BPF_NOEXIST) {
+        Ok(()) => {}
+        // Another thread of the process was quicker.
+        Err(error) if error == -EEXIST => {}
+        Err(_) => lost(),
+    }
+}
+
+global! {
+    /// Counts `sends` of a row, with `bytes` together, that began at times with the sum `begun_ns` and are notified now.
+    fn count_notified(row_slot: u32, sends: u64, begun_ns: u64, bytes: u64) -> u32 {
+        let Some(notified) = NOTIFIED.get_ptr_mut(row_slot) else { return 0 };
+        if sends == 0 {
+            return 0;
+        }
+        let ns = sends.wrapping_mul(now()).wrapping_sub(begun_ns);
+        let mean = ns / sends;
+        let place = Notified::place(mean);
+        if place < Notified::COUNT {
+            // SAFETY: a map value, and within it; its counters are only added to, atomically.
+            unsafe {
+                add((&raw mut (*notified).sends).cast::<u64>().add(place), sends);
+                add(&raw mut (*notified).ns, ns);
+                add(&raw mut (*notified).bytes, bytes);
+                add(&raw mut (*notified).byte_us, bytes.wrapping_mul((mean + 500) / 1000));
+            }
+        }
+        0
+    }
+}
+
+/// The pages of a `ubuf_info` have been given back: with a notification, or because its send has failed.
 #[inline(never)]
-fn release(ubuf: u64) {
+fn release(ubuf: u64, is_notified: bool) {
     let Some(lent) = LENT.get_ptr(ubuf) else {
         return;
     };
     // SAFETY: a map value, of which aligned integers are read.
-    let (proc_slot, bytes) = unsafe { ((*lent).proc_slot, (*lent).bytes) };
+    let Lent {
+        row_slot,
+        proc_slot,
+        bytes,
+        sends,
+        begun_ns,
+    } = unsafe { *lent };
     if LENT.remove(ubuf).is_ok() {
+        // First: once nothing is pending, the user side can give the row to another process.
+        if is_notified {
+            count_notified(row_slot, sends, begun_ns, bytes);
+        }
         pend(proc_slot, bytes.wrapping_neg());
     }
 }
 
 program! {
-    /// A new `ubuf_info`: what was known about its address is no longer true.
+    /// A send begins. What was known about the address of a new `ubuf_info` is no longer true.
     fexit idempotent msg_zerocopy_realloc(ctx) {
         let ubuf = returned(ctx) as u64;
-        if ubuf != 0 && ubuf != ctx.arg::<u64>(2) {
-            release(ubuf);
+        if ubuf == 0 {
+            return 0;
+        }
+        if ubuf != ctx.arg::<u64>(2) {
+            release(ubuf, false);
+        }
+        // SAFETY: nothing else in this program refers to the thread's record.
+        if let Some(task) = unsafe { target::current_or_adopt() } {
+            task.send_ns = now();
         }
     }
 }
 
-/// Releases a `ubuf_info` (typed pointer) whose last reference is gone. Its memory may be gone as well: only 0 is left
+/// Whether the last reference to a `ubuf_info` (typed pointer) is gone. Its memory may be gone as well: only 0 is left
 /// in that field when it is freed or made into the notification.
 #[inline(always)]
-fn release_if_last(ubuf: *const u8) {
-    if Typed::load::<i32>(ubuf, offset!(ubuf_refcnt)) <= 0 {
-        release(ubuf as u64);
-    }
+fn is_released(ubuf: *const u8) -> bool {
+    Typed::load::<i32>(ubuf, offset!(ubuf_refcnt)) <= 0
 }
 
 /// A program for a function `f(skb, ubuf, …)` that gives a reference back.
 macro_rules! releaser {
     ($($name:ident)+) => {
-        $(program! { fexit idempotent $name(ctx) { release_if_last(ctx.arg(1)); } })+
+        $(program! {
+            fexit idempotent $name(ctx) {
+                let ubuf: *const u8 = ctx.arg(1);
+                if is_released(ubuf) {
+                    release(ubuf as u64, true);
+                }
+            }
+        })+
     };
 }
 
@@ -152,7 +240,12 @@ releaser! { msg_zerocopy_complete io_tx_ubuf_complete }
 
 program! {
     /// The send has failed.
-    fexit idempotent msg_zerocopy_put_abort(ctx) { release_if_last(ctx.arg(0)); }
+    fexit idempotent msg_zerocopy_put_abort(ctx) {
+        let ubuf: *const u8 = ctx.arg(0);
+        if is_released(ubuf) {
+            release(ubuf as u64, false);
+        }
+    }
 }
 
 /// Notes who gets the notifications of a socket. The row for them is made now, in the context of the sender.

@@ -143,7 +143,7 @@ pub(super) const PROBES: &[Probe] = &[
         ],
         woken_by: Some(Exercise::Zerocopy),
         sees: "borrowed pages given back: MSG_ZEROCOPY",
-        lost: "when pages sent with MSG_ZEROCOPY are no longer pending",
+        lost: "when pages sent with MSG_ZEROCOPY are no longer pending, and how long that took",
         ..Probe::USUAL
     },
     Probe {
@@ -170,7 +170,7 @@ pub(super) const PROBES: &[Probe] = &[
         )],
         woken_by: Some(Exercise::Zerocopy),
         sees: "the beginning of a send with MSG_ZEROCOPY",
-        lost: "that an address now belongs to another send",
+        lost: "that an address now belongs to another send, and when the sends began that share a notification",
         ..Probe::USUAL
     },
     Probe {
@@ -187,7 +187,7 @@ pub(super) const PROBES: &[Probe] = &[
             ),
         ],
         sees: "borrowed pages given back: io_uring's SEND_ZC",
-        lost: "when pages sent with SEND_ZC are no longer pending",
+        lost: "when pages sent with SEND_ZC are no longer pending, and how long that took",
         ..Probe::USUAL
     },
     Probe {

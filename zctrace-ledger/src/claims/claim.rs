@@ -60,6 +60,9 @@ pub struct Claim {
     pub max_copies_per_sent_byte: Option<f64>,
     /// Maximum copies per received byte.
     pub max_copies_per_received_byte: Option<f64>,
+    /// Maximum milliseconds from a zero-copy send to its notification. Absent where it is not limited.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_notification_ms: Option<f64>,
     /// A row of fewer bytes is not judged by itself.
     pub min_bytes: u64,
     /// Only rows of this operation, or, where it ends in `.*`, of this family of operations.
@@ -82,6 +85,7 @@ impl Claim {
             max_copies_per_byte: None,
             max_copies_per_sent_byte: None,
             max_copies_per_received_byte: None,
+            max_notification_ms: None,
             min_bytes: MIN_BYTES,
             path: None,
             accept_inferred: false,
@@ -104,6 +108,12 @@ impl Claim {
         .filter_map(|(measure, limit)| Some((measure, limit?)))
     }
 
+    /// Whether it limits copies or the time to a notification, not only what is expected.
+    #[must_use]
+    pub fn has_limits(&self) -> bool {
+        self.limits().next().is_some() || self.max_notification_ms.is_some()
+    }
+
     /// Whether copies are counted over bytes that cross the network.
     #[must_use]
     pub fn counts_over_the_network(&self) -> bool {
@@ -117,6 +127,10 @@ impl Claim {
         let limits: Vec<_> = self
             .limits()
             .map(|(measure, limit)| format!("at most {limit} {}", measure.words()))
+            .chain(
+                self.max_notification_ms
+                    .map(|limit| format!("at most {limit} ms to the notification")),
+            )
             .collect();
         let path = match &self.path {
             Some(path) => format!(" of {path}"),
@@ -149,8 +163,7 @@ impl Claim {
     /// What is wrong with it.
     pub fn check(&self) -> Result<(), Flaw> {
         // A path is what limits are about.
-        let is_limited = self.limits().next().is_some();
-        if !is_limited && (self.expect.is_empty() || self.path.is_some()) {
+        if !self.has_limits() && (self.expect.is_empty() || self.path.is_some()) {
             return Err(Flaw::NoLimit);
         }
         if self.expect.len() > expect::MOST {
@@ -160,6 +173,11 @@ impl Claim {
             if !limit.is_finite() || limit < 0.0 {
                 return Err(Flaw::Limit { measure, limit });
             }
+        }
+        if let Some(limit) = self.max_notification_ms
+            && (!limit.is_finite() || limit < 0.0)
+        {
+            return Err(Flaw::Time(limit));
         }
         if self.min_bytes == 0 {
             return Err(Flaw::MinBytes);
@@ -205,6 +223,9 @@ pub enum Flaw {
         /// Its value.
         limit: f64,
     },
+    /// A time that nothing can be compared with.
+    #[error("{0} ms to the notification is not a limit")]
+    Time(f64),
     /// Nothing at all would be enough.
     #[error("the minimum must be at least one byte: no bytes prove nothing")]
     MinBytes,
@@ -230,12 +251,14 @@ impl Flaw {
     pub fn remedy(&self) -> String {
         match self {
             Self::NoLimit => "--max-copies-per-byte 0.02 means zero-copy; \
-                 see also --max-copies-per-sent-byte, --max-copies-per-received-byte and --expect"
+                 see also --max-copies-per-sent-byte, --max-copies-per-received-byte, \
+                 --max-notification-ms and --expect"
                 .into(),
             Self::Expectations => "judge them one after the other with --policy".into(),
             Self::Limit { .. } => {
                 "write a number from 0 on: 0.02 means zero-copy, 1 one copy".into()
             }
+            Self::Time(_) => "write a number of milliseconds from 0 on, such as 10".into(),
             Self::MinBytes => "omit --min-bytes to use 1 MiB".into(),
             Self::Path(path) => {
                 format!(

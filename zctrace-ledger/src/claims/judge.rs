@@ -8,7 +8,7 @@ use super::{
     portion::{Kind, Portion, Row, carried, copied, not_carried, portions, within},
     reason::{Effect, Reason, RowName},
     rules::{self, Matter, Rule, Seen, Sight, State},
-    share, standing,
+    share, standing, waiting,
     ways::Instead,
 };
 use crate::{
@@ -95,10 +95,11 @@ pub fn judge(claim: &Claim, snapshot: &Snapshot, circumstances: Circumstances) -
     for expectation in &claim.expect {
         court.ask(expectation, circumstances);
     }
+    court.reasons.extend(waiting::answer(claim, snapshot));
     let against = standing::against(claim, snapshot, circumstances);
     let failed = circumstances.command_failed(snapshot);
     court.reasons.extend(against);
-    if claim.limits().next().is_some() {
+    if claim.has_limits() {
         court.accepted(circumstances);
     }
     let broken = court.has(Effect::Refutes);

@@ -29,6 +29,7 @@ mod share;
 mod standing;
 pub mod table;
 mod verdict;
+mod waiting;
 mod ways;
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ struct Table {
     max_copies_per_sent_byte: Option<f64>,
     #[serde(alias = "max_copies_per_received_byte")]
     max_copies_per_received_byte: Option<f64>,
+    #[serde(alias = "max_notification_ms")]
+    max_notification_ms: Option<f64>,
     #[serde(alias = "min_bytes")]
     min_bytes: Option<u64>,
     path: Option<String>,
@@ -80,6 +82,7 @@ impl TryFrom<Table> for Claim {
             max_copies_per_byte,
             max_copies_per_sent_byte,
             max_copies_per_received_byte,
+            max_notification_ms,
             min_bytes,
             path,
             accept_inferred,
@@ -95,6 +98,7 @@ impl TryFrom<Table> for Claim {
             max_copies_per_byte,
             max_copies_per_sent_byte,
             max_copies_per_received_byte,
+            max_notification_ms,
             min_bytes: min_bytes.unwrap_or(MIN_BYTES),
             path,
             accept_inferred,
@@ -206,6 +210,9 @@ fn table(claim: &Claim) -> String {
         // A debugged number is always one with a point.
         lines.push(format!("max-{key} = {limit:?}"));
     }
+    if let Some(limit) = claim.max_notification_ms {
+        lines.push(format!("max-notification-ms = {limit:?}"));
+    }
     if !claim.expect.is_empty() {
         let all: Vec<_> = claim
             .expect
@@ -286,6 +293,7 @@ mod tests {
             [[claim]]
             name = "b"
             max_copies_per_received_byte = 1e-7
+            max_notification_ms = 2.5
             "#;
         let policy = Policy::parse(text).unwrap();
         assert!(policy.claims[0].accept_inferred && policy.claims[0].allow_encryption);

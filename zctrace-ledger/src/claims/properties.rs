@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{Circumstances, Claim, Effect, Judgement, MIN_BYTES, Outcome, Verdict, judge};
 use crate::ledger::{
-    Claimed, Errnos, ExitStatus, Path, Process, Refused, Snapshot, Totals, Unattributed,
+    Claimed, Errnos, ExitStatus, Notified, Path, Process, Refused, Snapshot, Totals, Unattributed,
     Unfollowed, samples,
 };
 
@@ -351,7 +351,7 @@ proptest! {
         let extra: Vec<_> = (0..split).map(|_| {
             let mut totals = Totals { ops: 1, moved: bytes / split, ..Totals::default() };
             *class(&mut totals) = bytes / split;
-            Path { op: op.into(), object: object.into(), evidence: "measured".into(), by: None, errnos: Errnos::default(), totals }
+            Path { op: op.into(), object: object.into(), evidence: "measured".into(), by: None, errnos: Errnos::default(), notified: Notified::default(), totals }
         }).collect();
         let mut diluted = snapshot;
         for (index, path) in extra.into_iter().enumerate() {
@@ -394,7 +394,7 @@ proptest! {
                 // The last row that counts, all of it still on its way.
                 prop_assume!(claim.max_copies_per_byte.is_some_and(|limit| limit < 1.0));
                 let totals = Totals { ops: 1, moved: 64 * MIB, spliced: 64 * MIB, ..Totals::default() };
-                let path = Path { op: op.as_str().into(), object: "tcp".into(), evidence: "measured".into(), by: None, errnos: Errnos::default(), totals };
+                let path = Path { op: op.as_str().into(), object: "tcp".into(), evidence: "measured".into(), by: None, errnos: Errnos::default(), notified: Notified::default(), totals };
                 // One that receives has nothing on its way.
                 prop_assume!(path.can_be_pending() > 0);
                 let mut process = Process::from_paths(77, 1, "z".into(), "/".into(), vec![path]);
@@ -421,7 +421,7 @@ proptest! {
             }
             _ => {
                 let totals = Totals { ops: 1, moved: 64 * MIB, copied_from_user: 64 * MIB, cow: 1 << 60, ..Totals::default() };
-                let path = Path { op: op.as_str().into(), object: "tcp".into(), evidence: "inferred".into(), by: None, errnos: Errnos::default(), totals };
+                let path = Path { op: op.as_str().into(), object: "tcp".into(), evidence: "inferred".into(), by: None, errnos: Errnos::default(), notified: Notified::default(), totals };
                 worse.processes.push(Process::from_paths(77, 1, "z".into(), "/".into(), vec![path]));
             }
         }
@@ -454,6 +454,7 @@ fn bytes_on_their_way_count_as_copied() {
             evidence: "measured".into(),
             by: None,
             errnos: Errnos::default(),
+            notified: Notified::default(),
             totals,
         };
         let mut process = Process::from_paths(1, 1, "server".into(), "/".into(), vec![path]);

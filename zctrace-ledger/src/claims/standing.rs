@@ -20,9 +20,8 @@ pub(crate) fn against(
         circumstances,
     };
     // What an expectation cannot do without is known where it is judged.
-    let is_limited = claim.limits().next().is_some();
     rules::of_state()
-        .filter(|(rule, _)| is_limited || rules::ALWAYS.contains(&rule.code))
+        .filter(|(rule, _)| claim.has_limits() || rules::ALWAYS.contains(&rule.code))
         .filter_map(|(rule, look)| {
             let seen = look(&state)?;
             Some(rule.reason(matter, Effect::Forbids, None, seen))

@@ -8,8 +8,8 @@ use std::{
 use zctrace_common::{Evidence, Op};
 
 use super::{
-    Claimed, Errnos, Loss, Named, NotFollowed, Object, Overhead, Path, Process, Stacks, Totals,
-    Unattributed, audit::Counts,
+    Claimed, Errnos, Loss, Named, NotFollowed, Notified, Object, Overhead, Path, Process, Stacks,
+    Totals, Unattributed, audit::Counts,
 };
 
 /// The counted part of a document. Everything is cumulative from the moment of attaching, but
@@ -68,6 +68,7 @@ impl Counted {
                     || !process.claims.is_empty()
                     || process.pending != 0
                     || process.in_flight != 0
+                    || !process.paths.is_empty()
                     || process.computes()
             })
             .collect();
@@ -121,13 +122,14 @@ fn process_since(now: &Process, earlier: &Process) -> Process {
         .iter()
         .map(|path| {
             let mut gained = path.clone();
-            if let Some((totals, errnos)) = before.get(&key(path)) {
+            if let Some((totals, errnos, notified)) = before.get(&key(path)) {
                 gained.totals.subtract(totals);
                 gained.errnos.subtract(errnos);
+                gained.notified.subtract(notified);
             }
             gained
         })
-        .filter(|path| !path.totals.is_empty())
+        .filter(|path| !path.totals.is_empty() || !path.notified.is_empty())
         .collect();
     Process {
         processes: now.processes,
@@ -165,19 +167,23 @@ fn not_followed_since(now: &[NotFollowed], earlier: &[NotFollowed]) -> Vec<NotFo
     gained
 }
 
+/// What a row had counted before.
+type Before = (Totals, Errnos, Notified);
+
 /// What each row had counted before. A row that is no longer there has lost its evidence since
 /// (`tracer/evidence.rs`) and went on in the inferred one.
-fn before<'a>(now: &[Path], earlier: &'a [Path]) -> HashMap<Key<'a>, (Totals, Errnos)> {
+fn before<'a>(now: &[Path], earlier: &'a [Path]) -> HashMap<Key<'a>, Before> {
     let goes_on: HashSet<_> = now.iter().map(key).collect();
-    let mut before: HashMap<Key<'_>, (Totals, Errnos)> = HashMap::new();
+    let mut before: HashMap<Key<'_>, Before> = HashMap::new();
     for path in earlier {
         let mut key = key(path);
         if !goes_on.contains(&key) {
             key.2 = &INFERRED;
         }
-        let (totals, errnos) = before.entry(key).or_default();
+        let (totals, errnos, notified) = before.entry(key).or_default();
         totals.add(&path.totals);
         errnos.add(&path.errnos);
+        notified.add(&path.notified);
     }
     before
 }
@@ -244,6 +250,7 @@ mod tests {
             evidence: "measured".into(),
             by: None,
             errnos: Errnos::default(),
+            notified: Notified::default(),
             totals: totals(1, moved),
         }
     }

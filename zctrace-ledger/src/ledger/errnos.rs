@@ -262,6 +262,7 @@ mod tests {
                 ..Totals::default()
             },
             errnos,
+            notified: crate::ledger::Notified::default(),
         }
     }
 

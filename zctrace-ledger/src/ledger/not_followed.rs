@@ -122,6 +122,7 @@ mod tests {
             evidence: "measured".into(),
             by: None,
             errnos: crate::ledger::Errnos::default(),
+            notified: crate::ledger::Notified::default(),
             totals: (&counters).into(),
         }
     }

@@ -3,8 +3,8 @@
 use zctrace_common::{Class, Counters};
 
 use crate::ledger::{
-    Coverage, Errno, ExitStatus, Loss, Overhead, Path, Process, Refused, SCHEMA, Snapshot, Stacks,
-    Target, TargetKind, Totals, Unattributed, Unfollowed,
+    Coverage, Errno, ExitStatus, Loss, Notified, Overhead, Path, Process, Refused, SCHEMA,
+    Snapshot, Stacks, Target, TargetKind, Totals, Unattributed, Unfollowed,
 };
 
 const MIB: u64 = 1 << 20;
@@ -27,6 +27,7 @@ pub fn row(op: &str, object: &str, evidence: &str, numbers: Totals) -> Path {
         errnos: [(Errno::new(libc::EAGAIN.unsigned_abs()), numbers.errors)]
             .into_iter()
             .collect(),
+        notified: Notified::default(),
         totals: totals(numbers),
     }
 }

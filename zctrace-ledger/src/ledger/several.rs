@@ -281,7 +281,7 @@ pub fn by_container(processes: Vec<Process>) -> Vec<Process> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Errno, Errnos, Totals};
+    use crate::ledger::{Errno, Errnos, Notified, Totals};
 
     fn total(processes: &[Process]) -> Totals {
         let mut total = Totals::default();
@@ -306,6 +306,7 @@ mod tests {
             evidence: "measured".into(),
             by: None,
             errnos: [(Errno::new(11), 1)].into_iter().collect::<Errnos>(),
+            notified: Notified::default(),
             totals,
         };
         Process::from_paths(pid, 7, comm.into(), "/".into(), vec![path])

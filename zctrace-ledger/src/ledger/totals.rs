@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zctrace_common::{Class, Counters, Evidence, Op, Place};
 
-use super::{Container, Coverage, CpuTime, Errnos, Loss, Named, Stacks};
+use super::{Container, Coverage, CpuTime, Errnos, Loss, Named, Notified, Stacks};
 use crate::{
     object::Object,
     text::{columns::cut, escape::printable},
@@ -323,6 +323,9 @@ pub struct Path {
     /// How its operations failed; absent where none did.
     #[serde(skip_serializing_if = "Errnos::is_empty", default)]
     pub errnos: Errnos,
+    /// How long its zero-copy sends waited for their notification; absent where none was seen.
+    #[serde(skip_serializing_if = "Notified::is_empty", default)]
+    pub notified: Notified,
     /// Its numbers.
     #[serde(flatten)]
     pub totals: Totals,
@@ -333,6 +336,23 @@ impl Path {
     pub fn add(&mut self, other: &Self) {
         self.totals.add(&other.totals);
         self.errnos.add(&other.errnos);
+        self.notified.add(&other.notified);
+    }
+
+    /// Whether it can lend pages until a notification.
+    #[must_use]
+    pub fn waits_for_notifications(&self) -> bool {
+        let sends = [Op::SendZerocopy, Op::UringSendZc, Op::UringSendmsgZc];
+        sends.iter().any(|op| self.op == *op)
+    }
+
+    /// Whether it has zero-copy sends whose notifications cannot be seen, because only its calls are.
+    #[must_use]
+    pub fn is_without_notifications(&self) -> bool {
+        self.waits_for_notifications()
+            && self.evidence == Evidence::Inferred
+            && self.notified.is_empty()
+            && self.totals.ops > self.totals.errors
     }
 }
 

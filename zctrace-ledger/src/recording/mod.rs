@@ -15,6 +15,7 @@ mod frame;
 pub mod fuzz;
 mod limits;
 mod not_followed;
+mod notified;
 mod part;
 mod read;
 mod tables;

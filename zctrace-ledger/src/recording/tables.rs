@@ -15,14 +15,15 @@ use super::{
     filled::WireFilled,
     limits::{self, Budget},
     not_followed::WireNotFollowed,
+    notified::WireNotified,
     wire::{
         ClaimedRow, Header, Interval, PathKey, ProcessKey, ProcessRows, Sparse, StackKey,
         WireCoverage, WireLoss,
     },
 };
 use crate::ledger::{
-    self, Claimed, Coverage, Errnos, ExitStatus, Loss, Overhead, Process, Refused, Snapshot, Stack,
-    Stacks, Target, Totals, Unattributed,
+    self, Claimed, Coverage, Errnos, ExitStatus, Loss, Notified, Overhead, Process, Refused,
+    Snapshot, Stack, Stacks, Target, Totals, Unattributed,
 };
 
 /// What numbers stand for.
@@ -114,8 +115,13 @@ impl Tables {
         if rest.is_empty() {
             return Some(());
         }
-        let (cpu, _) = limits::decode::<WireCpu>(rest, budget)?;
-        cpu.read(snapshot)
+        let (cpu, rest) = limits::decode::<WireCpu>(rest, budget)?;
+        cpu.read(snapshot)?;
+        if rest.is_empty() {
+            return Some(());
+        }
+        let (notified, _) = limits::decode::<WireNotified>(rest, budget)?;
+        notified.read(snapshot, budget)
     }
 
     /// The document that an interval stands for; `None` where it makes no sense or takes too much.
@@ -293,6 +299,7 @@ impl Tables {
             by: by.map(|by| by.to_string()),
             // They are behind the interval.
             errnos: Errnos::default(),
+            notified: Notified::default(),
             totals: counters.totals()?,
         })
     }

@@ -5,7 +5,7 @@ use std::{fs, io::Cursor, path::Path};
 use zctrace_common::{Evidence, Op};
 
 use super::*;
-use crate::ledger::{Container, Process, Snapshot, Stack, Ways, samples};
+use crate::ledger::{Container, Notified, Process, Snapshot, Stack, Ways, samples};
 
 const CONTAINER: &str = "0f3b5c7d9e1a2b4c6d8e0f1a3b5c7d9e1a2b4c6d8e0f1a3b5c7d9e1a2b4c6d8e";
 
@@ -18,6 +18,19 @@ fn container(pid: u32) -> Option<Container> {
         pod: Some("shop".into()),
         ..Container::default()
     })
+}
+
+/// So many sends that waited, half of them for long.
+fn notified(sends: u64) -> Notified {
+    let mut notified = Notified::default();
+    if sends != 0 {
+        notified.sends = 2 * sends;
+        notified.bytes = 4096 * sends;
+        notified.ns = 9_000_000 * sends;
+        notified.pinned_byte_us = 18_432_000 * sends;
+        notified.histogram = [(1024, sends), (8_388_608, sends)].into();
+    }
+    notified
 }
 
 fn intervals() -> Vec<Snapshot> {
@@ -36,6 +49,7 @@ fn intervals() -> Vec<Snapshot> {
                 let (pending, in_flight) = (process.pending, process.in_flight);
                 for (path, number) in process.paths.iter_mut().zip(1..) {
                     path.totals.filled = 4096 * number * seq;
+                    path.notified = notified(number * seq);
                 }
                 process.total.filled = 8192 * seq;
                 let claimed = crate::ledger::Claimed {
@@ -117,6 +131,34 @@ fn what_is_written_is_read() {
     let (read, damage) = read(&bytes()).unwrap();
     assert_eq!(damage, None);
     assert_eq!(read, intervals());
+}
+
+/// Each part of a frame stands behind the others, also behind those that have nothing.
+#[test]
+fn a_part_is_read_behind_parts_that_are_empty() {
+    let mut interval = intervals()[1].clone();
+    for process in &mut interval.processes {
+        process.cpu_seconds = None;
+        process.total.filled = 0;
+        for path in &mut process.paths {
+            path.totals.filled = 0;
+        }
+        process.claims[0].totals.filled = 0;
+    }
+    interval.total.filled = 0;
+    for work in &mut interval.unattributed {
+        work.totals.filled = 0;
+    }
+    interval.seq = Some(0);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rec");
+    let mut writer = Writer::create(&path, Rotation::default(), 4096).unwrap();
+    writer.append(&interval).unwrap();
+    writer.finish().unwrap();
+    let (read, damage) = read(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(damage, None);
+    assert_eq!(read[0].processes[0].paths[0].notified, notified(1));
+    assert_eq!(read, [interval]);
 }
 
 #[test]

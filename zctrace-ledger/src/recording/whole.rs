@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, mem::size_of};
 use indexmap::IndexMap;
 use zctrace_common::{Evidence, Op};
 
-use super::{limits::Budget, wire::Header};
+use super::{limits::Budget, notified::CLASS, wire::Header};
 use crate::ledger::{
-    self, Claimed, Container, Coverage, Errnos, Loss, Named, Object, Overhead, Process, Snapshot,
-    Stack, Stacks, Target, Totals, Unattributed,
+    self, Claimed, Container, Coverage, Errnos, Loss, Named, Notified, Object, Overhead, Process,
+    Snapshot, Stack, Stacks, Target, Totals, Unattributed,
 };
 
 /// The document would take more memory than a recording is given.
@@ -39,7 +39,7 @@ struct Sum {
     copy_cpu_seconds: Option<f64>,
     cpu_seconds: Option<ledger::CpuTime>,
     not_followed: IndexMap<String, f64>,
-    paths: IndexMap<PathName, (Totals, Errnos)>,
+    paths: IndexMap<PathName, (Totals, Errnos, Notified)>,
     claims: IndexMap<ClaimName, Claims>,
 }
 
@@ -267,7 +267,7 @@ impl Sum {
                 evidence: path.evidence.clone(),
                 by: path.by.clone(),
             };
-            let (totals, errnos) = match self.paths.get_mut(&name) {
+            let (totals, errnos, notified) = match self.paths.get_mut(&name) {
                 Some(known) => known,
                 None => {
                     budget.take(path_size(path))?;
@@ -281,12 +281,19 @@ impl Sum {
                 }
             }
             errnos.add(&path.errnos);
+            for class in path.notified.histogram.keys() {
+                if !notified.histogram.contains_key(class) {
+                    budget.take(CLASS)?;
+                }
+            }
+            notified.add(&path.notified);
         }
         Some(())
     }
 
     fn process(self, pid: u32, start_time: u64) -> Process {
-        let paths = self.paths.into_iter().map(|(name, (totals, errnos))| {
+        let paths = self.paths.into_iter().map(|(name, known)| {
+            let (totals, errnos, notified) = known;
             let PathName {
                 op,
                 object,
@@ -299,6 +306,7 @@ impl Sum {
                 evidence,
                 by,
                 errnos,
+                notified,
                 totals,
             }
         });

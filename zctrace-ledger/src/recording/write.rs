@@ -21,6 +21,7 @@ use super::{
     frame::{self, Kind},
     limits::{self, MOST_NUMBERED_BYTES, MOST_NUMBERS},
     not_followed::WireNotFollowed,
+    notified::WireNotified,
     part,
     wire::{
         self, ClaimedRow, Header, Interval, PathKey, ProcessKey, ProcessRows, Sparse, StackKey,
@@ -125,7 +126,11 @@ impl Writer {
             let (interval, containers) = part.numbers.interval(snapshot, self.seq);
             let filled = WireFilled::new(snapshot);
             let cpu = WireCpu::new(snapshot);
-            let (no_cpu, no_filled) = (cpu.is_empty(), filled.is_empty() && cpu.is_empty());
+            let notified = WireNotified::new(snapshot);
+            // What stands behind something cannot be read without it.
+            let no_notified = notified.is_empty();
+            let no_cpu = no_notified && cpu.is_empty();
+            let no_filled = no_cpu && filled.is_empty();
             let payload = postcard::to_stdvec(&interval)
                 .and_then(|payload| {
                     postcard::to_extend(&WireBeside::new(beside, snapshot), payload)
@@ -144,6 +149,10 @@ impl Writer {
                 .and_then(|payload| match no_cpu {
                     true => Ok(payload),
                     false => postcard::to_extend(&cpu, payload),
+                })
+                .and_then(|payload| match no_notified {
+                    true => Ok(payload),
+                    false => postcard::to_extend(&notified, payload),
                 });
             let payload = payload.map_err(io::Error::other);
             let frame = payload.and_then(|payload| frame::encode(Kind::Interval, &payload));

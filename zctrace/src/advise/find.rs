@@ -1,9 +1,14 @@
 //! What a process does that another technique could do, from its rows alone.
 
+use std::time::Duration;
+
 use zctrace_common::Op;
 
 use super::weigh::Verdict;
-use crate::ledger::{CpuTime, End, Path, Process, Snapshot, Totals};
+use crate::{
+    ledger::{CpuTime, End, Notified, Path, Process, Snapshot, Totals},
+    text::bytes::{bytes, duration},
+};
 
 /// Fewer bytes than this are not worth a change.
 pub const LEAST_BYTES: u64 = 1 << 20;
@@ -16,6 +21,12 @@ const CHANGED: f64 = 0.1;
 
 /// So many of the bytes that are read must leave again to be the same ones.
 const SAME: u64 = 2;
+
+/// Bytes that a processor copies in a second, at the least: a processor of ten years ago copies as many.
+const COPIED_IN_A_SECOND: u64 = 4 << 30;
+
+/// A notification that takes so many times as long as the copy pins memory for long.
+const LONG: u32 = 100;
 
 /// Something that could be done otherwise.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +68,10 @@ pub fn candidates(snapshot: &Snapshot) -> Vec<Candidate> {
         let order = cost(b).total_cmp(&cost(a));
         order.then(b.total.copies().cmp(&a.total.copies()))
     });
-    let found = processes.into_iter().flat_map(of_process);
+    let watched = Duration::from_nanos(snapshot.duration_ns);
+    let found = processes
+        .into_iter()
+        .flat_map(|process| of_process(process, watched));
     found.take(MOST).collect()
 }
 
@@ -91,7 +105,7 @@ impl Side {
     }
 }
 
-fn of_process(process: &Process) -> Vec<Candidate> {
+fn of_process(process: &Process, watched: Duration) -> Vec<Candidate> {
     let reads = |op: Op| matches!(op, Op::Read | Op::UringRead);
     let stores = |end: Option<End<'_>>| end.is_some_and(|end| matches!(end, End::File(_)));
     let is = |path: &&Path, op: &dyn Fn(Op) -> bool| path.op.is(op);
@@ -125,6 +139,7 @@ fn of_process(process: &Process) -> Vec<Candidate> {
         found.extend(cached(process, &read));
     }
     found.extend(bypassed(process, &direct));
+    found.extend(pinned(process, watched));
     found
 }
 
@@ -307,6 +322,39 @@ fn bypassed(process: &Process, direct: &Side) -> Option<Candidate> {
     ))
 }
 
+/// Memory is sent without a copy, and is pinned for long beside the time of the copy.
+fn pinned(process: &Process, watched: Duration) -> Option<Candidate> {
+    let sends = process
+        .paths
+        .iter()
+        .filter(|path| !path.notified.is_empty());
+    let side = Side::of(sends.clone());
+    let mut notified = Notified::default();
+    sends.for_each(|path| notified.add(&path.notified));
+    let median = notified.within(500)?;
+    let size = notified.bytes / notified.sends.max(1);
+    let copy = Duration::from_nanos(size.saturating_mul(1_000_000_000) / COPIED_IN_A_SECOND);
+    if side.bytes() < LEAST_BYTES || median < copy * LONG {
+        return None;
+    }
+    let how = format!(
+        "sends are notified after {} (median) and have {} pinned on average. Without MSG_ZEROCOPY or SEND_ZC their \
+         memory is free at once, for a copy of {}: about {}",
+        duration(median),
+        bytes(notified.pinned(watched)),
+        bytes(size),
+        duration(copy)
+    );
+    Some(candidate(
+        process,
+        &[&side],
+        side.bytes(),
+        "zerocopy-send:loopback",
+        Err(Verdict::OrNothing),
+        how,
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -402,6 +450,30 @@ mod tests {
         assert!(warm.how.contains("page cache already"), "{}", warm.how);
         let cold = &advice(read(8 * MIB))[0];
         assert!(cold.how.contains("O_DIRECT if"), "{}", cold.how);
+    }
+
+    #[test]
+    fn a_late_notification_is_worth_a_word() {
+        let sends = |ns: u64| {
+            let mut path = samples::path("send.zerocopy", "tcp", samples::spliced(MIB));
+            path.notified = Notified {
+                sends: 16,
+                bytes: MIB,
+                ns: 16 * ns,
+                pinned_byte_us: MIB * ns / 1000,
+                histogram: [(ns, 16)].into(),
+            };
+            process(vec![path])
+        };
+        let late = &advice(sends(10 << 20))[0];
+        assert_eq!(
+            (late.verdict, late.instead),
+            (Some(Verdict::OrNothing), None)
+        );
+        assert!(late.how.contains("notified after 11.0 ms"), "{}", late.how);
+        assert!(late.how.contains("64.0 KiB: about 15.3 us"), "{}", late.how);
+        // A copy of 64 KiB takes 15 microseconds.
+        assert!(advice(sends(1 << 20)).is_empty());
     }
 
     #[test]

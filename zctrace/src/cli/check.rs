@@ -82,6 +82,12 @@ struct ClaimArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = limit::limit)]
     max_copies_per_received_byte: Option<f64>,
 
+    /// Maximum milliseconds from a zero-copy send (MSG_ZEROCOPY, SEND_ZC) to its notification, for
+    /// 99% of the sends
+    #[arg(long, value_name = "MS", allow_negative_numbers = true,
+          value_parser = limit::milliseconds)]
+    max_notification_ms: Option<f64>,
+
     /// Minimum bytes to judge a path by itself [default: 1MiB]
     #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = size::positive)]
     min_bytes: Option<u64>,
@@ -106,7 +112,8 @@ struct ClaimArgs {
     /// Read several claims from a TOML file ('-' for standard input)
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "max_copies_per_byte", "max_copies_per_sent_byte", "max_copies_per_received_byte",
-        "min_bytes", "path", "expect", "accept_inferred", "allow_encryption"])]
+        "max_notification_ms", "min_bytes", "path", "expect", "accept_inferred",
+        "allow_encryption"])]
     policy: Option<PathBuf>,
 
     /// Print the claims as a policy file, and measure nothing. Without a limit, print one for
@@ -333,6 +340,7 @@ impl ClaimArgs {
             max_copies_per_byte: self.max_copies_per_byte,
             max_copies_per_sent_byte: self.max_copies_per_sent_byte,
             max_copies_per_received_byte: self.max_copies_per_received_byte,
+            max_notification_ms: self.max_notification_ms,
             min_bytes: self.min_bytes.unwrap_or(MIN_BYTES),
             path: self.path.clone(),
             accept_inferred: self.accept_inferred,

@@ -156,6 +156,7 @@ mod tests {
             evidence: "measured".into(),
             by: None,
             errnos: Errnos::default(),
+            notified: crate::ledger::Notified::default(),
             totals,
         };
         Process::from_paths(1, 1, "hunt".into(), "/".into(), vec![path])

@@ -100,6 +100,8 @@ struct Shape {
     narrow: bool,
     wide: bool,
     by: Dimension,
+    /// How long the target was watched.
+    watched: Duration,
     palette: Palette,
 }
 
@@ -141,6 +143,7 @@ fn body(snapshot: &Snapshot, options: Options) -> String {
         narrow: options.surface.width < NARROW,
         wide: options.surface.width >= WIDE,
         by: Dimension::of(snapshot, options.surface.width >= WIDE),
+        watched: Duration::from_nanos(snapshot.duration_ns),
         palette,
     };
     let mut table = Columns::new(shape.columns());
@@ -286,7 +289,9 @@ impl Shape {
             table.text(Cell::new(&text, self.palette.faint), 4);
         }
         let faulted = many_faults(&only_faults);
-        let lines = refused(process).into_iter().chain(states(process));
+        let lines = refused(process).into_iter();
+        let lines = lines.chain(notified(process, self.watched));
+        let lines = lines.chain(states(process));
         for line in lines.chain(faulted) {
             table.text(Cell::new(&line, self.palette.faint), 4);
         }
@@ -410,6 +415,19 @@ fn refused(process: &Process) -> Vec<String> {
         }
     }
     lines
+}
+
+/// How long the zero-copy sends of a process waited until they could use their memory again.
+fn notified(process: &Process, watched: Duration) -> Vec<String> {
+    let lines = process.paths.iter().filter_map(|path| {
+        let words = path.notified.words(watched).or_else(|| {
+            let words = "time to the notification not measured: that needs probes on functions";
+            path.is_without_notifications().then(|| words.to_owned())
+        })?;
+        let (op, object) = (path.op.as_str(), path.object.as_str());
+        Some(format!("{} {}: {words}", printable(op), printable(object)))
+    });
+    lines.collect()
 }
 
 /// Lines about a process as a whole: what went over the network, and what is not over.

@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 
 use super::{Error, Meter, Outcome, Plan, Subject, command, observe};
 use crate::{
-    ledger::{Coverage, Errnos, Path, Process, Snapshot, TargetKind, Totals},
+    ledger::{Coverage, Errnos, Notified, Path, Process, Snapshot, TargetKind, Totals},
     target::{self, Spec},
     text::sink,
     tracer::{self, Config, Reading},
@@ -59,6 +59,7 @@ impl Meter for Fake {
             evidence: "measured".into(),
             by: None,
             errnos: Errnos::default(),
+            notified: Notified::default(),
             totals: total,
         };
         let process = Process::from_paths(u32::MAX, 1, "fake".into(), "/".into(), vec![path]);

@@ -147,7 +147,7 @@ mod tests {
     use zctrace_common::Sizes;
 
     use super::*;
-    use crate::ledger::{Errnos, Path, Process};
+    use crate::ledger::{Errnos, Notified, Path, Process};
 
     fn reading(object: &str, totals: Totals) -> Reading {
         let path = Path {
@@ -156,6 +156,7 @@ mod tests {
             evidence: "measured".into(),
             by: None,
             errnos: Errnos::default(),
+            notified: Notified::default(),
             totals,
         };
         let process = Process::from_paths(1, 70, "x".into(), "/".into(), vec![path]);

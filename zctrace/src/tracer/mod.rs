@@ -286,6 +286,7 @@ impl Session {
             // Few rows have errors, and those few different ones.
             .map_max_entries("ERRNOS", rows.saturating_mul(2))
             .map_max_entries("PENDING", rows)
+            .map_max_entries("NOTIFIED", rows)
             .map_max_entries("LABELS", rows)
             .map_max_entries("REQUEST_COUNTS", rows)
             .map_max_entries("REGION_STACKS", of_regions(REGIONS_OPEN))

@@ -6,16 +6,20 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues, Queue},
 };
-use zctrace_common::{Counters, CpuSamples, DEVICE_LEN, OnRoute, Proc, RowKey, Sizes, errno_key};
+use zctrace_common::{
+    Counters, CpuSamples, DEVICE_LEN, Notified, OnRoute, Proc, RowKey, Sizes, errno_key,
+};
 
-use super::{Error, map, requests, tables::Row};
+use super::{
+    Error, map, requests,
+    tables::{Row, Tables},
+};
 use crate::ledger::Errnos;
 
 /// Returns the slots of processes that have ended, and those of their rows.
 pub(super) fn recycle(
     ebpf: &mut Ebpf,
-    rows: &[Row],
-    errnos: &StdHashMap<u32, Errnos>,
+    tables: &Tables,
     ended: &BTreeSet<u32>,
     sized: bool,
 ) -> Result<(), Error> {
@@ -27,13 +31,20 @@ pub(super) fn recycle(
     for slot in ended {
         procs.set(*slot, Proc::default(), 0)?;
     }
-    let gone = rows.iter();
+    let gone = tables.rows.iter();
     let gone: Vec<&Row> = gone
         .filter(|(key, ..)| ended.contains(&key.proc_slot))
         .collect();
     let gone = &gone[..];
-    empty_rows(ebpf, gone, errnos)?;
+    empty_rows(ebpf, gone, &tables.errnos)?;
     empty_beside(ebpf, gone, sized)?;
+    let mut notified: HashMap<&mut MapData, u32, Notified> =
+        HashMap::try_from(map(ebpf, "NOTIFIED"))?;
+    for (_, slot, _) in gone {
+        if tables.notified.contains_key(slot) {
+            notified.remove(slot)?;
+        }
+    }
     let mut free: Queue<_, u32> = Queue::try_from(map(ebpf, "FREE_ROWS"))?;
     for (_, slot, _) in gone {
         free.push(*slot, 0)?;

@@ -187,7 +187,7 @@ impl Collector {
         for (place, totals) in tables::late(ebpf)? {
             kernel.entry(place).or_default().add(&totals);
         }
-        recycle(ebpf, &tables.rows, &tables.errnos, &ended, self.sized)?;
+        recycle(ebpf, &tables, &ended, self.sized)?;
         self.work.forget(&ended);
         reading.unattributed = kernel
             .into_iter()
@@ -221,6 +221,8 @@ impl Collector {
         // Before the rows: an operation is counted first, then its error.
         let errnos = tables::errnos(ebpf)?;
         let rows = tables::rows(ebpf, &errnos)?;
+        // After what is pending: it is counted here first.
+        let notified = tables::notified(ebpf)?;
         if self.by == By::Region {
             // After the rows: each of their regions has its name by now.
             self.names.set_regions(regions::labels(ebpf)?);
@@ -241,6 +243,7 @@ impl Collector {
             labels,
             rows,
             errnos,
+            notified,
             devices,
             obstacles,
             sizes,
@@ -404,6 +407,7 @@ impl Collector {
                     evidence: evidence.into(),
                     by: self.names.dimension(self.by, key.dimension, label),
                     errnos: named(tables.errnos.get(slot), counters.errors),
+                    notified: tables.notified.get(slot).cloned().unwrap_or_default(),
                     totals: counters.into(),
                 })
             })

@@ -12,7 +12,7 @@ use zctrace_common::{
 };
 
 use super::{Error, batch, map, names::text};
-use crate::ledger::{Errno, Errnos, Totals, Ways};
+use crate::ledger::{Errno, Errnos, Notified, Totals, Ways};
 
 /// A row, its slot and its counters.
 pub(super) type Row = (RowKey, u32, Counters);
@@ -30,6 +30,7 @@ pub(super) struct Tables {
     pub(super) labels: StdHashMap<u64, Label>,
     pub(super) rows: Vec<Row>,
     pub(super) errnos: StdHashMap<u32, Errnos>,
+    pub(super) notified: StdHashMap<u32, Notified>,
     pub(super) devices: StdHashMap<u32, String>,
     pub(super) obstacles: StdHashMap<u32, String>,
     /// Empty unless they are asked for.
@@ -77,6 +78,16 @@ pub(super) fn errnos(ebpf: &mut Ebpf) -> Result<StdHashMap<u32, Errnos>, Error> 
         row.count(Errno::new(errno), count);
     }
     Ok(errnos)
+}
+
+/// How long the zero-copy sends of rows waited for their notification, by their slots.
+pub(super) fn notified(ebpf: &mut Ebpf) -> Result<StdHashMap<u32, Notified>, Error> {
+    let counts: HashMap<&mut MapData, u32, zctrace_common::Notified> =
+        HashMap::try_from(map(ebpf, "NOTIFIED"))?;
+    let counts = counts.iter().flatten();
+    Ok(counts
+        .map(|(slot, counted)| (slot, Notified::from(&counted)))
+        .collect())
 }
 
 /// Every row, its slot and its counters, to which the errors that have an errno are added.

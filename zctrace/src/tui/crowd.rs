@@ -11,7 +11,9 @@ use super::{
     theme::{Name, Theme},
     view::export,
 };
-use crate::ledger::{Ended, Errnos, Path, Process, Snapshot, TargetKind, Totals, samples};
+use crate::ledger::{
+    Ended, Errnos, Notified, Path, Process, Snapshot, TargetKind, Totals, samples,
+};
 
 fn process(pid: u32, comm: &str, moved: u64) -> Process {
     let mut totals = Totals::default();
@@ -27,6 +29,7 @@ fn process(pid: u32, comm: &str, moved: u64) -> Process {
         evidence: "measured".into(),
         by: None,
         errnos: Errnos::default(),
+        notified: Notified::default(),
         totals,
     };
     Process::from_paths(pid, 1, comm.into(), "/".into(), vec![path])

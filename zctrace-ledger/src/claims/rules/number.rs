@@ -99,6 +99,22 @@ pub(crate) const EXPECTATION_UNCLEAR: Rule = Rule {
     look: Look::Numbers,
 };
 
+pub(crate) const SLOW_NOTIFICATION: Rule = Rule {
+    code: "zerocopy-slow-notification",
+    says: "Zero-copy sends waited for their notification for longer than the limit allows, with their memory pinned",
+    evidence: "`notified` of a send row: the time within which 99% of its sends were notified is more than --max-notification-ms",
+    remedy: "send in smaller calls or over a connection with less in its queue, let the receiver read sooner, or send without MSG_ZEROCOPY: an ordinary send copies, and its memory is free at once",
+    look: Look::Numbers,
+};
+
+pub(crate) const NOTIFICATION_UNKNOWN: Rule = Rule {
+    code: "notification-not-measured",
+    says: "How long zero-copy sends wait for their notification is not known, or not of enough of them",
+    evidence: "a limit of that time, and `notified` of fewer bytes than --min-bytes, more than a hundredth of them still `pending`, or calls of which only tracepoints are seen",
+    remedy: "use a kernel on which functions can be traced (`zctrace doctor`), measure longer, or let the receivers read everything",
+    look: Look::Numbers,
+};
+
 pub(crate) const REFUSED: Rule = Rule {
     code: "refused",
     says: "Calls of this operation were refused, so their bytes went another way or not at all",
@@ -151,5 +167,7 @@ pub(super) const RULES: &[Rule] = &[
     EXPECTATION_MISSED,
     EXPECTATION_UNCLEAR,
     SOURCE_COPIED,
+    SLOW_NOTIFICATION,
+    NOTIFICATION_UNKNOWN,
     REFUSED,
 ];

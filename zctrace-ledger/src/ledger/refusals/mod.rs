@@ -482,7 +482,7 @@ pub fn words_of(op: Option<Op>, object: &Object, errnos: &Errnos) -> Vec<String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Totals;
+    use crate::ledger::{Notified, Totals};
 
     fn failed(op: &str, object: &str, errno: i32) -> Vec<String> {
         words(&Path {
@@ -493,6 +493,7 @@ mod tests {
             errnos: [(Errno::new(errno.unsigned_abs()), 1)]
                 .into_iter()
                 .collect::<Errnos>(),
+            notified: Notified::default(),
             totals: Totals::default(),
         })
     }

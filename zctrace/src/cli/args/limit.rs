@@ -1,16 +1,30 @@
-//! Limits of copies per byte on the command line.
+//! Limits on the command line: of copies per byte, and of a time.
 
 /// Parses a limit of copies per byte.
 pub(crate) fn limit(text: &str) -> Result<f64, String> {
-    let limit: f64 = text
-        .trim()
-        .parse()
-        .map_err(|_| String::from("write a number: 0.02 means zero-copy, 1 means one copy"))?;
+    number(
+        text,
+        "write a number: 0.02 means zero-copy, 1 means one copy",
+        "it must not be negative: 0 means no copy at all",
+    )
+}
+
+/// Parses a limit in milliseconds.
+pub(crate) fn milliseconds(text: &str) -> Result<f64, String> {
+    number(
+        text,
+        "write a number of milliseconds, such as 10 or 0.5",
+        "it must not be negative",
+    )
+}
+
+fn number(text: &str, unreadable: &str, negative: &str) -> Result<f64, String> {
+    let limit: f64 = text.trim().parse().map_err(|_| unreadable.to_owned())?;
     if limit.is_nan() || limit.is_infinite() {
         return Err("it must be a finite number".into());
     }
     if limit.is_sign_negative() {
-        return Err("it must not be negative: 0 means no copy at all".into());
+        return Err(negative.into());
     }
     Ok(limit)
 }
@@ -38,5 +52,8 @@ mod tests {
                 assert!(error.contains(part), "{text}: {error}");
             }
         }
+        assert_eq!(milliseconds("0.5"), Ok(0.5));
+        let error = milliseconds("10ms").expect_err("a unit");
+        assert!(error.contains("of milliseconds"), "{error}");
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use zctrace_common::Sizes;
 
 use super::{Moment, PathKey, ProcessId, ProcessRow, Sym, numbers::add_sizes};
-use crate::ledger::{CpuTime, Errnos, Stacks, Totals, Ways};
+use crate::ledger::{CpuTime, Errnos, Notified, Stacks, Totals, Ways};
 
 /// What had been counted when the user set the counters to zero.
 #[derive(Debug, Default)]
@@ -17,6 +17,7 @@ pub(super) struct Base {
     pub(super) requests: HashMap<(ProcessId, Sym), Ways>,
     pub(super) sizes: HashMap<(ProcessId, PathKey), Sizes>,
     pub(super) errnos: HashMap<(ProcessId, PathKey), Errnos>,
+    pub(super) notified: HashMap<(ProcessId, PathKey), Notified>,
     pub(super) stacks: Stacks,
 }
 
@@ -56,6 +57,9 @@ impl Base {
             if let Some(errnos) = moment.errnos(&path) {
                 self.errnos.entry(key).or_default().add(errnos);
             }
+            if let Some(notified) = moment.notified(&path) {
+                self.notified.entry(key).or_default().add(notified);
+            }
         }
     }
 
@@ -81,6 +85,10 @@ impl Base {
             }
             if let Some(errnos) = self.errnos.remove(&(id, key)) {
                 self.errnos.entry((into, key)).or_default().add(&errnos);
+            }
+            if let Some(notified) = self.notified.remove(&(id, key)) {
+                let base = self.notified.entry((into, key)).or_default();
+                base.add(&notified);
             }
         }
         for ((_, op), ways) in self

@@ -83,7 +83,7 @@ impl Builder {
         let mut sizes = self.sizes(&mut rows, &sides);
         let mut merged = Packed::default();
         let all = rows.paths.iter(0..rows.paths.len());
-        merge(all, &mut sizes, &mut rows.errnos, &mut merged);
+        merge(all, &mut sizes, &mut rows.beside, &mut merged);
         let (commands, by_command) = by_command(&mut rows, &mut sizes, last);
         let moment = Arc::new(Moment {
             about: about(whole, last),
@@ -99,7 +99,8 @@ impl Builder {
             by_command,
             requests,
             sizes,
-            errnos: rows.errnos,
+            errnos: rows.beside.errnos,
+            notified: rows.beside.notified,
             verdicts: rows.verdicts,
             stacks: self.stacks(whole, last),
             kernel_threads: self.kernel_threads(whole),
@@ -188,6 +189,7 @@ impl Builder {
             requests: Vec::new(),
             sizes: Vec::new(),
             errnos: Vec::new(),
+            notified: Vec::new(),
             verdicts: Vec::new(),
             stacks: Arc::default(),
             kernel_threads: Vec::new(),

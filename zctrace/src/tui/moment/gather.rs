@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     claims::MIN_BYTES,
-    ledger::{CpuTime, Errnos, Path, Process, Snapshot},
+    ledger::{CpuTime, Errnos, Notified, Path, Process, Snapshot},
     tui::rows::views,
 };
 
@@ -30,7 +30,14 @@ pub(super) struct Rows<'a> {
     whole: &'a Snapshot,
     bench: Bench<'a>,
     pub(super) verdicts: Vec<Arc<RowVerdict>>,
+    pub(super) beside: Beside,
+}
+
+/// What few rows have, at the places that they name.
+#[derive(Default)]
+pub(super) struct Beside {
     pub(super) errnos: Vec<Errnos>,
+    pub(super) notified: Vec<Notified>,
 }
 
 impl<'a> Rows<'a> {
@@ -51,7 +58,7 @@ impl<'a> Rows<'a> {
             whole,
             bench: Bench::new(whole, last),
             verdicts: Vec::new(),
-            errnos: Vec::new(),
+            beside: Beside::default(),
             last,
             before,
             step,
@@ -153,6 +160,7 @@ impl<'a> Rows<'a> {
             verdict: 0,
             sizes: 0,
             errnos: 0,
+            notified: 0,
             totals: document.totals,
             step: Step::default(),
         };
@@ -182,8 +190,16 @@ impl<'a> Rows<'a> {
             if let Some(counted) = whose.base.errnos.get(&(whose.id, path.key())) {
                 errnos.subtract(counted);
             }
-            self.errnos.push(errnos);
-            path.errnos = index(self.errnos.len());
+            self.beside.errnos.push(errnos);
+            path.errnos = index(self.beside.errnos.len());
+        }
+        if !document.notified.is_empty() {
+            let mut notified = document.notified.clone();
+            if let Some(counted) = whose.base.notified.get(&(whose.id, path.key())) {
+                notified.subtract(counted);
+            }
+            self.beside.notified.push(notified);
+            path.notified = index(self.beside.notified.len());
         }
         Some(path)
     }

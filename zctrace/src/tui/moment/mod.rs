@@ -22,7 +22,7 @@ use zctrace_common::Sizes;
 use self::{packed::Packed, sides::Sides, tree::Sampled};
 use crate::{
     catalog::{self, Family},
-    ledger::{Coverage, Errnos, ExitStatus, Loss, Overhead, Target, Totals},
+    ledger::{Coverage, Errnos, ExitStatus, Loss, Notified, Overhead, Target, Totals},
 };
 pub use row::{
     AsyncRow, Names, PathKey, PathRow, ProcessId, ProcessRow, RowId, RowVerdict, SPARK, Step, Sym,
@@ -106,6 +106,8 @@ pub struct Moment {
     pub sizes: Vec<Sizes>,
     /// How operations failed, since the base.
     pub errnos: Vec<Errnos>,
+    /// How long zero-copy sends waited for their notification, since the base.
+    pub notified: Vec<Notified>,
     /// Verdicts on the rows that promise to do without copies.
     pub verdicts: Vec<Arc<RowVerdict>>,
     /// Stacks since the base.
@@ -152,6 +154,12 @@ impl Moment {
     #[must_use]
     pub fn errnos(&self, path: &PathRow) -> Option<&Errnos> {
         self.errnos.get((path.errnos as usize).checked_sub(1)?)
+    }
+
+    /// How long the zero-copy sends of a row waited for their notification.
+    #[must_use]
+    pub fn notified(&self, path: &PathRow) -> Option<&Notified> {
+        self.notified.get((path.notified as usize).checked_sub(1)?)
     }
 
     /// The verdict on a row.

@@ -32,6 +32,7 @@ struct Head {
     sizes: u32,
     verdict: u32,
     errnos: u32,
+    notified: u32,
     /// A bit for each number that is there, and [`INFERRED`].
     present: u32,
     /// Place of the first of them.
@@ -79,6 +80,7 @@ impl Packed {
             sizes: row.sizes,
             verdict: row.verdict,
             errnos: row.errnos,
+            notified: row.notified,
             present,
             first,
         });
@@ -180,6 +182,7 @@ fn row(head: &Head, numbers: [u64; NUMBERS]) -> PathRow {
         sizes: head.sizes,
         verdict: head.verdict,
         errnos: head.errnos,
+        notified: head.notified,
         totals: Totals::of_numbers(std::array::from_fn(|place| numbers[place])),
         step: Step {
             ops,
@@ -200,13 +203,13 @@ mod tests {
         #[test]
         fn what_is_put_in_comes_out(
             rows in prop::collection::vec(
-                (any::<[u32; 8]>(), any::<bool>(), any::<[Option<u64>; NUMBERS]>()),
+                (any::<[u32; 9]>(), any::<bool>(), any::<[Option<u64>; NUMBERS]>()),
                 0..20,
             )
         ) {
             let rows: Vec<PathRow> = rows
                 .into_iter()
-                .map(|([process, op, object, by, asked, sizes, verdict, errnos], inferred, numbers)| {
+                .map(|([process, op, object, by, asked, sizes, verdict, errnos, notified], inferred, numbers)| {
                     let head = Head {
                         process,
                         op: Sym(op),
@@ -216,6 +219,7 @@ mod tests {
                         sizes,
                         verdict,
                         errnos,
+                        notified,
                         present: if inferred { INFERRED } else { 0 },
                         first: 0,
                     };

@@ -142,6 +142,8 @@ pub struct PathRow {
     pub sizes: u32,
     /// How its operations failed: a place in [`super::Moment::errnos`], from 1; 0 where none did.
     pub errnos: u32,
+    /// How long its zero-copy sends waited: a place in [`super::Moment::notified`], from 1; 0 where that is not known.
+    pub notified: u32,
     /// Its verdict in [`super::Moment::verdicts`], from 1; 0 for a row that promises nothing.
     pub verdict: u32,
     /// Since the base.

@@ -6,11 +6,11 @@ use zctrace_common::Sizes;
 
 use super::{
     Moment, PathKey, PathRow, ProcessId, ProcessRow, SPARK, Step, Sym,
-    gather::Rows,
+    gather::{Beside, Rows},
     numbers::{add_sizes, index},
     packed::Packed,
 };
-use crate::ledger::{CpuTime, Errnos, Totals};
+use crate::ledger::{CpuTime, Errnos, Notified, Totals};
 
 /// The processes by their commands.
 pub(super) fn by_command(
@@ -36,7 +36,7 @@ pub(super) fn by_command(
         let first = index(merged.len());
         let places = members.iter().map(|place| rows.processes[*place].places());
         let paths = places.flat_map(|places| rows.paths.iter(places));
-        merge(paths, sizes, &mut rows.errnos, &mut merged);
+        merge(paths, sizes, &mut rows.beside, &mut merged);
         command.paths = (first, index(merged.len()) - first);
         commands.push(command);
     }
@@ -100,7 +100,7 @@ fn add_counts(sum: &mut ProcessRow, process: &ProcessRow) {
 pub(super) fn merge(
     paths: impl Iterator<Item = PathRow>,
     sizes: &mut Vec<Sizes>,
-    errnos: &mut Vec<Errnos>,
+    beside: &mut Beside,
     packed: &mut Packed,
 ) {
     let mut places: HashMap<PathKey, usize> = HashMap::new();
@@ -112,6 +112,7 @@ pub(super) fn merge(
                 verdict: 0,
                 sizes: 0,
                 errnos: 0,
+                notified: 0,
                 totals: Totals::default(),
                 step: Step::default(),
                 ..path
@@ -130,12 +131,20 @@ pub(super) fn merge(
             add_sizes(&mut sizes[row.sizes as usize - 1], &own);
         }
         let own = (path.errnos as usize).checked_sub(1);
-        if let Some(own) = own.map(|place| errnos[place].clone()) {
+        if let Some(own) = own.map(|place| beside.errnos[place].clone()) {
             if row.errnos == 0 {
-                errnos.push(Errnos::default());
-                row.errnos = index(errnos.len());
+                beside.errnos.push(Errnos::default());
+                row.errnos = index(beside.errnos.len());
             }
-            errnos[row.errnos as usize - 1].add(&own);
+            beside.errnos[row.errnos as usize - 1].add(&own);
+        }
+        let own = (path.notified as usize).checked_sub(1);
+        if let Some(own) = own.map(|place| beside.notified[place].clone()) {
+            if row.notified == 0 {
+                beside.notified.push(Notified::default());
+                row.notified = index(beside.notified.len());
+            }
+            beside.notified[row.notified as usize - 1].add(&own);
         }
         row.totals.add(&path.totals);
         row.step.add(&path.step);

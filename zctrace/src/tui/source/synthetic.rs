@@ -14,8 +14,8 @@ use zctrace_common::{Evidence, Op};
 
 use crate::{
     ledger::{
-        Coverage, End, Errnos, Loss, Overhead, Path, Process, SCHEMA, Snapshot, Stacks, Target,
-        TargetKind, Totals,
+        Coverage, End, Errnos, Loss, Notified, Overhead, Path, Process, SCHEMA, Snapshot, Stacks,
+        Target, TargetKind, Totals,
     },
     tui::{
         Incoming,
@@ -115,6 +115,7 @@ fn snapshot(size: Size) -> Snapshot {
             evidence: Evidence::Measured.into(),
             by: None,
             errnos: Errnos::default(),
+            notified: Notified::default(),
             totals: Totals::default(),
         });
         let comm = format!("worker-{}", pid % 97);

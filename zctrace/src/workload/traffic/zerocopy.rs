@@ -195,7 +195,11 @@ pub(in crate::workload) fn notified(socket: &impl AsFd, sends: u32, shared: Shar
 }
 
 /// The next notification: how many sends it stands for, and whether they were copied.
-fn notification(socket: &impl AsFd) -> Result<Option<(u32, bool)>> {
+///
+/// # Errors
+///
+/// When the socket's error queue cannot be read, or has something else.
+pub fn notification(socket: &impl AsFd) -> Result<Option<(u32, bool)>> {
     #[repr(C)]
     struct Control {
         header: libc::cmsghdr,

@@ -1,17 +1,20 @@
 //! What becomes of pages that were sent by reference while the receiver does not read: they are
-//! pending, and what is copied later is the sender's, even after its end.
+//! pending, and what is copied later is the sender's, even after its end. How long the sender waits for
+//! its notification, by its own clock.
 
 use std::{
     io::Read as _,
     net::{TcpListener, TcpStream},
-    os::fd::AsRawFd as _,
+    os::fd::{AsFd as _, AsRawFd as _},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::common::shared::{self, Shared};
+use io_uring::{IoUring, cqueue, opcode, types::Fd};
 use nix::{
     libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         socket::{MsgFlags, send, setsockopt, sockopt},
         wait::{WaitStatus, waitpid},
@@ -19,10 +22,11 @@ use nix::{
     unistd::{ForkResult, fork},
 };
 use zctrace::{
-    ledger::{Process, Totals},
+    ledger::{Notified, Process, Totals},
     tracer::Session,
-    workload::traffic::zerocopy::allow,
+    workload::traffic::zerocopy::{allow, notification},
 };
+use zctrace_common::Op;
 
 /// Bytes of a send; several exceed the receiver's room by far.
 const SEND: usize = 64 * 1024;
@@ -169,4 +173,151 @@ fn what_is_copied_after_its_end_is_the_senders() {
     assert_eq!(process(&mut session, pid), settled);
     let own = process(&mut session, std::process::id());
     assert_eq!(own.total.deferred, before, "blamed on the receiver");
+}
+
+/// How late a receiver begins to read.
+const LATE: Duration = Duration::from_millis(10);
+
+/// What the rows of this process count for an operation.
+fn notified(session: &mut Session, op: Op) -> Notified {
+    let process = process(session, std::process::id());
+    let mut sum = Notified::default();
+    for path in process.paths.iter().filter(|path| path.op == op) {
+        sum.add(&path.notified);
+    }
+    sum
+}
+
+/// The times that `work` says its sends waited are the times that the rows of an operation have. The longest are left
+/// out: they are of sends whose notification the application read late, because it had no processor.
+fn assert_same_clock(session: &mut Session, op: Op, work: impl FnOnce() -> Vec<Duration>) {
+    let before = notified(session, op);
+    let mut waits = work();
+    let mut seen = notified(session, op);
+    seen.subtract(&before);
+    waits.sort();
+    let sends = waits.len() as u64;
+    assert_eq!((seen.sends, seen.bytes), (sends, sends * SEND as u64));
+    let all: Duration = waits.iter().sum();
+    let median = waits[waits.len() / 2];
+    let most = waits[waits.len() * 9 / 10];
+    println!("{op:?}: {all:?} in {sends} sends, half within {median:?}, 90 % within {most:?}");
+    println!("seen: {}", seen.words(all).expect("sends"));
+    let is_close = |what: &str, seen: f64, known: f64| {
+        assert!(
+            (seen / known - 1.0).abs() <= 0.1,
+            "{what}: {seen} of {known}"
+        );
+    };
+    let quantile = |thousandths| seen.within(thousandths).expect("sends").as_secs_f64();
+    is_close("time", seen.ns as f64, all.as_nanos() as f64);
+    is_close("median", quantile(500), median.as_secs_f64());
+    is_close("90 %", quantile(900), most.as_secs_f64());
+    let pinned = all.as_micros() as f64 * SEND as f64;
+    is_close("pinned", seen.pinned_byte_us as f64, pinned);
+}
+
+/// Waits until so many sends are notified.
+fn wait(near: &TcpStream, sends: u32) {
+    let patience = PollTimeout::from(20_000_u16);
+    let mut seen = 0;
+    while seen < sends {
+        let mut error = [PollFd::new(near.as_fd(), PollFlags::empty())];
+        assert_ne!(poll(&mut error, patience), Ok(0), "never notified");
+        let next = notification(near).expect("the error queue");
+        seen += next.map_or(0, |(sends, _)| sends);
+    }
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn notifications_take_as_long_as_the_sender_waits() {
+    /// Sends that are under way at once: their times differ by those of the reads before them.
+    const AT_ONCE: usize = 20;
+    const ROUNDS: usize = 500;
+    let Some(mut session) = session("notifications_take_as_long_as_the_sender_waits") else {
+        return;
+    };
+    let mut connections: Vec<_> = (0..AT_ONCE).map(|_| connection()).collect();
+    let (bytes, mut room) = (vec![7; SEND], vec![0; SEND]);
+    let flags = MsgFlags::from_bits_retain(libc::MSG_ZEROCOPY | libc::MSG_DONTWAIT);
+    assert_same_clock(&mut session, Op::SendZerocopy, || {
+        let mut waits = Vec::new();
+        for _ in 0..ROUNDS {
+            let mut begun = Vec::new();
+            for (near, _) in &connections {
+                begun.push(Instant::now());
+                assert_eq!(send(near.as_raw_fd(), &bytes, flags), Ok(SEND));
+            }
+            thread::sleep(LATE);
+            for ((near, far), begun) in connections.iter_mut().zip(begun) {
+                far.read_exact(&mut room).expect("the bytes");
+                wait(near, 1);
+                waits.push(begun.elapsed());
+            }
+        }
+        waits
+    });
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn sends_that_share_a_notification_count_each() {
+    let (near, mut far) = connection();
+    let Some(mut session) = session("sends_that_share_a_notification_count_each") else {
+        return;
+    };
+    assert_same_clock(&mut session, Op::SendZerocopy, || {
+        let flags = MsgFlags::from_bits_retain(libc::MSG_ZEROCOPY | libc::MSG_DONTWAIT);
+        let mut begun = Vec::new();
+        for _ in 0..SENDS {
+            begun.push(Instant::now());
+            assert_eq!(send(near.as_raw_fd(), &[7; SEND], flags), Ok(SEND));
+        }
+        // Long beside the time of all sends: the mean of those that share a notification is the time of each.
+        thread::sleep(50 * LATE);
+        far.read_exact(&mut vec![0; ALL as usize])
+            .expect("the bytes");
+        wait(&near, SENDS as u32);
+        begun.iter().map(Instant::elapsed).collect()
+    });
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn notifications_of_requests_take_as_long_as_the_sender_waits() {
+    const ROUNDS: usize = 300;
+    let test = "notifications_of_requests_take_as_long_as_the_sender_waits";
+    let (near, mut far) = connection();
+    let Some(mut session) = session(test) else {
+        return;
+    };
+    let Ok(mut ring) = IoUring::new(4) else {
+        println!("SKIP: {test}: this kernel has no io_uring");
+        return;
+    };
+    let (bytes, mut room) = (vec![7; SEND], vec![0; SEND]);
+    assert_same_clock(&mut session, Op::UringSendZc, || {
+        let mut waits = Vec::new();
+        for _ in 0..ROUNDS {
+            let fd = Fd(near.as_raw_fd());
+            let request = opcode::SendZc::new(fd, bytes.as_ptr(), SEND as u32).build();
+            let begun = Instant::now();
+            // SAFETY: the socket and the bytes are there until it is notified.
+            unsafe { ring.submission().push(&request) }.expect("room");
+            ring.submit_and_wait(1).expect("submitting");
+            let sent = ring.completion().next().expect("a completion");
+            assert_eq!(
+                (sent.result(), cqueue::more(sent.flags())),
+                (SEND as i32, true)
+            );
+            thread::sleep(LATE);
+            far.read_exact(&mut room).expect("the bytes");
+            ring.submit_and_wait(1).expect("waiting");
+            let notified = ring.completion().next().expect("a notification");
+            assert!(cqueue::notif(notified.flags()));
+            waits.push(begun.elapsed());
+        }
+        waits
+    });
 }

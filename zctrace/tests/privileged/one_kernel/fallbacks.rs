@@ -824,6 +824,7 @@ fn wrong(program: &Program, is_planted: bool, snapshot: &Snapshot, pid: u32) -> 
         max_copies_per_byte: None,
         max_copies_per_sent_byte: None,
         max_copies_per_received_byte: None,
+        max_notification_ms: None,
         min_bytes: MIN_BYTES,
         path: None,
         accept_inferred: true,

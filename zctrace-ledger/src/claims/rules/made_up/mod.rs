@@ -4,7 +4,7 @@ use zctrace_common::Mark;
 
 use crate::{
     claims::{Circumstances, Claim, Judgement, judge},
-    ledger::{Claimed, Errnos, Path, Process, Refused, Snapshot, Totals, samples},
+    ledger::{Claimed, Errnos, Notified, Path, Process, Refused, Snapshot, Totals, samples},
 };
 
 #[cfg(test)]
@@ -60,6 +60,7 @@ pub(crate) fn path(op: &str, object: &str, evidence: &str, numbers: &[(&str, u64
         evidence: evidence.into(),
         by: None,
         errnos: Errnos::default(),
+        notified: Notified::default(),
         totals,
     }
 }

@@ -81,6 +81,14 @@ pub(super) const COLUMNS: &[Column] = &[
     Column::bytes("zero-copy", "ZERO-COPY", "bytes that moved without a copy")
         .rank(6)
         .on_demand(),
+    Column::number(
+        "notified",
+        "NOTIFIED",
+        8,
+        "median time from a zero-copy send to its notification",
+    )
+    .rank(8)
+    .on_demand(),
     Column::bytes("copied", "COPIED", "bytes that a CPU copied")
         .rank(4)
         .on_demand(),
@@ -277,6 +285,11 @@ impl Rows for Paths<'_> {
             "errnos" => self.failed(&path),
             "means" => self.meaning(&path),
             "sizes" => moment.sizes(&path).map_or(Value::None, Value::Sizes),
+            "notified" => {
+                let notified = moment.notified(&path);
+                let median = notified.and_then(|notified| notified.within(500));
+                median.map_or(Value::None, Value::Time)
+            }
             "zero-copy" => Value::Bytes(without_copy(totals)),
             "verdict" => self.judged(&path, |verdict| verdict_word(verdict.verdict)),
             "reason" => self.judged(&path, |verdict| Value::text(&verdict.reason)),
