@@ -7,7 +7,7 @@ use zctrace_common::{Evidence, Op};
 use super::per_second;
 use crate::{
     claims::Verdict,
-    ledger::{CpuTime, Errnos, Named, Path, Totals, Ways, ratio},
+    ledger::{CpuTime, Errnos, Named, Notified, Path, Totals, Ways, ratio},
 };
 
 /// Samples of a process's own line.
@@ -46,7 +46,7 @@ impl Names {
         self.get(sym).into()
     }
 
-    /// A row as the ledger has it, without its errors.
+    /// A row as the ledger has it, without its errors and notifications.
     #[must_use]
     pub fn ledger_of(&self, path: &PathRow) -> Path {
         let evidence = if path.inferred {
@@ -60,6 +60,7 @@ impl Names {
             evidence: evidence.into(),
             by: None,
             errnos: Errnos::default(),
+            notified: Notified::default(),
             totals: path.totals,
         }
     }
