@@ -719,7 +719,7 @@ fn in_words(row: &Row<'_>) -> String {
                 && (name.starts_with("copied")
                     || matches!(*name, "recopied" | "wasted" | "deferred" | "cow"))
         })
-        .map(|(name, count)| format!("{name} {count}"))
+        .map(|(name, count)| format!("{name} {}", bytes(count)))
         .collect();
     copies.join(", ")
 }

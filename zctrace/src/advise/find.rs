@@ -6,6 +6,7 @@ use zctrace_common::Op;
 
 use super::weigh::Verdict;
 use crate::{
+    claims::rules::relay::setting,
     ledger::{CpuTime, End, Notified, Path, Process, Snapshot, Totals},
     text::bytes::{bytes, duration},
 };
@@ -199,11 +200,13 @@ fn served(process: &Process, read: &Side, sent: &Side) -> Option<Candidate> {
     }
     let (instead, how) = match changed(process) {
         Some(why) => (Err(Verdict::Stay), why),
-        None => (
-            Ok("sendfile"),
-            "send from the file with sendfile(2): nginx `sendfile on`, Apache `EnableSendfile On`"
-                .into(),
-        ),
+        None => {
+            let setting = setting(&process.comm, false).map_or_else(String::new, |setting| {
+                format!("; {}: {setting}", process.comm)
+            });
+            let how = format!("send from the file with sendfile(2){setting}");
+            (Ok("sendfile"), how)
+        }
     };
     Some(candidate(
         process,
@@ -399,6 +402,18 @@ mod tests {
         // Other bytes than those that were read.
         let found = advice(server(500 * MIB));
         assert_eq!(found[0].instead, Some("zerocopy-send:loopback"));
+    }
+
+    #[test]
+    fn a_known_server_is_told_what_to_set() {
+        let how = |comm: &str| {
+            let mut server = server(64 * MIB);
+            server.comm = comm.into();
+            advice(server).swap_remove(0).how
+        };
+        assert_eq!(how("own"), "send from the file with sendfile(2)");
+        let nginx = how("nginx");
+        assert!(nginx.contains("nginx: `sendfile on;`"), "{nginx}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod file;
 mod memory;
 mod number;
 mod receive;
-pub(super) mod relay;
+pub mod relay;
 mod remedy;
 mod send;
 mod splice;
@@ -27,8 +27,8 @@ pub(crate) use direct::DEVICE_UNKNOWN;
 pub(crate) use file::LEFT_TO_SERVER;
 pub(crate) use splice::ROUTE_COPIES;
 pub(crate) use state::{
-    ALWAYS, BOUNCED, PENDING, PROBES_MISSING, accepted, may_have_copied, pending, sent_again,
-    unattributed, unseen,
+    ALWAYS, BOUNCED, NOTIFIED, PENDING, PROBES_MISSING, accepted, may_have_copied, pending,
+    sent_again, unattributed, unseen,
 };
 pub(crate) use transform::KTLS;
 

@@ -73,6 +73,15 @@ impl Server {
     }
 }
 
+/// What to set in a server with this name, that sends files by copying or, if it `relays`, what it receives.
+#[must_use]
+pub fn setting(comm: &str, relays: bool) -> Option<&'static str> {
+    SERVERS
+        .iter()
+        .find(|server| server.comm == comm && server.relays == relays)
+        .map(|server| server.setting)
+}
+
 fn is_file(path: &Path) -> bool {
     path.object.sole().is_some_and(End::is_stored)
 }
@@ -113,12 +122,9 @@ pub(super) fn remedy(matter: Matter<'_>, row: &Row<'_>) -> Option<String> {
         if !mine || !as_many {
             continue;
         }
-        let setting = SERVERS
-            .iter()
-            .find(|server| server.comm == process.comm && server.relays == relays)
-            .map_or_else(String::new, |server| {
-                format!("; {}: {}", server.comm, server.setting)
-            });
+        let setting = setting(&process.comm, relays).map_or_else(String::new, |setting| {
+            format!("; {}: {setting}", process.comm)
+        });
         return Some(format!(
             "it took {} by `{} {}` and gave {} away by `{} {}`: {call} passes such bytes on within the \
                 kernel{setting}",

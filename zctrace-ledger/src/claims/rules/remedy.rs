@@ -1,7 +1,7 @@
 //! Remedies that depend on what was asked for or on where the bytes went. A remedy that was already tried, or that is
 //! impossible there, helps nobody.
 
-use super::{Matter, PROBES_MISSING, Role, Rule, direct, number, relay, send};
+use super::{Matter, NOTIFIED, PROBES_MISSING, Role, Rule, direct, number, relay, send};
 use crate::{
     catalog,
     claims::{Claim, operations::matches, portion::Row},
@@ -13,6 +13,9 @@ pub(super) fn of(rule: &Rule, matter: Matter<'_>, row: Option<&Row<'_>>) -> Stri
     let claim = matter.claim;
     let object = row.map(|row| &row.path.object);
     let text = match rule.code {
+        NOTIFIED if matter.snapshot.backend == "functions" => {
+            "none here: functions are traced, but not the one that copied; `zctrace doctor` lists what is missing"
+        }
         PROBES_MISSING if claim.path.is_some() => "`zctrace doctor` says how to get them",
         code if code == number::INFERRED.code && claim.accept_inferred => {
             "use a kernel on which functions can be traced (`zctrace doctor`)"

@@ -16,6 +16,9 @@ use crate::{
 /// The code of the rule about refused probes.
 pub(crate) const PROBES_MISSING: &str = "probes-missing";
 
+/// The code of the rule about what the kernel notified.
+pub(crate) const NOTIFIED: &str = "zerocopy-notified";
+
 /// The codes of the rules that are not about copies.
 pub(crate) const ALWAYS: [&str; 2] = [COMMAND_FAILED, NOT_CONSERVED];
 const COMMAND_FAILED: &str = "command-failed";
@@ -49,7 +52,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     PENDING,
     Rule {
-        code: "zerocopy-notified",
+        code: NOTIFIED,
         says: "The kernel notified that it copied zero-copy sends, but it does not say how many bytes",
         evidence: "`notifications` in `claims` of a row without a copy of every byte",
         remedy: "use a kernel on which functions can be traced, which counts the bytes (`zctrace doctor`)",
