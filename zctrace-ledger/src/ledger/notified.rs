@@ -55,6 +55,14 @@ impl Notified {
         None
     }
 
+    /// How many sends were notified in less than `ns` nanoseconds, if a class of the histogram begins there. Each power
+    /// of two from 1024 on is such a place.
+    #[must_use]
+    pub fn shorter_than(&self, ns: u64) -> u64 {
+        let shorter = self.histogram.range(..ns).map(|(_, sends)| *sends);
+        shorter.fold(0, u64::saturating_add)
+    }
+
     /// Bytes that were pinned on average while they were watched.
     #[must_use]
     pub fn pinned(&self, watched: Duration) -> u64 {
@@ -170,6 +178,13 @@ mod tests {
         assert_eq!(Notified::default().within(500), None);
         assert_eq!(Notified::default().mean(), None);
         assert_eq!(Notified::default().words(Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn sends_are_counted_up_to_a_power_of_two() {
+        let all = notified(&[0, 1023, 1024, 2047, 2048, 1 << 35]);
+        let counts = [0, 1024, 2048, 4096, 1 << 36].map(|ns| all.shorter_than(ns));
+        assert_eq!(counts, [0, 2, 4, 5, 6]);
     }
 
     #[test]

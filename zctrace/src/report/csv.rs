@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use crate::{
-    ledger::{Errnos, Snapshot, Totals},
+    ledger::{Errnos, Notified, Snapshot, Totals},
     text::escape::printable,
 };
 
@@ -23,8 +23,18 @@ const NAMES: [&str; 10] = [
     "evidence",
 ];
 
-/// The last column: how the operations of a row failed, `EAGAIN=12 EINVAL=3`.
+/// The column after the numbers: how the operations of a row failed, `EAGAIN=12 EINVAL=3`.
 const ERRNOS: &str = "errnos";
+
+/// The last columns: see [`notified`].
+const NOTIFIED: [&str; 6] = [
+    "notified_sends",
+    "notified_bytes",
+    "notified_ns",
+    "notified_pinned_byte_us",
+    "notified_median_ns",
+    "notified_99_percent_ns",
+];
 
 /// Writes the header line.
 ///
@@ -37,6 +47,7 @@ pub fn header(out: impl Write) -> io::Result<()> {
         .into_iter()
         .chain(numbers.iter().map(|(name, _)| *name))
         .chain([ERRNOS])
+        .chain(NOTIFIED)
         .map(Into::into)
         .collect();
     record(&columns, out)
@@ -64,7 +75,7 @@ pub fn rows(snapshot: &Snapshot, mut out: impl Write) -> io::Result<()> {
                 path.by.clone().unwrap_or_default(),
                 path.evidence.to_string(),
             ];
-            line(names, &path.totals, &path.errnos, &mut out)?;
+            line(names, &path.totals, &path.errnos, &path.notified, &mut out)?;
         }
     }
     for work in &snapshot.unattributed {
@@ -72,7 +83,8 @@ pub fn rows(snapshot: &Snapshot, mut out: impl Write) -> io::Result<()> {
         names[0].clone_from(&seq);
         names[1] = "unattributed".into();
         names[4].clone_from(&work.thread);
-        line(names, &work.totals, &Errnos::default(), &mut out)?;
+        let (errnos, notified) = (Errnos::default(), Notified::default());
+        line(names, &work.totals, &errnos, &notified, &mut out)?;
     }
     Ok(())
 }
@@ -81,6 +93,7 @@ fn line(
     names: [String; NAMES.len()],
     totals: &Totals,
     errnos: &Errnos,
+    notified: &Notified,
     out: impl Write,
 ) -> io::Result<()> {
     let mut fields = Vec::from(names);
@@ -89,7 +102,27 @@ fn line(
         .iter()
         .map(|(errno, count)| format!("{errno}={count}"));
     fields.push(errnos.collect::<Vec<_>>().join(" "));
+    fields.extend(self::notified(notified));
     record(&fields, out)
+}
+
+/// How long zero-copy sends waited for their notification, by column; nothing where there were none.
+fn notified(notified: &Notified) -> [String; NOTIFIED.len()] {
+    if notified.is_empty() {
+        return Default::default();
+    }
+    let quantile = |thousandths| {
+        let time = notified.within(thousandths);
+        time.map_or_else(String::new, |time| time.as_nanos().to_string())
+    };
+    [
+        notified.sends.to_string(),
+        notified.bytes.to_string(),
+        notified.ns.to_string(),
+        notified.pinned_byte_us.to_string(),
+        quantile(500),
+        quantile(990),
+    ]
 }
 
 /// The numbers by column; `copies_per_byte` is empty when nothing moved, and the column after it is
@@ -169,11 +202,30 @@ mod tests {
     fn every_line_has_the_columns_of_the_header() {
         let text = text(&samples::normal());
         let columns = text.lines().next().unwrap().split(',').count();
-        assert_eq!(columns, NAMES.len() + 3 + 9 + 5 + 3 + 1);
+        assert_eq!(columns, NAMES.len() + 3 + 9 + 5 + 3 + 1 + 6);
         for line in text.lines() {
             assert_eq!(line.split(',').count(), columns, "{line}");
         }
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn notifications_have_columns_where_there_were_any() {
+        let mut snapshot = samples::normal();
+        let text = text(&snapshot);
+        assert!(text.lines().skip(1).all(|line| line.ends_with(",,,,,,")));
+        snapshot.processes.truncate(1);
+        snapshot.processes[0].paths.truncate(1);
+        snapshot.processes[0].paths[0].notified = Notified {
+            sends: 2,
+            bytes: 8192,
+            ns: 3_000_000,
+            pinned_byte_us: 77,
+            histogram: [(1 << 20, 2)].into_iter().collect(),
+        };
+        let text = self::text(&snapshot);
+        let row = text.lines().nth(1).unwrap();
+        assert!(row.ends_with(",2,8192,3000000,77,1114112,1114112"), "{row}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{series::Series, verdicts};
+use super::{series::Series, verdicts, waits::Waits};
 use crate::{claims::Verdict, ledger::Totals};
 
 /// Media type of what [`text`] returns.
@@ -34,6 +34,11 @@ struct WorkLabels {
 struct ErrnoLabels {
     op: String,
     errno: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct OpLabels {
+    pub(super) op: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -74,6 +79,7 @@ pub(super) fn text(series: &Series) -> Result<String, fmt::Error> {
     rows.add_operations(&mut registry);
     add_not_seen(&mut registry, series);
     add_errnos(&mut registry, series);
+    add_notified(&mut registry, series);
     add_cpu(&mut registry, series);
     rows.add_bytes(&mut registry);
     add_unattributed(&mut registry, series);
@@ -203,6 +209,34 @@ fn add_errnos(registry: &mut Registry, series: &Series) {
         "operation_errnos",
         "Operations of all commands that ended in an error, by errno",
         errnos,
+    );
+}
+
+fn add_notified(registry: &mut Registry, series: &Series) {
+    registry.register_with_unit(
+        "notification",
+        "Time from a zero-copy send of any command until it was notified that its memory is free again",
+        Unit::Seconds,
+        Waits::of(series),
+    );
+    let bytes = Family::<OpLabels, Counter>::default();
+    let pinned = Family::<OpLabels, Counter<f64, AtomicU64>>::default();
+    for (op, notified) in &series.notified {
+        let labels = OpLabels { op: op.clone() };
+        bytes.get_or_create(&labels).inc_by(notified.bytes);
+        let seconds = notified.pinned_byte_us as f64 / 1e6;
+        pinned.get_or_create(&labels).inc_by(seconds);
+    }
+    registry.register_with_unit(
+        "notified",
+        "Bytes of zero-copy sends that were notified",
+        Unit::Bytes,
+        bytes,
+    );
+    registry.register(
+        "pinned_byte_seconds",
+        "Bytes of zero-copy sends times the seconds until they were notified: its rate is the bytes pinned on average",
+        pinned,
     );
 }
 
@@ -363,7 +397,7 @@ mod tests {
     use super::*;
     use crate::{
         claims::{Circumstances, Policy, judge},
-        ledger::samples,
+        ledger::{Notified, samples},
     };
 
     #[test]
@@ -406,6 +440,51 @@ mod tests {
         assert_eq!(gauges.collect::<Vec<_>>(), [expected]);
         let counter = r#"zctrace_claim_intervals_total{claim="no copies",verdict="fail"} 2"#;
         assert!(text.contains(counter), "{text}");
+    }
+
+    #[test]
+    fn waits_for_notifications_are_a_histogram() {
+        let mut series = Series::new(100, false, Duration::from_secs(1));
+        let mut snapshot = samples::normal();
+        series.add(&snapshot);
+        let lines = |series: &Series| {
+            let text = text(series).unwrap();
+            let lines = text
+                .lines()
+                .filter(|line| line.starts_with("zctrace_notif"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(lines(&series), [""; 0], "there were none");
+        snapshot.processes.truncate(1);
+        snapshot.processes[0].paths.truncate(1);
+        let path = &mut snapshot.processes[0].paths[0];
+        path.op = "send.zerocopy".into();
+        path.notified = Notified {
+            sends: 3,
+            bytes: 12_288,
+            ns: 69_000_000_000,
+            pinned_byte_us: 2_500_000,
+            histogram: [(2048, 2), (1 << 36, 1)].into_iter().collect(),
+        };
+        series.add(&snapshot);
+        series.add(&snapshot);
+        let lines = lines(&series);
+        for line in [
+            r#"zctrace_notification_seconds_sum{op="send.zerocopy"} 138.0"#,
+            r#"zctrace_notification_seconds_count{op="send.zerocopy"} 6"#,
+            r#"zctrace_notification_seconds_bucket{le="0.000001024",op="send.zerocopy"} 0"#,
+            r#"zctrace_notification_seconds_bucket{le="0.000004096",op="send.zerocopy"} 4"#,
+            r#"zctrace_notification_seconds_bucket{le="68.719476736",op="send.zerocopy"} 4"#,
+            r#"zctrace_notification_seconds_bucket{le="+Inf",op="send.zerocopy"} 6"#,
+            r#"zctrace_notified_bytes_total{op="send.zerocopy"} 24576"#,
+        ] {
+            assert!(
+                lines.iter().any(|found| found == line),
+                "{line}: {lines:#?}"
+            );
+        }
+        let pinned = r#"zctrace_pinned_byte_seconds_total{op="send.zerocopy"} 5.0"#;
+        assert!(text(&series).unwrap().contains(pinned));
     }
 
     #[test]

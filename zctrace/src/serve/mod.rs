@@ -10,6 +10,7 @@ mod series;
 mod slots;
 mod tls;
 mod verdicts;
+mod waits;
 
 pub use http::{Access, Address, Server};
 pub use key::{Key, OTHER};

@@ -12,7 +12,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::series::{Series, Shared, lock, since_epoch};
+use super::{
+    series::{Series, Shared, lock, since_epoch},
+    waits,
+};
 use crate::{ledger::Totals, text::message::say};
 
 /// Waits between tries: doubled from the first to the last.
@@ -164,15 +167,34 @@ fn document(series: &Series, now_ns: u64) -> Value {
         point(vec![attribute("op", op), attribute("errno", errno)], *count)
     });
     let errnos = errnos.collect();
-    let cpu = series.cpu().into_iter().map(|(work, seconds)| {
+    let float = |attributes: Value, value: f64| {
         json!({
-            "attributes": [attribute("work", work)],
+            "attributes": [attributes],
             "startTimeUnixNano": started_ns.to_string(),
             "timeUnixNano": now_ns.to_string(),
-            "asDouble": seconds,
+            "asDouble": value,
         })
-    });
+    };
+    let cpu = series.cpu().into_iter();
+    let cpu = cpu.map(|(work, seconds)| float(attribute("work", work), seconds));
     let cpu = cpu.collect();
+    let bounds_of_waits: Vec<_> = waits::bounds().map(|ns| ns as f64 / 1e9).collect();
+    let (mut waits, mut notified, mut pinned) = (Vec::new(), Vec::new(), Vec::new());
+    for (op, sends) in &series.notified {
+        let op = attribute("op", op);
+        let counts = waits::counts(sends);
+        waits.push(json!({
+            "attributes": [op],
+            "startTimeUnixNano": started_ns.to_string(),
+            "timeUnixNano": now_ns.to_string(),
+            "count": sends.sends.to_string(),
+            "sum": sends.ns as f64 / 1e9,
+            "explicitBounds": bounds_of_waits,
+            "bucketCounts": counts.iter().map(u64::to_string).collect::<Vec<_>>(),
+        }));
+        notified.push(point(vec![op.clone()], sends.bytes));
+        pinned.push(float(op, sends.pinned_byte_us as f64 / 1e6));
+    }
     let not_seen = series.not_seen.iter();
     let not_seen = not_seen.map(|name| point(vec![attribute("technique", name)], 1));
     let not_seen: Vec<_> = not_seen.collect();
@@ -208,6 +230,13 @@ fn document(series: &Series, now_ns: u64) -> Value {
                     sum("zctrace.operation_errors", "{operation}", errors),
                     sum("zctrace.cpu", "s", cpu),
                     sum("zctrace.operation_errnos", "{operation}", errnos),
+                    json!({
+                        "name": "zctrace.notification",
+                        "unit": "s",
+                        "histogram": {"aggregationTemporality": 2, "dataPoints": waits},
+                    }),
+                    sum("zctrace.notified", "By", notified),
+                    sum("zctrace.pinned_byte_seconds", "{byte_second}", pinned),
                     json!({
                         "name": "zctrace.copies_per_byte_is_lower_bound",
                         "gauge": {"dataPoints": bounds},
@@ -246,20 +275,32 @@ mod tests {
     use std::{collections::BTreeSet, time::Duration};
 
     use super::*;
-    use crate::{ledger::samples, serve::metrics};
+    use crate::{
+        ledger::{Notified, samples},
+        serve::metrics,
+    };
 
     /// What is pushed is what is scraped, but for zctrace's own state.
     #[test]
     fn names_are_those_of_the_page() {
         let mut series = Series::new(100, false, Duration::from_secs(1));
-        series.add(&samples::normal());
+        let mut snapshot = samples::normal();
+        // Families without a series are on no page.
+        snapshot.processes[0].paths[0].notified = Notified {
+            sends: 1,
+            bytes: 4096,
+            ns: 2000,
+            pinned_byte_us: 8192,
+            histogram: [(1920, 1)].into_iter().collect(),
+        };
+        series.add(&snapshot);
         let pushed: BTreeSet<_> =
             document(&series, since_epoch(SystemTime::now()))["resourceMetrics"][0]["scopeMetrics"]
                 [0]["metrics"]
                 .as_array()
                 .unwrap()
                 .iter()
-                .filter(|metric| metric["sum"].is_object())
+                .filter(|metric| metric["sum"].is_object() || metric["histogram"].is_object())
                 .map(|metric| {
                     let name = metric["name"].as_str().unwrap().replace('.', "_");
                     let unit = match metric["unit"].as_str() {
@@ -273,7 +314,10 @@ mod tests {
         let text = metrics::text(&series).unwrap();
         let scraped: BTreeSet<_> = text
             .lines()
-            .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
+            .filter_map(|line| {
+                let (name, kind) = line.strip_prefix("# TYPE ")?.rsplit_once(' ')?;
+                ["counter", "histogram"].contains(&kind).then_some(name)
+            })
             .filter(|name| !["zctrace_readings", "zctrace_otlp_pushes"].contains(name))
             .map(str::to_owned)
             .collect();

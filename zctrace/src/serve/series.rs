@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     claims::Claim,
-    ledger::{CpuTime, Loss, Snapshot, Totals, Unfollowed},
+    ledger::{CpuTime, Loss, Notified, Snapshot, Totals, Unfollowed},
     text::escape::printable,
 };
 
@@ -42,6 +42,8 @@ pub struct Series {
     pub(super) whole: Totals,
     /// Failed operations of all commands, by operation and errno.
     pub(super) errnos: BTreeMap<(String, String), u64>,
+    /// Zero-copy sends of all commands that were notified, by operation: the ledger bounds them.
+    pub(super) notified: BTreeMap<String, Notified>,
     /// Processor time of all processes by what was done in it, kernel copying apart.
     pub(super) cpu: CpuTime,
     /// That part of it in which the kernel copied.
@@ -83,6 +85,7 @@ impl Series {
             claims: Vec::new(),
             whole: Totals::default(),
             errnos: BTreeMap::new(),
+            notified: BTreeMap::new(),
             cpu: CpuTime::default(),
             copy_cpu: 0.0,
             unattributed: Totals::default(),
@@ -134,6 +137,10 @@ impl Series {
                     .add(&path.totals);
                 for (errno, count) in path.errnos.iter() {
                     self.failed(path.op.to_string(), errno.to_string(), count);
+                }
+                if !path.notified.is_empty() {
+                    let sum = self.notified.entry(path.op.to_string()).or_default();
+                    sum.add(&path.notified);
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Comparison, Differs, Turn, about, difference, lines, moved, text};
+use super::{Comparison, Differs, Turn, WAITS, Waited, about, difference, lines, moved, text};
 use crate::{
     report::{flame, html},
     text::escape::xml,
@@ -36,6 +36,10 @@ pub fn page(comparison: &Comparison) -> String {
                 .iter()
                 .map(Turn::sentence)
                 .collect::<Vec<_>>(),
+        ),
+        (
+            WAITS,
+            comparison.notified.iter().map(Waited::sentence).collect(),
         ),
         (
             "What differs beside the numbers",

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Comparison, Differs, Turn, about, difference, lines, moved, text};
+use super::{Comparison, Differs, Turn, WAITS, Waited, about, difference, lines, moved, text};
 use crate::{claims::SCOPE, text::escape::markdown as plain};
 
 /// The comparison in Markdown.
@@ -35,6 +35,9 @@ pub fn markdown(comparison: &Comparison) -> String {
     }
     for line in comparison.zero_copy.iter().map(Turn::sentence) {
         let _ = writeln!(out, "- **{}**", plain(&line));
+    }
+    for line in comparison.notified.iter().map(Waited::sentence) {
+        let _ = writeln!(out, "- {WAITS}: {}", plain(&line));
     }
     let _ = writeln!(
         out,

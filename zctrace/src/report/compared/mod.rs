@@ -5,6 +5,7 @@ mod html;
 mod judge;
 mod markdown;
 mod text;
+mod waits;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ pub use html::page;
 pub use judge::{Judged, Measure, MostIncrease};
 pub use markdown::markdown;
 pub use text::text;
+pub use waits::Waited;
 
 use super::{html::time, recorded::Document};
 use crate::{
@@ -24,6 +26,9 @@ use crate::{
 
 /// The `schema` of a [`Comparison`].
 pub const SCHEMA: &str = "zctrace.comparison/1";
+
+/// What [`Waited`] is about, as a title.
+const WAITS: &str = "Waits for notifications of zero-copy sends";
 
 /// Two recordings side by side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +48,9 @@ pub struct Comparison {
     /// Where a path lost its zero-copy, or gained it.
     #[serde(default)]
     pub zero_copy: Vec<Turn>,
+    /// How long zero-copy sends waited for their notification in either.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub notified: Vec<Waited>,
     /// Whether more is copied than before; absent without a limit.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub judged: Option<Judged>,
@@ -70,6 +78,7 @@ impl Comparison {
             changes: changes(&before.stat, &after.stat),
             differs: around::differs(&before, &after),
             zero_copy: around::turns(&before.stat, &after.stat),
+            notified: waits::waited(&before.stat, &after.stat),
             judged: limit.map(|limit| judge::judge(&before, &after, limit)),
             before,
             after,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Comparison, Differs, Judged, Turn, about, difference, lines, moved};
+use super::{Comparison, Differs, Judged, Turn, WAITS, Waited, about, difference, lines, moved};
 use crate::{
     claims::{Outcome, SCOPE, Verdict},
     text::{
@@ -45,8 +45,10 @@ pub fn text(comparison: &Comparison, surface: Surface) -> String {
 fn around(text: &mut String, comparison: &Comparison) {
     let turns = comparison.zero_copy.iter().map(Turn::sentence);
     let differs = comparison.differs.iter().map(Differs::sentence);
+    let waits = comparison.notified.iter().map(Waited::sentence);
     for (title, lines) in [
         ("Zero-copy", turns.collect::<Vec<_>>()),
+        (WAITS, waits.collect()),
         ("What differs beside the numbers", differs.collect()),
     ] {
         if !lines.is_empty() {

@@ -1,6 +1,6 @@
 //! The table of data paths, grouped by command. The script of the page sorts and searches it.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use crate::{
     ledger::{Path, PerByte, Process, Totals, by_command, refusals},
@@ -72,9 +72,10 @@ fn group(out: &mut String, comm: &str, processes: &[&Process], document: &Docume
         per_byte(total.per_carried_byte()),
         comm = xml(comm),
     );
+    let watched = Duration::from_nanos(document.stat.duration_ns);
     for process in processes {
         for path in &process.paths {
-            row(out, process, path, whole);
+            row(out, process, path, whole, watched);
         }
     }
     out.push_str("</tbody>\n");
@@ -101,7 +102,7 @@ fn network(process: &Process) -> String {
     words.join(", ")
 }
 
-fn row(out: &mut String, process: &Process, path: &Path, whole: u64) {
+fn row(out: &mut String, process: &Process, path: &Path, whole: u64, watched: Duration) {
     let how: Vec<_> = path
         .totals
         .fields()
@@ -117,6 +118,7 @@ fn row(out: &mut String, process: &Process, path: &Path, whole: u64) {
             )
         })
         .chain(failed(path))
+        .chain(notified(path, watched))
         .collect();
     let by = path
         .by
@@ -167,4 +169,10 @@ fn failed(path: &Path) -> Option<String> {
         "<span data-field=\"errors\" data-value=\"{count}\">{count} failed: {}</span>{means}",
         xml(&words)
     ))
+}
+
+/// How long the zero-copy sends of a row waited until they could use their memory again.
+fn notified(path: &Path, watched: Duration) -> Option<String> {
+    let words = path.notified.words(watched)?;
+    Some(format!(" <small>{}</small>", xml(&words)))
 }
