@@ -1,64 +1,174 @@
-//! Fuzzing what zctrace reads from others.
+//! Fuzzing what zctrace reads from others, guided by coverage.
 
 use std::{
+    collections::VecDeque,
     fs,
-    process::{Command, ExitCode},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::paths;
+use crate::{job::Job, paths};
 
-/// Fuzz the readers of recordings and policies, guided by coverage.
+/// Lines of a fuzzer that are shown where it finds something.
+const LAST_LINES: usize = 40;
+
+/// What rustc adds for libFuzzer, which the stable one can as well: counters of edges, and of what is compared.
+const FLAGS: &str = "-Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares \
+    --cfg=fuzzing";
+
+/// Programs and the scripts of dependencies that build them are apart, as cargo has it with a target: those run here
+/// without libFuzzer.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// For the build, which optimizes everything that zctrace uses.
+const BUILD_LIMIT: Duration = Duration::from_mins(20);
+
+/// Fuzz the readers of recordings, policies, settings, filters and BPF maps, guided by coverage.
 ///
-/// It needs cargo-fuzz and a nightly toolchain, and is skipped without them. What it finds stays in
-/// fuzz/artifacts; what covers something new joins the corpus, which the unit tests read too.
+/// What it finds stays in fuzz/artifacts; what covers something new joins the corpus, which the unit tests read too.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// How long, all targets together
+    /// How long, all targets together, with as many at a time as there are processors
     #[arg(long, default_value_t = 1)]
     minutes: u64,
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let cargo = || {
-        let mut cargo = Command::new("cargo");
-        cargo.current_dir(paths::root().join("fuzz"));
-        // Those of this process choose its own toolchain, and static programs have no sanitizers.
-        for variable in ["RUSTUP_TOOLCHAIN", "RUSTFLAGS", "CARGO_BUILD_TARGET"] {
-            cargo.env_remove(variable);
-        }
-        cargo.arg("+nightly");
-        cargo
-    };
-    let version = cargo().args(["fuzz", "--version"]).output();
-    if !version.is_ok_and(|output| output.status.success()) {
-        eprintln!(
-            "skipped: there is no cargo-fuzz with a nightly toolchain (cargo install cargo-fuzz; rustup toolchain install nightly)"
-        );
-        return Ok(ExitCode::SUCCESS);
+    let total = Duration::from_secs(options.minutes.saturating_mul(60));
+    let findings = findings(total, Kind::Thorough)?;
+    for finding in &findings {
+        println!("{finding}");
     }
+    Ok(ExitCode::from(u8::from(!findings.is_empty())))
+}
+
+/// How thoroughly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Optimized, which takes twice as long to build and tries ten times as much. Inputs that reach new code become
+    /// files of the tree.
+    Thorough,
+    /// As soon as possible, and nothing is kept.
+    Short,
+}
+
+/// Runs every target, all of them together for so long; a line for each that found something.
+pub(crate) fn findings(total: Duration, kind: Kind) -> Result<Vec<String>> {
     let targets = targets()?;
-    let seconds = options.minutes.saturating_mul(60) / targets.len() as u64;
-    for target in &targets {
-        let status = cargo()
-            .args(["fuzz", "run", target, "--"])
-            .arg(format!("-max_total_time={seconds}"))
-            // What a reader may take, and the fuzzer itself.
-            .args(["-rss_limit_mb=1024", "-timeout=10", "-max_len=65536"])
-            .status()
-            .context("running cargo fuzz")?;
-        if !status.success() {
-            bail!("{target}: a finding is in fuzz/artifacts/{target}");
+    let programs = build(kind)?;
+    let lanes = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let rounds = targets.len().div_ceil(lanes).max(1);
+    let seconds = (total.as_secs() / rounds as u64).max(1);
+    let left = Mutex::new(targets.iter());
+    let found = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..lanes {
+            scope.spawn(|| {
+                loop {
+                    let next = left.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some(target) = next else { break };
+                    if let Err(error) = fuzz(target, &programs, seconds, kind) {
+                        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                        found.push(format!("{target}: {error:#}"));
+                    }
+                }
+            });
         }
+    });
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.sort();
+    Ok(found)
+}
+
+/// How many targets there are.
+pub(crate) fn count() -> Result<usize> {
+    Ok(targets()?.len())
+}
+
+fn home() -> PathBuf {
+    paths::root().join("fuzz")
+}
+
+/// Builds every target; where they are.
+fn build(kind: Kind) -> Result<PathBuf> {
+    let (profile, directory) = match kind {
+        Kind::Thorough => ("release", "release"),
+        Kind::Short => ("dev", "debug"),
+    };
+    let target = paths::target().join("fuzz");
+    // The versions that zctrace is built with.
+    fs::copy(paths::root().join("Cargo.lock"), home().join("Cargo.lock"))
+        .context("copying Cargo.lock")?;
+    Job::new("cargo")
+        .args(["build", "--quiet", "--bins", "--profile", profile])
+        .args(["--target", TARGET])
+        .arg("--target-dir")
+        .arg(&target)
+        .env("RUSTFLAGS", FLAGS)
+        // No reader needs the programs.
+        .env("AYA_BUILD_SKIP", "1")
+        .current_dir(&home())
+        .limit(BUILD_LIMIT)
+        .step("fuzz: building the targets")?;
+    Ok(target.join(TARGET).join(directory))
+}
+
+fn fuzz(target: &str, programs: &Path, seconds: u64, kind: Kind) -> Result<()> {
+    let kept = home().join("corpus").join(target);
+    let found = home().join("artifacts").join(target);
+    fs::create_dir_all(&found).context("making fuzz/artifacts")?;
+    // New inputs go to the first directory, and what is only read follows.
+    let new = tempfile::tempdir().context("making a directory")?;
+    let directories = match kind {
+        Kind::Thorough => vec![kept],
+        Kind::Short => vec![new.path().to_owned(), kept],
+    };
+    let mut last = VecDeque::new();
+    let ended = Job::new(programs.join(target))
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-artifact_prefix={}/", found.display()))
+        // What a reader may take, and the fuzzer itself.
+        .args(["-rss_limit_mb=1024", "-timeout=10", "-max_len=65536"])
+        .arg("-print_final_stats=1")
+        .args(directories)
+        .limit(Duration::from_secs(seconds) + Duration::from_mins(5))
+        .lines(|line| {
+            if last.len() == LAST_LINES {
+                last.pop_front();
+            }
+            last.push_back(line.to_owned());
+        })?;
+    let units = last
+        .iter()
+        .find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+    println!(
+        "fuzz: {target}: {} inputs in {:.0} s",
+        units.unwrap_or("unknown").trim(),
+        ended.took.as_secs_f64()
+    );
+    if ended.status.success() {
+        return Ok(());
     }
-    Ok(ExitCode::SUCCESS)
+    for line in last {
+        println!("    {line}");
+    }
+    bail!("a finding is in fuzz/artifacts/{target}")
 }
 
 /// A file for each.
 fn targets() -> Result<Vec<String>> {
-    let directory = paths::root().join("fuzz/fuzz_targets");
+    let directory = home().join("fuzz_targets");
     let mut targets = Vec::new();
     for entry in fs::read_dir(&directory).context("reading fuzz/fuzz_targets")? {
         let path = entry?.path();

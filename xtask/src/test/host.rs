@@ -9,7 +9,12 @@ use super::{
     artifacts::{self, Address, Built, PACKAGE},
     run_tests,
 };
-use crate::{arch::Arch, job::Job, paths, soak};
+use crate::{
+    arch::Arch,
+    fuzz::{self, Kind},
+    job::Job,
+    paths, soak,
+};
 
 const LIMIT: Duration = Duration::from_mins(20);
 
@@ -27,7 +32,21 @@ pub(super) fn unit(filter: Option<&str>) -> Result<Tally> {
             .args(filter),
     )?);
     tally.add(run_tests("doc", &job().arg("--doc").args(filter))?);
+    if filter.is_none() {
+        tally.add(short_fuzz()?);
+    }
     Ok(tally)
+}
+
+/// A minute of what `cargo xtask fuzz` does for as long as one likes.
+fn short_fuzz() -> Result<Tally> {
+    const TOTAL: Duration = Duration::from_mins(1);
+    let failed = fuzz::findings(TOTAL, Kind::Short)?;
+    Ok(Tally {
+        passed: fuzz::count()? - failed.len(),
+        failed,
+        ..Tally::default()
+    })
 }
 
 pub(super) fn cli(filter: Option<&str>) -> Result<Tally> {

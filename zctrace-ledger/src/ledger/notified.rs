@@ -129,7 +129,7 @@ impl From<&common::Notified> for Notified {
             .map(|(place, sends)| (common::Notified::least(place), sends))
             .collect();
         Self {
-            sends: histogram.values().sum(),
+            sends: histogram.values().copied().fold(0, u64::saturating_add),
             bytes: counted.bytes,
             ns: counted.ns,
             pinned_byte_us: counted.byte_us,

@@ -120,8 +120,9 @@ impl ByRegion {
         let mut all: BTreeMap<&str, (u64, u64, Paths)> = BTreeMap::new();
         for region in regions {
             let of_name = all.entry(&region.name).or_default();
-            of_name.0 += region.begun;
-            of_name.1 += region.begun.saturating_sub(region.ended);
+            of_name.0 = of_name.0.saturating_add(region.begun);
+            let open = region.begun.saturating_sub(region.ended);
+            of_name.1 = of_name.1.saturating_add(open);
         }
         let within = names(regions);
         let paths = snapshot.processes.iter().flat_map(|process| &process.paths);

@@ -172,6 +172,17 @@ mod tests {
     }
 
     #[test]
+    fn the_fuzzers_corpus_is_harmless() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/settings");
+        let files = std::fs::read_dir(corpus).unwrap();
+        let read = files.map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+        let read = read.map(|bytes| str::from_utf8(&bytes).is_ok_and(|text| parse(text).is_ok()));
+        let are_settings: Vec<_> = read.collect();
+        assert!(are_settings.len() > 10, "{are_settings:?}");
+        assert!(are_settings.contains(&true), "none got far");
+    }
+
+    #[test]
     fn what_is_not_known_is_refused() {
         assert!(parse("[top]\ncolour = 1\n").unwrap_err().contains("line 2"));
         assert!(

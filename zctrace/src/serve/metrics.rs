@@ -8,7 +8,11 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{series::Series, verdicts, waits::Waits};
+use super::{
+    series::Series,
+    verdicts,
+    waits::{OpLabels, Waits},
+};
 use crate::{claims::Verdict, ledger::Totals};
 
 /// Media type of what [`text`] returns.
@@ -34,11 +38,6 @@ struct WorkLabels {
 struct ErrnoLabels {
     op: String,
     errno: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct OpLabels {
-    pub(super) op: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]

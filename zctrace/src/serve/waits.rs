@@ -3,12 +3,18 @@
 use std::fmt;
 
 use prometheus_client::{
-    encoding::{EncodeMetric, MetricEncoder, NoLabelSet},
+    encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet},
     metrics::MetricType,
 };
 
-use super::{metrics::OpLabels, series::Series};
+use super::series::Series;
 use crate::ledger::Notified;
+
+/// The only label: an operation.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct OpLabels {
+    pub(super) op: String,
+}
 
 /// Powers of two of a nanosecond: the first and the last bound, and their distance. The ledger's classes begin there.
 const FIRST: u32 = 10;

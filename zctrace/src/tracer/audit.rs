@@ -176,8 +176,8 @@ impl Audit {
             };
             let count = counts.hits.entry(hit).or_default();
             for value in values.iter() {
-                count.hits += value.hits;
-                count.bytes += value.bytes;
+                count.hits = count.hits.saturating_add(value.hits);
+                count.bytes = count.bytes.saturating_add(value.bytes);
             }
         }
         counts.missed = self.missed(ebpf)?;

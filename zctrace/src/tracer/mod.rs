@@ -10,6 +10,7 @@ mod error;
 mod evidence;
 mod exercise;
 mod files;
+pub mod fuzz;
 mod helpers;
 mod kretprobe;
 mod load;

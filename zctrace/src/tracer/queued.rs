@@ -45,7 +45,8 @@ pub(super) fn by_process(
             if bytes == NOT_QUEUED {
                 gone.push((sock, lender));
             } else if process.is_some_and(|process| process.start_ns == lender.start_ns) {
-                *by_process.entry(lender.proc_slot).or_default() += u64::from(bytes);
+                let sum: &mut u64 = by_process.entry(lender.proc_slot).or_default();
+                *sum = sum.saturating_add(bytes.into());
             }
         }
     }

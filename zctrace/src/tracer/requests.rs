@@ -19,7 +19,8 @@ pub(super) fn by_slot(ebpf: &mut Ebpf) -> Result<BTreeMap<u32, Vec<(Op, Ways)>>,
     Ok(counts.map(|(slot, counts)| (slot, of(&counts))).collect())
 }
 
-fn of(counts: &RequestCounts) -> Vec<(Op, Ways)> {
+/// Those of one process.
+pub(super) fn of(counts: &RequestCounts) -> Vec<(Op, Ways)> {
     let ops = Op::ALL.iter().filter_map(|&op| {
         let index = RequestCounts::index(op as u32);
         let submitted = *counts.submitted.get(index)?;

@@ -1,7 +1,7 @@
 //! From the maps to the ledger's documents.
 
 use std::{
-    collections::{BTreeMap, HashMap as StdHashMap},
+    collections::{BTreeMap, BTreeSet, HashMap as StdHashMap},
     time::{Duration, Instant},
 };
 
@@ -151,7 +151,9 @@ impl Collector {
             ..ledger::Loss::default()
         };
         reading.overhead = Overhead {
-            bpf_runs: reading.overhead.bpf_runs + self.ended_runs + tables::live_runs(ebpf)?,
+            bpf_runs: tables::live_runs(ebpf)?
+                .saturating_add(reading.overhead.bpf_runs)
+                .saturating_add(self.ended_runs),
             bpf_ns: None,
         };
         Ok(reading)
@@ -162,6 +164,18 @@ impl Collector {
     fn collect(&mut self, ebpf: &mut Ebpf) -> Result<Reading, Error> {
         self.collected_at = Instant::now();
         let tables = self.read_maps(ebpf)?;
+        let (reading, ended) = self.sorted(&tables, tables::late(ebpf)?);
+        recycle(ebpf, &tables, &ended, self.sized)?;
+        self.work.forget(&ended);
+        Ok(reading)
+    }
+
+    /// What the maps held, process by process, and the slots of processes that have ended. What those did is put beside.
+    pub(super) fn sorted(
+        &mut self,
+        tables: &Tables,
+        late: Vec<(String, Totals)>,
+    ) -> (Reading, BTreeSet<u32>) {
         let mut by_process = tables.by_process();
         // A process can copy in calls that have no rows.
         for slot in tables.other_samples.keys().copied().chain(self.work.busy()) {
@@ -177,23 +191,21 @@ impl Collector {
             let is_over = if process.flags & Proc::KTHREAD != 0 {
                 self.kernel_thread(process, rows, &mut kernel)
             } else {
-                let seen = self.seen(*slot, process, rows, &tables);
+                let seen = self.seen(*slot, process, rows, tables);
                 self.sort_out(process, seen, &mut reading)
             };
             if is_over {
                 ended.insert(*slot);
             }
         }
-        for (place, totals) in tables::late(ebpf)? {
+        for (place, totals) in late {
             kernel.entry(place).or_default().add(&totals);
         }
-        recycle(ebpf, &tables, &ended, self.sized)?;
-        self.work.forget(&ended);
         reading.unattributed = kernel
             .into_iter()
             .map(|(thread, totals)| Unattributed { thread, totals })
             .collect();
-        Ok(reading)
+        (reading, ended)
     }
 
     /// Reads the maps. The order matters.
@@ -203,7 +215,8 @@ impl Collector {
         // Before the rows as well: what is no longer pending has been counted if it was copied.
         let mut pending = tables::by_process(ebpf, "PENDING", &processes)?;
         for (slot, bytes) in queued::by_process(ebpf, &processes)? {
-            *pending.entry(slot).or_default() += bytes;
+            let sum = pending.entry(slot).or_default();
+            *sum = sum.saturating_add(bytes);
         }
         let samples = tables::by_process(ebpf, "COPY_SAMPLES", &processes)?;
         let other_samples = tables::other_samples(ebpf)?;
@@ -298,7 +311,7 @@ impl Collector {
                 op,
                 ways,
             });
-            document.in_flight += ways.in_flight();
+            document.in_flight = document.in_flight.saturating_add(ways.in_flight());
         }
         Seen {
             document,
@@ -318,7 +331,8 @@ impl Collector {
             .as_mut()
             .is_none_or(|chooser| chooser.takes(document));
         if process.flags & Proc::EXITED == 0 || !settled {
-            reading.overhead.bpf_runs += process.runs;
+            let runs = &mut reading.overhead.bpf_runs;
+            *runs = runs.saturating_add(process.runs);
             if is_chosen {
                 reading.processes.push(seen.document);
                 reading.requests.append(&mut seen.requests);
@@ -326,7 +340,7 @@ impl Collector {
             }
             return false;
         }
-        self.ended_runs += process.runs;
+        self.ended_runs = self.ended_runs.saturating_add(process.runs);
         if let Some(chooser) = &mut self.chooser
             && !self.stacks
         {

@@ -172,7 +172,8 @@ impl Sampler {
                 class: self.names.keep(kind.name()),
                 frames,
             };
-            *stacks.bytes.entry(stack).or_default() += bytes;
+            let sum = stacks.bytes.entry(stack).or_default();
+            *sum = sum.saturating_add(bytes);
         }
         Ok(stacks)
     }

@@ -98,7 +98,8 @@ pub(super) fn rows(ebpf: &mut Ebpf, errnos: &StdHashMap<u32, Errnos>) -> Result<
     let mut rows = Vec::with_capacity(slots.len());
     for (key, slot) in slots {
         let mut counters = sum(&counters.get(&slot, 0)?);
-        counters.errors += errnos.get(&slot).map_or(0, Errnos::total);
+        let errors = errnos.get(&slot).map_or(0, Errnos::total);
+        counters.errors = counters.errors.saturating_add(errors);
         rows.push((key, slot, counters));
     }
     Ok(rows)
@@ -120,18 +121,22 @@ fn sum(values: &PerCpuValues<Counters>) -> Counters {
             encrypted,
             filled,
         } = value;
-        sum.ops += ops;
-        sum.errors += errors;
-        sum.moved += moved;
-        for (into, from) in sum.class.iter_mut().zip(class) {
-            *into += from;
+        for (into, from) in [
+            (&mut sum.ops, ops),
+            (&mut sum.errors, errors),
+            (&mut sum.moved, moved),
+            (&mut sum.deferred, deferred),
+            (&mut sum.recopied, recopied),
+            (&mut sum.wasted, wasted),
+            (&mut sum.cow, cow),
+            (&mut sum.encrypted, encrypted),
+            (&mut sum.filled, filled),
+        ]
+        .into_iter()
+        .chain(sum.class.iter_mut().zip(class))
+        {
+            *into = into.saturating_add(*from);
         }
-        sum.deferred += deferred;
-        sum.recopied += recopied;
-        sum.wasted += wasted;
-        sum.cow += cow;
-        sum.encrypted += encrypted;
-        sum.filled += filled;
     }
     sum
 }
@@ -219,12 +224,8 @@ pub(super) fn obstacles(ebpf: &mut Ebpf, rows: &[Row]) -> Result<StdHashMap<u32,
 /// Runs of the threads that are alive.
 pub(super) fn live_runs(ebpf: &mut Ebpf) -> Result<u64, Error> {
     let table: Vec<Task> = batch::values(map(ebpf, "TASK_TABLE"))?;
-    let mut runs: u64 = table.iter().map(|task| task.runs).sum();
     let tasks: HashMap<&mut MapData, u32, Task> = HashMap::try_from(map(ebpf, "TASKS"))?;
-    runs += tasks
-        .iter()
-        .flatten()
-        .map(|(_, task)| task.runs)
-        .sum::<u64>();
-    Ok(runs)
+    let of_map = tasks.iter().flatten().map(|(_, task)| task.runs);
+    let runs = table.iter().map(|task| task.runs).chain(of_map);
+    Ok(runs.fold(0, u64::saturating_add))
 }

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod crowd;
 mod event_loop;
+pub mod fuzz;
 pub mod moment;
 pub mod rows;
 pub mod source;

@@ -10,6 +10,9 @@ use crate::tui::rows::{Column, Holds, Rows};
 /// Deeper nesting is refused: nobody types it, and every level is a call.
 const DEEPEST: usize = 32;
 
+/// Most words and signs of a filter, for the same reason: each `and` is a level, too.
+const MOST_TOKENS: usize = 512;
+
 /// A filter, ready to be asked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
@@ -176,6 +179,9 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
                 }
             },
         };
+        if tokens.len() == MOST_TOKENS {
+            return Err(format!("more than {MOST_TOKENS} words and signs"));
+        }
         tokens.push(token);
         rest = rest[length..].trim_start();
     }
@@ -387,7 +393,9 @@ mod tests {
         assert_eq!(error("comm = \"x"), "a quote is not closed");
         assert_eq!(error("comm = x y"), "did not expect \"y\"");
         assert_eq!(error(""), "expected a field");
-        assert_eq!(error(&"(".repeat(1000)), "too deeply nested");
-        assert_eq!(error(&"not ".repeat(1000)), "too deeply nested");
+        assert_eq!(error(&"(".repeat(100)), "too deeply nested");
+        assert_eq!(error(&"not ".repeat(100)), "too deeply nested");
+        let long = "x or ".repeat(100_000);
+        assert_eq!(error(&long), "more than 512 words and signs");
     }
 }
