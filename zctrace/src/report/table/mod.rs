@@ -1,14 +1,15 @@
 //! The ledger as a table for people: readable at 80 columns, with more to say at 120.
 
+mod beside;
+
 use std::{borrow::Cow, cmp::Reverse, time::Duration};
 
 use anstyle::Style;
 use unicode_width::UnicodeWidthStr as _;
-use zctrace_common::{Evidence, Mark, Op};
+use zctrace_common::Evidence;
 
-use super::cpu;
 use crate::{
-    ledger::{Claimed, Direction, Path, PerByte, Process, Snapshot, Totals, by_command, refusals},
+    ledger::{PerByte, Process, Snapshot, Totals, by_command},
     text::{
         SCOPE,
         bytes::{bytes, count, duration, percent},
@@ -24,9 +25,6 @@ const WIDE: usize = 100;
 const NARROW: usize = 72;
 /// Processes shown unless all are asked for.
 const MAX_PROCESSES: usize = 10;
-/// Copies made elsewhere are told beside the price of the network where they are at least one for
-/// this many bytes that crossed it.
-const ELSEWHERE: u64 = 20;
 /// Processes of one command from which on they are one block, unless all are asked for.
 const ALIKE: u64 = 3;
 /// Data paths of a process shown unless all are asked for.
@@ -261,7 +259,7 @@ impl Shape {
                 how.push(&format!("({failed} failed: {why})"), self.palette.faint);
             }
             if let Some(how) = cells.last_mut()
-                && let Some(faults) = faults(path)
+                && let Some(faults) = beside::faults(path)
             {
                 how.push(&faults, Style::new());
             }
@@ -288,10 +286,10 @@ impl Shape {
             );
             table.text(Cell::new(&text, self.palette.faint), 4);
         }
-        let faulted = many_faults(&only_faults);
-        let lines = refused(process).into_iter();
-        let lines = lines.chain(notified(process, self.watched));
-        let lines = lines.chain(states(process));
+        let faulted = beside::many_faults(&only_faults);
+        let lines = beside::refused(process).into_iter();
+        let lines = lines.chain(beside::notified(process, self.watched));
+        let lines = lines.chain(beside::states(process));
         for line in lines.chain(faulted) {
             table.text(Cell::new(&line, self.palette.faint), 4);
         }
@@ -365,209 +363,6 @@ impl Shape {
         }
         cell
     }
-}
-
-/// What a row of faults counts where nothing says how many bytes they were about.
-fn faults(path: &Path) -> Option<String> {
-    let one_or = |one: &'static str, more: &'static str| match path.totals.ops {
-        1 => format!("1 {one}"),
-        ops => format!("{} {more}", count(ops)),
-    };
-    path.is_only_faults().then(|| {
-        if path.op == Op::FaultWrite {
-            one_or("possible copy on write", "possible copies on write")
-        } else {
-            one_or("fault", "faults")
-        }
-    })
-}
-
-/// Such rows in a line, if there are many: the start of a program takes some hundreds.
-fn many_faults(paths: &[&Path]) -> Option<String> {
-    const MANY: u64 = 1000;
-    let sum = |writes: bool| {
-        paths
-            .iter()
-            .filter(|path| (path.op == Op::FaultWrite) == writes)
-            .fold(0_u64, |sum, path| sum.saturating_add(path.totals.ops))
-    };
-    let mut parts = Vec::new();
-    for (number, what) in [
-        (sum(false), "of mapped files"),
-        (sum(true), "by writes that may have copied a page"),
-    ] {
-        if number >= MANY {
-            parts.push(format!("{} {what}", count(number)));
-        }
-    }
-    (!parts.is_empty()).then(|| format!("page faults: {}", parts.join(", ")))
-}
-
-/// What it means that calls of a process failed, once for each operation and errno.
-fn refused(process: &Process) -> Vec<String> {
-    let mut lines = Vec::new();
-    for path in &process.paths {
-        for means in refusals::words(path) {
-            let line = format!("{} {means}", printable(path.op.as_str()));
-            if !lines.contains(&line) {
-                lines.push(line);
-            }
-        }
-    }
-    lines
-}
-
-/// How long the zero-copy sends of a process waited until they could use their memory again.
-fn notified(process: &Process, watched: Duration) -> Vec<String> {
-    let lines = process.paths.iter().filter_map(|path| {
-        let words = path.notified.words(watched).or_else(|| {
-            let words = "time to the notification not measured: that needs probes on functions";
-            path.is_without_notifications().then(|| words.to_owned())
-        })?;
-        let (op, object) = (path.op.as_str(), path.object.as_str());
-        Some(format!("{} {}: {words}", printable(op), printable(object)))
-    });
-    lines.collect()
-}
-
-/// Lines about a process as a whole: what went over the network, and what is not over.
-fn states(process: &Process) -> Vec<String> {
-    let mut lines = Vec::new();
-    lines.extend(network(process));
-    // Less than two samples are chance.
-    if let Some(seconds) = process.copy_cpu_seconds
-        && seconds >= 0.01
-        && let Ok(time) = Duration::try_from_secs_f64(seconds)
-    {
-        let time = duration(time);
-        lines.push(format!("copying: {time} of CPU time, from samples"));
-    }
-    lines.extend(cpu::line(process));
-    for one in &process.not_followed {
-        if let Ok(time) = Duration::try_from_secs_f64(one.copy_cpu_seconds) {
-            lines.push(format!(
-                "{} of copying in {}, which zctrace does not follow: its bytes are in no row",
-                duration(time),
-                printable(&one.call)
-            ));
-        }
-    }
-    lines.extend(process.claims.iter().filter_map(contradiction));
-    let mut open = Vec::new();
-    if process.pending != 0 {
-        open.push(format!(
-            "{} sent by reference may still be copied",
-            bytes(process.pending)
-        ));
-    }
-    if process.in_flight != 0 {
-        open.push(match process.in_flight {
-            1 => "1 operation in flight".into(),
-            open => format!("{} operations in flight", count(open)),
-        });
-    }
-    if !open.is_empty() {
-        lines.push(format!("open: {}", open.join(", ")));
-    }
-    lines
-}
-
-/// What went over the network, and at what price. The price is that of everything the process
-/// copied, so where some of it was copied elsewhere, the line says how much was not.
-fn network(process: &Process) -> Option<String> {
-    let mut parts = Vec::new();
-    let (mut told, mut own, mut ways) = (None, 0_u64, Vec::new());
-    for (direction, verb, doing, amount, figure) in [
-        (
-            Direction::Sent,
-            "sent",
-            "sending",
-            process.sent,
-            process.per_sent_byte(),
-        ),
-        (
-            Direction::Received,
-            "received",
-            "receiving",
-            process.received,
-            process.per_received_byte(),
-        ),
-    ] {
-        let paths = process.paths.iter();
-        let copied = paths
-            .filter(|path| path.direction() == Some(direction))
-            .map(|path| path.totals.copies())
-            .fold(0, u64::saturating_add);
-        own = own.saturating_add(copied);
-        if amount == 0 {
-            continue;
-        }
-        parts.push(match figure.ratio() {
-            Some(_) => {
-                told = told.min(Some(amount)).or(Some(amount));
-                ways.push(format!("{} by {doing}", bytes(copied)));
-                format!("{verb} {} at {figure} copies/B", bytes(amount))
-            }
-            // Other bytes were by far the most: the price is not that of these.
-            None => format!("{verb} {}", bytes(amount)),
-        });
-    }
-    if parts.is_empty() {
-        return None;
-    }
-    let all = process.total.copies();
-    let elsewhere = all.saturating_sub(own).saturating_mul(ELSEWHERE);
-    let note = match told {
-        Some(amount) if elsewhere >= amount => {
-            format!(
-                "; all {} that it copied count, {}",
-                bytes(all),
-                ways.join(", ")
-            )
-        }
-        _ => String::new(),
-    };
-    Some(format!("network: {}{note}", parts.join(", ")))
-}
-
-/// What was seen that contradicts what was asked for at a path.
-fn contradiction(claimed: &Claimed) -> Option<String> {
-    let is = |mark: Mark| claimed.claims.iter().any(|name| name == mark.name());
-    let what = if is(Mark::NoSoZerocopy) {
-        "without SO_ZEROCOPY the flag is ignored".to_owned()
-    } else if is(Mark::NoScatterGather) {
-        let device = claimed.device.as_deref().unwrap_or("the device");
-        format!(
-            "{} cannot take pages (scatter-gather is off)",
-            printable(device)
-        )
-    } else if is(Mark::CopyingRoute) {
-        let device = claimed.device.as_deref().unwrap_or("the device");
-        match claimed.obstacle() {
-            Some(obstacle) => format!(
-                "on the way over {} it may be copied: {}",
-                printable(device),
-                printable(obstacle)
-            ),
-            None => format!(
-                "{} encrypts, passes packets on, or has no checksum offload: it may copy",
-                printable(device)
-            ),
-        }
-    } else if is(Mark::Copied) {
-        let times = match claimed.notifications {
-            1 => "once".into(),
-            times => format!("{} times", count(times)),
-        };
-        format!("the kernel notified {times} that it copied")
-    } else {
-        return None;
-    };
-    let (op, object) = (
-        printable(claimed.op.as_str()),
-        printable(claimed.object.as_str()),
-    );
-    Some(format!("{op} {object}: {what}"))
 }
 
 /// A number of things.
@@ -662,225 +457,4 @@ fn footer(snapshot: &Snapshot, surface: Surface) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::{NotFollowed, Path, samples};
-
-    const WIDTHS: [usize; 4] = [60, 80, 120, 200];
-
-    fn options(width: usize) -> Options {
-        Options {
-            surface: Surface {
-                width,
-                palette: Palette::PLAIN,
-            },
-            all: false,
-        }
-    }
-
-    /// The report at every width, checked to fit.
-    fn at_all_widths(snapshot: &Snapshot) -> String {
-        let mut all = String::new();
-        for width in WIDTHS {
-            let text = report(snapshot, options(width));
-            for line in text.lines() {
-                assert!(line.width() <= width, "wider than {width}: {line:?}");
-                assert_eq!(line.trim_end(), line, "blanks at the end");
-                assert!(!line.contains(char::is_control));
-            }
-            all.push_str(&format!("--- {width} columns\n{text}"));
-        }
-        all
-    }
-
-    #[test]
-    fn empty() {
-        insta::assert_snapshot!(at_all_widths(&samples::empty()));
-    }
-
-    #[test]
-    fn what_contradicts_a_wish_is_told() {
-        let mut snapshot = samples::normal();
-        let claimed = |mark: Mark, device: Option<&str>, notifications| Claimed {
-            op: "send.zerocopy".into(),
-            object: "udp".into(),
-            evidence: "measured".into(),
-            claims: vec![Mark::Zerocopy.name().into(), mark.name().into()],
-            device: device.map(Into::into),
-            notifications,
-            totals: Totals::default(),
-        };
-        let process = &mut snapshot.processes[0];
-        process.copy_cpu_seconds = Some(1.5);
-        process.not_followed = vec![NotFollowed {
-            call: "ioctl".into(),
-            copy_cpu_seconds: 0.038,
-        }];
-        process.claims = vec![
-            claimed(Mark::NoSoZerocopy, None, 0),
-            claimed(Mark::NoScatterGather, Some("eth0\u{1b}[m"), 0),
-            claimed(Mark::Copied, None, 20),
-            claimed(Mark::Zerocopy, None, 0),
-        ];
-        let text = at_all_widths(&snapshot);
-        for line in [
-            "send.zerocopy udp: without SO_ZEROCOPY the flag is ignored",
-            "[m cannot take pages (scatter-gather is off)",
-            "send.zerocopy udp: the kernel notified 20 times that it copied",
-            "copying: 1.50 s of CPU time, from samples",
-            "38.0 ms of copying in ioctl, which zctrace does not follow: its bytes are in no row",
-        ] {
-            assert!(text.contains(line), "{line}: {text}");
-        }
-        assert_eq!(text.matches("send.zerocopy udp:").count(), 3 * WIDTHS.len());
-        // What a recording says is not trusted.
-        snapshot.processes[0].copy_cpu_seconds = Some(f64::MAX);
-        assert!(!at_all_widths(&snapshot).contains("copying:"));
-    }
-
-    #[test]
-    fn the_price_of_the_network_says_whose_copies_count() {
-        let mib = 1 << 20;
-        let path = |op: &str, object: &str, totals| samples::row(op, object, "inferred", totals);
-        let spliced = Totals {
-            moved: 16 * mib,
-            spliced: 16 * mib,
-            ..Totals::default()
-        };
-        let copied = Totals {
-            moved: 48 * mib,
-            copied_in_kernel: 48 * mib,
-            ..Totals::default()
-        };
-        let request = Totals {
-            moved: 79,
-            copied_to_user: 79,
-            ..Totals::default()
-        };
-        let lines = |paths: Vec<Path>| {
-            let process = Process::from_paths(1, 0, "x".into(), "/".into(), paths);
-            network(&process).unwrap()
-        };
-        assert_eq!(
-            lines(vec![
-                path("sendfile", "file:ext4->tcp", spliced),
-                path("copy_file_range", "file:ext4->file:ext4", copied),
-                path("recv", "tcp", request),
-            ]),
-            "network: sent 16.0 MiB at 3.00 copies/B, received 79 B; all 48.0 MiB that it copied \
-             count, 0 B by sending"
-        );
-        assert_eq!(
-            lines(vec![path("sendfile", "file:ext4->tcp", spliced)]),
-            "network: sent 16.0 MiB at 0.00 copies/B"
-        );
-        let unseen = Totals {
-            moved: mib,
-            unexplained: mib,
-            ..Totals::default()
-        };
-        assert_eq!(
-            lines(vec![path("send.zerocopy", "tcp", unseen)]),
-            "network: sent 1.00 MiB at 0.00? copies/B"
-        );
-    }
-
-    #[test]
-    fn normal() {
-        insta::assert_snapshot!(at_all_widths(&samples::normal()));
-    }
-
-    #[test]
-    fn overflow() {
-        insta::assert_snapshot!(at_all_widths(&samples::overflow()));
-    }
-
-    #[test]
-    fn loss() {
-        insta::assert_snapshot!(at_all_widths(&samples::loss()));
-    }
-
-    #[test]
-    fn unexplained() {
-        insta::assert_snapshot!(at_all_widths(&samples::unexplained()));
-    }
-
-    #[test]
-    fn by_a_dimension() {
-        insta::assert_snapshot!(at_all_widths(&samples::by_file()));
-    }
-
-    /// The addresses of a connection are one word, which no column of the usual terminal has room for.
-    #[test]
-    fn the_ends_of_a_connection_are_not_broken() {
-        let ends = "127.0.0.1:8080->127.0.0.1:52716";
-        let mut snapshot = samples::normal();
-        for path in snapshot
-            .processes
-            .iter_mut()
-            .flat_map(|process| &mut process.paths)
-        {
-            path.by = Some(ends.into());
-        }
-        for width in [60, 80, 120, 200] {
-            let text = report(&snapshot, options(width));
-            let lines = text.lines().filter(|line| line.contains(ends));
-            assert!(
-                lines.count() >= snapshot.processes[0].paths.len(),
-                "{width}: {text}"
-            );
-            assert_eq!(text.contains("BY"), width >= WIDE, "{width}: {text}");
-        }
-    }
-
-    #[test]
-    fn colours_mark_what_matters() {
-        let colour = |snapshot: &Snapshot| {
-            let mut options = options(80);
-            options.surface.palette = Palette::COLOUR;
-            report(snapshot, options)
-        };
-        let alarm = Palette::COLOUR.alarm;
-        assert!(colour(&samples::unexplained()).contains(&format!("{alarm}unexplained")));
-        assert!(!colour(&samples::normal()).contains(&format!("{alarm}")));
-        let good = Palette::COLOUR.good;
-        assert!(colour(&samples::normal()).contains(&format!("{good}0.00")));
-        let unexplained = colour(&samples::unexplained());
-        assert!(unexplained.contains("0.00?") && !unexplained.contains(&format!("{good}")));
-        let warning = Palette::COLOUR.warning;
-        assert!(colour(&samples::loss()).contains(&format!("{warning}LOST:")));
-    }
-
-    #[test]
-    fn many_processes_are_summed_up() {
-        let mut snapshot = samples::normal();
-        let one = snapshot.processes[0].clone();
-        let another = |pid| Process {
-            pid,
-            comm: format!("worker-{pid}"),
-            ..one.clone()
-        };
-        snapshot.processes = (1..=25).map(another).collect();
-        let text = report(&snapshot, options(80));
-        assert!(text.contains("and 15 more that moved 7.50 GiB"), "{text}");
-        let all = report(
-            &snapshot,
-            Options {
-                all: true,
-                ..options(80)
-            },
-        );
-        assert!(!all.contains("more that moved"));
-        assert!(all.contains("[25]"));
-    }
-
-    #[test]
-    fn an_interval_has_no_footer() {
-        let text = interval(&samples::normal(), Duration::from_secs(2), options(80));
-        assert!(text.starts_with("at 2.00 s\n"));
-        assert!(!text.contains("Scope"));
-        assert!(!text.contains("LOST"));
-        let text = interval(&samples::loss(), Duration::from_secs(2), options(80));
-        assert!(text.contains("LOST"));
-    }
-}
+mod tests;
