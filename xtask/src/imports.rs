@@ -462,9 +462,9 @@ fn the_page_of_the_architecture_says_what_each_folder_uses() {
 /// Where such words are not the name of an object.
 const OTHER_WORDS: [(&str, &str, &str); 5] = [
     // Headings of a page, and links to them.
-    ("zctrace", "explain", "\"file:"),
+    ("zctrace", "explain::other_names", "\"file:"),
     ("zctrace", "explain", "\"->"),
-    ("zctrace", "explain", "\"socket:"),
+    ("zctrace", "explain::other_names", "\"socket:"),
     // A link in /proc/PID/fd.
     ("zctrace", "run::in_flight", "\"socket:"),
     // A place where a long line is broken.
