@@ -10,8 +10,9 @@ pub(crate) mod terminal;
 
 use std::{
     env, fs,
+    os::fd::AsRawFd as _,
     path::PathBuf,
-    process::{Command, Output},
+    process::{Child, Command, Output},
     thread,
     time::{Duration, Instant},
 };
@@ -45,6 +46,25 @@ pub(crate) fn eventually(within: Duration, what: &str, mut is_there: impl FnMut(
         assert!(begin.elapsed() < within, "never {what}");
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Waits until a process has read everything from the pipe that is its standard input, and waits in `read` for more.
+pub(crate) fn until_it_waits(child: &Child) {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let pipe = child.stdin.as_ref().expect("a pipe").as_raw_fd();
+    // Before it has read everything it is not back in `read`.
+    let is_empty = || {
+        let mut queued = 0;
+        // SAFETY: FIONREAD writes an int.
+        let asked = unsafe { libc::ioctl(pipe, libc::FIONREAD, &raw mut queued) };
+        asked == 0 && queued == 0
+    };
+    eventually(PATIENCE, "empty", is_empty);
+    let syscall = format!("/proc/{}/syscall", child.id());
+    let reading = format!("{} ", libc::SYS_read);
+    eventually(PATIENCE, "reading", || {
+        fs::read_to_string(&syscall).is_ok_and(|line| line.starts_with(&reading))
+    });
 }
 
 /// Runs the program and returns what it said.

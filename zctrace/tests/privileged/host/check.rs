@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use crate::common::{attached::Attached, zctrace};
+use crate::common::{attached::Attached, until_it_waits, zctrace};
 use zctrace::claims::{Document, SCOPE, Verdict};
 
 const MIB: usize = 1 << 20;
@@ -179,6 +179,7 @@ fn who_only_waits_is_judged_by_what_it_did() {
     let check = Attached::start(&options);
     let stdin = server.stdin.as_mut().unwrap();
     stdin.write_all(&vec![1; 4 * MIB]).unwrap();
+    until_it_waits(&server);
     let output = check.interrupt();
     let document: Document = serde_json::from_slice(&output.stdout).unwrap();
     assert!(

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::common::{eventually, run, zctrace};
+use crate::common::{eventually, run, until_it_waits, zctrace};
 use nix::{
     fcntl::{FcntlArg, FdFlag, fcntl},
     sys::signal::{Signal, kill},
@@ -102,19 +102,7 @@ impl Reader {
     fn feed(&mut self, bytes: usize) {
         let pipe = self.0.stdin.as_mut().unwrap();
         pipe.write_all(&vec![b'x'; bytes]).unwrap();
-        // Until it has read everything it is not back in `read`.
-        let queued = || {
-            let mut queued = 0;
-            // SAFETY: FIONREAD writes an int.
-            let asked = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut queued) };
-            asked == 0 && queued > 0
-        };
-        eventually(PATIENCE, "idle", || !queued());
-        let syscall = format!("/proc/{}/syscall", self.0.id());
-        let reading = format!("{} ", libc::SYS_read);
-        eventually(PATIENCE, "reading", || {
-            fs::read_to_string(&syscall).is_ok_and(|line| line.starts_with(&reading))
-        });
+        until_it_waits(&self.0);
     }
 
     fn end(mut self) {

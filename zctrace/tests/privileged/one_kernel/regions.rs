@@ -282,14 +282,32 @@ fn run(kind: &str, options: &[&str]) -> (Output, String) {
 /// Runs a child under `zctrace test`. A run in which the kernel skipped a program says nothing of the truth, and is
 /// repeated: one of three must be whole.
 fn tested(kind: &str, options: &[&str], directory: &Path) -> (Tested, Option<i32>) {
+    tested_until(kind, options, directory, |_| true)
+}
+
+/// The same, and a run in which something else on the machine stood against a PASS is repeated, too: packets of an
+/// earlier test may still be on their way.
+fn undisturbed(kind: &str, options: &[&str], directory: &Path) -> (Tested, Option<i32>) {
+    tested_until(kind, options, directory, |document| {
+        document.reasons.is_empty()
+    })
+}
+
+fn tested_until(
+    kind: &str,
+    options: &[&str],
+    directory: &Path,
+    is_whole: impl Fn(&Tested) -> bool,
+) -> (Tested, Option<i32>) {
     let mut attempts = 3;
     loop {
         attempts -= 1;
         let (document, code) = tested_once(kind, options, directory);
-        if attempts == 0 || document.stat.loss.missed_runs == 0 {
+        if attempts == 0 || (document.stat.loss.missed_runs == 0 && is_whole(&document)) {
             return (document, code);
         }
-        println!("again, because of {:?}", document.stat.loss);
+        let (loss, reasons) = (&document.stat.loss, &document.reasons);
+        println!("again, because of {loss:?}, {reasons:?}");
     }
 }
 
@@ -331,7 +349,7 @@ fn a_thousand_regions_are_exact_and_a_planted_copy_fails_its_own() {
         ratchet.to_str().expect("a path"),
     ];
     let update = [&options[..], &["--update"]].concat();
-    let (document, code) = tested("thousand", &update, directory.path());
+    let (document, code) = undisturbed("thousand", &update, directory.path());
     assert_eq!(document.markers, Default::default());
     assert_eq!(document.regions.len() as u64, REGIONS);
     let mut wrong = String::new();
@@ -371,7 +389,7 @@ fn a_thousand_regions_are_exact_and_a_planted_copy_fails_its_own() {
         document.reasons
     );
 
-    let (document, code) = tested("planted", &options, directory.path());
+    let (document, code) = undisturbed("planted", &options, directory.path());
     assert_eq!(
         (document.verdict, code),
         (Some(Verdict::Fail), Some(1)),
@@ -385,7 +403,8 @@ fn a_thousand_regions_are_exact_and_a_planted_copy_fails_its_own() {
         .map(|region| (&*region.region.name, region.verdict, region.excess.len()))
         .collect();
     let name = format!("region {PLANTED}");
-    assert_eq!(failed, [(&*name, Some(Verdict::Fail), 1)]);
+    let reasons = &document.reasons;
+    assert_eq!(failed, [(&*name, Some(Verdict::Fail), 1)], "{reasons:?}");
     let excess = &region(&document, &name).excess[0];
     assert_eq!(excess.counted, excess.allowed + 1, "{excess:?}");
 }
