@@ -1,7 +1,6 @@
 //! Fuzzing what zctrace reads from others, guided by coverage.
 
 use std::{
-    collections::VecDeque,
     fs,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -14,10 +13,11 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::{job::Job, paths};
-
-/// Lines of a fuzzer that are shown where it finds something.
-const LAST_LINES: usize = 40;
+use crate::{
+    arch::Arch,
+    job::{Job, Tail},
+    paths,
+};
 
 /// What rustc adds for libFuzzer, which the stable one can as well: counters of edges, and of what is compared.
 const FLAGS: &str = "-Cpasses=sancov-module \
@@ -27,9 +27,8 @@ const FLAGS: &str = "-Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-trace-compares \
     --cfg=fuzzing";
 
-/// Programs and the scripts of dependencies that build them are apart, as cargo has it with a target: those run here
-/// without libFuzzer.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Named to cargo, so that the build scripts of dependencies are compiled without [`FLAGS`].
+const TARGET: &str = Arch::NATIVE.target();
 
 /// For the build, which optimizes everything that zctrace uses.
 const BUILD_LIMIT: Duration = Duration::from_mins(20);
@@ -46,7 +45,7 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let total = Duration::from_secs(options.minutes.saturating_mul(60));
-    let findings = findings(total, Kind::Thorough)?;
+    let findings = findings(&targets()?, total, Kind::Thorough)?;
     for finding in &findings {
         println!("{finding}");
     }
@@ -63,9 +62,8 @@ pub(crate) enum Kind {
     Short,
 }
 
-/// Runs every target, all of them together for so long; a line for each that found something.
-pub(crate) fn findings(total: Duration, kind: Kind) -> Result<Vec<String>> {
-    let targets = targets()?;
+/// Runs these targets, all of them together for so long; a line for each that found something.
+pub(crate) fn findings(targets: &[String], total: Duration, kind: Kind) -> Result<Vec<String>> {
     let programs = build(kind)?;
     let lanes = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let rounds = targets.len().div_ceil(lanes).max(1);
@@ -89,11 +87,6 @@ pub(crate) fn findings(total: Duration, kind: Kind) -> Result<Vec<String>> {
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.sort();
     Ok(found)
-}
-
-/// How many targets there are.
-pub(crate) fn count() -> Result<usize> {
-    Ok(targets()?.len())
 }
 
 fn home() -> PathBuf {
@@ -134,7 +127,7 @@ fn fuzz(target: &str, programs: &Path, seconds: u64, kind: Kind) -> Result<()> {
         Kind::Thorough => vec![kept],
         Kind::Short => vec![new.path().to_owned(), kept],
     };
-    let mut last = VecDeque::new();
+    let mut last = Tail::default();
     let ended = Job::new(programs.join(target))
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-artifact_prefix={}/", found.display()))
@@ -143,14 +136,9 @@ fn fuzz(target: &str, programs: &Path, seconds: u64, kind: Kind) -> Result<()> {
         .arg("-print_final_stats=1")
         .args(directories)
         .limit(Duration::from_secs(seconds) + Duration::from_mins(5))
-        .lines(|line| {
-            if last.len() == LAST_LINES {
-                last.pop_front();
-            }
-            last.push_back(line.to_owned());
-        })?;
+        .lines(|line| last.push(line))?;
     let units = last
-        .iter()
+        .lines()
         .find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
     println!(
         "fuzz: {target}: {} inputs in {:.0} s",
@@ -160,14 +148,17 @@ fn fuzz(target: &str, programs: &Path, seconds: u64, kind: Kind) -> Result<()> {
     if ended.status.success() {
         return Ok(());
     }
-    for line in last {
+    for line in last.lines() {
         println!("    {line}");
     }
-    bail!("a finding is in fuzz/artifacts/{target}")
+    bail!(
+        "{}; what it found is in fuzz/artifacts/{target}",
+        ended.status
+    )
 }
 
-/// A file for each.
-fn targets() -> Result<Vec<String>> {
+/// Every target: a file for each.
+pub(crate) fn targets() -> Result<Vec<String>> {
     let directory = home().join("fuzz_targets");
     let mut targets = Vec::new();
     for entry in fs::read_dir(&directory).context("reading fuzz/fuzz_targets")? {

@@ -25,6 +25,23 @@ const TIMED_OUT: [i32; 2] = [124, 137];
 /// How much of a failed program's output is shown.
 const LAST_LINES: usize = 25;
 
+/// The last lines that a program printed.
+#[derive(Debug, Default)]
+pub(crate) struct Tail(VecDeque<String>);
+
+impl Tail {
+    pub(crate) fn push(&mut self, line: &str) {
+        if self.0.len() == LAST_LINES {
+            self.0.pop_front();
+        }
+        self.0.push_back(line.to_owned());
+    }
+
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
 /// A program to run.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
@@ -198,20 +215,15 @@ impl Job {
     pub(crate) fn step(&self, title: &str) -> Result<()> {
         eprint!("{title} …");
         std::io::stderr().flush().ok();
-        let mut last = VecDeque::new();
-        let ended = self.lines(|line| {
-            if last.len() == LAST_LINES {
-                last.pop_front();
-            }
-            last.push_back(line.to_owned());
-        })?;
+        let mut last = Tail::default();
+        let ended = self.lines(|line| last.push(line))?;
         let seconds = ended.took.as_secs_f64();
         if ended.status.success() {
             eprintln!(" done ({seconds:.1} s)");
             return Ok(());
         }
         eprintln!(" failed ({seconds:.1} s)");
-        for line in last {
+        for line in last.lines() {
             eprintln!("    {line}");
         }
         if ended.timed_out {

@@ -201,9 +201,7 @@ fn served(process: &Process, read: &Side, sent: &Side) -> Option<Candidate> {
     let (instead, how) = match changed(process) {
         Some(why) => (Err(Verdict::Stay), why),
         None => {
-            let setting = setting(&process.comm, false).map_or_else(String::new, |setting| {
-                format!("; {}: {setting}", process.comm)
-            });
+            let setting = setting(&process.comm, false);
             let how = format!("send from the file with sendfile(2){setting}");
             (Ok("sendfile"), how)
         }

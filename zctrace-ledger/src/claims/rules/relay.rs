@@ -73,13 +73,16 @@ impl Server {
     }
 }
 
-/// What to set in a server with this name, that sends files by copying or, if it `relays`, what it receives.
+/// What to set in a server with this name, that sends files by copying or, if it `relays`, what it receives: the end of
+/// a sentence, such as "; nginx: `sendfile on;`", and nothing for a server that is not known.
 #[must_use]
-pub fn setting(comm: &str, relays: bool) -> Option<&'static str> {
+pub fn setting(comm: &str, relays: bool) -> String {
     SERVERS
         .iter()
         .find(|server| server.comm == comm && server.relays == relays)
-        .map(|server| server.setting)
+        .map_or_else(String::new, |server| {
+            format!("; {}: {}", server.comm, server.setting)
+        })
 }
 
 fn is_file(path: &Path) -> bool {
@@ -122,9 +125,7 @@ pub(super) fn remedy(matter: Matter<'_>, row: &Row<'_>) -> Option<String> {
         if !mine || !as_many {
             continue;
         }
-        let setting = setting(&process.comm, relays).map_or_else(String::new, |setting| {
-            format!("; {}: {setting}", process.comm)
-        });
+        let setting = setting(&process.comm, relays);
         return Some(format!(
             "it took {} by `{} {}` and gave {} away by `{} {}`: {call} passes such bytes on within the \
                 kernel{setting}",

@@ -87,11 +87,16 @@ fn verdict(outcome: &Outcome, snapshot: &Snapshot) -> (Verdict, Vec<String>) {
         accept_inferred: true,
         ..claim()
     };
+    judged(&claim, outcome, snapshot)
+}
+
+/// The verdict of a claim on what one family's processes did, and the codes of its reasons.
+fn judged(claim: &Claim, outcome: &Outcome, snapshot: &Snapshot) -> (Verdict, Vec<String>) {
     let own = only(snapshot, |process| {
         let mut members = outcome.processes.iter();
         members.any(|member| member.pid == process.pid)
     });
-    let judgement = judge(&claim, &own, Circumstances::default());
+    let judgement = judge(claim, &own, Circumstances::default());
     let codes = judgement.reasons.into_iter().map(|reason| reason.code);
     (judgement.verdict, codes.collect())
 }
@@ -177,20 +182,11 @@ fn copies_of_segments_without_an_owner_are_no_pass() {
 #[test]
 #[ignore = "needs root and BPF"]
 fn what_is_copied_twice_is_not_said_to_be_copied_once() {
-    let once = |outcome: &Outcome, snapshot: &Snapshot| {
-        let claim = Claim {
-            max_copies_per_sent_byte: Some(1.05),
-            path: Some("send".to_owned()),
-            accept_inferred: true,
-            ..claim()
-        };
-        let own = only(snapshot, |process| {
-            let mut members = outcome.processes.iter();
-            members.any(|member| member.pid == process.pid)
-        });
-        let judgement = judge(&claim, &own, Circumstances::default());
-        let codes = judgement.reasons.into_iter().map(|reason| reason.code);
-        (judgement.verdict, codes.collect::<Vec<_>>())
+    let once = Claim {
+        max_copies_per_sent_byte: Some(1.05),
+        path: Some("send".to_owned()),
+        accept_inferred: true,
+        ..claim()
     };
     let (snapshot, report) = trace(&["send-sg"]);
     let [outcome] = &report.traffic[..] else {
@@ -199,7 +195,7 @@ fn what_is_copied_twice_is_not_said_to_be_copied_once() {
     if snapshot.backend != "functions" {
         return println!("SKIP: what is copied after a call is not seen with tracepoints");
     }
-    assert_eq!(once(outcome, &snapshot), (Verdict::Pass, vec![]));
+    assert_eq!(judged(&once, outcome, &snapshot), (Verdict::Pass, vec![]));
     for family in ["send-nosg", "send-wireguard", "send-fragmented"] {
         let (snapshot, report) = trace(&[family]);
         for outcome in report.traffic.iter().filter(|outcome| ran(outcome)) {
@@ -209,7 +205,7 @@ fn what_is_copied_twice_is_not_said_to_be_copied_once() {
                 .find(|work| work.thread == "sent_again");
             let again = again.map_or(0, |work| work.totals.deferred);
             assert!(again >= BYTES, "{family}: {:?}", snapshot.unattributed);
-            let (verdict, codes) = once(outcome, &snapshot);
+            let (verdict, codes) = judged(&once, outcome, &snapshot);
             assert_eq!(verdict, Verdict::Inconclusive, "{family}: {codes:?}");
             let named = codes.iter().any(|code| code == "unattributed-copies");
             assert!(named, "{family}: {codes:?}");
