@@ -56,6 +56,17 @@ impl Address {
         }
     }
 
+    /// Where the test of this name runs; none if it is not the name of a privileged test.
+    pub(super) fn of(test: &str) -> Option<Self> {
+        let is_path = test.split("::").all(|part| {
+            part.chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+        });
+        Self::ALL
+            .into_iter()
+            .find(|address| is_path && test.starts_with(address.prefix()))
+    }
+
     pub(super) fn name(self) -> &'static str {
         self.prefix().trim_end_matches(':')
     }

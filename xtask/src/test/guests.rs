@@ -10,8 +10,8 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    Layer, Reader, Row, Tally, Task,
-    artifacts::{self, Built, PACKAGE},
+    Layer, Reader, Row, Tally, Task, again,
+    artifacts::{self, Address, Built, PACKAGE},
     log,
     matrix::{self, Cell, Tests},
 };
@@ -61,8 +61,8 @@ pub(super) fn tasks<'a>(arch: Arch, kernels: &[Series], filter: Option<&'a str>)
     let task = |series: Series| -> Task<'a> {
         let runs = Cell::of(arch, series).runs(filter, alone);
         Box::new(move || {
-            let guest = guest(arch, &artifacts::build(arch)?, &runs)?;
-            Ok(vec![run_one(series, &guest)])
+            let built = artifacts::build(arch)?;
+            Ok(vec![run_one(series, arch, &built, &runs)])
         })
     };
     kernels.into_iter().map(task).collect()
@@ -76,11 +76,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 static DOWNLOAD: Mutex<()> = Mutex::new(());
 
 /// A kernel that cannot be had is a skip, one that cannot be booted a failure.
-fn run_one(series: Series, guest: &Guest) -> Row {
+fn run_one(series: Series, arch: Arch, built: &Built, runs: &[Vec<String>]) -> Row {
     let begin = Instant::now();
     let fetched = {
         let _alone = lock(&DOWNLOAD);
-        vm::fetch(series, guest.arch, false)
+        vm::fetch(series, arch, false)
     };
     let (kernel, tally) = match fetched {
         Err(error) => {
@@ -90,8 +90,20 @@ fn run_one(series: Series, guest: &Guest) -> Row {
         }
         Ok(kernel) => {
             println!("vm: Linux {}", kernel.release);
-            let tally = run_on(series, &kernel, guest)
-                .unwrap_or_else(|error| Tally::failed(format!("{error:#}")));
+            let run = |log: &str, runs: &[Vec<String>]| {
+                guest(arch, built, runs)
+                    .and_then(|guest| run_on(series, &kernel, &guest, log))
+                    .unwrap_or_else(|error| Tally::failed(format!("{error:#}")))
+            };
+            let log = format!("vm-{}", kernel.release);
+            let first = run(&log, runs);
+            let wanted = again::wanted(&first);
+            let tally = if wanted.is_empty() {
+                first
+            } else {
+                let second = run(&format!("{log}-again"), &[Address::exactly(&wanted)]);
+                again::combined(first, &second)
+            };
             (kernel.release, tally)
         }
     };
@@ -104,8 +116,8 @@ fn run_one(series: Series, guest: &Guest) -> Row {
 }
 
 /// Several guests print at a time, so each line says whose it is.
-fn run_on(series: Series, kernel: &Kernel, guest: &Guest) -> Result<Tally> {
-    let mut log = log(&format!("vm-{}", kernel.release))?;
+fn run_on(series: Series, kernel: &Kernel, guest: &Guest, name: &str) -> Result<Tally> {
+    let mut log = log(name)?;
     let mut reader = Reader::default();
     let (mut out, mut err) = (Lines::default(), Lines::default());
     let mut take = |line: &str| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::{
-    Tally,
+    Tally, again,
     artifacts::{self, Address, Built, PACKAGE},
     run_tests,
 };
@@ -67,16 +67,26 @@ pub(super) fn cli(filter: Option<&str>) -> Result<Tally> {
 pub(super) fn running(filter: Option<&str>) -> Result<Tally> {
     let built = artifacts::build(Arch::NATIVE)?;
     let mut tally = Tally::default();
-    for address in Address::ALL {
-        let name = address.name();
-        println!("running: {name}");
+    let run = |log: &str, arguments: Vec<String>| {
+        println!("running: {log}");
         let job = Job::new(&built.test)
-            .args(address.arguments(filter))
+            .args(arguments)
             .env("RUST_BACKTRACE", "1")
             .current_dir(&paths::root().join(PACKAGE))
             .root()
             .limit(LIMIT);
-        tally.add(run_tests(&format!("running-{name}"), &job)?);
+        run_tests(&format!("running-{log}"), &job)
+    };
+    for address in Address::ALL {
+        let name = address.name();
+        let first = run(name, address.arguments(filter))?;
+        let wanted = again::wanted(&first);
+        tally.add(if wanted.is_empty() {
+            first
+        } else {
+            let second = run(&format!("{name}-again"), Address::exactly(&wanted))?;
+            again::combined(first, &second)
+        });
     }
     if filter.is_none() {
         tally.add(short_soak(&built)?);

@@ -22,6 +22,7 @@ use crate::{
     vm::Series,
 };
 
+mod again;
 mod artifacts;
 mod changed;
 mod elsewhere;
@@ -188,8 +189,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     } else {
         Vec::new()
     };
-    summarize(&rows, &left_out, begin.elapsed());
-    let failed = rows.iter().any(|row| !row.tally.failed.is_empty());
+    let total = summarize(&rows, &left_out, begin.elapsed());
+    let failed = !total.failed.is_empty() || total.unsteady.len() > again::MOST_UNSTEADY;
     Ok(ExitCode::from(u8::from(failed)))
 }
 
@@ -282,7 +283,8 @@ fn running_release() -> String {
         .to_owned()
 }
 
-fn summarize(rows: &[Row], left_out: &[String], took: Duration) {
+/// Prints what came of the layers, and gives their sum.
+fn summarize(rows: &[Row], left_out: &[String], took: Duration) -> Tally {
     println!(
         "\n{:<8} {:<28} {:>6} {:>6} {:>7} {:>9}",
         "layer", "kernel", "passed", "failed", "skipped", "seconds"
@@ -293,6 +295,7 @@ fn summarize(rows: &[Row], left_out: &[String], took: Duration) {
             passed,
             failed,
             skipped,
+            unsteady: _,
             took: _,
         } = &row.tally;
         println!(
@@ -314,6 +317,12 @@ fn summarize(rows: &[Row], left_out: &[String], took: Duration) {
         println!("left out: {line}");
     }
     for row in rows {
+        for line in &row.tally.unsteady {
+            println!(
+                "UNSTEADY: {}: failed, and passed when it ran once more alone",
+                in_layer(row, line)
+            );
+        }
         for line in &row.tally.failed {
             println!("FAILED: {}", in_layer(row, line));
         }
@@ -321,11 +330,14 @@ fn summarize(rows: &[Row], left_out: &[String], took: Duration) {
     slowest(rows);
     println!("total time {} s", took.as_secs());
     println!(
-        "{} passed, {} failed, {} skipped",
+        "{} passed, {} failed, {} unsteady (at most {} may be), {} skipped",
         total.passed,
         total.failed.len(),
+        total.unsteady.len(),
+        again::MOST_UNSTEADY,
         total.skipped.len()
     );
+    total
 }
 
 /// Where the time went: the tests that took most of it, where tests run one by one.

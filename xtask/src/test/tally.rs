@@ -8,6 +8,8 @@ pub(super) struct Tally {
     pub(super) passed: usize,
     /// What failed, by name.
     pub(super) failed: Vec<String>,
+    /// What failed and passed when it ran once more, by name.
+    pub(super) unsteady: Vec<String>,
     /// What was skipped, with the reason.
     pub(super) skipped: Vec<String>,
     /// How long tests took, where they run one by one.
@@ -33,11 +35,13 @@ impl Tally {
         let Self {
             passed,
             failed,
+            unsteady,
             skipped,
             took,
         } = other;
         self.passed += passed;
         self.failed.extend(failed);
+        self.unsteady.extend(unsteady);
         self.skipped.extend(skipped);
         self.took.extend(took);
     }
@@ -204,6 +208,7 @@ impl Reader {
         Tally {
             passed,
             failed: self.failures,
+            unsteady: Vec::new(),
             skipped,
             took: self.took,
         }
@@ -264,6 +269,7 @@ mod tests {
             Tally {
                 passed: 1,
                 failed: vec![],
+                unsteady: vec![],
                 skipped: ["part: not here", "b: no xfs", "c: root"]
                     .map(str::to_owned)
                     .to_vec(),
