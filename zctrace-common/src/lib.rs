@@ -44,7 +44,7 @@ pub use sample::{COPY_ROUTINES, CodeRange, CopyRoutines, CpuSamples, SAMPLE_PERI
 pub use settings::{ABSENT, By, Offsets, Scope, Settings};
 pub use settle::{Shape, explain, legs, take_usual};
 pub use sizes::Sizes;
-pub use stacks::{StackKey, StackKind, USER_FRAMES, UserFrame, samples_among};
+pub use stacks::{StackKey, StackKind, StackSample, USER_FRAMES, UserFrame, samples_among};
 
 /// The type of the frames that traffic sends to AF_XDP sockets: one for local experiments (IEEE 802).
 pub const EXPERIMENT_ETHER_TYPE: u16 = 0x88b5;

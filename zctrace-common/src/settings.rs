@@ -593,8 +593,8 @@ pub struct Settings {
     pub audited: u32,
     /// The device of the pipe that regions are marked on, as the kernel numbers it.
     pub region_device: u32,
-    /// Without a meaning.
-    pub padding: u32,
+    /// Not 0: memory of a sampled user's stack is kept, to unwind it.
+    pub unwind: u32,
     /// Not 0: programs are attached in pairs, because the kernel can preempt them.
     pub twins: u32,
     /// Not 0: operations are counted by their size too.
@@ -618,7 +618,7 @@ impl Settings {
         own_tgid: 0,
         audited: 0,
         region_device: 0,
-        padding: 0,
+        unwind: 0,
         cgroup_level: 0,
         twins: 0,
         sizes: 0,

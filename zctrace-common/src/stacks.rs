@@ -38,6 +38,38 @@ impl UserFrame {
     pub const ADDRESS: i32 = 2;
 }
 
+/// What is kept of a user's stack to unwind it: the registers with which the thread entered the kernel, and the memory
+/// from the stack pointer on.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct StackSample {
+    /// What the sample is of, and the stacks that the kernel could take.
+    pub key: StackKey,
+    /// The copied bytes that it stands for.
+    pub bytes: u64,
+    /// The instruction.
+    pub pc: u64,
+    /// The stack pointer.
+    pub sp: u64,
+    /// The frame pointer, if the code keeps one.
+    pub fp: u64,
+    /// The return address of arm64 (`x30`); 0 on x86-64.
+    pub lr: u64,
+    /// How much of [`StackSample::memory`] could be read.
+    pub length: u64,
+    /// What was at the stack pointer and above it.
+    pub memory: [u8; StackSample::MEMORY],
+}
+
+impl StackSample {
+    /// The most that is kept of a stack, in bytes.
+    pub const MEMORY: usize = Self::CHUNKS * Self::CHUNK;
+    /// The memory is read in pieces that end where a page may end: what follows may not be there.
+    pub const CHUNK: usize = 4096;
+    /// How many pieces.
+    pub const CHUNKS: usize = 4;
+}
+
 /// How many frames of a user's stack are kept.
 pub const USER_FRAMES: usize = 64;
 
@@ -97,6 +129,7 @@ impl StackKind {
 const _: () = {
     assert!(size_of::<StackKey>() == 24);
     assert!(size_of::<UserFrame>() == 32);
+    assert!(size_of::<StackSample>() == 72 + StackSample::MEMORY);
 };
 
 /// Samples among the first `sum` bytes: one for every `every` bytes, somewhere among them. At their

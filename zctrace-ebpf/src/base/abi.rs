@@ -94,3 +94,23 @@ pub(crate) const SYSFS_MAGIC: u64 = 0x6265_6572;
 pub(crate) const CGROUP2_MAGIC: u64 = 0x6367_7270;
 pub(crate) const DEBUGFS_MAGIC: u64 = 0x6462_6720;
 pub(crate) const TRACEFS_MAGIC: u64 = 0x7472_6163;
+
+/// Where registers are that the kernel saved when a thread entered it: `struct pt_regs`.
+#[cfg(not(bpf_target_arch = "aarch64"))]
+pub(crate) mod regs {
+    pub(crate) const PC: u32 = 128;
+    pub(crate) const SP: u32 = 152;
+    pub(crate) const FP: u32 = 32;
+    /// A register for the return address; there is none.
+    pub(crate) const LR: Option<u32> = None;
+}
+
+/// Where registers are that the kernel saved when a thread entered it: `struct user_pt_regs`.
+#[cfg(bpf_target_arch = "aarch64")]
+pub(crate) mod regs {
+    pub(crate) const PC: u32 = 256;
+    pub(crate) const SP: u32 = 248;
+    pub(crate) const FP: u32 = 232;
+    /// The register for the return address.
+    pub(crate) const LR: Option<u32> = Some(240);
+}

@@ -10,15 +10,17 @@ use core::{cell::UnsafeCell, ffi::c_void};
 use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_F_STACK_BUILD_ID, BPF_F_USER_STACK, bpf_map_type::BPF_MAP_TYPE_STACK_TRACE},
-    helpers::generated::bpf_get_stackid,
+    helpers::generated::{bpf_get_stackid, bpf_probe_read_user},
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, StackTrace},
+    maps::{Array, HashMap, PerCpuArray, RingBuf, StackTrace},
 };
-use zctrace_common::{StackKey, StackKind, Task, USER_FRAMES, UserFrame, samples_among};
+use zctrace_common::{
+    StackKey, StackKind, StackSample, Task, USER_FRAMES, UserFrame, samples_among,
+};
 
 use crate::{
     base::{
-        abi::BPF_NOEXIST,
+        abi::{BPF_NOEXIST, regs},
         atomic::{add, fetch_add},
         kernel::{self, Access as _, Typed},
         maps::{offset, setting},
@@ -68,6 +70,11 @@ static STACK_BYTES: HashMap<StackKey, u64> = HashMap::with_max_entries(1, 0);
 /// Bytes whose sample had no room in [`STACK_BYTES`].
 #[map]
 static STACK_LOST: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Samples with memory of the user's stack ([`Settings::unwind`](zctrace_common::Settings::unwind)). One for which there
+/// is no room is counted in [`STACK_BYTES`].
+#[map]
+static STACK_SAMPLES: RingBuf = RingBuf::with_byte_size(4096, 0);
 
 /// Copied bytes, a sum for each CPU. It is never reset, so the remainder after a sample counts towards the next one.
 #[map]
@@ -143,6 +150,9 @@ fn sample(ctx: *mut c_void, task: &mut Task) {
         kernel,
         user,
     };
+    if setting!(unwind) != 0 && user != StackKey::NONE && keep(&key, bytes) {
+        return;
+    }
     if let Some(sum) = STACK_BYTES.get_ptr_mut(key) {
         // SAFETY: an integer of a map value.
         unsafe { add(sum, bytes) };
@@ -159,6 +169,58 @@ fn sample(ctx: *mut c_void, task: &mut Task) {
         // SAFETY: an integer of a map value.
         unsafe { add(lost, bytes) };
     }
+}
+
+/// Hands a sample on with memory of the user's stack; whether there was room, and the process is one that can be
+/// unwound.
+#[inline(always)]
+fn keep(key: &StackKey, bytes: u64) -> bool {
+    if kernel::is_compat() {
+        return false;
+    }
+    let Some(mut entry) = STACK_SAMPLES.reserve::<StackSample>(0) else {
+        return false;
+    };
+    let sample = entry.as_mut_ptr();
+    let at = kernel::current_regs();
+    let sp: u64 = Typed::load(at, regs::SP);
+    // SAFETY: the reserved memory, which is as large as the sample; nothing else refers to it.
+    unsafe {
+        (*sample).key = *key;
+        (*sample).bytes = bytes;
+        (*sample).pc = Typed::load(at, regs::PC);
+        (*sample).sp = sp;
+        (*sample).fp = Typed::load(at, regs::FP);
+        (*sample).lr = regs::LR.map_or(0, |lr| Typed::load(at, lr));
+        (*sample).length = read_stack((&raw mut (*sample).memory).cast(), sp);
+    }
+    entry.submit(0);
+    true
+}
+
+/// Reads memory of the user's stack, and tells how much. Its last page may be shorter than what is asked for.
+#[inline(always)]
+fn read_stack(memory: *mut u8, sp: u64) -> u64 {
+    const CHUNK: u64 = StackSample::CHUNK as u64;
+    let mut length = 0;
+    for _ in 0..StackSample::CHUNKS {
+        let from = sp.wrapping_add(length);
+        let size = CHUNK - (from & (CHUNK - 1));
+        // SAFETY: each piece is at most as long as a chunk, and there is room for as many chunks; the helper checks the
+        // source.
+        let read = unsafe {
+            bpf_probe_read_user(
+                memory.add(length as usize).cast(),
+                size as u32,
+                from as *const c_void,
+            )
+        };
+        if read != 0 {
+            break;
+        }
+        length += size;
+    }
+    length
 }
 
 /// The id of the current stack, or why there is none: an error number.

@@ -18,6 +18,11 @@ pub struct Stack {
     pub frames: Vec<Arc<str>>,
 }
 
+impl Stack {
+    /// The outermost frame of a stack that could not be unwound to where its thread begins.
+    pub const TRUNCATED: &str = "[truncated]";
+}
+
 /// Stacks and the bytes that were copied there, sampled: one sample every so many bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stacks {

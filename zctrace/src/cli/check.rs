@@ -307,6 +307,7 @@ fn measured(
         own_cost: false,
         audit: None,
         stack_bytes: 0,
+        unwind: false,
         sizes: false,
         ended: crate::tracer::Ended::Keep,
         duration: measure.duration,

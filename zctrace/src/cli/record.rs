@@ -72,6 +72,10 @@ pub(crate) struct RecordArgs {
     #[arg(long, conflicts_with = "stack_every")]
     no_stacks: bool,
 
+    /// Find the callers of code without frame pointers, too: some of each sampled stack's memory is looked at
+    #[arg(long, conflicts_with = "no_stacks")]
+    unwind: bool,
+
     /// Continue in another file, FILE.1, FILE.2 and so on, at this size. Files of an earlier recording are kept: the
     /// new one continues after them
     #[arg(long, value_name = "SIZE", value_parser = size::positive)]
@@ -117,6 +121,7 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
         own_cost: false,
         audit: None,
         stack_bytes,
+        unwind: args.unwind,
         sizes: true,
         ended: crate::tracer::Ended::Forget,
         duration: args.duration,

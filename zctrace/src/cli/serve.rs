@@ -160,6 +160,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
         own_cost: false,
         audit: None,
         stack_bytes: 0,
+        unwind: false,
         sizes: false,
         ended: crate::tracer::Ended::Forget,
         duration: None,

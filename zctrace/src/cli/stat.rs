@@ -176,6 +176,7 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
         own_cost: args.measure.own_cost,
         audit,
         stack_bytes: 0,
+        unwind: false,
         sizes: false,
         ended: match args.measure.interval {
             Some(_) => crate::tracer::Ended::Fold,

@@ -49,7 +49,7 @@ pub(crate) struct TopArgs {
     /// Show a recording of `zctrace record` instead
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "pid", "comm", "cgroup", "port", "unit", "container", "command", "no_follow", "refresh", "duration", "by",
-        "no_faults", "no_own_cost", "stack_every", "no_stacks"])]
+        "no_faults", "no_own_cost", "stack_every", "no_stacks", "unwind"])]
     replay: Option<PathBuf>,
 
     /// Time between two moments [default: 1s]
@@ -84,6 +84,10 @@ pub(crate) struct TopArgs {
     /// Take no stacks
     #[arg(long, conflicts_with = "stack_every")]
     no_stacks: bool,
+
+    /// Find the callers of code without frame pointers, too: some of each sampled stack's memory is looked at
+    #[arg(long, conflicts_with = "no_stacks")]
+    unwind: bool,
 
     /// Do not let the kernel time the probes
     #[arg(long)]
@@ -175,6 +179,7 @@ pub(crate) fn run(args: TopArgs) -> Result<u8, Failure> {
         } else {
             args.stack_every
         },
+        unwind: args.unwind,
         sizes: is_terminal,
         ended: crate::tracer::Ended::Fold,
         subject: args.target.subject()?,

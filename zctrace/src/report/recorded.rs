@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     claims::{Circumstances, Claim, Effect, Judged, MIN_BYTES, Reason, Verdict, ZERO_COPY, judge},
-    ledger::{Snapshot, Stacks, Totals},
+    ledger::{Snapshot, Stack, Stacks, Totals},
     recording::{Error, Recording},
     text::{bytes, escape},
 };
@@ -38,6 +38,9 @@ pub struct Document {
     pub stack_bytes: u64,
     /// Bytes whose stack was lost.
     pub stack_bytes_lost: u64,
+    /// Bytes whose stack could not be unwound to its beginning, with `--unwind`.
+    #[serde(default)]
+    pub stack_bytes_truncated: u64,
     /// Where the recording stops being readable, or that its end is missing; `None` where it is whole.
     pub damage: Option<String>,
 }
@@ -154,6 +157,15 @@ pub struct Sampled {
     pub bytes: u64,
 }
 
+impl Sampled {
+    /// Whether its outermost frames are missing. Without `--unwind` nobody knows.
+    #[must_use]
+    pub fn is_truncated(&self) -> bool {
+        let outermost = self.frames.first();
+        outermost.is_some_and(|frame| frame == Stack::TRUNCATED)
+    }
+}
+
 impl Document {
     /// Reads a recording to its end.
     ///
@@ -198,6 +210,10 @@ impl Document {
                 bytes,
             })
             .collect();
+        let truncated = stacks
+            .iter()
+            .filter(|stack: &&Sampled| stack.is_truncated())
+            .fold(0, |sum: u64, stack| sum.saturating_add(stack.bytes));
         stacks.sort_by_key(|stack| std::cmp::Reverse(stack.bytes));
         let findings = if recording.damage().is_none() {
             findings(&stat)
@@ -211,6 +227,7 @@ impl Document {
             stacks,
             stack_bytes: recording.header().stack_bytes,
             stack_bytes_lost: stat.stacks.lost,
+            stack_bytes_truncated: truncated,
             damage: recording.damage().map(|damage| damage.to_string()),
             stat,
         })
@@ -268,6 +285,13 @@ pub fn stacks(document: &Document) -> String {
     if document.stack_bytes_lost > 0 {
         let lost = bytes::bytes(document.stack_bytes_lost);
         let _ = writeln!(text, "\n  the stack of {lost} was lost");
+    }
+    if document.stack_bytes_truncated > 0 {
+        let truncated = bytes::bytes(document.stack_bytes_truncated);
+        let _ = writeln!(
+            text,
+            "\n  the stack of {truncated} could not be unwound to its beginning"
+        );
     }
     text
 }

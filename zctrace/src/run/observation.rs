@@ -209,6 +209,7 @@ fn config(plan: &Plan, resolved: &Resolved) -> Result<Config, Error> {
         own_cost: plan.own_cost,
         audit: plan.audit.clone(),
         stack_bytes: plan.stack_bytes,
+        unwind: plan.unwind,
         sizes: plan.sizes,
         ended: plan.ended,
         max_rows: plan.max_rows,

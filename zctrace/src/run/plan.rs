@@ -54,6 +54,8 @@ pub struct Plan {
     pub audit: Option<Vec<String>>,
     /// A stack is sampled whenever this many bytes were copied; 0: never.
     pub stack_bytes: u64,
+    /// User stacks are unwound from their memory, for code without frame pointers.
+    pub unwind: bool,
     /// Operations are counted by their size too.
     pub sizes: bool,
     /// What becomes of processes that have ended.
@@ -90,6 +92,7 @@ impl Plan {
             own_cost: false,
             audit: None,
             stack_bytes: 0,
+            unwind: false,
             sizes: false,
             ended: crate::tracer::Ended::Keep,
             duration: None,

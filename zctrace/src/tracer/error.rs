@@ -27,6 +27,9 @@ pub enum Error {
     /// A map could not be read or written.
     #[error("cannot access a BPF map: {0}")]
     Map(#[from] aya::maps::MapError),
+    /// Stacks cannot be unwound.
+    #[error("cannot start the thread that unwinds stacks: {0}")]
+    Unwinder(std::io::Error),
     /// `--without-probe` names an unknown probe.
     #[error("no probe is called {0}")]
     NoSuchProbe(String),
@@ -56,6 +59,7 @@ impl Error {
             Self::Load(_) | Self::NothingAttached(_) | Self::Map(_) => {
                 "run as root, or see which capability is missing: zctrace doctor"
             }
+            Self::Unwinder(_) => "leave --unwind out, or raise the limit of processes (ulimit -u)",
             Self::UnknownLayout(_) => {
                 "this kernel is not supported yet; please report it with `zctrace doctor --json`"
             }

@@ -33,6 +33,7 @@ mod survey;
 mod tables;
 #[cfg(all(test, not(zctrace_without_bpf)))]
 mod tests;
+mod unwind;
 mod work;
 
 use std::{
@@ -120,6 +121,8 @@ pub struct Config {
     pub audit: Option<Vec<String>>,
     /// A stack is sampled whenever this many bytes were copied; 0: never.
     pub stack_bytes: u64,
+    /// Sampled user stacks are unwound from their memory.
+    pub unwind: bool,
     /// Operations are counted by their size too.
     pub sizes: bool,
     /// What becomes of processes that have ended.
@@ -156,6 +159,7 @@ impl Default for Config {
             own_cost: false,
             audit: None,
             stack_bytes: 0,
+            unwind: false,
             sizes: false,
             ended: Ended::Keep,
             progress: None,
@@ -259,6 +263,7 @@ impl Session {
         let copy_routines = sample::routines();
         let samples = config.stack_bytes != 0;
         let stack_room = if samples { stacks::ROOM } else { 1 };
+        let unwound = samples && config.unwind;
         let of_regions = |room| if config.regions.is_some() { room } else { 1 };
         modules.forget();
         let mut ebpf = loader
@@ -268,6 +273,7 @@ impl Session {
             .map_max_entries("STACKS", stack_room)
             .map_max_entries("USER_STACKS", stack_room)
             .map_max_entries("STACK_BYTES", stack_room)
+            .map_max_entries("STACK_SAMPLES", unwind::room(unwound))
             .override_global("OFFSETS", &offsets, true)
             .override_global("ROUTINES", &routines, true)
             .map_max_entries("AUDIT", if audit.is_some() { AuditKey::COUNT } else { 1 })
@@ -340,6 +346,11 @@ impl Session {
         attach::hand_over_silent(&mut programs, &btf, &selection, &mut attempts)?;
         reports::of_probes(&attempts);
         programs.modules.forget();
+        let unwinder = if unwound {
+            Some(unwind::Unwinder::start(&mut programs.ebpf)?)
+        } else {
+            None
+        };
         let mut collector = rows::Collector::new(config, is_sampled(&attempts));
         if config.scope != Scope::System {
             collector.learn(&config.tasks);
@@ -347,7 +358,7 @@ impl Session {
         Ok(Self {
             reports: Reports::of(&programs.ebpf),
             audit: audit.map(|plan| plan.attach(&mut programs.ebpf)),
-            sampler: samples.then(stacks::Sampler::new),
+            sampler: samples.then(|| stacks::Sampler::new(unwinder)),
             coverage: attach::coverage(&attempts),
             backend: attach::backend(&attempts),
             collector,
@@ -679,7 +690,7 @@ fn settings(config: &Config, twins: bool) -> Settings {
         audited: u32::from(config.audit.is_some()),
         region_inode: config.regions.map_or(0, |channel| channel.inode),
         region_device: config.regions.map_or(0, |channel| channel.device),
-        padding: 0,
+        unwind: config.unwind.into(),
         cgroup_level: config.cgroup.map_or(0, |cgroup| cgroup.level),
         twins: twins.into(),
         sizes: config.sizes.into(),

@@ -22,7 +22,10 @@ use blazesym::{
 use procfs::process::{MMPermissions, MMapPath};
 use zctrace_common::{StackKey, StackKind, UserFrame};
 
-use super::{Error, map, places};
+use super::{
+    Error, map, places,
+    unwind::{Frames, Place, Unwinder, Unwound},
+};
 use crate::{
     ledger::{self, Stack, Stacks},
     target::View,
@@ -40,8 +43,6 @@ const EEXIST: i32 = -libc::EEXIST;
 /// The only frame of a stack of which nothing could be named.
 const ENDED: &str = "[ended before it was read]";
 
-type Frames = Arc<[Arc<str>]>;
-
 /// A process: its id in the initial PID namespace and its start in nanoseconds.
 type Id = (u32, u64);
 
@@ -53,6 +54,11 @@ pub(super) struct Sampler {
     comms: StdHashMap<Id, Arc<str>>,
     files: places::Files,
     names: Names,
+    unwinder: Option<Unwinder>,
+    /// What it has unwound so far.
+    unwound: Unwound,
+    /// Bytes of stacks for which there was no room there.
+    lost: u64,
 }
 
 /// Names, each kept once.
@@ -71,7 +77,8 @@ impl Names {
 }
 
 impl Sampler {
-    pub(super) fn new() -> Self {
+    /// With an unwinder, stacks come from there, and those it could not unwind say that they may be truncated.
+    pub(super) fn new(unwinder: Option<Unwinder>) -> Self {
         Self {
             symbolizer: Symbolizer::builder()
                 .enable_code_info(false)
@@ -86,6 +93,24 @@ impl Sampler {
             comms: StdHashMap::new(),
             files: places::Files::default(),
             names: Names::default(),
+            unwinder,
+            unwound: Unwound::new(),
+            lost: 0,
+        }
+    }
+
+    /// Takes what was unwound since the last time.
+    fn take(&mut self) {
+        let Some(unwinder) = &self.unwinder else {
+            return;
+        };
+        for (place, bytes) in unwinder.take() {
+            if self.unwound.len() >= ROOM as usize && !self.unwound.contains_key(&place) {
+                self.lost = self.lost.saturating_add(bytes);
+                continue;
+            }
+            let sum = self.unwound.entry(place).or_default();
+            *sum = sum.saturating_add(bytes);
         }
     }
 
@@ -101,9 +126,17 @@ impl Sampler {
             .collect();
         let lost: Array<_, u64> = Array::try_from(map(ebpf, "STACK_LOST"))?;
         let lost = lost.get(&0, 0)?;
+        self.take();
+        let lost = lost.saturating_add(self.lost);
         let sampled: HashMap<&mut MapData, StackKey, u64> =
             HashMap::try_from(map(ebpf, "STACK_BYTES"))?;
-        let sampled: Vec<_> = sampled.iter().flatten().collect();
+        let sampled = sampled.iter().flatten().map(|(key, bytes)| {
+            let place = Place { key, frames: None };
+            (place, bytes)
+        });
+        let unwound = self.unwound.iter();
+        let unwound = unwound.map(|(place, bytes)| (place.clone(), *bytes));
+        let sampled: Vec<_> = sampled.chain(unwound).collect();
         let traces = StackTraceMap::try_from(map(ebpf, "STACKS"))?;
         let addresses = |id: i32| -> Vec<u64> {
             let Ok(id) = u32::try_from(id) else {
@@ -115,13 +148,13 @@ impl Sampler {
             )
         };
         let mut unnamed: BTreeMap<Id, Vec<i32>> = BTreeMap::new();
-        for (key, _) in &sampled {
+        for (Place { key, frames }, _) in &sampled {
             if key.kernel >= 0 && !self.kernel.contains_key(&key.kernel) {
                 let frames = self.name_kernel(&addresses(key.kernel));
                 self.kernel.insert(key.kernel, frames);
             }
             let id = (key.tgid, key.start_ns);
-            if key.user >= 0 && !self.user.contains_key(&(id, key.user)) {
+            if frames.is_none() && key.user >= 0 && !self.user.contains_key(&(id, key.user)) {
                 unnamed.entry(id).or_default().push(key.user);
             }
         }
@@ -143,13 +176,26 @@ impl Sampler {
             bytes: BTreeMap::new(),
             lost,
         };
-        for (key, bytes) in sampled {
+        for (
+            Place {
+                key,
+                frames: unwound,
+            },
+            bytes,
+        ) in sampled
+        {
             let Some(kind) = StackKind::from_raw(key.kind) else {
                 continue;
             };
             let id = (key.tgid, key.start_ns);
             let mut frames = Vec::new();
+            if let Some(unwound) = &unwound {
+                frames.extend(unwound.iter().cloned());
+            } else if self.unwinder.is_some() && key.user != StackKey::NONE {
+                frames.push(self.names.keep(Stack::TRUNCATED));
+            }
             match self.user.get(&(id, key.user)) {
+                _ if unwound.is_some() => {}
                 Some(named) => frames.extend(named.iter().cloned()),
                 None if key.user == EEXIST => frames.push(self.names.keep("[user stack lost]")),
                 None if key.user != StackKey::NONE => {

@@ -242,6 +242,7 @@ pub(super) mod tests {
             stacks: Vec::new(),
             stack_bytes: 0,
             stack_bytes_lost: 0,
+            stack_bytes_truncated: 0,
             damage: None,
         }
     }

@@ -297,6 +297,7 @@ mod tests {
             stacks: Vec::new(),
             stack_bytes: 0,
             stack_bytes_lost: 0,
+            stack_bytes_truncated: 0,
             damage: Some("a wrong checksum at byte 7".into()),
         }
     }

@@ -187,6 +187,7 @@ impl Live {
 fn copy(plan: &Plan) -> Plan {
     Plan {
         stack_bytes: plan.stack_bytes,
+        unwind: plan.unwind,
         sizes: plan.sizes,
         ended: plan.ended,
         subject: Subject::Target(Spec::System),

@@ -19,3 +19,4 @@ mod sizes;
 mod top;
 mod traffic;
 mod unfetched;
+mod unwound;

@@ -1,24 +1,55 @@
 //! Sampled stacks add up to the bytes that the ledger says were copied.
 
-use std::process::Command;
+use std::{
+    env,
+    ffi::OsString,
+    fs::{self, File},
+    hint::black_box,
+    os::unix::fs::FileExt as _,
+    path::Path,
+    process::Command,
+};
 
-use crate::common::zctrace;
+use crate::common::{is_emulated, zctrace};
 use zctrace::report::recorded::Document;
 
 /// Bytes between two samples.
 const EVERY: u64 = 64 << 10;
 
+/// Calls between the test and the read, for [`chain`].
+const LINKS: usize = 12;
+
+/// The file that [`chain`] reads.
+const READ: &str = "ZCTRACE_TEST_READ";
+
 fn record(interval: &str, options: &[&str]) -> Document {
+    let traffic = ["traffic", "--bytes", "16777216", "file-tmpfs", "pipe"];
+    recorded(
+        &[&["--interval", interval], options].concat(),
+        &zctrace(),
+        &traffic,
+        None,
+    )
+}
+
+/// What a command does, recorded with these options.
+fn recorded(
+    options: &[&str],
+    program: &Path,
+    arguments: &[&str],
+    variable: Option<(&str, OsString)>,
+) -> Document {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("record.zct");
     let output = Command::new(zctrace())
-        .args(["record", "--interval", interval])
+        .arg("record")
         .args(options)
         .arg("-o")
         .arg(&file)
         .arg("--")
-        .arg(zctrace())
-        .args(["traffic", "--bytes", "16777216", "file-tmpfs", "pipe"])
+        .arg(program)
+        .args(arguments)
+        .envs(variable)
         .output()
         .expect("the program starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -98,4 +129,72 @@ fn stacks_of_processes_that_have_ended_have_names() {
         unnamed * 10 < sampled,
         "{unnamed} of {sampled}: {stacks:#?}"
     );
+}
+
+/// Reads a file again and again, [`LINKS`] calls down.
+#[inline(never)]
+fn link(depth: usize, file: &File, buffer: &mut [u8]) -> usize {
+    if depth > 1 {
+        // What is done with the result keeps this from being a jump.
+        return black_box(link(depth - 1, file, buffer)) + 1;
+    }
+    for _ in 0..4096 {
+        file.read_exact_at(black_box(buffer), 0).expect("the file");
+    }
+    1
+}
+
+/// Not a test by itself: the program of the next one.
+#[test]
+#[ignore = "needs root and BPF"]
+fn chain() {
+    let Some(path) = env::var_os(READ) else {
+        return;
+    };
+    let file = File::open(path).expect("the file");
+    assert_eq!(link(LINKS, &file, &mut vec![0; 16 << 10]), LINKS);
+}
+
+/// What of the chain's copied bytes is in a stack that has every call, from the begin of its thread on.
+fn share_of_whole_chains(options: &[&str]) -> f64 {
+    let dir = tempfile::tempdir_in("/dev/shm").expect("a directory in memory");
+    let path = dir.path().join("file");
+    fs::write(&path, vec![1; 16 << 10]).expect("a file");
+    let own = env::current_exe().expect("this program");
+    let name = format!(
+        "{}::chain",
+        module_path!().split_once("::").expect("a module").1
+    );
+    let arguments = ["--include-ignored", "--exact", &name, "--test-threads=1"];
+    let options = [&["--stack-every", "64KiB"], options].concat();
+    let document = recorded(&options, &own, &arguments, Some((READ, path.into())));
+    let (mut whole, mut all) = (0, 0);
+    for stack in &document.stacks {
+        let has = |name: &str| {
+            let is_it = |frame: &&String| {
+                let frame = frame.split("::h").next().unwrap_or_default();
+                frame == name || frame.ends_with(&format!("::{name}"))
+            };
+            stack.frames.iter().filter(is_it).count()
+        };
+        // What the loader and libtest read is little.
+        all += stack.bytes;
+        if has("link") == LINKS && has("chain") != 0 && !stack.is_truncated() {
+            whole += stack.bytes;
+        }
+    }
+    assert!(all > 32 << 20, "{all} bytes: {:#?}", document.stacks);
+    whole as f64 / all as f64
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn callers_without_frame_pointers_are_found() {
+    // Where attaching takes long, what is known of the program is not found out again.
+    if !is_emulated() {
+        let without = share_of_whole_chains(&[]);
+        assert!(without < 0.05, "this program has frame pointers: {without}");
+    }
+    let with = share_of_whole_chains(&["--unwind"]);
+    assert!(with >= 0.95, "{with}");
 }
