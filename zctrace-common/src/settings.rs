@@ -366,6 +366,8 @@ offsets! {
     skb_len: "sk_buff.len";
     /// Bytes in its pages.
     skb_data_len: "sk_buff.data_len";
+    /// The next packet in its list.
+    skb_next: "sk_buff.next";
     /// Start of its linear buffer.
     skb_head: "sk_buff.head";
     /// End of its linear buffer, as an offset.

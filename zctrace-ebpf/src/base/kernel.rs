@@ -84,6 +84,14 @@ pub(crate) fn bit(base: *const u8, bit: u32) -> bool {
     (Probed::load::<u8>(base, bit / 8) >> (bit % 8)) & 1 != 0
 }
 
+/// What follows the linear buffer of a packet: `struct skb_shared_info`.
+#[inline(always)]
+pub(crate) fn shared_info<A: Access>(skb: *const u8) -> *const u8 {
+    let head: u64 = A::load(skb, offset!(skb_head));
+    let end: u32 = A::load(skb, offset!(skb_end));
+    (head + u64::from(end)) as *const u8
+}
+
 /// The current `task_struct`.
 #[inline(always)]
 pub(crate) fn current_task() -> *const u8 {

@@ -27,7 +27,7 @@ use crate::{
         abi::NETIF_F_SG,
         atomic::{add, take},
         global::global,
-        kernel::{Access, Probed, Typed},
+        kernel::{Access, Probed, Typed, shared_info},
         loss::lost,
         maps::{DEVICES, EARLY, LATE, LENDERS, LENT, PROCS, ROWS, offset},
     },
@@ -42,14 +42,6 @@ use crate::{
 const SKBFL_ZEROCOPY_ENABLE: u8 = 1;
 /// `SKBFL_SHARED_FRAG`: the packet has pages that others may write to.
 const SKBFL_SHARED_FRAG: u8 = 2;
-
-/// The `struct skb_shared_info` of a packet.
-#[inline(always)]
-fn shared_info<A: Access>(skb: *const u8) -> *const u8 {
-    let head: u64 = A::load(skb, offset!(skb_head));
-    let end: u32 = A::load(skb, offset!(skb_end));
-    (head + u64::from(end)) as *const u8
-}
 
 /// The `ubuf_info` of the pages that a packet (typed pointer) borrows, 0 if it borrows none.
 #[inline(always)]

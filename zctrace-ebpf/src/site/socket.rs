@@ -5,7 +5,8 @@ use zctrace_common::{ABSENT, Acc, Op, Task};
 use crate::{
     base::{
         abi::{MSG_SPLICE_PAGES, MSG_ZEROCOPY, NETIF_F_SG},
-        kernel::{self, Access as _, Probed, Typed},
+        global::global,
+        kernel::{self, Access, Probed, Typed, shared_info},
         maps::offset,
         syscalls,
     },
@@ -227,7 +228,8 @@ referencer! { skb_splice_from_iter unix_stream_sendpage }
 
 program! {
     /// Moves packets from a socket into a pipe. Pages go by reference. The linear part of a packet is copied
-    /// (`linear_to_page`) unless it is a page fragment that nobody else holds (`skb_head_is_locked`).
+    /// (`linear_to_page`) unless it is a page fragment that nobody else holds (`skb_head_is_locked`). Packets that GRO
+    /// chained to it have linear parts of their own.
     fexit marked skb_splice_bits(ctx) {
         let bytes = returned(ctx) as i32;
         if bytes <= 0 {
@@ -238,22 +240,105 @@ program! {
         let skb: *const u8 = ctx.arg(0);
         let start: u32 = ctx.arg(2);
         let bytes = bytes as u32;
-        let length: u32 = Typed::load(skb, offset!(skb_len));
-        let linear = length - Typed::load::<u32>(skb, offset!(skb_data_len));
-        let in_head = linear.saturating_sub(start);
+        let in_head = linear::<Typed>(skb).saturating_sub(start);
         let in_head = if in_head < bytes { in_head } else { bytes };
-        let copied = if in_head != 0 && head_is_locked(skb) { in_head } else { 0 };
+        let mut copied = 0;
+        let mut known = bytes;
+        if in_head != 0 && head_is_locked::<Typed>(skb) {
+            copied = in_head;
+        }
+        if in_head != bytes {
+            let chain = frag_list::<Typed>(skb);
+            if chain != 0 {
+                let length = Typed::load(skb, offset!(skb_len));
+                match copied_of_chained(chain, length, start, bytes) {
+                    UNKNOWN => known = in_head,
+                    of_chained => copied += of_chained as u32,
+                }
+            }
+        }
         if copied != 0 {
             account::saw_in(task, Acc::SourceCopy, u64::from(copied));
         }
-        if bytes != copied {
-            account::saw_in(task, Acc::SourceRef, u64::from(bytes - copied));
+        if known > copied {
+            account::saw_in(task, Acc::SourceRef, u64::from(known - copied));
         }
     }
 }
 
+/// What [`copied_of_chained`] returns where it does not know.
+const UNKNOWN: u64 = u64::MAX;
+
+global! {
+    /// How many of the `bytes` at `start` in a packet of this length, with this chain, are in linear parts of chained
+    /// packets, and copied.
+    fn copied_of_chained(chain: u64, length: u32, start: u32, bytes: u32) -> u64 {
+        /// A packet of 64 KiB from segments of 1448 bytes has 45.
+        const MOST: u32 = 64;
+        let mut of_chained: u32 = 0;
+        let mut packet = chain;
+        let mut i = 0;
+        while i < MOST && packet != 0 {
+            of_chained += Probed::load::<u32>(packet as *const u8, offset!(skb_len));
+            packet = Probed::load(packet as *const u8, offset!(skb_next));
+            i += 1;
+        }
+        if packet != 0 || of_chained > length {
+            return UNKNOWN;
+        }
+        let end = start + bytes;
+        // They come after the first packet's own bytes.
+        let mut at = length - of_chained;
+        let mut copied: u32 = 0;
+        packet = chain;
+        i = 0;
+        while i < MOST && packet != 0 && at < end {
+            let of_packet = copied_of_packet(packet, at, start, end);
+            if of_packet == UNKNOWN {
+                return UNKNOWN;
+            }
+            copied += of_packet as u32;
+            at += Probed::load::<u32>(packet as *const u8, offset!(skb_len));
+            packet = Probed::load(packet as *const u8, offset!(skb_next));
+            i += 1;
+        }
+        if at < end { UNKNOWN } else { copied.into() }
+    }
+}
+
+global! {
+    /// How many of the bytes from `start` to `end` are in the linear part of a chained packet that begins at `at`, and
+    /// copied.
+    fn copied_of_packet(packet: u64, at: u32, start: u32, end: u32) -> u64 {
+        let packet = packet as *const u8;
+        let linear_end = at + linear::<Probed>(packet);
+        let to = if linear_end < end { linear_end } else { end };
+        let from = if at > start { at } else { start };
+        // GRO makes none that has others chained to it. Stream parsers do.
+        if frag_list::<Probed>(packet) != 0 {
+            UNKNOWN
+        } else if to > from && head_is_locked::<Probed>(packet) {
+            (to - from).into()
+        } else {
+            0
+        }
+    }
+}
+
+/// The first of the packets that are chained to a packet, 0 without any.
 #[inline(always)]
-fn head_is_locked(skb: *const u8) -> bool {
+fn frag_list<A: Access>(skb: *const u8) -> u64 {
+    Probed::load(shared_info::<A>(skb), offset!(shinfo_frag_list))
+}
+
+/// How many bytes of a packet are in its linear buffer.
+#[inline(always)]
+fn linear<A: Access>(skb: *const u8) -> u32 {
+    A::load::<u32>(skb, offset!(skb_len)) - A::load::<u32>(skb, offset!(skb_data_len))
+}
+
+#[inline(always)]
+fn head_is_locked<A: Access>(skb: *const u8) -> bool {
     const SKB_DATAREF_MASK: u32 = (1 << 16) - 1;
     if !kernel::bit(skb, offset!(skb_bit_head_frag)) {
         return true;
@@ -261,8 +346,5 @@ fn head_is_locked(skb: *const u8) -> bool {
     if !kernel::bit(skb, offset!(skb_bit_cloned)) {
         return false;
     }
-    let head = Probed::load::<usize>(skb, offset!(skb_head)) as *const u8;
-    let end: u32 = Probed::load(skb, offset!(skb_end));
-    let shared = head.wrapping_add(end as usize);
-    Probed::load::<u32>(shared, offset!(shinfo_dataref)) & SKB_DATAREF_MASK != 1
+    Probed::load::<u32>(shared_info::<A>(skb), offset!(shinfo_dataref)) & SKB_DATAREF_MASK != 1
 }

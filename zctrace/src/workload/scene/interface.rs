@@ -58,6 +58,18 @@ impl Interfaces {
         .context("SIOCSIFNETMASK")
     }
 
+    /// Turns something on or off that it does with packets.
+    pub(super) fn set_feature(&self, name: &CStr, feature: Feature, on: bool) -> Result<()> {
+        const SIOCETHTOOL: libc::Ioctl = 0x8946;
+        let mut value = EthtoolValue {
+            command: feature as u32,
+            data: u32::from(on),
+        };
+        let data = (&raw mut value).cast::<libc::c_char>();
+        self.set(name, SIOCETHTOOL, &|r| r.ifr_ifru.ifru_data = data)
+            .with_context(|| format!("turning {feature:?} {}", if on { "on" } else { "off" }))
+    }
+
     /// Brings it up, with these flags besides.
     pub(in crate::workload) fn raise(&self, name: &CStr, flags: libc::c_int) -> Result<()> {
         let flags = flags | libc::IFF_UP | libc::IFF_RUNNING;
@@ -66,6 +78,23 @@ impl Interfaces {
         })
         .context("SIOCSIFFLAGS")
     }
+}
+
+/// What a device does with packets, by the number of the request that changes it (linux/ethtool.h).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Feature {
+    /// Gathers the pages of a packet.
+    ScatterGather = 0x19,
+    /// Segments packets of TCP.
+    Segmentation = 0x1f,
+    /// Joins segments that arrive (GRO).
+    ReceiveOffload = 0x2c,
+}
+
+#[repr(C)]
+struct EthtoolValue {
+    command: u32,
+    data: u32,
 }
 
 pub(in crate::workload) fn request(name: &CStr) -> libc::ifreq {

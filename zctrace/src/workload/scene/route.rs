@@ -13,8 +13,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
+    interface::{Feature, Interfaces},
     netfilter::{self, Reader, Rule},
     tun::{Relay, Tun},
+    veth,
     xdp_program::Attached,
 };
 use crate::workload::Skip;
@@ -63,6 +65,14 @@ pub enum Route {
     Tun,
     /// The same, with devices that gather pages and do not segment packets.
     TunWhole,
+    /// A device that does not gather pages; another one joins the segments again (GRO), which are chained then: they
+    /// are linear.
+    Chained,
+    /// A device for which the kernel segments packets; another one joins the segments again, which are chained once
+    /// their pages are too many for one packet.
+    ChainedPages,
+    /// A program at the far end that takes packets in pages of their own, after which they are joined and chained.
+    ChainedHeads,
 }
 
 /// The addresses of the ends of tunnels.
@@ -104,7 +114,8 @@ impl Route {
             | Self::Twice
             | Self::Bridge
             | Self::QueuedWhole
-            | Self::TunWhole => false,
+            | Self::TunWhole
+            | Self::ChainedPages => false,
             Self::NotGathering
             | Self::Held
             | Self::NotSumming
@@ -116,13 +127,18 @@ impl Route {
             | Self::Macsec
             | Self::Fragmenting
             | Self::Xdp
-            | Self::Tun => true,
+            | Self::Tun
+            | Self::Chained
+            | Self::ChainedHeads => true,
         }
     }
 
     /// Whether the device of the pair gathers pages.
     pub(super) const fn gathers(self) -> bool {
-        !matches!(self, Self::NotGathering | Self::Held | Self::Macvlan)
+        !matches!(
+            self,
+            Self::NotGathering | Self::Held | Self::Macvlan | Self::Chained
+        )
     }
 
     /// Where the far end listens.
@@ -165,7 +181,12 @@ impl Route {
             | Self::QueuedWhole
             | Self::Xdp
             | Self::Tun
-            | Self::TunWhole => Ok(()),
+            | Self::TunWhole
+            | Self::Chained
+            | Self::ChainedHeads => Ok(()),
+            Self::ChainedPages => {
+                Interfaces::new()?.set_feature(veth::NEAR, Feature::Segmentation, false)
+            }
             Self::NotSegmenting => run(
                 "ethtool -K zctnear tcp-segmentation-offload off generic-segmentation-offload off",
             ),
@@ -207,6 +228,13 @@ impl Route {
             Self::Macsec => macsec("zctfar", 1)?,
             Self::Fragmenting => tunnel(1, [FAR_ADDRESS, ADDRESS])?,
             Self::Xdp => far.program = Some(Attached::on("zctfar")?),
+            Self::Chained | Self::ChainedPages => {
+                Interfaces::new()?.set_feature(veth::FAR, Feature::ReceiveOffload, true)?;
+            }
+            Self::ChainedHeads => {
+                far.program = Some(Attached::on("zctfar")?);
+                Interfaces::new()?.set_feature(veth::FAR, Feature::ReceiveOffload, true)?;
+            }
             Self::Tun | Self::TunWhole => {
                 let whole = self == Self::TunWhole;
                 far.tun = Some(Tun::end(c"zctfartun", INSIDE[1], whole)?);

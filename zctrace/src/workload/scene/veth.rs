@@ -21,7 +21,7 @@ use nix::{
 };
 
 use super::{
-    interface::Interfaces,
+    interface::{Feature, Interfaces},
     netlink::{answer, attribute},
     route::{ADDRESS, Between, FAR_ADDRESS, Far, Route},
 };
@@ -110,7 +110,7 @@ impl Veth {
         let interfaces = Interfaces::new()?;
         interfaces.set_address(NEAR, ADDRESS)?;
         if !route.gathers() {
-            gather_not(&interfaces)?;
+            interfaces.set_feature(NEAR, Feature::ScatterGather, false)?;
         }
         interfaces.raise(NEAR, 0)?;
         veth.between = route.near(&mut veth.far)?;
@@ -135,22 +135,10 @@ impl Veth {
             interfaces.raise(name, libc::IFF_NOARP)?;
         }
         if !gathers {
-            gather_not(&interfaces)?;
+            interfaces.set_feature(NEAR, Feature::ScatterGather, false)?;
         }
         Ok(veth)
     }
-}
-
-/// Turns scatter-gather off at the near end.
-fn gather_not(interfaces: &Interfaces) -> Result<()> {
-    let mut value = EthtoolValue {
-        command: ETHTOOL_SSG,
-        data: 0,
-    };
-    let data = (&raw mut value).cast::<libc::c_char>();
-    interfaces
-        .set(NEAR, SIOCETHTOOL, &|r| r.ifr_ifru.ifru_data = data)
-        .context("ETHTOOL_SSG")
 }
 
 impl Drop for Veth {
@@ -164,15 +152,6 @@ impl Drop for Veth {
             &attribute(libc::IFLA_IFNAME, NEAR.to_bytes_with_nul()),
         );
     }
-}
-
-const SIOCETHTOOL: libc::Ioctl = 0x8946;
-const ETHTOOL_SSG: u32 = 0x19;
-
-#[repr(C)]
-struct EthtoolValue {
-    command: u32,
-    data: u32,
 }
 
 /// Makes the pair. The far end goes into a network namespace if one is given.

@@ -150,7 +150,7 @@ on_routes! {
 const NEW: u8 = 0xee;
 
 /// Both ends of a connection over the device, which is kept.
-fn connected(route: Route) -> Result<(Veth, TcpStream, TcpStream)> {
+pub(super) fn connected(route: Route) -> Result<(Veth, TcpStream, TcpStream)> {
     let (veth, listener) = Veth::apart(route)?;
     enlarge(&listener);
     let near = TcpStream::connect(listener.local_addr()?)?;

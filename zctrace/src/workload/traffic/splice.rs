@@ -6,22 +6,25 @@ use std::{
     os::fd::{AsFd, AsRawFd as _, OwnedFd},
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use nix::{
-    fcntl::{SpliceFFlags, splice},
+    errno::Errno,
+    fcntl::{FcntlArg, SpliceFFlags, fcntl, splice},
+    libc,
     net::if_::if_nametoindex,
     sys::socket::{MsgFlags, recv, send},
 };
 use zctrace_common::{Class, Op};
 
 use super::{
+    late::connected,
     pipe::{roomy_pipe, take},
     unspliceable::spliceable_zero,
 };
 use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared, Traffic,
-    scene::{mounts::Fs, xdp_program::Program},
-    stage::{buffer::Buffer, sockets::tcp_pair},
+    scene::{mounts::Fs, route::Route, xdp_program::Program},
+    stage::{buffer::Buffer, mapping::page_size, sockets::tcp_pair},
     truth::exact::{at_most, calls, exactly},
 };
 
@@ -74,6 +77,24 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
         linear_tcp_to_pipe,
     )
     .tag("sp-tcp-lin"),
+    Traffic::new(
+        "splice-tcp-chained",
+        "splice from a TCP socket whose linear packets are chained (GRO): copied in the kernel",
+        |arena| chained_tcp_to_pipe(arena, Route::Chained, Class::CopiedInKernel, joined),
+    )
+    .tag("sp-chain"),
+    Traffic::new(
+        "splice-tcp-chained-pages",
+        "splice from a TCP socket whose packets of pages are chained (GRO): by reference",
+        |arena| chained_tcp_to_pipe(arena, Route::ChainedPages, Class::Spliced, unseen),
+    )
+    .tag("sp-chain-pg"),
+    Traffic::new(
+        "splice-tcp-chained-heads",
+        "splice from a TCP socket whose packets are chained, each in a page of its own (XDP, GRO): by reference",
+        |arena| chained_tcp_to_pipe(arena, Route::ChainedHeads, Class::Spliced, apart),
+    )
+    .tag("sp-chain-hd"),
     Traffic::new(
         "splice-proxy",
         "splice from one TCP socket through a pipe to another: by reference",
@@ -206,21 +227,90 @@ fn drain(from: &TcpStream, to: &OwnedFd, length: usize) -> Result<u64> {
 }
 
 fn tcp_to_pipe(arena: &Arena) -> Result<Prepared> {
-    out_of_tcp(arena, arena.sizes.chunk, Class::Spliced)
+    out_of_tcp(
+        arena,
+        tcp_pair()?,
+        arena.sizes.chunk,
+        Class::Spliced,
+        unseen,
+    )
 }
 
 /// In pieces that need no large buffer.
 fn linear_tcp_to_pipe(arena: &Arena) -> Result<Prepared> {
     const PIECE: usize = 1000;
     let program = Program::linear(if_nametoindex("lo")?)?;
-    let mut prepared = out_of_tcp(arena, PIECE, Class::CopiedInKernel)?;
+    let mut prepared = out_of_tcp(arena, tcp_pair()?, PIECE, Class::CopiedInKernel, unseen)?;
     prepared.keep.push(Box::new(program));
     Ok(prepared)
 }
 
-fn out_of_tcp(arena: &Arena, chunk: usize, class: Class) -> Result<Prepared> {
+/// Checks how a pipe has this many bytes.
+type Witness = fn(&OwnedFd, usize) -> Result<()>;
+
+fn unseen(_: &OwnedFd, _: usize) -> Result<()> {
+    Ok(())
+}
+
+/// Each segment that goes by reference takes a buffer of the pipe for itself.
+const SEGMENT: usize = 1448;
+
+/// Fewer buffers than the segments of a whole chunk.
+const FEW: usize = 32;
+
+/// Segments were joined by copying them.
+fn joined(pipe: &OwnedFd, length: usize) -> Result<()> {
+    ensure!(
+        length <= FEW * SEGMENT || fits(pipe, FEW)?,
+        "the pipe has each segment for itself, as if it had gone by reference"
+    );
+    Ok(())
+}
+
+/// Segments were not copied.
+fn apart(pipe: &OwnedFd, length: usize) -> Result<()> {
+    ensure!(
+        length <= FEW * SEGMENT || !fits(pipe, FEW)?,
+        "the pipe has segments together, as if they had been copied"
+    );
+    Ok(())
+}
+
+/// Whether what is in a pipe fits into this many of its buffers: the kernel says so when it shall have no more.
+fn fits(pipe: &OwnedFd, buffers: usize) -> Result<bool> {
+    let all = fcntl(pipe, FcntlArg::F_GETPIPE_SZ)?;
+    let few = (buffers * page_size()) as libc::c_int;
+    match fcntl(pipe, FcntlArg::F_SETPIPE_SZ(few)) {
+        Ok(_) => {
+            fcntl(pipe, FcntlArg::F_SETPIPE_SZ(all))?;
+            Ok(true)
+        }
+        Err(Errno::EBUSY) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Over devices, which join the segments of a packet again.
+fn chained_tcp_to_pipe(
+    arena: &Arena,
+    route: Route,
+    class: Class,
+    witness: Witness,
+) -> Result<Prepared> {
+    let (veth, near, far) = connected(route)?;
+    let mut prepared = out_of_tcp(arena, (near, far), arena.sizes.chunk, class, witness)?;
+    prepared.keep.push(Box::new(veth));
+    Ok(prepared)
+}
+
+fn out_of_tcp(
+    arena: &Arena,
+    (near, far): (TcpStream, TcpStream),
+    chunk: usize,
+    class: Class,
+    witness: Witness,
+) -> Result<Prepared> {
     let bytes = arena.sizes.bytes;
-    let (near, far) = tcp_pair()?;
     let (out_of, into) = roomy_pipe()?;
     let calls = calls(bytes, chunk);
     let expected = Expected::new()
@@ -234,6 +324,7 @@ fn out_of_tcp(arena: &Arena, chunk: usize, class: Class) -> Result<Prepared> {
         for length in lengths(bytes, chunk) {
             send(near.as_raw_fd(), &from[..length], MsgFlags::empty())?;
             shared.count(SPLICES, drain(&far, &into, length)?);
+            witness(&into, length)?;
             take(&out_of, &mut to[..length])?;
         }
         Ok(())
