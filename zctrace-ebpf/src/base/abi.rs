@@ -37,6 +37,7 @@ pub(crate) const MAX_ERRNO: u64 = 4095;
 pub(crate) const MSG_OOB: u32 = 0x01;
 pub(crate) const MSG_PEEK: u32 = 0x02;
 pub(crate) const MSG_TRUNC: u32 = 0x20;
+pub(crate) const MSG_ERRQUEUE: u32 = 0x2000;
 pub(crate) const MSG_SOCK_DEVMEM: u32 = 0x0200_0000;
 pub(crate) const MSG_ZEROCOPY: u32 = 0x0400_0000;
 /// The pages of the message should be referenced (6.5 and later).

@@ -74,7 +74,10 @@ fn copy_sample(ctx: PerfEventContext) -> u32 {
         return 0;
     }
     let nr = kernel::current_nr();
-    let is_other = nr >= 0 && task.flags & Task::KTHREAD == 0 && syscalls::is_other(nr);
+    // Of what a ring is asked for, only some is an operation: a command to a device is none (`IORING_OP_URING_CMD`).
+    let is_other = nr >= 0
+        && task.flags & Task::KTHREAD == 0
+        && (syscalls::is_other(nr) || nr == syscalls::IO_URING_ENTER);
     if task.proc_slot == Task::NO_PROC && !is_other {
         return 0;
     }

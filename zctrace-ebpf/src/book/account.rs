@@ -97,6 +97,20 @@ pub(crate) fn forget(task: &mut Task, acc: Acc) {
     task.acc[acc as usize] = 0;
 }
 
+/// Forgets so many bytes at most of what the sites have seen of one kind.
+#[inline(always)]
+pub(crate) fn forget_some(task: &mut Task, acc: Acc, bytes: u64) {
+    // SAFETY: the reference ends here.
+    if let Some(request) = unsafe { request::current(task) } {
+        let seen = &mut request.acc[acc as usize];
+        *seen = seen.saturating_sub(bytes);
+        return;
+    }
+    enter(task, kernel::current_nr());
+    let seen = &mut task.acc[acc as usize];
+    *seen = seen.saturating_sub(bytes);
+}
+
 /// What entered the page cache in the thread's operation, once everything else that sites saw is taken.
 #[inline(always)]
 pub(crate) fn take_added(task: &mut Task) -> u64 {

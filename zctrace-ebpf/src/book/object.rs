@@ -615,15 +615,12 @@ global! {
     }
 }
 
-/// Whether btrfs may keep a file within its metadata, where nothing can be shared: a clone of it is a copy
-/// (`clone_copy_inline_extent`). Such a file has one block at most. Overlayfs does not tell what is below it.
+/// Whether the filesystem may keep the first block of a file within its metadata, where nothing can be shared: a clone of
+/// it is a copy (`clone_copy_inline_extent` of btrfs). The file can be longer than that: it may have grown since, and a
+/// compressed block of any length stays where it is. Overlayfs does not tell what is below it.
 #[inline(always)]
 pub(crate) fn may_be_inline<A: Access>(file: *const u8) -> bool {
     let inode = kernel::pointer::<A>(file, offset!(file_inode));
-    let size: u64 = A::load(inode, offset!(inode_size));
-    if size > setting!(page_size) {
-        return false;
-    }
     let sb = kernel::pointer::<A>(inode, offset!(inode_sb));
     matches!(
         A::load(sb, offset!(sb_magic)),

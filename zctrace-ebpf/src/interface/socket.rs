@@ -5,7 +5,7 @@ use zctrace_common::{ABSENT, Acc, Evidence, ObjectKind, Op, Task};
 
 use crate::{
     base::{
-        abi::{MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_ZEROCOPY},
+        abi::{MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_ZEROCOPY},
         global::global,
         kernel::{self, Access as _, Probed, Typed},
         maps::offset,
@@ -122,17 +122,16 @@ fn of_socket(task: &mut Task, socket: *const u8) -> Ends {
 }
 
 /// A receive ended. With `MSG_TRUNC` its result can exceed what was put into the buffer of `offered` bytes: the rest of
-/// a datagram is not moved, the bytes of a stream are dropped.
+/// a datagram is not moved, the bytes of a stream are dropped. What is looked at (`MSG_PEEK`) may be in the queue of a
+/// connection that is repaired, from which bytes are copied in spite of `MSG_TRUNC` (`tcp_peek_sndq`).
 #[inline(always)]
 fn received(task: &mut Task, ends: &Ends, result: i64, flags: u32, offered: u64) {
     if xdp::is(ends.source) {
         return;
     }
-    let op = if flags & MSG_PEEK != 0 {
-        Op::RecvPeek
-    } else {
-        Op::Recv
-    };
+    // Neither takes bytes off the receive queue: those of the error queue are the sender's own packets.
+    let is_apart = flags & (MSG_PEEK | MSG_ERRQUEUE) != 0;
+    let op = if is_apart { Op::RecvPeek } else { Op::Recv };
     if flags & (MSG_OOB | MSG_TRUNC) == MSG_OOB
         && result > 0
         && object::is(ends.source, ObjectKind::Tcp)
@@ -141,7 +140,7 @@ fn received(task: &mut Task, ends: &Ends, result: i64, flags: u32, offered: u64)
     }
     let (shape, result) = if flags & MSG_TRUNC == 0 || result <= 0 {
         (Shape::ToUser, result)
-    } else if object::is(ends.source, ObjectKind::Tcp) {
+    } else if object::is(ends.source, ObjectKind::Tcp) && !is_apart {
         (Shape::Dropped, result)
     } else if result as u64 > offered {
         (Shape::ToUser, offered as i64)

@@ -6,7 +6,7 @@ use crate::{
     base::{
         abi::{FICLONE, FICLONERANGE, FMODE_WRITE},
         kernel::{self, Access as _, Probed, Typed},
-        maps::offset,
+        maps::{offset, setting},
         syscalls,
     },
     book::{
@@ -104,11 +104,12 @@ fn clones() -> bool {
             ))
 }
 
-/// Drops what was counted as shared of a file (typed pointer) that may be within the filesystem's metadata.
+/// Drops the first block of what was counted as shared of a file (typed pointer) from `position` on, if that block may be
+/// within the filesystem's metadata.
 #[inline(always)]
-fn forget_inline(task: &mut Task, source: *const u8) {
-    if object::may_be_inline::<Typed>(source) {
-        account::forget(task, Acc::Cloned);
+fn forget_inline(task: &mut Task, source: *const u8, position: i64) {
+    if position == 0 && object::may_be_inline::<Typed>(source) {
+        account::forget_some(task, Acc::Cloned, setting!(page_size));
     }
 }
 
@@ -120,7 +121,7 @@ program! {
             && !is_internal(ctx.arg(0))
         {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
-            forget_inline(task, ctx.arg(0));
+            forget_inline(task, ctx.arg(0), ctx.arg(1));
             account::finish(task, Op::CopyFileRange, Shape::Both, &ends, returned(ctx));
         }
     }
@@ -132,7 +133,7 @@ program! {
         // SAFETY: nothing else in this program refers to the thread's record.
         if let Some(task) = unsafe { target::current_or_adopt() } && clones() && !is_internal(ctx.arg(0)) {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
-            forget_inline(task, ctx.arg(0));
+            forget_inline(task, ctx.arg(0), ctx.arg(1));
             account::finish(task, Op::Clone, Shape::Both, &ends, returned(ctx));
         }
     }
@@ -147,7 +148,7 @@ program! {
             && !is_internal(ctx.arg(0))
         {
             let ends = Ends::files::<Typed>(task, ctx.arg(0), ctx.arg(2));
-            forget_inline(task, ctx.arg(0));
+            forget_inline(task, ctx.arg(0), ctx.arg(1));
             account::finish(task, Op::Clone, Shape::Both, &ends, returned(ctx));
         }
     }

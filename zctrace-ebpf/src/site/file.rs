@@ -115,7 +115,9 @@ program! {
 
 program! {
     /// For a hole it copies the zero page to user memory (1bdec44b1eee). Other memory is cleared instead, and the
-    /// result does not say so: for a file with holes such reads stay unexplained.
+    /// result does not say so. The number of blocks does not say where holes are: blocks can lie behind the end of the
+    /// file (`FALLOC_FL_KEEP_SIZE`), and those that nobody has written yet are holes to a reader. So reads into the
+    /// kernel's own memory stay unexplained.
     fexit marked shmem_file_read_iter(ctx) {
         let bytes = returned(ctx);
         let iter: *const u8 = ctx.arg(1);
@@ -126,7 +128,12 @@ program! {
                 Memory::Kernel => Acc::SourceCopy,
                 Memory::Pipe => Acc::SourceRef,
             };
-            if matches!(acc, Acc::ToUser) || !is_sparse(ctx.arg(0)) {
+            let is_certain = match acc {
+                Acc::ToUser => true,
+                Acc::SourceRef => !is_sparse(ctx.arg(0)),
+                _ => false,
+            };
+            if is_certain {
                 account::saw_in(task, acc, bytes as u64);
             }
         }
@@ -134,14 +141,11 @@ program! {
 }
 
 program! {
-    /// Data gets in only by page faults: `write` is refused. If a page was never touched, the reader's buffer is
-    /// cleared instead, and the result does not say so. A file that has no page at all is all zeros. For a file with
-    /// some of its pages such reads stay unexplained.
+    /// If a page was never touched, the reader's buffer is cleared, and the result does not say so. A file that has no
+    /// page at all is all zeros. Other reads stay unexplained: as many pages as the file is long may lie behind its end.
     fexit marked hugetlbfs_read_iter(ctx) {
         let (iocb, bytes) = (ctx.arg(0), returned(ctx));
-        if !is_sparse(iocb) {
-            filled(ctx.arg(1), bytes);
-        } else if bytes > 0 && blocks(iocb) == 0 {
+        if bytes > 0 && blocks(iocb) == 0 {
             account::saw(Acc::SourceSynthetic, bytes as u64);
         }
     }

@@ -10,9 +10,8 @@ use crate::{
     base::{
         abi::{
             BTRFS_MAGIC, CGROUP2_MAGIC, DEBUGFS_MAGIC, EROFS_MAGIC, EXT_MAGIC, F2FS_MAGIC,
-            HUGETLBFS_MAGIC, MSDOS_MAGIC, O_DIRECT, OVERLAYFS_MAGIC, PROC_MAGIC, RAMFS_MAGIC,
-            SOCK_DGRAM, SOCK_STREAM, SQUASHFS_MAGIC, SYSFS_MAGIC, TMPFS_MAGIC, TRACEFS_MAGIC,
-            XFS_MAGIC,
+            MSDOS_MAGIC, O_DIRECT, OVERLAYFS_MAGIC, PROC_MAGIC, RAMFS_MAGIC, SOCK_DGRAM,
+            SOCK_STREAM, SQUASHFS_MAGIC, SYSFS_MAGIC, TMPFS_MAGIC, TRACEFS_MAGIC, XFS_MAGIC,
         },
         kernel::{self, Access as _, Probed},
         maps::offset,
@@ -26,13 +25,15 @@ use crate::{
 pub(crate) enum Habit {
     /// Copies them at the border to user memory; lends its pages to a pipe.
     Cached,
+    /// The same, except for the kernel's own memory, including registered buffers, which may be cleared instead.
+    CachedOrClears,
     /// Copies them at the border to user memory; what it does with a pipe is not certain.
     CopiesUser,
     /// Copies them at the border to user memory, and also copies what comes from a pipe.
     CopiesAll,
     /// Copies reads into user memory; what it does in other cases is not certain.
     CopiesOut,
-    /// The same, except for the kernel's own memory, including registered buffers, which may be cleared instead.
+    /// The same, except for the kernel's own memory, which may be cleared instead.
     CopiesOrClears,
     /// Takes pages by reference from a pipe, copies from and to user memory.
     TakesPages,
@@ -64,14 +65,14 @@ fn habit_of(object: u64, file: *const u8) -> Habit {
                 TMPFS_MAGIC => {
                     let size: u64 = Probed::load(inode, offset!(inode_size));
                     let blocks: u64 = Probed::load(inode, offset!(inode_blocks));
-                    // tmpfs copies the zero page where a file has a hole. It accepts O_DIRECT since
+                    // tmpfs copies the zero page to user memory where a file has a hole. It accepts O_DIRECT since
                     // Linux 6.6, and copies: into a pipe as well (`copy_splice_read`).
                     if blocks * 512 < size {
                         Habit::CopiesOrClears
                     } else if direct {
                         Habit::CopiesAll
                     } else {
-                        Habit::Cached
+                        Habit::CachedOrClears
                     }
                 }
                 EXT_MAGIC | XFS_MAGIC | BTRFS_MAGIC | MSDOS_MAGIC => {
@@ -96,16 +97,7 @@ fn habit_of(object: u64, file: *const u8) -> Habit {
                 {
                     Habit::CopiesOut
                 }
-                HUGETLBFS_MAGIC => {
-                    let size: u64 = Probed::load(inode, offset!(inode_size));
-                    let blocks: u64 = Probed::load(inode, offset!(inode_blocks));
-                    // For a page that was never touched, the reader's buffer is cleared.
-                    if blocks * 512 < size {
-                        Habit::Uncertain
-                    } else {
-                        Habit::CopiesUser
-                    }
-                }
+                // hugetlbfs clears the reader's buffer where a page was never touched, and tmpfs that of the kernel.
                 _ => Habit::Uncertain,
             }
         }
@@ -215,10 +207,17 @@ const fn is(raw: u32, habit: Habit) -> bool {
     raw == habit as u32
 }
 
+/// Whether it copies bytes at the border to user memory, and lends its pages to a pipe.
+const fn is_cached(habit: u32) -> bool {
+    is(habit, Habit::Cached) || is(habit, Habit::CachedOrClears)
+}
+
 /// Whether the kernel's own memory may be cleared in cases in which bytes are copied to user memory.
 #[inline(always)]
 pub(crate) const fn may_clear(habit: u32) -> bool {
     is(habit, Habit::CopiesOrClears)
+        || is(habit, Habit::CachedOrClears)
+        || is(habit, Habit::CopiesAll)
 }
 
 /// What becomes of bytes between user memory and an object.
@@ -254,7 +253,7 @@ pub(crate) fn joined(ends: &Ends, source: u32, sink: u32) -> Class {
         return Class::Spliced;
     }
     // The linear parts of packets are copied, and the call does not report how much that is.
-    let lends = from_pipe || is(source, Habit::Cached);
+    let lends = from_pipe || is_cached(source);
     if !lends {
         return Class::Unexplained;
     }
@@ -262,7 +261,7 @@ pub(crate) fn joined(ends: &Ends, source: u32, sink: u32) -> Class {
         Class::Spliced
     } else if is(sink, Habit::Synthetic) {
         Class::Synthetic
-    } else if is(sink, Habit::Cached) || is(sink, Habit::CopiesAll) {
+    } else if is_cached(sink) || is(sink, Habit::CopiesAll) {
         Class::CopiedInKernel
     } else if is(sink, Habit::TakesPages) {
         Class::Spliced
@@ -274,7 +273,7 @@ pub(crate) fn joined(ends: &Ends, source: u32, sink: u32) -> Class {
 /// The class of `copy_file_range`: filesystems that can share extents, or copy on a server, may.
 #[inline(always)]
 pub(crate) fn copied_range(ends: &Ends, source: u32, sink: u32) -> Class {
-    if is(source, Habit::Cached) && is(sink, Habit::Cached) && !ends.may_reflink() {
+    if is_cached(source) && is_cached(sink) && !ends.may_reflink() {
         Class::CopiedInKernel
     } else {
         Class::Unexplained

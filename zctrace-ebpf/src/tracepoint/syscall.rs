@@ -9,12 +9,12 @@ use zctrace_common::{ABSENT, Acc, Class, Evidence, FOLLOWS_AIO, Mark, ObjectKind
 use crate::{
     base::{
         abi::{
-            FICLONE, FICLONERANGE, FIDEDUPERANGE, FMODE_WRITE, IPPROTO_TCP, MSG_COPY, MSG_PEEK,
-            MSG_SOCK_DEVMEM, MSG_TRUNC, MSG_ZEROCOPY,
+            FICLONE, FICLONERANGE, FIDEDUPERANGE, FMODE_WRITE, IPPROTO_TCP, MSG_COPY, MSG_ERRQUEUE,
+            MSG_PEEK, MSG_SOCK_DEVMEM, MSG_TRUNC, MSG_ZEROCOPY,
         },
         kernel::{self, Access as _, Probed, Typed},
         loss::unfollowed_call,
-        maps::{BY_SYSCALL, offset},
+        maps::{BY_SYSCALL, offset, setting},
         syscalls, words,
     },
     book::{
@@ -48,6 +48,9 @@ const IN_ARGUMENT: u64 = 1 << 36;
 
 /// The call is for requests of Linux AIO, which are operations of their own.
 const OF_AIO: u64 = 1 << 37;
+
+/// The first block of the source may be copied.
+const FIRST_BLOCK_OPEN: u64 = 1 << 38;
 
 /// The plan of a call that is not an operation.
 const NOTHING: u64 = 0;
@@ -271,14 +274,19 @@ fn on_file(regs: *const u8, call: u64) {
 /// What a receive with `flags` is expected to do.
 #[inline(always)]
 const fn receive(flags: u32) -> u64 {
-    let truncates = (flags & MSG_TRUNC) as u64 * (TRUNCATES / MSG_TRUNC as u64);
+    // What comes of the error queue is what was copied.
+    let truncates = if flags & (MSG_TRUNC | MSG_ERRQUEUE) == MSG_TRUNC {
+        TRUNCATES
+    } else {
+        0
+    };
     // Bytes in a device's memory stay there.
     let class = if flags & MSG_SOCK_DEVMEM == 0 {
         Class::CopiedToUser
     } else {
         Class::Unexplained
     };
-    let op = if flags & MSG_PEEK != 0 {
+    let op = if flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
         Op::RecvPeek
     } else {
         Op::Recv
@@ -486,12 +494,12 @@ fn ioctl(regs: *const u8) {
         (other, own)
     };
     let ends = Ends::files::<Probed>(task, source, sink);
-    let class = if object::may_be_inline::<Probed>(source) {
-        Class::Unexplained
+    let first = if object::may_be_inline::<Probed>(source) {
+        FIRST_BLOCK_OPEN
     } else {
-        Class::Cloned
+        0
     };
-    remember(task, &ends, plan(Op::Clone, class));
+    remember(task, &ends, plan(Op::Clone, Class::Cloned) | first);
     // The length of the source, for the requests that mean "to its end".
     let inode = kernel::pointer::<Probed>(source, offset!(file_inode));
     task.rest = Probed::load(inode, offset!(inode_size));
@@ -627,8 +635,13 @@ fn finish(task: &mut Task, regs: *const u8, result: i64, filled: u64) {
     let class =
         if plan & TRUNCATES != 0 && reads(plan) && object::is(task.entry[0], ObjectKind::Tcp) {
             // With MSG_TRUNC a stream's bytes are dropped. kTLS and others that take over the socket, whose class is
-            // not known, still copy them (`tls_sw_recvmsg`).
-            Class::Synthetic as u64
+            // not known, still copy them (`tls_sw_recvmsg`). Those that are looked at are copied where the connection is
+            // repaired (`tcp_peek_sndq`).
+            if plan as u16 == Op::RecvPeek as u16 {
+                Class::Unexplained as u64
+            } else {
+                Class::Synthetic as u64
+            }
         } else {
             (plan >> PLAN_CLASS_SHIFT) & PLAN_CLASS_MASK
         };
@@ -644,7 +657,14 @@ fn finish(task: &mut Task, regs: *const u8, result: i64, filled: u64) {
         task.delta.class[Class::Direct as usize] = direct;
         task.delta.class[Class::Unexplained as usize] = moved - direct;
     } else {
-        put(task, class, moved);
+        let open = if plan & FIRST_BLOCK_OPEN != 0 && clones_from(regs) == 0 {
+            let most = setting!(page_size) * (task.delta.ops & 0xf);
+            if most < moved { most } else { moved }
+        } else {
+            0
+        };
+        task.delta.class[Class::Unexplained as usize] += open;
+        put(task, class, moved - open);
     }
     row::record_inferred(task, op);
 }
@@ -699,6 +719,17 @@ fn deduped(regs: *const u8) -> (u64, u64) {
         u64::from(status.min(0).unsigned_abs())
     };
     (count, errno)
+}
+
+/// Where in its source a `FICLONE`, `FICLONERANGE` or `FIDEDUPERANGE` begins.
+#[inline(always)]
+fn clones_from(regs: *const u8) -> u64 {
+    let third = argument(regs, offset!(regs_arg2));
+    match argument(regs, offset!(regs_arg1)) {
+        FICLONE => 0,
+        FICLONERANGE => user(third + 8),
+        _ => user(third),
+    }
 }
 
 /// The bytes that a successful `FICLONE`, `FICLONERANGE` or `FIDEDUPERANGE` shared. `size` is the

@@ -3,7 +3,7 @@
 
 use zctrace_common::{Cause, Op};
 
-use super::{End, NotFollowed, Object, Path};
+use super::{End, NotFollowed, Object, Path, Totals};
 
 /// Less than two samples are chance.
 const CHANCE: f64 = 0.009;
@@ -43,6 +43,12 @@ const COPIES_UP: &[&str] = &[
     "file_setattr",
 ];
 
+/// Bytes that a processor copies in a second, at least, where it does not copy many small pieces.
+const SLOWEST: f64 = 200e6;
+
+/// Seconds that an operation takes within a copy routine beside that: a few bytes take as long as many.
+const PIECE: f64 = 200e-9;
+
 /// Bytes that a processor copies in a second, at most: so much can have been copied in the time.
 const SPEED: f64 = 10e9;
 
@@ -68,7 +74,7 @@ pub fn not_followed(
 ) -> Vec<NotFollowed> {
     let mut all: Vec<_> = calls
         .into_iter()
-        .filter(|(call, seconds)| *seconds >= CHANCE && !is_told(call, paths))
+        .filter(|(call, seconds)| *seconds >= CHANCE + told(call, paths))
         .map(|(call, copy_cpu_seconds)| NotFollowed {
             call,
             copy_cpu_seconds,
@@ -81,26 +87,38 @@ pub fn not_followed(
     all
 }
 
-/// Whether a row tells of copies in this call. Which of several calls it was, some rows do not say.
-fn is_told(call: &str, paths: &[Path]) -> bool {
-    let has = |is: &dyn Fn(Op, &Object) -> bool| {
-        let tells = |path: &&Path| !path.totals.is_empty() && !path.totals.is_only_filled();
-        let mut rows = paths.iter().filter(tells);
-        rows.any(|path| path.op.is(|op| is(op, &path.object)))
+/// How many seconds of copying in this call rows tell of, at most. Which of several calls it was, some rows do not say.
+/// A row without copies tells of none, and bytes that nobody saw may have been copied.
+fn told(call: &str, paths: &[Path]) -> f64 {
+    let seconds = |totals: &Totals| {
+        let bytes = totals.copies().saturating_add(totals.unexplained);
+        if bytes == 0 {
+            return 0.0;
+        }
+        bytes as f64 / SLOWEST + totals.ops as f64 * PIECE
+    };
+    let rows = |is: &dyn Fn(Op, &Object) -> bool| {
+        let rows = paths
+            .iter()
+            .filter(|path| path.op.is(|op| is(op, &path.object)));
+        rows.map(|path| seconds(&path.totals)).sum::<f64>()
     };
     let other = |op: Op, object: &Object| op == Op::Other && object.is(End::Syscall(call));
     let by_request = |op: Op, _: &Object| op == Op::Clone || op.cause() == Cause::Uffd;
     let copies_up = |op: Op, _: &Object| op == Op::CopyUp;
     // Of anonymous memory at a fork, of files and memory where pages are made present ahead.
     let faults = |op: Op, _: &Object| op.is_fault();
-    has(&other)
-        || match call {
-            "ioctl" => has(&by_request),
-            "clone" | "clone3" | "fork" | "vfork" | "mmap" | "madvise" | "mlock" | "mlock2"
-            | "mlockall" | "mremap" => has(&faults),
-            call if COPIES_UP.contains(&call) => has(&copies_up),
-            _ => false,
-        }
+    // Those of one ring's requests that are operations.
+    let requests = |op: Op, _: &Object| op.is_request();
+    let in_this_call = match call {
+        "ioctl" => rows(&by_request),
+        "io_uring_enter" => rows(&requests),
+        "clone" | "clone3" | "fork" | "vfork" | "mmap" | "madvise" | "mlock" | "mlock2"
+        | "mlockall" | "mremap" => rows(&faults),
+        call if COPIES_UP.contains(&call) => rows(&copies_up),
+        _ => 0.0,
+    };
+    rows(&other) + in_this_call
 }
 
 #[cfg(test)]
@@ -109,13 +127,18 @@ mod tests {
 
     use super::*;
 
+    /// A row with as much as can be copied in 40 ms.
     fn row(op: Op, object: &str) -> Path {
+        row_of(op, object, Class::CopiedFromUser, 8 << 20)
+    }
+
+    fn row_of(op: Op, object: &str, class: Class, bytes: u64) -> Path {
         let mut counters = Counters {
             ops: 1,
-            moved: 4096,
+            moved: bytes,
             ..Counters::default()
         };
-        counters.class[Class::CopiedFromUser as usize] = 4096;
+        counters.class[class as usize] = bytes;
         Path {
             op: op.into(),
             object: object.into(),
@@ -143,6 +166,35 @@ mod tests {
         assert_eq!(calls(&sampled, &[other]), ["keyctl"]);
         let uffd = row(Op::UffdCopy, "userfaultfd");
         assert_eq!(calls(&sampled, &[uffd]), ["keyctl"]);
+    }
+
+    #[test]
+    fn a_row_tells_of_no_more_than_its_copies() {
+        let sampled = [("ioctl", 0.2), ("io_uring_enter", 0.2)];
+        let both = ["io_uring_enter", "ioctl"];
+        let small = [
+            row_of(Op::UffdCopy, "userfaultfd", Class::CopiedFromUser, 4096),
+            row_of(Op::UringRead, "file:ext4", Class::CopiedToUser, 4096),
+        ];
+        assert_eq!(calls(&sampled, &small), both);
+        let without_copies = [
+            row_of(Op::Clone, "file:xfs->file:xfs", Class::Cloned, 1 << 40),
+            row_of(Op::UringRead, "file:ext4", Class::Direct, 1 << 40),
+        ];
+        assert_eq!(calls(&sampled, &without_copies), both);
+        let large = [
+            row_of(Op::UffdCopy, "userfaultfd", Class::CopiedFromUser, 64 << 20),
+            row_of(Op::UringRead, "file:ext4", Class::Unexplained, 64 << 20),
+        ];
+        assert!(calls(&sampled, &large).is_empty());
+    }
+
+    #[test]
+    fn small_copies_take_longer() {
+        let mut path = row_of(Op::UringRead, "file:tmpfs", Class::CopiedToUser, 1 << 20);
+        assert_eq!(calls(&[("io_uring_enter", 0.1)], &[path.clone()]).len(), 1);
+        path.totals.ops = 1 << 20;
+        assert!(calls(&[("io_uring_enter", 0.1)], &[path]).is_empty());
     }
 
     #[test]

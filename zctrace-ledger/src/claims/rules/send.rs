@@ -64,10 +64,10 @@ fn is_send_zc(path: &Path) -> bool {
     path.op.is(|op: Op| op.lends() && op.is_request())
 }
 
-/// Bytes copied later, but for those whose device cannot gather.
+/// Bytes of MSG_ZEROCOPY copied later, but for those whose device cannot gather.
 fn deferred(sight: &Sight<'_>) -> u64 {
     let path = sight.row.path;
-    if is_send_zc(path) {
+    if is_send_zc(path) || !path.op.is(Op::lends) {
         return 0;
     }
     let other = sight.sum(Mark::NoScatterGather, |totals| totals.deferred);

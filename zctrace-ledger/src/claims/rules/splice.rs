@@ -29,8 +29,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "splice-sink-copied",
         says: "The target takes no pages by reference, so every byte is copied into it",
-        evidence: "`copied_in_kernel` in a splice or sendfile row whose source lends its pages and whose sink is a unix socket or a socket without a name of its own: only stream sockets take pages",
-        remedy: "use a unix socket of type SOCK_STREAM, or TCP: both take pages",
+        evidence: "`copied_in_kernel` in a splice or sendfile row whose source lends its pages and whose sink is a socket: only stream sockets take pages, and a TCP socket does not if a BPF program looks at its messages (sockmap)",
+        remedy: "use a unix socket of type SOCK_STREAM, or TCP without a program for its messages: both take pages",
         look: Look::Copies(into_socket),
     },
     Rule {
@@ -95,10 +95,11 @@ fn splice_read(sight: &Sight<'_>) -> Option<Seen> {
     Seen::some(bytes, || format!("{source} was read into fresh pages"))
 }
 
-/// Whether a socket made the copies, and not the source: one of another kind than streams, which lend on.
+/// Whether a socket made the copies, and not the source: one of another kind than streams, which lend on, or a TCP socket
+/// with a program that looks at messages (`sk_msg_memcopy_from_iter`).
 fn is_copied_at_sink(sight: &Sight<'_>, source: End<'_>, sink: End<'_>) -> bool {
     let lends = catalog::conclusion::lends(source) && sight.claimed(Mark::Direct).next().is_none();
-    lends && matches!(sink, End::Unix | End::Socket(_))
+    lends && matches!(sink, End::Unix | End::Socket(_) | End::Tcp)
 }
 
 fn into_socket(sight: &Sight<'_>) -> Option<Seen> {

@@ -30,6 +30,7 @@ pub(super) mod sockmap;
 pub(super) mod splice;
 pub(super) mod splice_unix;
 pub(super) mod tcp;
+mod tcp_apart;
 pub(super) mod tee;
 pub(super) mod terminal;
 pub(super) mod udp;
@@ -53,6 +54,7 @@ pub(super) const ALL: &[&[Traffic]] = &[
     pipe::TRAFFIC,
     unix::TRAFFIC,
     tcp::TRAFFIC,
+    tcp_apart::TRAFFIC,
     sockmap::TRAFFIC,
     ip_sockets::TRAFFIC,
     udp::TRAFFIC,

@@ -119,7 +119,7 @@ pub(in crate::workload) fn and_notifications(
     shared: Shared,
 ) -> Prepared {
     prepared.finish(move |expected| {
-        let row = ExpectedRow::new(Op::Recv, object)
+        let row = ExpectedRow::new(Op::RecvPeek, object)
             .ops(shared.counted(TAKEN))
             .errors(libc::EAGAIN, shared.counted(EMPTY));
         expected.add(row);
