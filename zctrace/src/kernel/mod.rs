@@ -10,6 +10,9 @@ pub mod settings;
 /// `file_dedupe_range` of 24 bytes.
 pub const FIDEDUPERANGE: libc::Ioctl = nix::request_code_readwrite!(0x94, 54, 24);
 
+/// A clock tick in `/proc/PID/stat`, in nanoseconds: `USER_HZ`, fixed by the kernel's interface.
+pub(crate) const TICK_NS: u64 = 1_000_000_000 / 100;
+
 /// The running kernel's page size.
 #[must_use]
 pub fn page_size() -> u64 {

@@ -11,9 +11,10 @@ use nix::time::{ClockId, clock_gettime};
 
 use zctrace_common::{Evidence, Op};
 
-use super::{Attempt, Reading, claims, rows, stacks::TICK_NS};
+use super::{Attempt, Reading, claims, rows};
 use crate::{
     catalog::{Family, Role},
+    kernel::TICK_NS,
     ledger::{End, Loss, Named, Object, RowSizes, Totals},
 };
 

@@ -27,15 +27,13 @@ use super::{
     unwind::{Frames, Place, Unwinder, Unwound},
 };
 use crate::{
+    kernel::TICK_NS,
     ledger::{self, Stack, Stacks},
     target::View,
 };
 
 /// Room for different stacks, and for stacks of processes.
 pub(super) const ROOM: u32 = 16_384;
-
-/// Clock ticks a second in `/proc/PID/stat`: `USER_HZ`, fixed by the kernel's interface.
-pub(super) const TICK_NS: u64 = 1_000_000_000 / 100;
 
 /// What the kernel answers where another stack has the same slot.
 const EEXIST: i32 = -libc::EEXIST;

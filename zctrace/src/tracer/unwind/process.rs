@@ -15,8 +15,8 @@ use blazesym::symbolize::Symbolizer;
 use framehop::{FrameAddress, Module, Unwinder as _};
 use procfs::process::{MMPermissions, MMapPath, MemoryMap};
 
-use super::{super::stacks::TICK_NS, Place, Unwound, code::Code, sample::Sample};
-use crate::{ledger::Stack, target::View};
+use super::{Place, Unwound, code::Code, sample::Sample};
+use crate::{kernel::TICK_NS, ledger::Stack, target::View};
 
 #[cfg(target_arch = "aarch64")]
 use framehop::aarch64::{

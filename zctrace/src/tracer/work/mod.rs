@@ -19,8 +19,8 @@ use self::{
     kind::Work,
     process::{Files, Mappings},
 };
-use super::{Error, batch, map, names::text, sample, stacks::TICK_NS};
-use crate::{ledger::CpuTime, target::View};
+use super::{Error, batch, map, names::text, sample};
+use crate::{kernel::TICK_NS, ledger::CpuTime, target::View};
 
 /// Processes whose code is remembered.
 const MOST_PROCESSES: usize = 1024;

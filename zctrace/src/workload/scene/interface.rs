@@ -12,6 +12,11 @@ use nix::{
     sys::socket::{AddressFamily, SockFlag, SockType, socket},
 };
 
+/// The near end of a veth pair.
+pub(in crate::workload) const NEAR: &CStr = c"zctnear";
+/// The far end.
+pub(in crate::workload) const FAR: &CStr = c"zctfar";
+
 /// The interfaces of the caller's network namespace.
 pub(in crate::workload) struct Interfaces(OwnedFd);
 

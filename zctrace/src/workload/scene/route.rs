@@ -13,10 +13,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    interface::{Feature, Interfaces},
+    interface::{FAR, Feature, Interfaces, NEAR},
     netfilter::{self, Reader, Rule},
     tun::{Relay, Tun},
-    veth,
     xdp_program::Attached,
 };
 use crate::workload::Skip;
@@ -185,7 +184,7 @@ impl Route {
             | Self::Chained
             | Self::ChainedHeads => Ok(()),
             Self::ChainedPages => {
-                Interfaces::new()?.set_feature(veth::NEAR, Feature::Segmentation, false)
+                Interfaces::new()?.set_feature(NEAR, Feature::Segmentation, false)
             }
             Self::NotSegmenting => run(
                 "ethtool -K zctnear tcp-segmentation-offload off generic-segmentation-offload off",
@@ -229,11 +228,11 @@ impl Route {
             Self::Fragmenting => tunnel(1, [FAR_ADDRESS, ADDRESS])?,
             Self::Xdp => far.program = Some(Attached::on("zctfar")?),
             Self::Chained | Self::ChainedPages => {
-                Interfaces::new()?.set_feature(veth::FAR, Feature::ReceiveOffload, true)?;
+                Interfaces::new()?.set_feature(FAR, Feature::ReceiveOffload, true)?;
             }
             Self::ChainedHeads => {
                 far.program = Some(Attached::on("zctfar")?);
-                Interfaces::new()?.set_feature(veth::FAR, Feature::ReceiveOffload, true)?;
+                Interfaces::new()?.set_feature(FAR, Feature::ReceiveOffload, true)?;
             }
             Self::Tun | Self::TunWhole => {
                 let whole = self == Self::TunWhole;

@@ -3,7 +3,6 @@
 
 use std::{
     cell::RefCell,
-    ffi::CStr,
     fs::File,
     net::TcpListener,
     os::fd::{AsFd, AsRawFd as _},
@@ -21,16 +20,12 @@ use nix::{
 };
 
 use super::{
-    interface::{Feature, Interfaces},
+    interface::{FAR, Feature, Interfaces, NEAR},
     netlink::{answer, attribute},
     route::{ADDRESS, Between, FAR_ADDRESS, Far, Route},
 };
 use crate::workload::Skip;
 
-/// The near end.
-pub const NEAR: &CStr = c"zctnear";
-/// The far end.
-pub const FAR: &CStr = c"zctfar";
 /// An address beyond the far end.
 pub const BEYOND: &str = "198.51.100.2:9";
 /// Packets that the near end sends.

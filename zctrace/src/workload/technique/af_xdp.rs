@@ -10,7 +10,7 @@ use super::{
     Job, Ready, Setting, Technique, Variant,
 };
 use crate::workload::{
-    scene::veth::{FAR, NEAR},
+    scene::interface::{FAR, NEAR},
     traffic::xdp::{BATCH, FRAME, Socket, Wire},
 };
 

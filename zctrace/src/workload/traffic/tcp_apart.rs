@@ -97,7 +97,7 @@ fn repaired(_: &Arena) -> Result<Prepared> {
     let (near, far) = tcp_pair()?;
     let expected = Expected::new()
         .moves(Op::Send, "tcp", Class::CopiedFromUser, 1, LENGTH as u64)
-        .moves(Op::RecvPeek, "tcp", Class::Unexplained, 1, LENGTH as u64);
+        .moves(Op::RecvPeek, "tcp", Class::CopiedToUser, 1, LENGTH as u64);
     let mut prepared = Prepared::new(expected, move || {
         let from = Buffer::filled(LENGTH)?;
         let mut to = Buffer::zeroed(LENGTH)?;

@@ -18,7 +18,8 @@ use zctrace_common::{Class, Op};
 use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
     scene::{
-        veth::{FAR, NEAR, Veth},
+        interface::{FAR, NEAR},
+        veth::Veth,
         xdp_program::Program,
     },
     stage::mapping::{Mapping, page_size},
