@@ -155,6 +155,18 @@ offsets! {
     sb_dev: "super_block.s_dev";
     /// The block device below, if there is one.
     sb_bdev: "super_block.s_bdev";
+    /// What the filesystem keeps about the mount.
+    sb_fs_info: "super_block.s_fs_info";
+    /// xfs: the device for the data of realtime files.
+    xfs_realtime: "xfs_mount.m_rtdev_targp";
+    /// The block device of such a device.
+    xfs_target_bdev: "xfs_buftarg.bt_bdev";
+    /// f2fs: how many devices a filesystem of several has; 0 for one.
+    f2fs_devices: "f2fs_sb_info.s_ndevs";
+    /// erofs: the devices of a filesystem.
+    erofs_devices: "erofs_sb_info.devs";
+    /// How many there are besides the one that was mounted.
+    erofs_extra_devices: "erofs_dev_context.extra_devices";
     /// Name of the filesystem type.
     fs_type_name: "file_system_type.name";
     /// The disk of a block device.

@@ -85,6 +85,7 @@ pub(crate) const BTRFS_MAGIC: u64 = 0x9123_683e;
 pub(crate) const TMPFS_MAGIC: u64 = 0x0102_1994;
 pub(crate) const F2FS_MAGIC: u64 = 0xf2f5_2010;
 pub(crate) const EROFS_MAGIC: u64 = 0xe0f5_e1e2;
+pub(crate) const FUSE_MAGIC: u64 = 0x6573_5546;
 pub(crate) const SQUASHFS_MAGIC: u64 = 0x7371_7368;
 pub(crate) const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
 pub(crate) const MSDOS_MAGIC: u64 = 0x4d44;

@@ -9,10 +9,10 @@ use zctrace_common::{
 use crate::{
     base::{
         abi::{
-            AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, AF_XDP, BTRFS_MAGIC, EXT_MAGIC, F2FS_MAGIC,
+            AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, AF_XDP, BTRFS_MAGIC, EROFS_MAGIC, EXT_MAGIC, F2FS_MAGIC, FUSE_MAGIC,
             IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE, MSDOS_MAGIC,
             OVERLAYFS_MAGIC, RAMFS_MAGIC, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK,
-            SOCK_RAW, TMPFS_MAGIC,
+            SOCK_RAW, TMPFS_MAGIC, XFS_MAGIC,
         },
         global::global,
         kernel::{self, Access, Probed, Typed},
@@ -531,6 +531,9 @@ fn file_does_dma(object: u64, file: u64) -> bool {
             return false;
         }
         let sb = kernel::pointer::<Probed>(inode, offset!(inode_sb));
+        if other_devices_do_dma(sb as u64) == 0 {
+            return false;
+        }
         kernel::pointer::<Probed>(sb, offset!(sb_bdev))
     } else if is(object, ObjectKind::Block) && offset!(bdev_inode) != ABSENT {
         let mapping = kernel::pointer::<Probed>(file, offset!(file_mapping));
@@ -542,10 +545,66 @@ fn file_does_dma(object: u64, file: u64) -> bool {
         // A pipe or a socket, which has nothing to do with the page cache.
         return !is(object, ObjectKind::Unknown);
     };
+    device_does_dma(device)
+}
+
+/// Whether a block device (any pointer, or null) is known to transfer by DMA, out of the pages that it is given.
+#[inline(always)]
+fn device_does_dma(device: *const u8) -> bool {
     if device.is_null() || wants_stable_pages(device) {
         return false;
     }
     disk_does_dma(kernel::pointer::<Probed>(device, offset!(bdev_disk)) as u64) != 0
+}
+
+global! {
+    /// Whether the devices of a filesystem (`super_block`, any pointer) besides `s_bdev` are known to transfer by DMA, or
+    /// there are none. Which of them has the bytes of a file is not asked. Where the kernel does not describe what says
+    /// it, it is not known.
+    fn other_devices_do_dma(sb: u64) -> u64 {
+        let sb = sb as *const u8;
+        let info = kernel::pointer::<Probed>(sb, offset!(sb_fs_info));
+        let does = match Probed::load::<u64>(sb, offset!(sb_magic)) {
+            XFS_MAGIC => realtime_does_dma(info),
+            F2FS_MAGIC => {
+                offset!(f2fs_devices) != ABSENT
+                    && Probed::load::<u32>(info, offset!(f2fs_devices)) == 0
+            }
+            EROFS_MAGIC => is_of_one_device(info),
+            // A program has the bytes.
+            FUSE_MAGIC => false,
+            _ => true,
+        };
+        u64::from(does)
+    }
+}
+
+/// Whether what xfs (`xfs_mount`, any pointer) has for realtime files transfers by DMA. A filesystem without them has
+/// nothing for them.
+#[inline(always)]
+fn realtime_does_dma(mount: *const u8) -> bool {
+    if offset!(xfs_realtime) == ABSENT {
+        return false;
+    }
+    let target = kernel::pointer::<Probed>(mount, offset!(xfs_realtime));
+    if target.is_null() {
+        return true;
+    }
+    offset!(xfs_target_bdev) != ABSENT
+        && device_does_dma(kernel::pointer::<Probed>(
+            target,
+            offset!(xfs_target_bdev),
+        ))
+}
+
+/// Whether erofs (`erofs_sb_info`, any pointer) has all data on the device that was mounted.
+#[inline(always)]
+fn is_of_one_device(info: *const u8) -> bool {
+    if offset!(erofs_devices) == ABSENT || offset!(erofs_extra_devices) == ABSENT {
+        return false;
+    }
+    let devices = kernel::pointer::<Probed>(info, offset!(erofs_devices));
+    Probed::load::<u32>(devices, offset!(erofs_extra_devices)) == 0
 }
 
 /// Whether the filesystem encrypts the contents of an inode (any pointer). The device can do that (`inlinecrypt`), and

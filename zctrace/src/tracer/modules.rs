@@ -21,6 +21,9 @@ use crate::{
     kernel::btf::Types,
 };
 
+/// Modules with types that programs read, and without functions of the catalog.
+const ONLY_TYPES: [&str; 2] = ["erofs", "f2fs"];
+
 /// A program at a function of a module could not be attached.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ModuleError {
@@ -86,7 +89,7 @@ impl Modules {
                 .iter()
                 .filter_map(|(module, symbol)| (*module == name).then_some(*symbol))
                 .peekable();
-            if symbols.peek().is_none() {
+            if symbols.peek().is_none() && !ONLY_TYPES.contains(&name.as_str()) {
                 continue;
             }
             let Some(split) = read(types.as_fd(), size)

@@ -5,14 +5,14 @@ use std::{env, path::Path, process::Command};
 use crate::common::{claim, is_emulated, shared};
 use zctrace::{
     claims::{Circumstances, Claim, Verdict, judge},
-    workload::scene::block_device::SCRATCH_DISKS,
+    workload::scene::{block_device::SCRATCH_DISKS, loop_device::LoopDevice},
 };
 
 /// A disk whose transfers the kernel copies (`swiotlb=force`).
 const BOUNCED_DISK: &str = "ZCTRACE_BOUNCED_DISK";
 const BYTES: u64 = 4 << 20;
 
-/// Reads a disk; what is judged, why, and what went through bounce buffers meanwhile.
+/// Reads a disk or a file; what is judged, why, and what went through bounce buffers meanwhile.
 fn read(disk: &str) -> (Verdict, Vec<String>, u64) {
     let input = format!("if={disk}");
     let snapshot = shared::session().trace_command(&[
@@ -91,4 +91,59 @@ fn direct_reads_of_a_disk_that_is_memory_are_no_pass() {
     assert!(has(&codes, "direct-device-unknown"), "{codes:?}");
     let (verdict, codes, _) = read(transfers);
     assert_eq!(verdict, Verdict::Pass, "{codes:?}");
+}
+
+/// A filesystem that is unmounted at the end.
+struct Mounted<'a>(&'a Path);
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0).status();
+    }
+}
+
+/// What xfs keeps of realtime files is on another device than the one that was mounted.
+#[test]
+#[ignore = "needs root and BPF"]
+fn direct_reads_of_realtime_files_are_judged_by_the_realtime_device() {
+    const NAME: &str = "direct_reads_of_realtime_files_are_judged_by_the_realtime_device";
+    if !is_emulated() || shared::session().backend() != "functions" {
+        println!("SKIP: {NAME}: no disks to format, or direct I/O is inferred here");
+        return;
+    }
+    let disks = env::var(SCRATCH_DISKS).expect("scratch disks");
+    let mut disks = disks.rsplit(',');
+    let (data, transfers) = (disks.next(), disks.next());
+    let (data, transfers) = (data.expect("a disk"), transfers.expect("another disk"));
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = directory.path();
+    let memory = LoopDevice::new(&place.join("image"), 300 << 20).expect("a loop device");
+    let memory = memory.path().to_str().expect("a name");
+    let run = |program: &str, arguments: &[&str]| {
+        let status = Command::new(program).args(arguments).status();
+        assert!(
+            status.expect("it starts").success(),
+            "{program} {arguments:?}"
+        );
+    };
+    for (realtime, passes) in [(memory, false), (transfers, true)] {
+        let of_realtime = format!("rtdev={realtime}");
+        let inherit = ["-q", "-f", "-d", "rtinherit=1", "-r", &of_realtime, data];
+        run("mkfs.xfs", &inherit);
+        let at = place.join("xfs");
+        std::fs::create_dir_all(&at).expect("a directory");
+        let to = at.to_str().expect("a name");
+        run("mount", &["-t", "xfs", "-o", &of_realtime, data, to]);
+        let _mounted = Mounted(&at);
+        let file = at.join("file");
+        std::fs::write(&file, vec![7; BYTES as usize]).expect("a file");
+        run("sync", &[]);
+        let (verdict, codes, _) = read(file.to_str().expect("a name"));
+        if passes {
+            assert_eq!(verdict, Verdict::Pass, "{codes:?}");
+        } else {
+            assert_eq!(verdict, Verdict::Inconclusive, "{codes:?}");
+            assert!(has(&codes, "direct-device-unknown"), "{codes:?}");
+        }
+    }
 }
