@@ -113,7 +113,7 @@ program! {
         let sock: *const u8 = ctx.arg(0);
         let message: *const u8 = ctx.arg(1);
         let flags: u32 = Typed::load(message, offset!(msghdr_flags));
-        if flags & MSG_SPLICE_PAGES != 0 && has_ulp(sock) {
+        if flags & MSG_SPLICE_PAGES != 0 && (has_ulp(sock) || is_in_sockmap(sock)) {
             forget_references(task);
             return 0;
         }
@@ -190,6 +190,33 @@ fn has_ulp(sock: *const u8) -> bool {
     offset!(sock_ulp) != ABSENT && Probed::load::<u64>(sock, offset!(sock_ulp)) != 0
 }
 
+/// Whether a socket is or was in a sockmap. What its SK_MSG program was given then comes here in pages of the kernel
+/// (`sk_msg`), which are not the operation's: the message was copied into them, or `bpf_msg_pull_data` copied it again.
+#[inline(always)]
+fn is_in_sockmap(sock: *const u8) -> bool {
+    const SK_USER_DATA_PSOCK: u64 = 4;
+    offset!(sock_user_data) != ABSENT
+        && Probed::load::<u64>(sock, offset!(sock_user_data)) & SK_USER_DATA_PSOCK != 0
+}
+
+/// A program for a function by which an SK_MSG program has its message moved into other pages. It does not say how much
+/// it copied, so what was copied before explains nothing.
+macro_rules! recopier {
+    ($($name:ident)+) => {
+        $(program! {
+            fexit marked $name(ctx) {
+                // SAFETY: nothing else in this program refers to the thread's record.
+                if returned_int(ctx) == 0 && let Some(task) = unsafe { target::current_or_adopt() } {
+                    account::forget(task, Acc::FromUser);
+                    account::forget(task, Acc::SinkCopy);
+                }
+            }
+        })+
+    };
+}
+
+recopier! { bpf_msg_pull_data bpf_msg_push_data }
+
 /// The referenced pages belong to another protocol, not to the operation.
 #[inline(always)]
 fn forget_references(task: &mut Task) {
@@ -205,7 +232,8 @@ program! {
         }
         // SAFETY: nothing else in this program refers to the thread's record.
         let Some(task) = (unsafe { target::current_or_adopt() }) else { return 0 };
-        if has_ulp(ctx.arg(0)) {
+        let sock: *const u8 = ctx.arg(0);
+        if has_ulp(sock) || is_in_sockmap(sock) {
             forget_references(task);
         } else {
             account::saw_in(task, Acc::SinkRef, bytes as u64);

@@ -82,6 +82,24 @@ pub(super) const PROBES: &[Probe] = &[
         ..Probe::USUAL
     },
     Probe {
+        name: "bpf_msg_pull_data",
+        family: Family::Socket,
+        role: Role::Evidence,
+        ways: &[fexit("bpf_msg_pull_data", "bpf_msg_pull_data", &["u64"])],
+        sees: "message that a sockmap's program makes one piece of: what was copied of it explains nothing",
+        lost: "that a message was copied again for a sockmap's program",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "bpf_msg_push_data",
+        family: Family::Socket,
+        role: Role::Evidence,
+        ways: &[fexit("bpf_msg_push_data", "bpf_msg_push_data", &["u64"])],
+        sees: "message that a sockmap's program adds to: what was copied of it explains nothing",
+        lost: "that a message was copied again for a sockmap's program",
+        ..Probe::USUAL
+    },
+    Probe {
         name: "ip_generic_getfrag",
         family: Family::Socket,
         role: Role::CopySite,

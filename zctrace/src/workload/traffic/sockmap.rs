@@ -7,13 +7,16 @@ use anyhow::{Context as _, Result, ensure};
 use aya::{Ebpf, maps::SockMap, programs::SkMsg};
 use nix::{
     libc,
-    sys::socket::{MsgFlags, recv, send},
+    sys::{
+        sendfile::sendfile,
+        socket::{MsgFlags, recv, send},
+    },
     unistd::{read, write},
 };
 use zctrace_common::{Class, Op};
 
 use crate::workload::{
-    Arena, Expected, Prepared, Traffic,
+    Arena, Expected, Fs, Prepared, Traffic,
     scene::object,
     stage::{
         buffer::Buffer,
@@ -22,23 +25,30 @@ use crate::workload::{
     truth::exact::{calls, exactly},
 };
 
-pub(in crate::workload) const TRAFFIC: &[Traffic] = &[Traffic::new(
-    "sockmap",
-    "messages that a sockmap's program redirects to their receiver",
-    prepare,
-)];
+pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
+    Traffic::new(
+        "sockmap",
+        "messages that a sockmap's program redirects to their receiver",
+        prepare,
+    ),
+    Traffic::new(
+        "sockmap-pulled",
+        "messages that the kernel copies again for a sockmap's program",
+        pulled,
+    ),
+];
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/traffic-sockmap"));
 
-/// Has messages of `near` put into the queue of `far`, until what this returns is dropped.
-fn redirect(near: &TcpStream, far: &TcpStream) -> Result<Ebpf> {
+/// Has a program work on what these sockets send, until what this returns is dropped.
+fn work_on(sockets: &[&TcpStream], name: &str) -> Result<Ebpf> {
     let mut ebpf = object::load(OBJECT)?;
     let mut map: SockMap<_> = ebpf
         .take_map("SOCKETS")
         .context("no map of sockets")?
         .try_into()?;
     let program: &mut SkMsg = ebpf
-        .program_mut("to_receiver")
+        .program_mut(name)
         .context("no program for a sockmap")?
         .try_into()?;
     program.load().map_err(object::refused)?;
@@ -46,8 +56,8 @@ fn redirect(near: &TcpStream, far: &TcpStream) -> Result<Ebpf> {
         .attach(map.fd())
         .map_err(object::refused)
         .context("attaching a program to a sockmap")?;
-    for (key, socket) in [(0, near), (1, far)] {
-        map.set(key, socket, 0)
+    for (key, socket) in (0..).zip(sockets) {
+        map.set(key, *socket, 0)
             .context("putting a socket into the map")?;
     }
     Ok(ebpf)
@@ -56,7 +66,7 @@ fn redirect(near: &TcpStream, far: &TcpStream) -> Result<Ebpf> {
 fn prepare(arena: &Arena) -> Result<Prepared> {
     let (bytes, chunk) = (arena.sizes.bytes, arena.sizes.chunk);
     let (near, far) = tcp_pair()?;
-    let redirected = redirect(&near, &far)?;
+    let redirected = work_on(&[&near, &far], "to_receiver")?;
     let calls = calls(bytes, chunk);
     let expected = Expected::new()
         .moves(Op::Write, "tcp", Class::CopiedFromUser, calls, bytes)
@@ -89,5 +99,34 @@ fn prepare(arena: &Arena) -> Result<Prepared> {
         Ok(())
     });
     prepared.keep.push(Box::new(redirected));
+    Ok(prepared)
+}
+
+/// How much is copied of each message, and how often, is not seen.
+fn pulled(arena: &Arena) -> Result<Prepared> {
+    let (bytes, chunk) = (arena.sizes.bytes, arena.sizes.chunk);
+    let file = arena.file(Fs::Tmpfs, bytes)?;
+    let (near, far) = tcp_pair()?;
+    let worked_on = work_on(&[&near], "pulled")?;
+    let calls = calls(bytes, chunk);
+    let object = "file:tmpfs->tcp";
+    let expected = Expected::new()
+        .moves(Op::Send, "tcp", Class::Unexplained, calls, bytes)
+        .moves(Op::Sendfile, object, Class::Unexplained, calls, bytes)
+        .moves(Op::Recv, "tcp", Class::CopiedToUser, 2 * calls, 2 * bytes);
+    let mut prepared = Prepared::new(expected, move || {
+        let from = Buffer::filled(chunk)?;
+        let mut to = Buffer::zeroed(chunk)?;
+        let (near_fd, far_fd) = (near.as_raw_fd(), far.as_raw_fd());
+        exactly(bytes, chunk, |_, length| {
+            send(near_fd, &from[..length], MsgFlags::empty())?;
+            recv(far_fd, &mut to[..length], MsgFlags::MSG_WAITALL)
+        })?;
+        exactly(bytes, chunk, |_, length| {
+            sendfile(&near, &file, None, length)?;
+            recv(far_fd, &mut to[..length], MsgFlags::MSG_WAITALL)
+        })
+    });
+    prepared.keep.push(Box::new(worked_on));
     Ok(prepared)
 }
