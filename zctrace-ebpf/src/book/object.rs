@@ -9,10 +9,10 @@ use zctrace_common::{
 use crate::{
     base::{
         abi::{
-            AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, AF_XDP, BTRFS_MAGIC, EROFS_MAGIC, EXT_MAGIC, F2FS_MAGIC, FUSE_MAGIC,
-            IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE, MSDOS_MAGIC,
-            OVERLAYFS_MAGIC, RAMFS_MAGIC, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK,
-            SOCK_RAW, TMPFS_MAGIC, XFS_MAGIC,
+            AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, AF_XDP, BTRFS_MAGIC, EROFS_MAGIC, EXT_MAGIC,
+            F2FS_MAGIC, FUSE_MAGIC, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE,
+            MSDOS_MAGIC, OVERLAYFS_MAGIC, RAMFS_MAGIC, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG,
+            S_IFSOCK, SOCK_RAW, TMPFS_MAGIC, XFS_MAGIC,
         },
         global::global,
         kernel::{self, Access, Probed, Typed},
@@ -591,10 +591,7 @@ fn realtime_does_dma(mount: *const u8) -> bool {
         return true;
     }
     offset!(xfs_target_bdev) != ABSENT
-        && device_does_dma(kernel::pointer::<Probed>(
-            target,
-            offset!(xfs_target_bdev),
-        ))
+        && device_does_dma(kernel::pointer::<Probed>(target, offset!(xfs_target_bdev)))
 }
 
 /// Whether erofs (`erofs_sb_info`, any pointer) has all data on the device that was mounted.

@@ -16,8 +16,8 @@ use nix::{
 use zctrace_common::{Class, Op};
 
 use crate::workload::{
-    Arena, Expected, Fs, Prepared, Traffic,
-    scene::object,
+    Arena, Expected, Prepared, Traffic,
+    scene::{mounts::Fs, object},
     stage::{
         buffer::Buffer,
         sockets::{recvmsg, sendmsg, tcp_pair},
