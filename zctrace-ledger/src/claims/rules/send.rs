@@ -67,7 +67,7 @@ fn is_send_zc(path: &Path) -> bool {
 /// Bytes of MSG_ZEROCOPY copied later, but for those whose device cannot gather.
 fn deferred(sight: &Sight<'_>) -> u64 {
     let path = sight.row.path;
-    if is_send_zc(path) || !path.op.is(Op::lends) {
+    if is_send_zc(path) || path.op.is(Op::splices) {
         return 0;
     }
     let other = sight.sum(Mark::NoScatterGather, |totals| totals.deferred);

@@ -35,7 +35,8 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
         "sockmap-pulled",
         "messages that the kernel copies again for a sockmap's program",
         pulled,
-    ),
+    )
+    .tag("sm-pulled"),
 ];
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/traffic-sockmap"));
