@@ -225,6 +225,8 @@ offsets! {
     sock_route_caps: "sock.sk_route_caps";
     /// Not null where a BPF program or the kernel itself has taken the socket over.
     sock_user_data: "sock.sk_user_data";
+    /// Length of a message that a sockmap's program is given.
+    sk_msg_size: "sk_msg.sg.size";
     /// The cached route.
     sock_dst: "sock.sk_dst_cache";
     /// The device of a route.

@@ -1,6 +1,6 @@
 //! Sites of sockets.
 
-use zctrace_common::{ABSENT, Acc, Op, Task};
+use zctrace_common::{ABSENT, Acc, Op, Place, Task};
 
 use crate::{
     base::{
@@ -15,7 +15,10 @@ use crate::{
         probe::{program, returned, returned_int},
         request, target,
     },
-    site::file::{self, Memory, filled},
+    site::{
+        file::{self, Memory, filled},
+        late,
+    },
 };
 
 program! {
@@ -199,23 +202,35 @@ fn is_in_sockmap(sock: *const u8) -> bool {
         && Probed::load::<u64>(sock, offset!(sock_user_data)) & SK_USER_DATA_PSOCK != 0
 }
 
-/// A program for a function by which an SK_MSG program has its message moved into other pages. It does not say how much
-/// it copied, so what was copied before explains nothing.
-macro_rules! recopier {
-    ($($name:ident)+) => {
-        $(program! {
-            fexit marked $name(ctx) {
-                // SAFETY: nothing else in this program refers to the thread's record.
-                if returned_int(ctx) == 0 && let Some(task) = unsafe { target::current_or_adopt() } {
-                    account::forget(task, Acc::FromUser);
-                    account::forget(task, Acc::SinkCopy);
-                }
-            }
-        })+
-    };
+/// An SK_MSG program has had its message moved into other pages, and at most `bytes` of it copied for that. They are
+/// counted as copied again. What was taken by `sendfile` explains nothing then.
+#[inline(always)]
+fn copied_again(result: i64, bytes: u32) {
+    // SAFETY: nothing else in this program refers to the thread's record.
+    if result == 0
+        && let Some(task) = unsafe { target::current_or_adopt() }
+    {
+        account::forget(task, Acc::SinkCopy);
+        late::count_unowned(Place::SentAgain as u32, bytes.into());
+    }
 }
 
-recopier! { bpf_msg_pull_data bpf_msg_push_data }
+program! {
+    /// A part of a message in one piece.
+    fexit marked bpf_msg_pull_data(ctx) {
+        let (start, end): (u64, u64) = (ctx.arg(1), ctx.arg(2));
+        copied_again(returned_int(ctx), (end as u32).saturating_sub(start as u32));
+    }
+}
+
+program! {
+    /// Room within a message. It divides one of its pieces, of a size that is not known here.
+    fexit marked bpf_msg_push_data(ctx) {
+        let message: u64 = ctx.arg(0);
+        let size: u32 = Probed::load(message as *const u8, offset!(sk_msg_size));
+        copied_again(returned_int(ctx), size);
+    }
+}
 
 /// The referenced pages belong to another protocol, not to the operation.
 #[inline(always)]

@@ -86,7 +86,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Socket,
         role: Role::Evidence,
         ways: &[fexit("bpf_msg_pull_data", "bpf_msg_pull_data", &["u64"])],
-        sees: "message that a sockmap's program makes one piece of: what was copied of it explains nothing",
+        sees: "message that a sockmap's program makes one piece of, copied again",
         lost: "that a message was copied again for a sockmap's program",
         ..Probe::USUAL
     },
@@ -95,7 +95,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Socket,
         role: Role::Evidence,
         ways: &[fexit("bpf_msg_push_data", "bpf_msg_push_data", &["u64"])],
-        sees: "message that a sockmap's program adds to: what was copied of it explains nothing",
+        sees: "message that a sockmap's program adds to, copied again",
         lost: "that a message was copied again for a sockmap's program",
         ..Probe::USUAL
     },

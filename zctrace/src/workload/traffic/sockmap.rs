@@ -103,7 +103,7 @@ fn prepare(arena: &Arena) -> Result<Prepared> {
     Ok(prepared)
 }
 
-/// How much is copied of each message, and how often, is not seen.
+/// What is copied again is nobody's. How `sendfile` copied, if it did, is not known.
 fn pulled(arena: &Arena) -> Result<Prepared> {
     let (bytes, chunk) = (arena.sizes.bytes, arena.sizes.chunk);
     let file = arena.file(Fs::Tmpfs, bytes)?;
@@ -112,7 +112,7 @@ fn pulled(arena: &Arena) -> Result<Prepared> {
     let calls = calls(bytes, chunk);
     let object = "file:tmpfs->tcp";
     let expected = Expected::new()
-        .moves(Op::Send, "tcp", Class::Unexplained, calls, bytes)
+        .moves(Op::Send, "tcp", Class::CopiedFromUser, calls, bytes)
         .moves(Op::Sendfile, object, Class::Unexplained, calls, bytes)
         .moves(Op::Recv, "tcp", Class::CopiedToUser, 2 * calls, 2 * bytes);
     let mut prepared = Prepared::new(expected, move || {
