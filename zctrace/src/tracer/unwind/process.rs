@@ -3,9 +3,9 @@
 use std::{
     collections::HashMap,
     ffi::OsString,
-    fs::File,
+    fs::{self, File, Metadata, OpenOptions},
     ops::Range,
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -273,11 +273,17 @@ impl MappedFile {
         let mut place = OsString::from(format!("/proc/{pid}/root"));
         place.push(path);
         let place = Path::new(&place);
+        // Not a device, a pipe or another file that has taken the name: to open one can wait, or do something.
+        let is_it = |file: &Metadata| file.is_file() && file.ino() == map.inode;
         let open = |path: &Path| {
-            let file = File::open(path).ok()?;
-            let is_it = file.metadata().ok()?;
-            // A device, a pipe or another file that has taken the name.
-            (is_it.is_file() && is_it.ino() == map.inode).then_some((file, is_it))
+            fs::metadata(path).ok().filter(is_it)?;
+            let file = OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_NONBLOCK)
+                .open(path)
+                .ok()?;
+            let opened = file.metadata().ok().filter(is_it)?;
+            Some((file, opened))
         };
         // Under the same name, where the process has ended or has the same mounts.
         let here = open(path);

@@ -52,6 +52,8 @@ fn only_what_is_needed_is_kept() {
         (&["check", "--max-copies-per-byte", "9"], Keep::Report),
         (&["top"], Keep::Report),
         (&["record", "-o", &file], Keep::Stacks),
+        // With a thread of its own.
+        (&["record", "--unwind", "-o", &file], Keep::Stacks),
     ] {
         let output = Command::new(zctrace())
             .args(arguments)
