@@ -118,12 +118,9 @@ pub(super) const PROBES: &[Probe] = &[
             "hugetlbfs_read_iter",
             &["*kiocb"],
         )],
-        proof: Proof::Unplugged(&[
-            ("file-hugetlbfs", &[Op::Read]),
-            ("file-hugetlbfs-untouched", &[Op::Read]),
-        ]),
-        sees: "huge pages to reader",
-        lost: "reads of hugetlbfs, and that a file which was never touched is zeros",
+        proof: Proof::Unplugged(&[("file-hugetlbfs-untouched", &[Op::Read])]),
+        sees: "zeros of a file without pages to reader",
+        lost: "that a file of hugetlbfs which was never touched is zeros",
         ..Probe::USUAL
     },
     Probe {
