@@ -5,9 +5,20 @@ use super::{Tally, artifacts::Address};
 /// How many tests of a whole run may fail and then pass. More of them are no accident.
 pub(super) const MOST_UNSTEADY: usize = 2;
 
+/// What comes of the tests of which `first` came, after those that are [`wanted`] have run once more, with these
+/// arguments of the test program.
+pub(super) fn settled(first: Tally, run: impl FnOnce(Vec<String>) -> Tally) -> Tally {
+    let wanted = wanted(&first);
+    if wanted.is_empty() {
+        return first;
+    }
+    let second = run(Address::exactly(&wanted));
+    combined(first, &second)
+}
+
 /// The tests to run once more. None if nothing failed, if more failed than may, or if what failed is not a test that
 /// can be named, such as a program that ended in the middle of one.
-pub(super) fn wanted(tally: &Tally) -> Vec<&str> {
+fn wanted(tally: &Tally) -> Vec<&str> {
     let names: Vec<_> = tally.failed.iter().map(String::as_str).collect();
     let are_tests = names.iter().all(|name| Address::of(name).is_some());
     if are_tests && names.len() <= MOST_UNSTEADY {
@@ -19,7 +30,7 @@ pub(super) fn wanted(tally: &Tally) -> Vec<&str> {
 
 /// What comes of the first run and of the second one, which had only what [`wanted`] says. A test that passed in the
 /// second is no longer a failure but unsteady.
-pub(super) fn combined(mut first: Tally, second: &Tally) -> Tally {
+fn combined(mut first: Tally, second: &Tally) -> Tally {
     let has_run = |name: &String| second.took.iter().any(|(ran, _)| ran == name);
     let is_foreign = second
         .failed

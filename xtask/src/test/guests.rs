@@ -11,7 +11,7 @@ use anyhow::Result;
 
 use super::{
     Layer, Reader, Row, Tally, Task, again,
-    artifacts::{self, Address, Built, PACKAGE},
+    artifacts::{self, Built, PACKAGE},
     log,
     matrix::{self, Cell, Tests},
 };
@@ -96,14 +96,8 @@ fn run_one(series: Series, arch: Arch, built: &Built, runs: &[Vec<String>]) -> R
                     .unwrap_or_else(|error| Tally::failed(format!("{error:#}")))
             };
             let log = format!("vm-{}", kernel.release);
-            let first = run(&log, runs);
-            let wanted = again::wanted(&first);
-            let tally = if wanted.is_empty() {
-                first
-            } else {
-                let second = run(&format!("{log}-again"), &[Address::exactly(&wanted)]);
-                again::combined(first, &second)
-            };
+            let again = format!("{log}-again");
+            let tally = again::settled(run(&log, runs), |arguments| run(&again, &[arguments]));
             (kernel.release, tally)
         }
     };

@@ -80,13 +80,10 @@ pub(super) fn running(filter: Option<&str>) -> Result<Tally> {
     for address in Address::ALL {
         let name = address.name();
         let first = run(name, address.arguments(filter))?;
-        let wanted = again::wanted(&first);
-        tally.add(if wanted.is_empty() {
-            first
-        } else {
-            let second = run(&format!("{name}-again"), Address::exactly(&wanted))?;
-            again::combined(first, &second)
-        });
+        let again = format!("{name}-again");
+        tally.add(again::settled(first, |arguments| {
+            run(&again, arguments).unwrap_or_else(|error| Tally::failed(format!("{error:#}")))
+        }));
     }
     if filter.is_none() {
         tally.add(short_soak(&built)?);
