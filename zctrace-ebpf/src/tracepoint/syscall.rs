@@ -658,7 +658,7 @@ fn finish(task: &mut Task, regs: *const u8, result: i64, filled: u64) {
         task.delta.class[Class::Unexplained as usize] = moved - direct;
     } else {
         let open = if plan & FIRST_BLOCK_OPEN != 0 && clones_from(regs) == 0 {
-            let most = setting!(page_size) * (task.delta.ops & 0xf);
+            let most = setting!(page_size) * task.delta.ops;
             if most < moved { most } else { moved }
         } else {
             0
