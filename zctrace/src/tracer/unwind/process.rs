@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     ffi::OsString,
-    fs::{self, File, Metadata, OpenOptions},
+    fs::{self, File, OpenOptions},
     ops::Range,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -273,26 +273,30 @@ impl MappedFile {
         let mut place = OsString::from(format!("/proc/{pid}/root"));
         place.push(path);
         let place = Path::new(&place);
-        // Not a device, a pipe or another file that has taken the name: to open one can wait, or do something.
-        let is_it = |file: &Metadata| file.is_file() && file.ino() == map.inode;
-        let open = |path: &Path| {
-            fs::metadata(path).ok().filter(is_it)?;
-            let file = OpenOptions::new()
-                .read(true)
-                .custom_flags(libc::O_NONBLOCK)
-                .open(path)
-                .ok()?;
-            let opened = file.metadata().ok().filter(is_it)?;
-            Some((file, opened))
+        // A device, a pipe or another file can have taken the name: to open one can wait, or do something.
+        let found = |path: &Path| {
+            let file = fs::metadata(path).ok()?;
+            (file.is_file() && file.ino() == map.inode).then(|| (file.dev(), file.ino()))
         };
-        // Under the same name, where the process has ended or has the same mounts.
-        let here = open(path);
-        let is_here = here.is_some();
-        let (opened, metadata) = open(place).or(here)?;
-        // What an ended process had in its own namespace of mounts cannot be found any more.
-        let path = if is_here { path } else { place };
+        let here = found(path);
+        // Where the process has ended, its mounts are gone. Inodes of two filesystems can have one number.
+        let id = found(place).or_else(|| {
+            let device = libc::makedev(map.dev.0.cast_unsigned(), map.dev.1.cast_unsigned());
+            here.filter(|(found, _)| *found == device)
+        })?;
+        // By the name that is still good when it has ended, if its mounts are ours.
+        let path = if here == Some(id) { path } else { place };
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)
+            .ok()?;
+        let is_it = opened.metadata().ok()?;
+        if (is_it.dev(), is_it.ino()) != id {
+            return None;
+        }
         Some(Self {
-            id: (metadata.dev(), metadata.ino()),
+            id,
             opened,
             path: path.to_owned(),
             name: path
