@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::{block_device::BlockDevice, fuse::Daemon, loop_device::load_module};
-use crate::workload::Skip;
+use crate::workload::{Skip, stage::mapping::page_size};
 
 /// Large enough for the smallest xfs; the image is sparse.
 const IMAGE_SIZE: u64 = 512 << 20;
@@ -37,6 +37,16 @@ pub enum Fs {
 }
 
 impl Fs {
+    /// How many bytes at the begin of a file may be copied when its extents are shared: btrfs may keep a first block
+    /// within its metadata, and overlayfs does not tell what is below it.
+    #[must_use]
+    pub fn inline(self) -> u64 {
+        match self {
+            Self::Btrfs | Self::Overlay => page_size() as u64,
+            _ => 0,
+        }
+    }
+
     /// As the kernel calls it.
     #[must_use]
     pub const fn name(self) -> &'static str {

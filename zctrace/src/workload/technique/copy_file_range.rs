@@ -8,7 +8,7 @@ use super::{
     super::{Expected, Prepared},
     Job, Ready, Setting, Technique, Variant,
 };
-use crate::workload::{scene::mounts::Fs, stage::mapping::page_size};
+use crate::workload::scene::mounts::Fs;
 
 pub(super) const TECHNIQUE: Technique = Technique::new(
     "copy-file-range",
@@ -42,10 +42,10 @@ fn copied(setting: &Setting<'_>, fs: Fs, class: Class) -> Result<Ready> {
     let from = setting.arena.common_file(fs, parameters.length(), 0)?;
     let to = setting.arena.empty_file(fs)?;
     let object = format!("{0}->{0}", fs.object());
-    // btrfs may keep the first block within its metadata, and copies it then.
-    let open = match (fs, class) {
-        (Fs::Btrfs, Class::Cloned) => bytes.min(page_size() as u64),
-        _ => 0,
+    let open = if class == Class::Cloned {
+        bytes.min(fs.inline())
+    } else {
+        0
     };
     let expected = Expected::new()
         .moves(Op::CopyFileRange, &object, class, calls, bytes - open)

@@ -9,7 +9,7 @@ use zctrace_common::{Class, Op};
 
 use crate::{
     kernel::FIDEDUPERANGE,
-    workload::{Arena, Expected, Prepared, Traffic, scene::mounts::Fs, stage::mapping::page_size},
+    workload::{Arena, Expected, Prepared, Traffic, scene::mounts::Fs},
 };
 
 pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
@@ -95,10 +95,7 @@ fn of_files(arena: &Arena, fs: Fs, file: &dyn Fn(u64) -> Result<File>) -> Result
     let (from, whole, part, same) = (file(bytes)?, file(0)?, file(0)?, file(PART)?);
     let object = format!("{0}->{0}", fs.object());
     // The whole file and what is deduplicated begin at its first block, the other part does not.
-    let open = match fs {
-        Fs::Xfs => 0,
-        _ => page_size() as u64,
-    };
+    let open = fs.inline();
     let expected = Expected::new()
         .moves(Op::Clone, &object, Class::Cloned, 1, bytes - open)
         .moves(Op::Clone, &object, Class::Cloned, 2, 2 * PART - open)

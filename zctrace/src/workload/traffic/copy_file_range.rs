@@ -10,7 +10,6 @@ use super::clone::clone_whole;
 use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared, Traffic,
     scene::{arena::Sizes, mounts::Fs},
-    stage::mapping::page_size,
     truth::exact::{calls, exactly},
 };
 
@@ -83,10 +82,10 @@ fn object(fs: Fs) -> String {
 
 fn expected(fs: Fs, class: Class, bytes: u64, chunk: usize) -> Expected {
     let calls = calls(bytes, chunk);
-    // btrfs may keep the first block within its metadata.
-    let open = match (fs, class) {
-        (Fs::Btrfs, Class::Cloned) => page_size() as u64,
-        _ => 0,
+    let open = if class == Class::Cloned {
+        fs.inline()
+    } else {
+        0
     };
     Expected::new()
         .moves(Op::CopyFileRange, &object(fs), class, calls, bytes - open)
