@@ -206,10 +206,11 @@ fn is_in_sockmap(sock: *const u8) -> bool {
 /// counted as copied again. What was taken by `sendfile` explains nothing then.
 #[inline(always)]
 fn copied_again(result: i64, bytes: u32) {
+    if result != 0 {
+        return;
+    }
     // SAFETY: nothing else in this program refers to the thread's record.
-    if result == 0
-        && let Some(task) = unsafe { target::current_or_adopt() }
-    {
+    if let Some(task) = unsafe { target::current_or_adopt() } {
         account::forget(task, Acc::SinkCopy);
         late::count_unowned(Place::SentAgain as u32, bytes.into());
     }
