@@ -49,6 +49,12 @@ places! {
     Bounce => "swiotlb_bounced",
     /// Packets copied into the rings of packet sockets. Machine-wide: of any process.
     PacketRing => "tpacket_rcv",
+    /// Samples of packets, copied for programs (psample). Machine-wide: of any process.
+    Sampled => "psample_sample_packet",
+    /// Packets copied for programs that keep a log (NFLOG). Machine-wide: of any process.
+    Logged => "nfulnl_log_packet",
+    /// Packets of vsock, copied for a capture (vsockmon). Machine-wide: of any process.
+    CapturedVsock => "virtio_transport_build_skb",
 }
 
 impl Place {

@@ -86,7 +86,7 @@ const MODULES: [&str; 36] = [
 ];
 
 /// Modules that the kernel loads by itself when a program asks for what they make.
-const MODULES_ON_DEMAND: [&str; 29] = [
+const MODULES_ON_DEMAND: [&str; 30] = [
     "wireguard",
     "esp4",
     "xfrm_user",
@@ -113,6 +113,7 @@ const MODULES_ON_DEMAND: [&str; 29] = [
     "bridge",
     "bonding",
     "dummy",
+    "vsockmon",
     "8021q",
     "scsi_debug",
     "sd_mod",

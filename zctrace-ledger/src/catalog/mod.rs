@@ -301,6 +301,14 @@ const fn fexit_of(module: &'static str, program: &'static str, symbol: &'static 
     }
 }
 
+/// At the entry of a function in a module, on most kernels.
+const fn fentry_of(module: &'static str, program: &'static str, symbol: &'static str) -> Way {
+    Way {
+        module: Some(module),
+        ..way(Kind::FEntry, program, symbol)
+    }
+}
+
 const fn fentry(
     program: &'static str,
     symbol: &'static str,

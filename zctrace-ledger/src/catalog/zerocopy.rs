@@ -2,7 +2,7 @@
 
 use zctrace_common::Op;
 
-use super::{Exercise, Family, Probe, Proof, Role, fentry, fexit, tp_btf};
+use super::{Exercise, Family, Probe, Proof, Role, fentry, fentry_of, fexit, fexit_of, tp_btf};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -44,6 +44,71 @@ pub(super) const PROBES: &[Probe] = &[
         proof: Proof::Later(&["zc-tcp", "zc-udp"]),
         sees: "borrowed pages copied later: local delivery, captures, timestamps",
         lost: "that a zero-copy send was copied after all",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "psample_sample_packet_enter",
+        family: Family::Zerocopy,
+        role: Role::Evidence,
+        ways: &[fentry_of(
+            "psample",
+            "psample_sample_packet_enter",
+            "psample_sample_packet",
+        )],
+        sees: "packet copied as a sample (psample), of any process",
+        lost: "that packets were copied as samples",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "psample_sample_packet_exit",
+        family: Family::Zerocopy,
+        role: Role::Evidence,
+        ways: &[fexit_of(
+            "psample",
+            "psample_sample_packet_exit",
+            "psample_sample_packet",
+        )],
+        sees: "the end of that",
+        lost: "that another copy of such a packet is none for that",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "nfulnl_log_packet_enter",
+        family: Family::Zerocopy,
+        role: Role::Evidence,
+        ways: &[fentry_of(
+            "nfnetlink_log",
+            "nfulnl_log_packet_enter",
+            "nfulnl_log_packet",
+        )],
+        sees: "packet copied for a log (NFLOG), of any process",
+        lost: "that packets were copied for a log",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "nfulnl_log_packet_exit",
+        family: Family::Zerocopy,
+        role: Role::Evidence,
+        ways: &[fexit_of(
+            "nfnetlink_log",
+            "nfulnl_log_packet_exit",
+            "nfulnl_log_packet",
+        )],
+        sees: "the end of that",
+        lost: "that another copy of such a packet is none for that",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "virtio_transport_build_skb",
+        family: Family::Zerocopy,
+        role: Role::Evidence,
+        ways: &[fexit_of(
+            "vmw_vsock_virtio_transport_common",
+            "virtio_transport_build_skb",
+            "virtio_transport_build_skb",
+        )],
+        sees: "packet of vsock copied for a capture (vsockmon), of any process",
+        lost: "that packets of vsock were copied for a capture",
         ..Probe::USUAL
     },
     Probe {

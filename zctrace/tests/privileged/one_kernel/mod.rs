@@ -4,6 +4,7 @@
 mod applications;
 mod blocked;
 mod bounce;
+mod captured;
 mod check;
 mod clock;
 mod devices;
