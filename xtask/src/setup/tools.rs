@@ -65,7 +65,7 @@ const fn optional(
 }
 
 /// `qemu-system-x86_64` is not here: which one will do is a matter of its version.
-pub(super) const TOOLS: [Tool; 37] = [
+pub(super) const TOOLS: [Tool; 38] = [
     required("cc", "gcc", &[Build]),
     required("c++", "g++", &[Build]),
     required("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev", &[Build]),
@@ -107,6 +107,7 @@ pub(super) const TOOLS: [Tool; 37] = [
     optional("lintian", "lintian", &[Package]),
     optional("rpm", "rpm", &[Package]),
     optional("rpmlint", "rpmlint", &[Package]),
+    optional("pip3", "python3-pip", &[Package]),
 ];
 
 impl Tool {

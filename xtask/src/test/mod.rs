@@ -28,6 +28,7 @@ mod changed;
 mod elsewhere;
 mod guests;
 mod host;
+mod kubernetes;
 mod lint;
 mod matrix;
 mod package;

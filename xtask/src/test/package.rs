@@ -4,7 +4,7 @@ use std::{env, fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Tally, elsewhere};
+use super::{Tally, elsewhere, kubernetes};
 use crate::{
     apt,
     arch::Arch,
@@ -21,7 +21,10 @@ pub(super) fn run(arch: Arch) -> Tally {
         return tally;
     }
     match dist::make(Arch::NATIVE, None) {
-        Ok(made) => packages(&mut tally, &made),
+        Ok(made) => {
+            packages(&mut tally, &made);
+            kubernetes::check(&mut tally, &made.program);
+        }
         Err(error) => check(&mut tally, "what users are given", Err(error)),
     }
     check(
