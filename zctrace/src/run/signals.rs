@@ -56,7 +56,8 @@ impl Signals {
             .and_then(|number| Signal::try_from(number).ok());
         Ok(signal.map(|signal| Asked {
             signal,
-            by_terminal: info.ssi_code == libc::SI_KERNEL,
+            // The end of a terminal is told to the leader of its session alone.
+            by_terminal: info.ssi_code == libc::SI_KERNEL && signal != Signal::SIGHUP,
         }))
     }
 

@@ -4,7 +4,9 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     num::NonZero,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
+    process::{Command, ExitStatus},
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
@@ -152,5 +154,79 @@ impl Top {
             .expect("a name");
         let written = fs::read(self.directory.join(name)).expect("the export");
         serde_json::from_slice(&written).expect("JSON")
+    }
+}
+
+/// Any command of zctrace in a terminal that goes away while it runs.
+pub(crate) struct Dying {
+    master: fs::File,
+    child: std::process::Child,
+}
+
+impl Dying {
+    pub(crate) fn start(arguments: &[&str], directory: &Path) -> Self {
+        use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+        super::shared::end();
+        let size = nix::pty::Winsize {
+            ws_row: 30,
+            ws_col: 110,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        let pty = nix::pty::openpty(&size, None).expect("a pseudo-terminal");
+        // Inherited, it would outlive its end here.
+        fcntl(&pty.master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("its flags");
+        fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("its flags");
+        let slave = || pty.slave.try_clone().expect("a descriptor");
+        let mut command = Command::new(super::zctrace());
+        command
+            .args(arguments)
+            .current_dir(directory)
+            .env("TERM", "xterm-256color")
+            .env("XDG_CONFIG_HOME", directory)
+            .stdin(slave())
+            .stdout(slave())
+            .stderr(slave());
+        // SAFETY: both are system calls, which may be made between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                nix::unistd::setsid()?;
+                match libc::ioctl(0, libc::TIOCSCTTY, 0) {
+                    0 => Ok(()),
+                    _ => Err(std::io::Error::last_os_error()),
+                }
+            });
+        }
+        let child = command.spawn().expect("it starts");
+        Self {
+            master: pty.master.into(),
+            child,
+        }
+    }
+
+    /// Reads what is drawn, until something is so.
+    pub(crate) fn until(&mut self, what: &str, mut is: impl FnMut() -> bool) {
+        let mut drawn = Vec::new();
+        super::eventually(HANGS, what, || {
+            let mut some = [0; 65536];
+            if let Ok(count) = self.master.read(&mut some) {
+                drawn.extend_from_slice(&some[..count]);
+            }
+            let end = self.child.try_wait().expect("a child");
+            let drawn = String::from_utf8_lossy(&drawn);
+            assert!(end.is_none(), "{what}: {end:?}: {drawn}");
+            is()
+        });
+    }
+
+    /// Takes the terminal away, and returns how the command ended.
+    pub(crate) fn hang_up(mut self, what: &str) -> ExitStatus {
+        drop(self.master);
+        let mut end = None;
+        super::eventually(HANGS, what, || {
+            end = self.child.try_wait().expect("a child");
+            end.is_some()
+        });
+        end.expect("it has ended")
     }
 }

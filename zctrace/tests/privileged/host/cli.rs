@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::common::{eventually, run, until_it_waits, zctrace};
+use crate::common::{eventually, run, terminal::Dying, until_it_waits, zctrace};
 use nix::{
     fcntl::{FcntlArg, FdFlag, fcntl},
     sys::signal::{Signal, kill},
@@ -244,6 +244,37 @@ fn an_interrupt_while_attaching_ends_at_once() {
     }
     thread::sleep(Duration::from_millis(300));
     assert!(!file.exists(), "the command ran");
+}
+
+/// The kernel tells the leader of the session alone that the terminal is gone.
+#[test]
+#[ignore = "needs root and BPF"]
+fn a_terminal_that_dies_ends_the_command_too() {
+    for command in ["stat", "record", "check", "top"] {
+        let directory = tempfile::tempdir().unwrap();
+        let pid = directory.path().join("pid");
+        let options: &[&str] = match command {
+            "record" => &["-o", "rec"],
+            "check" => &["--max-copies-per-byte", "1"],
+            _ => &[],
+        };
+        // Both names are whole as soon as they exist.
+        let script = "echo $$ > new; mv new pid; exec sleep 600";
+        let arguments = [&[command][..], options, &["--", "sh", "-c", script]].concat();
+        let mut terminal = Dying::start(&arguments, directory.path());
+        terminal.until(command, || pid.exists());
+        let traced = fs::read_to_string(&pid).unwrap();
+        let status = terminal.hang_up(command);
+        // 3 where a report cannot be written to a terminal that is gone.
+        let expected = if matches!(command, "stat" | "check") {
+            3
+        } else {
+            129
+        };
+        assert_eq!(status.code(), Some(expected), "{command}: {status}");
+        let traced = Path::new("/proc").join(traced.trim());
+        eventually(PATIENCE, command, || !traced.exists());
+    }
 }
 
 #[test]
