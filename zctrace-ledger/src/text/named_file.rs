@@ -1,8 +1,8 @@
 //! Files that a user names: where reports and recordings go, and where policies and settings come from.
 //!
 //! zctrace runs as root, in directories that others can write to. It therefore keeps the kernel's own
-//! rules for links and files there (`fs.protected_symlinks`, `fs.protected_regular` and
-//! `fs.protected_fifos`), wherever they are switched off.
+//! rules for links and files there (`fs.protected_symlinks`, `fs.protected_hardlinks`, `fs.protected_regular`
+//! and `fs.protected_fifos`), wherever they are switched off.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -80,6 +80,12 @@ pub fn resolve(path: &Path) -> io::Result<Resolved> {
                 "another user's file in a directory that all can write to",
             ));
         }
+        // Another user can have given it this name, where `fs.protected_hardlinks` is switched off.
+        if metadata.is_file() && metadata.nlink() > 1 && is_shared(&fs::metadata(directory)?) {
+            return Err(denied(
+                "a file with another name in a directory that all can write to",
+            ));
+        }
         break;
     }
     if path.is_symlink() {
@@ -127,10 +133,15 @@ fn denied(why: &'static str) -> io::Error {
 
 /// Whether somebody who is neither this user nor the directory's owner has put this there.
 fn is_foreign(metadata: &Metadata, directory: &Metadata) -> bool {
-    let shared = STICKY | OTHERS_WRITE;
-    directory.mode() & shared == shared
+    is_shared(directory)
         && metadata.uid() != geteuid().as_raw()
         && metadata.uid() != directory.uid()
+}
+
+/// Whether everybody can put something there.
+fn is_shared(directory: &Metadata) -> bool {
+    let shared = STICKY | OTHERS_WRITE;
+    directory.mode() & shared == shared
 }
 
 /// The directory that a file is in.
@@ -220,6 +231,23 @@ mod tests {
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o1777)).unwrap();
         chown(directory.path(), Some(1234), None).unwrap();
         resolve(&link).unwrap();
+    }
+
+    #[test]
+    fn a_file_with_another_name_is_refused_where_all_can_write() {
+        let (shared, own) = (shared(), tempfile::tempdir().unwrap());
+        let secret = own.path().join("secret");
+        fs::write(&secret, "").unwrap();
+        resolve(&secret).unwrap();
+        let planted = shared.path().join("planted");
+        fs::write(&planted, "").unwrap();
+        resolve(&planted).unwrap();
+        fs::hard_link(&planted, shared.path().join("other")).unwrap();
+        let error = resolve(&planted).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
+        // Nobody else puts a name into a directory of one's own.
+        fs::hard_link(&secret, own.path().join("other")).unwrap();
+        resolve(&secret).unwrap();
     }
 
     #[test]
