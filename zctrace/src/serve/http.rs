@@ -20,6 +20,7 @@ use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
     header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, WWW_AUTHENTICATE},
+    http::uri::Authority,
     server::conn::http1,
     service::service_fn,
 };
@@ -115,14 +116,19 @@ impl Access {
         Ok(())
     }
 
-    /// Whether a request names this machine. Without a name it does: no browser leaves it out.
-    fn knows(&self, headers: &HeaderMap) -> bool {
-        let Some(host) = headers.get(HOST) else {
-            return true;
-        };
-        let Ok(host) = host.to_str() else {
-            return false;
-        };
+    /// Whether every name that a request gives to its receiver is this machine's. Without a name it is: no browser
+    /// leaves it out.
+    fn knows<B>(&self, request: &Request<B>) -> bool {
+        let in_target = request.uri().authority().map(Authority::as_str);
+        let hosts = request.headers().get_all(HOST);
+        let mut names = in_target
+            .map(Ok)
+            .into_iter()
+            .chain(hosts.iter().map(HeaderValue::to_str));
+        names.all(|name| name.is_ok_and(|name| self.knows_name(name)))
+    }
+
+    fn knows_name(&self, host: &str) -> bool {
         let name = without_port(host);
         let address = name.trim_start_matches('[').trim_end_matches(']');
         if address.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost") {
@@ -357,7 +363,7 @@ where
 
 fn answer<B>(request: &Request<B>, shared: &Shared, access: &Access) -> Response<Full<Bytes>> {
     let (method, path) = (request.method(), request.uri().path());
-    if !access.knows(request.headers()) {
+    if !access.knows(request) {
         return text(
             StatusCode::MISDIRECTED_REQUEST,
             "this server does not accept that name: --allow-host NAME\n",
@@ -461,6 +467,14 @@ mod tests {
             assert_eq!(answer, 421, "{unknown}");
         }
         assert_eq!(status(&access, "/", &[]), 200);
+        // Of several names each counts, in whatever order, and the one in the request's first line.
+        for (first, second) in [("localhost", "evil.example"), ("evil.example", "localhost")] {
+            let answer = status(&access, "/", &[("host", first), ("host", second)]);
+            assert_eq!(answer, 421, "{first}, {second}");
+            let answer = status(&access, &format!("http://{first}/"), &[("host", second)]);
+            assert_eq!(answer, 421, "{first}, {second}");
+        }
+        assert_eq!(status(&access, "http://localhost:9464/", &[]), 200);
         let any = Access {
             hosts: vec!["*".into()],
             token: None,
