@@ -240,6 +240,15 @@ fn what_is_no_recording_is_refused_in_two_lines() {
 }
 
 #[test]
+fn a_password_in_a_wrong_url_is_not_repeated() {
+    for url in ["https://me:secret@collector:4318", "me:secret@collector"] {
+        let stderr = two_lines(&["serve", "--otlp", url], 2);
+        assert!(stderr.contains("--otlp"), "{stderr}");
+        assert!(!stderr.contains("secret"), "{stderr}");
+    }
+}
+
+#[test]
 fn tls_needs_a_certificate_and_its_key() {
     let directory = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();

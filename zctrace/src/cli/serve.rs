@@ -64,7 +64,7 @@ pub(crate) struct ServeArgs {
     tls_key: Option<PathBuf>,
 
     /// Also push to the OpenTelemetry collector at this URL (OTLP over HTTP, JSON, no TLS)
-    #[arg(long, value_name = "URL", value_parser = http_url)]
+    #[arg(long, value_name = "URL")]
     otlp: Option<String>,
 
     /// Judge the claims of this policy (TOML, as for `zctrace check`) at every reading, and export the verdicts
@@ -95,15 +95,21 @@ pub(crate) struct ServeArgs {
     ready_fd: Option<RawFd>,
 }
 
-fn http_url(text: &str) -> Result<String, String> {
-    match text.strip_prefix("http://") {
-        Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(text.into()),
-        _ => Err("write http://HOST:PORT; for TLS run a collector on this machine".into()),
+/// Checks the URL of a collector here, and not while the arguments are read: those errors repeat the value, which may
+/// have a password.
+fn check_url(url: &str) -> Result<(), Failure> {
+    match url.strip_prefix("http://") {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(()),
+        _ => Err(Failure::usage(
+            "--otlp needs the URL of a collector",
+            "write http://HOST:PORT; for TLS run a collector on this machine",
+        )),
     }
 }
 
 /// Runs `serve`; the result is the exit code.
 pub(crate) fn run(args: ServeArgs) -> Result<u8, Failure> {
+    args.otlp.as_deref().map_or(Ok(()), check_url)?;
     if args.target.is_command() {
         return Err(Failure::usage(
             "serve traces processes that are already running",
