@@ -97,7 +97,7 @@ pub struct RequestCounts {
 
 impl RequestCounts {
     /// How many operations are requests.
-    pub const OPS: usize = 20;
+    pub const OPS: usize = 21;
     /// Nothing.
     pub const ZERO: Self = Self {
         submitted: [0; Self::OPS],
@@ -135,9 +135,10 @@ macro_rules! requests {
 const LENDING: [u32; 2] = requests!(2, |op| op.lends());
 const JOINING: [u32; 2] = requests!(2, |op| matches!(op.flow(), Flow::Passes(..)));
 const AIO: [u32; 2] = requests!(2, |op| matches!(op.cause(), Cause::Aio));
-/// By [`RequestCounts::index`], a bit each.
+/// By [`RequestCounts::index`], a bit each. Of the requests that no other operation can replace, the only one is a look
+/// at what a socket has.
 const TAKING: u32 = {
-    let all: [u32; 9] = requests!(9, |op| matches!(op.flow(), Flow::Takes(_)));
+    let all: [u32; 10] = requests!(10, |op| matches!(op.flow(), Flow::Takes(_) | Flow::Apart));
     let (mut bits, mut i) = (0, 0);
     while i < all.len() {
         bits |= 1 << RequestCounts::index(all[i]);
@@ -192,12 +193,15 @@ impl Request {
     }
 }
 
-/// The [`Op`] of each opcode of io_uring; 0 for opcodes that move no bytes, or do not report how many.
+/// The [`Op`] of each opcode of io_uring; 0 for opcodes that move no bytes, or do not report how many. Flags of a receive
+/// can make it another one ([`Op::UringRecvPeek`]).
 pub const OPCODES: [u8; 64] = {
     let mut ops = [0; 64];
     let mut i = 0;
     while i < Op::ALL.len() {
-        if let Cause::Uring(opcode) = Op::ALL[i].cause() {
+        if let Cause::Uring(opcode) = Op::ALL[i].cause()
+            && ops[opcode as usize] == 0
+        {
             ops[opcode as usize] = Op::ALL[i] as u8;
         }
         i += 1;
@@ -208,7 +212,7 @@ pub const OPCODES: [u8; 64] = {
 const _: () = {
     assert!(size_of::<Request>() == 24 + 40 + 8 * Acc::COUNT + 40);
     assert!(size_of::<RequestCounts>() == 8 * RequestCounts::OPS * (1 + Way::COUNT));
-    assert!(RequestCounts::index(Op::AioWrite as u32) == RequestCounts::OPS - 1);
+    assert!(RequestCounts::index(Op::UringRecvPeek as u32) == RequestCounts::OPS - 1);
     let mut i = 0;
     while i < Op::ALL.len() {
         let is_counted = RequestCounts::index(Op::ALL[i] as u32) < RequestCounts::OPS;
@@ -227,11 +231,13 @@ mod tests {
             let number = op as u32;
             assert_eq!(Request::lends(number), op.lends(), "{op:?}");
             assert_eq!(Request::is_of_aio(number), op.cause() == Cause::Aio);
-            assert_eq!(Request::takes(number), op.goes_out() == Some(false));
+            let takes = op.goes_out() == Some(false) || op == Op::UringRecvPeek;
+            assert_eq!(Request::takes(number), takes);
             let shape = match op.flow() {
                 Flow::Takes(_) => Shape::ToUser,
                 Flow::Gives(_) => Shape::FromUser,
                 Flow::Passes(..) => Shape::Reference,
+                Flow::Apart if op == Op::UringRecvPeek => Shape::ToUser,
                 Flow::Shows(_) | Flow::Apart => panic!("{op:?} has no shape"),
             };
             assert_eq!(Request::shape(number), shape, "{op:?}");

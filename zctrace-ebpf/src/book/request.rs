@@ -801,14 +801,14 @@ pub(crate) fn complete(request: &mut Request, result: i64) {
 /// so that it is found without comparing.
 static USUAL: [u8; 32] = {
     let mut usual = [0; 32];
-    let mut op = Op::UringReadv as u32;
-    while op <= Op::AioWrite as u32 {
-        usual[RequestCounts::index(op)] = match Request::shape(op) {
+    let mut i = 0;
+    while i < RequestCounts::OPS {
+        usual[i] = match Request::shape(Op::UringReadv as u32 + i as u32) {
             Shape::ToUser => TO_USER,
             Shape::FromUser => FROM_USER,
             _ => 0,
         };
-        op += 1;
+        i += 1;
     }
     usual
 };

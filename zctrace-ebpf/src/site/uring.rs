@@ -13,6 +13,7 @@ use zctrace_common::{ABSENT, OPCODES, Op, Request, Task};
 
 use crate::{
     base::{
+        abi::{MSG_ERRQUEUE, MSG_PEEK},
         kernel::{self, Access as _, Probed, Typed},
         maps::offset,
         words,
@@ -42,7 +43,23 @@ pub(crate) fn op_of(req: *const u8) -> u32 {
     }
     let ops = &raw const OPS;
     // SAFETY: within the array.
-    u32::from(unsafe { ops.cast::<u8>().add(opcode as usize).read_volatile() })
+    let op = u32::from(unsafe { ops.cast::<u8>().add(opcode as usize).read_volatile() });
+    match op {
+        RECV | RECVMSG if takes_nothing(req as u64) => RECV_PEEK,
+        _ => op,
+    }
+}
+
+const RECV: u32 = Op::UringRecv as u32;
+const RECVMSG: u32 = Op::UringRecvmsg as u32;
+const RECV_PEEK: u32 = Op::UringRecvPeek as u32;
+
+/// Whether a receive leaves what it copies where it was, or takes what nobody sent (any pointer).
+#[inline(always)]
+fn takes_nothing(req: u64) -> bool {
+    let command = offset!(req_cmd) + offset!(uring_message_flags);
+    let flags: u32 = Probed::load(req as *const u8, command);
+    flags & (MSG_PEEK | MSG_ERRQUEUE) != 0
 }
 
 /// Flags of a send or receive, which belong to its operation alone (any pointer).
@@ -55,13 +72,11 @@ pub(crate) fn message_flags(req: u64) -> u16 {
 /// Whether a request completes again and again by its nature.
 #[inline(always)]
 pub(crate) fn is_multishot(op: u32, req: u64) -> bool {
-    const RECV: u32 = Op::UringRecv as u32;
-    const RECVMSG: u32 = Op::UringRecvmsg as u32;
     const READ_MULTISHOT: u32 = Op::UringReadMultishot as u32;
     const RECV_ZC: u32 = Op::UringRecvZc as u32;
     match op {
         READ_MULTISHOT | RECV_ZC => true,
-        RECV | RECVMSG => message_flags(req) & RECV_MULTISHOT != 0,
+        RECV | RECVMSG | RECV_PEEK => message_flags(req) & RECV_MULTISHOT != 0,
         _ => false,
     }
 }

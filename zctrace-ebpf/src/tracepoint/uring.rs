@@ -64,11 +64,12 @@ fn is_uncertain(op: u32, req: u64) -> bool {
     const RECVMSG: u32 = Op::UringRecvmsg as u32;
     const SEND: u32 = Op::UringSend as u32;
     const RECV: u32 = Op::UringRecv as u32;
+    const RECV_PEEK: u32 = Op::UringRecvPeek as u32;
     let command = req.wrapping_add(u64::from(offset!(req_cmd))) as *const u8;
     let flags: u32 = Probed::load(command, offset!(uring_message_flags));
     match op {
         SEND | SENDMSG => flags & MSG_ZEROCOPY != 0,
-        RECV | RECVMSG => flags & (MSG_TRUNC | MSG_SOCK_DEVMEM) != 0,
+        RECV | RECVMSG | RECV_PEEK => flags & (MSG_TRUNC | MSG_SOCK_DEVMEM) != 0,
         _ => false,
     }
 }
@@ -78,8 +79,9 @@ fn is_uncertain(op: u32, req: u64) -> bool {
 fn completes_often(op: u32, req: u64) -> bool {
     const SEND: u32 = Op::UringSend as u32;
     const RECV: u32 = Op::UringRecv as u32;
+    const RECV_PEEK: u32 = Op::UringRecvPeek as u32;
     uring::is_multishot(op, req)
-        || matches!(op, SEND | RECV) && uring::message_flags(req) & uring::BUNDLE != 0
+        || matches!(op, SEND | RECV | RECV_PEEK) && uring::message_flags(req) & uring::BUNDLE != 0
 }
 
 /// A splice or tee: both descriptors belong to the submitter. Nothing is known about a descriptor in the ring's own

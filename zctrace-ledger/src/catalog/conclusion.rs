@@ -90,6 +90,7 @@ const RECEIVES: &[Op] = &[
     Op::UringReadMultishot,
     Op::UringRecv,
     Op::UringRecvmsg,
+    Op::UringRecvPeek,
     Op::AioRead,
 ];
 const SENDS: &[Op] = &[

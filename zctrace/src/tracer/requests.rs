@@ -48,7 +48,7 @@ fn is_idle(request: &Request) -> bool {
 
     let op = u16::try_from(request.op).ok().and_then(Op::from_raw);
     let waits = match op {
-        Some(Op::UringRecv | Op::UringRecvmsg | Op::UringRecvZc) => true,
+        Some(Op::UringRecv | Op::UringRecvmsg | Op::UringRecvPeek | Op::UringRecvZc) => true,
         Some(Op::UringRead | Op::UringReadv | Op::UringReadFixed | Op::UringReadMultishot) => {
             Object::unpack(request.source).is_some_and(|object| {
                 matches!(object.kind, Char | Pipe | Socket | Tcp | Udp | Unix | Vsock)

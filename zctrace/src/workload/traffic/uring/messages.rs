@@ -88,6 +88,51 @@ pub(super) fn silent(_arena: &Arena, issue: Issue) -> Result<Prepared> {
     }))
 }
 
+/// What is only looked at stays in the queue: it was copied, and not received.
+pub(super) fn peek(_arena: &Arena, issue: Issue) -> Result<Prepared> {
+    const LENGTH: usize = 900;
+    const ROUNDS: u64 = 6;
+    let (near, far) = tcp_pair()?;
+    let bytes = ROUNDS * LENGTH as u64;
+    let expected = Expected::new()
+        .moves(Op::Send, "tcp", Class::CopiedFromUser, ROUNDS, bytes)
+        .moves(
+            Op::UringRecvPeek,
+            "tcp",
+            Class::CopiedToUser,
+            2 * ROUNDS,
+            2 * bytes,
+        )
+        .moves(Op::UringRecv, "tcp", Class::CopiedToUser, ROUNDS, bytes);
+    Ok(Prepared::new(expected, move || {
+        let mut ring = Ring::new(issue)?;
+        let from = Buffer::filled(LENGTH)?;
+        let mut to = Buffer::zeroed(LENGTH)?;
+        let far = Fd(far.as_raw_fd());
+        for _ in 0..ROUNDS {
+            let sent = send(near.as_raw_fd(), &from, MsgFlags::empty())?;
+            ensure!(sent == LENGTH, "{sent} of {LENGTH} bytes");
+            let to = &mut to;
+            let [look, take] = [libc::MSG_PEEK, 0].map(|flags| {
+                opcode::Recv::new(far, to.as_mut_ptr(), LENGTH as u32)
+                    .flags(flags)
+                    .build()
+            });
+            let mut pieces = [piece(&to[..LENGTH / 3]), piece(&to[LENGTH / 3..])];
+            let mut into = header(&mut pieces);
+            let look_again = opcode::RecvMsg::new(far, &raw mut into)
+                .flags(libc::MSG_PEEK as u32)
+                .build();
+            for receive in [look, look_again, take] {
+                // SAFETY: the header, the vector and the buffer outlive the request.
+                unsafe { ring.submit(receive, 1) }?;
+                ring.complete(LENGTH)?;
+            }
+        }
+        Ok(())
+    }))
+}
+
 /// Pages of the application go into packets, and on loopback they are copied later after all.
 pub(super) fn zerocopy(arena: &Arena, issue: Issue) -> Result<Prepared> {
     needs(&[opcode::SendZc::CODE, opcode::SendMsgZc::CODE])?;

@@ -60,6 +60,8 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = in_each_way! {
         messages::tcp;
     "udp" "udp" "sends and receives of UDP"
         messages::udp;
+    "peek" "peek" "looks at what a TCP socket has, by recv and recvmsg"
+        messages::peek;
     "send-zc" "zc" "zero-copy sends over TCP on loopback: copied later"
         messages::zerocopy;
     "multishot" "multi" "multishot receives into a ring of provided buffers"
