@@ -39,7 +39,7 @@ pub use region::{
     IN_MARKER, OF_WORKERS, REGION_DEPTH, REGION_NAME, REGIONS, REGIONS_OPEN, Region, RegionCounts,
     RegionKey, RegionStack,
 };
-pub use request::{OPCODES, REQUEST_SLOTS, Request, RequestCounts, Way};
+pub use request::{MOST_OPCODES, OPCODES, REQUEST_SLOTS, Request, RequestCounts, Way, opcode};
 pub use sample::{COPY_ROUTINES, CodeRange, CopyRoutines, CpuSamples, SAMPLE_PERIOD, UserAddress};
 pub use settings::{ABSENT, By, Offsets, Scope, Settings};
 pub use settle::{Shape, explain, legs, take_usual};

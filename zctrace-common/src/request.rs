@@ -193,10 +193,10 @@ impl Request {
     }
 }
 
-/// The [`Op`] of each opcode of io_uring; 0 for opcodes that move no bytes, or do not report how many. Flags of a receive
-/// can make it another one ([`Op::UringRecvPeek`]).
-pub const OPCODES: [u8; 64] = {
-    let mut ops = [0; 64];
+/// The [`Op`] of each opcode of io_uring; 0 for opcodes that move no bytes, or do not report how many. The second
+/// half is for receives that only look ([`Op::UringRecvPeek`]).
+pub const OPCODES: [u8; 2 * MOST_OPCODES] = {
+    let mut ops = [0; 2 * MOST_OPCODES];
     let mut i = 0;
     while i < Op::ALL.len() {
         if let Cause::Uring(opcode) = Op::ALL[i].cause()
@@ -206,8 +206,25 @@ pub const OPCODES: [u8; 64] = {
         }
         i += 1;
     }
+    ops[MOST_OPCODES + opcode(Op::UringRecv) as usize] = Op::UringRecvPeek as u8;
+    ops[MOST_OPCODES + opcode(Op::UringRecvmsg) as usize] = Op::UringRecvPeek as u8;
     ops
 };
+
+/// No opcode is so large.
+pub const MOST_OPCODES: usize = 64;
+
+/// The opcode of a request to io_uring.
+///
+/// # Panics
+/// For other operations.
+#[must_use]
+pub const fn opcode(op: Op) -> u8 {
+    match op.cause() {
+        Cause::Uring(opcode) => opcode,
+        _ => panic!("no request to io_uring"),
+    }
+}
 
 const _: () = {
     assert!(size_of::<Request>() == 24 + 40 + 8 * Acc::COUNT + 40);

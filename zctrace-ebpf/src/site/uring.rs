@@ -9,7 +9,7 @@
 //! Task work can run in any call, so it has probes of its own.
 
 use aya_ebpf::programs::BtfTracePointContext;
-use zctrace_common::{ABSENT, OPCODES, Op, Request, Task};
+use zctrace_common::{ABSENT, MOST_OPCODES, OPCODES, Op, Request, Task, opcode};
 
 use crate::{
     base::{
@@ -32,34 +32,33 @@ pub(crate) const RECV_MULTISHOT: u16 = 1 << 1;
 /// `IORING_RECVSEND_BUNDLE`.
 pub(crate) const BUNDLE: u16 = 1 << 4;
 /// The operation of each opcode. It is in a map so that it is found without comparing.
-static OPS: [u8; 64] = OPCODES;
+static OPS: [u8; 2 * MOST_OPCODES] = OPCODES;
 
 /// The operation of an `io_kiocb` (typed pointer); 0 if it is not one of the ledger.
 #[inline(always)]
 pub(crate) fn op_of(req: *const u8) -> u32 {
+    const RECV: u8 = opcode(Op::UringRecv);
+    const RECVMSG: u8 = opcode(Op::UringRecvmsg);
     let opcode: u8 = Typed::load(req, offset!(req_opcode));
-    if opcode > 63 {
+    let mut index = opcode as usize;
+    if index >= MOST_OPCODES {
         return 0;
+    }
+    if opcode == RECV || opcode == RECVMSG {
+        // Calculated: a branch would double the work of the verifier.
+        index += looks(req as u64) as usize * MOST_OPCODES;
     }
     let ops = &raw const OPS;
     // SAFETY: within the array.
-    let op = u32::from(unsafe { ops.cast::<u8>().add(opcode as usize).read_volatile() });
-    match op {
-        RECV | RECVMSG if takes_nothing(req as u64) => RECV_PEEK,
-        _ => op,
-    }
+    u32::from(unsafe { ops.cast::<u8>().add(index).read_volatile() })
 }
 
-const RECV: u32 = Op::UringRecv as u32;
-const RECVMSG: u32 = Op::UringRecvmsg as u32;
-const RECV_PEEK: u32 = Op::UringRecvPeek as u32;
-
-/// Whether a receive leaves what it copies where it was, or takes what nobody sent (any pointer).
+/// 1 for a receive that leaves what it copies where it was, or takes what nobody sent; otherwise 0 (any pointer).
 #[inline(always)]
-fn takes_nothing(req: u64) -> bool {
+fn looks(req: u64) -> u32 {
     let command = offset!(req_cmd) + offset!(uring_message_flags);
     let flags: u32 = Probed::load(req as *const u8, command);
-    flags & (MSG_PEEK | MSG_ERRQUEUE) != 0
+    (flags >> MSG_PEEK.trailing_zeros() | flags >> MSG_ERRQUEUE.trailing_zeros()) & 1
 }
 
 /// Flags of a send or receive, which belong to its operation alone (any pointer).
@@ -74,6 +73,9 @@ pub(crate) fn message_flags(req: u64) -> u16 {
 pub(crate) fn is_multishot(op: u32, req: u64) -> bool {
     const READ_MULTISHOT: u32 = Op::UringReadMultishot as u32;
     const RECV_ZC: u32 = Op::UringRecvZc as u32;
+    const RECV: u32 = Op::UringRecv as u32;
+    const RECVMSG: u32 = Op::UringRecvmsg as u32;
+    const RECV_PEEK: u32 = Op::UringRecvPeek as u32;
     match op {
         READ_MULTISHOT | RECV_ZC => true,
         RECV | RECVMSG | RECV_PEEK => message_flags(req) & RECV_MULTISHOT != 0,
