@@ -406,16 +406,27 @@ pub(crate) fn given_to_device(task: &mut Task, result: i64) {
 /// completes. It may be called again with a larger number. Returns whether it is a request.
 #[inline(always)]
 pub(crate) fn transferred(key: u64, bytes: u64) -> bool {
+    ended(key, bytes, Acc::SourceDirect, Acc::SinkDirect)
+}
+
+/// As [`transferred`], from or to pages of the filesystem: `bytes` were copied between those and the application's.
+#[inline(always)]
+pub(crate) fn copied(key: u64, bytes: u64) -> bool {
+    ended(key, bytes, Acc::ToUser, Acc::FromUser)
+}
+
+#[inline(always)]
+fn ended(key: u64, bytes: u64, source: Acc, sink: Acc) -> bool {
     // SAFETY: the reference ends here. A device ends a request while no thread works on it.
     let mut found = unsafe { find(key) };
     if let Some(request) = &mut found {
         // The shape of the operation decides which of the two can explain it.
-        request.acc[Acc::SourceDirect as usize] = bytes;
-        request.acc[Acc::SinkDirect as usize] = bytes;
+        request.acc[source as usize] = bytes;
+        request.acc[sink as usize] = bytes;
         if request.flags & Request::SILENT != 0 {
             know_file_now(request);
         }
-        request.filled |= 1 << Acc::SourceDirect as u32 | 1 << Acc::SinkDirect as u32;
+        request.filled |= 1 << source as u32 | 1 << sink as u32;
     }
     found.is_some()
 }

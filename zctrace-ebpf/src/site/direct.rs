@@ -17,6 +17,11 @@ use crate::{
 
 /// `IOMAP_DIO_WRITE` of fs/iomap/direct-io.c, unchanged since it was added.
 const IOMAP_DIO_WRITE: u32 = 1 << 30;
+/// `IOMAP_DIO_BOUNCE` of include/linux/iomap.h, from Linux 7.0 on; no flag of a transfer before. The filesystem copies
+/// between the caller's memory and pages of its own, and the device gets those: btrfs for files with checksums, from
+/// 7.3 on; xfs and others where a device wants stable pages.
+const IOMAP_DIO_BOUNCE: u32 = 1 << 4;
+
 /// All bytes of a direct transfer (typed pointer), as `iomap_dio_complete` will report them. They are read before,
 /// because that function frees the transfer.
 #[inline(always)]
@@ -57,13 +62,18 @@ fn forget_asked(dio: *const u8, iocb: *const u8) {
 /// `bytes` were transferred for a request, from or to a file. For a read these are the bytes that a device was asked
 /// for ([`request::transferred`]).
 #[inline(always)]
-fn file_transferred(key: u64, bytes: u64, is_write: bool) -> bool {
+fn file_transferred(key: u64, bytes: u64, is_write: bool, is_copied: bool) -> bool {
     // SAFETY: nothing else in this program refers to the request's record.
     let asked = match unsafe { request::find(key) } {
         Some(request) if !is_write => request.acc[Acc::Asked as usize],
         _ => bytes,
     };
-    request::transferred(key, if asked < bytes { asked } else { bytes })
+    let bytes = if asked < bytes { asked } else { bytes };
+    if is_copied {
+        request::copied(key, bytes)
+    } else {
+        request::transferred(key, bytes)
+    }
 }
 
 program! {
@@ -120,7 +130,9 @@ program! {
     fentry anywhere iomap_dio_complete(ctx, id, second) {
         let dio: *const u8 = ctx.arg(0);
         let iocb = kernel::pointer::<Typed>(dio, offset!(iomap_dio_iocb));
-        let is_write = Typed::load::<u32>(dio, offset!(iomap_dio_flags)) & IOMAP_DIO_WRITE != 0;
+        let flags: u32 = Typed::load(dio, offset!(iomap_dio_flags));
+        let is_write = flags & IOMAP_DIO_WRITE != 0;
+        let is_copied = flags & IOMAP_DIO_BOUNCE != 0;
         let bytes = transferred(dio, iocb, is_write);
         if bytes <= 0 {
             forget_asked(dio, iocb);
@@ -132,11 +144,11 @@ program! {
             let key: u64 = Probed::load(dio, offset!(iomap_dio_iocb));
             let before: u64 = Typed::load(dio, offset!(iomap_dio_done_before));
             let bytes = bytes as u64 + before;
-            if !file_transferred(key, bytes, is_write) && offset!(backing_aio_orig) != ABSENT {
+            if !file_transferred(key, bytes, is_write, is_copied) && offset!(backing_aio_orig) != ABSENT {
                 // Overlayfs uses its own request for the filesystem below. Anything else that is not a request has no
                 // request there.
                 let above: u64 = Probed::load(key as *const u8, offset!(backing_aio_orig));
-                file_transferred(above, bytes, is_write);
+                file_transferred(above, bytes, is_write, is_copied);
             }
             return 0;
         }
@@ -147,11 +159,13 @@ program! {
         if let Some(task) = unsafe { target::current_or_adopt() } {
             let bytes = bytes as u64;
             if is_write {
-                account::saw_in(task, Acc::SinkDirect, bytes);
+                let acc = if is_copied { Acc::FromUser } else { Acc::SinkDirect };
+                account::saw_in(task, acc, bytes);
             } else {
                 let asked = account::seen(task, Acc::Asked);
                 account::forget(task, Acc::Asked);
-                account::saw_in(task, Acc::SourceDirect, if asked < bytes { asked } else { bytes });
+                let acc = if is_copied { Acc::ToUser } else { Acc::SourceDirect };
+                account::saw_in(task, acc, if asked < bytes { asked } else { bytes });
             }
         }
         if !second {
