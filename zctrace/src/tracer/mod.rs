@@ -139,7 +139,7 @@ impl Config {
     /// [`Config::max_rows`] unless somebody asks for another.
     pub const ROWS: u32 = 4096;
     /// [`Config::max_threads`] unless somebody asks for another.
-    pub const THREADS: u32 = 131_072;
+    pub const THREADS: u32 = 65_536;
 }
 
 impl Default for Config {

@@ -2,7 +2,7 @@
 //! has what `stat` counts; collectors that do not answer and clocks that jump hold nothing up.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
@@ -488,4 +488,52 @@ fn no_thread_keeps_a_capability() {
         count += 1;
     }
     assert!(count >= 3, "{count}");
+}
+
+/// Bytes of the maps that a process has open, as the kernel charges them, on two processors: those that have a value for
+/// each processor are as much smaller or larger elsewhere.
+fn bytes_of_maps(pid: u32) -> u64 {
+    /// `BPF_MAP_TYPE_PERCPU_HASH`, `_PERCPU_ARRAY` and `_LRU_PERCPU_HASH` of include/uapi/linux/bpf.h.
+    const PER_PROCESSOR: [u64; 3] = [5, 6, 10];
+    let processors = fs::read_to_string("/sys/devices/system/cpu/possible").expect("readable");
+    let last = processors.trim().rsplit(['-', ',']).next();
+    let processors = 1 + last
+        .expect("a processor")
+        .parse::<u64>()
+        .expect("its number");
+    let mut maps = BTreeMap::new();
+    for descriptor in fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("descriptors") {
+        let text = fs::read_to_string(descriptor.expect("a descriptor").path());
+        let Ok(text) = text else { continue };
+        let number = |name: &str| -> Option<u64> {
+            let line = text.lines().find(|line| line.starts_with(name))?;
+            line.split_whitespace().nth(1)?.parse().ok()
+        };
+        let (Some(id), Some(kind)) = (number("map_id:"), number("map_type:")) else {
+            continue;
+        };
+        let bytes = number("memlock:").expect("what it takes");
+        let on_two = if PER_PROCESSOR.contains(&kind) {
+            bytes * 2 / processors
+        } else {
+            bytes
+        };
+        maps.insert(id, on_two);
+    }
+    assert!(maps.len() > 20, "{maps:?}");
+    maps.values().sum()
+}
+
+#[test]
+#[ignore = "needs root and BPF"]
+fn an_idle_instance_takes_little_memory() {
+    let (instance, _) = serve("zcserve-idle", &[]);
+    let pid = instance.0.id();
+    let maps = bytes_of_maps(pid);
+    assert!(maps <= 16 << 20, "{maps} bytes of maps");
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("readable");
+    let own = status.lines().find(|line| line.starts_with("RssAnon:"));
+    let own = own.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    let own: u64 = own.expect("its memory");
+    assert!(own <= 32 << 10, "{own} KiB of its own");
 }
