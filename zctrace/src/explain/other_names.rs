@@ -39,6 +39,7 @@ pub(super) const OTHER_NAMES: &[(&str, &str)] = &[
     ("btrfs", "file:<fs>"),
     ("overlayfs", "file:<fs>"),
     ("copyup", "copy_up"),
+    ("exception", "syscall:<name>"),
     ("uffd", "userfaultfd"),
     ("pagecache", "page cache"),
     ("msg_peek", "recv.peek"),

@@ -102,6 +102,13 @@ pub(super) const RULES: &[Rule] = &[
         look: Look::State(not_followed),
     },
     Rule {
+        code: "possible-copies-on-write",
+        says: "Writes met pages that were present and could not be written to: each may have copied its page",
+        evidence: "`fault.write` rows of a process (tracepoints backend): a page each is `min_bytes`, and more than the limit leaves room for",
+        remedy: "judge one operation with --path, or measure on a kernel on which functions can be traced (`zctrace doctor`)",
+        look: Look::State(possible_copies_on_write),
+    },
+    Rule {
         code: PROBES_MISSING,
         says: "A place where bytes can be copied was not watched, or calls could end unseen",
         evidence: "refused probes whose functions this kernel has; --accept-inferred accepts inferred copies, but not unseen calls or processes",
@@ -200,6 +207,35 @@ fn not_followed(state: &State<'_>) -> Option<Seen> {
             calls.join(", ")
         );
         Some(Seen { bytes: 0, text })
+    })
+}
+
+/// Only where functions can be traced is it seen whether such a write copied, and then there are no such rows.
+fn possible_copies_on_write(state: &State<'_>) -> Option<Seen> {
+    /// The smallest page that there is.
+    const PAGE: u64 = 4096;
+    if !state.claim.is_about(Op::FaultWrite.name()) {
+        return None;
+    }
+    state.snapshot.processes.iter().find_map(|process| {
+        let sum = |number: &dyn Fn(&Path) -> u64| {
+            let numbers = process.paths.iter().map(number);
+            numbers.fold(0_u64, u64::saturating_add)
+        };
+        let writes = sum(&|path| match path.op == Op::FaultWrite {
+            true => path.totals.ops,
+            false => 0,
+        });
+        let most = writes.saturating_mul(PAGE);
+        let carried = sum(&carried);
+        let charge = sum(&|path| copied(&path.totals, state.claim));
+        let breaks = |limit| !within(charge.saturating_add(most), carried, limit);
+        let matters =
+            most >= state.claim.min_bytes && state.claim.limits().any(|(_, limit)| breaks(limit));
+        matters.then(|| Seen {
+            bytes: most,
+            text: format!("{writes} such writes of {} ({})", process.comm, process.pid),
+        })
     })
 }
 

@@ -48,8 +48,10 @@ enum On {
     NoPipe,
     /// Both ends are pipes.
     Pipes,
-    /// A file with data on a device.
+    /// A file or block device, not of a filesystem that makes its data up.
     Stored,
+    /// The same, where O_DIRECT needs what is aligned. tmpfs takes anything, and hugetlbfs has no O_DIRECT.
+    Aligned,
     /// A file or a block device.
     File,
     /// Anything else.
@@ -75,7 +77,11 @@ impl On {
             Self::FromMadeUp => is_made_up(from),
             Self::NoPipe => from != End::Pipe && to != End::Pipe,
             Self::Pipes => from == End::Pipe && to == End::Pipe,
-            Self::Stored => from.is_stored() && !is_made_up(from) && from != End::File("tmpfs"),
+            Self::Stored => from.is_stored() && !is_made_up(from),
+            Self::Aligned => {
+                let takes_all = matches!(from, End::File("tmpfs" | "hugetlbfs"));
+                from.is_stored() && !is_made_up(from) && !takes_all
+            }
             Self::File => from.is_stored(),
             Self::NoFile => !from.is_stored(),
             Self::Unix => from == End::Unix,
@@ -308,7 +314,7 @@ pub const ALL: &[Refusal] = &[
     Refusal::new(
         DIRECT,
         "read or write with O_DIRECT",
-        On::Stored,
+        On::Aligned,
         libc::EINVAL,
         "with O_DIRECT, the address, offset or length is not a multiple of the device's block",
         "align them: statx(STATX_DIOALIGN) reports the alignment",
@@ -509,6 +515,11 @@ mod tests {
         assert_eq!(pipes, ["EINVAL: both ends are the same pipe"]);
         let files = failed("copy_file_range", "file:ext4->file:tmpfs", libc::EXDEV);
         assert_eq!(files, ["EXDEV: the files lie on different filesystems"]);
+        let memory = failed("copy_file_range", "file:tmpfs->file:ext4", libc::EXDEV);
+        assert_eq!(memory, ["EXDEV: the files lie on different filesystems"]);
+        assert_eq!(failed("write", "file:ext4", libc::EINVAL).len(), 1);
+        // It has no write at all.
+        assert!(failed("write", "file:hugetlbfs", libc::EINVAL).is_empty());
         let made_up = failed("copy_file_range", "file:proc->file:ext4", libc::EXDEV);
         assert!(made_up[0].contains("procfs"), "{made_up:?}");
     }

@@ -102,6 +102,31 @@ fn copying_that_has_no_row_stands_against_a_pass() {
     assert_eq!(judged(&lenient, ledger(38)).verdict, Verdict::Pass);
 }
 
+/// Where functions cannot be traced, a write to a page that is present may have copied it.
+#[test]
+fn many_possible_copies_on_write_stand_against_a_pass() {
+    let ledger = |writes: u64| {
+        let sendfile = path("sendfile", "file:ext4->tcp", M, &[("spliced", 64 * MIB)]);
+        let mut fault = path("fault.write", "unknown", M, &[]);
+        fault.totals.ops = writes;
+        vec![process(vec![sendfile, fault], &[], None)]
+    };
+    assert_eq!(judged(&claim(), ledger(200)).verdict, Verdict::Pass);
+    let judgement = judged(&claim(), ledger(16_384));
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    assert_eq!(judgement.reasons[0].code, "possible-copies-on-write");
+    let sendfile = Claim {
+        path: Some("sendfile".into()),
+        ..claim()
+    };
+    assert_eq!(judged(&sendfile, ledger(16_384)).verdict, Verdict::Pass);
+    let lenient = Claim {
+        max_copies_per_byte: Some(1.5),
+        ..claim()
+    };
+    assert_eq!(judged(&lenient, ledger(16_384)).verdict, Verdict::Pass);
+}
+
 #[test]
 fn reading_a_pipe_that_got_gifts_copies() {
     let judgement = judged(
