@@ -180,18 +180,9 @@ fn not_followed(state: &State<'_>) -> Option<Seen> {
         return None;
     }
     state.snapshot.processes.iter().find_map(|process| {
-        let sum = |number: fn(&Path) -> u64| {
-            let numbers = process.paths.iter().map(number);
-            numbers.fold(0_u64, u64::saturating_add)
-        };
-        let carried = sum(carried);
-        let charge = process.paths.iter().fold(0_u64, |sum, path| {
-            sum.saturating_add(copied(&path.totals, state.claim))
-        });
         let calls = process.not_followed.iter();
         let most = calls.fold(0_u64, |sum, one| sum.saturating_add(one.most_bytes()));
-        let breaks = |limit| !within(charge.saturating_add(most), carried, limit);
-        if most == 0 || !state.claim.limits().any(|(_, limit)| breaks(limit)) {
+        if most == 0 || !could_overturn(process, state.claim, most) {
             return None;
         }
         let calls: Vec<_> = process
@@ -210,6 +201,17 @@ fn not_followed(state: &State<'_>) -> Option<Seen> {
     })
 }
 
+/// Whether as many bytes break the claim on a whole process, if they were copied beside what its rows have.
+fn could_overturn(process: &Process, claim: &Claim, bytes: u64) -> bool {
+    let (mut carried_bytes, mut charge) = (0_u64, bytes);
+    for path in &process.paths {
+        carried_bytes = carried_bytes.saturating_add(carried(path));
+        charge = charge.saturating_add(copied(&path.totals, claim));
+    }
+    let mut limits = claim.limits();
+    limits.any(|(_, limit)| !within(charge, carried_bytes, limit))
+}
+
 /// Only where functions can be traced is it seen whether such a write copied, and then there are no such rows.
 fn possible_copies_on_write(state: &State<'_>) -> Option<Seen> {
     /// The smallest page that there is.
@@ -218,20 +220,11 @@ fn possible_copies_on_write(state: &State<'_>) -> Option<Seen> {
         return None;
     }
     state.snapshot.processes.iter().find_map(|process| {
-        let sum = |number: &dyn Fn(&Path) -> u64| {
-            let numbers = process.paths.iter().map(number);
-            numbers.fold(0_u64, u64::saturating_add)
-        };
-        let writes = sum(&|path| match path.op == Op::FaultWrite {
-            true => path.totals.ops,
-            false => 0,
-        });
+        let rows = process.paths.iter();
+        let rows = rows.filter(|path| path.op == Op::FaultWrite);
+        let writes = rows.fold(0_u64, |sum, path| sum.saturating_add(path.totals.ops));
         let most = writes.saturating_mul(PAGE);
-        let carried = sum(&carried);
-        let charge = sum(&|path| copied(&path.totals, state.claim));
-        let breaks = |limit| !within(charge.saturating_add(most), carried, limit);
-        let matters =
-            most >= state.claim.min_bytes && state.claim.limits().any(|(_, limit)| breaks(limit));
+        let matters = most >= state.claim.min_bytes && could_overturn(process, state.claim, most);
         matters.then(|| Seen {
             bytes: most,
             text: format!("{writes} such writes of {} ({})", process.comm, process.pid),

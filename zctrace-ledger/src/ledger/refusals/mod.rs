@@ -79,8 +79,7 @@ impl On {
             Self::Pipes => from == End::Pipe && to == End::Pipe,
             Self::Stored => from.is_stored() && !is_made_up(from),
             Self::Aligned => {
-                let takes_all = matches!(from, End::File("tmpfs" | "hugetlbfs"));
-                from.is_stored() && !is_made_up(from) && !takes_all
+                Self::Stored.holds(object) && !matches!(from, End::File("tmpfs" | "hugetlbfs"))
             }
             Self::File => from.is_stored(),
             Self::NoFile => !from.is_stored(),
