@@ -284,6 +284,8 @@ pub struct Loss {
     pub unfollowed_submits: u64,
     /// Calls with 32-bit numbers that can move bytes and that the tracepoints backend does not follow.
     pub unfollowed_compat: u64,
+    /// Receive rings that processes of the target asked for, where nothing sees what the kernel copies into them.
+    pub unfollowed_rings: u64,
 }
 
 /// Calls of a function whose return a kretprobe should see: see `zctrace-ebpf/src/book/room.rs`.
@@ -303,6 +305,9 @@ pub struct UnderWay {
 /// A bit of what the tracepoints backend reports, beside the bits of the [`Op`]s: nothing else sees Linux AIO, so its
 /// requests are followed from call to call (`zctrace-ebpf/src/tracepoint/aio.rs`).
 pub const FOLLOWS_AIO: u32 = 63;
+
+/// Another such bit: rings of packet sockets and of AF_XDP are not seen, so those that are set up are counted.
+pub const COUNTS_RINGS: u32 = 62;
 
 /// Slots of the table of tasks; a power of two. See `zctrace-ebpf/src/book/target.rs`.
 pub const TASK_SLOTS: u32 = 4096;
@@ -543,7 +548,7 @@ const _: () = {
     assert!(size_of::<RowKey>() == 32);
     assert!(size_of::<Proc>() == 48);
     assert!(size_of::<Label>() == 48);
-    assert!(size_of::<Loss>() == 24);
+    assert!(size_of::<Loss>() == 32);
     assert!(size_of::<Lent>() == 32);
     assert!(size_of::<Sender>() == 24);
     assert!(size_of::<Lender>() == 24);

@@ -75,6 +75,10 @@ offsets! {
     task_min_flt: "task_struct.min_flt";
     /// Those that did.
     task_maj_flt: "task_struct.maj_flt";
+    /// Bytes that the task has read by read calls, those within the kernel among them (`CONFIG_TASK_XACCT`).
+    task_rchar: "task_struct.ioac.rchar";
+    /// The same of writes.
+    task_wchar: "task_struct.ioac.wchar";
     /// Command name.
     task_comm: "task_struct.comm";
     /// Open files.

@@ -26,3 +26,12 @@ pub(crate) fn unfollowed_call(compat: bool) {
         unsafe { add(if compat { of_32_bits } else { submits }, 1) };
     }
 }
+
+/// Counts a ring into which the kernel copies unseen.
+#[inline(always)]
+pub(crate) fn unfollowed_ring() {
+    if let Some(loss) = LOSS.get_ptr_mut(0) {
+        // SAFETY: counters of a map value, which are only added to, atomically.
+        unsafe { add(&raw mut (*loss).unfollowed_rings, 1) };
+    }
+}

@@ -34,6 +34,7 @@ mod arch {
     pub(crate) const IO_PGETEVENTS: i32 = 292;
     pub(crate) const IO_SUBMIT_IN_32_BITS: i32 = 246;
     pub(crate) const GETSOCKOPT: i32 = 209;
+    pub(crate) const SETSOCKOPT: i32 = 208;
     pub(crate) const RECVMMSG: i32 = 243;
     pub(crate) const SENDMMSG: i32 = 269;
     pub(crate) const PROCESS_VM_READV: i32 = 270;
@@ -55,6 +56,7 @@ mod arch {
     pub(crate) const IO_PGETEVENTS: i32 = 333;
     pub(crate) const IO_SUBMIT_IN_32_BITS: i32 = 248;
     pub(crate) const GETSOCKOPT: i32 = 55;
+    pub(crate) const SETSOCKOPT: i32 = 54;
     pub(crate) const PREAD64: i32 = 17;
     pub(crate) const PWRITE64: i32 = 18;
     pub(crate) const READV: i32 = 19;

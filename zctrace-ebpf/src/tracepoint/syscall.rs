@@ -4,7 +4,9 @@
 //! `Task::entry` holds what was read at the entry, when the descriptors still referred to the files of the call:
 //! source, sink, plan, dimension.
 
-use zctrace_common::{ABSENT, Acc, Class, Evidence, FOLLOWS_AIO, Mark, ObjectKind, Op, Task};
+use zctrace_common::{
+    ABSENT, Acc, COUNTS_RINGS, Class, Evidence, FOLLOWS_AIO, Mark, Object, ObjectKind, Op, Task,
+};
 
 use crate::{
     base::{
@@ -13,7 +15,7 @@ use crate::{
             MSG_PEEK, MSG_SOCK_DEVMEM, MSG_TRUNC, MSG_ZEROCOPY,
         },
         kernel::{self, Access as _, Probed, Typed},
-        loss::unfollowed_call,
+        loss::{unfollowed_call, unfollowed_ring},
         maps::{BY_SYSCALL, offset, setting},
         syscalls, words,
     },
@@ -51,6 +53,9 @@ const OF_AIO: u64 = 1 << 37;
 
 /// The first block of the source may be copied.
 const FIRST_BLOCK_OPEN: u64 = 1 << 38;
+
+/// The call is no operation. What it reads and writes within the kernel, the account of its thread tells.
+const BY_ACCOUNT: u64 = 1 << 39;
 
 /// The plan of a call that is not an operation.
 const NOTHING: u64 = 0;
@@ -137,6 +142,7 @@ program! {
             syscalls::PROCESS_VM_READV => process_vm(Class::CopiedToUser),
             syscalls::PROCESS_VM_WRITEV => process_vm(Class::CopiedFromUser),
             syscalls::IOCTL => ioctl(regs),
+            syscalls::SETSOCKOPT => receive_ring(regs),
             syscalls::MQ_TIMEDSEND => message(MQUEUE, plan(Op::Send, Class::CopiedFromUser) | BY_ARGUMENT),
             syscalls::MSGSND => message(MSGQUEUE, plan(Op::Send, Class::CopiedFromUser) | BY_ARGUMENT),
             syscalls::MQ_TIMEDRECEIVE => message(MQUEUE, plan(Op::Recv, Class::CopiedToUser)),
@@ -472,7 +478,11 @@ fn ioctl(regs: *const u8) {
         userfault(regs, op, class);
         return;
     }
-    if !reports(Op::Clone as u16) || !matches!(request, FICLONE | FICLONERANGE | FIDEDUPERANGE) {
+    if !matches!(request, FICLONE | FICLONERANGE | FIDEDUPERANGE) {
+        other_ioctl();
+        return;
+    }
+    if !reports(Op::Clone as u16) {
         return;
     }
     let Some(task) = entered() else { return };
@@ -503,6 +513,55 @@ fn ioctl(regs: *const u8) {
     // The length of the source, for the requests that mean "to its end".
     let inode = kernel::pointer::<Probed>(source, offset!(file_inode));
     task.rest = Probed::load(inode, offset!(inode_size));
+}
+
+/// A request that is no operation can read and write files all the same: `BTRFS_IOC_SEND` writes its stream. How often
+/// these bytes are copied is not known.
+#[inline(always)]
+fn other_ioctl() {
+    if !reports(Op::Other as u16) || offset!(task_rchar) == ABSENT {
+        return;
+    }
+    let Some(task) = entered() else { return };
+    let object = Object::pack(ObjectKind::Syscall, syscalls::IOCTL as u64);
+    remember(
+        task,
+        &Ends::of(object),
+        plan(Op::Other, Class::Unexplained) | BY_ACCOUNT,
+    );
+    task.rest = account_of_thread();
+}
+
+/// The bytes that read and write calls of the current thread have moved so far, those within the kernel among them
+/// (`add_rchar` and `add_wchar` in `kernel_read` and `kernel_write`).
+#[inline(always)]
+fn account_of_thread() -> u64 {
+    let task = kernel::current_task();
+    let read: u64 = Typed::load(task, offset!(task_rchar));
+    let written: u64 = Typed::load(task, offset!(task_wchar));
+    read.wrapping_add(written)
+}
+
+/// A ring into which the kernel puts what a socket receives: `PACKET_RX_RING`, or `XDP_RX_RING`. The copies into it are
+/// made as packets come in, in no call of the receiver.
+#[inline(always)]
+fn receive_ring(regs: *const u8) {
+    const SOL_PACKET: u64 = 263;
+    const PACKET_RX_RING: u64 = 5;
+    const SOL_XDP: u64 = 283;
+    const XDP_RX_RING: u64 = 2;
+    let option = (
+        argument(regs, offset!(regs_arg1)),
+        argument(regs, offset!(regs_arg2)),
+    );
+    if matches!(
+        option,
+        (SOL_PACKET, PACKET_RX_RING) | (SOL_XDP, XDP_RX_RING)
+    ) && reports(COUNTS_RINGS as u16)
+        && target::is_current()
+    {
+        unfollowed_ring();
+    }
 }
 
 /// Size of `struct file_dedupe_range` without its destinations.
@@ -565,6 +624,12 @@ program! {
         }
         task.flags &= !Task::ENTERED;
         task.runs += 1;
+        if task.entry[2] & BY_ACCOUNT != 0 {
+            task.rest = account_of_thread().wrapping_sub(task.rest);
+            if task.rest == 0 {
+                return 0;
+            }
+        }
         let mut filled = 0;
         if task.filled != 0 {
             // What sites have seen in this call belongs to this operation, whose class is concluded.
@@ -576,7 +641,7 @@ program! {
             of_aio_ended(task, regs, result);
             return 0;
         }
-        if result <= 0 && turned_away(words::opaque(task, regs as u64), result) != 0 {
+        if task.entry[2] & BY_ACCOUNT == 0 && result <= 0 && turned_away(words::opaque(task, regs as u64), result) != 0 {
             return 0;
         }
         finish(task, regs, result, filled);
@@ -587,7 +652,10 @@ program! {
 fn finish(task: &mut Task, regs: *const u8, result: i64, filled: u64) {
     let plan = task.entry[2];
     let op = plan as u16;
-    let result = if plan & IN_ARGUMENT != 0 {
+    let result = if plan & BY_ACCOUNT != 0 {
+        // Some of it may be there where the call fails.
+        task.rest as i64
+    } else if plan & IN_ARGUMENT != 0 {
         let request = argument(regs, offset!(regs_arg1));
         uffd::done(request, argument(regs, offset!(regs_arg2)), result)
     } else if plan & BY_ARGUMENT != 0 && result >= 0 {

@@ -140,6 +140,7 @@ prop_compose! {
         missed_runs in rarely(0..2_u64),
         io_submit in rarely(0..2_u64),
         compat in rarely(0..2_u64),
+        rings in rarely(0..2_u64),
         lost_deferred in rarely(amount()),
         refused in proptest::option::weighted(0.2, proptest::sample::select(
             vec!["filemap_read", "wp_page_enter", "tcp_sendmsg_locked", "vfs_read", "no_such_probe"])),
@@ -149,7 +150,7 @@ prop_compose! {
         let mut snapshot = samples::with(processes);
         snapshot.loss.map_full = map_full;
         snapshot.loss.missed_runs = missed_runs;
-        snapshot.loss.unfollowed_calls = Unfollowed { io_submit, compat };
+        snapshot.loss.unfollowed_calls = Unfollowed { io_submit, compat, rings };
         if lost_deferred > 0 {
             let totals = Totals { deferred: lost_deferred, ..Totals::default() };
             snapshot.unattributed = vec![Unattributed { thread: "ksoftirqd/0".into(), totals }];
@@ -250,6 +251,8 @@ proptest! {
         prop_assert_eq!((loss.lost(), loss.unfollowed_calls.compat), (0, 0));
         let about_aio = claim.path.as_deref().is_none_or(|path| path.starts_with("aio."));
         prop_assert!(!about_aio || loss.unfollowed_calls.io_submit == 0);
+        let about_receives = claim.path.as_deref().is_none_or(|path| path == "recv");
+        prop_assert!(!about_receives || loss.unfollowed_calls.rings == 0);
         prop_assert!(snapshot.processes.iter().all(|p| p.in_flight == 0));
         if let Some(limit) = claim.max_copies_per_byte {
             let heavy = snapshot.processes.iter().flat_map(|process| {

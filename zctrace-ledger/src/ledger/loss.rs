@@ -27,13 +27,18 @@ pub struct Unfollowed {
     pub io_submit: u64,
     /// Calls with 32-bit numbers.
     pub compat: u64,
+    /// Receive rings of packet sockets and of AF_XDP, until the end: those that were asked for, and one for each
+    /// process that had some before. What the kernel copies into them is in no call.
+    pub rings: u64,
 }
 
 impl Unfollowed {
     /// All of them.
     #[must_use]
     pub const fn total(self) -> u64 {
-        self.io_submit.saturating_add(self.compat)
+        self.io_submit
+            .saturating_add(self.compat)
+            .saturating_add(self.rings)
     }
 
     /// How many of what, for people; `None` without any.
@@ -53,6 +58,13 @@ impl Unfollowed {
                 "32-bit programs, {} {}",
                 count(self.compat),
                 calls(self.compat)
+            ));
+        }
+        if self.rings != 0 {
+            parts.push(format!(
+                "packets of sockets, {} receive {}",
+                count(self.rings),
+                if self.rings == 1 { "ring" } else { "rings" }
             ));
         }
         (!parts.is_empty()).then(|| parts.join("; "))
@@ -79,7 +91,12 @@ impl Loss {
             map_full,
             missed_runs,
             missed_at,
-            unfollowed_calls: Unfollowed { io_submit, compat },
+            unfollowed_calls:
+                Unfollowed {
+                    io_submit,
+                    compat,
+                    rings,
+                },
         } = more;
         let add = |sum: &mut u64, more: &u64| *sum = sum.saturating_add(*more);
         add(&mut self.map_full, map_full);
@@ -89,6 +106,8 @@ impl Loss {
         }
         add(&mut self.unfollowed_calls.io_submit, io_submit);
         add(&mut self.unfollowed_calls.compat, compat);
+        let most = &mut self.unfollowed_calls.rings;
+        *most = (*most).max(*rings);
     }
 
     /// What came after `earlier`.
@@ -98,7 +117,13 @@ impl Loss {
             map_full,
             missed_runs,
             missed_at,
-            unfollowed_calls: Unfollowed { io_submit, compat },
+            unfollowed_calls:
+                Unfollowed {
+                    io_submit,
+                    compat,
+                    // They are still there.
+                    rings: _,
+                },
         } = earlier;
         let less = |sum: &mut u64, earlier: &u64| *sum = sum.saturating_sub(*earlier);
         less(&mut self.map_full, map_full);
@@ -201,6 +226,7 @@ mod tests {
             unfollowed_calls: Unfollowed {
                 io_submit,
                 compat: 2 * io_submit,
+                rings: 0,
             },
             ..Loss::default()
         };
@@ -233,6 +259,23 @@ mod tests {
     }
 
     #[test]
+    fn rings_stay() {
+        let with = |rings| {
+            let mut loss = Loss::default();
+            loss.unfollowed_calls.rings = rings;
+            loss
+        };
+        let mut sum = with(1);
+        sum.add(&with(2));
+        assert_eq!(sum.unfollowed_calls.rings, 2);
+        assert_eq!(sum.clone().since(&with(2)), sum);
+        let text = sum.unfollowed_calls.named(|count| count.to_string());
+        assert_eq!(text.as_deref(), Some("packets of sockets, 2 receive rings"));
+        let document = serde_json::to_value(&sum).unwrap();
+        assert_eq!(document["unfollowed_calls"]["rings"], 2);
+    }
+
+    #[test]
     fn documents_of_earlier_versions_are_read() {
         let old = r#"{"map_full": 1, "ring_dropped": 0, "missed_runs": 2}"#;
         let old: Loss = serde_json::from_str(old).unwrap();
@@ -240,7 +283,7 @@ mod tests {
         let new = serde_json::to_value(loss(1, "vfs_read", 2, 3)).unwrap();
         let expected = serde_json::json!({
             "map_full": 1, "ring_dropped": 0, "missed_runs": 2, "missed_at": {"vfs_read": 2},
-            "unfollowed_calls": {"io_submit": 3, "compat": 6},
+            "unfollowed_calls": {"io_submit": 3, "compat": 6, "rings": 0},
         });
         assert_eq!(new, expected);
     }

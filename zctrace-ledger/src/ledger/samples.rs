@@ -264,6 +264,7 @@ pub fn loss() -> Snapshot {
         unfollowed_calls: Unfollowed {
             io_submit: 256,
             compat: 1,
+            rings: 0,
         },
         ..Loss::default()
     };

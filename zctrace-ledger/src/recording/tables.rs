@@ -18,7 +18,7 @@ use super::{
     notified::WireNotified,
     wire::{
         ClaimedRow, Header, Interval, PathKey, ProcessKey, ProcessRows, Sparse, StackKey,
-        WireCoverage, WireLoss,
+        WireCoverage, WireLoss, WireRings,
     },
 };
 use crate::ledger::{
@@ -120,8 +120,14 @@ impl Tables {
         if rest.is_empty() {
             return Some(());
         }
-        let (notified, _) = limits::decode::<WireNotified>(rest, budget)?;
-        notified.read(snapshot, budget)
+        let (notified, rest) = limits::decode::<WireNotified>(rest, budget)?;
+        notified.read(snapshot, budget)?;
+        if rest.is_empty() {
+            return Some(());
+        }
+        let (rings, _) = limits::decode::<WireRings>(rest, budget)?;
+        rings.read(&mut snapshot.loss);
+        Some(())
     }
 
     /// The document that an interval stands for; `None` where it makes no sense or takes too much.

@@ -43,6 +43,7 @@ fn intervals() -> Vec<Snapshot> {
             snapshot.loss.miss("vfs_read", seq);
             snapshot.loss.unfollowed_calls.io_submit = seq;
             snapshot.loss.unfollowed_calls.compat = 2 * seq;
+            snapshot.loss.unfollowed_calls.rings = seq;
             // As documents of a run are: sums of their rows.
             let mut total = crate::ledger::Totals::default();
             for process in &mut snapshot.processes {

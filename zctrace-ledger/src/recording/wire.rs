@@ -108,7 +108,12 @@ pub(super) struct WireLoss {
 
 impl From<&Loss> for WireLoss {
     fn from(loss: &Loss) -> Self {
-        let Unfollowed { io_submit, compat } = loss.unfollowed_calls;
+        // The rings have a place of their own ([`WireRings`]).
+        let Unfollowed {
+            io_submit,
+            compat,
+            rings: _,
+        } = loss.unfollowed_calls;
         Self {
             missed_at: loss.missed_at.clone().into_iter().collect(),
             io_submit,
@@ -126,7 +131,28 @@ impl WireLoss {
             compat,
         } = self;
         loss.missed_at = missed_at.into_iter().collect();
-        loss.unfollowed_calls = Unfollowed { io_submit, compat };
+        loss.unfollowed_calls.io_submit = io_submit;
+        loss.unfollowed_calls.compat = compat;
+    }
+}
+
+/// How many receive rings there are; it stands behind everything else, and only where there are some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WireRings(u64);
+
+impl WireRings {
+    /// Of the interval that `snapshot` is.
+    pub(super) const fn new(loss: &Loss) -> Self {
+        Self(loss.unfollowed_calls.rings)
+    }
+
+    pub(super) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Puts it where it belongs.
+    pub(super) const fn read(self, loss: &mut Loss) {
+        loss.unfollowed_calls.rings = self.0;
     }
 }
 

@@ -25,7 +25,7 @@ use super::{
     part,
     wire::{
         self, ClaimedRow, Header, Interval, PathKey, ProcessKey, ProcessRows, Sparse, StackKey,
-        WireCoverage, WireLoss,
+        WireCoverage, WireLoss, WireRings,
     },
 };
 use crate::{
@@ -128,7 +128,8 @@ impl Writer {
             let cpu = WireCpu::new(snapshot);
             let notified = WireNotified::new(snapshot);
             // What stands behind something cannot be read without it.
-            let no_notified = notified.is_empty();
+            let rings = WireRings::new(&snapshot.loss);
+            let no_notified = rings.is_empty() && notified.is_empty();
             let no_cpu = no_notified && cpu.is_empty();
             let no_filled = no_cpu && filled.is_empty();
             let payload = postcard::to_stdvec(&interval)
@@ -153,6 +154,10 @@ impl Writer {
                 .and_then(|payload| match no_notified {
                     true => Ok(payload),
                     false => postcard::to_extend(&notified, payload),
+                })
+                .and_then(|payload| match rings.is_empty() {
+                    true => Ok(payload),
+                    false => postcard::to_extend(&rings, payload),
                 });
             let payload = payload.map_err(io::Error::other);
             let frame = payload.and_then(|payload| frame::encode(Kind::Interval, &payload));

@@ -187,9 +187,17 @@ impl Series {
     }
 
     /// Calls that nothing follows on this kernel, by their kind.
-    pub(super) const fn unfollowed(&self) -> [(&'static str, u64); 2] {
-        let Unfollowed { io_submit, compat } = self.loss.unfollowed_calls;
-        [("io_submit", io_submit), ("compat", compat)]
+    pub(super) const fn unfollowed(&self) -> [(&'static str, u64); 3] {
+        let Unfollowed {
+            io_submit,
+            compat,
+            rings,
+        } = self.loss.unfollowed_calls;
+        [
+            ("io_submit", io_submit),
+            ("compat", compat),
+            ("rings", rings),
+        ]
     }
 
     /// Whether something was read at all.

@@ -13,7 +13,7 @@ use aya::{
     programs::{KProbeError, Program, ProgramError},
 };
 use log::trace;
-use zctrace_common::{FOLLOWS_AIO, Op};
+use zctrace_common::{COUNTS_RINGS, FOLLOWS_AIO, Op};
 
 use super::{
     BACKEND_VARIABLE, Backend, kretprobe,
@@ -294,6 +294,15 @@ fn has_sites(attempts: &[Attempt], family: Family) -> bool {
     sites.any(Attempt::is_attached)
 }
 
+/// Whether nothing sees what the kernel copies into the rings of packet sockets or of AF_XDP.
+pub(super) fn are_rings_unseen(attempts: &[Attempt]) -> bool {
+    attempts.iter().any(|attempt| {
+        matches!(attempt.probe.family, Family::Packet | Family::Xdp)
+            && attempt.is_gap()
+            && attempt.refusal().is_none_or(|refusal| !refusal.wanted)
+    })
+}
+
 /// How much functions tell of a family's requests.
 enum Requests {
     /// All that there is.
@@ -358,7 +367,7 @@ fn hand_over(programs: &mut Programs, attempts: &mut [Attempt]) -> Result<BTreeS
             && attempt.is_gap()
             && attempt.refusal().is_none_or(|refusal| !refusal.wanted)
     });
-    for attempt in attempts {
+    for attempt in attempts.iter_mut() {
         let Role::Interface(op) = attempt.probe.role else {
             continue;
         };
@@ -376,6 +385,12 @@ fn hand_over(programs: &mut Programs, attempts: &mut [Attempt]) -> Result<BTreeS
         .fold(0_u64, |ops, op| ops | 1 << op as u64);
     if follows_aio {
         ops |= 1 << FOLLOWS_AIO;
+    }
+    if !has_sites(attempts, Family::File) {
+        ops |= 1 << Op::Other as u64;
+    }
+    if are_rings_unseen(attempts) {
+        ops |= 1 << COUNTS_RINGS;
     }
     let mut by_syscall: Array<_, u64> =
         Array::try_from(super::map(&mut programs.ebpf, "BY_SYSCALL"))?;

@@ -25,6 +25,7 @@ mod recycle;
 mod regions;
 mod reports;
 mod requests;
+mod rings;
 mod rows;
 mod sample;
 mod stacks;
@@ -216,6 +217,8 @@ pub struct Session {
     sampler: Option<stacks::Sampler>,
     statistics: Option<OwnedFd>,
     losses: evidence::LossTime,
+    /// Receive rings that nothing sees the copies of; `None` where something does.
+    rings: Option<rings::Rings>,
     reports: Reports,
 }
 
@@ -355,6 +358,10 @@ impl Session {
         if config.scope != Scope::System {
             collector.learn(&config.tasks);
         }
+        let mut rings = attach::are_rings_unseen(&attempts).then(rings::Rings::default);
+        if let Some(rings) = &mut rings {
+            rings.look_at(&config.tasks);
+        }
         Ok(Self {
             reports: Reports::of(&programs.ebpf),
             audit: audit.map(|plan| plan.attach(&mut programs.ebpf)),
@@ -367,6 +374,7 @@ impl Session {
             attempts,
             statistics,
             losses: evidence::LossTime::default(),
+            rings,
         })
     }
 
@@ -375,6 +383,9 @@ impl Session {
     /// # Errors
     /// When the map of tasks is full or gone.
     pub fn add_task(&mut self, tid: u32) -> Result<(), Error> {
+        if let Some(rings) = &mut self.rings {
+            rings.look_at(&[tid]);
+        }
         add_tasks(&mut self.programs.ebpf, &[tid], true)
     }
 
@@ -561,6 +572,9 @@ impl Session {
         if let Some(sampler) = &mut self.sampler {
             let stacks = sampler.read(&mut self.programs.ebpf, &reading.processes)?;
             reading.stacks = self.collector.chosen_stacks(stacks);
+        }
+        if let Some(rings) = &self.rings {
+            reading.loss.unfollowed_calls.rings += rings.count();
         }
         let counters = self.programs.counters();
         if self.statistics.is_some() {

@@ -147,6 +147,7 @@ impl Collector {
             unfollowed_calls: Unfollowed {
                 io_submit: loss.unfollowed_submits,
                 compat: loss.unfollowed_compat,
+                rings: loss.unfollowed_rings,
             },
             ..ledger::Loss::default()
         };

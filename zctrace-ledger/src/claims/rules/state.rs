@@ -74,8 +74,8 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         code: "unfollowed-calls",
-        says: "There were calls that zctrace cannot follow on this kernel: what they moved is in no row",
-        evidence: "`unfollowed_calls` of `loss`; `io_submit` only if the claim includes Linux AIO",
+        says: "There were calls, or rings, that zctrace cannot follow here: what they moved is in no row",
+        evidence: "`unfollowed_calls` of `loss`; `io_submit` only if the claim includes Linux AIO, `rings` only if it includes receives",
         remedy: "judge one operation with --path, or measure on a kernel on which functions can be traced (`zctrace doctor`)",
         look: Look::State(unfollowed),
     },
@@ -90,9 +90,16 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "other-calls-copied",
         says: "Calls that are not operations of the ledger copied bytes that may have gone this path",
-        evidence: "copies in rows `other` of a process with this path, more than the limit leaves room for",
-        remedy: "judge the whole process without --path, or measure the path without these calls",
+        evidence: "bytes in rows `other` of a process with this path, more than the limit leaves room for",
+        remedy: "measure the path without these calls",
         look: Look::State(other_calls),
+    },
+    Rule {
+        code: "other-calls-uncounted",
+        says: "How often bytes were copied in calls that are not operations of the ledger is not known",
+        evidence: "rows `other` of at least --min-bytes, where eight copies of each byte would be above the limit",
+        remedy: "judge one operation with --path, or measure without these calls",
+        look: Look::State(uncounted_calls),
     },
     Rule {
         code: "copying-not-followed",
@@ -158,7 +165,7 @@ fn other_calls(state: &State<'_>) -> Option<Seen> {
         let others = || process.paths.iter().filter(is_other);
         let carried = sum(&mut of_path().map(carried));
         let charge = sum(&mut of_path().map(|path| may_have_copied(&path.totals, state.claim)));
-        let copied = sum(&mut others().map(|path| copied(&path.totals, state.claim)));
+        let copied = sum(&mut others().map(|path| may_have_copied(&path.totals, state.claim)));
         let breaks = |limit| !within(charge.saturating_add(copied), carried, limit);
         if carried == 0 || copied == 0 || !state.claim.limits().any(|(_, limit)| breaks(limit)) {
             continue;
@@ -172,6 +179,41 @@ fn other_calls(state: &State<'_>) -> Option<Seen> {
         return Seen::some(copied, || text);
     }
     None
+}
+
+/// Where zctrace watches, some copies of such a call were seen; others may have been made in places without a probe, as
+/// `btrfs send` copies into a buffer before it writes.
+fn uncounted_calls(state: &State<'_>) -> Option<Seen> {
+    /// How often a byte is copied on its way through such a call, at most.
+    const MOST_TIMES: u64 = 8;
+    if state.claim.path.is_some() {
+        return None;
+    }
+    let is_other =
+        |path: &&Path| path.op == Op::Other && path.totals.moved >= state.claim.min_bytes;
+    let breaks_alone = |path: &Path| {
+        let most = path.totals.moved.saturating_mul(MOST_TIMES);
+        let limit = state.claim.max_copies_per_byte;
+        limit.is_some_and(|limit| !within(most, carried(path), limit))
+    };
+    state.snapshot.processes.iter().find_map(|process| {
+        let others: Vec<_> = process.paths.iter().filter(is_other).collect();
+        let moved = others
+            .iter()
+            .fold(0_u64, |sum, path| sum.saturating_add(path.totals.moved));
+        let most = moved.saturating_mul(MOST_TIMES);
+        let matters = others.iter().any(|path| breaks_alone(path))
+            || moved > 0 && could_overturn(process, state.claim, most);
+        matters.then(|| {
+            let calls: Vec<_> = others
+                .iter()
+                .take(3)
+                .map(|path| path.object.as_str())
+                .collect();
+            let text = format!("{} of {} ({})", calls.join(", "), process.comm, process.pid);
+            Seen { bytes: moved, text }
+        })
+    })
 }
 
 /// A claim about everything a process does includes these calls, and how much they copied is not known.
@@ -313,14 +355,18 @@ fn loss(state: &State<'_>) -> Option<Seen> {
 }
 
 fn unfollowed(state: &State<'_>) -> Option<Seen> {
-    let Unfollowed { io_submit, compat } = state.snapshot.loss.unfollowed_calls;
-    let submits = [Op::AioRead, Op::AioWrite].map(Op::name);
+    let Unfollowed {
+        io_submit,
+        compat,
+        rings,
+    } = state.snapshot.loss.unfollowed_calls;
+    let where_about = |ops: &[Op], count| {
+        let is_concerned = ops.iter().any(|op| state.claim.is_about(op.name()));
+        if is_concerned { count } else { 0 }
+    };
     let concerned = Unfollowed {
-        io_submit: if submits.iter().any(|op| state.claim.is_about(op)) {
-            io_submit
-        } else {
-            0
-        },
+        io_submit: where_about(&[Op::AioRead, Op::AioWrite], io_submit),
+        rings: where_about(&[Op::Recv], rings),
         // Such a call can be any of them.
         compat,
     };

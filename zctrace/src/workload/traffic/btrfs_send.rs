@@ -62,7 +62,7 @@ fn prepare(arena: &Arena) -> Result<Prepared> {
         let bytes = written.metadata()?.len();
         ensure!(bytes > 0, "an empty stream");
         let row = ExpectedRow::new(Op::Other, "syscall:ioctl").ops(1);
-        expected.add(row.class(Class::CopiedInKernel, bytes).needs_functions());
+        expected.add(row.class(Class::CopiedInKernel, bytes));
         Ok(())
     });
     prepared.keep.push(Box::new(mount));

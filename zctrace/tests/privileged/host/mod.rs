@@ -19,4 +19,5 @@ mod sizes;
 mod top;
 mod traffic;
 mod unfetched;
+mod unseen_rings;
 mod unwound;

@@ -63,6 +63,39 @@ fn copies_in_another_call_stand_against_a_pass() {
     assert_eq!(judged(&splice, ledger(MIB)).verdict, Verdict::Pass);
 }
 
+/// `btrfs send` copies each byte twice, and only one of these copies is seen.
+#[test]
+fn what_is_seen_of_another_call_is_not_all_of_it() {
+    let ledger = |other: u64, class: &str| {
+        vec![process(
+            vec![
+                path("splice", "pipe->tcp", M, &[("spliced", 64 * MIB)]),
+                path("other", "syscall:ioctl", M, &[(class, other)]),
+            ],
+            &[],
+            None,
+        )]
+    };
+    let claim = Claim {
+        max_copies_per_byte: Some(1.2),
+        ..claim()
+    };
+    for class in ["copied_in_kernel", "unexplained"] {
+        let judgement = judged(&claim, ledger(16 * MIB, class));
+        assert_eq!(judgement.verdict, Verdict::Inconclusive, "{class}");
+        assert_eq!(judgement.reasons[0].code, "other-calls-uncounted");
+    }
+    // Too few to matter.
+    let judgement = judged(&claim, ledger(claim.min_bytes - 1, "copied_in_kernel"));
+    assert_eq!(judgement.verdict, Verdict::Pass);
+    let splice = Claim {
+        path: Some("splice".into()),
+        ..claim
+    };
+    let judgement = judged(&splice, ledger(96 * MIB, "unexplained"));
+    assert_eq!(judgement.reasons[0].code, "other-calls-copied");
+}
+
 /// A processor was seen copying in a call that has no row: nobody knows how much.
 #[test]
 fn copying_that_has_no_row_stands_against_a_pass() {

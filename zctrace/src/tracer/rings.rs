@@ -1,0 +1,65 @@
+//! Receive rings that were there before zctrace: the memory of a process shows them.
+
+use std::{collections::BTreeSet, path::Path};
+
+use procfs::process::{MMapPath, Process};
+
+use crate::target::View;
+
+/// The processes that have one.
+#[derive(Debug, Default)]
+pub(super) struct Rings {
+    looked_at: BTreeSet<i32>,
+    count: u64,
+}
+
+impl Rings {
+    /// How many processes have one.
+    pub(super) const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Looks at the processes that these threads belong to.
+    pub(super) fn look_at(&mut self, threads: &[u32]) {
+        let Ok(view) = View::detect() else { return };
+        for &thread in threads {
+            let Ok(process) = view.process(view.to_user(thread)) else {
+                continue;
+            };
+            let is_new = process
+                .status()
+                .is_ok_and(|status| self.looked_at.insert(status.tgid));
+            if is_new && has_ring(&process) {
+                self.count += 1;
+            }
+        }
+    }
+}
+
+/// Whether a process has memory of a socket mapped: packet sockets and AF_XDP have rings. TCP sockets that receive by
+/// mapping have such memory too, and are followed.
+fn has_ring(process: &Process) -> bool {
+    let Ok(maps) = process.maps() else {
+        return false;
+    };
+    let mut sockets = maps
+        .into_iter()
+        .filter(|map| matches!(&map.pathname, MMapPath::Path(path) if is_socket(path)))
+        .map(|map| map.inode)
+        .peekable();
+    if sockets.peek().is_none() {
+        return false;
+    }
+    let tables = [process.tcp(), process.tcp6()];
+    let tcp: BTreeSet<_> = tables
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.inode)
+        .collect();
+    sockets.any(|inode| !tcp.contains(&inode))
+}
+
+fn is_socket(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().starts_with(b"socket:[")
+}
