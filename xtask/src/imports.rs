@@ -460,13 +460,16 @@ fn the_page_of_the_architecture_says_what_each_folder_uses() {
 }
 
 /// Where such words are not the name of an object.
-const OTHER_WORDS: [(&str, &str, &str); 5] = [
+const OTHER_WORDS: [(&str, &str, &str); 7] = [
     // Headings of a page, and links to them.
     ("zctrace", "explain::other_names", "\"file:"),
     ("zctrace", "explain", "\"->"),
     ("zctrace", "explain::other_names", "\"socket:"),
+    ("zctrace", "explain::other_names", "\"syscall:"),
     // A link in /proc/PID/fd.
     ("zctrace", "run::in_flight", "\"socket:"),
+    // A mapping in /proc/PID/maps.
+    ("zctrace", "tracer::rings", "\"socket:"),
     // A place where a long line is broken.
     ("zctrace-ledger", "text::columns", "\"->"),
 ];
