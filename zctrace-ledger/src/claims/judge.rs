@@ -12,7 +12,7 @@ use super::{
     ways::Instead,
 };
 use crate::{
-    ledger::{Direction, Path, Snapshot, Spills, ratio, set_apart},
+    ledger::{Direction, Path, PerByte, Snapshot, Spills, ratio, set_apart},
     text::{bytes::bytes, escape::printable},
 };
 
@@ -37,12 +37,21 @@ pub struct Judged {
     /// had written as many, or the other way round. Absent without any.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub passed_on: u64,
-    /// Both over `bytes`; `None` where that is 0.
+    /// Both over `bytes`, so the most that can have been copied of each; `None` where that is 0.
     pub ratio: Option<f64>,
     /// Whether any of it is inferred.
     pub inferred: bool,
     /// What became of it.
     pub outcome: Outcome,
+}
+
+impl Judged {
+    /// The copies that were seen, over the bytes, as people are told of them. Bytes that may have been copied are no part
+    /// of the number: they give it its mark.
+    #[must_use]
+    pub fn per_byte(&self) -> PerByte {
+        PerByte::new(self.copied, self.bytes, self.unexplained != 0)
+    }
 }
 
 #[expect(
@@ -588,8 +597,10 @@ impl<'a> Court<'a> {
             return;
         }
         let claim = self.claim;
-        let copies =
-            self.sum(|path| copied(&path.totals, claim).saturating_add(path.totals.unexplained));
+        let unseen = self.sum(|path| path.totals.unexplained);
+        let copies = self
+            .sum(|path| copied(&path.totals, claim))
+            .saturating_add(unseen);
         let over = match measure {
             Measure::CopiesPerByte => self.sum(|path| path.totals.moved),
             Measure::CopiesPerSentByte => self.crossed(Direction::Sent),
@@ -598,9 +609,10 @@ impl<'a> Court<'a> {
         let Some(total) = ratio(copies, over).filter(|total| *total <= limit) else {
             return;
         };
+        let most = if unseen > 0 { " at most" } else { "" };
         let seen = Seen {
             bytes: over,
-            text: format!("the total is {total:.4}, but a path is above {limit}"),
+            text: format!("the total is {total:.4}{most}, but a path is above {limit}"),
         };
         self.say(&rules::DILUTED, Effect::Explains, None, seen);
     }

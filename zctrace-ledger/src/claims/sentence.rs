@@ -1,6 +1,6 @@
 //! The verdict in one sentence, for somebody else's report.
 
-use super::{Judged, Judgement, Met, Outcome, Verdict, reason::Effect, rules};
+use super::{Judgement, Met, Outcome, Verdict, reason::Effect, rules};
 use crate::{
     ledger::Snapshot,
     text::{bytes::bytes, escape::printable},
@@ -59,8 +59,8 @@ impl Judgement {
         let worst = self.judged.first();
         match (self.verdict, worst) {
             (Verdict::Fail, Some(judged)) if judged.outcome == Outcome::Broken => {
-                let ratio = match judged.ratio {
-                    Some(_) => format!("{:.2} {}", copies(judged), judged.measure.words()),
+                let ratio = match judged.per_byte().to_places(2) {
+                    Some(figure) => format!("{figure} {}", judged.measure.words()),
                     None => "and no bytes to divide them by".into(),
                 };
                 format!(
@@ -123,14 +123,6 @@ impl Judgement {
             }
         }
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a ratio for people; 2^53 bytes are exact"
-)]
-fn copies(judged: &Judged) -> f64 {
-    judged.copied as f64 / judged.bytes as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a tenth of a second for people")]

@@ -25,6 +25,18 @@ pub struct PerByte {
 }
 
 impl PerByte {
+    /// Copies over bytes; `at_least` where more may have been copied than was seen.
+    #[must_use]
+    pub fn new(copies: u64, bytes: u64, at_least: bool) -> Self {
+        Self::of(ratio(copies, bytes), at_least)
+    }
+
+    /// A quotient that a document has.
+    #[must_use]
+    pub const fn of(ratio: Option<f64>, at_least: bool) -> Self {
+        Self { ratio, at_least }
+    }
+
     /// The quotient; `None` where it would say nothing.
     #[must_use]
     pub const fn ratio(self) -> Option<f64> {
@@ -47,10 +59,14 @@ impl PerByte {
     /// The figure to three decimals, with its mark.
     #[must_use]
     pub fn exactly(self) -> String {
-        let number = self
-            .ratio
-            .map_or_else(|| "-".into(), |ratio| format!("{ratio:.3}"));
-        self.marked(number)
+        self.to_places(3).unwrap_or_else(|| "-".into())
+    }
+
+    /// The figure to so many decimals, with its mark; `None` where there is none.
+    #[must_use]
+    pub fn to_places(self, places: usize) -> Option<String> {
+        let number = format!("{:.places$}", self.ratio?);
+        Some(self.marked(number))
     }
 
     /// A number that comes from this figure: with a question mark where more may have been copied
@@ -80,10 +96,7 @@ impl Totals {
     /// Copies per byte of a single row, as `copies_per_byte` has it.
     #[must_use]
     pub fn per_byte(&self) -> PerByte {
-        PerByte {
-            ratio: ratio(self.copies(), self.moved),
-            at_least: self.is_lower_bound(),
-        }
+        PerByte::new(self.copies(), self.moved, self.is_lower_bound())
     }
 
     /// Copies per byte of a sum of rows. Bytes that were made up or dropped are left out: nothing

@@ -1,6 +1,6 @@
 //! What follows from the paths of a process.
 
-use zctrace_common::{Evidence, Op};
+use zctrace_common::Op;
 
 use super::{
     Container, End, Path, Process,
@@ -79,12 +79,11 @@ pub enum Direction {
 
 impl Path {
     /// Whether no copy was seen of a copy_file_range that a filesystem leaves to its server, if that can do
-    /// it: then the bytes are in the server's rows.
+    /// it: then the bytes are in the server's rows, and no probe of the caller would see them.
     #[must_use]
     pub fn is_left_to_server(&self) -> bool {
         let is_served = |end: End<'_>| end.is_on("fuse") || end.is_on("fuseblk");
         self.op == Op::CopyFileRange
-            && self.evidence == Evidence::Measured
             && self.totals.unexplained != 0
             && self.object.ends().into_iter().all(is_served)
     }

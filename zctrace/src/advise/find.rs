@@ -52,6 +52,8 @@ pub struct Candidate {
     pub how: String,
     /// Copies for each of the bytes.
     pub copies_per_byte: f64,
+    /// How some of the bytes moved was not seen, so more may have been copied.
+    pub copies_per_byte_is_lower_bound: bool,
     /// Seconds of processor time in the kernel's copy routines, from samples.
     pub copy_cpu_seconds: Option<f64>,
     /// Bytes that were copied in that time.
@@ -169,6 +171,7 @@ fn candidate(
         verdict: instead.err(),
         how,
         copies_per_byte,
+        copies_per_byte_is_lower_bound: sides.iter().any(|side| side.totals.is_lower_bound()),
         copy_cpu_seconds: process.copy_cpu_seconds,
         copied: process.total.copies(),
         cpu_seconds: process.cpu_seconds,
@@ -397,6 +400,12 @@ mod tests {
         assert_eq!(found[0].bytes, 64 * MIB);
         assert_eq!(found[0].bytes_per_call, 32 << 10);
         assert!((found[0].copies_per_byte - 2.0).abs() < 1e-9);
+        assert!(!found[0].copies_per_byte_is_lower_bound);
+        let mut unseen = server(65 * MIB);
+        let totals = &mut unseen.paths[0].totals;
+        totals.unexplained = MIB;
+        totals.copied_from_user -= MIB;
+        assert!(advice(unseen)[0].copies_per_byte_is_lower_bound);
         // Other bytes than those that were read.
         let found = advice(server(500 * MIB));
         assert_eq!(found[0].instead, Some("zerocopy-send:loopback"));

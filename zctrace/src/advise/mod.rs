@@ -55,6 +55,9 @@ pub struct Advice {
     pub bytes_per_call: u64,
     /// Copies for each byte.
     pub copies_per_byte: f64,
+    /// How some of the bytes moved was not seen, so more may have been copied. Absent where it is not so.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub copies_per_byte_is_lower_bound: bool,
     /// The process's processor time in the kernel's copy routines, from samples.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub copy_cpu_seconds: Option<f64>,
@@ -167,6 +170,7 @@ fn advice(
         bytes: candidate.bytes,
         bytes_per_call: candidate.bytes_per_call,
         copies_per_byte: candidate.copies_per_byte,
+        copies_per_byte_is_lower_bound: candidate.copies_per_byte_is_lower_bound,
         copy_cpu_seconds: candidate.copy_cpu_seconds,
         cpu_seconds: candidate.cpu_seconds.map(|time| time.total()),
         now: candidate.now.to_owned(),

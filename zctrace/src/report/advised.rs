@@ -7,6 +7,7 @@ use crate::{
         Advice, Document,
         weigh::{Interval, Verdict},
     },
+    ledger::PerByte,
     text::{
         bytes::{bytes, duration},
         escape::printable,
@@ -50,14 +51,20 @@ pub fn report(document: &Document) -> String {
 }
 
 fn one(out: &mut String, advice: &Advice) {
+    // What is copied now is in what is saved, too.
+    let per_byte = |copies: f64| {
+        PerByte::of(Some(copies), advice.copies_per_byte_is_lower_bound)
+            .to_places(2)
+            .unwrap_or_default()
+    };
     let paths: Vec<_> = advice.paths.iter().map(|path| printable(path)).collect();
     let _ = writeln!(out, "{}: {}", printable(&advice.process), paths.join(", "));
     let _ = write!(
         out,
-        "  now: {} in calls of {} at {:.2} copies/B",
+        "  now: {} in calls of {} at {} copies/B",
         bytes(advice.bytes),
         bytes(advice.bytes_per_call),
-        advice.copies_per_byte
+        per_byte(advice.copies_per_byte),
     );
     if let Some(copying) = advice.copy_cpu_seconds.and_then(time) {
         let _ = write!(out, "; copying took {copying} of CPU time");
@@ -94,7 +101,7 @@ fn one(out: &mut String, advice: &Advice) {
             },
         );
         if let Some(copies) = saving.copies_per_byte {
-            let _ = writeln!(out, "         {copies:.2} copies/B");
+            let _ = writeln!(out, "         {} copies/B", per_byte(copies));
         }
     }
     if let Some(instead) = &advice.instead {
@@ -146,6 +153,7 @@ mod tests {
                 bytes: 1 << 30,
                 bytes_per_call: 32 << 10,
                 copies_per_byte: 2.0,
+                copies_per_byte_is_lower_bound: false,
                 copy_cpu_seconds: Some(0.5),
                 cpu_seconds: Some(2.0),
                 now: "read-write".into(),
@@ -185,6 +193,16 @@ mod tests {
             assert!(text.contains(line), "{line}: {text}");
         }
         assert!(!text.contains("nothing"), "{text}");
+    }
+
+    #[test]
+    fn figures_that_rest_on_unseen_bytes_have_their_mark() {
+        let mut document = document(Verdict::Change, saving(0.2), "send from the file");
+        document.advice[0].copies_per_byte_is_lower_bound = true;
+        let text = report(&document);
+        for line in ["at 2.00? copies/B;", "\n         2.00? copies/B\n"] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub struct Finding {
 }
 
 /// One for each operation with enough bytes to be judged, those with most bytes first.
-fn findings(stat: &Snapshot) -> Vec<Finding> {
+pub(super) fn findings(stat: &Snapshot) -> Vec<Finding> {
     let mut ops: HashMap<&str, u64> = HashMap::new();
     for path in stat.processes.iter().flat_map(|process| &process.paths) {
         let bytes = path.totals.moved.max(path.totals.copies());

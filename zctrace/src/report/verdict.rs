@@ -229,8 +229,9 @@ fn share(met: &Met) -> String {
 }
 
 fn line(judged: &Judged) -> String {
-    let ratio = judged.ratio.map_or_else(String::new, |ratio| {
-        format!(": {ratio:.4} {}", judged.measure.words())
+    let ratio = judged.per_byte().to_places(4);
+    let ratio = ratio.map_or_else(String::new, |figure| {
+        format!(": {figure} {}", judged.measure.words())
     });
     let open = match judged.unexplained {
         0 => String::new(),
@@ -255,7 +256,7 @@ mod tests {
     use super::*;
     use crate::{
         claims::{Circumstances, Claim, judge},
-        ledger::{Process, samples},
+        ledger::{self, Process, samples},
     };
 
     /// A remedy says "it", which is the process of the rows above.
@@ -294,6 +295,46 @@ mod tests {
             (served..received).contains(&rows("recv tcp of curl")),
             "{text}"
         );
+    }
+
+    /// No figure looks seen that is not.
+    #[test]
+    fn a_row_that_nobody_saw_has_a_marked_figure() {
+        let mib = 1 << 20;
+        let shown = |copied| {
+            let totals = ledger::Totals {
+                unexplained: 4 * mib - copied,
+                copied_in_kernel: copied,
+                ..samples::in_kernel(4 * mib)
+            };
+            let row = samples::path("copy_file_range", "file:fuse->file:fuse", totals);
+            let process = Process::from_paths(7, 1, "cp".into(), "/".into(), vec![row]);
+            let snapshot = samples::with(vec![process]);
+            let claim = Claim {
+                max_copies_per_byte: Some(0.02),
+                ..Claim::named("check")
+            };
+            let judgement = judge(&claim, &snapshot, Circumstances::default());
+            let document = Document::new(vec![judgement], snapshot);
+            // Where lines are broken does not matter.
+            let text = report(&document, Surface::FILE) + &markdown(&document);
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let wholly = shown(0);
+        assert_eq!(
+            wholly.matches("0.0000? copies per byte").count(),
+            2,
+            "{wholly}"
+        );
+        assert!(!wholly.contains("1.0000"), "{wholly}");
+        let partly = shown(mib);
+        assert_eq!(
+            partly.matches("0.2500? copies per byte").count(),
+            2,
+            "{partly}"
+        );
+        let seen = shown(4 * mib);
+        assert_eq!(seen.matches("1.0000 copies per byte").count(), 2, "{seen}");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Remedies that depend on what was asked for or on where the bytes went. A remedy that was already tried, or that is
 //! impossible there, helps nobody.
 
-use super::{Matter, NOTIFIED, PROBES_MISSING, Role, Rule, direct, number, relay, send};
+use super::{
+    LEFT_TO_SERVER, Matter, NOTIFIED, PROBES_MISSING, Role, Rule, direct, number, relay, send,
+};
 use crate::{
     catalog,
     claims::{Claim, operations::matches, portion::Row},
@@ -26,7 +28,7 @@ pub(super) fn of(rule: &Rule, matter: Matter<'_>, row: Option<&Row<'_>>) -> Stri
         code if code == number::COPIES_WITHOUT_MOVES.code && claim.path.is_some() => {
             "the row shows what was copied"
         }
-        code if code == number::UNEXPLAINED.code => unexplained(matter),
+        code if code == number::UNEXPLAINED.code => unexplained(matter, row),
         code if code == number::EXPECTATION_UNCLEAR.code && names_every_place(claim) => {
             "name an operation of one direction, or the process that is meant (-p, --comm)"
         }
@@ -110,7 +112,12 @@ fn too_few(matter: Matter<'_>) -> String {
     format!("measure longer or under load, {target}{least}")
 }
 
-fn unexplained(matter: Matter<'_>) -> &'static str {
+fn unexplained(matter: Matter<'_>, row: Option<&Row<'_>>) -> &'static str {
+    let server =
+        super::find(LEFT_TO_SERVER).filter(|_| row.is_some_and(|row| row.path.is_left_to_server()));
+    if let Some(rule) = server {
+        return rule.remedy;
+    }
     let coverage = &matter.snapshot.coverage;
     let is_missing = coverage.refused.iter().any(|refused| {
         let role = catalog::find(&refused.probe).map(|probe| probe.role);

@@ -12,9 +12,8 @@ use zctrace_common::Evidence;
 
 use crate::{
     claims::{MIN_BYTES, ZERO_COPY},
-    ledger::{Object, Snapshot, Totals},
+    ledger::{Object, PerByte, Snapshot, Totals},
     report::recorded::Document,
-    text::bytes,
 };
 
 /// Something around the measurement that is not the same in both.
@@ -55,6 +54,12 @@ pub struct Turn {
     pub before: Option<f64>,
     /// Copies per byte after; null where nothing moved.
     pub after: Option<f64>,
+    /// How some of the bytes moved was not seen before, so more may have been copied. Absent where it is not so.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub before_is_lower_bound: bool,
+    /// The same after. Absent where it is not so.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub after_is_lower_bound: bool,
     /// The class by which most of its bytes went before.
     pub way_before: String,
     /// The class by which most go now; empty where the path is not taken.
@@ -168,19 +173,19 @@ enum State {
 }
 
 impl Side {
-    fn ratio(&self) -> Option<f64> {
-        self.totals.per_byte().ratio()
+    fn figure(&self) -> PerByte {
+        self.totals.per_byte()
     }
 
     fn state(&self) -> State {
         if self.totals.moved < MIN_BYTES {
             return State::Nothing;
         }
-        match self.ratio() {
+        match self.figure().ratio() {
             None => State::Nothing,
             // What was seen is a lower bound.
             Some(ratio) if ratio > ZERO_COPY => State::Copied,
-            Some(_) if self.totals.is_lower_bound() => State::Open,
+            Some(_) if self.figure().is_lower_bound() => State::Open,
             Some(_) => State::ZeroCopy,
         }
     }
@@ -217,8 +222,10 @@ pub(super) fn turns(before: &Snapshot, after: &Snapshot) -> Vec<Turn> {
                 op: op.to_owned(),
                 object: object.clone(),
                 outcome,
-                before: before.ratio(),
-                after: after.ratio(),
+                before: before.figure().ratio(),
+                before_is_lower_bound: before.figure().is_lower_bound(),
+                after: after.figure().ratio(),
+                after_is_lower_bound: after.figure().is_lower_bound(),
                 way_before: before.way(),
                 way_after: after.way(),
                 inferred: before.inferred || after.inferred,
@@ -238,15 +245,15 @@ impl Turn {
             object,
             outcome,
             before,
+            before_is_lower_bound,
             after,
+            after_is_lower_bound,
             way_before,
             way_after,
             inferred,
         } = self;
-        let (was, is) = (
-            bytes::copies_per_byte(*before),
-            bytes::copies_per_byte(*after),
-        );
+        let was = PerByte::of(*before, *before_is_lower_bound);
+        let is = PerByte::of(*after, *after_is_lower_bound);
         let words = |way: &str| way.replace('_', " ");
         let (way_before, way_after) = (words(way_before), words(way_after));
         let mut text = format!("{op} {object} ");
@@ -355,6 +362,28 @@ mod tests {
         assert_eq!(
             outcome(vec![spliced(MANY)], vec![later]),
             Some(Outcome::Lost)
+        );
+    }
+
+    /// What was copied is known to be copied; that it was no more is not.
+    #[test]
+    fn a_figure_that_rests_on_unseen_bytes_has_its_mark() {
+        let side = |totals| stat(vec![path("splice", "pipe->tcp", "measured", totals)]);
+        let mut partly = copied(MANY);
+        partly.add(&unseen(MANY));
+        let sentence = |before, after| {
+            let turns = turns(&side(before), &side(after));
+            turns[0].sentence()
+        };
+        let lost = sentence(spliced(MANY), partly);
+        assert!(
+            lost.contains("0.00 copies/B") && lost.contains("0.50? ("),
+            "{lost}"
+        );
+        let gained = sentence(partly, spliced(MANY));
+        assert!(
+            gained.contains("0.50? copies/B") && gained.contains("0.00 ("),
+            "{gained}"
         );
     }
 

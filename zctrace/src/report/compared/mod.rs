@@ -133,7 +133,10 @@ fn lines(comparison: &Comparison) -> Vec<Line> {
             continue;
         }
         let difference = match (before.ratio(), after.ratio()) {
-            (Some(before), Some(after)) => format!("{:+.3}", after - before),
+            (Some(a), Some(b)) if before.is_lower_bound() || after.is_lower_bound() => {
+                format!("{:+.3}?", b - a)
+            }
+            (Some(a), Some(b)) => format!("{:+.3}", b - a),
             _ => "-".into(),
         };
         lines.push(Line {
@@ -261,5 +264,10 @@ mod tests {
         assert_eq!(lines[0].name, "copies_per_byte");
         assert!(!lines[0].before.ends_with('?'), "{}", lines[0].before);
         assert!(lines[0].after.ends_with('?'), "{}", lines[0].after);
+        assert!(
+            lines[0].difference.ends_with('?'),
+            "{}",
+            lines[0].difference
+        );
     }
 }

@@ -418,4 +418,23 @@ mod tests {
         assert!(first.contains("No probe saw how"), "{first}");
         assert!(!first.contains("class=\"good\">0.00"), "{first}");
     }
+
+    #[test]
+    fn a_verdict_on_a_row_that_nobody_saw_has_a_marked_figure() {
+        let mut document = document();
+        document.stat = samples::unexplained();
+        document.findings = crate::report::recorded::findings(&document.stat);
+        let page = page(&document);
+        let judged: Vec<_> = page
+            .lines()
+            .filter(|line| line.contains("judged_copied"))
+            .collect();
+        assert!(!judged.is_empty(), "{page}");
+        let finding = document.findings.iter().flat_map(|finding| &finding.judged);
+        for (line, judged) in judged.into_iter().zip(finding) {
+            let is_marked = line.ends_with("? copies per byte</li>");
+            assert_eq!(is_marked, judged.unexplained != 0, "{line}");
+        }
+        assert!(page.contains(", 0.000? copies per byte"), "{page}");
+    }
 }

@@ -79,9 +79,8 @@ fn verdict(out: &mut String, number: usize, finding: &Finding) {
             Outcome::Open => "open",
             Outcome::Broken => "broken",
         };
-        let ratio = judged
-            .ratio
-            .map_or_else(String::new, |ratio| format!(", {ratio:.3} copies per byte"));
+        let ratio = judged.per_byte().to_places(3);
+        let ratio = ratio.map_or_else(String::new, |figure| format!(", {figure} copies per byte"));
         let _ = writeln!(
             out,
             "<li>{outcome}: {}: <span data-field=\"judged_copied\" data-value=\"{}\">{}</span> copied for <span data-field=\"judged_bytes\" data-value=\"{}\">{}</span>{ratio}</li>",

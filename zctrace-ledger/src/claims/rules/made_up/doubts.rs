@@ -148,6 +148,86 @@ fn each_reason_is_given_only_where_it_holds() {
     }
 }
 
+/// A server copies in its own rows: the caller's probes are not what is missing, on neither backend.
+#[test]
+fn what_a_server_copies_needs_no_probe_of_the_caller() {
+    for evidence in [M, "inferred"] {
+        let row = |object| {
+            path(
+                "copy_file_range",
+                object,
+                evidence,
+                &[("unexplained", 4 * MIB)],
+            )
+        };
+        let remedy = |object, code: &str| {
+            let mut snapshot = samples::with(vec![process(vec![row(object)], &[], None)]);
+            snapshot.coverage.refused = vec![refused("filemap_splice_read", false)];
+            let judgement = judge(&claim(), &snapshot, Circumstances::default());
+            let reason = judgement.reasons.into_iter().find(|r| r.code == code);
+            reason.map(|reason| reason.remedy)
+        };
+        let fuse = "file:fuse->file:fuse";
+        let unexplained = remedy(fuse, "too-much-unexplained");
+        assert!(unexplained.is_some_and(|text| text.starts_with("measure the server")));
+        assert!(remedy(fuse, "left-to-server").is_some());
+        let nfs = "file:nfs->file:nfs";
+        let unexplained = remedy(nfs, "too-much-unexplained");
+        assert!(unexplained.is_some_and(|text| text.contains("zctrace doctor")));
+        assert_eq!(remedy(nfs, "left-to-server"), None);
+    }
+}
+
+/// Bytes that nobody saw are no copies: the figure is the least, and has its mark.
+#[test]
+fn figures_that_rest_on_unseen_bytes_have_their_mark() {
+    let judgement = |classes: &[(&str, u64)]| {
+        let row = path("copy_file_range", "file:fuse->file:fuse", M, classes);
+        judged(&claim(), vec![process(vec![row], &[], None)])
+    };
+    let figure = |judgement: &Judgement| judgement.judged[0].per_byte().to_places(4);
+    let wholly = judgement(&[("unexplained", 4 * MIB)]);
+    assert_eq!(figure(&wholly).as_deref(), Some("0.0000?"));
+    let partly = judgement(&[("unexplained", 2 * MIB), ("copied_in_kernel", 2 * MIB)]);
+    assert_eq!(figure(&partly).as_deref(), Some("0.5000?"));
+    let sentence = partly.sentence(&samples::with(Vec::new()));
+    assert!(sentence.contains("0.50? copies per byte"), "{sentence}");
+    let seen = judgement(&[("copied_in_kernel", 4 * MIB)]);
+    assert_eq!(figure(&seen).as_deref(), Some("1.0000"));
+    let sentence = seen.sentence(&samples::with(Vec::new()));
+    assert!(sentence.contains("1.00 copies per byte"), "{sentence}");
+}
+
+/// What may have been copied is in the total that would have passed.
+#[test]
+fn a_total_with_unseen_bytes_is_the_most() {
+    let told = |unexplained| {
+        let rows = vec![
+            path("splice", "tcp->pipe", M, &[("spliced", 512 * MIB)]),
+            path(
+                "read",
+                "pipe",
+                M,
+                &[("spliced", 128 * MIB), ("unexplained", unexplained)],
+            ),
+            path("write", "pipe", M, &[("copied_from_user", 4 * MIB)]),
+        ];
+        let judgement = judged(&claim(), vec![process(rows, &[], None)]);
+        let reason = judgement.reasons.into_iter().find(|r| r.code == "diluted");
+        reason.map(|reason| reason.evidence).unwrap_or_default()
+    };
+    assert!(
+        told(0).starts_with("the total is 0.0062, but"),
+        "{}",
+        told(0)
+    );
+    assert!(
+        told(MIB).starts_with("the total is 0.0078 at most, but"),
+        "{}",
+        told(MIB)
+    );
+}
+
 #[test]
 fn remedies_know_what_was_given_and_what_cannot_be() {
     let remedy = |claim: &Claim, row: Path, asked: &[Mark], code: &str| {
