@@ -31,7 +31,7 @@ pub use difference::Counted;
 pub use errnos::{Errno, Errnos};
 pub use loss::{Loss, Unfollowed};
 pub use named::{Named, Word};
-pub use not_followed::not_followed;
+pub use not_followed::{Pace, not_followed};
 pub use notified::Notified;
 pub use per_byte::PerByte;
 pub use process::Direction;

@@ -42,6 +42,8 @@ const CROWD: usize = 16;
 pub(super) struct Collector {
     by: By,
     sampled: bool,
+    /// How fast this machine copies.
+    pace: ledger::Pace,
     names: Names,
     after: Ended,
     sized: bool,
@@ -71,6 +73,11 @@ impl Collector {
         Self {
             by: config.by,
             sampled,
+            pace: if sampled {
+                sample::pace()
+            } else {
+                ledger::Pace::USUAL
+            },
             after: config.ended,
             sized: config.sizes,
             names: Names::new(),
@@ -302,7 +309,7 @@ impl Collector {
             let name = syscalls::name(nr.cast_signed()).into_owned();
             (name, sample::seconds(*samples))
         });
-        document.not_followed = ledger::not_followed(calls, &document.paths);
+        document.not_followed = ledger::not_followed(calls, &document.paths, self.pace);
         let mut requests = Vec::new();
         for &(op, ways) in tables.requests.get(&slot).into_iter().flatten() {
             requests.push(Requests {

@@ -1,6 +1,6 @@
 //! Samples of where processors are, and the addresses of the kernel's copy routines.
 
-use std::fs;
+use std::{fs, fs::File, io, os::unix::fs::FileExt, time::Instant};
 
 use aya::{
     programs::{
@@ -9,7 +9,16 @@ use aya::{
     },
     util::online_cpus,
 };
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use zctrace_common::{COPY_ROUTINES, CodeRange, CopyRoutines, SAMPLE_PERIOD};
+
+use crate::ledger::Pace;
+
+/// Bytes that are read to see how fast this machine copies.
+const PIECE: u32 = 64 << 10;
+
+/// How often: something else may run on the processor meanwhile.
+const ATTEMPTS: usize = 32;
 
 /// The routines in which the kernel copies, on x86-64 and arm64, old kernels and new: those that do
 /// the work, and those that have it inlined.
@@ -93,6 +102,24 @@ pub(super) fn attach(program: &mut PerfEvent) -> Result<(), ProgramError> {
     Ok(())
 }
 
+/// How fast this machine copies, by the best of several reads of a file in memory.
+pub(super) fn pace() -> Pace {
+    bytes_per_second().map_or(Pace::USUAL, Pace::of)
+}
+
+fn bytes_per_second() -> io::Result<f64> {
+    let file = File::from(memfd_create("zctrace", MFdFlags::MFD_CLOEXEC)?);
+    let mut buffer = vec![1; PIECE as usize];
+    file.write_all_at(&buffer, 0)?;
+    let mut best = 0.0_f64;
+    for _ in 0..ATTEMPTS {
+        let begin = Instant::now();
+        file.read_exact_at(&mut buffer, 0)?;
+        best = best.max(f64::from(PIECE) / begin.elapsed().as_secs_f64());
+    }
+    Ok(best)
+}
+
 /// The seconds that samples stand for.
 #[expect(
     clippy::cast_precision_loss,
@@ -133,6 +160,12 @@ mod tests {
         let hidden = "0000000000000000 T memcpy\n0000000000000000 T last\n";
         assert_eq!(find(hidden), CopyRoutines::NONE);
         assert_eq!(find(""), CopyRoutines::NONE);
+    }
+
+    #[test]
+    fn the_speed_of_this_machine_is_seen() {
+        let speed = bytes_per_second().expect("a file in memory");
+        assert!((1e6..1e12).contains(&speed), "{speed}");
     }
 
     #[test]
