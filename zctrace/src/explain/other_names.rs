@@ -122,6 +122,14 @@ pub(super) const OTHER_NAMES: &[(&str, &str)] = &[
     ("copy_from_user", "copied_from_user"),
     ("lro", "gro"),
     ("quic", "send"),
+    // Limits on pinned memory.
+    ("rlimit", "rlimit_memlock"),
+    ("ulimit__l", "rlimit_memlock"),
+    ("limitmemlock", "rlimit_memlock"),
+    ("locked_memory", "rlimit_memlock"),
+    ("max_locked_memory", "rlimit_memlock"),
+    ("cap_ipc_lock", "rlimit_memlock"),
+    ("net.core.optmem_max", "rlimit_memlock"),
     // What lies below O_DIRECT.
     ("nvme", "direct"),
     ("iscsi", "direct"),

@@ -210,6 +210,34 @@ fn flags_are_explained_by_their_names() {
     }
 }
 
+/// The limits that stand behind ENOBUFS and ENOMEM, as people type them.
+#[test]
+fn limits_on_pinned_memory_are_explained() {
+    let first = |name| find(name).and_then(|entry| entry.names().next());
+    for word in [
+        "RLIMIT_MEMLOCK",
+        "memlock",
+        "ulimit",
+        "ulimit -l",
+        "LimitMEMLOCK",
+        "max locked memory",
+        "CAP_IPC_LOCK",
+        "optmem_max",
+        "net.core.optmem_max",
+    ] {
+        assert_eq!(first(word), Some("RLIMIT_MEMLOCK"), "{word}");
+    }
+    let text = find("memlock").map_or("", |entry| entry.text);
+    assert!(
+        text.contains("ENOBUFS") && text.contains("ENOMEM"),
+        "{text}"
+    );
+    for errno in ["ENOBUFS", "ENOMEM"] {
+        let text = find(errno).map_or("", |entry| entry.text);
+        assert!(text.contains("RLIMIT_MEMLOCK"), "{errno}: {text}");
+    }
+}
+
 #[test]
 fn names_are_unique_and_summaries_short() {
     let mut names = BTreeSet::new();
