@@ -12,7 +12,7 @@ use super::{
     ways::Instead,
 };
 use crate::{
-    ledger::{Direction, Path, PerByte, Snapshot, Spills, ratio, set_apart},
+    ledger::{Direction, Path, PerByte, Snapshot, Spills, Unseen, ratio, set_apart},
     text::{bytes::bytes, escape::printable},
 };
 
@@ -33,6 +33,9 @@ pub struct Judged {
     pub copied: u64,
     /// Bytes that may have been copied.
     pub unexplained: u64,
+    /// Of `copied` what was seen in calls that are no operation: a part of what was copied there. Absent without any.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub seen_in_part: u64,
     /// Bytes that may have come out of the same memory, and that the kernel sent from where the process
     /// had written as many, or the other way round. Absent without any.
     #[serde(skip_serializing_if = "is_zero", default)]
@@ -50,7 +53,11 @@ impl Judged {
     /// of the number: they give it its mark.
     #[must_use]
     pub fn per_byte(&self) -> PerByte {
-        PerByte::new(self.copied, self.bytes, self.unexplained != 0)
+        let unseen = Unseen {
+            unexplained: self.unexplained,
+            in_part: self.seen_in_part,
+        };
+        PerByte::new(self.copied, self.bytes, unseen)
     }
 }
 
@@ -375,6 +382,7 @@ impl<'a> Court<'a> {
             bytes: portion.carried,
             copied: portion.copied,
             unexplained: portion.unexplained,
+            seen_in_part: portion.seen_in_part(),
             passed_on: portion.passed,
             ratio: ratio(portion.charge(), portion.carried),
             inferred: portion.is_inferred(),

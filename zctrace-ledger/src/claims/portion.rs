@@ -177,6 +177,14 @@ impl Portion<'_> {
         sent_again(self.rows.iter().map(|row| row.path), all)
     }
 
+    /// Of the copies those that are a part of what was copied.
+    pub(crate) fn seen_in_part(&self) -> u64 {
+        let rows = self.rows.iter();
+        rows.fold(0, |sum: u64, row| {
+            sum.saturating_add(row.totals().seen_in_part)
+        })
+    }
+
     /// The processes whose rows these are.
     pub(crate) fn pids(&self) -> BTreeSet<u32> {
         self.rows.iter().map(|row| row.process.pid).collect()

@@ -140,7 +140,7 @@ impl<'a> Instead<'a> {
             .collect();
         ways.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let names: Vec<_> = ways.into_iter().take(3).map(|(name, _)| name).collect();
-        let mark = if self.rows.iter().any(|path| path.totals.unexplained > 0) {
+        let mark = if self.rows.iter().any(|path| path.totals.is_lower_bound()) {
             "?"
         } else {
             ""

@@ -33,7 +33,7 @@ pub use loss::{Loss, Unfollowed};
 pub use named::{Named, Word};
 pub use not_followed::{Pace, not_followed};
 pub use notified::Notified;
-pub use per_byte::PerByte;
+pub use per_byte::{PerByte, Unseen};
 pub use process::Direction;
 pub use regions::{ByRegion, Markers, OF_WORKERS, Region, RegionTotals, region_labels};
 pub use requests::{Requests, Ways};

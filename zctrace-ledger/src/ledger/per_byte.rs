@@ -3,8 +3,10 @@
 
 use std::fmt;
 
+use zctrace_common::Op;
+
 use super::{
-    Process, Snapshot,
+    Path, Process, Snapshot,
     totals::{Totals, ratio},
 };
 use crate::text::bytes::copies_per_byte;
@@ -17,6 +19,24 @@ const FAIR_PART: u64 = 20;
 /// what moved were not made for it: a process that forks moved a few libraries besides.
 const FURTHER_AT_MOST: u64 = 4;
 
+/// What was not seen of bytes that moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unseen {
+    /// Bytes of which nobody saw how they moved.
+    pub unexplained: u64,
+    /// Copies that are a part of what was copied.
+    pub in_part: u64,
+}
+
+impl Unseen {
+    /// Whether copies over so many bytes are only the least. What was seen in part says nothing of the rest, so it
+    /// counts where it is a fair part of the bytes itself. A call by the way does not mark the figures of a server.
+    const fn matters_to(self, bytes: u64) -> bool {
+        self.unexplained != 0
+            || self.in_part != 0 && self.in_part.saturating_mul(FAIR_PART) >= bytes
+    }
+}
+
 /// Copies over bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PerByte {
@@ -25,10 +45,10 @@ pub struct PerByte {
 }
 
 impl PerByte {
-    /// Copies over bytes; `at_least` where more may have been copied than was seen.
+    /// Copies over bytes.
     #[must_use]
-    pub fn new(copies: u64, bytes: u64, at_least: bool) -> Self {
-        Self::of(ratio(copies, bytes), at_least)
+    pub fn new(copies: u64, bytes: u64, unseen: Unseen) -> Self {
+        Self::of(ratio(copies, bytes), unseen.matters_to(bytes))
     }
 
     /// A quotient that a document has.
@@ -90,13 +110,20 @@ impl Totals {
     /// Whether `copies_per_byte` is only the least that was copied.
     #[must_use]
     pub const fn is_lower_bound(&self) -> bool {
-        self.unexplained != 0
+        self.unseen().matters_to(self.moved)
+    }
+
+    const fn unseen(&self) -> Unseen {
+        Unseen {
+            unexplained: self.unexplained,
+            in_part: self.seen_in_part,
+        }
     }
 
     /// Copies per byte of a single row, as `copies_per_byte` has it.
     #[must_use]
     pub fn per_byte(&self) -> PerByte {
-        PerByte::new(self.copies(), self.moved, self.is_lower_bound())
+        self.over(self.moved)
     }
 
     /// Copies per byte of a sum of rows. Bytes that were made up or dropped are left out: nothing
@@ -109,10 +136,21 @@ impl Totals {
             .into_iter()
             .fold(0, u64::saturating_add);
         let related = further <= carried.saturating_mul(FURTHER_AT_MOST);
+        let figure = self.over(carried);
         PerByte {
-            ratio: ratio(self.copies(), carried).filter(|_| related),
-            at_least: self.is_lower_bound(),
+            ratio: figure.ratio.filter(|_| related),
+            ..figure
         }
+    }
+}
+
+impl Path {
+    /// Says which of the row's copies are a part of what was copied: those in a call that is no operation. It reports no
+    /// bytes that they could be held against, and has routines of its own (btrfs fills what it sends by memcpy).
+    pub(super) fn say_what_is_a_part(&mut self) {
+        let is_part = self.op == Op::Other;
+        self.totals.seen_in_part = if is_part { self.totals.copies() } else { 0 };
+        self.totals.divide();
     }
 }
 
@@ -141,13 +179,18 @@ impl Totals {
         part.saturating_mul(FAIR_PART) >= self.moved.saturating_sub(self.synthetic)
     }
 
-    /// All copies over a part of what moved, where that is a fair part.
+    /// All copies over a part of what moved.
+    pub(super) fn over(&self, part: u64) -> PerByte {
+        PerByte::new(self.copies(), part, self.unseen())
+    }
+
+    /// The same where that is a fair part.
     fn over_fair(&self, part: u64) -> PerByte {
-        let is_fair = self.is_fair(part);
+        let figure = self.over(part);
+        let says = self.is_fair(part) && self.per_carried_byte().ratio.is_some();
         PerByte {
-            ratio: ratio(self.copies(), part)
-                .filter(|_| is_fair && self.per_carried_byte().ratio.is_some()),
-            at_least: self.is_lower_bound(),
+            ratio: figure.ratio.filter(|_| says),
+            ..figure
         }
     }
 }
@@ -179,7 +222,7 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::samples::{from_user, row, to_user};
+    use crate::ledger::samples::{from_user, in_kernel, row, to_user};
 
     const MIB: u64 = 1 << 20;
 
@@ -284,5 +327,45 @@ mod tests {
             ..Totals::default()
         };
         assert_eq!(only.per_carried_byte().ratio(), None);
+    }
+
+    /// `btrfs send`: half of what the ioctl copies is a memcpy that no probe sees.
+    #[test]
+    fn copies_in_a_call_that_is_no_operation_are_the_least() {
+        let other = || ("other", "syscall:ioctl", in_kernel(MIB));
+        let alone = process(&[other()]);
+        let row = &alone.paths[0].totals;
+        assert_eq!(row.per_byte().to_string(), "1.00?");
+        assert!(row.copies_per_byte_is_lower_bound);
+        assert_eq!(alone.total.per_carried_byte().to_string(), "1.00?");
+        assert!(alone.total.copies_per_byte_is_lower_bound);
+        // An operation that copies the same is seen whole.
+        let seen = process(&[("sendfile", "file:ext4->file:ext4", in_kernel(MIB))]);
+        assert_eq!(seen.paths[0].totals.per_byte().to_string(), "1.00");
+        assert_eq!(seen.total.per_carried_byte().to_string(), "1.00");
+    }
+
+    #[test]
+    fn a_call_by_the_way_marks_no_sum() {
+        let sender = |sent| {
+            process(&[
+                ("other", "syscall:ioctl", in_kernel(MIB)),
+                ("send", "tcp", from_user(sent)),
+            ])
+        };
+        let (much, little) = (sender(64 * MIB), sender(16 * MIB));
+        assert!(!much.total.per_carried_byte().is_lower_bound());
+        assert!(!much.per_sent_byte().is_lower_bound());
+        assert!(!much.copies_per_sent_byte_is_lower_bound);
+        assert!(much.paths[1].totals.per_byte().is_lower_bound());
+        assert!(little.total.per_carried_byte().is_lower_bound());
+        assert!(little.per_sent_byte().is_lower_bound());
+        assert!(little.copies_per_sent_byte_is_lower_bound);
+        // What was seen in part is known of sums and differences.
+        let mut both = much.total;
+        both.add(&little.total);
+        assert_eq!(both.seen_in_part, 2 * MIB);
+        both.subtract(&little.total);
+        assert_eq!(both, much.total);
     }
 }

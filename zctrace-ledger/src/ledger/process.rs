@@ -2,10 +2,7 @@
 
 use zctrace_common::Op;
 
-use super::{
-    Container, End, Path, Process,
-    totals::{Totals, ratio},
-};
+use super::{Container, End, Path, Process, totals::Totals};
 
 impl Process {
     /// A process with these paths: sums, directions and ratios follow from them.
@@ -24,7 +21,8 @@ impl Process {
         });
         let mut total = Totals::default();
         let (mut sent, mut received) = (0_u64, 0_u64);
-        for path in &paths {
+        for path in &mut paths {
+            path.say_what_is_a_part();
             total.add(&path.totals);
             match path.direction() {
                 Some(Direction::Sent) => sent = path.totals.moved.saturating_add(sent),
@@ -32,6 +30,7 @@ impl Process {
                 None => {}
             }
         }
+        let (over_sent, over_received) = (total.over(sent), total.over(received));
         Self {
             pid,
             start_time,
@@ -43,10 +42,10 @@ impl Process {
             total,
             sent,
             received,
-            copies_per_sent_byte: ratio(total.copies(), sent),
-            copies_per_received_byte: ratio(total.copies(), received),
-            copies_per_sent_byte_is_lower_bound: sent != 0 && total.is_lower_bound(),
-            copies_per_received_byte_is_lower_bound: received != 0 && total.is_lower_bound(),
+            copies_per_sent_byte: over_sent.ratio(),
+            copies_per_received_byte: over_received.ratio(),
+            copies_per_sent_byte_is_lower_bound: over_sent.is_lower_bound(),
+            copies_per_received_byte_is_lower_bound: over_received.is_lower_bound(),
             pending: 0,
             in_flight: 0,
             copy_cpu_seconds: None,

@@ -213,6 +213,7 @@ pub fn overflow() -> Snapshot {
         cow: huge,
         encrypted: huge,
         filled: huge,
+        seen_in_part: 0,
         copies_per_byte: None,
         copies_per_byte_is_lower_bound: false,
     };
@@ -315,6 +316,15 @@ pub fn unexplained() -> Snapshot {
         value: "42".into(),
     };
     snapshot
+}
+
+/// Copies in a call that is no operation: `btrfs send`.
+pub fn seen_in_part() -> Snapshot {
+    with(vec![process(
+        42,
+        "btrfs",
+        vec![path("other", "syscall:ioctl", in_kernel(16 * MIB))],
+    )])
 }
 
 /// Rows by file.

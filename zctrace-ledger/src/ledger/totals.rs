@@ -55,9 +55,13 @@ pub struct Totals {
     /// Entered the page cache while the operations ran, read ahead by them or not. Absent where nothing was seen to.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub filled: u64,
+    /// Of the copies those in calls that are no operation: what was seen there is a part of what was copied. It is no
+    /// counter, but follows from the operation of a row. Absent where there are none.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub seen_in_part: u64,
     /// [`Totals::copies`] over `moved`; `None` when nothing moved.
     pub copies_per_byte: Option<f64>,
-    /// How some of the bytes moved was not seen, so more may have been copied than
+    /// How some of the bytes moved was not seen, or some of the copies were, so more may have been copied than
     /// `copies_per_byte` says. Absent where it is not so.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub copies_per_byte_is_lower_bound: bool,
@@ -65,7 +69,7 @@ pub struct Totals {
 
 impl Totals {
     /// How many [`Totals::numbers`] there are.
-    pub const NUMBERS: usize = 18;
+    pub const NUMBERS: usize = 19;
 
     /// The nine classes by name, in the order of the documents.
     #[must_use]
@@ -181,6 +185,7 @@ impl Totals {
             cow,
             encrypted,
             filled,
+            seen_in_part,
             copies_per_byte: _,
             copies_per_byte_is_lower_bound: _,
         } = *self;
@@ -203,11 +208,12 @@ impl Totals {
             cow,
             encrypted,
             filled,
+            seen_in_part,
         ]
     }
 
     /// Works out what follows from the numbers.
-    fn divide(&mut self) {
+    pub(super) fn divide(&mut self) {
         let figure = self.per_byte();
         self.copies_per_byte = figure.ratio();
         self.copies_per_byte_is_lower_bound = figure.is_lower_bound();
@@ -235,6 +241,7 @@ impl Totals {
             cow,
             encrypted,
             filled,
+            seen_in_part,
         ] = numbers;
         let mut totals = Self {
             ops,
@@ -255,6 +262,7 @@ impl Totals {
             cow,
             encrypted,
             filled,
+            seen_in_part,
             copies_per_byte: None,
             copies_per_byte_is_lower_bound: false,
         };
@@ -285,6 +293,7 @@ impl From<&Counters> for Totals {
             cow: counters.cow,
             encrypted: counters.encrypted,
             filled: counters.filled,
+            seen_in_part: 0,
             copies_per_byte: None,
             copies_per_byte_is_lower_bound: false,
         };

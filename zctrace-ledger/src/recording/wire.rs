@@ -246,7 +246,7 @@ macro_rules! counters {
             fn from(totals: &Totals) -> Self {
                 // Destructured whole, so that a new field cannot be forgotten.
                 let Totals {
-                    $($field,)+ filled: _, copies_per_byte: _, copies_per_byte_is_lower_bound: _,
+                    $($field,)+ filled: _, seen_in_part: _, copies_per_byte: _, copies_per_byte_is_lower_bound: _,
                 } = *totals;
                 let mut sparse = Self::default();
                 for (bit, value) in [$($field),+].into_iter().enumerate() {
@@ -274,6 +274,8 @@ macro_rules! counters {
                     $($field: next()?,)+
                     // It stands behind the interval.
                     filled: 0,
+                    // It follows from the row.
+                    seen_in_part: 0,
                     copies_per_byte: None, copies_per_byte_is_lower_bound: false,
                 };
                 const COUNT: usize = [$(stringify!($field)),+].len();

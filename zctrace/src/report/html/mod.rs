@@ -420,6 +420,18 @@ mod tests {
     }
 
     #[test]
+    fn copies_that_are_a_part_of_what_was_copied_have_their_mark() {
+        let mut document = document();
+        document.stat = samples::seen_in_part();
+        document.findings = crate::report::recorded::findings(&document.stat);
+        let page = page(&document);
+        // Above all, in the group, in the row; in the totals; in the verdict.
+        for (figure, count) in [(">1.00?<", 3), (">1.000?<", 1), (", 1.000? copies", 1)] {
+            assert_eq!(page.matches(figure).count(), count, "{figure}: {page}");
+        }
+    }
+
+    #[test]
     fn a_verdict_on_a_row_that_nobody_saw_has_a_marked_figure() {
         let mut document = document();
         document.stat = samples::unexplained();

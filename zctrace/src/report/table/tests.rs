@@ -36,6 +36,12 @@ fn empty() {
 }
 
 #[test]
+fn copies_that_are_a_part_of_what_was_copied_have_their_mark() {
+    let text = report(&samples::seen_in_part(), options(80));
+    assert_eq!(text.matches("1.00?").count(), 2, "{text}");
+}
+
+#[test]
 fn what_contradicts_a_wish_is_told() {
     let mut snapshot = samples::normal();
     let claimed = |mark: Mark, device: Option<&str>, notifications| Claimed {

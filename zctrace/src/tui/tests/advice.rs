@@ -81,6 +81,18 @@ fn a_server_that_copies_nothing_has_nothing_to_change() {
     assert!(!text.contains("nothing to change"), "{text}");
 }
 
+/// `btrfs send`: a part of what its ioctl copies.
+#[test]
+fn copies_in_a_call_that_is_no_operation_have_their_mark() {
+    let sent = [("other", "syscall:ioctl", samples::in_kernel(268 * MIB))];
+    let mut state = seen("btrfs", &sent, (120, 40));
+    for view in ['1', '2'] {
+        press(&mut state, KeyCode::Char(view));
+        let text = words(&state);
+        assert!(text.contains("1.00? "), "{view}: {text}");
+    }
+}
+
 /// Its clients copy more, and cannot do otherwise.
 #[test]
 fn a_server_below_its_clients_is_advised_until_a_row_is_chosen() {

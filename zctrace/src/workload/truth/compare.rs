@@ -186,6 +186,7 @@ fn fields(
         encrypted,
         // What the page cache held before is not part of any truth.
         filled: _,
+        seen_in_part: _,
         copies_per_byte: _,
         copies_per_byte_is_lower_bound: _,
     } = *expected;

@@ -198,6 +198,22 @@ fn figures_that_rest_on_unseen_bytes_have_their_mark() {
     assert!(sentence.contains("1.00 copies per byte"), "{sentence}");
 }
 
+/// What sites saw of a call that is no operation is a part of what it copied.
+#[test]
+fn a_figure_that_is_seen_in_part_has_its_mark() {
+    let row = path(
+        "other",
+        "syscall:ioctl",
+        M,
+        &[("copied_in_kernel", 4 * MIB)],
+    );
+    let judgement = judged(&claim(), vec![process(vec![row], &[], None)]);
+    let figure = judgement.judged[0].per_byte().to_places(4);
+    assert_eq!(figure.as_deref(), Some("1.0000?"));
+    let sentence = judgement.sentence(&samples::with(Vec::new()));
+    assert!(sentence.contains("1.00? copies per byte"), "{sentence}");
+}
+
 /// What may have been copied is in the total that would have passed.
 #[test]
 fn a_total_with_unseen_bytes_is_the_most() {
