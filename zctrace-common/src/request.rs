@@ -93,6 +93,12 @@ pub struct RequestCounts {
     pub submitted: [u64; Self::OPS],
     /// Requests that have ended, by operation and [`Way`].
     pub completed: [[u64; Way::COUNT]; Self::OPS],
+    /// Requests that were taken out of submission queues, of whatever operation (io_uring).
+    pub taken: u64,
+    /// How often some were taken: by calls, and by threads that poll the submission queue.
+    pub submissions: u64,
+    /// How often a thread began to wait for completions.
+    pub waits: u64,
 }
 
 impl RequestCounts {
@@ -102,6 +108,9 @@ impl RequestCounts {
     pub const ZERO: Self = Self {
         submitted: [0; Self::OPS],
         completed: [[0; Way::COUNT]; Self::OPS],
+        taken: 0,
+        submissions: 0,
+        waits: 0,
     };
 
     /// Where an operation is counted; at least [`RequestCounts::OPS`] for operations that are not requests.
@@ -228,7 +237,7 @@ pub const fn opcode(op: Op) -> u8 {
 
 const _: () = {
     assert!(size_of::<Request>() == 24 + 40 + 8 * Acc::COUNT + 40);
-    assert!(size_of::<RequestCounts>() == 8 * RequestCounts::OPS * (1 + Way::COUNT));
+    assert!(size_of::<RequestCounts>() == 8 * (RequestCounts::OPS * (1 + Way::COUNT) + 3));
     assert!(RequestCounts::index(Op::UringRecvPeek as u32) == RequestCounts::OPS - 1);
     let mut i = 0;
     while i < Op::ALL.len() {

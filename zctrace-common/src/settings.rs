@@ -496,6 +496,12 @@ offsets! {
     req_polled: "enum:io_req_flags_bits.REQ_F_POLLED_BIT" | "enum:.REQ_F_POLLED_BIT";
     /// Its ring.
     req_ctx: "io_kiocb.ctx";
+    /// How many requests the kernel has taken out of the submission queue of a ring so far.
+    ctx_sq_taken: "io_ring_ctx.cached_sq_head";
+    /// What the kernel and the application share of a ring.
+    ctx_rings: "io_ring_ctx.rings";
+    /// In that: how many the kernel has told that it has taken, which it does once for all of a submission.
+    rings_sq_told: "io_rings.sq.head";
     /// What the application calls it.
     req_user_data: "io_kiocb.cqe.user_data";
     /// Its result.

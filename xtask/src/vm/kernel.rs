@@ -71,7 +71,7 @@ impl Series {
     /// The kernels that the tests run on for an architecture, oldest first.
     pub(crate) const fn tested(arch: Arch) -> &'static [Self] {
         match arch {
-            Arch::Amd64 => &[LINUX_6_1, LINUX_6_12, LINUX_7_2],
+            Arch::Amd64 => &[LINUX_6_1, LINUX_6_12, LINUX_7_3],
             Arch::Arm64 => &[LINUX_6_1, LINUX_6_12, LINUX_6_12_16K, LINUX_7_3],
         }
     }

@@ -477,7 +477,7 @@ fn count(request: &Request, which: impl FnOnce(*mut RequestCounts, usize) -> *mu
 
 /// The counts of a process, made at its first request.
 #[inline(always)]
-fn counts_of(proc_slot: u32) -> Option<*mut RequestCounts> {
+pub(crate) fn counts_of(proc_slot: u32) -> Option<*mut RequestCounts> {
     if let Some(counts) = REQUEST_COUNTS.get_ptr_mut(proc_slot) {
         return Some(counts);
     }

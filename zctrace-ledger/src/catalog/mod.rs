@@ -4,6 +4,7 @@
 //! from one place to another. Neither ever replaces the other, so a missing site makes exactly its bytes `unexplained`.
 
 mod aio;
+mod batch;
 pub mod conclusion;
 mod direct;
 mod fault;
@@ -95,6 +96,8 @@ pub enum Family {
     Tls,
     /// Markers of regions of a test.
     Region,
+    /// How requests of io_uring are batched.
+    Batch,
     /// Where processors spend their time.
     Sample,
     /// `splice`, `sendfile`, `vmsplice`, `tee`.
@@ -132,6 +135,7 @@ impl Family {
             Self::Xdp => "xdp",
             Self::Tls => "tls",
             Self::Region => "region",
+            Self::Batch => "batch",
             Self::Sample => "sample",
             Self::Splice => "splice",
             Self::Reflink => "reflink",
@@ -334,6 +338,7 @@ pub fn probes() -> impl Iterator<Item = &'static Probe> {
     [
         target::PROBES,
         region::PROBES,
+        batch::PROBES,
         file::PROBES,
         direct::PROBES,
         pipe::PROBES,

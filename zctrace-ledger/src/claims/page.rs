@@ -18,7 +18,7 @@ pub const END: &str = "<!-- End of the table and the rules. -->\n";
 pub fn generated() -> String {
     let mut text = String::from(
         "\n## Claims, and what a measurement says\n\n\
-         | claimed | what really happens | shown by | claim judged | 6.1 | 6.12 | 7.2 | tracepoints only |\n\
+         | claimed | what really happens | shown by | claim judged | 6.1 | 6.12 | 7.3 | tracepoints only |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
     for line in LINES {
@@ -46,7 +46,7 @@ pub fn generated() -> String {
                 judged(case),
                 cell(case.linux_6_1),
                 cell(case.linux_6_12),
-                cell(case.linux_7_2),
+                cell(case.linux_7_3),
                 cell(case.tracepoints),
             );
         }

@@ -37,8 +37,8 @@ pub struct Case {
     pub linux_6_1: Expected,
     /// On Linux 6.12, functions.
     pub linux_6_12: Expected,
-    /// On Linux 7.2, functions.
-    pub linux_7_2: Expected,
+    /// On Linux 7.3, functions.
+    pub linux_7_3: Expected,
     /// On any kernel that allows tracepoints only.
     pub tracepoints: Expected,
 }
@@ -65,7 +65,7 @@ impl Case {
             min_bytes: MIN_BYTES,
             linux_6_1: functions,
             linux_6_12: functions,
-            linux_7_2: functions,
+            linux_7_3: functions,
             tracepoints,
         }
     }
@@ -111,7 +111,7 @@ impl Case {
         match (numbers.next()?, numbers.next()?) {
             ("6", "1") => Some(self.linux_6_1),
             ("6", "12") => Some(self.linux_6_12),
-            ("7", "2") => Some(self.linux_7_2),
+            ("7", "2" | "3") => Some(self.linux_7_3),
             _ => None,
         }
     }
@@ -624,7 +624,7 @@ mod tests {
                 for expected in [
                     case.linux_6_1,
                     case.linux_6_12,
-                    case.linux_7_2,
+                    case.linux_7_3,
                     case.tracepoints,
                 ] {
                     if let Says(_, code) = expected {

@@ -2,6 +2,8 @@
 
 use zctrace_common::Op;
 
+use super::totals::ratio;
+
 /// Requests of one process for one operation, since the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requests {
@@ -30,25 +32,36 @@ pub struct Ways {
     pub sq_poll: u64,
     /// Completed ones that task work issued again, after they had to wait.
     pub task_work: u64,
+    /// Requests that the kernel took out of submission queues of the process, of whatever operation.
+    pub taken: u64,
+    /// How often it took some: see [`Ways::per_submission`].
+    pub submissions: u64,
+    /// How often threads of the process began to wait for completions.
+    pub waits: u64,
 }
 
 impl Ways {
-    /// Every number, in the order of the fields.
+    /// How the requests were issued, in the order of the fields.
     #[must_use]
-    pub const fn numbers(self) -> [u64; 5] {
-        let Self {
-            submitted,
-            inline,
-            worker,
-            sq_poll,
-            task_work,
-        } = self;
-        [submitted, inline, worker, sq_poll, task_work]
+    pub const fn issued(self) -> [u64; 5] {
+        [
+            self.submitted,
+            self.inline,
+            self.worker,
+            self.sq_poll,
+            self.task_work,
+        ]
     }
 
-    /// The requests with these [`Ways::numbers`].
+    /// How they were batched, in the order of the fields.
     #[must_use]
-    pub const fn of_numbers(numbers: [u64; 5]) -> Self {
+    pub const fn batches(self) -> [u64; 3] {
+        [self.taken, self.submissions, self.waits]
+    }
+
+    /// The requests with these [`Ways::issued`].
+    #[must_use]
+    pub const fn of_issued(numbers: [u64; 5]) -> Self {
         let [submitted, inline, worker, sq_poll, task_work] = numbers;
         Self {
             submitted,
@@ -56,7 +69,17 @@ impl Ways {
             worker,
             sq_poll,
             task_work,
+            taken: 0,
+            submissions: 0,
+            waits: 0,
         }
+    }
+
+    /// Gives them these [`Ways::batches`].
+    pub const fn set_batches(&mut self, [taken, submissions, waits]: [u64; 3]) {
+        self.taken = taken;
+        self.submissions = submissions;
+        self.waits = waits;
     }
 
     /// Adds how others were issued.
@@ -71,8 +94,11 @@ impl Ways {
     }
 
     fn zip(self, other: Self, f: impl Fn(u64, u64) -> u64) -> Self {
-        let (mine, theirs) = (self.numbers(), other.numbers());
-        Self::of_numbers(std::array::from_fn(|place| f(mine[place], theirs[place])))
+        let (mine, theirs) = (self.issued(), other.issued());
+        let mut both = Self::of_issued(std::array::from_fn(|place| f(mine[place], theirs[place])));
+        let (mine, theirs) = (self.batches(), other.batches());
+        both.set_batches(std::array::from_fn(|place| f(mine[place], theirs[place])));
+        both
     }
 
     /// Completed requests. One that completes more than once counts when it ends.
@@ -82,6 +108,18 @@ impl Ways {
         first
             .saturating_add(self.sq_poll)
             .saturating_add(self.task_work)
+    }
+
+    /// Requests of the process that were submitted at a time, on average; `None` where none were seen.
+    #[must_use]
+    pub fn per_submission(self) -> Option<f64> {
+        ratio(self.taken, self.submissions)
+    }
+
+    /// So many completions over the waits of the process; `None` where it never waited.
+    #[must_use]
+    pub fn per_wait(self, completions: u64) -> Option<f64> {
+        ratio(completions, self.waits)
     }
 
     /// Requests that have not completed yet.

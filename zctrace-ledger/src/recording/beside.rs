@@ -4,7 +4,7 @@
 use std::{collections::HashMap, hash::Hash, mem::size_of};
 
 use serde::{Deserialize, Serialize};
-use zctrace_common::{Evidence, Op, Sizes};
+use zctrace_common::{Cause, Evidence, Op, Sizes};
 
 use super::limits::{Budget, items};
 use crate::ledger::{Object, Requests, RowSizes, Snapshot, Ways};
@@ -173,7 +173,7 @@ impl WireBeside {
             start_time: requests.start_time,
             comm: requests.comm.clone(),
             op: requests.op.name().to_owned(),
-            counts: requests.ways.numbers(),
+            counts: requests.ways.issued(),
         });
         Self {
             sizes: sizes.collect(),
@@ -220,9 +220,45 @@ impl WireBeside {
                 start_time: wire.start_time,
                 comm: wire.comm,
                 op,
-                ways: Ways::of_numbers(wire.counts),
+                ways: Ways::of_issued(wire.counts),
             });
         }
         Some(beside)
+    }
+}
+
+/// How the requests of an interval were batched, as it stands behind everything else in the interval's frame: earlier
+/// readers take no notice of it. Each process has its [`Ways::batches`] once.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct WireBatches(#[serde(deserialize_with = "items")] Vec<(u32, u64, [u64; 3])>);
+
+impl WireBatches {
+    /// Of the requests of an interval.
+    pub(super) fn new(beside: &Beside) -> Self {
+        let all = beside.requests.iter();
+        let all = all.map(|one| (one.pid, one.start_time, one.ways.batches()));
+        let mut all: Vec<_> = all.filter(|(.., batches)| *batches != [0; 3]).collect();
+        all.sort_unstable();
+        all.dedup_by_key(|(pid, start_time, _)| (*pid, *start_time));
+        Self(all)
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Puts them where they belong.
+    pub(super) fn read(self, beside: &mut Beside) {
+        let all = self.0.into_iter();
+        let all: HashMap<_, _> = all
+            .map(|(pid, start, batches)| ((pid, start), batches))
+            .collect();
+        for requests in &mut beside.requests {
+            let is_of_ring = matches!(requests.op.cause(), Cause::Uring(_));
+            let batches = all.get(&(requests.pid, requests.start_time));
+            if let Some(&batches) = batches.filter(|_| is_of_ring) {
+                requests.ways.set_batches(batches);
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    beside::{Beside, WireBeside},
+    beside::{Beside, WireBatches, WireBeside},
     containers::{Known, WireContainers},
     cpu::WireCpu,
     errnos::WireErrnos,
@@ -72,8 +72,8 @@ impl Tables {
             return Some(None);
         }
         let (beside, rest) = limits::decode::<WireBeside>(rest, budget)?;
-        let beside = beside.read(snapshot, budget)?;
-        self.additions(rest, snapshot, budget)?;
+        let mut beside = beside.read(snapshot, budget)?;
+        self.additions(rest, snapshot, &mut beside, budget)?;
         Some(Some(beside))
     }
 
@@ -82,6 +82,7 @@ impl Tables {
         &mut self,
         rest: &[u8],
         snapshot: &mut Snapshot,
+        beside: &mut Beside,
         budget: &mut Budget,
     ) -> Option<()> {
         // Those before 0.2 end here.
@@ -125,8 +126,13 @@ impl Tables {
         if rest.is_empty() {
             return Some(());
         }
-        let (rings, _) = limits::decode::<WireRings>(rest, budget)?;
+        let (rings, rest) = limits::decode::<WireRings>(rest, budget)?;
         rings.read(&mut snapshot.loss);
+        if rest.is_empty() {
+            return Some(());
+        }
+        let (batches, _) = limits::decode::<WireBatches>(rest, budget)?;
+        batches.read(beside);
         Some(())
     }
 

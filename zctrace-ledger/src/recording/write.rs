@@ -12,7 +12,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    beside::{Beside, WireBeside},
+    beside::{Beside, WireBatches, WireBeside},
     containers::WireContainers,
     cpu::WireCpu,
     errnos::WireErrnos,
@@ -129,7 +129,9 @@ impl Writer {
             let notified = WireNotified::new(snapshot);
             // What stands behind something cannot be read without it.
             let rings = WireRings::new(&snapshot.loss);
-            let no_notified = rings.is_empty() && notified.is_empty();
+            let batches = WireBatches::new(beside);
+            let no_rings = batches.is_empty() && rings.is_empty();
+            let no_notified = no_rings && notified.is_empty();
             let no_cpu = no_notified && cpu.is_empty();
             let no_filled = no_cpu && filled.is_empty();
             let payload = postcard::to_stdvec(&interval)
@@ -155,9 +157,13 @@ impl Writer {
                     true => Ok(payload),
                     false => postcard::to_extend(&notified, payload),
                 })
-                .and_then(|payload| match rings.is_empty() {
+                .and_then(|payload| match no_rings {
                     true => Ok(payload),
                     false => postcard::to_extend(&rings, payload),
+                })
+                .and_then(|payload| match batches.is_empty() {
+                    true => Ok(payload),
+                    false => postcard::to_extend(&batches, payload),
                 });
             let payload = payload.map_err(io::Error::other);
             let frame = payload.and_then(|payload| frame::encode(Kind::Interval, &payload));

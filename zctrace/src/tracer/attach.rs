@@ -120,6 +120,8 @@ pub(super) struct Selection<'a> {
     pub(super) faults: bool,
     /// With the family of regions.
     pub(super) regions: bool,
+    /// With the family of batches.
+    pub(super) batches: bool,
     /// The addresses of the kernel's copy routines are known.
     pub(super) copy_routines: bool,
     /// Names given by the user.
@@ -139,6 +141,7 @@ impl Selection<'_> {
     /// Whether it is for something that nobody has asked for.
     fn has_no_use_of(&self, probe: &Probe) -> bool {
         probe.family == Family::Region && !self.regions
+            || probe.family == Family::Batch && !self.batches
     }
 
     /// Whether it may be tried.

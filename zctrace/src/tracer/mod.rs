@@ -124,7 +124,7 @@ pub struct Config {
     pub stack_bytes: u64,
     /// Sampled user stacks are unwound from their memory.
     pub unwind: bool,
-    /// Operations are counted by their size too.
+    /// Operations are counted by their size too, and how requests of io_uring are batched.
     pub sizes: bool,
     /// What becomes of processes that have ended.
     pub ended: Ended,
@@ -321,6 +321,7 @@ impl Session {
             twins,
             faults: config.faults,
             regions: config.regions.is_some(),
+            batches: config.sizes,
             copy_routines: copy_routines != CopyRoutines::NONE,
             without: &config.without,
             backend: match config.backend {

@@ -25,8 +25,20 @@ pub(super) fn of(counts: &RequestCounts) -> Vec<(Op, Ways)> {
         let index = RequestCounts::index(op as u32);
         let submitted = *counts.submitted.get(index)?;
         let [inline, worker, sq_poll, task_work] = *counts.completed.get(index)?;
-        let numbers = [submitted, inline, worker, sq_poll, task_work];
-        (submitted != 0).then(|| (op, Ways::of_numbers(numbers)))
+        let mut ways = Ways {
+            submitted,
+            inline,
+            worker,
+            sq_poll,
+            task_work,
+            ..Ways::default()
+        };
+        if !Request::is_of_aio(op as u32) {
+            ways.taken = counts.taken;
+            ways.submissions = counts.submissions;
+            ways.waits = counts.waits;
+        }
+        (submitted != 0).then_some((op, ways))
     });
     ops.collect()
 }
@@ -135,6 +147,7 @@ mod tests {
             worker: 2,
             sq_poll: 3,
             task_work: 1,
+            ..Ways::default()
         };
         assert_eq!(ways.completed(), 7);
         assert_eq!(ways.in_flight(), 3);

@@ -1,6 +1,7 @@
 //! What a kernel's version may change: run on every kernel of the matrix.
 
 mod audit;
+mod batches;
 mod bomb;
 mod cache;
 mod closed;

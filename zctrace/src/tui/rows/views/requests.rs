@@ -40,6 +40,20 @@ pub(super) const COLUMNS: &[Column] = &[
         8,
         "completed, issued again by task work after a wait",
     ),
+    Column::number(
+        "per-submission",
+        "BATCH",
+        6,
+        "requests of the process that were submitted at a time, on average",
+    )
+    .rank(3),
+    Column::number(
+        "per-wait",
+        "WAKE",
+        6,
+        "completions of the process for each time that it waited for some",
+    )
+    .rank(3),
     Column::bytes("moved/s", "MOVED/s", "bytes moved per second").rank(2),
     Column::number("copies/byte", "COPY/B", 6, "copies per moved byte").rank(1),
     Column::drawing("how", "HOW", 12, 40, "how the bytes moved, class by class").rank(3),
@@ -70,6 +84,21 @@ impl<'a> Requests<'a> {
             rows: moment.requests.iter().filter(wanted).collect(),
         }
     }
+}
+
+impl Requests<'_> {
+    /// What completed of a row's process, of io_uring.
+    fn completions(&self, row: &AsyncRow) -> u64 {
+        let rows = self.moment.requests.iter();
+        let of_ring = rows.filter(|other| {
+            other.id == row.id && other.ways.is_some_and(|ways| ways.batches() != [0; 3])
+        });
+        of_ring.fold(0, |sum, other| sum.saturating_add(other.totals.ops))
+    }
+}
+
+fn figure(number: Option<f64>) -> Value<'static> {
+    number.map_or(Value::None, Value::Figure)
 }
 
 impl Rows for Requests<'_> {
@@ -109,6 +138,8 @@ impl Rows for Requests<'_> {
             "worker" => ways.map_or(Value::None, |ways| Value::Count(ways.worker)),
             "sqpoll" => ways.map_or(Value::None, |ways| Value::Count(ways.sq_poll)),
             "task-work" => ways.map_or(Value::None, |ways| Value::Count(ways.task_work)),
+            "per-submission" => figure(ways.and_then(|ways| ways.per_submission())),
+            "per-wait" => figure(ways.and_then(|ways| ways.per_wait(self.completions(row)))),
             "object" => Value::text(moment.name(row.objects)),
             name => counted(name, &row.totals, &row.step, moment),
         }
