@@ -256,8 +256,11 @@ fn could_overturn(process: &Process, claim: &Claim, bytes: u64) -> bool {
 
 /// Only where functions can be traced is it seen whether such a write copied, and then there are no such rows.
 fn possible_copies_on_write(state: &State<'_>) -> Option<Seen> {
-    /// The smallest page that there is.
-    const PAGE: u64 = 4096;
+    // The largest page of the architecture: documents do not say which the kernel has.
+    let page = match state.snapshot.arch.as_str() {
+        "aarch64" => 64 << 10,
+        _ => 4 << 10,
+    };
     if !state.claim.is_about(Op::FaultWrite.name()) {
         return None;
     }
@@ -265,7 +268,7 @@ fn possible_copies_on_write(state: &State<'_>) -> Option<Seen> {
         let rows = process.paths.iter();
         let rows = rows.filter(|path| path.op == Op::FaultWrite);
         let writes = rows.fold(0_u64, |sum, path| sum.saturating_add(path.totals.ops));
-        let most = writes.saturating_mul(PAGE);
+        let most = writes.saturating_mul(page);
         let matters = most >= state.claim.min_bytes && could_overturn(process, state.claim, most);
         matters.then(|| Seen {
             bytes: most,

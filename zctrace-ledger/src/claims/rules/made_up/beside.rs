@@ -7,8 +7,8 @@ use zctrace_common::Mark;
 
 use super::{M, MIB, claim, judged, path, process};
 use crate::{
-    claims::{Claim, Effect, Verdict},
-    ledger::{Errno, NotFollowed},
+    claims::{Circumstances, Claim, Effect, Verdict, judge},
+    ledger::{Errno, NotFollowed, samples},
 };
 
 /// What was moved beside refused calls was moved as claimed, and the report names the calls.
@@ -145,6 +145,11 @@ fn many_possible_copies_on_write_stand_against_a_pass() {
         vec![process(vec![sendfile, fault], &[], None)]
     };
     assert_eq!(judged(&claim(), ledger(200)).verdict, Verdict::Pass);
+    // As many, where pages can be larger.
+    let mut arm = samples::with(ledger(200));
+    arm.arch = "aarch64".into();
+    let judgement = judge(&claim(), &arm, Circumstances::default());
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
     let judgement = judged(&claim(), ledger(16_384));
     assert_eq!(judgement.verdict, Verdict::Inconclusive);
     assert_eq!(judgement.reasons[0].code, "possible-copies-on-write");
