@@ -4,6 +4,8 @@ mod aio;
 mod away;
 mod fault;
 pub(crate) mod infer;
+mod ioctl;
 mod memory;
+mod plan;
 pub(crate) mod syscall;
 pub(crate) mod uring;

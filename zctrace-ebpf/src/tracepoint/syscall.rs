@@ -5,27 +5,25 @@
 //! source, sink, plan, dimension.
 
 use zctrace_common::{
-    ABSENT, Acc, COUNTS_RINGS, Class, Evidence, FOLLOWS_AIO, Mark, Object, ObjectKind, Op, Task,
+    ABSENT, Acc, COUNTS_RINGS, Class, Evidence, FOLLOWS_AIO, Mark, ObjectKind, Op, Task,
 };
 
 use crate::{
     base::{
         abi::{
-            FICLONE, FICLONERANGE, FIDEDUPERANGE, FMODE_WRITE, IPPROTO_TCP, MSG_COPY, MSG_ERRQUEUE,
-            MSG_PEEK, MSG_SOCK_DEVMEM, MSG_TRUNC, MSG_ZEROCOPY,
+            FMODE_WRITE, IPPROTO_TCP, MSG_COPY, MSG_ERRQUEUE, MSG_PEEK, MSG_SOCK_DEVMEM, MSG_TRUNC,
+            MSG_ZEROCOPY,
         },
         kernel::{self, Access as _, Probed, Typed},
         loss::{unfollowed_call, unfollowed_ring},
-        maps::{BY_SYSCALL, offset, setting},
+        maps::{offset, setting},
         syscalls, words,
     },
     book::{
         account, mark,
-        object::{self, ANON, Ends, MQUEUE, MSGQUEUE, PIPE, USERFAULTFD},
+        object::{self, ANON, Ends, MQUEUE, MSGQUEUE, PIPE},
         probe::program,
-        route,
-        row::{self, MARKS_SHIFT},
-        target,
+        route, row, target,
     },
     interface::{socket::space, uffd},
     site::{fault::is_anonymous, xdp, zerocopy},
@@ -33,66 +31,14 @@ use crate::{
         aio,
         away::turned_away,
         infer::{self, User, put},
-        memory::{user, user_memory},
+        ioctl::{account_of_thread, cloned, clones_from, deduped, ioctl},
+        plan::{
+            BY_ACCOUNT, BY_ARGUMENT, BY_REQUESTS, FIRST_BLOCK_OPEN, IN_ARGUMENT, MESSAGES, NOTHING,
+            OF_AIO, PLAN_CLASS_MASK, PLAN_CLASS_SHIFT, TRUNCATES, argument, enter, entered, plan,
+            reads, remember, reports, user_u32, with_class,
+        },
     },
 };
-
-/// The class is decided by the block requests that the call makes.
-const BY_REQUESTS: u64 = 1 << 32;
-/// The result counts messages, whose lengths the kernel wrote into the vector.
-const MESSAGES: u64 = 1 << 33;
-/// The result can exceed the buffer (`MSG_TRUNC`).
-const TRUNCATES: u64 = 1 << 34;
-/// The call returns 0, and has sent as many bytes as its third argument says.
-const BY_ARGUMENT: u64 = 1 << 35;
-/// The call reports its result in its argument ([`uffd::done`]).
-const IN_ARGUMENT: u64 = 1 << 36;
-
-/// The call is for requests of Linux AIO, which are operations of their own.
-const OF_AIO: u64 = 1 << 37;
-
-/// The first block of the source may be copied.
-const FIRST_BLOCK_OPEN: u64 = 1 << 38;
-
-/// The call is no operation. What it reads and writes within the kernel, the account of its thread tells.
-const BY_ACCOUNT: u64 = 1 << 39;
-
-/// The plan of a call that is not an operation.
-const NOTHING: u64 = 0;
-const PLAN_CLASS_SHIFT: u32 = 16;
-const PLAN_CLASS_MASK: u64 = 0xf;
-
-/// What a call is expected to do: its operation, and the class of its bytes.
-#[inline(always)]
-const fn plan(op: Op, class: Class) -> u64 {
-    with_class(op as u64, class)
-}
-
-/// A plan with another class.
-#[inline(always)]
-const fn with_class(plan: u64, class: Class) -> u64 {
-    plan & !(PLAN_CLASS_MASK << PLAN_CLASS_SHIFT) | (class as u64) << PLAN_CLASS_SHIFT
-}
-
-/// Whether the bytes of a plan go to user memory.
-#[inline(always)]
-const fn reads(plan: u64) -> bool {
-    (plan >> PLAN_CLASS_SHIFT) & PLAN_CLASS_MASK == Class::CopiedToUser as u64
-}
-
-#[inline(always)]
-fn argument(regs: *const u8, offset: u32) -> u64 {
-    Typed::load(regs, offset)
-}
-
-/// Whether this backend reports an operation, an [`Op`].
-#[inline(always)]
-fn reports(op: u16) -> bool {
-    // SAFETY: a map value that the user side has set before this program was attached.
-    BY_SYSCALL
-        .get_ptr(0)
-        .is_some_and(|ops| unsafe { *ops } >> (op & 63) & 1 != 0)
-}
 
 program! {
     tp_btf marked sys_enter(ctx) {
@@ -209,31 +155,6 @@ fn of_aio_ended(task: &mut Task, regs: *const u8, result: i64) {
     } else {
         aio::aio_fetched(argument(regs, offset!(regs_arg3)), result);
     }
-}
-
-/// The current thread's record, at the entry of a call that this backend reports.
-#[inline(always)]
-fn entered() -> Option<&'static mut Task> {
-    // SAFETY: nothing else in this program refers to the thread's record.
-    let task = unsafe { target::current_or_adopt() }?;
-    if kernel::is_compat() {
-        return None;
-    }
-    enter(task);
-    Some(task)
-}
-
-#[inline(always)]
-fn enter(task: &mut Task) {
-    task.flags &= !Task::FRESH;
-    task.acc[Acc::SourceDirect as usize] = 0;
-}
-
-#[inline(always)]
-fn remember(task: &mut Task, ends: &Ends, plan: u64) {
-    let plan = plan | u64::from(ends.marks) << MARKS_SHIFT;
-    task.entry = [ends.source, ends.sink, plan, ends.dimension];
-    task.flags |= Task::ENTERED;
 }
 
 /// A call on the descriptor that is its first argument. `call` is the plan for an object that copies.
@@ -428,22 +349,6 @@ fn message(object: u64, plan: u64) {
     }
 }
 
-/// A request of userfaultfd, on such a file.
-#[inline(always)]
-fn userfault(regs: *const u8, op: Op, class: Class) {
-    if !reports(Op::UffdCopy as u16) || offset!(file_dentry) == ABSENT {
-        return;
-    }
-    let Some(task) = entered() else { return };
-    let file = object::file_of_fd(argument(regs, offset!(regs_arg0)) as u32);
-    let dentry = kernel::pointer::<Probed>(file, offset!(file_dentry));
-    let name = kernel::pointer::<Probed>(dentry, offset!(dentry_name));
-    if Probed::load::<[u8; 8]>(name, 0) != *b"[userfau" {
-        return;
-    }
-    remember(task, &Ends::of(USERFAULTFD), plan(op, class) | IN_ARGUMENT);
-}
-
 /// `TCP_ZEROCOPY_RECEIVE`, which reports what it maps and what it copies.
 #[inline(always)]
 fn receive_zerocopy(regs: *const u8) -> u64 {
@@ -470,78 +375,6 @@ fn received_zerocopy(regs: *const u8) -> (u64, u64) {
     (mapped, user_u32(receive + u64::from(copied)))
 }
 
-/// `FICLONE` and similar requests. Their result is not a length: that comes from the arguments at the exit.
-#[inline(always)]
-fn ioctl(regs: *const u8) {
-    let request = argument(regs, offset!(regs_arg1));
-    if let Some((op, class)) = uffd::operation(request) {
-        userfault(regs, op, class);
-        return;
-    }
-    if !matches!(request, FICLONE | FICLONERANGE | FIDEDUPERANGE) {
-        other_ioctl();
-        return;
-    }
-    if !reports(Op::Clone as u16) {
-        return;
-    }
-    let Some(task) = entered() else { return };
-    let own = object::file_of_fd(argument(regs, offset!(regs_arg0)) as u32);
-    let third = argument(regs, offset!(regs_arg2));
-    let other_fd = match request {
-        FICLONE => third,
-        FICLONERANGE => user(third),
-        // The first destination; the others are assumed to be of the same kind.
-        _ => user(third + DEDUPE_HEADER),
-    };
-    let other = object::file_of_fd(other_fd as u32);
-    if own.is_null() || other.is_null() {
-        return;
-    }
-    let (source, sink) = if request == FIDEDUPERANGE {
-        (own, other)
-    } else {
-        (other, own)
-    };
-    let ends = Ends::files::<Probed>(task, source, sink);
-    let first = if object::may_be_inline::<Probed>(source) {
-        FIRST_BLOCK_OPEN
-    } else {
-        0
-    };
-    remember(task, &ends, plan(Op::Clone, Class::Cloned) | first);
-    // The length of the source, for the requests that mean "to its end".
-    let inode = kernel::pointer::<Probed>(source, offset!(file_inode));
-    task.rest = Probed::load(inode, offset!(inode_size));
-}
-
-/// A request that is no operation can read and write files all the same: `BTRFS_IOC_SEND` writes its stream. How often
-/// these bytes are copied is not known.
-#[inline(always)]
-fn other_ioctl() {
-    if !reports(Op::Other as u16) || offset!(task_rchar) == ABSENT {
-        return;
-    }
-    let Some(task) = entered() else { return };
-    let object = Object::pack(ObjectKind::Syscall, syscalls::IOCTL as u64);
-    remember(
-        task,
-        &Ends::of(object),
-        plan(Op::Other, Class::Unexplained) | BY_ACCOUNT,
-    );
-    task.rest = account_of_thread();
-}
-
-/// The bytes that read and write calls of the current thread have moved so far, those within the kernel among them
-/// (`add_rchar` and `add_wchar` in `kernel_read` and `kernel_write`).
-#[inline(always)]
-fn account_of_thread() -> u64 {
-    let task = kernel::current_task();
-    let read: u64 = Typed::load(task, offset!(task_rchar));
-    let written: u64 = Typed::load(task, offset!(task_wchar));
-    read.wrapping_add(written)
-}
-
 /// A ring into which the kernel puts what a socket receives: `PACKET_RX_RING`, or `XDP_RX_RING`. The copies into it are
 /// made as packets come in, in no call of the receiver.
 #[inline(always)]
@@ -564,9 +397,6 @@ fn receive_ring(regs: *const u8) {
     }
 }
 
-/// Size of `struct file_dedupe_range` without its destinations.
-const DEDUPE_HEADER: u64 = 24;
-
 /// Stands for the page faults at the entry of a call that pins pages to read from them.
 const NOT_A_READ: u64 = u64::MAX;
 
@@ -577,11 +407,6 @@ fn faults() -> u64 {
     let small: u64 = Typed::load(task, offset!(task_min_flt));
     let large: u64 = Typed::load(task, offset!(task_maj_flt));
     small.wrapping_add(large)
-}
-
-#[inline(always)]
-fn user_u32(address: u64) -> u64 {
-    user_memory::<u32>(address).into()
 }
 
 program! {
@@ -762,71 +587,4 @@ fn messages(vector: u64, count: u64, truncates: u64) -> u64 {
         i += 1;
     }
     sum
-}
-
-/// How many destinations a successful call had, and how a single destination failed. With several destinations, the row
-/// cannot keep an errno for each.
-#[inline(always)]
-fn deduped(regs: *const u8) -> (u64, u64) {
-    /// `FILE_DEDUPE_RANGE_DIFFERS`, which is `-EBADE` before it is reported.
-    const DIFFERS: i32 = 1;
-    const EBADE: u64 = 52;
-    /// `struct file_dedupe_range_info.status` of the first destination.
-    const STATUS: u64 = DEDUPE_HEADER + 24;
-    if argument(regs, offset!(regs_arg1)) != FIDEDUPERANGE {
-        return (1, 0);
-    }
-    let third = argument(regs, offset!(regs_arg2));
-    let count = user(third + 16) & 0xffff;
-    let status = user_u32(third + STATUS) as i32;
-    let errno = if count != 1 {
-        0
-    } else if status == DIFFERS {
-        EBADE
-    } else {
-        u64::from(status.min(0).unsigned_abs())
-    };
-    (count, errno)
-}
-
-/// Where in its source a `FICLONE`, `FICLONERANGE` or `FIDEDUPERANGE` begins.
-#[inline(always)]
-fn clones_from(regs: *const u8) -> u64 {
-    let third = argument(regs, offset!(regs_arg2));
-    match argument(regs, offset!(regs_arg1)) {
-        FICLONE => 0,
-        FICLONERANGE => user(third + 8),
-        _ => user(third),
-    }
-}
-
-/// The bytes that a successful `FICLONE`, `FICLONERANGE` or `FIDEDUPERANGE` shared. `size` is the
-/// length of the source.
-#[inline(always)]
-fn cloned(size: u64, regs: *const u8) -> u64 {
-    let third = argument(regs, offset!(regs_arg2));
-    match argument(regs, offset!(regs_arg1)) {
-        FICLONE => size,
-        FICLONERANGE => {
-            let (start, length) = (user(third + 8), user(third + 16));
-            if length == 0 {
-                size.saturating_sub(start)
-            } else {
-                length
-            }
-        }
-        _ => {
-            let count = user(third + 16) & 0xffff;
-            let mut sum = 0;
-            let mut i = 0;
-            while i < 16 {
-                // struct file_dedupe_range_info: fd, offset, bytes_deduped, status, reserved.
-                if i < count {
-                    sum += user(third + DEDUPE_HEADER + i * 32 + 16);
-                }
-                i += 1;
-            }
-            sum
-        }
-    }
 }
