@@ -75,7 +75,7 @@ struct Met {
 /// What each processor met last, by slot.
 #[cfg(bpf_target_arch = "aarch64")]
 #[map]
-static MET: PerCpuArray<Met> = PerCpuArray::with_max_entries(zctrace_common::AUDIT_SLOTS as u32, 0);
+static MET: PerCpuArray<Met> = PerCpuArray::with_max_entries(AUDIT_SLOTS as u32, 0);
 
 /// Whether the same call has met the breakpoint before.
 ///
