@@ -284,7 +284,8 @@ pub struct Loss {
     pub unfollowed_submits: u64,
     /// Calls with 32-bit numbers that can move bytes and that the tracepoints backend does not follow.
     pub unfollowed_compat: u64,
-    /// Receive rings that processes of the target asked for, where nothing sees what the kernel copies into them.
+    /// Receive rings of packet sockets, and rings of AF_XDP, that processes of the target set up, where nothing sees
+    /// what the kernel copies into and out of them.
     pub unfollowed_rings: u64,
 }
 

@@ -95,7 +95,8 @@ pub struct RequestCounts {
     pub completed: [[u64; Way::COUNT]; Self::OPS],
     /// Requests that were taken out of submission queues, of whatever operation (io_uring).
     pub taken: u64,
-    /// How often some were taken: by calls, and by threads that poll the submission queue.
+    /// How often some were taken: by calls, and by threads that poll the submission queue. One whose first request is
+    /// refused at once is not seen.
     pub submissions: u64,
     /// How often a thread began to wait for completions.
     pub waits: u64,

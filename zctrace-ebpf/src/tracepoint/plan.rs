@@ -35,6 +35,12 @@ pub(super) const FIRST_BLOCK_OPEN: u64 = 1 << 38;
 /// The call is no operation. What it reads and writes within the kernel, the account of its thread tells.
 pub(super) const BY_ACCOUNT: u64 = 1 << 39;
 
+/// The call sets a ring up. (The bits in between are for marks.)
+pub(super) const OF_RING: u64 = 1 << 48;
+
+// Marks are one byte.
+const _: () = assert!(BY_ACCOUNT < 1 << MARKS_SHIFT && OF_RING >= 1 << (MARKS_SHIFT + 8));
+
 /// The plan of a call that is not an operation.
 pub(super) const NOTHING: u64 = 0;
 

@@ -34,8 +34,8 @@ use crate::{
         ioctl::{account_of_thread, cloned, clones_from, deduped, ioctl},
         plan::{
             BY_ACCOUNT, BY_ARGUMENT, BY_REQUESTS, FIRST_BLOCK_OPEN, IN_ARGUMENT, MESSAGES, NOTHING,
-            OF_AIO, PLAN_CLASS_MASK, PLAN_CLASS_SHIFT, TRUNCATES, argument, enter, entered, plan,
-            reads, remember, reports, user_u32, with_class,
+            OF_AIO, OF_RING, PLAN_CLASS_MASK, PLAN_CLASS_SHIFT, TRUNCATES, argument, enter,
+            entered, plan, reads, remember, reports, user_u32, with_class,
         },
     },
 };
@@ -88,7 +88,7 @@ program! {
             syscalls::PROCESS_VM_READV => process_vm(Class::CopiedToUser),
             syscalls::PROCESS_VM_WRITEV => process_vm(Class::CopiedFromUser),
             syscalls::IOCTL => ioctl(regs),
-            syscalls::SETSOCKOPT => receive_ring(regs),
+            syscalls::SETSOCKOPT => ring(regs),
             syscalls::MQ_TIMEDSEND => message(MQUEUE, plan(Op::Send, Class::CopiedFromUser) | BY_ARGUMENT),
             syscalls::MSGSND => message(MSGQUEUE, plan(Op::Send, Class::CopiedFromUser) | BY_ARGUMENT),
             syscalls::MQ_TIMEDRECEIVE => message(MQUEUE, plan(Op::Recv, Class::CopiedToUser)),
@@ -375,25 +375,32 @@ fn received_zerocopy(regs: *const u8) -> (u64, u64) {
     (mapped, user_u32(receive + u64::from(copied)))
 }
 
-/// A ring into which the kernel puts what a socket receives: `PACKET_RX_RING`, or `XDP_RX_RING`. The copies into it are
-/// made as packets come in, in no call of the receiver.
+/// A ring that the kernel and the owner of a socket share: `PACKET_RX_RING`, unless it is taken away, or the rings of
+/// AF_XDP. The copies into and out of it are made in no call of the owner.
 #[inline(always)]
-fn receive_ring(regs: *const u8) {
+fn ring(regs: *const u8) {
     const SOL_PACKET: u64 = 263;
     const PACKET_RX_RING: u64 = 5;
     const SOL_XDP: u64 = 283;
     const XDP_RX_RING: u64 = 2;
+    const XDP_TX_RING: u64 = 3;
+    /// `tp_block_nr` in `struct tpacket_req`.
+    const BLOCKS: u64 = 4;
     let option = (
         argument(regs, offset!(regs_arg1)),
         argument(regs, offset!(regs_arg2)),
     );
-    if matches!(
-        option,
-        (SOL_PACKET, PACKET_RX_RING) | (SOL_XDP, XDP_RX_RING)
-    ) && reports(COUNTS_RINGS as u16)
-        && target::is_current()
+    let is_ring = match option {
+        (SOL_PACKET, PACKET_RX_RING) => user_u32(argument(regs, offset!(regs_arg3)) + BLOCKS) != 0,
+        (SOL_XDP, XDP_RX_RING | XDP_TX_RING) => true,
+        _ => false,
+    };
+    if is_ring
+        && reports(COUNTS_RINGS as u16)
+        && let Some(task) = entered()
     {
-        unfollowed_ring();
+        task.entry[2] = OF_RING;
+        task.flags |= Task::ENTERED;
     }
 }
 
@@ -449,6 +456,12 @@ program! {
         }
         task.flags &= !Task::ENTERED;
         task.runs += 1;
+        if task.entry[2] & OF_RING != 0 {
+            if result == 0 {
+                unfollowed_ring();
+            }
+            return 0;
+        }
         if task.entry[2] & BY_ACCOUNT != 0 {
             task.rest = account_of_thread().wrapping_sub(task.rest);
             if task.rest == 0 {
@@ -456,7 +469,8 @@ program! {
             }
         }
         let mut filled = 0;
-        if task.filled != 0 {
+        // What entered the page cache in a call that is no operation gets a row as in any other (`account::left_behind`).
+        if task.filled != 0 && task.entry[2] & BY_ACCOUNT == 0 {
             // What sites have seen in this call belongs to this operation, whose class is concluded.
             account::enter(task, kernel::current_nr());
             filled = task.acc[Acc::Added as usize];

@@ -13,6 +13,8 @@ pub struct Circumstances {
     pub waiting: u64,
     /// How the command ended does not matter.
     pub ignore_command_status: bool,
+    /// Bytes of a page of the kernel; `None` where that is not known.
+    pub page_size: Option<u64>,
 }
 
 impl Circumstances {

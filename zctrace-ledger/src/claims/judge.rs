@@ -49,8 +49,8 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// The copies that were seen, over the bytes, as people are told of them. Bytes that may have been copied are no part
-    /// of the number: they give it its mark.
+    /// The copies that were seen, over the bytes, as people are told of them. Bytes that may have been copied are no
+    /// part of the number: they give it its mark.
     #[must_use]
     pub fn per_byte(&self) -> PerByte {
         let unseen = Unseen {

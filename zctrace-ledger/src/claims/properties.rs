@@ -251,8 +251,8 @@ proptest! {
         prop_assert_eq!((loss.lost(), loss.unfollowed_calls.compat), (0, 0));
         let about_aio = claim.path.as_deref().is_none_or(|path| path.starts_with("aio."));
         prop_assert!(!about_aio || loss.unfollowed_calls.io_submit == 0);
-        let about_receives = claim.path.as_deref().is_none_or(|path| path == "recv");
-        prop_assert!(!about_receives || loss.unfollowed_calls.rings == 0);
+        let about_rings = claim.path.as_deref().is_none_or(|path| matches!(path, "recv" | "send"));
+        prop_assert!(!about_rings || loss.unfollowed_calls.rings == 0);
         prop_assert!(snapshot.processes.iter().all(|p| p.in_flight == 0));
         if let Some(limit) = claim.max_copies_per_byte {
             let heavy = snapshot.processes.iter().flat_map(|process| {

@@ -27,8 +27,8 @@ pub struct Unfollowed {
     pub io_submit: u64,
     /// Calls with 32-bit numbers.
     pub compat: u64,
-    /// Receive rings of packet sockets and of AF_XDP, until the end: those that were asked for, and one for each
-    /// process that had some before. What the kernel copies into them is in no call.
+    /// Receive rings of packet sockets, and rings of AF_XDP: those that were set up, and one for each process that had
+    /// some before. What the kernel copies into and out of them is in no call. Those that are gone still count.
     pub rings: u64,
 }
 
@@ -62,7 +62,7 @@ impl Unfollowed {
         }
         if self.rings != 0 {
             parts.push(format!(
-                "packets of sockets, {} receive {}",
+                "packets of sockets, {} {}",
                 count(self.rings),
                 if self.rings == 1 { "ring" } else { "rings" }
             ));
@@ -121,7 +121,7 @@ impl Loss {
                 Unfollowed {
                     io_submit,
                     compat,
-                    // They are still there.
+                    // It is a state, not a count of calls.
                     rings: _,
                 },
         } = earlier;
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(sum.unfollowed_calls.rings, 2);
         assert_eq!(sum.clone().since(&with(2)), sum);
         let text = sum.unfollowed_calls.named(|count| count.to_string());
-        assert_eq!(text.as_deref(), Some("packets of sockets, 2 receive rings"));
+        assert_eq!(text.as_deref(), Some("packets of sockets, 2 rings"));
         let document = serde_json::to_value(&sum).unwrap();
         assert_eq!(document["unfollowed_calls"]["rings"], 2);
     }

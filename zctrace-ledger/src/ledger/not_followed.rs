@@ -119,8 +119,8 @@ pub fn not_followed(
     all
 }
 
-/// How many seconds of copying in this call rows tell of on a real machine, at most. Which of several calls it was, some rows do not say.
-/// A row without copies tells of none, and bytes that nobody saw may have been copied.
+/// How many seconds of copying in this call rows tell of on a real machine, at most. Which of several calls it was,
+/// some rows do not say. A row without copies tells of none, and bytes that nobody saw may have been copied.
 fn told(call: &str, paths: &[Path]) -> f64 {
     let seconds = |totals: &Totals| {
         let bytes = totals.copies().saturating_add(totals.unexplained);

@@ -145,8 +145,8 @@ impl Totals {
 }
 
 impl Path {
-    /// Says which of the row's copies are a part of what was copied: those in a call that is no operation. It reports no
-    /// bytes that they could be held against, and has routines of its own (btrfs fills what it sends by memcpy).
+    /// Says which of the row's copies are a part of what was copied: those in a call that is no operation. It reports
+    /// no bytes that they could be held against, and has routines of its own (btrfs fills what it sends by memcpy).
     pub(super) fn say_what_is_a_part(&mut self) {
         let is_part = self.op == Op::Other;
         self.totals.seen_in_part = if is_part { self.totals.copies() } else { 0 };

@@ -78,7 +78,7 @@ pub enum Direction {
 
 impl Path {
     /// Whether no copy was seen of a copy_file_range that a filesystem leaves to its server, if that can do
-    /// it: then the bytes are in the server's rows, and no probe of the caller would see them.
+    /// it: then the bytes are in the server's rows.
     #[must_use]
     pub fn is_left_to_server(&self) -> bool {
         let is_served = |end: End<'_>| end.is_on("fuse") || end.is_on("fuseblk");

@@ -1,6 +1,6 @@
 //! How asynchronous requests were issued, beside the rows of the ledger.
 
-use zctrace_common::Op;
+use zctrace_common::{Cause, Op};
 
 use super::totals::ratio;
 
@@ -19,7 +19,15 @@ pub struct Requests {
     pub ways: Ways,
 }
 
-/// How many requests were issued, and how.
+impl Requests {
+    /// Whether they are of io_uring.
+    #[must_use]
+    pub const fn is_of_ring(&self) -> bool {
+        matches!(self.op.cause(), Cause::Uring(_))
+    }
+}
+
+/// How many requests were issued, and how. The last three numbers are of all requests of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ways {
     /// Requests that were issued at least once.
@@ -57,6 +65,14 @@ impl Ways {
     #[must_use]
     pub const fn batches(self) -> [u64; 3] {
         [self.taken, self.submissions, self.waits]
+    }
+
+    /// Nothing but how they were batched.
+    #[must_use]
+    pub fn only_batches(self) -> Self {
+        let mut only = Self::default();
+        only.set_batches(self.batches());
+        only
     }
 
     /// The requests with these [`Ways::issued`].
@@ -116,10 +132,10 @@ impl Ways {
         ratio(self.taken, self.submissions)
     }
 
-    /// So many completions over the waits of the process; `None` where it never waited.
+    /// So many operations over the waits of the process; `None` where it never waited.
     #[must_use]
-    pub fn per_wait(self, completions: u64) -> Option<f64> {
-        ratio(completions, self.waits)
+    pub fn per_wait(self, operations: u64) -> Option<f64> {
+        ratio(operations, self.waits)
     }
 
     /// Requests that have not completed yet.

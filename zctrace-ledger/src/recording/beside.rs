@@ -4,7 +4,7 @@
 use std::{collections::HashMap, hash::Hash, mem::size_of};
 
 use serde::{Deserialize, Serialize};
-use zctrace_common::{Cause, Evidence, Op, Sizes};
+use zctrace_common::{Evidence, Op, Sizes};
 
 use super::limits::{Budget, items};
 use crate::ledger::{Object, Requests, RowSizes, Snapshot, Ways};
@@ -38,9 +38,10 @@ impl Beside {
         }
         let before = places(&earlier.requests, request);
         for requests in &mut gained.requests {
-            if let Some(&before) = before.get(&request(requests)) {
-                requests.ways = requests.ways.since(earlier.requests[before].ways);
-            }
+            let before = before.get(&request(requests));
+            let ways = before.map(|&before| earlier.requests[before].ways);
+            let ways = ways.or_else(|| batches_of_process(&earlier.requests, requests));
+            requests.ways = requests.ways.since(ways.unwrap_or_default());
         }
         gained.sizes.retain(|sizes| sizes.sizes != Sizes::ZERO);
         gained
@@ -94,6 +95,18 @@ fn row(sizes: &RowSizes) -> Row<'_> {
         sizes.evidence,
         sizes.by.as_deref(),
     )
+}
+
+/// How the requests of the same process were batched. An operation that is new to it has nothing else.
+fn batches_of_process(earlier: &[Requests], new: &Requests) -> Option<Ways> {
+    if !new.is_of_ring() {
+        return None;
+    }
+    let of_process = |one: &&Requests| {
+        (one.pid, one.start_time) == (new.pid, new.start_time) && one.is_of_ring()
+    };
+    let ways = earlier.iter().find(of_process)?.ways;
+    Some(ways.only_batches())
 }
 
 const fn request(requests: &Requests) -> (u32, u64, Op) {
@@ -254,9 +267,8 @@ impl WireBatches {
             .map(|(pid, start, batches)| ((pid, start), batches))
             .collect();
         for requests in &mut beside.requests {
-            let is_of_ring = matches!(requests.op.cause(), Cause::Uring(_));
             let batches = all.get(&(requests.pid, requests.start_time));
-            if let Some(&batches) = batches.filter(|_| is_of_ring) {
+            if let Some(&batches) = batches.filter(|_| requests.is_of_ring()) {
                 requests.ways.set_batches(batches);
             }
         }

@@ -353,6 +353,9 @@ fn what_is_beside_comes_and_goes() {
             ways: Ways {
                 submitted: 5,
                 worker: 2,
+                taken: 12,
+                submissions: 3,
+                waits: 4,
                 ..Ways::default()
             },
         }],
@@ -398,19 +401,20 @@ fn what_is_beside_adds_up() {
             sizes,
         }
     };
-    let request = |submitted| crate::ledger::Requests {
+    let request = |op, submitted, taken| crate::ledger::Requests {
         pid: 1,
         start_time: 1,
         comm: "db".into(),
-        op: Op::UringRead,
+        op,
         ways: Ways {
             submitted,
+            taken,
             ..Ways::default()
         },
     };
     let at = |count| Beside {
         sizes: vec![row(count)],
-        requests: vec![request(count)],
+        requests: vec![request(Op::UringRead, count, count)],
     };
     let mut sum = Beside::default();
     for (earlier, later) in [(Beside::default(), at(3)), (at(3), at(3)), (at(3), at(10))] {
@@ -418,6 +422,17 @@ fn what_is_beside_adds_up() {
     }
     assert_eq!(sum, at(10));
     assert_eq!(at(3).since(&at(3)), Beside::default());
+    // How requests are batched is of the process: an operation that is new to it has no more of that than the others.
+    let mut later = at(10);
+    later.requests.push(request(Op::UringWrite, 4, 10));
+    later.requests.push(request(Op::AioRead, 4, 0));
+    let gained = later.since(&at(3)).requests;
+    let gained: Vec<_> = gained.iter().map(|one| one.ways).collect();
+    let numbers = |ways: &Ways| (ways.submitted, ways.taken);
+    assert_eq!(
+        gained.iter().map(numbers).collect::<Vec<_>>(),
+        [(7, 7), (4, 7), (4, 0)]
+    );
 }
 
 /// Files that older versions wrote stay readable: the corpus only grows. With `ZCTRACE_WRITE_CORPUS`

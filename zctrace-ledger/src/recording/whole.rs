@@ -317,8 +317,8 @@ impl Sum {
         process.in_flight = self.in_flight;
         process.copy_cpu_seconds = self.copy_cpu_seconds;
         process.cpu_seconds = self.cpu_seconds;
-        // A row can have come later than the samples. Which machine it was is not known here, so no more is taken away than
-        // on a real one.
+        // A row can have come later than the samples. Which machine it was is not known here, so no more is taken away
+        // than on a real one.
         process.not_followed =
             ledger::not_followed(self.not_followed, &process.paths, ledger::Pace::USUAL);
         let claims = self.claims.into_iter().map(|(name, known)| Claimed {

@@ -21,7 +21,7 @@ use crate::{
     claims::{
         Circumstances, Claim, Document, Expectation, MIN_BYTES, Policy, Verdict, ZERO_COPY, judge,
     },
-    kernel::privileges::Keep,
+    kernel::{self, privileges::Keep},
     ledger::Snapshot,
     recording::Recording,
     report::{json, junit, verdict},
@@ -326,6 +326,7 @@ fn measured(
         waiting: outcome.waiting,
         abandoned: outcome.abandoned_by.is_some(),
         ignore_command_status: measure.ignore_command_status,
+        page_size: Some(kernel::page_size()),
     };
     let key_pressed = outcome.key_pressed;
     Ok((outcome.snapshot, circumstances, key_pressed, Some(session)))

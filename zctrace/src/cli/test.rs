@@ -17,7 +17,7 @@ use super::args::{
 };
 use crate::{
     claims::{Circumstances, Terms, Tested, Verdict, ratchet::Ratchet},
-    kernel::privileges::Keep,
+    kernel::{self, privileges::Keep},
     ledger::{ByRegion, Markers, Region},
     report::{json, tested},
     run::{
@@ -144,6 +144,7 @@ pub(crate) fn run(args: TestArgs) -> Result<u8, Failure> {
         waiting: outcome.waiting,
         abandoned: outcome.abandoned_by.is_some(),
         ignore_command_status,
+        page_size: Some(kernel::page_size()),
     };
     let judged = |ratchet: Option<&Ratchet>| {
         let snapshot = outcome.snapshot.clone();

@@ -211,6 +211,7 @@ fn config(plan: &Plan, resolved: &Resolved) -> Result<Config, Error> {
         stack_bytes: plan.stack_bytes,
         unwind: plan.unwind,
         sizes: plan.sizes,
+        batches: plan.sizes,
         ended: plan.ended,
         max_rows: plan.max_rows,
         max_threads: plan.max_threads,

@@ -271,7 +271,7 @@ fn add_losses(registry: &mut Registry, series: &Series) {
     );
     registry.register(
         "unfollowed_calls",
-        "Calls that move bytes and that zctrace cannot follow on this kernel: they are in no other number",
+        "Calls and rings that move bytes and that zctrace cannot follow on this kernel: they are in no other number",
         by_kind(series.unfollowed()),
     );
 }

@@ -301,6 +301,7 @@ fn has_sites(attempts: &[Attempt], family: Family) -> bool {
 pub(super) fn are_rings_unseen(attempts: &[Attempt]) -> bool {
     attempts.iter().any(|attempt| {
         matches!(attempt.probe.family, Family::Packet | Family::Xdp)
+            && attempt.probe.role == Role::CopySite
             && attempt.is_gap()
             && attempt.refusal().is_none_or(|refusal| !refusal.wanted)
     })
@@ -389,7 +390,8 @@ fn hand_over(programs: &mut Programs, attempts: &mut [Attempt]) -> Result<BTreeS
     if follows_aio {
         ops |= 1 << FOLLOWS_AIO;
     }
-    if !has_sites(attempts, Family::File) {
+    let sites = [Family::File, Family::Pipe, Family::Socket];
+    if !sites.iter().any(|&family| has_sites(attempts, family)) {
         ops |= 1 << Op::Other as u64;
     }
     if are_rings_unseen(attempts) {

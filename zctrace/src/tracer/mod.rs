@@ -124,8 +124,10 @@ pub struct Config {
     pub stack_bytes: u64,
     /// Sampled user stacks are unwound from their memory.
     pub unwind: bool,
-    /// Operations are counted by their size too, and how requests of io_uring are batched.
+    /// Operations are counted by their size too.
     pub sizes: bool,
+    /// How requests of io_uring are batched is counted too.
+    pub batches: bool,
     /// What becomes of processes that have ended.
     pub ended: Ended,
     /// Told how many probes of how many have been tried.
@@ -162,6 +164,7 @@ impl Default for Config {
             stack_bytes: 0,
             unwind: false,
             sizes: false,
+            batches: false,
             ended: Ended::Keep,
             progress: None,
             max_rows: Self::ROWS,
@@ -321,7 +324,7 @@ impl Session {
             twins,
             faults: config.faults,
             regions: config.regions.is_some(),
-            batches: config.sizes,
+            batches: config.batches,
             copy_routines: copy_routines != CopyRoutines::NONE,
             without: &config.without,
             backend: match config.backend {

@@ -34,7 +34,7 @@ pub(super) const RULES: &[Rule] = &[
         code: LEFT_TO_SERVER,
         says: "No copy of these bytes was seen: FUSE leaves copy_file_range to the filesystem's server if it can do it",
         evidence: "`unexplained` in a row of copy_file_range between two files of fuse",
-        remedy: "measure the server as well: its copies are in its own rows; no probe of the caller is missing",
+        remedy: "measure the server as well: what it copies is in its own rows",
         look: Look::Notes(left_to_server),
     },
     Rule {

@@ -6,11 +6,11 @@ use super::{Look, Rule, Seen, State};
 use crate::{
     catalog::{self, Family, Role},
     claims::{
-        Claim,
+        Claim, Measure,
         operations::matches,
         portion::{Row, carried, copied, within},
     },
-    ledger::{Claimed, Loss, Path, Process, Refused, Snapshot, Totals, Unfollowed},
+    ledger::{Claimed, End, Loss, Path, Process, Refused, Snapshot, Totals, Unfollowed},
 };
 
 /// The code of the rule about refused probes.
@@ -75,7 +75,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "unfollowed-calls",
         says: "There were calls, or rings, that zctrace cannot follow here: what they moved is in no row",
-        evidence: "`unfollowed_calls` of `loss`; `io_submit` only if the claim includes Linux AIO, `rings` only if it includes receives",
+        evidence: "`unfollowed_calls` of `loss`; `io_submit` if the claim includes Linux AIO, `rings` if it includes sends or receives",
         remedy: "judge one operation with --path, or measure on a kernel on which functions can be traced (`zctrace doctor`)",
         look: Look::State(unfollowed),
     },
@@ -97,7 +97,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "other-calls-uncounted",
         says: "How often bytes were copied in calls that are not operations of the ledger is not known",
-        evidence: "rows `other` of at least --min-bytes, where eight copies of each byte would be above the limit",
+        evidence: "rows `other` of system calls, --min-bytes together, where eight copies of each byte would be above the limit",
         remedy: "judge one operation with --path, or measure without these calls",
         look: Look::State(uncounted_calls),
     },
@@ -181,44 +181,41 @@ fn other_calls(state: &State<'_>) -> Option<Seen> {
     None
 }
 
-/// Where zctrace watches, some copies of such a call were seen; others may have been made in places without a probe, as
-/// `btrfs send` copies into a buffer before it writes.
+/// Some copies of such a call were seen; others may have been made in places without a probe, as `btrfs send` copies into
+/// a buffer before it writes. Their rows can be many and small, so they count together.
 fn uncounted_calls(state: &State<'_>) -> Option<Seen> {
     /// How often a byte is copied on its way through such a call, at most.
     const MOST_TIMES: u64 = 8;
-    if state.claim.path.is_some() {
+    if !state.claim.is_about(Op::Other.name()) {
         return None;
     }
-    let is_other =
-        |path: &&Path| path.op == Op::Other && path.totals.moved >= state.claim.min_bytes;
-    let breaks_alone = |path: &Path| {
-        let most = path.totals.moved.saturating_mul(MOST_TIMES);
-        let limit = state.claim.max_copies_per_byte;
-        limit.is_some_and(|limit| !within(most, carried(path), limit))
+    let is_call =
+        |path: &&Path| path.op == Op::Other && matches!(path.object.sole(), Some(End::Syscall(_)));
+    let of = |process: &Process| {
+        let rows = process.paths.iter().filter(is_call);
+        rows.fold(0_u64, |sum, path| sum.saturating_add(path.totals.moved))
     };
-    state.snapshot.processes.iter().find_map(|process| {
-        let others: Vec<_> = process.paths.iter().filter(is_other).collect();
-        let moved = others
-            .iter()
-            .fold(0_u64, |sum, path| sum.saturating_add(path.totals.moved));
-        let most = moved.saturating_mul(MOST_TIMES);
-        let matters = others.iter().any(|path| breaks_alone(path))
-            || moved > 0 && could_overturn(process, state.claim, most);
-        matters.then(|| {
-            let calls: Vec<_> = others
-                .iter()
-                .take(3)
-                .map(|path| path.object.as_str())
-                .collect();
-            let text = format!("{} of {} ({})", calls.join(", "), process.comm, process.pid);
-            Seen { bytes: moved, text }
-        })
-    })
+    let processes = || state.snapshot.processes.iter();
+    let moved = processes().map(of).fold(0, u64::saturating_add);
+    if moved < state.claim.min_bytes {
+        return None;
+    }
+    let per_byte = state.claim.max_copies_per_byte;
+    let breaks = per_byte.is_some_and(|limit| !within(MOST_TIMES, 1, limit));
+    let mut some = processes().filter(|process| {
+        let most = of(process).saturating_mul(MOST_TIMES);
+        most != 0 && (breaks || could_overturn(process, state.claim, most))
+    });
+    let first = some.next()?;
+    let calls = first.paths.iter().filter(is_call);
+    let calls: Vec<_> = calls.take(3).map(|path| path.object.as_str()).collect();
+    let text = format!("{} of {} ({})", calls.join(", "), first.comm, first.pid);
+    Some(Seen { bytes: moved, text })
 }
 
 /// A claim about everything a process does includes these calls, and how much they copied is not known.
 fn not_followed(state: &State<'_>) -> Option<Seen> {
-    if state.claim.path.is_some() {
+    if !state.claim.is_about(Op::Other.name()) {
         return None;
     }
     state.snapshot.processes.iter().find_map(|process| {
@@ -245,21 +242,29 @@ fn not_followed(state: &State<'_>) -> Option<Seen> {
 
 /// Whether as many bytes break the claim on a whole process, if they were copied beside what its rows have.
 fn could_overturn(process: &Process, claim: &Claim, bytes: u64) -> bool {
-    let (mut carried_bytes, mut charge) = (0_u64, bytes);
-    for path in &process.paths {
-        carried_bytes = carried_bytes.saturating_add(carried(path));
-        charge = charge.saturating_add(copied(&path.totals, claim));
-    }
+    let sum = |of: &dyn Fn(&Path) -> u64| process.paths.iter().map(of).fold(0, u64::saturating_add);
+    let charge = sum(&|path| may_have_copied(&path.totals, claim)).saturating_add(bytes);
     let mut limits = claim.limits();
-    limits.any(|(_, limit)| !within(charge, carried_bytes, limit))
+    limits.any(|(measure, limit)| {
+        let over = match measure {
+            Measure::CopiesPerByte => sum(&carried),
+            // A process that sent nothing is not judged by this.
+            Measure::CopiesPerSentByte if process.sent == 0 => return false,
+            Measure::CopiesPerReceivedByte if process.received == 0 => return false,
+            Measure::CopiesPerSentByte => process.sent,
+            Measure::CopiesPerReceivedByte => process.received,
+        };
+        !within(charge, over, limit)
+    })
 }
 
 /// Only where functions can be traced is it seen whether such a write copied, and then there are no such rows.
 fn possible_copies_on_write(state: &State<'_>) -> Option<Seen> {
-    // The largest page of the architecture: documents do not say which the kernel has.
-    let page = match state.snapshot.arch.as_str() {
-        "aarch64" => 64 << 10,
-        _ => 4 << 10,
+    // Of base pages: documents do not say how large the kernel's are.
+    let page = match (state.circumstances.page_size, state.snapshot.arch.as_str()) {
+        (Some(size), _) => size,
+        (None, "aarch64") => 64 << 10,
+        (None, _) => 4 << 10,
     };
     if !state.claim.is_about(Op::FaultWrite.name()) {
         return None;
@@ -369,7 +374,7 @@ fn unfollowed(state: &State<'_>) -> Option<Seen> {
     };
     let concerned = Unfollowed {
         io_submit: where_about(&[Op::AioRead, Op::AioWrite], io_submit),
-        rings: where_about(&[Op::Recv], rings),
+        rings: where_about(&[Op::Recv, Op::Send], rings),
         // Such a call can be any of them.
         compat,
     };

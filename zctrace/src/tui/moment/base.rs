@@ -42,6 +42,17 @@ impl Base {
         self.stacks.add(&moment.stacks.stacks);
     }
 
+    /// How requests of a process had been issued, and how all of its rings had been batched.
+    pub(super) fn ways(&self, id: ProcessId, op: Sym, is_of_ring: bool) -> Ways {
+        if let Some(ways) = self.requests.get(&(id, op)) {
+            return *ways;
+        }
+        let mut of_process = self.requests.iter().filter(|((of, _), _)| *of == id);
+        let batched = of_process.find(|(_, ways)| ways.batches() != [0; 3]);
+        let batched = batched.filter(|_| is_of_ring);
+        batched.map_or_else(Ways::default, |(_, ways)| ways.only_batches())
+    }
+
     fn take_process(&mut self, process: &ProcessRow, moment: &Moment) {
         let base = self.processes.entry(process.id).or_default();
         base.sent = base.sent.saturating_add(process.sent);

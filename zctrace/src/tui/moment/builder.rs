@@ -19,7 +19,7 @@ use super::{
     together::{by_command, merge},
     tree::Sampled,
 };
-use crate::ledger::{Overhead, Process, Requests, Snapshot, Totals, Ways};
+use crate::ledger::{Overhead, Process, Requests, Snapshot, Totals};
 
 /// Makes a [`Moment`] of each document. The documents are of the whole time since the start, each
 /// later than the one before.
@@ -261,7 +261,7 @@ impl Builder {
             requests.retain(|row| {
                 !row.totals.is_empty()
                     || row.in_flight != 0
-                    || row.ways.is_some_and(|ways| ways != Ways::default())
+                    || row.ways.is_some_and(|ways| ways.issued() != [0; 5])
             });
         }
         requests
@@ -316,8 +316,8 @@ impl Builder {
                 start_time: counts.start_time,
             };
             let op = self.interner.sym(counts.op.name());
-            let base = self.base.requests.get(&(id, op)).copied();
-            let ways = counts.ways.since(base.unwrap_or_default());
+            let base = self.base.ways(id, op, counts.is_of_ring());
+            let ways = counts.ways.since(base);
             let place = *places.entry((id, op)).or_insert_with(|| {
                 requests.push(AsyncRow {
                     id,

@@ -61,10 +61,7 @@ pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
             Span::styled(format!("LOST {} ", count(moment.loss.lost())), theme.alarm)
         }
         0 => Span::styled("nothing lost ", theme.good),
-        calls => Span::styled(
-            format!("{} calls not followed ", count(calls)),
-            theme.warning,
-        ),
+        calls => Span::styled(format!("{} not followed ", count(calls)), theme.warning),
     };
     let right = Line::from(vec![loss, cost(state, moment)]);
     let room = usize::from(second.width).saturating_sub(right.width() + 1);

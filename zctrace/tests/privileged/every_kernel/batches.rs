@@ -61,7 +61,7 @@ fn submissions_and_waits_are_counted() {
     let tid = u32::try_from(gettid().as_raw()).expect("an id");
     let mut session = Session::start(&Config {
         tasks: vec![tid],
-        sizes: true,
+        batches: true,
         ..Config::default()
     })
     .expect("the probes attach");

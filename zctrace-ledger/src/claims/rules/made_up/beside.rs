@@ -38,6 +38,13 @@ fn calls_refused_beside_others_are_named() {
     );
 }
 
+fn with_path(claim: &Claim, path: &str) -> Claim {
+    Claim {
+        path: Some(path.into()),
+        ..claim.clone()
+    }
+}
+
 /// `btrfs send`: an ioctl copies into a pipe, which is then spliced on.
 #[test]
 fn copies_in_another_call_stand_against_a_pass() {
@@ -52,10 +59,7 @@ fn copies_in_another_call_stand_against_a_pass() {
         )]
     };
     assert_eq!(judged(&claim(), ledger(64 * MIB)).verdict, Verdict::Fail);
-    let splice = Claim {
-        path: Some("splice".into()),
-        ..claim()
-    };
+    let splice = with_path(&claim(), "splice");
     let judgement = judged(&splice, ledger(64 * MIB));
     assert_eq!(judgement.verdict, Verdict::Inconclusive);
     assert_eq!(judgement.reasons[0].code, "other-calls-copied");
@@ -88,12 +92,61 @@ fn what_is_seen_of_another_call_is_not_all_of_it() {
     // Too few to matter.
     let judgement = judged(&claim, ledger(claim.min_bytes - 1, "copied_in_kernel"));
     assert_eq!(judgement.verdict, Verdict::Pass);
-    let splice = Claim {
-        path: Some("splice".into()),
-        ..claim
-    };
+    // Few in each of many processes.
+    let many = (0..4).flat_map(|_| ledger(claim.min_bytes / 2, "copied_in_kernel"));
+    let judgement = judged(&claim, many.collect());
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    // They are what the claim is about.
+    let other = with_path(&claim, "other");
+    let judgement = judged(&other, ledger(16 * MIB, "copied_in_kernel"));
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    let splice = with_path(&claim, "splice");
     let judgement = judged(&splice, ledger(96 * MIB, "unexplained"));
     assert_eq!(judgement.reasons[0].code, "other-calls-copied");
+}
+
+/// What a processor raised by itself is seen like any operation.
+#[test]
+fn copies_in_an_exception_are_all_of_them() {
+    let rows = vec![
+        path("splice", "pipe->tcp", M, &[("spliced", 64 * MIB)]),
+        path("other", "exception", M, &[("copied_in_kernel", 16 * MIB)]),
+    ];
+    let claim = Claim {
+        max_copies_per_byte: Some(1.2),
+        ..claim()
+    };
+    let judgement = judged(&claim, vec![process(rows, &[], None)]);
+    assert_eq!(judgement.verdict, Verdict::Pass);
+}
+
+/// What is compared with the bytes sent is what may have been copied for them, over them alone.
+#[test]
+fn what_may_have_been_copied_is_held_against_what_was_sent() {
+    let ledger = |sent: u64| {
+        vec![process(
+            vec![
+                path("send", "tcp", M, &[("copied_from_user", sent)]),
+                path("splice", "pipe->pipe", M, &[("spliced", 1024 * MIB)]),
+                path(
+                    "other",
+                    "syscall:ioctl",
+                    M,
+                    &[("copied_in_kernel", 2 * MIB)],
+                ),
+            ],
+            &[],
+            None,
+        )]
+    };
+    let claim = Claim {
+        max_copies_per_byte: None,
+        max_copies_per_sent_byte: Some(1.05),
+        ..claim()
+    };
+    let verdict = |sent| judged(&claim, ledger(sent)).verdict;
+    assert_eq!(verdict(1024 * MIB), Verdict::Pass);
+    assert_eq!(verdict(128 * MIB), Verdict::Inconclusive);
 }
 
 /// A processor was seen copying in a call that has no row: nobody knows how much.
@@ -148,8 +201,16 @@ fn many_possible_copies_on_write_stand_against_a_pass() {
     // As many, where pages can be larger.
     let mut arm = samples::with(ledger(200));
     arm.arch = "aarch64".into();
-    let judgement = judge(&claim(), &arm, Circumstances::default());
-    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    let on_arm = |page_size| {
+        let circumstances = Circumstances {
+            page_size,
+            ..Circumstances::default()
+        };
+        judge(&claim(), &arm, circumstances).verdict
+    };
+    assert_eq!(on_arm(None), Verdict::Inconclusive);
+    assert_eq!(on_arm(Some(16 << 10)), Verdict::Inconclusive);
+    assert_eq!(on_arm(Some(4 << 10)), Verdict::Pass);
     let judgement = judged(&claim(), ledger(16_384));
     assert_eq!(judgement.verdict, Verdict::Inconclusive);
     assert_eq!(judgement.reasons[0].code, "possible-copies-on-write");

@@ -148,7 +148,7 @@ fn each_reason_is_given_only_where_it_holds() {
     }
 }
 
-/// A server copies in its own rows: the caller's probes are not what is missing, on neither backend.
+/// A server copies in its own rows: they are what to look at first, on either backend.
 #[test]
 fn what_a_server_copies_needs_no_probe_of_the_caller() {
     for evidence in [M, "inferred"] {

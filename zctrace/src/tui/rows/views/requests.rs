@@ -1,9 +1,12 @@
 //! The view of requests to io_uring and Linux AIO.
 
 use super::counted::{counted, evidence, named, ways};
-use crate::tui::{
-    moment::{AsyncRow, Moment, Whose},
-    rows::{Column, RowId, Rows, Value, id_of},
+use crate::{
+    ledger::Ways,
+    tui::{
+        moment::{AsyncRow, Moment, Whose},
+        rows::{Column, RowId, Rows, Value, id_of},
+    },
 };
 
 /// Its columns.
@@ -44,14 +47,14 @@ pub(super) const COLUMNS: &[Column] = &[
         "per-submission",
         "BATCH",
         6,
-        "requests of the process that were submitted at a time, on average",
+        "requests that the process submitted at a time, on average: of all operations",
     )
     .rank(3),
     Column::number(
         "per-wait",
         "WAKE",
         6,
-        "completions of the process for each time that it waited for some",
+        "operations that completed for each time that the process waited for completions",
     )
     .rank(3),
     Column::bytes("moved/s", "MOVED/s", "bytes moved per second").rank(2),
@@ -84,16 +87,27 @@ impl<'a> Requests<'a> {
             rows: moment.requests.iter().filter(wanted).collect(),
         }
     }
-}
 
-impl Requests<'_> {
-    /// What completed of a row's process, of io_uring.
-    fn completions(&self, row: &AsyncRow) -> u64 {
-        let rows = self.moment.requests.iter();
-        let of_ring = rows.filter(|other| {
-            other.id == row.id && other.ways.is_some_and(|ways| ways.batches() != [0; 3])
-        });
-        of_ring.fold(0, |sum, other| sum.saturating_add(other.totals.ops))
+    /// The rows of the same process that are of io_uring, if this one is: each has how all of them were batched.
+    fn of_ring(&self, row: &AsyncRow) -> impl Iterator<Item = (&'a AsyncRow, Ways)> + use<'a> {
+        let is_one = row.ways.is_some_and(|ways| ways.batches() != [0; 3]);
+        let (rows, id) = (self.moment.requests.iter(), row.id);
+        let rows = rows.filter(move |other| is_one && other.id == id);
+        rows.filter_map(|other| Some((other, other.ways?)))
+            .filter(|(_, ways)| ways.batches() != [0; 3])
+    }
+
+    /// A row that came later than others has less.
+    fn batches(&self, row: &AsyncRow) -> Option<Ways> {
+        self.of_ring(row)
+            .map(|(_, ways)| ways)
+            .max_by_key(|ways| ways.taken)
+    }
+
+    fn per_wait(&self, row: &AsyncRow) -> Option<f64> {
+        let operations = self.of_ring(row).map(|(other, _)| other.totals.ops);
+        let operations = operations.fold(0, u64::saturating_add);
+        self.batches(row)?.per_wait(operations)
     }
 }
 
@@ -138,8 +152,8 @@ impl Rows for Requests<'_> {
             "worker" => ways.map_or(Value::None, |ways| Value::Count(ways.worker)),
             "sqpoll" => ways.map_or(Value::None, |ways| Value::Count(ways.sq_poll)),
             "task-work" => ways.map_or(Value::None, |ways| Value::Count(ways.task_work)),
-            "per-submission" => figure(ways.and_then(|ways| ways.per_submission())),
-            "per-wait" => figure(ways.and_then(|ways| ways.per_wait(self.completions(row)))),
+            "per-submission" => figure(self.batches(row).and_then(Ways::per_submission)),
+            "per-wait" => figure(self.per_wait(row)),
             "object" => Value::text(moment.name(row.objects)),
             name => counted(name, &row.totals, &row.step, moment),
         }
