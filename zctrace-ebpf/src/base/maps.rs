@@ -104,7 +104,7 @@ pub(crate) static FREE_ROWS: Queue<u32> = Queue::with_max_entries(4096, 0);
 pub(crate) static REQUESTS: Array<Request> = Array::with_max_entries(REQUEST_SLOTS, 0);
 
 /// How many requests each process of [`PROCS`] that has some has submitted, and how they were issued: few processes
-/// have any, and a record takes 900 bytes.
+/// have any, and a record takes 864 bytes.
 #[map]
 pub(crate) static REQUEST_COUNTS: HashMap<u32, RequestCounts> =
     HashMap::with_max_entries(4096, BPF_F_NO_PREALLOC);

@@ -469,7 +469,7 @@ program! {
             }
         }
         let mut filled = 0;
-        // What entered the page cache in a call that is no operation gets a row as in any other (`account::left_behind`).
+        // What entered the page cache in a call that is no operation has a row of its own (`account::left_behind`).
         if task.filled != 0 && task.entry[2] & BY_ACCOUNT == 0 {
             // What sites have seen in this call belongs to this operation, whose class is concluded.
             account::enter(task, kernel::current_nr());
@@ -480,7 +480,10 @@ program! {
             of_aio_ended(task, regs, result);
             return 0;
         }
-        if task.entry[2] & BY_ACCOUNT == 0 && result <= 0 && turned_away(words::opaque(task, regs as u64), result) != 0 {
+        if task.entry[2] & BY_ACCOUNT == 0
+            && result <= 0
+            && turned_away(words::opaque(task, regs as u64), result) != 0
+        {
             return 0;
         }
         finish(task, regs, result, filled);

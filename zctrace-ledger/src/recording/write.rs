@@ -10,6 +10,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::{
     beside::{Beside, WireBatches, WireBeside},
@@ -141,30 +142,14 @@ impl Writer {
                 .and_then(|payload| postcard::to_extend(&WireLoss::from(&snapshot.loss), payload))
                 .and_then(|payload| postcard::to_extend(&WireErrnos::new(snapshot), payload))
                 .and_then(|payload| postcard::to_extend(&WireNotFollowed::new(snapshot), payload))
-                .and_then(|payload| match containers.is_empty() && no_filled {
-                    true => Ok(payload),
-                    false => postcard::to_extend(&containers, payload),
+                .and_then(|payload| {
+                    extend_unless(containers.is_empty() && no_filled, &containers, payload)
                 })
-                .and_then(|payload| match no_filled {
-                    true => Ok(payload),
-                    false => postcard::to_extend(&filled, payload),
-                })
-                .and_then(|payload| match no_cpu {
-                    true => Ok(payload),
-                    false => postcard::to_extend(&cpu, payload),
-                })
-                .and_then(|payload| match no_notified {
-                    true => Ok(payload),
-                    false => postcard::to_extend(&notified, payload),
-                })
-                .and_then(|payload| match no_rings {
-                    true => Ok(payload),
-                    false => postcard::to_extend(&rings, payload),
-                })
-                .and_then(|payload| match batches.is_empty() {
-                    true => Ok(payload),
-                    false => postcard::to_extend(&batches, payload),
-                });
+                .and_then(|payload| extend_unless(no_filled, &filled, payload))
+                .and_then(|payload| extend_unless(no_cpu, &cpu, payload))
+                .and_then(|payload| extend_unless(no_notified, &notified, payload))
+                .and_then(|payload| extend_unless(no_rings, &rings, payload))
+                .and_then(|payload| extend_unless(batches.is_empty(), &batches, payload));
             let payload = payload.map_err(io::Error::other);
             let frame = payload.and_then(|payload| frame::encode(Kind::Interval, &payload));
             part.append(frame)?;
@@ -445,5 +430,18 @@ impl Numbers {
         let each = names.chain(frames).map(limits::numbered_bytes);
         self.held += each.sum::<usize>();
         (interval, containers)
+    }
+}
+
+/// Appends a part of a frame, unless neither it nor what stands behind it has anything to say.
+fn extend_unless<T: Serialize>(
+    is_left_out: bool,
+    part: &T,
+    payload: Vec<u8>,
+) -> postcard::Result<Vec<u8>> {
+    if is_left_out {
+        Ok(payload)
+    } else {
+        postcard::to_extend(part, payload)
     }
 }

@@ -181,8 +181,8 @@ fn other_calls(state: &State<'_>) -> Option<Seen> {
     None
 }
 
-/// Some copies of such a call were seen; others may have been made in places without a probe, as `btrfs send` copies into
-/// a buffer before it writes. Their rows can be many and small, so they count together.
+/// Some copies of such a call were seen; others may have been made in places without a probe, as `btrfs send` copies
+/// into a buffer before it writes. Their rows can be many and small, so they count together.
 fn uncounted_calls(state: &State<'_>) -> Option<Seen> {
     /// How often a byte is copied on its way through such a call, at most.
     const MOST_TIMES: u64 = 8;
@@ -260,15 +260,15 @@ fn could_overturn(process: &Process, claim: &Claim, bytes: u64) -> bool {
 
 /// Only where functions can be traced is it seen whether such a write copied, and then there are no such rows.
 fn possible_copies_on_write(state: &State<'_>) -> Option<Seen> {
+    if !state.claim.is_about(Op::FaultWrite.name()) {
+        return None;
+    }
     // Of base pages: documents do not say how large the kernel's are.
     let page = match (state.circumstances.page_size, state.snapshot.arch.as_str()) {
         (Some(size), _) => size,
         (None, "aarch64") => 64 << 10,
         (None, _) => 4 << 10,
     };
-    if !state.claim.is_about(Op::FaultWrite.name()) {
-        return None;
-    }
     state.snapshot.processes.iter().find_map(|process| {
         let rows = process.paths.iter();
         let rows = rows.filter(|path| path.op == Op::FaultWrite);

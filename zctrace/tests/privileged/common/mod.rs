@@ -10,13 +10,14 @@ pub(crate) mod terminal;
 
 use std::{
     env, fs,
-    os::fd::AsRawFd as _,
+    os::fd::AsRawFd,
     path::PathBuf,
     process::{Child, Command, Output},
     thread,
     time::{Duration, Instant},
 };
 
+use nix::errno::Errno;
 use zctrace::{
     claims::Claim,
     ledger::{Loss, Process, Snapshot, Totals},
@@ -97,6 +98,26 @@ pub(crate) fn trace_traffic(options: &[&str], traffic: &[&str]) -> (Snapshot, Re
     let report = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("traffic report: {error}: {stderr}"));
     (snapshot, report)
+}
+
+/// Sets an option of a socket.
+pub(crate) fn set_option<T>(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &T,
+) -> nix::Result<()> {
+    // SAFETY: the value outlives the call, which only reads it.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            std::ptr::from_ref(value).cast(),
+            size_of::<T>() as libc::socklen_t,
+        )
+    };
+    Errno::result(result).map(drop)
 }
 
 /// A run of traffic in which nothing was lost, in the shared session. On a kernel with preemption

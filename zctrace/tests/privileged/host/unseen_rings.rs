@@ -1,10 +1,12 @@
 //! Receive rings of packet sockets: what the kernel copies into them is in no call, so on the tracepoints backend a
 //! process that has one is told of.
 
-use std::{num::NonZeroUsize, os::fd::AsFd as _, os::fd::AsRawFd as _, os::fd::OwnedFd};
+use std::{
+    num::NonZeroUsize,
+    os::fd::{AsFd as _, OwnedFd},
+};
 
 use nix::{
-    errno::Errno,
     sys::{
         mman::{MapFlags, ProtFlags, mmap, munmap},
         socket::{AddressFamily, SockFlag, SockType, socket},
@@ -16,7 +18,7 @@ use zctrace::{
     tracer::{Config, Session},
 };
 
-use crate::common::{run, zctrace};
+use crate::common::{run, set_option, zctrace};
 
 const LENGTH: usize = 1 << 16;
 
@@ -26,24 +28,14 @@ fn packet_socket() -> OwnedFd {
 }
 
 /// Asks for a ring of one block.
-fn ring(socket: &OwnedFd, block: u32) -> Result<(), Errno> {
+fn ring(socket: &OwnedFd, block: u32) -> nix::Result<()> {
     let ring = libc::tpacket_req {
         tp_block_size: block,
         tp_block_nr: 1,
         tp_frame_size: 1 << 12,
         tp_frame_nr: block >> 12,
     };
-    // SAFETY: the request outlives the call, which only reads it.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_PACKET,
-            libc::PACKET_RX_RING,
-            (&raw const ring).cast(),
-            size_of_val(&ring) as libc::socklen_t,
-        )
-    };
-    Errno::result(result).map(drop)
+    set_option(socket, libc::SOL_PACKET, libc::PACKET_RX_RING, &ring)
 }
 
 fn packet_socket_with_ring() -> OwnedFd {

@@ -8,7 +8,6 @@ use std::{
 };
 
 use nix::{
-    errno::Errno,
     libc,
     sys::socket::{
         AddressFamily, Backlog, MsgFlags, SockFlag, SockType, VsockAddr, accept, bind, connect,
@@ -20,7 +19,7 @@ use zctrace::{
     ledger::Snapshot,
 };
 
-use crate::common::{claim, is_emulated, shared};
+use crate::common::{claim, is_emulated, set_option, shared};
 
 /// Set in the process that sends.
 const SENDS: &str = "ZCTRACE_TEST_CAPTURED";
@@ -49,17 +48,7 @@ fn sends_over_vsock() {
     listen(&listener, Backlog::new(1).expect("one")).expect("it listens");
     let near = new();
     let on: libc::c_int = 1;
-    // SAFETY: the option is an int, which outlives the call.
-    let result = unsafe {
-        libc::setsockopt(
-            near.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ZEROCOPY,
-            (&raw const on).cast(),
-            size_of_val(&on) as libc::socklen_t,
-        )
-    };
-    if let Err(errno) = Errno::result(result) {
+    if let Err(errno) = set_option(&near, libc::SOL_SOCKET, libc::SO_ZEROCOPY, &on) {
         eprintln!("vsock without MSG_ZEROCOPY: {errno}");
         return;
     }

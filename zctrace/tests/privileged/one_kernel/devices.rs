@@ -39,7 +39,7 @@ use zctrace::{
     },
 };
 
-use crate::common::{claim, is_emulated, only, shared, zctrace};
+use crate::common::{claim, is_emulated, only, set_option, shared, zctrace};
 
 /// Set in the process that sends.
 const SENDS: &str = "ZCTRACE_TEST_DEVICES";
@@ -382,17 +382,7 @@ fn tcp_socket() -> nix::Result<OwnedFd> {
 
 /// Sets an option of a TCP socket.
 fn option(socket: &impl AsRawFd, name: libc::c_int, value: libc::c_int) -> nix::Result<()> {
-    // SAFETY: the option is an int, which outlives the call.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            name,
-            (&raw const value).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    Errno::result(result).map(drop)
+    set_option(socket, libc::IPPROTO_TCP, name, &value)
 }
 
 /// Turns the repair of a TCP connection on or off.
