@@ -127,7 +127,7 @@ program! {
 }
 
 program! {
-    /// A thread that gets another name: the first one's is that of its process. Others may take that of `--comm`.
+    /// A thread that gets another name: the first one's is that of its process, which may be that of `--comm` then.
     tp_btf marked task_renamed(ctx) {
         let task: *const u8 = ctx.arg(0);
         let new: *const u8 = ctx.arg(1);
@@ -148,7 +148,7 @@ program! {
                 let _ = bpf_probe_read_kernel_str_bytes(new, &mut comm);
             }
             let tid: u32 = Typed::load(task, offset!(task_pid));
-            if has_comm(&comm) && tid == bpf_get_current_pid_tgid() as u32 {
+            if has_comm(&comm) && tid == tgid && tid == bpf_get_current_pid_tgid() as u32 {
                 add(tid, 0);
             }
         }

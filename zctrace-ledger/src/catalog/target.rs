@@ -54,7 +54,7 @@ pub(super) const PROBES: &[Probe] = &[
         role: Role::Target,
         ways: &[tp_btf("task_renamed", "task_rename")],
         sees: "threads and processes that get another name",
-        lost: "new names of processes; threads that take the name of --comm",
+        lost: "new names of processes; processes that take the name of --comm",
         ..Probe::USUAL
     },
     Probe {

@@ -11,6 +11,10 @@ pub struct Circumstances {
     pub abandoned: bool,
     /// Of the operations in flight, those that only wait for input: they have copied nothing.
     pub waiting: u64,
+    /// How many processes of the command were alive after it had ended.
+    pub left_behind: u64,
+    /// How many threads belonged to the target at the end and were not traced.
+    pub untraced: u64,
     /// How the command ended does not matter.
     pub ignore_command_status: bool,
     /// Bytes of a page of the kernel; `None` where that is not known.

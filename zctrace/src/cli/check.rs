@@ -324,6 +324,8 @@ fn measured(
     let circumstances = Circumstances {
         cut_short: outcome.cut_short,
         waiting: outcome.waiting,
+        left_behind: outcome.left_behind,
+        untraced: outcome.untraced,
         abandoned: outcome.abandoned_by.is_some(),
         ignore_command_status: measure.ignore_command_status,
         page_size: Some(kernel::page_size()),

@@ -180,6 +180,9 @@ pub(crate) fn run(args: RecordArgs) -> Result<u8, Failure> {
             String::new()
         },
     ));
+    for note in outcome.notes() {
+        say(&note);
+    }
     run::detach(meter);
     if let Some(signal) = outcome.abandoned_by {
         return Ok(exit::code_of_signal(signal));

@@ -201,6 +201,9 @@ pub(crate) fn run(args: StatArgs) -> Result<u8, Failure> {
     if own_cost && outcome.snapshot.overhead.bpf_ns.is_none() {
         say("warning: --own-cost needs cap_sys_admin: the kernel did not time zctrace's programs");
     }
+    for note in outcome.notes() {
+        say(&note);
+    }
     run::detach(session);
     if let Some(signal) = outcome.abandoned_by {
         return Ok(exit::code_of_signal(signal));
@@ -249,6 +252,8 @@ fn replay(path: &std::path::Path, args: &StatArgs) -> Result<u8, Failure> {
         cut_short: false,
         time_is_up: false,
         waiting: 0,
+        left_behind: 0,
+        untraced: 0,
         asked: None,
     })?;
     damage::warn_of(&recording);

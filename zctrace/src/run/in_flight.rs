@@ -1,6 +1,10 @@
 //! Operations that are open when tracing ends.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs,
+    path::Path,
+};
 
 use libc::c_long;
 
@@ -65,54 +69,167 @@ struct Open {
     waiting: u64,
 }
 
-/// Completes [`Process::in_flight`], which has the requests already, and returns how many of these operations only wait for input.
-/// The ids are those of `view`; the processes in `targets` get a row even if nothing of theirs
-/// completed.
-pub(crate) fn fill_in(view: &View, counted: &mut Counted, targets: &BTreeSet<u32>) -> u64 {
-    let mut waiting = 0;
-    let mut without_row = targets.clone();
-    for process in &mut counted.processes {
-        without_row.remove(&process.pid);
-        // The id may have gone to another process.
-        if start_time(view, process.pid) == Some(process.start_time) {
-            let open = of_process(view, process.pid);
-            process.in_flight += open.all;
-            waiting += open.waiting;
-        }
+/// What was seen of a thread when the measurement ended, and since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Was {
+    /// Inside this call.
+    Inside(String),
+    /// On a processor, or about to be: the kernel does not say where. Its user and system time was this, in ticks.
+    Running(u64, u64),
+}
+
+/// Which operations may be open. A thread that copies is on a processor, and the kernel tells the calls of those that
+/// sleep only. So once the measurement has ended ([`Watch::close`]), an operation that may have been open then counts
+/// until the thread was seen elsewhere.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    is_closed: bool,
+    threads: HashMap<(u32, u32), Was>,
+    /// Operations of a process so far: with a single thread, one more says that another call has begun.
+    done: HashMap<u32, u64>,
+}
+
+impl Watch {
+    /// Nothing that begins from now on belongs to the measurement.
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
     }
-    for pid in without_row {
-        let open = of_process(view, pid);
-        if open.all != 0
-            && let Some(process) = idle(view, pid, open.all)
-        {
-            counted.processes.push(process);
-            waiting += open.waiting;
+
+    /// Completes [`Process::in_flight`], which has the requests already, and returns how many of these operations only
+    /// wait for input. The ids are those of `view`; the processes in `targets` get a row even if nothing of theirs
+    /// completed.
+    pub(crate) fn fill_in(
+        &mut self,
+        view: &View,
+        counted: &mut Counted,
+        targets: &BTreeSet<u32>,
+    ) -> u64 {
+        if !self.is_closed {
+            self.threads.clear();
+            self.done.clear();
         }
+        let mut waiting = 0;
+        let mut without_row = targets.clone();
+        for process in &mut counted.processes {
+            without_row.remove(&process.pid);
+            // The id may have gone to another process.
+            if start_time(view, process.pid) == Some(process.start_time) {
+                let open = self.of_process(view, process.pid, process.total.ops);
+                process.in_flight += open.all;
+                waiting += open.waiting;
+            }
+        }
+        for pid in without_row {
+            let open = self.of_process(view, pid, 0);
+            if open.all != 0
+                && let Some(process) = idle(view, pid, open.all)
+            {
+                counted.processes.push(process);
+                waiting += open.waiting;
+            }
+        }
+        waiting
     }
-    waiting
+
+    /// Threads of a process that are inside a system call of the family, or may be. `done` is how many operations of
+    /// the process have completed.
+    fn of_process(&mut self, view: &View, pid: u32, done: u64) -> Open {
+        let tasks = view.root().join(format!("{pid}/task"));
+        let Ok(entries) = fs::read_dir(tasks) else {
+            return Open::default();
+        };
+        let tasks: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        let has_gone_on = *self.done.entry(pid).or_insert(done) != done && tasks.len() == 1;
+        let mut open = Open::default();
+        for task in tasks {
+            let tid = task
+                .file_name()
+                .and_then(|name| name.to_str()?.parse().ok());
+            let Some((tid, now)) = tid.zip(look_at(&task)) else {
+                continue;
+            };
+            let Some(is) = self.may_be(pid, tid, now, has_gone_on) else {
+                continue;
+            };
+            open.all += 1;
+            if let Was::Inside(line) = is {
+                open.waiting += u64::from(is_waiting(&task, &line));
+            }
+        }
+        open
+    }
+
+    /// The operation that a thread may be in; `None` if it is in none, or in one that began after the end.
+    fn may_be(&mut self, pid: u32, tid: u32, now: Look, has_gone_on: bool) -> Option<Was> {
+        let key = (pid, tid);
+        let before = match (self.is_closed, self.threads.get(&key)) {
+            (false, _) => None,
+            (true, None) => return None,
+            (true, Some(was)) => Some(was.clone()),
+        };
+        let is = match (before, now) {
+            _ if has_gone_on => None,
+            (Some(Was::Inside(before)), Look::Inside(line)) => {
+                (before == line).then_some(Was::Inside(line))
+            }
+            (_, Look::Inside(line)) => Some(Was::Inside(line)),
+            (_, Look::Outside) => None,
+            (None, Look::Running(user, system)) => Some(Was::Running(user, system)),
+            (Some(Was::Running(user, system)), Look::Running(user_now, system_now)) => {
+                let computes = user_now.saturating_sub(user);
+                let within = system_now.saturating_sub(system);
+                // The kernel divides the time by samples, so a little of it can be on the wrong side.
+                (computes == 0 || computes < within / 8).then_some(Was::Running(user, system))
+            }
+            (Some(was), Look::Running(..)) => Some(was),
+        };
+        match &is {
+            Some(was) => self.threads.insert(key, was.clone()),
+            None => self.threads.remove(&key),
+        };
+        // Before the end it is only an indication for people.
+        is.filter(|was| self.is_closed || matches!(was, Was::Inside(_)))
+    }
+
+    /// Whether a thread was on a processor when the measurement ended, so that nobody knows whether it was in an
+    /// operation.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        self.threads
+            .values()
+            .any(|was| matches!(was, Was::Running(..)))
+    }
+}
+
+/// What a look at a thread shows.
+#[derive(Debug)]
+enum Look {
+    Inside(String),
+    /// With its user and system time, in ticks.
+    Running(u64, u64),
+    Outside,
+}
+
+fn look_at(task: &Path) -> Option<Look> {
+    let line = fs::read_to_string(task.join("syscall")).ok()?;
+    if line.trim_end() == "running" {
+        let (user, system) = times(&fs::read_to_string(task.join("stat")).ok()?)?;
+        return Some(Look::Running(user, system));
+    }
+    Some(if is_in_family(&line) {
+        Look::Inside(line)
+    } else {
+        Look::Outside
+    })
+}
+
+/// `utime` and `stime` of a line of `/proc/PID/task/TID/stat`.
+fn times(stat: &str) -> Option<(u64, u64)> {
+    let mut words = stat.rsplit_once(") ")?.1.split_whitespace().skip(11);
+    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
 }
 
 fn start_time(view: &View, pid: u32) -> Option<u64> {
     Some(view.process(pid).ok()?.stat().ok()?.starttime)
-}
-
-/// Threads of a process that are inside a system call of the family.
-fn of_process(view: &View, pid: u32) -> Open {
-    let tasks = view.root().join(format!("{pid}/task"));
-    let Ok(entries) = fs::read_dir(tasks) else {
-        return Open::default();
-    };
-    let mut open = Open::default();
-    for task in entries.flatten().map(|entry| entry.path()) {
-        let Ok(line) = fs::read_to_string(task.join("syscall")) else {
-            continue;
-        };
-        if is_in_family(&line) {
-            open.all += 1;
-            open.waiting += u64::from(is_waiting(&task, &line));
-        }
-    }
-    open
 }
 
 /// Whether a call sleeps on a socket, pipe or terminal until there is something to receive. Such a
@@ -254,6 +371,38 @@ mod tests {
         assert_eq!(waits_for_anything("running"), None);
     }
 
+    /// A thread that copies is on a processor. What the kernel says of it then proves nothing.
+    #[test]
+    fn a_call_is_open_until_its_thread_was_seen_elsewhere() {
+        let inside = |text: &str| Look::Inside(text.to_owned());
+        let mut watch = Watch::default();
+        let see = |watch: &mut Watch, tid, now| watch.may_be(1, tid, now, false).is_some();
+        assert!(see(&mut watch, 1, inside("1 0x3")));
+        assert!(see(&mut watch, 2, inside("1 0x3")));
+        assert!(!see(&mut watch, 3, Look::Outside));
+        assert!(!see(&mut watch, 4, Look::Running(5, 5)), "not yet known");
+        assert!(!see(&mut watch, 5, Look::Running(5, 5)), "not yet known");
+        assert!(!see(&mut watch, 6, Look::Running(5, 5)), "not yet known");
+        assert!(watch.is_uncertain());
+        watch.close();
+        assert!(see(&mut watch, 1, Look::Running(0, 9)), "the same call");
+        assert!(see(&mut watch, 1, inside("1 0x3")), "the same call");
+        assert!(!see(&mut watch, 1, inside("1 0x4")), "another call");
+        assert!(!see(&mut watch, 1, inside("1 0x3")), "a later one");
+        assert!(!see(&mut watch, 2, Look::Outside));
+        assert!(!see(&mut watch, 3, inside("1 0x3")), "it began later");
+        assert!(see(&mut watch, 4, Look::Running(5, 40)), "in the kernel");
+        assert!(!see(&mut watch, 5, Look::Running(9, 6)), "it computes");
+        assert!(see(&mut watch, 6, Look::Running(5, 5)), "it did not run");
+        assert!(see(&mut watch, 6, inside("1 0x3")));
+        assert!(
+            watch.may_be(1, 6, inside("1 0x3"), true).is_none(),
+            "another one, of the same arguments"
+        );
+        let stat = "7 (a) b) R 1 1 1 0 -1 64 0 0 0 0 31 42 0 0 20 0 1 0 5 6";
+        assert_eq!(times(stat), Some((31, 42)));
+    }
+
     #[test]
     fn a_thread_that_waits_in_recv_is_in_flight() {
         let view = View::detect().unwrap();
@@ -262,13 +411,14 @@ mod tests {
         let thread = thread::spawn(move || here.read(&mut [0]).unwrap());
         let mut waited = 0;
         // Other tests' threads can be in system calls too, so only a lower bound is known.
-        while of_process(&view, own).waiting == 0 {
+        let mut watch = Watch::default();
+        while watch.of_process(&view, own, 0).waiting == 0 {
             thread::sleep(Duration::from_millis(5));
             waited += 1;
             assert!(waited < 1000);
         }
         let mut counted = Counted::default();
-        assert!(fill_in(&view, &mut counted, &BTreeSet::from([own])) >= 1);
+        assert!(watch.fill_in(&view, &mut counted, &BTreeSet::from([own])) >= 1);
         assert_eq!(counted.processes.len(), 1);
         assert!(counted.processes[0].in_flight >= 1);
         assert_eq!(

@@ -53,6 +53,14 @@ pub trait Meter {
     fn idle_requests(&mut self) -> Result<BTreeSet<RequestId>, tracer::Error> {
         Ok(BTreeSet::new())
     }
+    /// The threads that are traced, by the machine's own ids.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    fn live_threads(&mut self) -> Result<BTreeSet<u32>, tracer::Error> {
+        Ok(BTreeSet::new())
+    }
     /// Makes room where processes have ended; the next reading has what they did.
     ///
     /// # Errors
@@ -76,6 +84,10 @@ impl Meter for Session {
 
     fn idle_requests(&mut self) -> Result<BTreeSet<RequestId>, tracer::Error> {
         Self::idle_requests(self)
+    }
+
+    fn live_threads(&mut self) -> Result<BTreeSet<u32>, tracer::Error> {
+        Self::live_threads(self)
     }
 
     fn keep_up(&mut self) -> Result<(), tracer::Error> {

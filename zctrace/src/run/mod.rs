@@ -15,6 +15,7 @@ pub mod command;
 mod error;
 mod in_flight;
 mod interrupted;
+mod left_behind;
 mod meter;
 pub mod noted;
 mod observation;

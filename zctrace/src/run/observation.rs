@@ -22,7 +22,8 @@ use super::{
     channel::Channel,
     command::{Prepared, Running},
     error::Error,
-    in_flight,
+    in_flight::Watch,
+    left_behind,
     meter::Meter,
     pidfd::Alive,
     plan::{Outcome, Plan, Subject},
@@ -31,7 +32,7 @@ use super::{
 };
 use crate::{
     kernel,
-    ledger::{Counted, ExitStatus, Moves, SCHEMA, Snapshot, Stacks, Target},
+    ledger::{Counted, ExitStatus, Moves, SCHEMA, Snapshot, Stacks},
     target::{self, Resolved, Spec, View},
     text::{bytes, escape, message::say, sink},
     tracer::{Config, RequestId},
@@ -47,6 +48,8 @@ const UPKEEP: Duration = Duration::from_millis(100);
 
 /// How often to look whether bytes have arrived.
 const SETTLING: Duration = Duration::from_millis(50);
+/// How long processes that outlive their command are waited for.
+const LEAVING: Duration = Duration::from_millis(500);
 
 /// Observes according to `plan`; `attach` makes the meter, and `each` gets every interval's
 /// document with the time since the start. The meter comes back, still attached: its end takes time
@@ -138,13 +141,14 @@ fn start<M: Meter>(
         ended: subject.moves(),
         baseline: subject.clone(),
         last: subject,
-        named: resolved.named.clone(),
-        processes: resolved.processes.clone(),
+        resolved: resolved.clone(),
+        follow: plan.follow,
         started: Instant::now(),
         started_at: Timestamp::now(),
         last_at: Duration::ZERO,
         seq: 0,
         key_pressed: false,
+        open: Watch::default(),
         waiting: 0,
         asked: None,
         documents,
@@ -229,9 +233,9 @@ enum Life {
 struct Observation<M> {
     view: View,
     meter: M,
-    named: Target,
-    /// Processes named by the user, as ids of the view.
-    processes: BTreeSet<u32>,
+    resolved: Resolved,
+    /// Children of the target are the target too.
+    follow: bool,
     baseline: Counted,
     started: Instant,
     started_at: Timestamp,
@@ -242,6 +246,7 @@ struct Observation<M> {
     ended: Moves,
     seq: u64,
     key_pressed: bool,
+    open: Watch,
     /// Of the operations open at the last reading, those that only wait for input.
     waiting: u64,
     /// The last signal that asked for the end.
@@ -379,9 +384,13 @@ impl<M: Meter> Observation<M> {
         };
         // What is sent by reference can still be copied, until it is released.
         let end = Instant::now() + plan.settle;
+        self.open.close();
+        let is_unsettled = |this: &Self, counted: &Counted| {
+            counted.is_unsettled(this.waiting) || this.open.is_uncertain()
+        };
         // Requests that wait before a reading and after it were waiting then.
         let mut idle: Option<BTreeSet<RequestId>> = None;
-        while counted.is_unsettled(self.waiting) && Instant::now() < end {
+        while is_unsettled(&self, &counted) && Instant::now() < end {
             if idle.is_none() {
                 idle = Some(self.meter.idle_requests()?);
             }
@@ -394,6 +403,17 @@ impl<M: Meter> Observation<M> {
                 self.waiting += idle.len() as u64;
             }
         }
+        let has_ended = exit_status.is_some() && !cut_short;
+        let mut left_behind = if has_ended { self.left_behind()? } else { 0 };
+        // Many end a moment later, such as the other end of a pipe.
+        let end = Instant::now() + LEAVING;
+        while left_behind != 0 && Instant::now() < end {
+            thread::sleep(SETTLING);
+            left_behind = self.left_behind()?;
+            elapsed = self.started.elapsed();
+            counted = self.read()?;
+        }
+        let untraced = self.untraced()?;
         if plan.interval.is_some() && elapsed > self.last_at {
             let snapshot = self.interval(counted.clone(), elapsed, exit_status);
             each(&snapshot, elapsed)?;
@@ -407,11 +427,35 @@ impl<M: Meter> Observation<M> {
             cut_short,
             time_is_up,
             waiting: self.waiting,
+            left_behind,
+            untraced,
             abandoned_by: abandoned_by.map(|asked| asked.signal as i32),
             key_pressed: self.key_pressed,
             asked: self.asked,
         };
         Ok((outcome, self.meter))
+    }
+
+    /// How many processes of the target are alive.
+    fn left_behind(&mut self) -> Result<u64, Error> {
+        Ok(left_behind::count(&self.view, &self.meter.live_threads()?))
+    }
+
+    /// How many threads belong to the target now and are not traced: another process may hold its port, or have got its
+    /// name when it had several threads.
+    fn untraced(&mut self) -> Result<u64, Error> {
+        if !self.follow || !self.view.knows_machine_ids() {
+            return Ok(0);
+        }
+        let members = self.resolved.members(&self.view);
+        if members.is_empty() {
+            return Ok(0);
+        }
+        let traced = self.meter.live_threads()?;
+        // What has just ended is no member any more.
+        let still = self.resolved.members(&self.view);
+        let untraced = members.intersection(&still);
+        Ok(untraced.filter(|tid| !traced.contains(tid)).count() as u64)
     }
 
     fn read(&mut self) -> Result<Counted, Error> {
@@ -420,7 +464,9 @@ impl<M: Meter> Observation<M> {
         let moves = mem::replace(&mut self.ended, counted.moves());
         self.baseline.settle(&moves);
         self.last.settle(&moves);
-        self.waiting = in_flight::fill_in(&self.view, &mut counted, &self.processes);
+        self.waiting = self
+            .open
+            .fill_in(&self.view, &mut counted, &self.resolved.processes);
         Ok(counted)
     }
 
@@ -481,7 +527,7 @@ impl<M: Meter> Observation<M> {
             kernel: kernel::release(),
             arch: std::env::consts::ARCH.into(),
             backend: self.meter.backend().into(),
-            target: self.named.clone(),
+            target: self.resolved.named.clone(),
             exit_status,
             started_at: rfc3339(started_at),
             duration_ns: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),

@@ -233,7 +233,7 @@ impl Resolved {
     pub fn note_of_several(&self) -> Option<&'static str> {
         match &self.several {
             Some(Several::Comms(_)) => {
-                Some("note: with several names, children and threads with other names are left out")
+                Some("note: with several names, children with other names are left out")
             }
             Some(Several::Cgroups(_)) | None => None,
         }
@@ -251,6 +251,24 @@ impl Resolved {
         let new: Vec<_> = now.difference(&self.tasks).copied().collect();
         self.tasks.extend(&new);
         Ok(new)
+    }
+
+    /// Threads that belong to the target now, whether they are traced or not; none where that cannot be told. For
+    /// processes by their ids, these are their threads.
+    #[must_use]
+    pub fn members(&self, view: &View) -> BTreeSet<u32> {
+        let Spec::Ports(ports) = &self.spec else {
+            let mut members = self.scan(view).unwrap_or_default();
+            // zctrace may be in the cgroup.
+            let own = threads::of_process(view, view.own_pid());
+            members.retain(|tid| !own.contains(tid));
+            return members;
+        };
+        let now = |port: &u16| port::processes(view, *port).unwrap_or_default();
+        let processes = ports.iter().flat_map(now);
+        processes
+            .flat_map(|pid| threads::of_process(view, pid))
+            .collect()
     }
 
     fn scan(&self, view: &View) -> Result<BTreeSet<u32>, Error> {

@@ -1,4 +1,4 @@
-//! `--port`: the processes behind a listening socket.
+//! `--port`: the processes behind a listening socket, and those that serve its connections.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ use super::{Error, View, view::namespace_inode};
 /// How many other listening ports an error names.
 const NEARBY: usize = 5;
 
-/// A port on which somebody listens.
+/// A socket on a local port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Listener {
     port: u16,
@@ -26,24 +26,25 @@ struct Listener {
 }
 
 /// Processes, as ids of `view`, that hold a socket listening on `port`: TCP in state LISTEN, or UDP
-/// bound and not connected. Only zctrace's own network namespace is searched: a port number of
+/// bound and not connected. So do those that hold a connection of such a TCP port: a server may have a process for each
+/// connection, which has closed the listening socket. Only zctrace's own network namespace is searched: a port number of
 /// another one means something else.
 pub(super) fn processes(view: &View, port: u16) -> Result<BTreeSet<u32>, Error> {
     let own = view.own_pid();
-    let here = view
-        .process(own)
-        .and_then(|process| listeners(&process))
-        .map_err(|source| Error::Procfs { pid: own, source })?;
-    let wanted: BTreeSet<_> = here
-        .iter()
-        .filter(|listener| listener.port == port)
-        .map(|listener| listener.inode)
-        .collect();
+    let of_process = |source| Error::Procfs { pid: own, source };
+    let process = view.process(own).map_err(of_process)?;
+    let here = listeners(&process).map_err(of_process)?;
+    let of_port = |sockets: &[Listener]| -> BTreeSet<u64> {
+        let held = sockets.iter().filter(|socket| socket.port == port);
+        held.map(|socket| socket.inode).collect()
+    };
+    let mut wanted = of_port(&here);
     let (holders, hidden) = holders(view);
     if wanted.is_empty() {
         let remedy = remedy(view, port, &here, &holders);
         return Err(Error::NobodyListens { port, remedy });
     }
+    wanted.extend(of_port(&connections(&process).map_err(of_process)?));
     let mut found: BTreeSet<_> = wanted
         .iter()
         .filter_map(|inode| holders.get(inode))
@@ -75,6 +76,22 @@ fn listeners(process: &Process) -> Result<Vec<Listener>, ProcError> {
                 found.push(Listener { port, inode });
             }
         }
+    }
+    Ok(found)
+}
+
+/// Connected TCP sockets of a process's network namespace, by their local port.
+fn connections(process: &Process) -> Result<Vec<Listener>, ProcError> {
+    let mut found = Vec::new();
+    for table in [process.tcp(), process.tcp6()] {
+        // Inode 0 is that of a connection which nobody holds any more.
+        let connected = present(table)?
+            .into_iter()
+            .filter(|entry| entry.state != TcpState::Listen && entry.inode != 0);
+        found.extend(connected.map(|entry| Listener {
+            port: entry.local_address.port(),
+            inode: entry.inode,
+        }));
     }
     Ok(found)
 }

@@ -40,7 +40,7 @@ pub(super) fn settle<E>(
     Ok(all)
 }
 
-/// Threads whose own name, or whose process's name, is `comm`.
+/// Threads of the processes whose name, which is that of their first thread, is `comm`.
 pub(super) fn of_comm(view: &View, comm: &str) -> BTreeSet<u32> {
     let own = view.own_pid();
     let mut found = BTreeSet::new();
@@ -51,15 +51,17 @@ pub(super) fn of_comm(view: &View, comm: &str) -> BTreeSet<u32> {
         if pid == own || is_kernel_thread(&process) {
             continue;
         }
-        let threads = of_process(view, pid);
-        if name(view, pid, pid).as_deref() == Some(comm) {
-            found.extend(threads);
-        } else if threads.len() > 1 {
-            let named = |tid: &u32| name(view, pid, *tid).as_deref() == Some(comm);
-            found.extend(threads.into_iter().filter(named));
-        }
+        found.extend(of_process_named(view, pid, comm));
     }
     found
+}
+
+fn of_process_named(view: &View, pid: u32, comm: &str) -> BTreeSet<u32> {
+    if name(view, pid).as_deref() == Some(comm) {
+        of_process(view, pid)
+    } else {
+        BTreeSet::new()
+    }
 }
 
 fn is_kernel_thread(process: &Process) -> bool {
@@ -68,10 +70,10 @@ fn is_kernel_thread(process: &Process) -> bool {
         .is_ok_and(|stat| stat.flags & super::view::PF_KTHREAD != 0)
 }
 
-/// A thread's command name. Bytes that are not UTF-8 cannot be given on a command line that is,
+/// A process's command name. Bytes that are not UTF-8 cannot be given on a command line that is,
 /// so a lossy conversion never makes two names equal by accident that a user can tell apart.
-fn name(view: &View, pid: u32, tid: u32) -> Option<String> {
-    let path = view.root().join(format!("{pid}/task/{tid}/comm"));
+fn name(view: &View, pid: u32) -> Option<String> {
+    let path = view.root().join(format!("{pid}/task/{pid}/comm"));
     let bytes = fs::read(path).ok()?;
     let name = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     Some(String::from_utf8_lossy(name).into_owned())
@@ -109,8 +111,11 @@ mod tests {
         assert_eq!(all.unwrap().len(), MAX_SCANS as usize + 1);
     }
 
+    /// A name is that of a process. Otherwise what a report says of the process would be true of one thread only.
     #[test]
-    fn a_named_thread_is_found() {
+    fn a_process_is_found_with_all_its_threads_and_a_thread_is_not() {
+        let view = View::detect().unwrap();
+        let own = view.own_pid();
         let (stop, stopped) = mpsc::channel::<()>();
         let (started, has_started) = mpsc::channel();
         let thread = thread::Builder::new()
@@ -121,10 +126,13 @@ mod tests {
             })
             .unwrap();
         let tid = u32::try_from(has_started.recv().unwrap().as_raw()).unwrap();
-        let view = View::detect().unwrap();
-        // The process itself is left out, as zctrace must be.
-        assert!(!of_comm(&view, "zct-named").contains(&tid));
-        assert!(of_process(&view, view.own_pid()).contains(&tid));
+        assert_eq!(of_process_named(&view, own, "zct-named"), BTreeSet::new());
+        let process = name(&view, own).unwrap();
+        assert!(of_process_named(&view, own, &process).contains(&tid));
+        assert!(
+            !of_comm(&view, &process).contains(&tid),
+            "zctrace itself is left out"
+        );
         drop(stop);
         thread.join().unwrap();
     }

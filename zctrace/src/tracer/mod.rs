@@ -528,6 +528,14 @@ impl Session {
         self.collector.keep_up(&mut self.programs.ebpf)
     }
 
+    /// The threads that are traced, by the machine's own ids.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn live_threads(&mut self) -> Result<BTreeSet<u32>, Error> {
+        tables::live_threads(&mut self.programs.ebpf)
+    }
+
     /// Requests that wait for input and have copied nothing so far; none where only submissions are seen.
     ///
     /// # Errors

@@ -221,6 +221,17 @@ pub(super) fn obstacles(ebpf: &mut Ebpf, rows: &[Row]) -> Result<StdHashMap<u32,
     Ok(obstacles)
 }
 
+/// The threads that are traced.
+pub(super) fn live_threads(ebpf: &mut Ebpf) -> Result<BTreeSet<u32>, Error> {
+    let table: Vec<Task> = batch::values(map(ebpf, "TASK_TABLE"))?;
+    let tasks: HashMap<&mut MapData, u32, Task> = HashMap::try_from(map(ebpf, "TASKS"))?;
+    let of_table = table.iter().filter_map(|task| u32::try_from(task.tid).ok());
+    Ok(of_table
+        .filter(|tid| *tid != 0)
+        .chain(tasks.keys().flatten())
+        .collect())
+}
+
 /// Runs of the threads that are alive.
 pub(super) fn live_runs(ebpf: &mut Ebpf) -> Result<u64, Error> {
     let table: Vec<Task> = batch::values(map(ebpf, "TASK_TABLE"))?;

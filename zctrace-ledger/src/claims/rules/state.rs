@@ -1,6 +1,7 @@
 //! What stands against a PASS regardless of the rows.
 
-use zctrace_common::Op;
+use nix::libc;
+use zctrace_common::{Evidence, Flow, Op};
 
 use super::{Look, Rule, Seen, State};
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
         operations::matches,
         portion::{Row, carried, copied, within},
     },
-    ledger::{Claimed, End, Loss, Path, Process, Refused, Snapshot, Totals, Unfollowed},
+    ledger::{Claimed, End, Errno, Loss, Path, Process, Refused, Snapshot, Totals, Unfollowed},
 };
 
 /// The code of the rule about refused probes.
@@ -66,6 +67,20 @@ pub(super) const RULES: &[Rule] = &[
         look: Look::State(in_flight),
     },
     Rule {
+        code: "processes-left",
+        says: "Processes of the command outlived it: what they do from then on is not in the ledger",
+        evidence: "they were alive half a second after the command had ended",
+        remedy: "run the server in the foreground, or attach to what stays with -p, --comm or --cgroup",
+        look: Look::State(processes_left),
+    },
+    Rule {
+        code: "target-incomplete",
+        says: "Threads of the target were not traced: what they did is not in the ledger",
+        evidence: "they belonged to it at the end and had joined it unseen, as another process that holds its port",
+        remedy: "measure again: what belongs to the target at the start is traced",
+        look: Look::State(untraced),
+    },
+    Rule {
         code: "lost-updates",
         says: "zctrace lost updates, so copies may be missing from the ledger",
         evidence: "`map_full` or `missed_runs` of `loss`",
@@ -114,6 +129,13 @@ pub(super) const RULES: &[Rule] = &[
         evidence: "`fault.write` rows of a process (tracepoints backend): a page each is `min_bytes`, and more than the limit leaves room for",
         remedy: "judge one operation with --path, or measure on a kernel on which functions can be traced (`zctrace doctor`)",
         look: Look::State(possible_copies_on_write),
+    },
+    Rule {
+        code: "failed-calls-uncounted",
+        says: "Messages were copied into the kernel by calls that then failed, or may have been: nobody counted these copies",
+        evidence: "errors of inferred rows that send messages; each message may be as long as a socket allows by default",
+        remedy: "judge one operation with --path, or measure on a kernel on which functions can be traced (`zctrace doctor`)",
+        look: Look::State(failed_calls),
     },
     Rule {
         code: PROBES_MISSING,
@@ -282,6 +304,52 @@ fn possible_copies_on_write(state: &State<'_>) -> Option<Seen> {
     })
 }
 
+/// A message is copied before it is known whether anybody takes it: nobody listens to the socket, or the queue is full.
+/// Sites see these copies (`wasted`); a result says only that the call failed.
+fn failed_calls(state: &State<'_>) -> Option<Seen> {
+    /// `net.core.wmem_default`, where nobody has changed it.
+    const MOST_OF_MESSAGE: u64 = 212_992;
+    /// The call is refused before it looks at the message.
+    const AT_ONCE: [i32; 8] = [
+        libc::EBADF,
+        libc::EINVAL,
+        libc::EMSGSIZE,
+        libc::ENOTCONN,
+        libc::EDESTADDRREQ,
+        libc::EPERM,
+        libc::EACCES,
+        libc::ENOTSOCK,
+    ];
+    let sends_messages = |path: &Path| {
+        let end = path.object.sole();
+        let is_queue = matches!(end, Some(End::Mqueue | End::Msgqueue));
+        let is_socket = matches!(
+            end,
+            Some(End::Udp | End::Unix | End::Vsock | End::Socket(_))
+        );
+        let gives = path
+            .op
+            .known()
+            .is_some_and(|op| matches!(op.flow(), Flow::Gives(_)));
+        path.evidence == Evidence::Inferred && gives && (is_queue || is_socket)
+    };
+    let failed = |path: &Path| {
+        let refused = AT_ONCE.map(|errno| path.errnos.get(Errno::new(errno.unsigned_abs())));
+        path.totals.errors.saturating_sub(refused.iter().sum())
+    };
+    state.snapshot.processes.iter().find_map(|process| {
+        let rows = process.paths.iter();
+        let rows =
+            rows.filter(|path| state.claim.is_about(path.op.as_str()) && sends_messages(path));
+        let calls = rows.fold(0_u64, |sum, path| sum.saturating_add(failed(path)));
+        let most = calls.saturating_mul(MOST_OF_MESSAGE);
+        (most != 0 && could_overturn(process, state.claim, most)).then(|| Seen {
+            bytes: 0,
+            text: format!("{calls} such calls of {} ({})", process.comm, process.pid),
+        })
+    })
+}
+
 fn notified(state: &State<'_>) -> Option<Seen> {
     let mut parts = Vec::new();
     for process in &state.snapshot.processes {
@@ -327,6 +395,24 @@ fn in_flight(state: &State<'_>) -> Option<Seen> {
         let text = format!("{open} operations of {names} were open");
         Seen { bytes: 0, text }
     })
+}
+
+fn processes_left(state: &State<'_>) -> Option<Seen> {
+    let text = match state.circumstances.left_behind {
+        0 => return None,
+        1 => "1 process was alive".to_owned(),
+        many => format!("{many} processes were alive"),
+    };
+    Some(Seen { bytes: 0, text })
+}
+
+fn untraced(state: &State<'_>) -> Option<Seen> {
+    let text = match state.circumstances.untraced {
+        0 => return None,
+        1 => "1 thread was not traced".to_owned(),
+        many => format!("{many} threads were not traced"),
+    };
+    Some(Seen { bytes: 0, text })
 }
 
 /// Up to three of the processes for which `is` holds.

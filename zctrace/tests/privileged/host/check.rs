@@ -2,14 +2,22 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    os::fd::{AsRawFd as _, OwnedFd},
     path::Path,
     process::{Command, Output, Stdio},
     thread,
 };
 
 use crate::common::{attached::Attached, until_it_waits, zctrace};
+use nix::{
+    sys::{
+        signal::{Signal, kill},
+        socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen, socket},
+    },
+    unistd::Pid,
+};
 use zctrace::claims::{Document, SCOPE, Verdict};
 
 const MIB: usize = 1 << 20;
@@ -155,6 +163,107 @@ fn a_policy_judges_several_claims_and_tells_ci() {
     ] {
         assert!(xml.contains(part), "{part}: {xml}");
     }
+}
+
+/// A server that goes to the background: all it does comes later.
+#[test]
+#[ignore = "needs root and BPF"]
+fn a_process_that_outlives_the_command_is_no_pass() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = file_of(directory.path(), 4 * MIB);
+    let left = directory.path().join("pid");
+    let options = ["--max-copies-per-byte", "1", "--accept-inferred"];
+    let judge = |script: &str| {
+        let command = ["sh", "-c", script, &file, left.to_str().unwrap()];
+        check(&options, &command).1
+    };
+    let waited = judge("cat \"$0\" > /dev/null; sleep 0.01 & wait");
+    assert_eq!(waited.verdict, Verdict::Pass, "{:?}", codes(&waited));
+    // It ends within the time that is left to it.
+    let late = judge("cat \"$0\" > /dev/null; sleep 0.1 &");
+    assert_eq!(late.verdict, Verdict::Pass, "{:?}", codes(&late));
+    let document = judge("cat \"$0\" > /dev/null; sleep 60 <&- >&- 2>&- & echo $! > \"$1\"");
+    let pid: i32 = fs::read_to_string(&left).unwrap().trim().parse().unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    assert_eq!(document.verdict, Verdict::Inconclusive);
+    assert!(codes(&document).contains(&"processes-left"), "{document:?}");
+}
+
+/// A server with a process for each connection, which has closed the socket that listens; and another one that begins
+/// to listen on the same port when tracing has begun.
+#[test]
+#[ignore = "needs root and BPF"]
+fn all_who_serve_a_port_are_traced_or_missed() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let number = listener.local_addr().unwrap().port();
+    let mut client = TcpStream::connect(("127.0.0.1", number)).unwrap();
+    let (connection, _) = listener.accept().unwrap();
+    let twice = "for i in 1 2; do head -c 4194304 > /dev/null; echo read; done";
+    let mut backend = Command::new("sh")
+        .args(["-c", twice])
+        .stdin(OwnedFd::from(connection))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(backend.stdout.take().unwrap());
+    let mut serve = || {
+        client.write_all(&vec![1; 4 * MIB]).unwrap();
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        assert_eq!(line, "read\n");
+    };
+    let port = number.to_string();
+    let judge = |meanwhile: &mut dyn FnMut()| {
+        let options = [
+            "check",
+            "--json",
+            "--max-copies-per-byte",
+            "1",
+            "--accept-inferred",
+            "--path",
+            "read",
+            "--port",
+            &port,
+        ];
+        let check = Attached::start(&options);
+        meanwhile();
+        let output = check.interrupt();
+        serde_json::from_slice::<Document>(&output.stdout).unwrap()
+    };
+    let document = judge(&mut || serve());
+    assert!(!codes(&document).contains(&"target-incomplete"));
+    let served = document.stat.processes.iter().any(|process| {
+        let mut rows = process.paths.iter();
+        process.comm == "head" && rows.any(|row| row.totals.moved >= 4 * MIB as u64)
+    });
+    assert!(served, "{:?}", document.stat.processes);
+    // It is there before, with a socket that does not listen yet. This process is a target, so a later child is one too.
+    let later = socket(
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .unwrap();
+    let address = SockaddrIn::new(127, 0, 0, 2, number);
+    bind(later.as_raw_fd(), &address).unwrap();
+    let mut other = Command::new("sleep")
+        .arg("60")
+        .stdin(later.try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    let document = judge(&mut || {
+        serve();
+        listen(&later, Backlog::new(1).unwrap()).unwrap();
+    });
+    assert!(
+        codes(&document).contains(&"target-incomplete"),
+        "{:?}",
+        codes(&document)
+    );
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert!(backend.wait().unwrap().success());
 }
 
 /// A server in a thread per connection: it waits in `recv` most of the time, which copies nothing.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use nix::libc;
-use zctrace_common::Mark;
+use zctrace_common::{Evidence, Mark};
 
 use super::{M, MIB, claim, judged, path, process};
 use crate::{
@@ -378,4 +378,75 @@ fn what_copies_everywhere_is_not_diluted() {
     let judgement = judged(&sent, vec![process(paths, &[], None)]);
     assert_eq!(judgement.verdict, Verdict::Fail);
     assert!(judgement.reasons.iter().all(|r| r.code != "diluted"));
+}
+
+/// A server that goes to the background: its work begins when the command ends.
+#[test]
+fn a_process_that_outlives_its_command_stands_against_a_pass() {
+    let sendfile = path("sendfile", "file:ext4->tcp", M, &[("spliced", 64 * MIB)]);
+    let snapshot = samples::with(vec![process(vec![sendfile], &[], None)]);
+    let with = |left_behind| {
+        let circumstances = Circumstances {
+            left_behind,
+            ..Circumstances::default()
+        };
+        judge(&claim(), &snapshot, circumstances)
+    };
+    assert_eq!(with(0).verdict, Verdict::Pass);
+    let judgement = with(2);
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    assert_eq!(judgement.reasons[0].code, "processes-left");
+    assert_eq!(judgement.reasons[0].evidence, "2 processes were alive");
+}
+
+/// Another process that serves the port of the target.
+#[test]
+fn threads_that_were_not_traced_stand_against_a_pass() {
+    let sendfile = path("sendfile", "file:ext4->tcp", M, &[("spliced", 64 * MIB)]);
+    let snapshot = samples::with(vec![process(vec![sendfile], &[], None)]);
+    let circumstances = Circumstances {
+        untraced: 1,
+        ..Circumstances::default()
+    };
+    let judgement = judge(&claim(), &snapshot, circumstances);
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    assert_eq!(judgement.reasons[0].code, "target-incomplete");
+    assert_eq!(judgement.reasons[0].evidence, "1 thread was not traced");
+}
+
+/// Sends to a datagram socket that nobody reads are copied, and then refused.
+#[test]
+fn calls_that_copied_and_failed_stand_against_a_pass() {
+    let with = |errno: i32, evidence: Evidence, op: &str, object: &str| {
+        let sendfile = path("sendfile", "file:ext4->tcp", M, &[("spliced", 64 * MIB)]);
+        let mut send = path(op, object, M, &[]);
+        send.evidence = evidence.into();
+        (send.totals.ops, send.totals.errors) = (640, 640);
+        send.errnos = [(Errno::new(errno.unsigned_abs()), 640)]
+            .into_iter()
+            .collect();
+        judged(&claim(), vec![process(vec![sendfile, send], &[], None)])
+    };
+    let refused = libc::ECONNREFUSED;
+    let doubtful = [
+        ("send", "unix", refused),
+        ("write", "mqueue", libc::EAGAIN),
+        ("uring.send", "udp", refused),
+    ];
+    for (op, object, errno) in doubtful {
+        let judgement = with(errno, Evidence::Inferred, op, object);
+        assert_eq!(judgement.verdict, Verdict::Inconclusive, "{op} {object}");
+        assert_eq!(judgement.reasons[0].code, "failed-calls-uncounted");
+        assert!(judgement.reasons[0].evidence.starts_with("640 such calls"));
+    }
+    let sound = [
+        ("send", "unix", refused, Evidence::Measured),
+        ("send", "unix", libc::EINVAL, Evidence::Inferred),
+        ("send", "tcp", libc::EPIPE, Evidence::Inferred),
+        ("recv", "unix", libc::EAGAIN, Evidence::Inferred),
+    ];
+    for (op, object, errno, evidence) in sound {
+        let judgement = with(errno, evidence, op, object);
+        assert_eq!(judgement.verdict, Verdict::Pass, "{op} {object}");
+    }
 }
