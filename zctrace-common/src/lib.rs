@@ -42,7 +42,7 @@ pub use region::{
 pub use request::{MOST_OPCODES, OPCODES, REQUEST_SLOTS, Request, RequestCounts, Way, opcode};
 pub use sample::{COPY_ROUTINES, CodeRange, CopyRoutines, CpuSamples, SAMPLE_PERIOD, UserAddress};
 pub use settings::{ABSENT, By, Offsets, Scope, Settings};
-pub use settle::{Shape, explain, legs, take_usual};
+pub use settle::{Shape, UNREPORTED, explain, legs, take_usual};
 pub use sizes::Sizes;
 pub use stacks::{StackKey, StackKind, StackSample, USER_FRAMES, UserFrame, samples_among};
 

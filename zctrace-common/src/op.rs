@@ -232,6 +232,8 @@ ops! {
     AioWrite = 83 => "aio.write", Aio, Gives(Any), Plain;
     /// `IORING_OP_RECV` and `IORING_OP_RECVMSG` with `MSG_PEEK` or `MSG_ERRQUEUE`.
     UringRecvPeek = 84 => "uring.recv_peek", Uring(27), Apart, Plain;
+    /// `IORING_OP_URING_CMD`: a command to a driver. It does not report how many bytes it moved.
+    UringCmd = 85 => "uring.cmd", Uring(46), Apart, Plain;
 }
 
 impl Op {
@@ -373,7 +375,7 @@ mod tests {
                 opcodes.push(opcode);
             }
         }
-        assert_eq!(opcodes.len(), 18);
+        assert_eq!(opcodes.len(), 19);
     }
 
     #[test]

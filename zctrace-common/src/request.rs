@@ -104,7 +104,7 @@ pub struct RequestCounts {
 
 impl RequestCounts {
     /// How many operations are requests.
-    pub const OPS: usize = 21;
+    pub const OPS: usize = 22;
     /// Nothing.
     pub const ZERO: Self = Self {
         submitted: [0; Self::OPS],
@@ -145,13 +145,30 @@ macro_rules! requests {
 const LENDING: [u32; 2] = requests!(2, |op| op.lends());
 const JOINING: [u32; 2] = requests!(2, |op| matches!(op.flow(), Flow::Passes(..)));
 const AIO: [u32; 2] = requests!(2, |op| matches!(op.cause(), Cause::Aio));
-/// By [`RequestCounts::index`], a bit each. Of the requests that no other operation can replace, the only one is a look
-/// at what a socket has.
+/// By [`RequestCounts::index`], a bit each. A command to a driver can go either way.
 const TAKING: u32 = {
-    let all: [u32; 10] = requests!(10, |op| matches!(op.flow(), Flow::Takes(_) | Flow::Apart));
+    let all: [u32; 10] = requests!(10, |op| {
+        matches!(op.flow(), Flow::Takes(_) | Flow::Apart) && !matches!(op, Op::UringCmd)
+    });
     let (mut bits, mut i) = (0, 0);
     while i < all.len() {
         bits |= 1 << RequestCounts::index(all[i]);
+        i += 1;
+    }
+    bits
+};
+
+/// By [`RequestCounts::index`], a bit each.
+const REGISTERED: u32 = {
+    const ALL: [Op; 4] = [
+        Op::UringReadFixed,
+        Op::UringWriteFixed,
+        Op::UringReadvFixed,
+        Op::UringWritevFixed,
+    ];
+    let (mut bits, mut i) = (0, 0);
+    while i < ALL.len() {
+        bits |= 1 << RequestCounts::index(ALL[i] as u32);
         i += 1;
     }
     bits
@@ -174,6 +191,13 @@ impl Request {
         op == JOINING[0] || op == JOINING[1]
     }
 
+    /// Whether they are commands to a driver, whose result says nothing of bytes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_command(op: u32) -> bool {
+        op == Op::UringCmd as u32
+    }
+
     /// Whether they are requests of Linux AIO.
     #[inline(always)]
     #[must_use]
@@ -189,7 +213,16 @@ impl Request {
         index < RequestCounts::OPS && TAKING >> index & 1 != 0
     }
 
-    /// Which sites can explain them. For a splice, its objects say more.
+    /// Whether their memory is a buffer that was registered beforehand.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_registered(op: u32) -> bool {
+        let index = RequestCounts::index(op);
+        index < RequestCounts::OPS && REGISTERED >> index & 1 != 0
+    }
+
+    /// Which sites can explain them. For a splice, its objects say more. No shape explains a command
+    /// ([`Request::is_command`]).
     #[inline(always)]
     #[must_use]
     pub const fn shape(op: u32) -> Shape {
@@ -239,7 +272,7 @@ pub const fn opcode(op: Op) -> u8 {
 const _: () = {
     assert!(size_of::<Request>() == 24 + 40 + 8 * Acc::COUNT + 40);
     assert!(size_of::<RequestCounts>() == 8 * (RequestCounts::OPS * (1 + Way::COUNT) + 3));
-    assert!(RequestCounts::index(Op::UringRecvPeek as u32) == RequestCounts::OPS - 1);
+    assert!(RequestCounts::index(Op::UringCmd as u32) == RequestCounts::OPS - 1);
     let mut i = 0;
     while i < Op::ALL.len() {
         let is_counted = RequestCounts::index(Op::ALL[i] as u32) < RequestCounts::OPS;
@@ -256,6 +289,11 @@ mod tests {
     fn requests_are_what_the_table_says() {
         for op in Op::ALL.iter().copied().filter(|op| op.is_request()) {
             let number = op as u32;
+            assert_eq!(Request::is_command(number), op == Op::UringCmd);
+            assert_eq!(
+                Request::is_registered(number),
+                op.name().ends_with("_fixed")
+            );
             assert_eq!(Request::lends(number), op.lends(), "{op:?}");
             assert_eq!(Request::is_of_aio(number), op.cause() == Cause::Aio);
             let takes = op.goes_out() == Some(false) || op == Op::UringRecvPeek;
@@ -265,6 +303,7 @@ mod tests {
                 Flow::Gives(_) => Shape::FromUser,
                 Flow::Passes(..) => Shape::Reference,
                 Flow::Apart if op == Op::UringRecvPeek => Shape::ToUser,
+                Flow::Apart if op == Op::UringCmd => continue,
                 Flow::Shows(_) | Flow::Apart => panic!("{op:?} has no shape"),
             };
             assert_eq!(Request::shape(number), shape, "{op:?}");

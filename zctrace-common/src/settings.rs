@@ -508,6 +508,12 @@ offsets! {
     req_res: "io_kiocb.cqe.res";
     /// `IORING_CQE_F_*` of its completion.
     req_cqe_flags: "io_kiocb.cqe.flags";
+    /// Its registered buffer (6.13 and later).
+    req_buffer: "io_kiocb.buf_node";
+    /// The memory of a registered buffer.
+    buffer_memory: "io_rsrc_node.buf";
+    /// Its lowest bit says that this is the kernel's, not the application's (6.15 and later): `IO_REGBUF_F_KBUF`.
+    memory_flags: "io_mapped_ubuf.is_kbuf" | "io_mapped_ubuf.flags";
     /// Its place in a list of requests that complete.
     req_completing: "io_kiocb.comp_list";
     /// Of a ring, the first request whose completion is about to be told.

@@ -59,8 +59,12 @@ const fn is_pipe(object: u64) -> bool {
     Object::is(object, ObjectKind::Pipe)
 }
 
+/// The result of a message that failed unreported, because others of the same call had succeeded: no operation, and no
+/// error. What was copied for it was wasted.
+pub const UNREPORTED: i64 = i64::MIN;
+
 /// Explains an operation into [`Task::delta`] and empties the accumulators. `shape` is a [`Shape`] as a
-/// number, `result` what the operation returned: bytes, or a negated errno.
+/// number, `result` what the operation returned: bytes, a negated errno, or [`UNREPORTED`].
 ///
 /// The classes of [`Task::delta`] always sum to its `moved`.
 #[inline(always)]
@@ -73,7 +77,10 @@ pub fn explain(task: &mut Task, shape: u32, result: i64) {
     const REFERENCE: u32 = Shape::Reference as u32;
     task.delta = words::no_counts();
     task.delta.ops = 1;
-    if result < 0 {
+    if result == UNREPORTED {
+        task.delta.ops = 0;
+        task.rest = 0;
+    } else if result < 0 {
         task.delta.errors = result.unsigned_abs();
         task.rest = 0;
     } else {

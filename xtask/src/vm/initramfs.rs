@@ -86,7 +86,7 @@ const MODULES: [&str; 36] = [
 ];
 
 /// Modules that the kernel loads by itself when a program asks for what they make.
-const MODULES_ON_DEMAND: [&str; 30] = [
+const MODULES_ON_DEMAND: [&str; 31] = [
     "wireguard",
     "esp4",
     "xfrm_user",
@@ -117,6 +117,7 @@ const MODULES_ON_DEMAND: [&str; 30] = [
     "8021q",
     "scsi_debug",
     "sd_mod",
+    "ublk_drv",
 ];
 
 /// A file or directory to add.

@@ -793,7 +793,15 @@ pub(crate) fn complete(request: &mut Request, result: i64) {
     {
         request.acc[Acc::ToUser as usize] += HEADER;
     }
+    if Request::is_registered(request.op) && has_memory_of_kernel(request) {
+        complete_in_kernel(request, result);
+        return;
+    }
     if completes_as_usual(request, result) {
+        return;
+    }
+    if Request::is_command(request.op) {
+        complete_command(request, result);
         return;
     }
     let ends = Ends::kept(request);
@@ -808,13 +816,80 @@ pub(crate) fn complete(request: &mut Request, result: i64) {
     clear(request);
 }
 
+/// Whether a request's registered buffer is not memory of the application: a server of ublk has registered the pages of
+/// a block request (`io_buffer_register_bvec`).
+#[inline(always)]
+fn has_memory_of_kernel(request: &Request) -> bool {
+    if offset!(req_buffer) == ABSENT
+        || offset!(buffer_memory) == ABSENT
+        || offset!(memory_flags) == ABSENT
+    {
+        return false;
+    }
+    let buffer = kernel::pointer::<Probed>(request.key as *const u8, offset!(req_buffer));
+    let memory = kernel::pointer::<Probed>(buffer, offset!(buffer_memory));
+    Probed::load::<u8>(memory, offset!(memory_flags)) & 1 != 0
+}
+
+/// A read or write of such a buffer: copies were made within the kernel.
+#[inline(never)]
+fn complete_in_kernel(request: &mut Request, result: i64) {
+    let ends = Ends::kept(request);
+    let Some(mut scratch) = scratch(request) else {
+        return;
+    };
+    words::copy(&mut scratch.acc, &request.acc);
+    for (user, kernel) in [
+        (Acc::ToUser, Acc::SourceCopy),
+        (Acc::FromUser, Acc::SinkCopy),
+    ] {
+        scratch.acc[kernel as usize] += scratch.acc[user as usize];
+        scratch.acc[user as usize] = 0;
+    }
+    let shape = if Request::takes(request.op) {
+        Shape::Source
+    } else {
+        Shape::Sink
+    };
+    let shape = words::opaque(&mut *scratch, shape as u64) as u32;
+    settle::settle(&mut scratch, Shape::numbered(shape), result);
+    row::record(&mut scratch, request.op as u16, &ends);
+    drop(scratch);
+    clear(request);
+}
+
+/// A command to a driver has ended: `result` is its error, or says nothing of bytes. What moved is what the sites saw,
+/// in both directions.
+#[inline(never)]
+fn complete_command(request: &mut Request, result: i64) {
+    let ends = Ends::kept(request);
+    let Some(mut scratch) = scratch(request) else {
+        return;
+    };
+    let to_user = request.acc[Acc::ToUser as usize];
+    let from_user = request.acc[Acc::FromUser as usize];
+    scratch.delta = words::no_counts();
+    scratch.delta.ops = 1;
+    if result < 0 {
+        scratch.delta.errors = result.unsigned_abs();
+    }
+    scratch.delta.moved = to_user + from_user;
+    scratch.delta.class[Class::CopiedToUser as usize] = to_user;
+    scratch.delta.class[Class::CopiedFromUser as usize] = from_user;
+    row::record(&mut scratch, request.op as u16, &ends);
+    drop(scratch);
+    clear(request);
+}
+
 /// By [`RequestCounts::index`]: the one kind of copy that explains the usual case, 0 if there is none. It is in a map
 /// so that it is found without comparing.
 static USUAL: [u8; 32] = {
     let mut usual = [0; 32];
     let mut i = 0;
     while i < RequestCounts::OPS {
-        usual[i] = match Request::shape(Op::UringReadv as u32 + i as u32) {
+        let op = Op::UringReadv as u32 + i as u32;
+        usual[i] = match Request::shape(op) {
+            _ if Request::is_command(op) => 0,
             Shape::ToUser => TO_USER,
             Shape::FromUser => FROM_USER,
             _ => 0,

@@ -1,7 +1,7 @@
 //! Interfaces of sockets: where `send`, `recv` and similar calls end.
 
 use aya_ebpf::helpers::bpf_probe_read_user;
-use zctrace_common::{ABSENT, Acc, Evidence, ObjectKind, Op, Task};
+use zctrace_common::{ABSENT, Acc, Evidence, ObjectKind, Op, Task, UNREPORTED};
 
 use crate::{
     base::{
@@ -35,37 +35,36 @@ program! {
 program! {
     /// `___sys_sendmsg`, once for each message of `sendmsg` and `sendmmsg`.
     fexit marked sys_sendmsg(ctx) in task {
-        if drop_unreported(task, ctx.arg(1), returned_int(ctx)) {
-            return 0;
-        }
+        let Some(result) = of_message(task, ctx.arg(1), returned_int(ctx)) else { return 0 };
         let socket: *const u8 = ctx.arg(0);
         let file = kernel::pointer::<Typed>(socket, offset!(socket_file));
         let ends = Ends::file::<Typed>(task, file);
-        sent(task, ends, ctx.arg(3), file, returned_int(ctx));
+        sent(task, ends, ctx.arg(3), file, result);
     }
 }
 
-/// Whether `sendmmsg` or `recvmmsg` stopped at this message after others had succeeded. Its failure is not reported, so
-/// it is not an operation unless something was copied for it.
+/// What the call reports of a message. If `sendmmsg` or `recvmmsg` stopped at it after others had succeeded, that is
+/// nothing, but copies that were made for it are [`UNREPORTED`]. `None` if there is nothing to account for here: a
+/// failure of `recvmmsg` as a whole is told when that ends.
 #[inline(always)]
-fn drop_unreported(task: &mut Task, message: u64, result: i64) -> bool {
-    if result >= 0 {
-        return false;
-    }
+fn of_message(task: &mut Task, message: u64, result: i64) -> Option<i64> {
     let nr = kernel::current_nr();
-    if !matches!(nr, syscalls::SENDMMSG | syscalls::RECVMMSG)
+    if result >= 0
+        || !matches!(nr, syscalls::SENDMMSG | syscalls::RECVMMSG)
         || kernel::is_compat()
         || offset!(regs_arg1) == ABSENT
-        || Typed::load::<u64>(kernel::current_regs(), offset!(regs_arg1)) == message
     {
-        return false;
+        return Some(result);
+    }
+    if Typed::load::<u64>(kernel::current_regs(), offset!(regs_arg1)) == message {
+        return (nr != syscalls::RECVMMSG).then_some(result);
     }
     account::enter(task, nr);
-    let copied = account::has_copied(task);
-    if !copied {
-        account::clear(task);
+    if account::has_copied(task) {
+        return Some(UNREPORTED);
     }
-    !copied
+    account::clear(task);
+    None
 }
 
 /// A send ended.
@@ -100,9 +99,7 @@ program! {
 program! {
     /// `___sys_recvmsg`, once for each message of `recvmsg` and `recvmmsg`.
     fexit marked sys_recvmsg(ctx) in task {
-        if drop_unreported(task, ctx.arg(1), returned_int(ctx)) {
-            return 0;
-        }
+        let Some(result) = of_message(task, ctx.arg(1), returned_int(ctx)) else { return 0 };
         let ends = of_socket(task, ctx.arg(0));
         let flags: u32 = ctx.arg(3);
         let offered = if flags & MSG_TRUNC == 0 {
@@ -110,7 +107,25 @@ program! {
         } else {
             space(words::opaque(task, ctx.arg(1)))
         };
-        received(task, &ends, returned_int(ctx), flags, offered);
+        received(task, &ends, result, flags, offered);
+    }
+}
+
+program! {
+    /// `recvmmsg` that received nothing. It also fails before it looks at a message, if its socket has an error pending
+    /// (`sock_error` in `do_recvmmsg`).
+    fexit marked sys_recvmmsg(ctx) in task {
+        let result = returned_int(ctx);
+        let file = object::file_of_fd(ctx.arg(0));
+        if result < 0
+            && kernel::current_nr() == syscalls::RECVMMSG
+            && !kernel::is_compat()
+            && offset!(regs_arg1) != ABSENT
+            && !object::had_no_file(file, result)
+        {
+            let ends = Ends::file::<Probed>(task, file);
+            received(task, &ends, result, ctx.arg(3), u64::MAX);
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod reflink;
 pub(crate) mod socket;
 pub(crate) mod splice;
 pub(crate) mod tls;
+pub(crate) mod ublk;
 pub(crate) mod uffd;
 pub(crate) mod uring;
 pub(crate) mod vm;

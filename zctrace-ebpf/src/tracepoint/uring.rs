@@ -235,7 +235,7 @@ fn explain(request: &mut Request, result: i64) {
     scratch.delta.ops = 1;
     if result < 0 {
         scratch.delta.errors = result.unsigned_abs();
-    } else {
+    } else if !Request::is_command(request.op) {
         scratch.delta.moved = result as u64;
         infer::put(&mut scratch, class, result as u64);
     }

@@ -85,6 +85,15 @@ pub(super) const PROBES: &[Probe] = &[
         ..Probe::USUAL
     },
     Probe {
+        name: "sys_recvmmsg",
+        family: Family::Interface,
+        role: Role::Interface(Op::Recv),
+        ways: &[fexit("sys_recvmmsg", "__sys_recvmmsg", &["int"])],
+        sees: "recvmmsg that receives nothing",
+        lost: "that recvmmsg failed",
+        ..Probe::USUAL
+    },
+    Probe {
         name: "sys_sendto",
         family: Family::Interface,
         role: Role::Interface(Op::Send),

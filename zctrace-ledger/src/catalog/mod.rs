@@ -26,6 +26,7 @@ mod splice;
 mod syscall;
 mod target;
 mod tls;
+mod ublk;
 mod uffd;
 mod uring;
 mod vm;
@@ -108,6 +109,8 @@ pub enum Family {
     Vm,
     /// Message queues.
     Message,
+    /// Block devices that processes serve.
+    Ublk,
     /// userfaultfd.
     Uffd,
     /// Page faults and copy-on-write.
@@ -141,6 +144,7 @@ impl Family {
             Self::Reflink => "reflink",
             Self::Vm => "vm",
             Self::Message => "message",
+            Self::Ublk => "ublk",
             Self::Uffd => "userfaultfd",
             Self::Fault => "fault",
             Self::Uring => "io_uring",
@@ -354,6 +358,7 @@ pub fn probes() -> impl Iterator<Item = &'static Probe> {
         vm::PROBES,
         overlay::PROBES,
         message::PROBES,
+        ublk::PROBES,
         uffd::PROBES,
         fault::PROBES,
         uring::PROBES,

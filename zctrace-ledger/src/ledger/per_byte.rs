@@ -145,10 +145,11 @@ impl Totals {
 }
 
 impl Path {
-    /// Says which of the row's copies are a part of what was copied: those in a call that is no operation. It reports
-    /// no bytes that they could be held against, and has routines of its own (btrfs fills what it sends by memcpy).
+    /// Says which of the row's copies are a part of what was copied: those in a call that is no operation, and in a
+    /// command to a driver. These report no bytes that the copies could be held against, and have routines of their own
+    /// (btrfs fills what it sends by memcpy).
     pub(super) fn say_what_is_a_part(&mut self) {
-        let is_part = self.op == Op::Other;
+        let is_part = matches!(self.op.known(), Some(Op::Other | Op::UringCmd));
         self.totals.seen_in_part = if is_part { self.totals.copies() } else { 0 };
         self.totals.divide();
     }

@@ -60,7 +60,10 @@ fn is_idle(request: &Request) -> bool {
 
     let op = u16::try_from(request.op).ok().and_then(Op::from_raw);
     let waits = match op {
-        Some(Op::UringRecv | Op::UringRecvmsg | Op::UringRecvPeek | Op::UringRecvZc) => true,
+        // A server's command waits for what it shall serve.
+        Some(
+            Op::UringRecv | Op::UringRecvmsg | Op::UringRecvPeek | Op::UringRecvZc | Op::UringCmd,
+        ) => true,
         Some(Op::UringRead | Op::UringReadv | Op::UringReadFixed | Op::UringReadMultishot) => {
             Object::unpack(request.source).is_some_and(|object| {
                 matches!(object.kind, Char | Pipe | Socket | Tcp | Udp | Unix | Vsock)

@@ -17,5 +17,6 @@ pub(super) mod packet_socket;
 pub mod route;
 pub(super) mod stale;
 pub(super) mod tun;
+pub(super) mod ublk;
 pub mod veth;
 pub(super) mod xdp_program;

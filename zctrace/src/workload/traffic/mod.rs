@@ -33,6 +33,7 @@ pub(super) mod tcp;
 mod tcp_apart;
 pub(super) mod tee;
 pub(super) mod terminal;
+mod ublk;
 pub(super) mod udp;
 pub(crate) mod uffd;
 pub(super) mod unix;
@@ -69,6 +70,7 @@ pub(super) const ALL: &[&[Traffic]] = &[
     overlay::TRAFFIC,
     btrfs_send::TRAFFIC,
     message_queue::TRAFFIC,
+    ublk::TRAFFIC,
     uffd::TRAFFIC,
     keys::TRAFFIC,
     sendfile::TRAFFIC,

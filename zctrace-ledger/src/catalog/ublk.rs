@@ -1,0 +1,75 @@
+//! ublk: block devices that processes serve.
+
+use zctrace_common::Op;
+
+use super::{Family, Probe, Proof, Role, Sign, fentry_of, fexit_of, kretprobe};
+
+const MODULE: &str = "ublk_drv";
+
+pub(super) const PROBES: &[Probe] = &[
+    Probe {
+        name: "ublk_copy_user_pages",
+        family: Family::Ublk,
+        role: Role::CopySite,
+        ways: &[
+            fexit_of(MODULE, "ublk_copy", "ublk_copy_user_pages"),
+            // Where the compiler has changed its arguments.
+            kretprobe("ublk_copy_kretprobe", "ublk_copy_user_pages.isra.0"),
+        ],
+        sign: Some(Sign::File("/sys/module/ublk_drv")),
+        proof: Proof::Unplugged(&[("ublk-user-copy", &[Op::Read, Op::Write])]),
+        sees: "block request to or from a ublk server's memory",
+        lost: "what ublk copies to and from its servers",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "ublk_dispatch",
+        family: Family::Ublk,
+        role: Role::SomeRequests,
+        ways: &[
+            fentry_of(MODULE, "ublk_dispatch_enter", "ublk_cmd_tw_cb"),
+            fentry_of(MODULE, "ublk_dispatch_enter", "ublk_rq_task_work_cb"),
+        ],
+        sees: "task work gives a ublk server a block request",
+        lost: "which command ublk copies for",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "ublk_dispatch_end",
+        family: Family::Ublk,
+        role: Role::SomeRequests,
+        ways: &[
+            fexit_of(MODULE, "ublk_dispatch_exit", "ublk_cmd_tw_cb"),
+            fexit_of(MODULE, "ublk_dispatch_exit", "ublk_rq_task_work_cb"),
+        ],
+        sees: "task work is done with it",
+        lost: "nothing: the thread seems to work on it until it does something else",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "ublk_dispatch_list",
+        family: Family::Ublk,
+        role: Role::SomeRequests,
+        ways: &[fentry_of(
+            MODULE,
+            "ublk_dispatch_list_enter",
+            "ublk_cmd_list_tw_cb",
+        )],
+        sees: "task work gives a ublk server several block requests",
+        lost: "which command ublk copies for",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "ublk_dispatch_list_end",
+        family: Family::Ublk,
+        role: Role::SomeRequests,
+        ways: &[fexit_of(
+            MODULE,
+            "ublk_dispatch_list_exit",
+            "ublk_cmd_list_tw_cb",
+        )],
+        sees: "task work is done with them",
+        lost: "nothing: the thread seems to work on it until it does something else",
+        ..Probe::USUAL
+    },
+];
