@@ -142,8 +142,8 @@ pub(crate) fn run(args: TestArgs) -> Result<u8, Failure> {
     let circumstances = Circumstances {
         cut_short: outcome.cut_short,
         waiting: outcome.waiting,
-        left_behind: outcome.left_behind,
-        untraced: outcome.untraced,
+        left_behind: outcome.left_behind.len() as u64,
+        untraced: outcome.untraced.len() as u64,
         abandoned: outcome.abandoned_by.is_some(),
         ignore_command_status,
         page_size: Some(kernel::page_size()),

@@ -36,7 +36,7 @@ pub enum Spec {
     Cgroup(PathBuf),
     /// Several cgroups and those below them.
     Cgroups(Vec<PathBuf>),
-    /// The processes that listen on ports.
+    /// The processes that listen on ports, and those that hold their connections.
     Ports(Vec<u16>),
     /// A command that zctrace has started and not yet let go: its id and how to show it.
     Command {
@@ -257,18 +257,17 @@ impl Resolved {
     /// processes by their ids, these are their threads.
     #[must_use]
     pub fn members(&self, view: &View) -> BTreeSet<u32> {
-        let Spec::Ports(ports) = &self.spec else {
-            let mut members = self.scan(view).unwrap_or_default();
-            // zctrace may be in the cgroup.
-            let own = threads::of_process(view, view.own_pid());
-            members.retain(|tid| !own.contains(tid));
-            return members;
-        };
-        let now = |port: &u16| port::processes(view, *port).unwrap_or_default();
-        let processes = ports.iter().flat_map(now);
-        processes
-            .flat_map(|pid| threads::of_process(view, pid))
-            .collect()
+        match &self.spec {
+            Spec::Ports(ports) => {
+                let processes = ports
+                    .iter()
+                    .flat_map(|port| port::present_processes(view, *port));
+                processes
+                    .flat_map(|pid| threads::of_process(view, pid))
+                    .collect()
+            }
+            _ => self.scan(view).unwrap_or_default(),
+        }
     }
 
     fn scan(&self, view: &View) -> Result<BTreeSet<u32>, Error> {
