@@ -92,6 +92,8 @@ struct Suspect {
 /// until the thread was seen elsewhere, or has completed a call.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
+    /// It will be closed and looked at again: before that, this costs a further file for each thread.
+    settles: bool,
     is_closed: bool,
     suspects: HashMap<(u32, u32), Suspect>,
     /// Calls of a process that have completed: with a single thread, one more says that another call has begun.
@@ -99,6 +101,14 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    /// `settles` is whether anybody waits for open operations at the end.
+    pub(crate) fn new(settles: bool) -> Self {
+        Self {
+            settles,
+            ..Self::default()
+        }
+    }
+
     /// Nothing that begins from now on belongs to the measurement.
     pub(crate) fn close(&mut self) {
         self.is_closed = true;
@@ -169,8 +179,8 @@ impl Watch {
                 continue;
             }
             let counted = match now {
-                Look::Outside => None,
-                Look::Inside(_) | Look::Running(..) => calls_counted(&task),
+                Look::Inside(_) | Look::Running(..) if self.settles => calls_counted(&task),
+                _ => None,
             };
             let Some(suspect) = still(before.filter(|_| self.is_closed), now, counted) else {
                 continue;

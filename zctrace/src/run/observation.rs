@@ -149,7 +149,7 @@ fn start<M: Meter>(
         last_at: Duration::ZERO,
         seq: 0,
         key_pressed: false,
-        open: Watch::default(),
+        open: Watch::new(!plan.settle.is_zero()),
         waiting: 0,
         asked: None,
         documents,
@@ -247,6 +247,7 @@ struct Observation<M> {
     ended: Moves,
     seq: u64,
     key_pressed: bool,
+    /// Operations that are open.
     open: Watch,
     /// Of the operations open at the last reading, those that only wait for input.
     waiting: u64,
@@ -409,8 +410,8 @@ impl<M: Meter> Observation<M> {
         if has_ended {
             left_behind = self.left_behind()?;
             // Many end a moment later, such as the other end of a pipe.
-            let end = Instant::now() + LEAVING.min(plan.settle);
-            if !left_behind.is_empty() && Instant::now() < end {
+            let end = Instant::now() + LEAVING;
+            if !left_behind.is_empty() && !plan.settle.is_zero() {
                 while !left_behind.is_empty() && Instant::now() < end {
                     thread::sleep(SETTLING);
                     left_behind = self.left_behind()?;

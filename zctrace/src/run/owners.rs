@@ -1,9 +1,6 @@
 //! Whose threads these are.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-};
+use std::{collections::BTreeSet, fs};
 
 use crate::target::View;
 
@@ -13,16 +10,13 @@ pub(crate) fn names(view: &View, threads: &BTreeSet<u32>) -> Vec<String> {
     if !view.knows_machine_ids() {
         return Vec::new();
     }
-    let path = |id: u32, file: &str| view.root().join(format!("{id}/{file}"));
-    let processes: BTreeMap<u32, String> = threads
+    let processes: BTreeSet<u32> = threads
         .iter()
-        .filter_map(|tid| process_of(&fs::read_to_string(path(*tid, "status")).ok()?))
-        .map(|pid| {
-            let name = fs::read_to_string(path(pid, "comm")).unwrap_or_default();
-            (pid, format!("{} ({pid})", name.trim_end()))
-        })
+        .filter_map(|tid| fs::read_to_string(view.root().join(format!("{tid}/status"))).ok())
+        .filter_map(|status| process_of(&status))
         .collect();
-    processes.into_values().collect()
+    let name = |pid: &u32| Some(format!("{} ({pid})", view.comm(*pid)?));
+    processes.iter().filter_map(name).collect()
 }
 
 /// The process of a thread, from its `/proc/TID/status`; `None` if the thread has ended.

@@ -140,7 +140,7 @@ impl Outcome {
             )
         });
         let untraced = first(&self.untraced).map(|names| {
-            format!("note: {names} joined the target later and is not counted, or not whole: measure again")
+            format!("note: joined the target later, so not counted, or not whole: {names}")
         });
         left.into_iter().chain(untraced).collect()
     }

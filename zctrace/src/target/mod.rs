@@ -287,9 +287,9 @@ impl Resolved {
 
     fn scan(&self, view: &View) -> Result<BTreeSet<u32>, Error> {
         Ok(match &self.spec {
-            // The whole machine is traced.
-            _ if self.scope == Scope::System => BTreeSet::new(),
             Spec::System | Spec::Comms(_) | Spec::Cgroups(_) => BTreeSet::new(),
+            // They are chosen among all.
+            Spec::Comm(_) | Spec::Cgroup(_) if self.several.is_some() => BTreeSet::new(),
             Spec::Comm(comm) => threads::of_comm(view, kept_by_kernel(comm)),
             Spec::Cgroup(_) => {
                 let mut tasks = BTreeSet::new();

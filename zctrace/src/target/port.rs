@@ -168,7 +168,7 @@ fn remedy(
     holders: &BTreeMap<u64, BTreeSet<u32>>,
 ) -> String {
     if let Some(pid) = listens_elsewhere(view, port) {
-        let name = comm(view, pid).unwrap_or_default();
+        let name = view.comm(pid).unwrap_or_default();
         return format!(
             "{name} listens there in another network namespace: -p {}",
             view.to_user(pid)
@@ -178,7 +178,7 @@ fn remedy(
         .into_iter()
         .map(|listener| {
             let pid = holders.get(&listener.inode).and_then(BTreeSet::first);
-            (listener.port, pid.and_then(|pid| comm(view, *pid)))
+            (listener.port, pid.and_then(|pid| view.comm(*pid)))
         })
         .collect();
     describe(&named)
@@ -233,10 +233,6 @@ fn listens_elsewhere(view: &View, port: u16) -> Option<u32> {
         let holder = inodes.iter().find_map(|inode| holders.get(inode)?.first());
         Some(holder.copied().unwrap_or(pid))
     })
-}
-
-fn comm(view: &View, pid: u32) -> Option<String> {
-    Some(view.process(pid).ok()?.stat().ok()?.comm)
 }
 
 #[cfg(test)]
