@@ -13,7 +13,7 @@ pub struct Circumstances {
     pub waiting: u64,
     /// How many processes of the command were alive after it had ended.
     pub left_behind: u64,
-    /// How many threads belonged to the target at the end and were not traced.
+    /// How many processes of the target had threads at the end which were not traced.
     pub untraced: u64,
     /// How the command ended does not matter.
     pub ignore_command_status: bool,

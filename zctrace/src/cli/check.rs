@@ -25,7 +25,7 @@ use crate::{
     ledger::Snapshot,
     recording::Recording,
     report::{json, junit, verdict},
-    run::{self, Plan},
+    run::{self, Outcome, Plan},
     text::{named_file, sink::Sink},
     tracer::Session,
 };
@@ -321,17 +321,22 @@ fn measured(
         run::observe(plan, least::attach_and_keep(Keep::Report), &mut |_, _| {
             Ok(())
         })?;
-    let circumstances = Circumstances {
-        cut_short: outcome.cut_short,
-        waiting: outcome.waiting,
-        left_behind: outcome.left_behind,
-        untraced: outcome.untraced,
-        abandoned: outcome.abandoned_by.is_some(),
-        ignore_command_status: measure.ignore_command_status,
-        page_size: Some(kernel::page_size()),
-    };
+    let circumstances = circumstances(&outcome, measure.ignore_command_status);
     let key_pressed = outcome.key_pressed;
     Ok((outcome.snapshot, circumstances, key_pressed, Some(session)))
+}
+
+/// How a measurement went, for those who judge it.
+pub(super) fn circumstances(outcome: &Outcome, ignore_command_status: bool) -> Circumstances {
+    Circumstances {
+        cut_short: outcome.cut_short,
+        waiting: outcome.waiting,
+        left_behind: outcome.left_behind.len() as u64,
+        untraced: outcome.untraced.len() as u64,
+        abandoned: outcome.abandoned_by.is_some(),
+        ignore_command_status,
+        page_size: Some(kernel::page_size()),
+    }
 }
 
 impl ClaimArgs {

@@ -252,8 +252,8 @@ fn replay(path: &std::path::Path, args: &StatArgs) -> Result<u8, Failure> {
         cut_short: false,
         time_is_up: false,
         waiting: 0,
-        left_behind: 0,
-        untraced: 0,
+        left_behind: Vec::new(),
+        untraced: Vec::new(),
         asked: None,
     })?;
     damage::warn_of(&recording);

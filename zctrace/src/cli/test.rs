@@ -9,15 +9,18 @@ use std::{
 use clap::Args;
 use zctrace_common::By;
 
-use super::args::{
-    exit::{self, FAILED, NOT_MEASURED},
-    failure::Failure,
-    files, least,
-    target::may_be,
+use super::{
+    args::{
+        exit::{self, FAILED, NOT_MEASURED},
+        failure::Failure,
+        files, least,
+        target::may_be,
+    },
+    check::circumstances,
 };
 use crate::{
-    claims::{Circumstances, Terms, Tested, Verdict, ratchet::Ratchet},
-    kernel::{self, privileges::Keep},
+    claims::{Terms, Tested, Verdict, ratchet::Ratchet},
+    kernel::privileges::Keep,
     ledger::{ByRegion, Markers, Region},
     report::{json, tested},
     run::{
@@ -139,15 +142,7 @@ pub(crate) fn run(args: TestArgs) -> Result<u8, Failure> {
         markers,
         session,
     } = measure(args)?;
-    let circumstances = Circumstances {
-        cut_short: outcome.cut_short,
-        waiting: outcome.waiting,
-        left_behind: outcome.left_behind,
-        untraced: outcome.untraced,
-        abandoned: outcome.abandoned_by.is_some(),
-        ignore_command_status,
-        page_size: Some(kernel::page_size()),
-    };
+    let circumstances = circumstances(&outcome, ignore_command_status);
     let judged = |ratchet: Option<&Ratchet>| {
         let snapshot = outcome.snapshot.clone();
         let by_region = ByRegion::of(&snapshot, &regions);

@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    fs,
+    fs, mem,
     path::Path,
 };
 
 use libc::c_long;
+use zctrace_common::Cause;
 
 use crate::{
     kernel::FIDEDUPERANGE,
@@ -78,18 +79,36 @@ enum Was {
     Running(u64, u64),
 }
 
+/// A thread that may be in an operation.
+#[derive(Clone, Debug)]
+struct Suspect {
+    was: Was,
+    /// How many calls the kernel had counted for it when the measurement ended.
+    counted: Option<u64>,
+}
+
 /// Which operations may be open. A thread that copies is on a processor, and the kernel tells the calls of those that
 /// sleep only. So once the measurement has ended ([`Watch::close`]), an operation that may have been open then counts
-/// until the thread was seen elsewhere.
+/// until the thread was seen elsewhere, or has completed a call.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
+    /// It will be closed and looked at again: before that, this costs a further file for each thread.
+    settles: bool,
     is_closed: bool,
-    threads: HashMap<(u32, u32), Was>,
-    /// Operations of a process so far: with a single thread, one more says that another call has begun.
+    suspects: HashMap<(u32, u32), Suspect>,
+    /// Calls of a process that have completed: with a single thread, one more says that another call has begun.
     done: HashMap<u32, u64>,
 }
 
 impl Watch {
+    /// `settles` is whether anybody waits for open operations at the end.
+    pub(crate) fn new(settles: bool) -> Self {
+        Self {
+            settles,
+            ..Self::default()
+        }
+    }
+
     /// Nothing that begins from now on belongs to the measurement.
     pub(crate) fn close(&mut self) {
         self.is_closed = true;
@@ -105,22 +124,23 @@ impl Watch {
         targets: &BTreeSet<u32>,
     ) -> u64 {
         if !self.is_closed {
-            self.threads.clear();
             self.done.clear();
         }
+        // Who has ended is not looked at again.
+        let before = mem::take(&mut self.suspects);
         let mut waiting = 0;
         let mut without_row = targets.clone();
         for process in &mut counted.processes {
             without_row.remove(&process.pid);
             // The id may have gone to another process.
             if start_time(view, process.pid) == Some(process.start_time) {
-                let open = self.of_process(view, process.pid, process.total.ops);
+                let open = self.of_process(view, process.pid, calls_of(process), &before);
                 process.in_flight += open.all;
                 waiting += open.waiting;
             }
         }
         for pid in without_row {
-            let open = self.of_process(view, pid, 0);
+            let open = self.of_process(view, pid, 0, &before);
             if open.all != 0
                 && let Some(process) = idle(view, pid, open.all)
             {
@@ -131,9 +151,15 @@ impl Watch {
         waiting
     }
 
-    /// Threads of a process that are inside a system call of the family, or may be. `done` is how many operations of
-    /// the process have completed.
-    fn of_process(&mut self, view: &View, pid: u32, done: u64) -> Open {
+    /// Threads of a process that are inside a system call of the family, or may be. `done` is how many calls of the
+    /// process have completed.
+    fn of_process(
+        &mut self,
+        view: &View,
+        pid: u32,
+        done: u64,
+        before: &HashMap<(u32, u32), Suspect>,
+    ) -> Open {
         let tasks = view.root().join(format!("{pid}/task"));
         let Ok(entries) = fs::read_dir(tasks) else {
             return Open::default();
@@ -148,56 +174,78 @@ impl Watch {
             let Some((tid, now)) = tid.zip(look_at(&task)) else {
                 continue;
             };
-            let Some(is) = self.may_be(pid, tid, now, has_gone_on) else {
+            let before = before.get(&(pid, tid));
+            if self.is_closed && (has_gone_on || before.is_none()) {
+                continue;
+            }
+            let counted = match now {
+                Look::Inside(_) | Look::Running(..) if self.settles => calls_counted(&task),
+                _ => None,
+            };
+            let Some(suspect) = still(before.filter(|_| self.is_closed), now, counted) else {
                 continue;
             };
-            open.all += 1;
-            if let Was::Inside(line) = is {
-                open.waiting += u64::from(is_waiting(&task, &line));
+            // Before the end a thread on a processor is no more than that.
+            if self.is_closed || matches!(suspect.was, Was::Inside(_)) {
+                open.all += 1;
             }
+            if let Was::Inside(line) = &suspect.was {
+                open.waiting += u64::from(is_waiting(&task, line));
+            }
+            self.suspects.insert((pid, tid), suspect);
         }
         open
-    }
-
-    /// The operation that a thread may be in; `None` if it is in none, or in one that began after the end.
-    fn may_be(&mut self, pid: u32, tid: u32, now: Look, has_gone_on: bool) -> Option<Was> {
-        let key = (pid, tid);
-        let before = match (self.is_closed, self.threads.get(&key)) {
-            (false, _) => None,
-            (true, None) => return None,
-            (true, Some(was)) => Some(was.clone()),
-        };
-        let is = match (before, now) {
-            _ if has_gone_on => None,
-            (Some(Was::Inside(before)), Look::Inside(line)) => {
-                (before == line).then_some(Was::Inside(line))
-            }
-            (_, Look::Inside(line)) => Some(Was::Inside(line)),
-            (_, Look::Outside) => None,
-            (None, Look::Running(user, system)) => Some(Was::Running(user, system)),
-            (Some(Was::Running(user, system)), Look::Running(user_now, system_now)) => {
-                let computes = user_now.saturating_sub(user);
-                let within = system_now.saturating_sub(system);
-                // The kernel divides the time by samples, so a little of it can be on the wrong side.
-                (computes == 0 || computes < within / 8).then_some(Was::Running(user, system))
-            }
-            (Some(was), Look::Running(..)) => Some(was),
-        };
-        match &is {
-            Some(was) => self.threads.insert(key, was.clone()),
-            None => self.threads.remove(&key),
-        };
-        // Before the end it is only an indication for people.
-        is.filter(|was| self.is_closed || matches!(was, Was::Inside(_)))
     }
 
     /// Whether a thread was on a processor when the measurement ended, so that nobody knows whether it was in an
     /// operation.
     pub(crate) fn is_uncertain(&self) -> bool {
-        self.threads
-            .values()
-            .any(|was| matches!(was, Was::Running(..)))
+        let mut suspects = self.suspects.values();
+        suspects.any(|suspect| matches!(suspect.was, Was::Running(..)))
     }
+}
+
+/// What is to be thought of a thread now; `None` if it is in no operation, or in one that began after the end.
+/// `counted` is how many calls the kernel has counted for it.
+fn still(before: Option<&Suspect>, now: Look, counted: Option<u64>) -> Option<Suspect> {
+    let Some(before) = before else {
+        let was = match now {
+            Look::Outside => return None,
+            Look::Inside(line) => Was::Inside(line),
+            Look::Running(user, system) => Was::Running(user, system),
+        };
+        return Some(Suspect { was, counted });
+    };
+    if counted != before.counted {
+        return None;
+    }
+    let was = match (&before.was, now) {
+        (_, Look::Outside) => return None,
+        (Was::Inside(line), Look::Inside(now)) if *line != now => return None,
+        (Was::Inside(line), _) => Was::Inside(line.clone()),
+        (Was::Running(..), Look::Inside(line)) => Was::Inside(line),
+        (Was::Running(user, system), Look::Running(user_now, system_now)) => {
+            // The kernel divides the time by samples, so a little of it can be on the wrong side.
+            let within = system_now.saturating_sub(*system);
+            if user_now.saturating_sub(*user) > 1 + within / 8 {
+                return None;
+            }
+            Was::Running(*user, *system)
+        }
+    };
+    Some(Suspect {
+        was,
+        counted: before.counted,
+    })
+}
+
+/// Calls of a process that have completed. A fault can be within a call that is open, and a request in none.
+fn calls_of(process: &Process) -> u64 {
+    let calls = process
+        .paths
+        .iter()
+        .filter(|path| path.op.is(|op| op.cause() == Cause::Call));
+    calls.fold(0, |sum, path| sum.saturating_add(path.totals.ops))
 }
 
 /// What a look at a thread shows.
@@ -212,8 +260,8 @@ enum Look {
 fn look_at(task: &Path) -> Option<Look> {
     let line = fs::read_to_string(task.join("syscall")).ok()?;
     if line.trim_end() == "running" {
-        let (user, system) = times(&fs::read_to_string(task.join("stat")).ok()?)?;
-        return Some(Look::Running(user, system));
+        let stat = fs::read_to_string(task.join("stat")).ok()?;
+        return running(&stat);
     }
     Some(if is_in_family(&line) {
         Look::Inside(line)
@@ -222,10 +270,28 @@ fn look_at(task: &Path) -> Option<Look> {
     })
 }
 
-/// `utime` and `stime` of a line of `/proc/PID/task/TID/stat`.
-fn times(stat: &str) -> Option<(u64, u64)> {
-    let mut words = stat.rsplit_once(") ")?.1.split_whitespace().skip(11);
-    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+/// A thread on a processor, from its `/proc/PID/task/TID/stat`. The kernel's own workers within a process are in no
+/// call (`PF_IO_WORKER`, `PF_USER_WORKER`).
+fn running(stat: &str) -> Option<Look> {
+    const WORKERS: u64 = 0x10 | 0x4000;
+    let words: Vec<&str> = stat.rsplit_once(") ")?.1.split_whitespace().collect();
+    let number = |index: usize| words.get(index)?.parse::<u64>().ok();
+    let (flags, user, system) = (number(6)?, number(11)?, number(12)?);
+    Some(if flags & WORKERS == 0 {
+        Look::Running(user, system)
+    } else {
+        Look::Outside
+    })
+}
+
+/// How many reads and writes of a thread the kernel has counted at their ends: those of files and pipes, and sendfile.
+fn calls_counted(task: &Path) -> Option<u64> {
+    let io = fs::read_to_string(task.join("io")).ok()?;
+    let numbers = io.lines().filter_map(|line| {
+        let (name, number) = line.split_once(": ")?;
+        matches!(name, "syscr" | "syscw").then(|| number.parse::<u64>().ok())?
+    });
+    Some(numbers.fold(0, u64::wrapping_add))
 }
 
 fn start_time(view: &View, pid: u32) -> Option<u64> {
@@ -328,9 +394,16 @@ fn idle(view: &View, pid: u32, in_flight: u64) -> Option<Process> {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Read as _, os::unix::net::UnixStream, thread, time::Duration};
+    use std::{
+        io::Read as _,
+        os::unix::net::UnixStream,
+        process::{Command, Stdio},
+        thread,
+        time::Duration,
+    };
 
     use super::*;
+    use crate::ledger::{Totals, samples};
 
     #[test]
     fn lines_of_the_kernel_are_understood() {
@@ -375,32 +448,77 @@ mod tests {
     #[test]
     fn a_call_is_open_until_its_thread_was_seen_elsewhere() {
         let inside = |text: &str| Look::Inside(text.to_owned());
+        let later = |suspect: &Option<Suspect>, now| still(suspect.as_ref(), now, Some(7));
+        let call = still(None, inside("1 0x3"), Some(7));
+        assert!(later(&call, Look::Running(9, 9)).is_some());
+        let call = later(&call, Look::Running(0, 9));
+        assert!(later(&call, inside("1 0x3")).is_some(), "the same call");
+        assert!(later(&call, inside("1 0x4")).is_none(), "another call");
+        assert!(later(&call, Look::Outside).is_none());
+        let next = still(call.as_ref(), inside("1 0x3"), Some(8));
+        assert!(next.is_none(), "another one, of the same arguments");
+        assert!(still(None, Look::Outside, None).is_none());
+
+        let on_processor = still(None, Look::Running(5, 5), Some(7));
+        for (user, system, may_be) in [(5, 40, true), (6, 10, true), (5, 5, true), (9, 6, false)] {
+            let now = later(&on_processor, Look::Running(user, system));
+            assert_eq!(now.is_some(), may_be, "{user} {system}");
+        }
+        let then = later(&on_processor, inside("1 0x3"));
+        assert!(later(&then, inside("1 0x4")).is_none());
+
+        let stat = |flags: u64| format!("7 (a) b) R 1 1 1 0 -1 {flags} 0 0 0 0 31 42 0 0 20 0 1 0");
+        let of = |flags| running(&stat(flags)).expect("a whole line");
+        assert!(matches!(of(0x0040_0040), Look::Running(31, 42)));
+        assert!(matches!(of(0x0040_0050), Look::Outside), "an io worker");
+        assert!(matches!(of(0x0040_4040), Look::Outside), "a vhost worker");
+        assert!(running("7 (a").is_none());
+    }
+
+    /// What begins after the end, who has ended meanwhile, and faults within a call.
+    #[test]
+    fn only_what_may_have_been_open_at_the_end_counts() {
+        let view = View::detect().unwrap();
+        let mut child = Command::new("cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        let start = start_time(&view, pid).unwrap();
+        let with = |op: &str, ops: u64| {
+            let totals = Totals {
+                ops,
+                ..Totals::default()
+            };
+            let path = samples::path(op, "pipe", totals);
+            let process = Process::from_paths(pid, start, "cat".into(), "/".into(), vec![path]);
+            Counted {
+                processes: vec![process],
+                ..Counted::default()
+            }
+        };
         let mut watch = Watch::default();
-        let see = |watch: &mut Watch, tid, now| watch.may_be(1, tid, now, false).is_some();
-        assert!(see(&mut watch, 1, inside("1 0x3")));
-        assert!(see(&mut watch, 2, inside("1 0x3")));
-        assert!(!see(&mut watch, 3, Look::Outside));
-        assert!(!see(&mut watch, 4, Look::Running(5, 5)), "not yet known");
-        assert!(!see(&mut watch, 5, Look::Running(5, 5)), "not yet known");
-        assert!(!see(&mut watch, 6, Look::Running(5, 5)), "not yet known");
-        assert!(watch.is_uncertain());
+        let look = |watch: &mut Watch, mut counted: Counted| {
+            watch.fill_in(&view, &mut counted, &BTreeSet::new());
+            counted.processes[0].in_flight
+        };
+        while look(&mut watch, with("read", 1)) == 0 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let mut watch = Watch::default();
+        assert_eq!(look(&mut watch, with("fault.map", 1)), 1);
         watch.close();
-        assert!(see(&mut watch, 1, Look::Running(0, 9)), "the same call");
-        assert!(see(&mut watch, 1, inside("1 0x3")), "the same call");
-        assert!(!see(&mut watch, 1, inside("1 0x4")), "another call");
-        assert!(!see(&mut watch, 1, inside("1 0x3")), "a later one");
-        assert!(!see(&mut watch, 2, Look::Outside));
-        assert!(!see(&mut watch, 3, inside("1 0x3")), "it began later");
-        assert!(see(&mut watch, 4, Look::Running(5, 40)), "in the kernel");
-        assert!(!see(&mut watch, 5, Look::Running(9, 6)), "it computes");
-        assert!(see(&mut watch, 6, Look::Running(5, 5)), "it did not run");
-        assert!(see(&mut watch, 6, inside("1 0x3")));
-        assert!(
-            watch.may_be(1, 6, inside("1 0x3"), true).is_none(),
-            "another one, of the same arguments"
-        );
-        let stat = "7 (a) b) R 1 1 1 0 -1 64 0 0 0 0 31 42 0 0 20 0 1 0 5 6";
-        assert_eq!(times(stat), Some((31, 42)));
+        assert_eq!(look(&mut watch, with("fault.map", 2)), 1, "a fault within");
+        assert_eq!(look(&mut watch, with("read", 2)), 0, "another call");
+        assert_eq!(look(&mut watch, with("read", 2)), 0, "one from later");
+        let mut watch = Watch::default();
+        assert_eq!(look(&mut watch, with("read", 1)), 1);
+        watch.close();
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert_eq!(look(&mut watch, with("read", 1)), 0, "it has ended");
+        assert!(!watch.is_uncertain());
     }
 
     #[test]
@@ -412,7 +530,7 @@ mod tests {
         let mut waited = 0;
         // Other tests' threads can be in system calls too, so only a lower bound is known.
         let mut watch = Watch::default();
-        while watch.of_process(&view, own, 0).waiting == 0 {
+        while watch.of_process(&view, own, 0, &HashMap::new()).waiting == 0 {
             thread::sleep(Duration::from_millis(5));
             waited += 1;
             assert!(waited < 1000);

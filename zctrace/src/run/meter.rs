@@ -58,9 +58,7 @@ pub trait Meter {
     /// # Errors
     ///
     /// When they cannot be read.
-    fn live_threads(&mut self) -> Result<BTreeSet<u32>, tracer::Error> {
-        Ok(BTreeSet::new())
-    }
+    fn live_threads(&mut self) -> Result<BTreeSet<u32>, tracer::Error>;
     /// Makes room where processes have ended; the next reading has what they did.
     ///
     /// # Errors

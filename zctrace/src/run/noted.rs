@@ -1,6 +1,9 @@
 //! What a reading says beside the ledger, kept for those who show or record it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use super::Meter;
 use crate::{
@@ -60,6 +63,10 @@ impl<M: Meter> Meter for Noted<M> {
 
     fn audit(&self) -> Option<&Setup> {
         self.meter.audit()
+    }
+
+    fn live_threads(&mut self) -> Result<BTreeSet<u32>, Error> {
+        self.meter.live_threads()
     }
 
     fn keep_up(&mut self) -> Result<(), Error> {

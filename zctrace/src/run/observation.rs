@@ -23,8 +23,8 @@ use super::{
     command::{Prepared, Running},
     error::Error,
     in_flight::Watch,
-    left_behind,
     meter::Meter,
+    owners,
     pidfd::Alive,
     plan::{Outcome, Plan, Subject},
     signals::{Asked, Signals},
@@ -48,6 +48,7 @@ const UPKEEP: Duration = Duration::from_millis(100);
 
 /// How often to look whether bytes have arrived.
 const SETTLING: Duration = Duration::from_millis(50);
+
 /// How long processes that outlive their command are waited for.
 const LEAVING: Duration = Duration::from_millis(500);
 
@@ -148,7 +149,7 @@ fn start<M: Meter>(
         last_at: Duration::ZERO,
         seq: 0,
         key_pressed: false,
-        open: Watch::default(),
+        open: Watch::new(!plan.settle.is_zero()),
         waiting: 0,
         asked: None,
         documents,
@@ -246,6 +247,7 @@ struct Observation<M> {
     ended: Moves,
     seq: u64,
     key_pressed: bool,
+    /// Operations that are open.
     open: Watch,
     /// Of the operations open at the last reading, those that only wait for input.
     waiting: u64,
@@ -404,14 +406,19 @@ impl<M: Meter> Observation<M> {
             }
         }
         let has_ended = exit_status.is_some() && !cut_short;
-        let mut left_behind = if has_ended { self.left_behind()? } else { 0 };
-        // Many end a moment later, such as the other end of a pipe.
-        let end = Instant::now() + LEAVING;
-        while left_behind != 0 && Instant::now() < end {
-            thread::sleep(SETTLING);
+        let mut left_behind = Vec::new();
+        if has_ended {
             left_behind = self.left_behind()?;
-            elapsed = self.started.elapsed();
-            counted = self.read()?;
+            // Many end a moment later, such as the other end of a pipe.
+            let end = Instant::now() + LEAVING;
+            if !left_behind.is_empty() && !plan.settle.is_zero() {
+                while !left_behind.is_empty() && Instant::now() < end {
+                    thread::sleep(SETTLING);
+                    left_behind = self.left_behind()?;
+                }
+                elapsed = self.started.elapsed();
+                counted = self.read()?;
+            }
         }
         let untraced = self.untraced()?;
         if plan.interval.is_some() && elapsed > self.last_at {
@@ -436,26 +443,28 @@ impl<M: Meter> Observation<M> {
         Ok((outcome, self.meter))
     }
 
-    /// How many processes of the target are alive.
-    fn left_behind(&mut self) -> Result<u64, Error> {
-        Ok(left_behind::count(&self.view, &self.meter.live_threads()?))
+    /// Processes of the target that are alive.
+    fn left_behind(&mut self) -> Result<Vec<String>, Error> {
+        Ok(owners::names(&self.view, &self.meter.live_threads()?))
     }
 
-    /// How many threads belong to the target now and are not traced: another process may hold its port, or have got its
-    /// name when it had several threads.
-    fn untraced(&mut self) -> Result<u64, Error> {
+    /// Processes of which threads belong to the target now and are not traced: another process may hold its port, or
+    /// have got its name when it had several threads.
+    fn untraced(&mut self) -> Result<Vec<String>, Error> {
         if !self.follow || !self.view.knows_machine_ids() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
-        let members = self.resolved.members(&self.view);
-        if members.is_empty() {
-            return Ok(0);
+        let mut untraced = self.resolved.members(&self.view);
+        if !untraced.is_empty() {
+            let traced = self.meter.live_threads()?;
+            untraced.retain(|tid| !traced.contains(tid));
         }
-        let traced = self.meter.live_threads()?;
-        // What has just ended is no member any more.
-        let still = self.resolved.members(&self.view);
-        let untraced = members.intersection(&still);
-        Ok(untraced.filter(|tid| !traced.contains(tid)).count() as u64)
+        if !untraced.is_empty() {
+            // What has just ended is no member any more.
+            let still = self.resolved.members(&self.view);
+            untraced.retain(|tid| still.contains(tid));
+        }
+        Ok(owners::names(&self.view, &untraced))
     }
 
     fn read(&mut self) -> Result<Counted, Error> {

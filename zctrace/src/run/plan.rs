@@ -118,10 +118,10 @@ pub struct Outcome {
     pub time_is_up: bool,
     /// Of the operations in flight at the end, those that only wait for input.
     pub waiting: u64,
-    /// How many processes of a command were alive after it had ended.
-    pub left_behind: u64,
-    /// How many threads belonged to the target at the end and were not traced.
-    pub untraced: u64,
+    /// Processes of a command that were alive after it had ended.
+    pub left_behind: Vec<String>,
+    /// Processes of the target that had threads at the end which were not traced.
+    pub untraced: Vec<String>,
     /// The signal that ended the wait for a command which still runs.
     pub abandoned_by: Option<i32>,
     /// A key was pressed to end it, so the terminal shows `^C` in the line of the cursor.
@@ -131,33 +131,26 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What to say of threads of the target that are in no row.
+    /// What to say of processes that are not in the report, or not whole.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
-        let untraced = (self.untraced != 0).then(|| {
-            let (threads, they) = match self.untraced {
-                1 => ("1 thread".to_owned(), "it is"),
-                many => (format!("{many} threads"), "they are"),
-            };
+        let left = first(&self.left_behind).map(|names| {
             format!(
-                "note: {threads} joined the target later and {they} not traced: measure again to count {them}",
-                them = if self.untraced == 1 { "it" } else { "them" },
+                "note: the command has left {names}: what happens there from now on is not counted"
             )
         });
-        self.note_of_left_behind()
-            .into_iter()
-            .chain(untraced)
-            .collect()
+        let untraced = first(&self.untraced).map(|names| {
+            format!("note: joined the target later, so not counted, or not whole: {names}")
+        });
+        left.into_iter().chain(untraced).collect()
     }
+}
 
-    fn note_of_left_behind(&self) -> Option<String> {
-        let (processes, they, run) = match self.left_behind {
-            0 => return None,
-            1 => ("1 process".to_owned(), "it", "still runs"),
-            many => (format!("{many} processes"), "they", "still run"),
-        };
-        Some(format!(
-            "note: {processes} of the command {run}: what {they} did after it ended is not counted"
-        ))
-    }
+/// The first of these names, and how many more there are.
+fn first(names: &[String]) -> Option<String> {
+    let (first, more) = names.split_first()?;
+    Some(match more.len() {
+        0 => first.clone(),
+        more => format!("{first} and {more} more"),
+    })
 }

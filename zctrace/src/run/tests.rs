@@ -1,18 +1,19 @@
 //! Observations with a made-up meter.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, Read as _},
     path::Path as FsPath,
     process::Command as Child,
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal;
 
-use super::{Error, Meter, Outcome, Plan, Subject, command, observe};
+use super::{Error, Meter, Outcome, Plan, Subject, command, noted::Noted, observe};
 use crate::{
     ledger::{Coverage, Errnos, Notified, Path, Process, Snapshot, TargetKind, Totals},
     target::{self, Spec},
@@ -25,6 +26,7 @@ use crate::{
 struct Fake {
     moved: u64,
     coverage: Coverage,
+    threads: BTreeSet<u32>,
 }
 
 impl Meter for Fake {
@@ -38,6 +40,10 @@ impl Meter for Fake {
 
     fn backend(&self) -> &str {
         "functions"
+    }
+
+    fn live_threads(&mut self) -> Result<BTreeSet<u32>, tracer::Error> {
+        Ok(self.threads.clone())
     }
 
     fn keep_up(&mut self) -> Result<(), tracer::Error> {
@@ -119,6 +125,41 @@ fn the_duration_counts_from_the_attaching() {
     assert_eq!(outcome.snapshot.processes[0].paths[0].totals.moved, 10);
     assert_eq!(outcome.snapshot.target.kind, TargetKind::System);
     assert!(outcome.snapshot.started_at.ends_with('Z'));
+}
+
+#[test]
+fn who_outlives_a_command_and_who_is_not_traced_are_named() {
+    let own = format!("({})", std::process::id());
+    let with = |threads: BTreeSet<u32>, plan: Plan| {
+        let fake = Fake {
+            threads,
+            ..Fake::default()
+        };
+        // Through what `record` puts around its meter.
+        let attach = |_: &Config| Ok(Noted::new(fake, Arc::default()));
+        let outcome = observe(plan, attach, &mut |_, _| Ok(()));
+        outcome.map(|(outcome, _)| outcome).unwrap()
+    };
+    let left = with(BTreeSet::from([std::process::id()]), command(&["true"]));
+    assert_eq!(left.left_behind.len(), 1);
+    assert!(left.left_behind[0].ends_with(&own), "{left:?}");
+    assert_eq!(left.notes().len(), 1);
+    let nobody = with(BTreeSet::new(), command(&["true"]));
+    assert_eq!(nobody.notes(), [""; 0]);
+
+    let mut child = Child::new("sleep").arg("60").spawn().unwrap();
+    let attached = || {
+        let mut plan = Plan::of(Subject::Target(Spec::Pids(vec![child.id()])));
+        plan.duration = Some(Duration::from_millis(20));
+        plan
+    };
+    let traced = with(BTreeSet::from([child.id()]), attached());
+    assert_eq!(traced.notes(), [""; 0]);
+    let untraced = with(BTreeSet::new(), attached());
+    assert_eq!(untraced.untraced.len(), 1, "{untraced:?}");
+    assert!(untraced.notes()[0].contains(&format!("({})", child.id())));
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

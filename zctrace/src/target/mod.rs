@@ -36,7 +36,7 @@ pub enum Spec {
     Cgroup(PathBuf),
     /// Several cgroups and those below them.
     Cgroups(Vec<PathBuf>),
-    /// The processes that listen on ports.
+    /// The processes that listen on ports, and those that hold their connections.
     Ports(Vec<u16>),
     /// A command that zctrace has started and not yet let go: its id and how to show it.
     Command {
@@ -131,14 +131,26 @@ pub fn resolve(view: &View, spec: &Spec) -> Result<Resolved, Error> {
             (TargetKind::Pid, list(pids))
         }
         Spec::Comm(comm) => {
-            resolved.scope = Scope::Comm;
-            resolved.comm = Some(kept_by_kernel(comm).into());
+            let kept = kept_by_kernel(comm);
+            if view.knows_machine_ids() {
+                resolved.scope = Scope::Comm;
+                resolved.comm = Some(kept.into());
+            } else {
+                // Those that are there already cannot be found, so they are chosen among all.
+                resolved.scope = Scope::System;
+                resolved.several = Some(Several::Comms(BTreeSet::from([kept.to_owned()])));
+            }
             (TargetKind::Comm, comm.clone())
         }
         Spec::Cgroup(path) => {
             let found = cgroup::find(path)?;
-            resolved.scope = Scope::Cgroup;
-            resolved.cgroup = Some(found.target);
+            if view.knows_machine_ids() {
+                resolved.scope = Scope::Cgroup;
+                resolved.cgroup = Some(found.target);
+            } else {
+                resolved.scope = Scope::System;
+                resolved.several = Some(Several::Cgroups(vec![found.path.clone()]));
+            }
             resolved.directories.push(found.directory);
             (TargetKind::Cgroup, found.path)
         }
@@ -231,11 +243,14 @@ impl Resolved {
     /// What several names do differently from one.
     #[must_use]
     pub fn note_of_several(&self) -> Option<&'static str> {
-        match &self.several {
-            Some(Several::Comms(_)) => {
+        match (&self.several, &self.spec) {
+            (Some(Several::Comms(_)), Spec::Comm(_)) => Some(
+                "note: in a PID namespace of its own, zctrace leaves out children with other names",
+            ),
+            (Some(Several::Comms(_)), _) => {
                 Some("note: with several names, children with other names are left out")
             }
-            Some(Several::Cgroups(_)) | None => None,
+            (Some(Several::Cgroups(_)) | None, _) => None,
         }
     }
 
@@ -257,30 +272,25 @@ impl Resolved {
     /// processes by their ids, these are their threads.
     #[must_use]
     pub fn members(&self, view: &View) -> BTreeSet<u32> {
-        let Spec::Ports(ports) = &self.spec else {
-            let mut members = self.scan(view).unwrap_or_default();
-            // zctrace may be in the cgroup.
-            let own = threads::of_process(view, view.own_pid());
-            members.retain(|tid| !own.contains(tid));
-            return members;
-        };
-        let now = |port: &u16| port::processes(view, *port).unwrap_or_default();
-        let processes = ports.iter().flat_map(now);
-        processes
-            .flat_map(|pid| threads::of_process(view, pid))
-            .collect()
+        match &self.spec {
+            Spec::Ports(ports) => {
+                let processes = ports
+                    .iter()
+                    .flat_map(|port| port::present_processes(view, *port));
+                processes
+                    .flat_map(|pid| threads::of_process(view, pid))
+                    .collect()
+            }
+            _ => self.scan(view).unwrap_or_default(),
+        }
     }
 
     fn scan(&self, view: &View) -> Result<BTreeSet<u32>, Error> {
         Ok(match &self.spec {
             Spec::System | Spec::Comms(_) | Spec::Cgroups(_) => BTreeSet::new(),
-            Spec::Comm(comm) if view.knows_machine_ids() => {
-                threads::of_comm(view, kept_by_kernel(comm))
-            }
-            // New tasks are recognised by name or cgroup, and those there already at their next
-            // system call: ids are a short cut, so those that cannot be told are left out.
-            Spec::Comm(_) => BTreeSet::new(),
-            Spec::Cgroup(_) if !view.knows_machine_ids() => BTreeSet::new(),
+            // They are chosen among all.
+            Spec::Comm(_) | Spec::Cgroup(_) if self.several.is_some() => BTreeSet::new(),
+            Spec::Comm(comm) => threads::of_comm(view, kept_by_kernel(comm)),
             Spec::Cgroup(_) => {
                 let mut tasks = BTreeSet::new();
                 for directory in &self.directories {

@@ -20,7 +20,7 @@ const NEARBY: usize = 5;
 
 /// A socket on a local port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Listener {
+struct LocalSocket {
     port: u16,
     inode: u64,
 }
@@ -34,38 +34,53 @@ pub(super) fn processes(view: &View, port: u16) -> Result<BTreeSet<u32>, Error> 
     let of_process = |source| Error::Procfs { pid: own, source };
     let process = view.process(own).map_err(of_process)?;
     let here = listeners(&process).map_err(of_process)?;
-    let of_port = |sockets: &[Listener]| -> BTreeSet<u64> {
-        let held = sockets.iter().filter(|socket| socket.port == port);
-        held.map(|socket| socket.inode).collect()
-    };
-    let mut wanted = of_port(&here);
     let (holders, hidden) = holders(view);
-    if wanted.is_empty() {
+    if of_port(&here, port).next().is_none() {
         let remedy = remedy(view, port, &here, &holders);
         return Err(Error::NobodyListens { port, remedy });
     }
-    wanted.extend(of_port(&connections(&process).map_err(of_process)?));
-    let mut found: BTreeSet<_> = wanted
-        .iter()
-        .filter_map(|inode| holders.get(inode))
-        .flatten()
-        .copied()
-        .collect();
-    found.remove(&own);
+    let connections = connections(&process).map_err(of_process)?;
+    let sockets = of_port(&here, port).chain(of_port(&connections, port));
+    let found = holding(&holders, sockets, own);
     if found.is_empty() {
         return Err(Error::UnknownListener { port, hidden });
     }
     Ok(found)
 }
 
+/// Those of them that can be seen now, also where nobody listens any more.
+pub(super) fn present_processes(view: &View, port: u16) -> BTreeSet<u32> {
+    let own = view.own_pid();
+    let Ok(process) = view.process(own) else {
+        return BTreeSet::new();
+    };
+    let mut sockets = listeners(&process).unwrap_or_default();
+    sockets.extend(connections(&process).unwrap_or_default());
+    holding(&holders(view).0, of_port(&sockets, port), own)
+}
+
+fn of_port(sockets: &[LocalSocket], port: u16) -> impl Iterator<Item = u64> {
+    let held = sockets.iter().filter(move |socket| socket.port == port);
+    held.map(|socket| socket.inode)
+}
+
+fn holding(
+    holders: &BTreeMap<u64, BTreeSet<u32>>,
+    sockets: impl Iterator<Item = u64>,
+    own: u32,
+) -> BTreeSet<u32> {
+    let held = sockets.filter_map(|inode| holders.get(&inode));
+    held.flatten().copied().filter(|pid| *pid != own).collect()
+}
+
 /// Listening sockets of a process's network namespace.
-fn listeners(process: &Process) -> Result<Vec<Listener>, ProcError> {
+fn listeners(process: &Process) -> Result<Vec<LocalSocket>, ProcError> {
     let mut found = Vec::new();
     for table in [process.tcp(), process.tcp6()] {
         for entry in present(table)? {
             if entry.state == TcpState::Listen {
                 let (port, inode) = (entry.local_address.port(), entry.inode);
-                found.push(Listener { port, inode });
+                found.push(LocalSocket { port, inode });
             }
         }
     }
@@ -73,7 +88,7 @@ fn listeners(process: &Process) -> Result<Vec<Listener>, ProcError> {
         for entry in present(table)? {
             if entry.state == UdpState::Close {
                 let (port, inode) = (entry.local_address.port(), entry.inode);
-                found.push(Listener { port, inode });
+                found.push(LocalSocket { port, inode });
             }
         }
     }
@@ -81,14 +96,14 @@ fn listeners(process: &Process) -> Result<Vec<Listener>, ProcError> {
 }
 
 /// Connected TCP sockets of a process's network namespace, by their local port.
-fn connections(process: &Process) -> Result<Vec<Listener>, ProcError> {
+fn connections(process: &Process) -> Result<Vec<LocalSocket>, ProcError> {
     let mut found = Vec::new();
     for table in [process.tcp(), process.tcp6()] {
         // Inode 0 is that of a connection which nobody holds any more.
         let connected = present(table)?
             .into_iter()
             .filter(|entry| entry.state != TcpState::Listen && entry.inode != 0);
-        found.extend(connected.map(|entry| Listener {
+        found.extend(connected.map(|entry| LocalSocket {
             port: entry.local_address.port(),
             inode: entry.inode,
         }));
@@ -149,11 +164,11 @@ fn sockets(directory: &Path) -> io::Result<Vec<u64>> {
 fn remedy(
     view: &View,
     port: u16,
-    here: &[Listener],
+    here: &[LocalSocket],
     holders: &BTreeMap<u64, BTreeSet<u32>>,
 ) -> String {
     if let Some(pid) = listens_elsewhere(view, port) {
-        let name = comm(view, pid).unwrap_or_default();
+        let name = view.comm(pid).unwrap_or_default();
         return format!(
             "{name} listens there in another network namespace: -p {}",
             view.to_user(pid)
@@ -163,14 +178,14 @@ fn remedy(
         .into_iter()
         .map(|listener| {
             let pid = holders.get(&listener.inode).and_then(BTreeSet::first);
-            (listener.port, pid.and_then(|pid| comm(view, *pid)))
+            (listener.port, pid.and_then(|pid| view.comm(*pid)))
         })
         .collect();
     describe(&named)
 }
 
 /// Distinct ports in order of their distance from `port`.
-fn nearby(port: u16, here: &[Listener]) -> Vec<&Listener> {
+fn nearby(port: u16, here: &[LocalSocket]) -> Vec<&LocalSocket> {
     let mut distinct: Vec<_> = here
         .iter()
         .map(|listener| (listener.port, listener))
@@ -220,10 +235,6 @@ fn listens_elsewhere(view: &View, port: u16) -> Option<u32> {
     })
 }
 
-fn comm(view: &View, pid: u32) -> Option<String> {
-    Some(view.process(pid).ok()?.stat().ok()?.comm)
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, UdpSocket};
@@ -231,7 +242,7 @@ mod tests {
     use super::*;
 
     /// The tests' own process is what zctrace leaves out, so the search is tested below it.
-    fn held_here(inodes: impl Fn(&Listener) -> bool) -> bool {
+    fn held_here(inodes: impl Fn(&LocalSocket) -> bool) -> bool {
         let view = View::detect().unwrap();
         let process = view.process(view.own_pid()).unwrap();
         let (holders, _) = holders(&view);
@@ -270,7 +281,7 @@ mod tests {
 
     #[test]
     fn what_listens_nearby_is_named() {
-        let at = |port| Listener { port, inode: 0 };
+        let at = |port| LocalSocket { port, inode: 0 };
         let here = [
             at(22),
             at(8080),

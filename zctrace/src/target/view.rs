@@ -90,6 +90,11 @@ impl View {
         Process::new_with_root(self.root.join(pid.to_string()))
     }
 
+    /// The command name of the process with an id of this view, if that is there.
+    pub(crate) fn comm(&self, pid: u32) -> Option<String> {
+        Some(self.process(pid).ok()?.stat().ok()?.comm)
+    }
+
     /// Every process; those that end in the meantime are left out.
     pub fn processes(&self) -> impl Iterator<Item = Process> + use<> {
         procfs::process::all_processes_with_root(&self.root)

@@ -223,20 +223,20 @@ pub(super) fn obstacles(ebpf: &mut Ebpf, rows: &[Row]) -> Result<StdHashMap<u32,
 
 /// The threads that are traced.
 pub(super) fn live_threads(ebpf: &mut Ebpf) -> Result<BTreeSet<u32>, Error> {
-    let table: Vec<Task> = batch::values(map(ebpf, "TASK_TABLE"))?;
-    let tasks: HashMap<&mut MapData, u32, Task> = HashMap::try_from(map(ebpf, "TASKS"))?;
-    let of_table = table.iter().filter_map(|task| u32::try_from(task.tid).ok());
-    Ok(of_table
-        .filter(|tid| *tid != 0)
-        .chain(tasks.keys().flatten())
-        .collect())
+    let tasks = tasks(ebpf)?.into_iter();
+    Ok(tasks.map(|(tid, _)| tid).filter(|tid| *tid != 0).collect())
 }
 
 /// Runs of the threads that are alive.
 pub(super) fn live_runs(ebpf: &mut Ebpf) -> Result<u64, Error> {
-    let table: Vec<Task> = batch::values(map(ebpf, "TASK_TABLE"))?;
-    let tasks: HashMap<&mut MapData, u32, Task> = HashMap::try_from(map(ebpf, "TASKS"))?;
-    let of_map = tasks.iter().flatten().map(|(_, task)| task.runs);
-    let runs = table.iter().map(|task| task.runs).chain(of_map);
+    let runs = tasks(ebpf)?.into_iter().map(|(_, task)| task.runs);
     Ok(runs.fold(0, u64::saturating_add))
+}
+
+/// The records of threads, with their ids; free ones have 0.
+fn tasks(ebpf: &mut Ebpf) -> Result<Vec<(u32, Task)>, Error> {
+    let table: Vec<Task> = batch::values(map(ebpf, "TASK_TABLE"))?;
+    let beside: HashMap<&mut MapData, u32, Task> = HashMap::try_from(map(ebpf, "TASKS"))?;
+    let table = table.into_iter().map(|task| (task.tid as u32, task));
+    Ok(table.chain(beside.iter().flatten()).collect())
 }

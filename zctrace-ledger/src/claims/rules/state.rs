@@ -61,7 +61,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         code: "operations-open",
-        says: "Operations were still open at the end: their copies are not in the ledger",
+        says: "Operations were still open at the end, or may have been: their copies are not in the ledger",
         evidence: "`in_flight` operations two seconds after the end, except those that only wait for input",
         remedy: "end the load before the measurement ends, or trace a command to its end",
         look: Look::State(in_flight),
@@ -70,13 +70,13 @@ pub(super) const RULES: &[Rule] = &[
         code: "processes-left",
         says: "Processes of the command outlived it: what they do from then on is not in the ledger",
         evidence: "they were alive half a second after the command had ended",
-        remedy: "run the server in the foreground, or attach to what stays with -p, --comm or --cgroup",
+        remedy: "run the server in the foreground, start helpers such as a compiler's cache before, or attach to what stays with -p, --comm or --cgroup",
         look: Look::State(processes_left),
     },
     Rule {
         code: "target-incomplete",
         says: "Threads of the target were not traced: what they did is not in the ledger",
-        evidence: "they belonged to it at the end and had joined it unseen, as another process that holds its port",
+        evidence: "they belonged to it at the end and had joined it unseen, such as those of another process that holds its port",
         remedy: "measure again: what belongs to the target at the start is traced",
         look: Look::State(untraced),
     },
@@ -133,7 +133,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "failed-calls-uncounted",
         says: "Messages were copied into the kernel by calls that then failed, or may have been: nobody counted these copies",
-        evidence: "errors of inferred rows that send messages; each message may be as long as a socket allows by default",
+        evidence: "errors of inferred rows that send messages, --min-bytes together if each message was as long as it may be by default",
         remedy: "judge one operation with --path, or measure on a kernel on which functions can be traced (`zctrace doctor`)",
         look: Look::State(failed_calls),
     },
@@ -308,45 +308,47 @@ fn possible_copies_on_write(state: &State<'_>) -> Option<Seen> {
 /// Sites see these copies (`wasted`); a result says only that the call failed.
 fn failed_calls(state: &State<'_>) -> Option<Seen> {
     /// `net.core.wmem_default`, where nobody has changed it.
-    const MOST_OF_MESSAGE: u64 = 212_992;
+    const MOST_OF_SOCKET: u64 = 212_992;
+    const MOST_OF_UDP: u64 = 65_507;
+    /// The default of both kinds of queues (`msgsize_max`, `msgmax`).
+    const MOST_OF_QUEUE: u64 = 8192;
     /// The call is refused before it looks at the message.
-    const AT_ONCE: [i32; 8] = [
+    const AT_ONCE: [i32; 6] = [
         libc::EBADF,
         libc::EINVAL,
         libc::EMSGSIZE,
         libc::ENOTCONN,
         libc::EDESTADDRREQ,
-        libc::EPERM,
-        libc::EACCES,
         libc::ENOTSOCK,
     ];
-    let sends_messages = |path: &Path| {
-        let end = path.object.sole();
-        let is_queue = matches!(end, Some(End::Mqueue | End::Msgqueue));
-        let is_socket = matches!(
-            end,
-            Some(End::Udp | End::Unix | End::Vsock | End::Socket(_))
-        );
-        let gives = path
-            .op
-            .known()
-            .is_some_and(|op| matches!(op.flow(), Flow::Gives(_)));
-        path.evidence == Evidence::Inferred && gives && (is_queue || is_socket)
+    let most_of_message = |path: &Path| match path.object.sole() {
+        Some(End::Mqueue | End::Msgqueue) => MOST_OF_QUEUE,
+        Some(End::Udp) => MOST_OF_UDP,
+        Some(End::Unix | End::Vsock | End::Socket(_)) => MOST_OF_SOCKET,
+        _ => 0,
     };
-    let failed = |path: &Path| {
+    let most = |path: &Path| {
+        let gives = path.op.is(|op| matches!(op.flow(), Flow::Gives(_)));
+        let is_judged = state.claim.is_about(path.op.as_str());
+        if path.evidence != Evidence::Inferred || !gives || !is_judged {
+            return 0;
+        }
         let refused = AT_ONCE.map(|errno| path.errnos.get(Errno::new(errno.unsigned_abs())));
-        path.totals.errors.saturating_sub(refused.iter().sum())
+        let failed = path.totals.errors.saturating_sub(refused.iter().sum());
+        failed.saturating_mul(most_of_message(path))
     };
-    state.snapshot.processes.iter().find_map(|process| {
-        let rows = process.paths.iter();
-        let rows =
-            rows.filter(|path| state.claim.is_about(path.op.as_str()) && sends_messages(path));
-        let calls = rows.fold(0_u64, |sum, path| sum.saturating_add(failed(path)));
-        let most = calls.saturating_mul(MOST_OF_MESSAGE);
-        (most != 0 && could_overturn(process, state.claim, most)).then(|| Seen {
-            bytes: 0,
-            text: format!("{calls} such calls of {} ({})", process.comm, process.pid),
-        })
+    let of = |process: &Process| process.paths.iter().map(most).fold(0, u64::saturating_add);
+    let processes = || state.snapshot.processes.iter();
+    if processes().map(of).fold(0, u64::saturating_add) < state.claim.min_bytes {
+        return None;
+    }
+    let first = processes().find(|process| {
+        let most = of(process);
+        most != 0 && could_overturn(process, state.claim, most)
+    })?;
+    Some(Seen {
+        bytes: 0,
+        text: format!("such calls of {} ({})", first.comm, first.pid),
     })
 }
 
@@ -392,7 +394,7 @@ fn in_flight(state: &State<'_>) -> Option<Seen> {
     let open = open.saturating_sub(state.circumstances.waiting);
     (open > 0).then(|| {
         let names = names(state.snapshot, |process| process.in_flight > 0);
-        let text = format!("{open} operations of {names} were open");
+        let text = format!("{open} operations of {names} were open, or may have been");
         Seen { bytes: 0, text }
     })
 }
@@ -409,8 +411,8 @@ fn processes_left(state: &State<'_>) -> Option<Seen> {
 fn untraced(state: &State<'_>) -> Option<Seen> {
     let text = match state.circumstances.untraced {
         0 => return None,
-        1 => "1 thread was not traced".to_owned(),
-        many => format!("{many} threads were not traced"),
+        1 => "1 process was not traced whole".to_owned(),
+        many => format!("{many} processes were not traced whole"),
     };
     Some(Seen { bytes: 0, text })
 }
@@ -487,10 +489,12 @@ pub(crate) fn unseen(state: &State<'_>) -> Option<(&'static Rule, Seen)> {
         }
         Gap::None => false,
     };
-    let seen: [(&str, Option<Seen>); 4] = [
+    let seen: [(&str, Option<Seen>); 6] = [
         ("lost-updates", loss(state)),
         ("unfollowed-calls", unfollowed(state)),
         ("operations-open", in_flight(state)),
+        ("processes-left", processes_left(state)),
+        ("target-incomplete", untraced(state)),
         (PROBES_MISSING, not_attached(state, hides)),
     ];
     seen.into_iter()

@@ -453,6 +453,20 @@ fn calls_that_may_be_unseen_open_what_they_could_change() {
     let mut open = buffered();
     open.processes[0].in_flight = 1;
     assert_eq!(judged("aio.read>=0.9", &open).0, Verdict::Inconclusive);
+    // So may processes that nobody looked at.
+    let escaped = [(1, 0, "processes-left"), (0, 1, "target-incomplete")];
+    for (left_behind, untraced, code) in escaped {
+        let circumstances = Circumstances {
+            left_behind,
+            untraced,
+            ..Circumstances::default()
+        };
+        for text in ["aio.read>=0.9", "read>=0.9"] {
+            let judgement = judge(&expected(text), &buffered(), circumstances);
+            assert_eq!(judgement.verdict, Verdict::Inconclusive, "{text}");
+            assert_eq!(judgement.reasons[0].code, code, "{text}");
+        }
+    }
     // Without the site of page faults a mapping may have been read.
     let mut unseen = buffered();
     unseen.coverage.refused.push(Refused {

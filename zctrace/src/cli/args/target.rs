@@ -41,7 +41,8 @@ pub(crate) struct TargetArgs {
     #[arg(long, value_name = "PATH", group = "target")]
     cgroup: Vec<PathBuf>,
 
-    /// The processes that listen on a TCP port or are bound to a UDP port; separate several ports by commas
+    /// The processes that listen on a TCP port or hold its connections, or are bound to a UDP port; separate several
+    /// ports by commas
     #[arg(long, group = "target", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..))]
     port: Vec<u16>,

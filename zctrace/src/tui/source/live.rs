@@ -1,6 +1,7 @@
 //! The running kernel as the source of moments: an observation in a thread of its own.
 
 use std::{
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
@@ -307,6 +308,10 @@ impl Meter for Tap {
 
     fn backend(&self) -> &str {
         self.session.backend()
+    }
+
+    fn live_threads(&mut self) -> Result<BTreeSet<u32>, tracer::Error> {
+        self.session.live_threads()
     }
 
     fn keep_up(&mut self) -> Result<(), tracer::Error> {

@@ -194,6 +194,10 @@ impl Meter for Lent<'_> {
         self.session.idle_requests()
     }
 
+    fn live_threads(&mut self) -> Result<BTreeSet<u32>, Error> {
+        self.session.live_threads()
+    }
+
     fn keep_up(&mut self) -> Result<(), Error> {
         self.session.keep_up()
     }

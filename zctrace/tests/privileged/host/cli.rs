@@ -346,6 +346,37 @@ fn a_name_finds_processes_that_start_later() {
     }
 }
 
+/// A PID namespace with a procfs of its own shows zctrace nobody else's processes.
+#[test]
+#[ignore = "needs root and BPF"]
+fn a_name_finds_processes_that_cannot_be_seen_from_here() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut reader = Reader::start(directory.path(), "zct-unseen");
+    let mut other = Reader::start(directory.path(), "zct-other");
+    let mut stat = Command::new("unshare")
+        .args(["--fork", "--pid", "--mount-proc"])
+        .arg(zctrace())
+        .args(["stat", "--json", "--comm", "zct-unseen", "--duration", "1s"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while stat.try_wait().unwrap().is_none() {
+        reader.feed(BYTES);
+        other.feed(BYTES);
+        thread::sleep(Duration::from_millis(20));
+    }
+    let output = stat.wait_with_output().unwrap();
+    let notes = String::from_utf8_lossy(&output.stderr);
+    assert!(notes.contains("children with other names"), "{notes}");
+    let snapshot: Snapshot = serde_json::from_slice(&output.stdout).unwrap();
+    let read = moved(process(&snapshot, reader.pid()), "read", "pipe");
+    assert!(read >= BYTES as u64, "{read}");
+    assert_eq!(snapshot.processes.len(), 1, "{:?}", snapshot.processes);
+    reader.end();
+    other.end();
+}
+
 #[test]
 #[ignore = "needs root and BPF"]
 fn several_names_find_the_processes_of_each_and_no_others() {

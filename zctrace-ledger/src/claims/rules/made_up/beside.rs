@@ -411,7 +411,10 @@ fn threads_that_were_not_traced_stand_against_a_pass() {
     let judgement = judge(&claim(), &snapshot, circumstances);
     assert_eq!(judgement.verdict, Verdict::Inconclusive);
     assert_eq!(judgement.reasons[0].code, "target-incomplete");
-    assert_eq!(judgement.reasons[0].evidence, "1 thread was not traced");
+    assert_eq!(
+        judgement.reasons[0].evidence,
+        "1 process was not traced whole"
+    );
 }
 
 /// Sends to a datagram socket that nobody reads are copied, and then refused.
@@ -437,7 +440,7 @@ fn calls_that_copied_and_failed_stand_against_a_pass() {
         let judgement = with(errno, Evidence::Inferred, op, object);
         assert_eq!(judgement.verdict, Verdict::Inconclusive, "{op} {object}");
         assert_eq!(judgement.reasons[0].code, "failed-calls-uncounted");
-        assert!(judgement.reasons[0].evidence.starts_with("640 such calls"));
+        assert!(judgement.reasons[0].evidence.starts_with("such calls of"));
     }
     let sound = [
         ("send", "unix", refused, Evidence::Measured),
