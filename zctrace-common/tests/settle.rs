@@ -1,7 +1,9 @@
 //! What the ledger promises, whatever the sites saw and whatever the kernel returned.
 
 use proptest::prelude::*;
-use zctrace_common::{Acc, Class, Object, ObjectKind, Shape, Task, explain, legs, take_usual};
+use zctrace_common::{
+    Acc, Class, Object, ObjectKind, Shape, Task, UNREPORTED, explain, legs, take_usual,
+};
 
 const SHAPES: [Shape; 7] = [
     Shape::ToUser,
@@ -135,6 +137,16 @@ proptest! {
         prop_assert_eq!(task.acc, [0; Acc::COUNT], "the next operation starts from nothing");
         prop_assert_eq!(task.filled, 0);
         prop_assert_eq!(task.flags & Task::FRESH, 0);
+    }
+
+    /// What was copied for a message that its call does not report is no operation and no error.
+    #[test]
+    fn what_was_copied_unreported_is_wasted(bytes in 1..100_000_u64) {
+        for (shape, acc) in [(Shape::ToUser, Acc::ToUser), (Shape::FromUser, Acc::FromUser)] {
+            let task = settled(seen(&[(acc, bytes)]), shape, UNREPORTED);
+            prop_assert_eq!((task.delta.ops, task.delta.errors, task.delta.moved), (0, 0, 0));
+            prop_assert_eq!(task.delta.wasted, bytes);
+        }
     }
 
     /// The short way to the usual answers gives the same ones, and otherwise touches nothing.

@@ -793,24 +793,25 @@ pub(crate) fn complete(request: &mut Request, result: i64) {
     {
         request.acc[Acc::ToUser as usize] += HEADER;
     }
-    if Request::is_registered(request.op) && has_memory_of_kernel(request) {
-        complete_in_kernel(request, result);
-        return;
-    }
-    if completes_as_usual(request, result) {
-        return;
-    }
-    if Request::is_command(request.op) {
-        complete_command(request, result);
+    let in_kernel = Request::is_registered(request.op) && has_memory_of_kernel(request);
+    if !in_kernel && completes_as_usual(request, result) {
         return;
     }
     let ends = Ends::kept(request);
     let Some(mut scratch) = scratch(request) else {
         return;
     };
-    let shape = Shape::numbered(shape(request, &mut scratch));
-    words::copy(&mut scratch.acc, &request.acc);
-    settle::settle(&mut scratch, shape, result);
+    if Request::is_command(request.op) {
+        explain_command(request, &mut scratch, result);
+    } else {
+        words::copy(&mut scratch.acc, &request.acc);
+        let shape = if in_kernel {
+            shape_in_kernel(request, &mut scratch)
+        } else {
+            shape(request, &mut scratch)
+        };
+        settle::settle(&mut scratch, Shape::numbered(shape), result);
+    }
     row::record(&mut scratch, request.op as u16, &ends);
     drop(scratch);
     clear(request);
@@ -831,14 +832,11 @@ fn has_memory_of_kernel(request: &Request) -> bool {
     Probed::load::<u8>(memory, offset!(memory_flags)) & 1 != 0
 }
 
-/// A read or write of such a buffer: copies were made within the kernel.
+/// [`shape`] of a read or write of such a buffer. What its sites saw are copies within the kernel.
+///
+/// This calls nothing: the kernel takes at most eight frames.
 #[inline(never)]
-fn complete_in_kernel(request: &mut Request, result: i64) {
-    let ends = Ends::kept(request);
-    let Some(mut scratch) = scratch(request) else {
-        return;
-    };
-    words::copy(&mut scratch.acc, &request.acc);
+fn shape_in_kernel(request: &Request, scratch: &mut Task) -> u32 {
     for (user, kernel) in [
         (Acc::ToUser, Acc::SourceCopy),
         (Acc::FromUser, Acc::SinkCopy),
@@ -851,21 +849,13 @@ fn complete_in_kernel(request: &mut Request, result: i64) {
     } else {
         Shape::Sink
     };
-    let shape = words::opaque(&mut *scratch, shape as u64) as u32;
-    settle::settle(&mut scratch, Shape::numbered(shape), result);
-    row::record(&mut scratch, request.op as u16, &ends);
-    drop(scratch);
-    clear(request);
+    words::opaque(scratch, shape as u64) as u32
 }
 
 /// A command to a driver has ended: `result` is its error, or says nothing of bytes. What moved is what the sites saw,
 /// in both directions.
 #[inline(never)]
-fn complete_command(request: &mut Request, result: i64) {
-    let ends = Ends::kept(request);
-    let Some(mut scratch) = scratch(request) else {
-        return;
-    };
+fn explain_command(request: &Request, scratch: &mut Task, result: i64) {
     let to_user = request.acc[Acc::ToUser as usize];
     let from_user = request.acc[Acc::FromUser as usize];
     scratch.delta = words::no_counts();
@@ -876,9 +866,6 @@ fn complete_command(request: &mut Request, result: i64) {
     scratch.delta.moved = to_user + from_user;
     scratch.delta.class[Class::CopiedToUser as usize] = to_user;
     scratch.delta.class[Class::CopiedFromUser as usize] = from_user;
-    row::record(&mut scratch, request.op as u16, &ends);
-    drop(scratch);
-    clear(request);
 }
 
 /// By [`RequestCounts::index`]: the one kind of copy that explains the usual case, 0 if there is none. It is in a map

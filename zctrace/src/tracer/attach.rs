@@ -644,6 +644,12 @@ fn explain(error: &WayError, way: &Way) -> Refusal {
             "this kernel takes only BPF programs that are signed".to_owned()
         }
         Some(libc::EACCES) => format!("the verifier rejected the program for {}", way.symbol),
+        Some(libc::E2BIG) if was_loading(error) => {
+            format!(
+                "the verifier finds the program for {} too large",
+                way.symbol
+            )
+        }
         Some(libc::EBUSY | libc::E2BIG) => format!("too many programs on {}", way.symbol),
         errno if super::files::is_exhausted(errno) => super::files::TOO_MANY.into(),
         _ => first_line(&error.to_string()),
@@ -654,6 +660,15 @@ fn explain(error: &WayError, way: &Way) -> Refusal {
         cause,
         wanted: false,
         absent: matches!(errno, Some(libc::ENOENT | libc::EADDRNOTAVAIL)),
+    }
+}
+
+/// Whether the kernel refused to load the program, rather than to attach it: then the verifier has said why.
+fn was_loading(error: &WayError) -> bool {
+    match error {
+        WayError::Program(ProgramError::LoadError { .. }) => true,
+        WayError::Module(ModuleError::Refused { log, .. }) => !log.is_empty(),
+        _ => false,
     }
 }
 

@@ -138,6 +138,13 @@ pub(super) const RULES: &[Rule] = &[
         look: Look::State(failed_calls),
     },
     Rule {
+        code: "commands-uncounted",
+        says: "How much commands of io_uring moved or copied for drivers is not known",
+        evidence: "rows `uring.cmd` of devices with commands that did not fail, except those of ublk where all its copies are measured",
+        remedy: "judge one operation with --path, or measure without these commands",
+        look: Look::State(commands),
+    },
+    Rule {
         code: PROBES_MISSING,
         says: "A place where bytes can be copied was not watched, or calls could end unseen",
         evidence: "refused probes whose functions this kernel has; --accept-inferred accepts inferred copies, but not unseen calls or processes",
@@ -349,6 +356,34 @@ fn failed_calls(state: &State<'_>) -> Option<Seen> {
     Some(Seen {
         bytes: 0,
         text: format!("such calls of {} ({})", first.comm, first.pid),
+    })
+}
+
+/// What a command does is its driver's business: NVMe moves blocks, FUSE the requests of its server. Its result says
+/// nothing of bytes. Only of ublk is every copy known to have a site.
+fn commands(state: &State<'_>) -> Option<Seen> {
+    if !state.claim.is_about(Op::UringCmd.name()) {
+        return None;
+    }
+    let is_unknown = |path: &&Path| {
+        let is_counted = match path.object.sole() {
+            Some(End::Tcp | End::Udp | End::Unix | End::Vsock | End::Socket(_)) => true,
+            Some(End::Char("ublk-char" | "ublk-control")) => path.evidence == Evidence::Measured,
+            _ => false,
+        };
+        path.op == Op::UringCmd && !is_counted && path.totals.ops > path.totals.errors
+    };
+    state.snapshot.processes.iter().find_map(|process| {
+        let path = process.paths.iter().find(is_unknown)?;
+        let commands = match path.totals.ops - path.totals.errors {
+            1 => "1 command".to_owned(),
+            many => format!("{many} commands"),
+        };
+        let (object, comm, pid) = (path.object.as_str(), &process.comm, process.pid);
+        Some(Seen {
+            bytes: 0,
+            text: format!("{commands} of {comm} ({pid}) to {object}"),
+        })
     })
 }
 

@@ -48,7 +48,7 @@ const READS: u64 = 5;
 
 fn serves(arena: &Arena, mode: Mode) -> Result<Prepared> {
     let bytes = WRITES as usize * REQUEST;
-    let backing = arena.file(Fs::Tmpfs, bytes as u64)?;
+    let backing = arena.file(Fs::Ext4, bytes as u64)?;
     let mut device = Device::new(mode, bytes)?;
     let served = device.to_serve();
     let shared = arena.shared;
@@ -77,7 +77,7 @@ fn add_served(expected: &mut Expected, mode: Mode, counted: impl Fn(usize) -> u6
     };
     let row =
         |op, object, class, ops, bytes| ExpectedRow::new(op, object).ops(ops).class(class, bytes);
-    let file = "file:tmpfs";
+    let file = "file:ext4";
     let rows = match mode {
         Mode::Copy => vec![
             command(requests)

@@ -453,3 +453,37 @@ fn calls_that_copied_and_failed_stand_against_a_pass() {
         assert_eq!(judgement.verdict, Verdict::Pass, "{op} {object}");
     }
 }
+
+/// A command can move anything, and reports nothing.
+#[test]
+fn commands_to_drivers_stand_against_a_pass() {
+    let with = |object: &str, evidence: Evidence, failed: u64, claim: &Claim| {
+        let sendfile = path("sendfile", "file:ext4->tcp", M, &[("spliced", 64 * MIB)]);
+        let mut command = path("uring.cmd", object, M, &[]);
+        command.evidence = evidence.into();
+        (command.totals.ops, command.totals.errors) = (5, failed);
+        judged(claim, vec![process(vec![sendfile, command], &[], None)])
+    };
+    for (object, evidence) in [
+        ("char:ng0n1", Evidence::Measured),
+        ("char:fuse", Evidence::Measured),
+        ("char:ublk-char", Evidence::Inferred),
+        ("file:ext4", Evidence::Measured),
+    ] {
+        let judgement = with(object, evidence, 4, &claim());
+        assert_eq!(judgement.verdict, Verdict::Inconclusive, "{object}");
+        let reason = &judgement.reasons[0];
+        assert_eq!(reason.code, "commands-uncounted");
+        assert!(reason.evidence.starts_with("1 command of"));
+    }
+    let other = with_path(&claim(), "sendfile");
+    for (object, evidence, failed, claim) in [
+        ("char:ublk-char", Evidence::Measured, 1, &claim()),
+        ("tcp", Evidence::Inferred, 0, &claim()),
+        ("char:fuse", Evidence::Measured, 5, &claim()),
+        ("char:fuse", Evidence::Measured, 0, &other),
+    ] {
+        let judgement = with(object, evidence, failed, claim);
+        assert_eq!(judgement.verdict, Verdict::Pass, "{object}");
+    }
+}
