@@ -14,7 +14,7 @@ use crate::{
     book::{
         account,
         object::{self, Ends},
-        probe::{program, returned_int},
+        probe::{program, returned, returned_int},
         route,
         settle::Shape,
     },
@@ -113,18 +113,14 @@ program! {
 
 program! {
     /// `recvmmsg` that received nothing. It also fails before it looks at a message, if its socket has an error pending
-    /// (`sock_error` in `do_recvmmsg`).
+    /// (`sock_error` in `do_recvmmsg`). The argument is the call's registers: `__sys_recvmmsg` is inlined.
     fexit marked sys_recvmmsg(ctx) in task {
-        let result = returned_int(ctx);
-        let file = object::file_of_fd(ctx.arg(0));
-        if result < 0
-            && kernel::current_nr() == syscalls::RECVMMSG
-            && !kernel::is_compat()
-            && offset!(regs_arg1) != ABSENT
-            && !object::had_no_file(file, result)
-        {
+        let result = returned(ctx);
+        let file = object::file_of_fd(kernel::call_argument(ctx.arg(0), 0) as u32);
+        if result < 0 && !object::had_no_file(file, result) {
+            let flags = kernel::call_argument(ctx.arg(0), 3) as u32;
             let ends = Ends::file::<Probed>(task, file);
-            received(task, &ends, result, ctx.arg(3), u64::MAX);
+            received(task, &ends, result, flags, u64::MAX);
         }
     }
 }

@@ -88,7 +88,10 @@ pub(super) const PROBES: &[Probe] = &[
         name: "sys_recvmmsg",
         family: Family::Interface,
         role: Role::Interface(Op::Recv),
-        ways: &[fexit("sys_recvmmsg", "__sys_recvmmsg", &["int"])],
+        ways: &[
+            fexit("sys_recvmmsg", "__x64_sys_recvmmsg", &["*pt_regs"]),
+            fexit("sys_recvmmsg", "__arm64_sys_recvmmsg", &["*pt_regs"]),
+        ],
         sees: "recvmmsg that receives nothing",
         lost: "that recvmmsg failed",
         ..Probe::USUAL

@@ -2,7 +2,7 @@
 
 use zctrace_common::Op;
 
-use super::{Exercise, Family, Probe, Proof, Role, fexit};
+use super::{Exercise, Family, Probe, Proof, Role, fexit, fexit_of};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -62,6 +62,44 @@ pub(super) const PROBES: &[Probe] = &[
         proof: Proof::Unplugged(&[("splice-pipe-null", &[Op::Splice])]),
         sees: "pipe to /dev/null",
         lost: "splice to /dev/null",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "fuse_copy_do",
+        family: Family::Splice,
+        role: Role::CopySite,
+        ways: &[fexit_of("fuse", "fuse_copy_do", "fuse_copy_do")],
+        proof: Proof::Unplugged(&[("fuse-splice", &[Op::Splice])]),
+        sees: "messages between pipes and a FUSE server's device",
+        lost: "splice from and to /dev/fuse",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "fuse_dev_splice_read",
+        family: Family::Splice,
+        role: Role::NoCopySite,
+        ways: &[fexit_of(
+            "fuse",
+            "fuse_dev_splice_read",
+            "fuse_dev_splice_read",
+        )],
+        proof: Proof::Unplugged(&[("fuse-splice", &[Op::Splice])]),
+        sees: "requests to a FUSE server, into a pipe",
+        lost: "splice from /dev/fuse",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "fuse_dev_splice_write",
+        family: Family::Splice,
+        role: Role::NoCopySite,
+        ways: &[fexit_of(
+            "fuse",
+            "fuse_dev_splice_write",
+            "fuse_dev_splice_write",
+        )],
+        proof: Proof::Unplugged(&[("fuse-move", &[Op::Splice])]),
+        sees: "answers of a FUSE server, from a pipe by reference",
+        lost: "splice by reference to /dev/fuse",
         ..Probe::USUAL
     },
 ];

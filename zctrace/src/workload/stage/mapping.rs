@@ -168,6 +168,16 @@ impl Mapping {
         unsafe { madvise(self.address, self.length(), MmapAdvise::MADV_DONTNEED) }
     }
 
+    /// How many of its pages are in memory.
+    pub fn resident(&self) -> nix::Result<usize> {
+        let mut pages = vec![0_u8; self.length().div_ceil(page_size())];
+        // SAFETY: a byte for each page of this mapping.
+        let answer =
+            unsafe { libc::mincore(self.address().cast(), self.length(), pages.as_mut_ptr()) };
+        nix::errno::Errno::result(answer)?;
+        Ok(pages.iter().filter(|page| **page & 1 != 0).count())
+    }
+
     /// The start of a page.
     #[must_use]
     pub fn page(&self, index: usize) -> NonNull<u8> {

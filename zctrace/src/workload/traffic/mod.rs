@@ -13,6 +13,7 @@ pub(super) mod fault_file;
 pub(super) mod fault_huge;
 pub(super) mod file;
 pub(super) mod fork_pinned;
+mod fuse;
 pub(super) mod ip_sockets;
 pub(super) mod keys;
 pub mod ktls;
@@ -70,6 +71,7 @@ pub(super) const ALL: &[&[Traffic]] = &[
     overlay::TRAFFIC,
     btrfs_send::TRAFFIC,
     message_queue::TRAFFIC,
+    fuse::TRAFFIC,
     ublk::TRAFFIC,
     uffd::TRAFFIC,
     keys::TRAFFIC,

@@ -23,6 +23,8 @@ use nix::{
     unistd::Pid,
 };
 
+pub(in crate::workload) mod backed;
+
 use super::loop_device::load_module;
 use crate::workload::{
     Skip,
@@ -38,26 +40,7 @@ pub struct Daemon(Pid);
 impl Daemon {
     /// Mounts the filesystem on `path`.
     pub fn mount(path: &Path) -> Result<Self> {
-        const DEVICE: &str = "/dev/fuse";
-        let open = || OpenOptions::new().read(true).write(true).open(DEVICE);
-        let device = open()
-            .or_else(|_| {
-                load_module("fuse");
-                open()
-            })
-            .map_err(|error| Skip(format!("no FUSE: {DEVICE}: {error}")))?;
-        let options = format!(
-            "fd={},rootmode=40000,user_id=0,group_id=0",
-            device.as_raw_fd()
-        );
-        mount(
-            Some("zctrace-traffic"),
-            path,
-            Some("fuse"),
-            MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
-            Some(options.as_str()),
-        )
-        .context("mount")?;
+        let device = mounted(path)?;
         // Only the child keeps the device: if it dies, the filesystem fails and does not hang.
         let serve = Box::new(move || serve(device));
         child::start("zct-fuse-daemon".to_owned(), serve, SECONDS, Shared::new()?).map(Self)
@@ -69,6 +52,31 @@ impl Drop for Daemon {
         let _ = kill(self.0, Signal::SIGKILL);
         let _ = waitpid(self.0, None);
     }
+}
+
+/// Mounts a filesystem on `path` that serves what reads and writes the device.
+fn mounted(path: &Path) -> Result<File> {
+    const DEVICE: &str = "/dev/fuse";
+    let open = || OpenOptions::new().read(true).write(true).open(DEVICE);
+    let device = open()
+        .or_else(|_| {
+            load_module("fuse");
+            open()
+        })
+        .map_err(|error| Skip(format!("no FUSE: {DEVICE}: {error}")))?;
+    let options = format!(
+        "fd={},rootmode=40000,user_id=0,group_id=0",
+        device.as_raw_fd()
+    );
+    mount(
+        Some("zctrace-traffic"),
+        path,
+        Some("fuse"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+        Some(options.as_str()),
+    )
+    .context("mount")?;
+    Ok(device)
 }
 
 /// Most bytes of a write request. The kernel demands a buffer that holds it and its headers.
@@ -248,46 +256,61 @@ impl Files {
         self.attributes(node)
     }
 
-    /// `fuse_attr_out`.
     fn attributes(&mut self, node: u64) -> Result<Vec<u8>, Errno> {
-        let mut reply = VALID_SECONDS.to_ne_bytes().to_vec();
-        reply.extend([0; 8]);
-        reply.extend(self.attr(node)?);
-        Ok(reply)
+        Ok(attr_out(&self.attr(node)?))
     }
 
-    /// `fuse_entry_out`.
     fn entry(&mut self, node: u64) -> Result<Vec<u8>, Errno> {
-        let mut reply = Vec::new();
-        let generation = 0_u64;
-        for field in [node, generation, VALID_SECONDS, VALID_SECONDS] {
-            reply.extend(field.to_ne_bytes());
-        }
-        reply.extend([0; 8]);
-        reply.extend(self.attr(node)?);
-        Ok(reply)
+        Ok(entry_out(node, &self.attr(node)?))
     }
 
-    /// `fuse_attr`.
     fn attr(&mut self, node: u64) -> Result<Vec<u8>, Errno> {
-        let (size, mode) = if node == ROOT {
-            (0, libc::S_IFDIR | 0o700)
+        Ok(if node == ROOT {
+            attr(node, None)
         } else {
-            (self.content(node)?.len() as u64, libc::S_IFREG | 0o600)
-        };
-        let mut attr = Vec::new();
-        let (blocks, times) = (size.div_ceil(512), [0_u64; 3]);
-        for field in [node, size, blocks].into_iter().chain(times) {
-            attr.extend(field.to_ne_bytes());
-        }
-        let (nanoseconds, links, owner, device, block_size, flags) =
-            ([0; 3], 1, [0; 2], 0, 4096, 0);
-        let rest = [mode, links, owner[0], owner[1], device, block_size, flags];
-        for field in nanoseconds.into_iter().chain(rest) {
-            attr.extend(field.to_ne_bytes());
-        }
-        Ok(attr)
+            attr(node, Some(self.content(node)?.len() as u64))
+        })
     }
+}
+
+/// `fuse_attr_out`.
+fn attr_out(attr: &[u8]) -> Vec<u8> {
+    let mut reply = VALID_SECONDS.to_ne_bytes().to_vec();
+    reply.extend([0; 8]);
+    reply.extend(attr);
+    reply
+}
+
+/// `fuse_entry_out`.
+fn entry_out(node: u64, attr: &[u8]) -> Vec<u8> {
+    let mut reply = Vec::new();
+    let generation = 0_u64;
+    for field in [node, generation, VALID_SECONDS, VALID_SECONDS] {
+        reply.extend(field.to_ne_bytes());
+    }
+    reply.extend([0; 8]);
+    reply.extend(attr);
+    reply
+}
+
+/// `fuse_attr` of a file of `size` bytes, or of a directory.
+fn attr(node: u64, size: Option<u64>) -> Vec<u8> {
+    let mode = match size {
+        None => libc::S_IFDIR | 0o700,
+        Some(_) => libc::S_IFREG | 0o600,
+    };
+    let size = size.unwrap_or(0);
+    let mut attr = Vec::new();
+    let (blocks, times) = (size.div_ceil(512), [0_u64; 3]);
+    for field in [node, size, blocks].into_iter().chain(times) {
+        attr.extend(field.to_ne_bytes());
+    }
+    let (nanoseconds, links, owner, device, block_size, flags) = ([0; 3], 1, [0; 2], 0, 4096, 0);
+    let rest = [mode, links, owner[0], owner[1], device, block_size, flags];
+    for field in nanoseconds.into_iter().chain(rest) {
+        attr.extend(field.to_ne_bytes());
+    }
+    attr
 }
 
 /// Nobody else changes the files, so what the kernel knows of them stays valid.
