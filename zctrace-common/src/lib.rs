@@ -466,6 +466,8 @@ impl Task {
     pub const SUBMITS: u32 = 16;
     /// The request that the thread works on does not report success, so zctrace has to look for it.
     pub const SILENT: u32 = 32;
+    /// A thread that a process has lent to the kernel, such as a worker of vhost. It makes no calls.
+    pub const WORKER: u32 = 64;
     /// [`Task::proc_slot`] of a thread without rows. The first slot is not used.
     pub const NO_PROC: u32 = 0;
 

@@ -26,7 +26,8 @@ pub enum ObjectKind {
     Anon = 10,
     /// The object could not be read.
     Unknown = 11,
-    /// The object of a system call is not known; the value is the call's number as 32 bits.
+    /// The object of a system call is not known; the value is the call's number as 32 bits. Some numbers below 0 stand
+    /// for what is no call, such as [`Object::WORKER`].
     Syscall = 12,
     /// A file of overlayfs.
     Overlay = 13,
@@ -90,6 +91,9 @@ pub struct Object {
 }
 
 impl Object {
+    /// What a thread that works for a process, and makes no calls, has copied.
+    pub const WORKER: u64 = Self::pack(ObjectKind::Syscall, -3_i32 as u32 as u64);
+
     const VALUE_BITS: u32 = 56;
     const VALUE_MASK: u64 = (1 << Self::VALUE_BITS) - 1;
 

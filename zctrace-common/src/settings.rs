@@ -321,6 +321,8 @@ offsets! {
     ulp_name: "tcp_ulp_ops.name";
     /// `MSG_*`.
     msghdr_flags: "msghdr.msg_flags";
+    /// Control data, or what one part of the kernel tells another.
+    msghdr_control: "msghdr.msg_control";
     /// A caller's own `ubuf_info` (io_uring).
     msghdr_ubuf: "msghdr.msg_ubuf";
     /// Kind of memory behind a message.
@@ -556,6 +558,8 @@ offsets! {
     xdp_data: "xdp_buff.data";
     /// Its end.
     xdp_data_end: "xdp_buff.data_end";
+    /// The last member of an `xdp_buff`: 32 bits.
+    xdp_flags: "xdp_buff.flags";
     /// Position of its length among the arguments (6.6 and later: it can have several parts).
     arg_xsk_rcv_len: "arg:__xsk_rcv.len";
     /// What a page belongs to.

@@ -126,6 +126,8 @@ pub enum End<'a> {
     Syscall(&'a str),
     /// What a processor raised by itself, such as a page fault outside of system calls.
     Exception,
+    /// What a thread copied that works for the process, such as one of vhost.
+    Worker,
     /// A POSIX message queue.
     Mqueue,
     /// A System V message queue.
@@ -157,6 +159,7 @@ impl<'a> End<'a> {
                 "vsock" => Self::Vsock,
                 "anon" => Self::Anon,
                 "exception" => Self::Exception,
+                "worker" => Self::Worker,
                 "mqueue" => Self::Mqueue,
                 "msgqueue" => Self::Msgqueue,
                 "userfaultfd" => Self::Userfaultfd,
@@ -218,6 +221,7 @@ impl fmt::Display for End<'_> {
             Self::Vsock => "vsock",
             Self::Anon => "anon",
             Self::Exception => "exception",
+            Self::Worker => "worker",
             Self::Mqueue => "mqueue",
             Self::Msgqueue => "msgqueue",
             Self::Userfaultfd => "userfaultfd",
@@ -248,6 +252,7 @@ mod tests {
             ("anon", End::Anon),
             ("syscall:ioctl", End::Syscall("ioctl")),
             ("exception", End::Exception),
+            ("worker", End::Worker),
             ("mqueue", End::Mqueue),
             ("msgqueue", End::Msgqueue),
             ("userfaultfd", End::Userfaultfd),

@@ -71,6 +71,8 @@ pub(crate) const S_IFIFO: u16 = 0o010_000;
 // include/linux/sched.h
 pub(crate) const PF_EXITING: u32 = 0x0000_0004;
 pub(crate) const PF_IO_WORKER: u32 = 0x0000_0010;
+/// Linux 6.4 and later. Threads of io_uring have it too.
+pub(crate) const PF_USER_WORKER: u32 = 0x0000_4000;
 pub(crate) const PF_KTHREAD: u32 = 0x0020_0000;
 
 // include/uapi/linux/bpf.h

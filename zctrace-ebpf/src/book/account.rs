@@ -64,8 +64,8 @@ pub(crate) fn saw_in(task: &mut Task, acc: Acc, bytes: u64) -> Option<NonNull<Re
         request::saw(request, acc, bytes);
         return Some(NonNull::from(request));
     }
-    if task.flags & Task::KTHREAD != 0 {
-        kernel_thread(task, acc, bytes);
+    if task.flags & (Task::KTHREAD | Task::WORKER) != 0 {
+        outside_calls(task, acc, bytes, 1);
         return None;
     }
     enter(task, kernel::current_nr());
@@ -225,12 +225,16 @@ pub(crate) fn clear(task: &mut Task) {
 }
 
 /// Copies by a kernel thread belong to no operation and are counted as `unattributed`, and so does what it puts into the
-/// page cache.
+/// page cache. Those by a thread that works for a process belong to that. `ops` is how many copies they are.
 #[inline(never)]
-fn kernel_thread(task: &mut Task, acc: Acc, bytes: u64) {
+pub(crate) fn outside_calls(task: &mut Task, acc: Acc, bytes: u64, ops: u64) {
+    let (op, ends) = if task.flags & Task::WORKER == 0 {
+        (Op::Kernel as u16, Ends::of(object::UNKNOWN))
+    } else {
+        (Op::Other as u16, Ends::of(Object::WORKER))
+    };
     if matches!(acc, Acc::Added) {
-        let ends = Ends::of(object::UNKNOWN);
-        if let Some(row) = row::row(task, Op::Kernel as u16, Evidence::Measured, &ends) {
+        if let Some(row) = row::row(task, op, Evidence::Measured, &ends) {
             // SAFETY: counters of a map value, which are only added to, atomically.
             unsafe { add(&raw mut (*row).filled, bytes) };
         }
@@ -242,11 +246,10 @@ fn kernel_thread(task: &mut Task, acc: Acc, bytes: u64) {
         Acc::SourceCopy | Acc::SinkCopy => Class::CopiedInKernel,
         _ => return,
     };
-    let ends = Ends::of(object::UNKNOWN);
-    if let Some(row) = row::row(task, Op::Kernel as u16, Evidence::Measured, &ends) {
+    if let Some(row) = row::row(task, op, Evidence::Measured, &ends) {
         // SAFETY: counters of a map value, which are only added to, atomically.
         unsafe {
-            add(&raw mut (*row).ops, 1);
+            add(&raw mut (*row).ops, ops);
             add(&raw mut (*row).moved, bytes);
             add(&raw mut (*row).class[class as usize], bytes);
         }

@@ -7,9 +7,10 @@ use zctrace_common::{ABSENT, COMM_LEN, Scope, Task};
 
 use crate::{
     base::{
-        abi::PF_IO_WORKER,
+        abi::{PF_IO_WORKER, PF_USER_WORKER},
         atomic,
         kernel::{self, Access as _, Probed, Typed},
+        loss::{are_rings_unseen, unfollowed_ring},
         maps::{PROCS, offset, setting},
     },
     book::{
@@ -86,10 +87,16 @@ program! {
     /// Threads that io_uring makes for a process: they pass no `sched_process_fork`.
     tp_btf marked task_newtask(ctx) {
         let child: *const u8 = ctx.arg(0);
-        if Typed::load::<u32>(child, offset!(task_flags)) & PF_IO_WORKER != 0
-            && current_record().is_some()
-        {
-            add(Typed::load(child, offset!(task_pid)), 0);
+        let flags: u32 = Typed::load(child, offset!(task_flags));
+        if flags & (PF_IO_WORKER | PF_USER_WORKER) != 0 && current_record().is_some() {
+            let mut worker = 0;
+            if flags & PF_IO_WORKER == 0 {
+                worker = Task::WORKER;
+                if are_rings_unseen() {
+                    unfollowed_ring();
+                }
+            }
+            add(Typed::load(child, offset!(task_pid)), worker);
         }
     }
 }

@@ -40,6 +40,7 @@ pub(super) const OTHER_NAMES: &[(&str, &str)] = &[
     ("overlayfs", "file:<fs>"),
     ("copyup", "copy_up"),
     ("exception", "syscall:<name>"),
+    ("worker", "syscall:<name>"),
     ("uffd", "userfaultfd"),
     ("pagecache", "page cache"),
     ("msg_peek", "recv.peek"),

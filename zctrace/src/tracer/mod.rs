@@ -652,11 +652,16 @@ fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut aya::maps::Map {
 /// into the hash beside them.
 fn add_tasks(ebpf: &mut Ebpf, tids: &[u32], attached: bool) -> Result<(), Error> {
     const BPF_NOEXIST: u64 = 1;
+    let view = View::detect().ok();
+    let is_worker = |tid| {
+        let thread = view.as_ref().map(|view| view.process(view.to_user(tid)));
+        thread.is_some_and(|thread| thread.is_ok_and(|thread| rings::is_worker(&thread)))
+    };
     for &tid in tids {
         let slot = tid & (TASK_SLOTS - 1);
         let task = Task {
             tid: tid.into(),
-            flags: Task::FRESH,
+            flags: Task::FRESH | if is_worker(tid) { Task::WORKER } else { 0 },
             ..Task::NEW
         };
         let mut table: Array<_, Task> = Array::try_from(map(ebpf, "TASK_TABLE"))?;

@@ -1,4 +1,4 @@
-//! Receive rings that were there before zctrace: the memory of a process shows them.
+//! Rings that were there before zctrace: the memory of a process shows them, and so do threads that serve them.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -6,7 +6,7 @@ use procfs::process::{MMapPath, Process};
 
 use crate::target::View;
 
-/// The processes that have one.
+/// How many there are.
 #[derive(Debug, Default)]
 pub(super) struct Rings {
     looked_at: BTreeSet<i32>,
@@ -14,7 +14,7 @@ pub(super) struct Rings {
 }
 
 impl Rings {
-    /// How many processes have one.
+    /// How many processes have one in their memory, and how many threads serve one.
     pub(super) const fn count(&self) -> u64 {
         self.count
     }
@@ -26,6 +26,9 @@ impl Rings {
             let Ok(process) = view.process(view.to_user(thread)) else {
                 continue;
             };
+            if is_worker(&process) {
+                self.count += 1;
+            }
             let is_new = process
                 .status()
                 .is_ok_and(|status| self.looked_at.insert(status.tgid));
@@ -34,6 +37,14 @@ impl Rings {
             }
         }
     }
+}
+
+/// Whether a thread works for its process within the kernel, as those of vhost do, and makes no calls.
+pub(super) fn is_worker(thread: &Process) -> bool {
+    const PF_IO_WORKER: u32 = 0x10;
+    const PF_USER_WORKER: u32 = 0x4000;
+    let flags = thread.stat().map_or(0, |stat| stat.flags);
+    flags & PF_USER_WORKER != 0 && flags & PF_IO_WORKER == 0
 }
 
 /// Whether a process has memory of a socket mapped: packet sockets and AF_XDP have rings. TCP sockets that receive by
