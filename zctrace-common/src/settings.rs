@@ -462,6 +462,8 @@ offsets! {
     vmf_page: "vm_fault.page";
     /// The mapped file.
     vma_file: "vm_area_struct.vm_file";
+    /// Null while the mapping has had no anonymous page.
+    vma_anon: "vm_area_struct.anon_vma";
     /// `VM_*`.
     vma_flags: "vm_area_struct.vm_flags";
     /// Pages in a large folio.

@@ -155,6 +155,9 @@ impl Collector {
                 io_submit: loss.unfollowed_submits,
                 compat: loss.unfollowed_compat,
                 rings: loss.unfollowed_rings,
+                requests: loss.unfollowed_requests,
+                begun: loss.begun_calls,
+                begun_bytes: loss.begun_bytes,
             },
             ..ledger::Loss::default()
         };

@@ -89,9 +89,9 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         code: "unfollowed-calls",
-        says: "There were calls, or rings, that zctrace cannot follow here: what they moved is in no row",
-        evidence: "`unfollowed_calls` of `loss`; `io_submit` if the claim includes Linux AIO, `rings` if it includes sends or receives",
-        remedy: "judge one operation with --path, or measure on a kernel on which functions can be traced (`zctrace doctor`)",
+        says: "There were calls, requests or rings that zctrace cannot follow here: what they moved is in no row",
+        evidence: "`unfollowed_calls` of `loss`; `io_submit` if the claim includes Linux AIO, `rings` if it includes sends or receives, `requests` if it includes io_uring, `begun` with `begun_bytes` of --min-bytes",
+        remedy: "judge one operation with --path, attach before the load begins, or measure on a kernel on which functions can be traced (`zctrace doctor`)",
         look: Look::State(unfollowed),
     },
     Rule {
@@ -490,16 +490,34 @@ fn unfollowed(state: &State<'_>) -> Option<Seen> {
         io_submit,
         compat,
         rings,
+        requests,
+        begun,
+        begun_bytes,
     } = state.snapshot.loss.unfollowed_calls;
     let where_about = |ops: &[Op], count| {
         let is_concerned = ops.iter().any(|op| state.claim.is_about(op.name()));
         if is_concerned { count } else { 0 }
     };
+    let mut ops = Op::ALL
+        .iter()
+        .filter(|op| !op.is_request() && !op.is_fault());
+    let is_call = ops.any(|op| state.claim.is_about(op.name()));
     let concerned = Unfollowed {
         io_submit: where_about(&[Op::AioRead, Op::AioWrite], io_submit),
         rings: where_about(&[Op::Recv, Op::Send], rings),
+        requests: if state.claim.is_about_requests("uring") {
+            requests
+        } else {
+            0
+        },
         // Such a call can be any of them.
         compat,
+        begun: if is_call && begun_bytes >= state.claim.min_bytes {
+            begun
+        } else {
+            0
+        },
+        begun_bytes,
     };
     let text = concerned.named(|count| count.to_string())?;
     Some(Seen { bytes: 0, text })
