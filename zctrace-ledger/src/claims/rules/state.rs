@@ -125,7 +125,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         code: "possible-copies-on-write",
-        says: "Writes met pages that were present and could not be written to: each may have copied its page",
+        says: "Pages were written to, or made ready for writing, that others may have had too: each may have been copied",
         evidence: "`fault.write` rows of a process (tracepoints backend): a page each is `min_bytes`, and more than the limit leaves room for",
         remedy: "judge one operation with --path, or measure on a kernel on which functions can be traced (`zctrace doctor`)",
         look: Look::State(possible_copies_on_write),
