@@ -317,6 +317,9 @@ pub const FOLLOWS_AIO: u32 = 63;
 /// Another such bit: rings of packet sockets and of AF_XDP are not seen, so those that are set up are counted.
 pub const COUNTS_RINGS: u32 = 62;
 
+/// Another such bit: the copies of page faults are not seen, so faults that may have made one are counted.
+pub const COUNTS_FAULTS: u32 = 61;
+
 /// Slots of the table of tasks; a power of two. See `zctrace-ebpf/src/book/target.rs`.
 pub const TASK_SLOTS: u32 = 4096;
 

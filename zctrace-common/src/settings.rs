@@ -71,6 +71,8 @@ offsets! {
     task_signal: "task_struct.signal";
     /// `PF_*`.
     task_flags: "task_struct.flags";
+    /// Not 0 while the task must not wait for a page.
+    task_faults_off: "task_struct.pagefault_disabled";
     /// Page faults of the task that needed no device, those for pages that a call pins among them.
     task_min_flt: "task_struct.min_flt";
     /// Those that did.

@@ -44,7 +44,6 @@ mod arch {
     pub(crate) const MADVISE: i32 = 233;
     pub(crate) const MLOCK: i32 = 228;
     pub(crate) const MLOCK2: i32 = 284;
-    pub(crate) const MLOCKALL: i32 = 230;
 }
 
 #[cfg(not(bpf_target_arch = "aarch64"))]
@@ -55,7 +54,6 @@ mod arch {
     pub(crate) const IOCTL: i32 = 16;
     pub(crate) const MADVISE: i32 = 28;
     pub(crate) const MLOCK: i32 = 149;
-    pub(crate) const MLOCKALL: i32 = 151;
     pub(crate) const MLOCK2: i32 = 325;
     pub(crate) const IO_SUBMIT: i32 = 209;
     pub(crate) const IO_GETEVENTS: i32 = 208;

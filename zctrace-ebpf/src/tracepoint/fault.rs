@@ -8,11 +8,11 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::{bpf_find_vma, bpf_get_current_task_btf};
-use zctrace_common::{Op, Task};
+use zctrace_common::{ABSENT, COUNTS_FAULTS, Op, Task};
 
 use crate::{
     base::{
-        kernel::{self, Access as _, Typed},
+        kernel::{self, Access as _, Probed, Typed},
         maps::offset,
         syscalls,
     },
@@ -21,6 +21,7 @@ use crate::{
         probe::program,
         row, target,
     },
+    tracepoint::plan::{PINS, reports},
 };
 
 program! {
@@ -52,9 +53,13 @@ fn asked(task: &mut Task, mapping: *const u8) {
     let inode = kernel::pointer::<Typed>(mapping, offset!(mapping_host));
     let ends = Ends::inode(task, inode);
     row::record_occurrences(task, Op::FaultMap as u16, &ends, 1);
-    if !Noted::is(task, number) {
+    // A call that has the kernel make pages present counts them itself, or only reads.
+    let is_counted = task.flags & Task::ENTERED != 0 && task.entry[2] & PINS != 0
+        || matches!(kernel::current_nr(), syscalls::MMAP | syscalls::MADVISE);
+    if reports(COUNTS_FAULTS as u16) && !is_counted && !Noted::is(task, number) {
         // What the kernel wants them for is not known.
-        may_have_copied(task, 1);
+        let ends = Ends::inode(task, inode);
+        row::record_occurrences(task, Op::FaultWrite as u16, &ends, 1);
     }
 }
 
@@ -79,6 +84,13 @@ pub(super) fn without_access(task: &Task) -> u64 {
     counted().wrapping_sub(task.fault[3])
 }
 
+/// How many of them came after there were `before`. Fewer than none: an access failed, and the kernel counted nothing.
+#[inline(always)]
+pub(super) fn without_access_since(task: &Task, before: u64) -> u64 {
+    let faults = without_access(task).wrapping_sub(before);
+    if faults >> 63 == 0 { faults } else { 0 }
+}
+
 /// Each of so many faults may have copied its page.
 #[inline(always)]
 pub(super) fn may_have_copied(task: &mut Task, faults: u64) {
@@ -96,6 +108,12 @@ impl Noted {
         task.fault[3] += 1;
     }
 
+    /// Takes it back: nothing is known of it.
+    #[inline(always)]
+    fn forget(task: &mut Task) {
+        task.fault[2] = 0;
+    }
+
     #[inline(always)]
     fn is(task: &Task, number: u64) -> bool {
         task.fault[2] == number
@@ -108,12 +126,25 @@ macro_rules! write_faults {
             /// A fault, of which most are for memory that has no page yet.
             tp_btf marked $name(ctx) {
                 let code: u64 = ctx.arg(2);
+                let address: u64 = ctx.arg(0);
+                // The kernel counts no fault that it does not handle: of its own memory, or where it must not wait.
+                if address >> 63 != 0 || must_not_wait() {
+                    return 0;
+                }
                 if !is_write_to_present(code) {
                     // SAFETY: nothing else in this program refers to the thread's record.
                     let Some(task) = (unsafe { target::current() }) else { return 0 };
                     Noted::note(task);
-                    if is_write(code) && mapping(ctx.arg(0)) == PRIVATE_FILE {
-                        may_have_copied(task, 1);
+                    if is_write(code) {
+                        let mapping = mapping(address);
+                        if mapping.kind == PRIVATE_FILE {
+                            // Who changes the mappings now can have closed the file: then its name is another one.
+                            let ends = Ends::file::<Probed>(task, mapping.file as *const u8);
+                            row::record_occurrences(task, Op::FaultWrite as u16, &ends, 1);
+                        } else if mapping.kind == NOT_FOUND_OUT {
+                            // If it asks for a page of a file, it counts after all.
+                            Noted::forget(task);
+                        }
                     }
                     return 0;
                 }
@@ -128,25 +159,33 @@ macro_rules! write_faults {
 
 write_faults! { page_fault_user page_fault_kernel }
 
+/// Whether the current thread may not wait for a page (`pagefault_disable`).
+#[inline(always)]
+fn must_not_wait() -> bool {
+    offset!(task_faults_off) != ABSENT
+        && Typed::load::<u32>(kernel::current_task(), offset!(task_faults_off)) != 0
+}
+
 /// Whether a call makes pages of the process present that it can write to, and may have to copy them for that: those of
 /// a private mapping of a file, and anonymous ones, which a fork can have made common.
 #[inline(always)]
 pub(super) fn populates(regs: *const u8, nr: i32) -> bool {
-    use syscalls::{MADVISE, MLOCK, MLOCK2, MLOCKALL, MMAP};
+    use syscalls::{MADVISE, MLOCK, MLOCK2, MMAP};
+    const PROT_WRITE: u64 = 2;
     const MAP_PRIVATE: u64 = 2;
     const MAP_ANONYMOUS: u64 = 0x20;
-    const MAP_POPULATE: u64 = 0x8000;
     const MADV_POPULATE_WRITE: u64 = 23;
     match nr {
+        // With `MAP_POPULATE`, `MAP_LOCKED`, or after `mlockall`.
         MMAP => {
-            kernel::call_argument(regs, 3) & (MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE)
-                == MAP_PRIVATE | MAP_POPULATE
+            kernel::call_argument(regs, 2) & PROT_WRITE != 0
+                && kernel::call_argument(regs, 3) & (MAP_PRIVATE | MAP_ANONYMOUS) == MAP_PRIVATE
         }
         MADVISE if kernel::call_argument(regs, 2) != MADV_POPULATE_WRITE => false,
         MADVISE | MLOCK | MLOCK2 => {
-            target::is_current() && mapping(kernel::call_argument(regs, 0)) != FRESH_MEMORY
+            let mapping = mapping(kernel::call_argument(regs, 0));
+            target::is_current() && matches!(mapping.kind, PRIVATE_FILE | USED_MEMORY)
         }
-        MLOCKALL => true,
         _ => false,
     }
 }
@@ -158,14 +197,24 @@ const PRIVATE_FILE: u64 = 1;
 /// Anonymous memory in which nothing was written yet: its pages are filled with zeros.
 const FRESH_MEMORY: u64 = 2;
 const USED_MEMORY: u64 = 3;
+/// Somebody changes the mappings, or the kernel cannot wait for its lock here (`PREEMPT_RT`).
+const NOT_FOUND_OUT: u64 = 4;
 
-/// What the mapping at an address of the current process is. Not found out while somebody changes the mappings: then it
-/// may be [`PRIVATE_FILE`].
+struct Mapping {
+    kind: u64,
+    /// Any pointer.
+    file: u64,
+}
+
+/// What the mapping at an address of the current process is.
 #[inline(always)]
-fn mapping(address: u64) -> u64 {
+fn mapping(address: u64) -> Mapping {
     const EBUSY: i64 = 16;
-    let mut found = COPIES_NOTHING;
-    // SAFETY: the callback takes what the helper gives it, and the number, which outlives the call.
+    let mut found = Mapping {
+        kind: COPIES_NOTHING,
+        file: 0,
+    };
+    // SAFETY: the callback takes what the helper gives it, and a structure that outlives the call.
     let result = unsafe {
         bpf_find_vma(
             bpf_get_current_task_btf(),
@@ -176,17 +225,16 @@ fn mapping(address: u64) -> u64 {
         )
     };
     if result == -EBUSY {
-        PRIVATE_FILE
-    } else {
-        found
+        found.kind = NOT_FOUND_OUT;
     }
+    found
 }
 
 /// The callback of `bpf_find_vma`.
 unsafe extern "C" fn look_at_mapping(
     _task: *const c_void,
     mapping: *const u8,
-    found: *mut u64,
+    found: *mut Mapping,
 ) -> i64 {
     const VM_SHARED: u64 = 8;
     let flags: u64 = Typed::load(mapping, offset!(vma_flags));
@@ -201,8 +249,8 @@ unsafe extern "C" fn look_at_mapping(
     } else {
         USED_MEMORY
     };
-    // SAFETY: it is the caller's number.
-    unsafe { *found = is };
+    // SAFETY: it is the caller's.
+    unsafe { *found = Mapping { kind: is, file } };
     0
 }
 

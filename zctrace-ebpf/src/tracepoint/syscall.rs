@@ -5,7 +5,8 @@
 //! source, sink, plan, dimension.
 
 use zctrace_common::{
-    ABSENT, Acc, COUNTS_RINGS, Class, Evidence, FOLLOWS_AIO, Mark, ObjectKind, Op, Task,
+    ABSENT, Acc, COUNTS_FAULTS, COUNTS_RINGS, Class, Evidence, FOLLOWS_AIO, Mark, ObjectKind, Op,
+    Task,
 };
 
 use crate::{
@@ -30,7 +31,7 @@ use crate::{
     tracepoint::{
         aio,
         away::turned_away,
-        fault::{may_have_copied, populates, without_access},
+        fault::{may_have_copied, populates, without_access, without_access_since},
         infer::{self, User, put},
         ioctl::{account_of_thread, cloned, clones_from, deduped, ioctl},
         plan::{
@@ -102,9 +103,8 @@ program! {
                 message(MSGQUEUE, plan(op, Class::CopiedToUser));
             }
             syscalls::IO_SUBMIT | syscalls::IO_GETEVENTS | syscalls::IO_PGETEVENTS => of_aio(regs, nr),
-            _ if populates(regs, nr) => {
-                // Where functions are traced, the copies of faults are measured.
-                if reports(Op::Read as u16) && let Some(task) = entered() {
+            _ if reports(COUNTS_FAULTS as u16) && populates(regs, nr) => {
+                if let Some(task) = entered() {
                     task.fault[0] = without_access(task);
                     task.entry[2] = PINS;
                     task.flags |= Task::ENTERED;
@@ -156,7 +156,7 @@ fn of_aio_ended(task: &mut Task, regs: *const u8, result: i64) {
     let nr = kernel::current_nr();
     if nr == syscalls::IO_SUBMIT {
         let count = argument(regs, offset!(regs_arg1));
-        if without_access(task) != task.fault[0] {
+        if without_access_since(task, task.fault[0]) != 0 {
             // As for `read`: pages that a fork made common may have been copied before they were pinned.
             task.acc[Acc::SourceDirect as usize] = 0;
         }
@@ -201,7 +201,7 @@ fn on_file(regs: *const u8, call: u64) {
         User::Else(class) => with_class(call, class),
         User::ByRequests => {
             task.fault[0] = without_access(task);
-            let whole = if reads(call) { FILLS } else { PINS };
+            let whole = if reads(call) { FILLS } else { pins() };
             with_class(call, Class::Unexplained) | BY_REQUESTS | whole
         }
     };
@@ -340,13 +340,26 @@ fn vmsplice(regs: *const u8) {
     remember(task, &ends, plan(Op::Vmsplice, class));
 }
 
+/// [`PINS`], where faults that may have copied are counted. Elsewhere sites of faults use [`Task::fault`].
+#[inline(always)]
+fn pins() -> u64 {
+    if reports(COUNTS_FAULTS as u16) {
+        PINS
+    } else {
+        0
+    }
+}
+
 #[inline(always)]
 fn process_vm(class: Class) {
     if reports(Op::ProcessVm as u16)
         && let Some(task) = entered()
     {
-        task.fault[0] = without_access(task);
-        remember(task, &Ends::of(ANON), plan(Op::ProcessVm, class) | PINS);
+        let pins = pins();
+        if pins != 0 {
+            task.fault[0] = without_access(task);
+        }
+        remember(task, &Ends::of(ANON), plan(Op::ProcessVm, class) | pins);
     }
 }
 
@@ -450,7 +463,8 @@ program! {
         let result: i64 = ctx.arg(1);
         // SAFETY: nothing else in this program refers to the thread's record.
         let Some(task) = (unsafe { target::current() }) else {
-            if target::is_current() {
+            // SAFETY: as above: there is no other reference.
+            if unsafe { target::current_or_adopt() }.is_some() {
                 begun_before(result);
             }
             return 0;
@@ -592,7 +606,7 @@ fn finish(task: &mut Task, regs: *const u8, result: i64, filled: u64) {
     if plan & BY_REQUESTS != 0 {
         // The kernel copies pages that a read is to fill and that a fork made common, before it pins them. That takes
         // page faults, as touching new pages does: which of the two it was is not seen.
-        let seen = if plan & FILLS != 0 && without_access(task) != task.fault[0] {
+        let seen = if plan & FILLS != 0 && without_access_since(task, task.fault[0]) != 0 {
             0
         } else {
             task.acc[Acc::SourceDirect as usize]
@@ -619,9 +633,8 @@ fn finish(task: &mut Task, regs: *const u8, result: i64, filled: u64) {
 /// A call has ended for which the kernel may have copied pages of the process: each of its faults may have.
 #[inline(always)]
 fn pinned(task: &mut Task) {
-    let faults = without_access(task).wrapping_sub(task.fault[0]);
-    // Fewer than none: an access failed.
-    if faults != 0 && faults < 1 << 32 {
+    let faults = without_access_since(task, task.fault[0]);
+    if faults != 0 {
         may_have_copied(task, faults);
     }
 }

@@ -170,8 +170,13 @@ program! {
             unsafe { find_or_adopt(req) }
         };
         let Some(request) = found else {
-            // Those of receives and reads have a buffer.
-            if req == 0 && result > 0 && flags & CQE_F_BUFFER != 0 && target::is_current() {
+            // Those of receives and reads have a buffer. (Zero-copy receives have none: they are not counted.)
+            if req == 0
+                && result > 0
+                && flags & CQE_F_BUFFER != 0
+                // SAFETY: nothing else in this program refers to the thread's record.
+                && unsafe { target::current_or_adopt() }.is_some()
+            {
                 unfollowed_request();
             }
             return 0;
@@ -266,7 +271,9 @@ fn explain(request: &mut Request, result: i64) {
         let ends = Ends::file::<Probed>(&mut scratch, file);
         request::works_on(request, &ends);
         let habit = infer::habit(&mut scratch, ends.source, file as u64);
-        class = if request.flags & Request::UNCERTAIN == 0 {
+        let in_kernel =
+            Request::is_registered(request.op) && request::has_memory_of_kernel(request);
+        class = if request.flags & Request::UNCERTAIN == 0 && !in_kernel {
             of_file(request.op, habit) as u64
         } else {
             Class::Unexplained as u64

@@ -33,6 +33,7 @@ mod vm;
 mod xdp;
 mod zerocopy;
 
+pub use fault::PAGE_FAULT_USER;
 pub use proof::{Exercise, Proof, Sign};
 pub use syscall::{SYS_ENTER, SYS_EXIT};
 pub use tls::TLS_SW_SENDMSG;

@@ -91,7 +91,7 @@ impl Unfollowed {
         }
         if self.begun != 0 {
             parts.push(format!(
-                "{} {} of {} that had begun before",
+                "{} {} of {} that had begun before tracing",
                 count(self.begun),
                 calls(self.begun),
                 bytes(self.begun_bytes)
@@ -323,7 +323,7 @@ mod tests {
         };
         assert_eq!(
             others.named(|count| count.to_string()).as_deref(),
-            Some("io_uring, 1 request; 2 calls of 3.00 MiB that had begun before")
+            Some("io_uring, 1 request; 2 calls of 3.00 MiB that had begun before tracing")
         );
     }
 

@@ -67,6 +67,13 @@ pub(super) fn present_processes(view: &View, port: u16) -> BTreeSet<u32> {
 fn with_workers(view: &View, mut found: BTreeSet<u32>) -> BTreeSet<u32> {
     let executable = |pid: u32| fs::read_link(view.root().join(format!("{pid}/exe"))).ok();
     let own = view.own_pid();
+    // A manager of services listens for others, and starts more than workers.
+    let is_manager = |pid| matches!(view.comm(pid).as_deref(), Some("systemd" | "init"));
+    let managers: BTreeSet<u32> = found
+        .iter()
+        .copied()
+        .filter(|pid| is_manager(*pid))
+        .collect();
     let parents: Vec<_> = view
         .processes()
         .filter_map(|process| {
@@ -82,6 +89,7 @@ fn with_workers(view: &View, mut found: BTreeSet<u32>) -> BTreeSet<u32> {
         let before = found.len();
         for (pid, parent) in &parents {
             if found.contains(parent)
+                && !managers.contains(parent)
                 && !found.contains(pid)
                 && let Some(of_parent) = executable(*parent)
                 && executable(*pid) == Some(of_parent)

@@ -90,7 +90,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "unfollowed-calls",
         says: "There were calls, requests or rings that zctrace cannot follow here: what they moved is in no row",
-        evidence: "`unfollowed_calls` of `loss`; `io_submit` if the claim includes Linux AIO, `rings` if it includes sends or receives, `requests` if it includes io_uring, `begun` with `begun_bytes` of --min-bytes",
+        evidence: "`unfollowed_calls` of `loss`; `io_submit` if the claim includes Linux AIO, `rings` if it includes sends or receives, `requests` if it includes io_uring, `begun` if `begun_bytes` are --min-bytes and more than the limit leaves room for",
         remedy: "judge one operation with --path, attach before the load begins, or measure on a kernel on which functions can be traced (`zctrace doctor`)",
         look: Look::State(unfollowed),
     },
@@ -271,12 +271,17 @@ fn not_followed(state: &State<'_>) -> Option<Seen> {
 
 /// Whether as many bytes break the claim on a whole process, if they were copied beside what its rows have.
 fn could_overturn(process: &Process, claim: &Claim, bytes: u64) -> bool {
+    could_overturn_with(process, claim, bytes, 0)
+}
+
+/// The same where some more bytes were moved by that.
+fn could_overturn_with(process: &Process, claim: &Claim, bytes: u64, moved: u64) -> bool {
     let sum = |of: &dyn Fn(&Path) -> u64| process.paths.iter().map(of).fold(0, u64::saturating_add);
     let charge = sum(&|path| may_have_copied(&path.totals, claim)).saturating_add(bytes);
     let mut limits = claim.limits();
     limits.any(|(measure, limit)| {
         let over = match measure {
-            Measure::CopiesPerByte => sum(&carried),
+            Measure::CopiesPerByte => sum(&carried).saturating_add(moved),
             // A process that sent nothing is not judged by this.
             Measure::CopiesPerSentByte if process.sent == 0 => return false,
             Measure::CopiesPerReceivedByte if process.received == 0 => return false,
@@ -299,11 +304,20 @@ fn possible_copies_on_write(state: &State<'_>) -> Option<Seen> {
         (None, _) => 4 << 10,
     };
     state.snapshot.processes.iter().find_map(|process| {
-        let rows = process.paths.iter();
-        let rows = rows.filter(|path| path.op == Op::FaultWrite);
-        let writes = rows.fold(0_u64, |sum, path| sum.saturating_add(path.totals.ops));
-        let most = writes.saturating_mul(page);
-        let matters = most >= state.claim.min_bytes && could_overturn(process, state.claim, most);
+        let pages = |is: fn(&Path) -> bool| {
+            let rows = process.paths.iter();
+            let rows = rows.filter(|path| path.op == Op::FaultWrite && is(path));
+            let writes = rows.fold(0_u64, |sum, path| sum.saturating_add(path.totals.ops));
+            (writes, writes.saturating_mul(page))
+        };
+        // A page of a file that is copied has become visible with that.
+        let (of_files, moved) = pages(|path| matches!(path.object.sole(), Some(End::File(_))));
+        let (others, copied) = pages(|path| !matches!(path.object.sole(), Some(End::File(_))));
+        let writes = of_files.saturating_add(others);
+        let most = moved.saturating_add(copied);
+        let claim = state.claim;
+        let matters = moved >= claim.min_bytes && could_overturn_with(process, claim, moved, moved)
+            || copied >= claim.min_bytes && could_overturn_with(process, claim, most, moved);
         matters.then(|| Seen {
             bytes: most,
             text: format!("{writes} such writes of {} ({})", process.comm, process.pid),
@@ -502,6 +516,16 @@ fn unfollowed(state: &State<'_>) -> Option<Seen> {
         .iter()
         .filter(|op| !op.is_request() && !op.is_fault());
     let is_call = ops.any(|op| state.claim.is_about(op.name()));
+    // Shares have no such limit: there each byte is one of many.
+    let is_share = state.claim.limits().next().is_none();
+    let matters = |bytes: u64| {
+        let processes = &state.snapshot.processes;
+        // Such a call copied each byte twice, at most, that it moved.
+        let twice = bytes.saturating_mul(2);
+        let overturns = |process| could_overturn_with(process, state.claim, twice, bytes);
+        bytes >= state.claim.min_bytes
+            && (is_share || processes.is_empty() || processes.iter().any(overturns))
+    };
     let concerned = Unfollowed {
         io_submit: where_about(&[Op::AioRead, Op::AioWrite], io_submit),
         rings: where_about(&[Op::Recv, Op::Send], rings),
@@ -512,7 +536,7 @@ fn unfollowed(state: &State<'_>) -> Option<Seen> {
         },
         // Such a call can be any of them.
         compat,
-        begun: if is_call && begun_bytes >= state.claim.min_bytes {
+        begun: if is_call && matters(begun_bytes) {
             begun
         } else {
             0
