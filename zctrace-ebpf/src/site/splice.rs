@@ -57,10 +57,7 @@ program! {
     /// the ends of `fuse_dev_read` and `fuse_dev_write` tell the same. Its caller tells which leg it is.
     fexit marked fuse_copy_do(ctx) {
         let bytes = returned_int(ctx);
-        // Where there is no page, it skips the bytes.
-        let is_copy = ctx.arg::<u64>(1) != 0;
         if bytes > 0
-            && is_copy
             // SAFETY: nothing else in this program refers to the thread's record.
             && let Some(task) = unsafe { target::current_or_adopt() }
             && is_splicing(task)

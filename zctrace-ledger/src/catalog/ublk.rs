@@ -6,9 +6,12 @@ use super::{Family, Probe, Proof, Role, Sign, fentry_of, fexit_of, kretprobe};
 
 const MODULE: &str = "ublk_drv";
 
+/// Without it, nothing is known of what commands of ublk copy.
+pub const UBLK_COPIES: &str = "ublk_copy_user_pages";
+
 pub(super) const PROBES: &[Probe] = &[
     Probe {
-        name: "ublk_copy_user_pages",
+        name: UBLK_COPIES,
         family: Family::Ublk,
         role: Role::CopySite,
         ways: &[

@@ -379,10 +379,15 @@ fn commands(state: &State<'_>) -> Option<Seen> {
     if !state.claim.is_about(Op::UringCmd.name()) {
         return None;
     }
+    // The module can have come after zctrace.
+    let attached = &state.snapshot.coverage.attached;
+    let sees_ublk = attached.iter().any(|probe| probe == catalog::UBLK_COPIES);
     let is_unknown = |path: &&Path| {
         let is_counted = match path.object.sole() {
             Some(End::Tcp | End::Udp | End::Unix | End::Vsock | End::Socket(_)) => true,
-            Some(End::Char("ublk-char" | "ublk-control")) => path.evidence == Evidence::Measured,
+            Some(End::Char("ublk-char" | "ublk-control")) => {
+                path.evidence == Evidence::Measured && sees_ublk
+            }
             _ => false,
         };
         path.op == Op::UringCmd && !is_counted && path.totals.ops > path.totals.errors
