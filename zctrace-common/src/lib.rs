@@ -287,6 +287,13 @@ pub struct Loss {
     /// Receive rings of packet sockets, and rings of AF_XDP, that processes of the target set up, where nothing sees
     /// what the kernel copies into and out of them.
     pub unfollowed_rings: u64,
+    /// Requests of io_uring whose end the tracepoints backend does not see, and completions of requests that it does not
+    /// know.
+    pub unfollowed_requests: u64,
+    /// Calls that moved bytes and had begun before their threads were followed (tracepoints backend).
+    pub begun_calls: u64,
+    /// What they reported.
+    pub begun_bytes: u64,
 }
 
 /// Calls of a function whose return a kretprobe should see: see `zctrace-ebpf/src/book/room.rs`.
@@ -309,6 +316,9 @@ pub const FOLLOWS_AIO: u32 = 63;
 
 /// Another such bit: rings of packet sockets and of AF_XDP are not seen, so those that are set up are counted.
 pub const COUNTS_RINGS: u32 = 62;
+
+/// Another such bit: the copies of page faults are not seen, so faults that may have made one are counted.
+pub const COUNTS_FAULTS: u32 = 61;
 
 /// Slots of the table of tasks; a power of two. See `zctrace-ebpf/src/book/target.rs`.
 pub const TASK_SLOTS: u32 = 4096;
@@ -551,7 +561,7 @@ const _: () = {
     assert!(size_of::<RowKey>() == 32);
     assert!(size_of::<Proc>() == 48);
     assert!(size_of::<Label>() == 48);
-    assert!(size_of::<Loss>() == 32);
+    assert!(size_of::<Loss>() == 56);
     assert!(size_of::<Lent>() == 32);
     assert!(size_of::<Sender>() == 24);
     assert!(size_of::<Lender>() == 24);

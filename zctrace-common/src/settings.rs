@@ -71,6 +71,8 @@ offsets! {
     task_signal: "task_struct.signal";
     /// `PF_*`.
     task_flags: "task_struct.flags";
+    /// Not 0 while the task must not wait for a page.
+    task_faults_off: "task_struct.pagefault_disabled";
     /// Page faults of the task that needed no device, those for pages that a call pins among them.
     task_min_flt: "task_struct.min_flt";
     /// Those that did.
@@ -464,6 +466,8 @@ offsets! {
     vmf_page: "vm_fault.page";
     /// The mapped file.
     vma_file: "vm_area_struct.vm_file";
+    /// Null while the mapping has had no anonymous page.
+    vma_anon: "vm_area_struct.anon_vma";
     /// `VM_*`.
     vma_flags: "vm_area_struct.vm_flags";
     /// Pages in a large folio.

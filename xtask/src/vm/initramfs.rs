@@ -43,7 +43,7 @@ const PROGRAMS: [&str; 18] = [
 ];
 
 /// Modules the guest loads at boot, as far as this kernel has them as modules.
-const MODULES: [&str; 36] = [
+const MODULES: [&str; 37] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
@@ -83,10 +83,11 @@ const MODULES: [&str; 36] = [
     "vsock_loopback",
     "sctp",
     "udp_tunnel",
+    "ublk_drv",
 ];
 
 /// Modules that the kernel loads by itself when a program asks for what they make.
-const MODULES_ON_DEMAND: [&str; 31] = [
+const MODULES_ON_DEMAND: [&str; 30] = [
     "wireguard",
     "esp4",
     "xfrm_user",
@@ -117,7 +118,6 @@ const MODULES_ON_DEMAND: [&str; 31] = [
     "8021q",
     "scsi_debug",
     "sd_mod",
-    "ublk_drv",
 ];
 
 /// A file or directory to add.

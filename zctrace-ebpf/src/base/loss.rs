@@ -41,6 +41,27 @@ pub(crate) fn are_rings_unseen() -> bool {
         .is_some_and(|ops| unsafe { *ops } >> COUNTS_RINGS & 1 != 0)
 }
 
+/// Counts a request of io_uring whose end nobody sees, or a completion of one that nobody knows.
+#[inline(always)]
+pub(crate) fn unfollowed_request() {
+    if let Some(loss) = LOSS.get_ptr_mut(0) {
+        // SAFETY: counters of a map value, which are only added to, atomically.
+        unsafe { add(&raw mut (*loss).unfollowed_requests, 1) };
+    }
+}
+
+/// Counts a call that moved bytes and had begun before its thread was followed.
+#[inline(always)]
+pub(crate) fn begun_call(bytes: u64) {
+    if let Some(loss) = LOSS.get_ptr_mut(0) {
+        // SAFETY: counters of a map value, which are only added to, atomically.
+        unsafe {
+            add(&raw mut (*loss).begun_calls, 1);
+            add(&raw mut (*loss).begun_bytes, bytes);
+        }
+    }
+}
+
 /// Counts a ring into which the kernel copies unseen.
 #[inline(always)]
 pub(crate) fn unfollowed_ring() {

@@ -40,13 +40,21 @@ mod arch {
     pub(crate) const PROCESS_VM_READV: i32 = 270;
     pub(crate) const PROCESS_VM_WRITEV: i32 = 271;
     pub(crate) const COPY_FILE_RANGE: i32 = 285;
+    pub(crate) const MMAP: i32 = 222;
+    pub(crate) const MADVISE: i32 = 233;
+    pub(crate) const MLOCK: i32 = 228;
+    pub(crate) const MLOCK2: i32 = 284;
 }
 
 #[cfg(not(bpf_target_arch = "aarch64"))]
 mod arch {
     pub(crate) const READ: i32 = 0;
     pub(crate) const WRITE: i32 = 1;
+    pub(crate) const MMAP: i32 = 9;
     pub(crate) const IOCTL: i32 = 16;
+    pub(crate) const MADVISE: i32 = 28;
+    pub(crate) const MLOCK: i32 = 149;
+    pub(crate) const MLOCK2: i32 = 325;
     pub(crate) const IO_SUBMIT: i32 = 209;
     pub(crate) const IO_GETEVENTS: i32 = 208;
     pub(crate) const MQ_TIMEDSEND: i32 = 242;

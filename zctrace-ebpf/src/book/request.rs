@@ -820,7 +820,7 @@ pub(crate) fn complete(request: &mut Request, result: i64) {
 /// Whether a request's registered buffer is not memory of the application: a server of ublk has registered the pages of
 /// a block request (`io_buffer_register_bvec`).
 #[inline(always)]
-fn has_memory_of_kernel(request: &Request) -> bool {
+pub(crate) fn has_memory_of_kernel(request: &Request) -> bool {
     if offset!(req_buffer) == ABSENT
         || offset!(buffer_memory) == ABSENT
         || offset!(memory_flags) == ABSENT

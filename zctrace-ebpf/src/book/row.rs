@@ -65,11 +65,11 @@ pub(crate) fn record_inferred(task: &mut Task, op: u16) {
     add_delta(task, op, Evidence::Inferred, &ends);
 }
 
-/// Adds one operation without bytes to a row: what it did is concluded, and how much is not known.
+/// Adds operations without bytes to a row: what they did is concluded, and how much is not known.
 #[inline(always)]
-pub(crate) fn record_occurrence(task: &mut Task, op: u16, ends: &Ends) {
+pub(crate) fn record_occurrences(task: &mut Task, op: u16, ends: &Ends, ops: u64) {
     task.delta = words::no_counts();
-    task.delta.ops = 1;
+    task.delta.ops = ops;
     add_delta(task, op, Evidence::Inferred, ends);
 }
 

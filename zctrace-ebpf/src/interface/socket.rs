@@ -116,6 +116,11 @@ program! {
     /// (`sock_error` in `do_recvmmsg`). The argument is the call's registers: `__sys_recvmmsg` is inlined.
     fexit marked sys_recvmmsg(ctx) in task {
         let result = returned(ctx);
+        // What is no socket has no operation.
+        const ENOTSOCK: i64 = 88;
+        if result == -ENOTSOCK {
+            return 0;
+        }
         let file = object::file_of_fd(kernel::call_argument(ctx.arg(0), 0) as u32);
         if result < 0 && !object::had_no_file(file, result) {
             let flags = kernel::call_argument(ctx.arg(0), 3) as u32;

@@ -54,7 +54,7 @@ fn is_splicing(task: &Task) -> bool {
 
 program! {
     /// `fuse_copy_do` copies a part of a message between a FUSE server and the kernel. Where the server reads and writes,
-    /// the ends of `fuse_dev_read` and `fuse_dev_write` tell the same. Which leg it is of, its caller tells.
+    /// the ends of `fuse_dev_read` and `fuse_dev_write` tell the same. Its caller tells which leg it is.
     fexit marked fuse_copy_do(ctx) {
         let bytes = returned_int(ctx);
         if bytes > 0

@@ -77,7 +77,7 @@ fn dispatch(command: *const u8) {
     }
 }
 
-/// The second works through a list: all of it is booked to the first command, which has the same row.
+/// The list and the batch have several requests: all of them are booked to the first command, which has the same row.
 macro_rules! dispatcher {
     ($($enter:ident $exit:ident)+) => {
         $(
@@ -101,4 +101,6 @@ macro_rules! dispatcher {
 dispatcher! {
     ublk_dispatch_enter ublk_dispatch_exit
     ublk_dispatch_list_enter ublk_dispatch_list_exit
+    ublk_dispatch_batch_enter ublk_dispatch_batch_exit
+    ublk_command_enter ublk_command_exit
 }

@@ -14,7 +14,7 @@ use zctrace_common::{ABSENT, MOST_OPCODES, OPCODES, Op, Request, Task, opcode};
 use crate::{
     base::{
         abi::{MSG_ERRQUEUE, MSG_PEEK},
-        kernel::{self, Access as _, Probed, Typed},
+        kernel::{self, Access, Probed, Typed},
         maps::offset,
         words,
     },
@@ -34,12 +34,12 @@ pub(crate) const BUNDLE: u16 = 1 << 4;
 /// The operation of each opcode. It is in a map so that it is found without comparing.
 static OPS: [u8; 2 * MOST_OPCODES] = OPCODES;
 
-/// The operation of an `io_kiocb` (typed pointer); 0 if it is not one of the ledger.
+/// The operation of an `io_kiocb`; 0 if it is not one of the ledger.
 #[inline(always)]
-pub(crate) fn op_of(req: *const u8) -> u32 {
+pub(crate) fn op_of<A: Access>(req: *const u8) -> u32 {
     const RECV: u8 = opcode(Op::UringRecv);
     const RECVMSG: u8 = opcode(Op::UringRecvmsg);
-    let opcode: u8 = Typed::load(req, offset!(req_opcode));
+    let opcode: u8 = A::load(req, offset!(req_opcode));
     let mut index = opcode as usize;
     if index >= MOST_OPCODES {
         return 0;
@@ -91,7 +91,7 @@ fn work_on(req: *const u8) {
         return;
     };
     request::leave(task, Now::Later);
-    let op = op_of(req);
+    let op = op_of::<Typed>(req);
     if op == 0 {
         return;
     }

@@ -38,6 +38,13 @@ pub(super) const BY_ACCOUNT: u64 = 1 << 39;
 /// The call sets a ring up. (The bits in between are for marks.)
 pub(super) const OF_RING: u64 = 1 << 48;
 
+/// The call fills memory of the process, whatever its class is by now.
+pub(super) const FILLS: u64 = 1 << 49;
+
+/// The kernel pins pages for the call that an access of the thread would not copy, such as those that a fork made common
+/// (`gup_must_unshare`).
+pub(super) const PINS: u64 = 1 << 50;
+
 // Marks are one byte.
 const _: () = assert!(BY_ACCOUNT < 1 << MARKS_SHIFT && OF_RING >= 1 << (MARKS_SHIFT + 8));
 

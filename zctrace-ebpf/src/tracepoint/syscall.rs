@@ -5,7 +5,8 @@
 //! source, sink, plan, dimension.
 
 use zctrace_common::{
-    ABSENT, Acc, COUNTS_RINGS, Class, Evidence, FOLLOWS_AIO, Mark, ObjectKind, Op, Task,
+    ABSENT, Acc, COUNTS_FAULTS, COUNTS_RINGS, Class, Evidence, FOLLOWS_AIO, Mark, ObjectKind, Op,
+    Task,
 };
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
             MSG_ZEROCOPY,
         },
         kernel::{self, Access as _, Probed, Typed},
-        loss::{unfollowed_call, unfollowed_ring},
+        loss::{begun_call, unfollowed_call, unfollowed_ring},
         maps::{offset, setting},
         syscalls, words,
     },
@@ -30,12 +31,13 @@ use crate::{
     tracepoint::{
         aio,
         away::turned_away,
+        fault::{may_have_copied, populates, without_access, without_access_since},
         infer::{self, User, put},
         ioctl::{account_of_thread, cloned, clones_from, deduped, ioctl},
         plan::{
-            BY_ACCOUNT, BY_ARGUMENT, BY_REQUESTS, FIRST_BLOCK_OPEN, IN_ARGUMENT, MESSAGES, NOTHING,
-            OF_AIO, OF_RING, PLAN_CLASS_MASK, PLAN_CLASS_SHIFT, TRUNCATES, argument, enter,
-            entered, plan, reads, remember, reports, user_u32, with_class,
+            BY_ACCOUNT, BY_ARGUMENT, BY_REQUESTS, FILLS, FIRST_BLOCK_OPEN, IN_ARGUMENT, MESSAGES,
+            NOTHING, OF_AIO, OF_RING, PINS, PLAN_CLASS_MASK, PLAN_CLASS_SHIFT, TRUNCATES, argument,
+            enter, entered, plan, reads, remember, reports, user_u32, with_class,
         },
     },
 };
@@ -101,6 +103,13 @@ program! {
                 message(MSGQUEUE, plan(op, Class::CopiedToUser));
             }
             syscalls::IO_SUBMIT | syscalls::IO_GETEVENTS | syscalls::IO_PGETEVENTS => of_aio(regs, nr),
+            _ if reports(COUNTS_FAULTS as u16) && populates(regs, nr) => {
+                if let Some(task) = entered() {
+                    task.fault[0] = without_access(task);
+                    task.entry[2] = PINS;
+                    task.flags |= Task::ENTERED;
+                }
+            }
             _ if is_unfollowed(nr) && target::current_record().is_some() => {
                 unfollowed_call(kernel::is_compat());
             }
@@ -133,7 +142,7 @@ fn of_aio(regs: *const u8, nr: i32) {
     }
     let Some(task) = entered() else { return };
     task.entry[2] = words::opaque(task, OF_AIO);
-    task.fault[0] = faults();
+    task.fault[0] = without_access(task);
     task.flags |= Task::ENTERED;
     if nr == syscalls::IO_SUBMIT {
         let count = argument(regs, offset!(regs_arg1));
@@ -147,7 +156,7 @@ fn of_aio_ended(task: &mut Task, regs: *const u8, result: i64) {
     let nr = kernel::current_nr();
     if nr == syscalls::IO_SUBMIT {
         let count = argument(regs, offset!(regs_arg1));
-        if faults() != task.fault[0] {
+        if without_access_since(task, task.fault[0]) != 0 {
             // As for `read`: pages that a fork made common may have been copied before they were pinned.
             task.acc[Acc::SourceDirect as usize] = 0;
         }
@@ -191,8 +200,9 @@ fn on_file(regs: *const u8, call: u64) {
         User::Copies => call,
         User::Else(class) => with_class(call, class),
         User::ByRequests => {
-            task.fault[0] = if reads(call) { faults() } else { NOT_A_READ };
-            with_class(call, Class::Unexplained) | BY_REQUESTS
+            task.fault[0] = without_access(task);
+            let whole = if reads(call) { FILLS } else { pins() };
+            with_class(call, Class::Unexplained) | BY_REQUESTS | whole
         }
     };
     remember(task, &ends, plan);
@@ -330,12 +340,26 @@ fn vmsplice(regs: *const u8) {
     remember(task, &ends, plan(Op::Vmsplice, class));
 }
 
+/// [`PINS`], where faults that may have copied are counted. Elsewhere sites of faults use [`Task::fault`].
+#[inline(always)]
+fn pins() -> u64 {
+    if reports(COUNTS_FAULTS as u16) {
+        PINS
+    } else {
+        0
+    }
+}
+
 #[inline(always)]
 fn process_vm(class: Class) {
     if reports(Op::ProcessVm as u16)
         && let Some(task) = entered()
     {
-        remember(task, &Ends::of(ANON), plan(Op::ProcessVm, class));
+        let pins = pins();
+        if pins != 0 {
+            task.fault[0] = without_access(task);
+        }
+        remember(task, &Ends::of(ANON), plan(Op::ProcessVm, class) | pins);
     }
 }
 
@@ -404,18 +428,6 @@ fn ring(regs: *const u8) {
     }
 }
 
-/// Stands for the page faults at the entry of a call that pins pages to read from them.
-const NOT_A_READ: u64 = u64::MAX;
-
-/// The page faults of the current thread so far, in calls of it too (`mm_account_fault`).
-#[inline(always)]
-fn faults() -> u64 {
-    let task = kernel::current_task();
-    let small: u64 = Typed::load(task, offset!(task_min_flt));
-    let large: u64 = Typed::load(task, offset!(task_maj_flt));
-    small.wrapping_add(large)
-}
-
 program! {
     /// Block requests made within a direct call: one for the caller's own pages is direct. Its clones for the devices
     /// below (device mapper, md) are for the same pages.
@@ -450,8 +462,17 @@ program! {
         let regs: *const u8 = ctx.arg(0);
         let result: i64 = ctx.arg(1);
         // SAFETY: nothing else in this program refers to the thread's record.
-        let Some(task) = (unsafe { target::current() }) else { return 0 };
+        let Some(task) = (unsafe { target::current() }) else {
+            // SAFETY: as above: there is no other reference.
+            if unsafe { target::current_or_adopt() }.is_some() {
+                begun_before(result);
+            }
+            return 0;
+        };
         if task.flags & Task::ENTERED == 0 {
+            if task.flags & Task::FRESH != 0 {
+                begun_before(result);
+            }
             return 0;
         }
         task.flags &= !Task::ENTERED;
@@ -460,6 +481,10 @@ program! {
             if result == 0 {
                 unfollowed_ring();
             }
+            return 0;
+        }
+        if task.entry[2] == PINS {
+            pinned(task);
             return 0;
         }
         if task.entry[2] & BY_ACCOUNT != 0 {
@@ -487,6 +512,29 @@ program! {
             return 0;
         }
         finish(task, regs, result, filled);
+    }
+}
+
+/// A call ends whose beginning nobody saw. It counts if it moved bytes.
+#[inline(always)]
+fn begun_before(result: i64) {
+    use syscalls::{
+        COPY_FILE_RANGE, PREAD64, PREADV, PREADV2, PWRITE64, PWRITEV, PWRITEV2, READ, READV,
+        RECVFROM, RECVMSG, SENDFILE, SENDMSG, SENDTO, SPLICE, VMSPLICE, WRITE, WRITEV,
+    };
+    let op = match kernel::current_nr() {
+        READ | PREAD64 | READV | PREADV | PREADV2 => Op::Read,
+        WRITE | PWRITE64 | WRITEV | PWRITEV | PWRITEV2 => Op::Write,
+        RECVFROM | RECVMSG => Op::Recv,
+        SENDTO | SENDMSG => Op::Send,
+        SENDFILE => Op::Sendfile,
+        SPLICE => Op::Splice,
+        VMSPLICE => Op::Vmsplice,
+        COPY_FILE_RANGE => Op::CopyFileRange,
+        _ => return,
+    };
+    if result > 0 && reports(op as u16) && !kernel::is_compat() {
+        begun_call(result as u64);
     }
 }
 
@@ -558,7 +606,7 @@ fn finish(task: &mut Task, regs: *const u8, result: i64, filled: u64) {
     if plan & BY_REQUESTS != 0 {
         // The kernel copies pages that a read is to fill and that a fork made common, before it pins them. That takes
         // page faults, as touching new pages does: which of the two it was is not seen.
-        let seen = if task.fault[0] != NOT_A_READ && faults() != task.fault[0] {
+        let seen = if plan & FILLS != 0 && without_access_since(task, task.fault[0]) != 0 {
             0
         } else {
             task.acc[Acc::SourceDirect as usize]
@@ -577,6 +625,18 @@ fn finish(task: &mut Task, regs: *const u8, result: i64, filled: u64) {
         put(task, class, moved - open);
     }
     row::record_inferred(task, op);
+    if plan & PINS != 0 {
+        pinned(task);
+    }
+}
+
+/// A call has ended for which the kernel may have copied pages of the process: each of its faults may have.
+#[inline(always)]
+fn pinned(task: &mut Task) {
+    let faults = without_access_since(task, task.fault[0]);
+    if faults != 0 {
+        may_have_copied(task, faults);
+    }
 }
 
 /// The lengths that the kernel wrote into a vector of `struct mmsghdr`. If they can exceed the buffers (`truncates`),

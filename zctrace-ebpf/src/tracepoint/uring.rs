@@ -8,7 +8,7 @@ use crate::{
     base::{
         abi::{MSG_SOCK_DEVMEM, MSG_TRUNC, MSG_ZEROCOPY},
         kernel::{self, Access as _, Probed, Typed},
-        loss::lost,
+        loss::{lost, unfollowed_request},
         maps::{REQUEST_INDEX, offset},
         words,
     },
@@ -24,10 +24,13 @@ use crate::{
 program! {
     tp_btf marked io_uring_submit_req(ctx) in task {
         let req: *const u8 = ctx.arg(0);
-        let op = uring::op_of(req);
+        let op = uring::op_of::<Typed>(req);
+        if op == 0 {
+            return 0;
+        }
         // The end of a silent request cannot be seen here.
-        let silent = Typed::load::<u32>(req, offset!(req_flags)) & request::REQ_F_CQE_SKIP != 0;
-        if op == 0 || silent {
+        if Typed::load::<u32>(req, offset!(req_flags)) & request::REQ_F_CQE_SKIP != 0 {
+            unfollowed_request();
             return 0;
         }
         let key = words::opaque(task, req as u64);
@@ -164,9 +167,20 @@ program! {
             unsafe { of_index(&[ring, user_data]) }
         } else {
             // SAFETY: nothing else in this program refers to the request's record.
-            unsafe { request::find(req) }
+            unsafe { find_or_adopt(req) }
         };
-        let Some(request) = found else { return 0 };
+        let Some(request) = found else {
+            // Those of receives and reads have a buffer. (Zero-copy receives have none: they are not counted.)
+            if req == 0
+                && result > 0
+                && flags & CQE_F_BUFFER != 0
+                // SAFETY: nothing else in this program refers to the thread's record.
+                && unsafe { target::current_or_adopt() }.is_some()
+            {
+                unfollowed_request();
+            }
+            return 0;
+        };
         explain(request, result);
         if req != 0 {
             forget_index(request, ctx);
@@ -186,6 +200,42 @@ program! {
             });
         }
     }
+}
+
+/// `IORING_CQE_F_BUFFER`: the kernel has chosen a buffer.
+const CQE_F_BUFFER: u32 = 1;
+
+/// The record of a request. One that was submitted before its process was followed gets one now: its file is still
+/// known, but not what a splice joins.
+///
+/// # Safety
+/// As for [`request::find`].
+#[inline(never)]
+unsafe fn find_or_adopt(key: u64) -> Option<&'static mut Request> {
+    // SAFETY: the caller's promise.
+    if let Some(request) = unsafe { request::find(key) } {
+        return Some(request);
+    }
+    // SAFETY: nothing else in this program refers to the thread's record.
+    let task = unsafe { target::current_or_adopt() }?;
+    let req = key as *const u8;
+    let op = uring::op_of::<Probed>(req);
+    if op == 0 {
+        return None;
+    }
+    let user_data: u64 = Probed::load(req, offset!(req_user_data));
+    // SAFETY: the caller's promise.
+    let request = unsafe { request::begin(task, key, user_data, op) };
+    request::end(task);
+    let request = request?;
+    if Request::joins(op) {
+        request::works_on(request, &Ends::of(object::UNKNOWN));
+        request.flags |= (Class::Unexplained as u32) << Request::CLASS_SHIFT;
+    }
+    if is_uncertain(op, key) {
+        request.flags |= Request::UNCERTAIN;
+    }
+    Some(request)
 }
 
 /// The last completion of a request is about to be reported.
@@ -221,7 +271,9 @@ fn explain(request: &mut Request, result: i64) {
         let ends = Ends::file::<Probed>(&mut scratch, file);
         request::works_on(request, &ends);
         let habit = infer::habit(&mut scratch, ends.source, file as u64);
-        class = if request.flags & Request::UNCERTAIN == 0 {
+        let in_kernel =
+            Request::is_registered(request.op) && request::has_memory_of_kernel(request);
+        class = if request.flags & Request::UNCERTAIN == 0 && !in_kernel {
             of_file(request.op, habit) as u64
         } else {
             Class::Unexplained as u64

@@ -2,6 +2,8 @@
 
 use super::{Exercise, Family, Probe, Proof, Role, fentry, fexit, tp_btf};
 
+/// Where it is attached, faults that may have copied are counted.
+pub const PAGE_FAULT_USER: &str = "page_fault_user";
 pub(super) const SET_PTE: &str = "set_pte";
 pub(super) const MM_FILEMAP_MAP_PAGES: &str = "mm_filemap_map_pages";
 pub(super) const MM_FILEMAP_FAULT: &str = "mm_filemap_fault";
@@ -149,11 +151,11 @@ pub(super) const PROBES: &[Probe] = &[
         ..Probe::USUAL
     },
     Probe {
-        name: "page_fault_user",
+        name: PAGE_FAULT_USER,
         family: Family::Fault,
         role: Role::Substitute,
         ways: &[tp_btf("page_fault_user", "page_fault_user")],
-        sees: "writes of programs to pages that are present: possible copies on write",
+        sees: "writes of programs to pages that are present, or not there yet: possible copies on write",
         lost: WRITES,
         ..Probe::USUAL
     },

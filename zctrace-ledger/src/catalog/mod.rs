@@ -33,9 +33,11 @@ mod vm;
 mod xdp;
 mod zerocopy;
 
+pub use fault::PAGE_FAULT_USER;
 pub use proof::{Exercise, Proof, Sign};
 pub use syscall::{SYS_ENTER, SYS_EXIT};
 pub use tls::TLS_SW_SENDMSG;
+pub use ublk::UBLK_COPIES;
 pub use uring::{IO_ISSUE_SQE_ENTER, IO_URING_COMPLETE_INFERRED};
 use zctrace_common::Op;
 

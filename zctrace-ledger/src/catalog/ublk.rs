@@ -6,9 +6,12 @@ use super::{Family, Probe, Proof, Role, Sign, fentry_of, fexit_of, kretprobe};
 
 const MODULE: &str = "ublk_drv";
 
+/// Without it, nothing is known of what commands of ublk copy.
+pub const UBLK_COPIES: &str = "ublk_copy_user_pages";
+
 pub(super) const PROBES: &[Probe] = &[
     Probe {
-        name: "ublk_copy_user_pages",
+        name: UBLK_COPIES,
         family: Family::Ublk,
         role: Role::CopySite,
         ways: &[
@@ -43,6 +46,58 @@ pub(super) const PROBES: &[Probe] = &[
             fexit_of(MODULE, "ublk_dispatch_exit", "ublk_rq_task_work_cb"),
         ],
         sees: "task work is done with it",
+        lost: "nothing: the thread seems to work on it until it does something else",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "ublk_command",
+        family: Family::Ublk,
+        role: Role::SomeRequests,
+        ways: &[fentry_of(
+            MODULE,
+            "ublk_command_enter",
+            "ublk_ch_uring_cmd_cb",
+        )],
+        sees: "task work tries a command of a ublk server again",
+        lost: "which command ublk copies for",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "ublk_command_end",
+        family: Family::Ublk,
+        role: Role::SomeRequests,
+        ways: &[fexit_of(
+            MODULE,
+            "ublk_command_exit",
+            "ublk_ch_uring_cmd_cb",
+        )],
+        sees: "task work is done with it",
+        lost: "nothing: the thread seems to work on it until it does something else",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "ublk_dispatch_batch",
+        family: Family::Ublk,
+        role: Role::SomeRequests,
+        ways: &[fentry_of(
+            MODULE,
+            "ublk_dispatch_batch_enter",
+            "ublk_batch_tw_cb",
+        )],
+        sees: "task work gives a ublk server a batch of block requests",
+        lost: "which command ublk copies for",
+        ..Probe::USUAL
+    },
+    Probe {
+        name: "ublk_dispatch_batch_end",
+        family: Family::Ublk,
+        role: Role::SomeRequests,
+        ways: &[fexit_of(
+            MODULE,
+            "ublk_dispatch_batch_exit",
+            "ublk_batch_tw_cb",
+        )],
+        sees: "task work is done with the batch",
         lost: "nothing: the thread seems to work on it until it does something else",
         ..Probe::USUAL
     },

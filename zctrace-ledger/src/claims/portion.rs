@@ -385,11 +385,16 @@ fn parts<'a>(
     if !through_user.is_empty() {
         let passed = passed_through(rows, spills, direction);
         let through_user = make(Kind::ThroughUser, through_user);
-        portions.push(Portion {
-            carried: through_user.carried.saturating_add(passed.surely),
-            passed: passed.maybe,
-            ..through_user
-        });
+        let carried = through_user.carried.saturating_add(passed.surely);
+        // Where nothing was sent from memory, what a program reads for itself, such as its own parts when it starts, is
+        // judged with the whole process.
+        if carried.saturating_add(passed.maybe) > 0 || portions.is_empty() {
+            portions.push(Portion {
+                carried,
+                passed: passed.maybe,
+                ..through_user
+            });
+        }
     }
     portions
 }

@@ -150,7 +150,7 @@ prop_compose! {
         let mut snapshot = samples::with(processes);
         snapshot.loss.map_full = map_full;
         snapshot.loss.missed_runs = missed_runs;
-        snapshot.loss.unfollowed_calls = Unfollowed { io_submit, compat, rings };
+        snapshot.loss.unfollowed_calls = Unfollowed { io_submit, compat, rings, ..Unfollowed::default() };
         if lost_deferred > 0 {
             let totals = Totals { deferred: lost_deferred, ..Totals::default() };
             snapshot.unattributed = vec![Unattributed { thread: "ksoftirqd/0".into(), totals }];

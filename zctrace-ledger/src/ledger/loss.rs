@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::bytes::bytes;
+
 /// What is missing from the numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Document", into = "Document")]
@@ -30,6 +32,13 @@ pub struct Unfollowed {
     /// Receive rings of packet sockets, and rings of AF_XDP: those that were set up, and one for each process that had
     /// some before. What the kernel copies into and out of them is in no call. Those that are gone still count.
     pub rings: u64,
+    /// Requests of io_uring whose end nothing sees (`IOSQE_CQE_SKIP_SUCCESS`), and completions that name no known
+    /// request.
+    pub requests: u64,
+    /// Calls that had begun before their threads were followed, and moved bytes.
+    pub begun: u64,
+    /// What these calls reported.
+    pub begun_bytes: u64,
 }
 
 impl Unfollowed {
@@ -39,6 +48,8 @@ impl Unfollowed {
         self.io_submit
             .saturating_add(self.compat)
             .saturating_add(self.rings)
+            .saturating_add(self.requests)
+            .saturating_add(self.begun)
     }
 
     /// How many of what, for people; `None` without any.
@@ -65,6 +76,25 @@ impl Unfollowed {
                 "packets of sockets, {} {}",
                 count(self.rings),
                 if self.rings == 1 { "ring" } else { "rings" }
+            ));
+        }
+        if self.requests != 0 {
+            parts.push(format!(
+                "io_uring, {} {}",
+                count(self.requests),
+                if self.requests == 1 {
+                    "request"
+                } else {
+                    "requests"
+                }
+            ));
+        }
+        if self.begun != 0 {
+            parts.push(format!(
+                "{} {} of {} that had begun before tracing",
+                count(self.begun),
+                calls(self.begun),
+                bytes(self.begun_bytes)
             ));
         }
         (!parts.is_empty()).then(|| parts.join("; "))
@@ -96,6 +126,9 @@ impl Loss {
                     io_submit,
                     compat,
                     rings,
+                    requests,
+                    begun,
+                    begun_bytes,
                 },
         } = more;
         let add = |sum: &mut u64, more: &u64| *sum = sum.saturating_add(*more);
@@ -106,6 +139,9 @@ impl Loss {
         }
         add(&mut self.unfollowed_calls.io_submit, io_submit);
         add(&mut self.unfollowed_calls.compat, compat);
+        add(&mut self.unfollowed_calls.requests, requests);
+        add(&mut self.unfollowed_calls.begun, begun);
+        add(&mut self.unfollowed_calls.begun_bytes, begun_bytes);
         let most = &mut self.unfollowed_calls.rings;
         *most = (*most).max(*rings);
     }
@@ -123,6 +159,9 @@ impl Loss {
                     compat,
                     // It is a state, not a count of calls.
                     rings: _,
+                    requests,
+                    begun,
+                    begun_bytes,
                 },
         } = earlier;
         let less = |sum: &mut u64, earlier: &u64| *sum = sum.saturating_sub(*earlier);
@@ -136,6 +175,9 @@ impl Loss {
         self.missed_at.retain(|_, runs| *runs != 0);
         less(&mut self.unfollowed_calls.io_submit, io_submit);
         less(&mut self.unfollowed_calls.compat, compat);
+        less(&mut self.unfollowed_calls.requests, requests);
+        less(&mut self.unfollowed_calls.begun, begun);
+        less(&mut self.unfollowed_calls.begun_bytes, begun_bytes);
         self
     }
 
@@ -226,7 +268,7 @@ mod tests {
             unfollowed_calls: Unfollowed {
                 io_submit,
                 compat: 2 * io_submit,
-                rings: 0,
+                ..Unfollowed::default()
             },
             ..Loss::default()
         };
@@ -273,6 +315,16 @@ mod tests {
         assert_eq!(text.as_deref(), Some("packets of sockets, 2 rings"));
         let document = serde_json::to_value(&sum).unwrap();
         assert_eq!(document["unfollowed_calls"]["rings"], 2);
+        let others = Unfollowed {
+            requests: 1,
+            begun: 2,
+            begun_bytes: 3 << 20,
+            ..Unfollowed::default()
+        };
+        assert_eq!(
+            others.named(|count| count.to_string()).as_deref(),
+            Some("io_uring, 1 request; 2 calls of 3.00 MiB that had begun before tracing")
+        );
     }
 
     #[test]
@@ -283,7 +335,7 @@ mod tests {
         let new = serde_json::to_value(loss(1, "vfs_read", 2, 3)).unwrap();
         let expected = serde_json::json!({
             "map_full": 1, "ring_dropped": 0, "missed_runs": 2, "missed_at": {"vfs_read": 2},
-            "unfollowed_calls": {"io_submit": 3, "compat": 6, "rings": 0},
+            "unfollowed_calls": {"io_submit": 3, "compat": 6, "rings": 0, "requests": 0, "begun": 0, "begun_bytes": 0},
         });
         assert_eq!(new, expected);
     }

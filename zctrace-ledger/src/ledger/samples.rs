@@ -266,6 +266,7 @@ pub fn loss() -> Snapshot {
             io_submit: 256,
             compat: 1,
             rings: 0,
+            ..Unfollowed::default()
         },
         ..Loss::default()
     };

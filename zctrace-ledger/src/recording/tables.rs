@@ -18,7 +18,7 @@ use super::{
     notified::WireNotified,
     wire::{
         ClaimedRow, Header, Interval, PathKey, ProcessKey, ProcessRows, Sparse, StackKey,
-        WireCoverage, WireLoss, WireRings,
+        WireCoverage, WireLoss, WireRings, WireUnfollowed,
     },
 };
 use crate::ledger::{
@@ -131,8 +131,13 @@ impl Tables {
         if rest.is_empty() {
             return Some(());
         }
-        let (batches, _) = limits::decode::<WireBatches>(rest, budget)?;
+        let (batches, rest) = limits::decode::<WireBatches>(rest, budget)?;
         batches.read(beside);
+        if rest.is_empty() {
+            return Some(());
+        }
+        let (unfollowed, _) = limits::decode::<WireUnfollowed>(rest, budget)?;
+        unfollowed.read(&mut snapshot.loss);
         Some(())
     }
 

@@ -44,6 +44,9 @@ fn intervals() -> Vec<Snapshot> {
             snapshot.loss.unfollowed_calls.io_submit = seq;
             snapshot.loss.unfollowed_calls.compat = 2 * seq;
             snapshot.loss.unfollowed_calls.rings = seq;
+            snapshot.loss.unfollowed_calls.requests = 3 * seq;
+            snapshot.loss.unfollowed_calls.begun = seq;
+            snapshot.loss.unfollowed_calls.begun_bytes = 4 * seq;
             // As documents of a run are: sums of their rows.
             let mut total = crate::ledger::Totals::default();
             for process in &mut snapshot.processes {

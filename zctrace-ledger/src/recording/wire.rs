@@ -108,11 +108,14 @@ pub(super) struct WireLoss {
 
 impl From<&Loss> for WireLoss {
     fn from(loss: &Loss) -> Self {
-        // The rings have a place of their own ([`WireRings`]).
+        // The others have places of their own ([`WireRings`], [`WireUnfollowed`]).
         let Unfollowed {
             io_submit,
             compat,
             rings: _,
+            requests: _,
+            begun: _,
+            begun_bytes: _,
         } = loss.unfollowed_calls;
         Self {
             missed_at: loss.missed_at.clone().into_iter().collect(),
@@ -153,6 +156,42 @@ impl WireRings {
     /// Puts it where it belongs.
     pub(super) const fn read(self, loss: &mut Loss) {
         loss.unfollowed_calls.rings = self.0;
+    }
+}
+
+/// What else was not followed; it stands behind everything else, and only where there is some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WireUnfollowed {
+    requests: u64,
+    begun: u64,
+    begun_bytes: u64,
+}
+
+impl WireUnfollowed {
+    /// Of the interval that `snapshot` is.
+    pub(super) const fn new(loss: &Loss) -> Self {
+        let Unfollowed {
+            requests,
+            begun,
+            begun_bytes,
+            ..
+        } = loss.unfollowed_calls;
+        Self {
+            requests,
+            begun,
+            begun_bytes,
+        }
+    }
+
+    pub(super) const fn is_empty(self) -> bool {
+        self.requests == 0 && self.begun == 0
+    }
+
+    /// Puts it where it belongs.
+    pub(super) const fn read(self, loss: &mut Loss) {
+        loss.unfollowed_calls.requests = self.requests;
+        loss.unfollowed_calls.begun = self.begun;
+        loss.unfollowed_calls.begun_bytes = self.begun_bytes;
     }
 }
 

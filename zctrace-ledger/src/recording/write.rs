@@ -26,7 +26,7 @@ use super::{
     part,
     wire::{
         self, ClaimedRow, Header, Interval, PathKey, ProcessKey, ProcessRows, Sparse, StackKey,
-        WireCoverage, WireLoss, WireRings,
+        WireCoverage, WireLoss, WireRings, WireUnfollowed,
     },
 };
 use crate::{
@@ -131,7 +131,9 @@ impl Writer {
             // What stands behind something cannot be read without it.
             let rings = WireRings::new(&snapshot.loss);
             let batches = WireBatches::new(beside);
-            let no_rings = batches.is_empty() && rings.is_empty();
+            let unfollowed = WireUnfollowed::new(&snapshot.loss);
+            let no_batches = unfollowed.is_empty() && batches.is_empty();
+            let no_rings = no_batches && rings.is_empty();
             let no_notified = no_rings && notified.is_empty();
             let no_cpu = no_notified && cpu.is_empty();
             let no_filled = no_cpu && filled.is_empty();
@@ -149,7 +151,8 @@ impl Writer {
                 .and_then(|payload| extend_unless(no_cpu, &cpu, payload))
                 .and_then(|payload| extend_unless(no_notified, &notified, payload))
                 .and_then(|payload| extend_unless(no_rings, &rings, payload))
-                .and_then(|payload| extend_unless(batches.is_empty(), &batches, payload));
+                .and_then(|payload| extend_unless(no_batches, &batches, payload))
+                .and_then(|payload| extend_unless(unfollowed.is_empty(), &unfollowed, payload));
             let payload = payload.map_err(io::Error::other);
             let frame = payload.and_then(|payload| frame::encode(Kind::Interval, &payload));
             part.append(frame)?;

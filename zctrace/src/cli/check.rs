@@ -40,7 +40,8 @@ Examples:
 Every path of at least --min-bytes is judged by itself, smaller paths together: a total would hide
 copies behind other bytes. Copies and unexplained bytes count, and so do passes of a cipher unless
 --allow-encryption is given. Reports go to standard output, or to standard error with a command.
-Exit status: 0 pass, 1 fail, 2 usage error, 3 inconclusive or could not measure.";
+Exit status: 0 pass, 1 fail, 2 usage error, 3 inconclusive or could not measure; 126 or 127 if the
+command cannot be run or does not exist.";
 
 /// The maximum length of a policy.
 const MAX_POLICY: u64 = 1 << 20;

@@ -34,7 +34,8 @@ Examples:
 
 The report goes to standard output; when a command is traced, to standard error, because
 standard output is the command's. Exit status: 0 done, 2 usage error, 3 could not measure; with a
-command the command's own, or 128 + the number of the signal that ended it.";
+command the command's own, or 128 + the number of the signal that ended it (126 or 127 if it cannot
+be run or does not exist).";
 
 /// Arguments of `stat`.
 #[derive(Args, Debug)]

@@ -187,16 +187,21 @@ impl Series {
     }
 
     /// Calls that nothing follows on this kernel, by their kind.
-    pub(super) const fn unfollowed(&self) -> [(&'static str, u64); 3] {
+    pub(super) const fn unfollowed(&self) -> [(&'static str, u64); 5] {
         let Unfollowed {
             io_submit,
             compat,
             rings,
+            requests,
+            begun,
+            begun_bytes: _,
         } = self.loss.unfollowed_calls;
         [
             ("io_submit", io_submit),
             ("compat", compat),
             ("rings", rings),
+            ("requests", requests),
+            ("begun", begun),
         ]
     }
 

@@ -36,7 +36,7 @@ pub enum Spec {
     Cgroup(PathBuf),
     /// Several cgroups and those below them.
     Cgroups(Vec<PathBuf>),
-    /// The processes that listen on ports, and those that hold their connections.
+    /// The processes that listen on ports, those that hold their connections, and workers of both.
     Ports(Vec<u16>),
     /// A command that zctrace has started and not yet let go: its id and how to show it.
     Command {

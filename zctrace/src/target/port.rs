@@ -27,7 +27,8 @@ struct LocalSocket {
 
 /// Processes, as ids of `view`, that hold a socket listening on `port`: TCP in state LISTEN, or UDP
 /// bound and not connected. So do those that hold a connection of such a TCP port: a server may have a process for each
-/// connection, which has closed the listening socket. Only zctrace's own network namespace is searched: a port number of
+/// connection, which has closed the listening socket. So do workers of these processes ([`with_workers`]), to which a
+/// server can hand each connection. Only zctrace's own network namespace is searched: a port number of
 /// another one means something else.
 pub(super) fn processes(view: &View, port: u16) -> Result<BTreeSet<u32>, Error> {
     let own = view.own_pid();
@@ -45,7 +46,7 @@ pub(super) fn processes(view: &View, port: u16) -> Result<BTreeSet<u32>, Error> 
     if found.is_empty() {
         return Err(Error::UnknownListener { port, hidden });
     }
-    Ok(found)
+    Ok(with_workers(view, found))
 }
 
 /// Those of them that can be seen now, also where nobody listens any more.
@@ -56,7 +57,50 @@ pub(super) fn present_processes(view: &View, port: u16) -> BTreeSet<u32> {
     };
     let mut sockets = listeners(&process).unwrap_or_default();
     sockets.extend(connections(&process).unwrap_or_default());
-    holding(&holders(view).0, of_port(&sockets, port), own)
+    with_workers(
+        view,
+        holding(&holders(view).0, of_port(&sockets, port), own),
+    )
+}
+
+/// These processes, and those that they or their like have started from the same executable.
+fn with_workers(view: &View, mut found: BTreeSet<u32>) -> BTreeSet<u32> {
+    let executable = |pid: u32| fs::read_link(view.root().join(format!("{pid}/exe"))).ok();
+    let own = view.own_pid();
+    // A manager of services listens for others, and starts more than workers.
+    let is_manager = |pid| matches!(view.comm(pid).as_deref(), Some("systemd" | "init"));
+    let managers: BTreeSet<u32> = found
+        .iter()
+        .copied()
+        .filter(|pid| is_manager(*pid))
+        .collect();
+    let parents: Vec<_> = view
+        .processes()
+        .filter_map(|process| {
+            let parent = process.stat().ok()?.ppid;
+            Some((
+                u32::try_from(process.pid).ok()?,
+                u32::try_from(parent).ok()?,
+            ))
+        })
+        .filter(|(pid, _)| *pid != own)
+        .collect();
+    loop {
+        let before = found.len();
+        for (pid, parent) in &parents {
+            if found.contains(parent)
+                && !managers.contains(parent)
+                && !found.contains(pid)
+                && let Some(of_parent) = executable(*parent)
+                && executable(*pid) == Some(of_parent)
+            {
+                found.insert(*pid);
+            }
+        }
+        if found.len() == before {
+            return found;
+        }
+    }
 }
 
 fn of_port(sockets: &[LocalSocket], port: u16) -> impl Iterator<Item = u64> {

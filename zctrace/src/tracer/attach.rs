@@ -13,7 +13,7 @@ use aya::{
     programs::{KProbeError, Program, ProgramError},
 };
 use log::trace;
-use zctrace_common::{COUNTS_RINGS, FOLLOWS_AIO, Op};
+use zctrace_common::{COUNTS_FAULTS, COUNTS_RINGS, FOLLOWS_AIO, Op};
 
 use super::{
     BACKEND_VARIABLE, Backend, kretprobe,
@@ -396,6 +396,11 @@ fn hand_over(programs: &mut Programs, attempts: &mut [Attempt]) -> Result<BTreeS
     }
     if are_rings_unseen(attempts) {
         ops |= 1 << COUNTS_RINGS;
+    }
+    let counts_faults =
+        |attempt: &Attempt| attempt.probe.name == catalog::PAGE_FAULT_USER && attempt.is_attached();
+    if attempts.iter().any(counts_faults) {
+        ops |= 1 << COUNTS_FAULTS;
     }
     let mut by_syscall: Array<_, u64> =
         Array::try_from(super::map(&mut programs.ebpf, "BY_SYSCALL"))?;

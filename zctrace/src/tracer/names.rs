@@ -34,13 +34,18 @@ const MISC_MAJOR: u32 = 10;
 
 impl Names {
     pub(super) fn new() -> Self {
+        let mut names = Self::default();
+        names.learn_drivers();
+        names
+    }
+
+    /// Learns the names of drivers that came with a module since. Those that are gone keep theirs.
+    pub(super) fn learn_drivers(&mut self) {
         let devices = fs::read_to_string("/proc/devices").unwrap_or_default();
         let misc = fs::read_to_string("/proc/misc").unwrap_or_default();
-        Self {
-            char_drivers: numbered(devices.split("Block devices:").next().unwrap_or_default()),
-            misc_devices: numbered(&misc),
-            ..Self::default()
-        }
+        let chars = devices.split("Block devices:").next().unwrap_or_default();
+        self.char_drivers.extend(numbered(chars));
+        self.misc_devices.extend(numbered(&misc));
     }
 
     /// Reads mount points again when the next one is asked for: the kernel gives the number of a

@@ -155,6 +155,9 @@ impl Collector {
                 io_submit: loss.unfollowed_submits,
                 compat: loss.unfollowed_compat,
                 rings: loss.unfollowed_rings,
+                requests: loss.unfollowed_requests,
+                begun: loss.begun_calls,
+                begun_bytes: loss.begun_bytes,
             },
             ..ledger::Loss::default()
         };
@@ -386,6 +389,7 @@ impl Collector {
 
     fn learn_names(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
         self.names.forget_mounts();
+        self.names.learn_drivers();
         let names: HashMap<&mut MapData, u64, [u8; 16]> = HashMap::try_from(map(ebpf, "FS_NAMES"))?;
         for (object, name) in names.iter().flatten() {
             self.names.add_filesystem(object, &name);

@@ -89,9 +89,9 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         code: "unfollowed-calls",
-        says: "There were calls, or rings, that zctrace cannot follow here: what they moved is in no row",
-        evidence: "`unfollowed_calls` of `loss`; `io_submit` if the claim includes Linux AIO, `rings` if it includes sends or receives",
-        remedy: "judge one operation with --path, or measure on a kernel on which functions can be traced (`zctrace doctor`)",
+        says: "There were calls, requests or rings that zctrace cannot follow here: what they moved is in no row",
+        evidence: "`unfollowed_calls` of `loss`; `io_submit` if the claim includes Linux AIO, `rings` if it includes sends or receives, `requests` if it includes io_uring, `begun` if `begun_bytes` are --min-bytes and more than the limit leaves room for",
+        remedy: "judge one operation with --path, attach before the load begins, or measure on a kernel on which functions can be traced (`zctrace doctor`)",
         look: Look::State(unfollowed),
     },
     Rule {
@@ -125,7 +125,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         code: "possible-copies-on-write",
-        says: "Writes met pages that were present and could not be written to: each may have copied its page",
+        says: "Pages were written to, or made ready for writing, that others may have had too: each may have been copied",
         evidence: "`fault.write` rows of a process (tracepoints backend): a page each is `min_bytes`, and more than the limit leaves room for",
         remedy: "judge one operation with --path, or measure on a kernel on which functions can be traced (`zctrace doctor`)",
         look: Look::State(possible_copies_on_write),
@@ -271,12 +271,17 @@ fn not_followed(state: &State<'_>) -> Option<Seen> {
 
 /// Whether as many bytes break the claim on a whole process, if they were copied beside what its rows have.
 fn could_overturn(process: &Process, claim: &Claim, bytes: u64) -> bool {
+    could_overturn_with(process, claim, bytes, 0)
+}
+
+/// The same where some more bytes were moved by that.
+fn could_overturn_with(process: &Process, claim: &Claim, bytes: u64, moved: u64) -> bool {
     let sum = |of: &dyn Fn(&Path) -> u64| process.paths.iter().map(of).fold(0, u64::saturating_add);
     let charge = sum(&|path| may_have_copied(&path.totals, claim)).saturating_add(bytes);
     let mut limits = claim.limits();
     limits.any(|(measure, limit)| {
         let over = match measure {
-            Measure::CopiesPerByte => sum(&carried),
+            Measure::CopiesPerByte => sum(&carried).saturating_add(moved),
             // A process that sent nothing is not judged by this.
             Measure::CopiesPerSentByte if process.sent == 0 => return false,
             Measure::CopiesPerReceivedByte if process.received == 0 => return false,
@@ -299,11 +304,20 @@ fn possible_copies_on_write(state: &State<'_>) -> Option<Seen> {
         (None, _) => 4 << 10,
     };
     state.snapshot.processes.iter().find_map(|process| {
-        let rows = process.paths.iter();
-        let rows = rows.filter(|path| path.op == Op::FaultWrite);
-        let writes = rows.fold(0_u64, |sum, path| sum.saturating_add(path.totals.ops));
-        let most = writes.saturating_mul(page);
-        let matters = most >= state.claim.min_bytes && could_overturn(process, state.claim, most);
+        let pages = |is: fn(&Path) -> bool| {
+            let rows = process.paths.iter();
+            let rows = rows.filter(|path| path.op == Op::FaultWrite && is(path));
+            let writes = rows.fold(0_u64, |sum, path| sum.saturating_add(path.totals.ops));
+            (writes, writes.saturating_mul(page))
+        };
+        // A page of a file that is copied has become visible with that.
+        let (of_files, moved) = pages(|path| matches!(path.object.sole(), Some(End::File(_))));
+        let (others, copied) = pages(|path| !matches!(path.object.sole(), Some(End::File(_))));
+        let writes = of_files.saturating_add(others);
+        let most = moved.saturating_add(copied);
+        let claim = state.claim;
+        let matters = moved >= claim.min_bytes && could_overturn_with(process, claim, moved, moved)
+            || copied >= claim.min_bytes && could_overturn_with(process, claim, most, moved);
         matters.then(|| Seen {
             bytes: most,
             text: format!("{writes} such writes of {} ({})", process.comm, process.pid),
@@ -365,10 +379,15 @@ fn commands(state: &State<'_>) -> Option<Seen> {
     if !state.claim.is_about(Op::UringCmd.name()) {
         return None;
     }
+    // The module can have come after zctrace.
+    let attached = &state.snapshot.coverage.attached;
+    let sees_ublk = attached.iter().any(|probe| probe == catalog::UBLK_COPIES);
     let is_unknown = |path: &&Path| {
         let is_counted = match path.object.sole() {
             Some(End::Tcp | End::Udp | End::Unix | End::Vsock | End::Socket(_)) => true,
-            Some(End::Char("ublk-char" | "ublk-control")) => path.evidence == Evidence::Measured,
+            Some(End::Char("ublk-char" | "ublk-control")) => {
+                path.evidence == Evidence::Measured && sees_ublk
+            }
             _ => false,
         };
         path.op == Op::UringCmd && !is_counted && path.totals.ops > path.totals.errors
@@ -490,16 +509,44 @@ fn unfollowed(state: &State<'_>) -> Option<Seen> {
         io_submit,
         compat,
         rings,
+        requests,
+        begun,
+        begun_bytes,
     } = state.snapshot.loss.unfollowed_calls;
     let where_about = |ops: &[Op], count| {
         let is_concerned = ops.iter().any(|op| state.claim.is_about(op.name()));
         if is_concerned { count } else { 0 }
     };
+    let mut ops = Op::ALL
+        .iter()
+        .filter(|op| !op.is_request() && !op.is_fault());
+    let is_call = ops.any(|op| state.claim.is_about(op.name()));
+    // Shares have no such limit: there each byte is one of many.
+    let is_share = state.claim.limits().next().is_none();
+    let matters = |bytes: u64| {
+        let processes = &state.snapshot.processes;
+        // Such a call copied each byte twice, at most, that it moved.
+        let twice = bytes.saturating_mul(2);
+        let overturns = |process| could_overturn_with(process, state.claim, twice, bytes);
+        bytes >= state.claim.min_bytes
+            && (is_share || processes.is_empty() || processes.iter().any(overturns))
+    };
     let concerned = Unfollowed {
         io_submit: where_about(&[Op::AioRead, Op::AioWrite], io_submit),
         rings: where_about(&[Op::Recv, Op::Send], rings),
+        requests: if state.claim.is_about_requests("uring") {
+            requests
+        } else {
+            0
+        },
         // Such a call can be any of them.
         compat,
+        begun: if is_call && matters(begun_bytes) {
+            begun
+        } else {
+            0
+        },
+        begun_bytes,
     };
     let text = concerned.named(|count| count.to_string())?;
     Some(Seen { bytes: 0, text })

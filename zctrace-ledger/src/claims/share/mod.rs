@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     catalog::{self, Family},
-    ledger::{Path, Snapshot, ratio},
+    ledger::{End, Path, Snapshot, ratio},
 };
 
 /// What became of an expectation in one kind of work.
@@ -151,14 +151,14 @@ impl<'a> Jury<'a> {
                 works = natural;
             }
         }
-        // What goes through a pipe comes out of it again, and is counted there.
+        // What is spliced through a pipe comes out of it again, and is counted there.
         let is_pipe = |work: &Work| work.1 == Place::Pipe;
         let others: Vec<_> = works
             .iter()
             .copied()
             .filter(|work| !is_pipe(work))
             .collect();
-        if self.pipes_are_internal() && enough(&others) {
+        if self.pipes_are_internal() && !self.pipes_end_in_memory() && enough(&others) {
             works = others;
         }
         works
@@ -179,6 +179,22 @@ impl<'a> Jury<'a> {
         };
         let (taken, given) = (sum(Flow::Taken), sum(Flow::Given));
         taken.min(given) >= taken.max(given) / 2 && taken > 0
+    }
+
+    /// Whether as many bytes as count got from pipes into memory, or the other way, by operations that a claim limits:
+    /// these are counted nowhere else. That a share of an operation is large says nothing of pipes.
+    fn pipes_end_in_memory(&self) -> bool {
+        let Expectation { is_least, way, .. } = *self.expectation;
+        let is_judged = |path: &Path| match way {
+            None => !is_least && self.expectation.is_about(path.op.as_str()),
+            Some(_) => true,
+        };
+        let rows = self.snapshot.processes.iter().flat_map(|p| &p.paths);
+        let bytes = rows
+            .filter(|path| path.object.sole() == Some(End::Pipe) && is_judged(path))
+            .filter(|path| path.op.is(|op| op.goes_out().is_some()) && path.op != Op::Vmsplice)
+            .fold(0_u64, |sum, path| sum.saturating_add(self.size(path)));
+        bytes >= self.claim.min_bytes
     }
 
     /// The processes that do this work; the small ones are one group.

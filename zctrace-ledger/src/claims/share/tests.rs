@@ -425,6 +425,60 @@ fn what_was_only_concluded_has_to_be_accepted() {
     assert_eq!(judged("read>=0.9", &fallen).0, Verdict::Pass);
 }
 
+/// What `read` takes out of a pipe is counted there, and nowhere else.
+#[test]
+fn what_ends_in_memory_is_not_spliced_on() {
+    let rows = || {
+        vec![
+            row("splice", "file:ext4->pipe", "spliced", 64),
+            row("read", "pipe", "copied_to_user", 64),
+            row("sendfile", "file:ext4->tcp", "spliced", 256),
+        ]
+    };
+    for (text, wanted) in [
+        ("read<=0.1", Verdict::Inconclusive),
+        ("spliced>=0.9", Verdict::Inconclusive),
+        ("sendfile,network>=0.9", Verdict::Pass),
+    ] {
+        let (verdict, reasons) = judged(text, &of(rows()));
+        assert_eq!(verdict, wanted, "{text}: {reasons:?}");
+    }
+}
+
+/// Calls that had begun before, and requests whose end nobody sees, are not in the rows.
+#[test]
+fn what_had_begun_before_opens_a_share() {
+    let sent = || of(vec![row("sendfile", "file:ext4->tcp", "spliced", 64)]);
+    assert_eq!(judged("sendfile>=0.9", &sent()).0, Verdict::Pass);
+    let mut begun = sent();
+    begun.loss.unfollowed_calls.begun = 1;
+    begun.loss.unfollowed_calls.begun_bytes = 64 * MIB;
+    let mut silent = sent();
+    silent.loss.unfollowed_calls.requests = 64;
+    for snapshot in [&begun, &silent] {
+        let (verdict, reasons) = judged("sendfile>=0.9", snapshot);
+        assert_eq!(verdict, Verdict::Inconclusive);
+        assert_eq!(reasons[0].code, "unfollowed-calls");
+    }
+    // Too few to matter.
+    begun.loss.unfollowed_calls.begun_bytes = MIB / 2;
+    assert_eq!(judged("sendfile>=0.9", &begun).0, Verdict::Pass);
+    // Requests are no calls, and no call is one.
+    let only = |path: &str| Claim {
+        path: Some(path.to_owned()),
+        ..claim()
+    };
+    silent.processes[0].paths[0].op = "uring.splice".into();
+    let verdict = |path: &str, snapshot: &Snapshot| {
+        judge(&only(path), snapshot, Circumstances::default()).verdict
+    };
+    begun.loss.unfollowed_calls.begun_bytes = 64 * MIB;
+    assert_eq!(verdict("sendfile", &begun), Verdict::Inconclusive);
+    assert_eq!(verdict("uring.splice", &silent), Verdict::Inconclusive);
+    begun.processes[0].paths[0].op = "uring.splice".into();
+    assert_eq!(verdict("uring.splice", &begun), Verdict::Pass);
+}
+
 /// Calls that go by unseen decide for as long as they could be on the other side.
 #[test]
 fn calls_that_may_be_unseen_open_what_they_could_change() {

@@ -73,7 +73,9 @@ fn serves(arena: &Arena, mode: Mode) -> Result<Prepared> {
     prepared.meanwhile = Some(Box::new(move |_| {
         let used = shared
             .wait_for(backed::MOUNTED, 1)
-            .and_then(|()| use_file(&mounted.file(), mode));
+            .and_then(|()| use_file(&mounted.file(), mode))
+            // The kernel withdraws what is not answered when the filesystem is unmounted.
+            .and_then(|()| shared.wait_for(backed::RELEASED, 1));
         // Its own word is the better one.
         used.or_else(|error| shared.failure().map_or(Err(error), |_| Ok(())))
     }));

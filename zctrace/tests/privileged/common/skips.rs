@@ -30,15 +30,26 @@ const SKIPS: &[(&str, &[(&str, &str)])] = &[
             ("uring-bundle", "this kernel's io_uring has no bundles"),
             // Since 6.8 exfat knows how much of a file was ever written.
             ("direct-holes-exfat", "this kernel's exfat writes zeros"),
+            ("fuse-pass", "no passthrough of FUSE"),
+            ("ublk", "no ublk"),
             NO_RECEIVE,
         ],
     ),
-    ("6.12.", &[NO_RECEIVE]),
+    (
+        "6.12.",
+        &[
+            // Buffers of requests came with 6.15.
+            ("ublk-zero-copy", "this kernel's ublk has no ZeroCopy"),
+            NO_RECEIVE,
+        ],
+    ),
     (
         "6.18.",
         // Some are built without CONFIG_TLS, CONFIG_IP_SCTP, CONFIG_VFAT_FS and CONFIG_EXFAT_FS.
         &[
             ("direct-vfat", "no vfat in this kernel"),
+            ("fuse-move", "no vfat in this kernel"),
+            ("ublk", "no ublk"),
             ("direct-exfat", "no exfat in this kernel"),
             ("direct-holes-exfat", "no exfat in this kernel"),
             ("ktls", "no kernel TLS"),

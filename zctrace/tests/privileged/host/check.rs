@@ -8,9 +8,10 @@ use std::{
     path::Path,
     process::{Command, Output, Stdio},
     thread,
+    time::Duration,
 };
 
-use crate::common::{attached::Attached, until_it_waits, zctrace};
+use crate::common::{attached::Attached, eventually, until_it_waits, zctrace};
 use nix::{
     sys::{
         signal::{Signal, kill},
@@ -296,6 +297,76 @@ fn who_only_waits_is_judged_by_what_it_did() {
     assert_eq!(document.stat.processes[0].in_flight, 1);
     drop(server.stdin.take());
     assert!(server.wait().unwrap().success());
+}
+
+/// A write that blocks when tracing begins, and goes on. Where functions are traced, it is in its row.
+#[test]
+#[ignore = "needs root and BPF"]
+fn a_call_that_had_begun_before_is_not_forgotten() {
+    let (mut from, to) = std::io::pipe().unwrap();
+    let mut writer = Command::new("dd")
+        .args(["if=/dev/zero", "bs=4M", "count=1", "status=none"])
+        .stdout(to)
+        .spawn()
+        .unwrap();
+    let writes = format!("/proc/{}/syscall", writer.id());
+    let number = format!("{} ", libc::SYS_write);
+    eventually(Duration::from_secs(60), "writing", || {
+        fs::read_to_string(&writes).is_ok_and(|line| line.starts_with(&number))
+    });
+    let pid = writer.id().to_string();
+    let options = [
+        "check",
+        "--json",
+        "--max-copies-per-byte",
+        "1",
+        "--accept-inferred",
+        "--path",
+        "write",
+        "--pid",
+        &pid,
+    ];
+    let check = Attached::start(&options);
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes.len(), 4 * MIB);
+    assert!(writer.wait().unwrap().success());
+    let output = check.finish();
+    let document: Document = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document.verdict, Verdict::Inconclusive);
+    let unfollowed = document.stat.loss.unfollowed_calls;
+    if zctrace_is_inferring(&document) {
+        assert!(codes(&document).contains(&"unfollowed-calls"));
+        assert_eq!(
+            (unfollowed.begun, unfollowed.begun_bytes),
+            (1, bytes.len() as u64)
+        );
+    } else {
+        assert_eq!(unfollowed.begun, 0);
+        assert_eq!(document.stat.total.moved, bytes.len() as u64);
+    }
+}
+
+fn zctrace_is_inferring(document: &Document) -> bool {
+    document
+        .stat
+        .coverage
+        .attached
+        .iter()
+        .any(|probe| probe == "sys_enter")
+}
+
+/// A request of io_uring that does not report success has no end that a tracepoint shows.
+#[test]
+#[ignore = "needs root and BPF"]
+fn requests_without_an_end_are_counted() {
+    let options = ["--max-copies-per-byte", "1", "--accept-inferred"];
+    let family = "uring-silent";
+    let (_, document) = check(&options, &[zctrace().to_str().unwrap(), "traffic", family]);
+    let inferring = zctrace_is_inferring(&document);
+    let requests = document.stat.loss.unfollowed_calls.requests;
+    assert_eq!(inferring, requests > 0, "{requests}");
+    assert_eq!(inferring, codes(&document).contains(&"unfollowed-calls"));
 }
 
 #[test]

@@ -24,15 +24,18 @@ struct Pages(NonNull<u8>, usize);
 
 impl Pages {
     fn new(file: Option<&File>) -> Self {
+        Self::of(file, MapFlags::MAP_PRIVATE)
+    }
+
+    fn of(file: Option<&File>, kind: MapFlags) -> Self {
         let size = page_size();
         let length = NonZeroUsize::new(PAGES * size).expect("some");
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        let private = MapFlags::MAP_PRIVATE;
         // SAFETY: new mappings, at addresses that the kernel chooses.
         let address = unsafe {
             match file {
-                Some(file) => mmap(None, length, access, private, file, 0),
-                None => mmap_anonymous(None, length, access, private),
+                Some(file) => mmap(None, length, access, kind, file, 0),
+                None => mmap_anonymous(None, length, access, kind),
             }
         };
         let address = address.expect("a mapping");
@@ -59,6 +62,17 @@ impl Pages {
     fn write(&self) {
         // SAFETY: `each` passes addresses within the mapping.
         self.each(|at| unsafe { at.write_volatile(1) });
+    }
+}
+
+impl Pages {
+    /// Lets the kernel make them present for writing.
+    fn populate(&self) {
+        let length = PAGES * self.1;
+        // SAFETY: the advice changes no contents.
+        let done =
+            unsafe { libc::madvise(self.0.as_ptr().cast(), length, libc::MADV_POPULATE_WRITE) };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
     }
 }
 
@@ -175,4 +189,51 @@ fn faults_are_counted_and_copies_on_write_are_not_made_up() {
     assert_eq!(taken, PAGES as u64);
     assert!(write.ops < 20, "{write:?}");
     assert_eq!((write.moved, write.cow), (0, 0));
+}
+
+/// The first write to a page copies it where the mapping is private and of a file, whoever makes the page present.
+#[test]
+#[ignore = "needs root and BPF"]
+fn first_writes_to_private_files_may_have_copied() {
+    let mut file = File::from(memfd_create("writes", MFdFlags::empty()).expect("a file"));
+    file.write_all(&vec![7; PAGES * page_size()]).expect("room");
+    let tid = u32::try_from(gettid().as_raw()).expect("an id");
+    let mut session = Session::start(&Config {
+        tasks: vec![tid],
+        ..Config::default()
+    })
+    .expect("the probes attach");
+    let is_counted = session
+        .attempts()
+        .iter()
+        .any(|attempt| attempt.is_attached() && attempt.probe.name == "page_fault_user");
+    let mut writes = |pages: &Pages, touch: fn(&Pages)| {
+        let possible = |session: &mut Session| {
+            let rows = ["unknown", "file:tmpfs"];
+            let ops = rows.map(|object| row(session, Op::FaultWrite, object).ops);
+            ops.iter().sum::<u64>()
+        };
+        let before = possible(&mut session);
+        touch(pages);
+        let ops = possible(&mut session) - before;
+        // Reading the maps writes to pages of its own.
+        (ops / PAGES as u64, ops % (PAGES as u64) < 20)
+    };
+    let each = u64::from(is_counted);
+    let private = MapFlags::MAP_PRIVATE;
+    let cases = [
+        (Some(&file), private, each),
+        (Some(&file), MapFlags::MAP_SHARED, 0),
+        (None, private, 0),
+    ];
+    for (file, kind, times) in cases {
+        for touch in [Pages::write, Pages::populate] {
+            let pages = Pages::of(file, kind);
+            assert_eq!(writes(&pages, touch), (times, true), "{file:?} {kind:?}");
+        }
+    }
+    // Anonymous pages that are there already may be common with a child.
+    let used = Pages::new(None);
+    used.write();
+    assert_eq!(writes(&used, Pages::populate), (0, true));
 }

@@ -7,6 +7,7 @@ use zctrace_common::{Evidence, Mark};
 
 use super::{M, MIB, claim, judged, path, process};
 use crate::{
+    catalog,
     claims::{Circumstances, Claim, Effect, Verdict, judge},
     ledger::{Errno, NotFollowed, samples},
 };
@@ -457,13 +458,24 @@ fn calls_that_copied_and_failed_stand_against_a_pass() {
 /// A command can move anything, and reports nothing.
 #[test]
 fn commands_to_drivers_stand_against_a_pass() {
-    let with = |object: &str, evidence: Evidence, failed: u64, claim: &Claim| {
+    let judged = |object: &str, evidence: Evidence, failed: u64, claim: &Claim, sees_ublk: bool| {
         let sendfile = path("sendfile", "file:ext4->tcp", M, &[("spliced", 64 * MIB)]);
         let mut command = path("uring.cmd", object, M, &[]);
         command.evidence = evidence.into();
         (command.totals.ops, command.totals.errors) = (5, failed);
-        judged(claim, vec![process(vec![sendfile, command], &[], None)])
+        let mut snapshot = samples::with(vec![process(vec![sendfile, command], &[], None)]);
+        let copies = catalog::UBLK_COPIES.to_owned();
+        snapshot
+            .coverage
+            .attached
+            .extend(sees_ublk.then_some(copies));
+        judge(claim, &snapshot, Circumstances::default())
     };
+    let with = |object: &str, evidence: Evidence, failed: u64, claim: &Claim| {
+        judged(object, evidence, failed, claim, true)
+    };
+    let judgement = judged("char:ublk-char", Evidence::Measured, 0, &claim(), false);
+    assert_eq!(judgement.reasons[0].code, "commands-uncounted");
     for (object, evidence) in [
         ("char:ng0n1", Evidence::Measured),
         ("char:fuse", Evidence::Measured),

@@ -43,6 +43,23 @@ fn spliced(object: &str, bytes: u64) -> Path {
     path(op, object, M, &[("spliced", bytes)])
 }
 
+/// A program that reads its own parts when it starts, and then sends by reference alone.
+#[test]
+fn what_is_read_and_never_sent_counts_over_all_that_is_sent() {
+    let sends = |bytes| {
+        let start = path("read", "file:ext4", M, &[("copied_to_user", 2 * MIB)]);
+        vec![process(
+            vec![start, spliced("file:ext4->tcp", bytes)],
+            &[],
+            None,
+        )]
+    };
+    let judgement = judged(&sent_at_most(0.02), sends(256 * MIB));
+    assert_eq!(judgement.verdict, Verdict::Pass);
+    let judgement = judged(&sent_at_most(0.02), sends(32 * MIB));
+    assert_eq!(judgement.verdict, Verdict::Fail);
+}
+
 #[test]
 fn a_proxy_that_spills_into_a_file_is_not_condemned_and_not_cleared() {
     for (file, last) in [

@@ -58,6 +58,8 @@ pub(in crate::workload) const READ: usize = 6;
 pub(in crate::workload) const SPLICES: usize = 7;
 /// Bytes that are written to the file.
 pub(in crate::workload) const WRITTEN: usize = 8;
+/// Answers to the file's last close.
+pub(in crate::workload) const RELEASED: usize = 9;
 
 /// The size of `fuse_out_header`.
 pub(in crate::workload) const ANSWER_HEADER: usize = 16;
@@ -170,7 +172,11 @@ impl Server {
             RELEASE | FLUSH => Ok(Vec::new()),
             _ => Err(Errno::ENOSYS),
         };
-        self.write(device, &reply(request.unique(), body))
+        self.write(device, &reply(request.unique(), body))?;
+        if request.opcode() == RELEASE {
+            self.shared.count(RELEASED, 1);
+        }
+        Ok(())
     }
 
     fn attr(&self, node: u64) -> Vec<u8> {
