@@ -87,7 +87,7 @@ const MODULES: [&str; 37] = [
 ];
 
 /// Modules that the kernel loads by itself when a program asks for what they make.
-const MODULES_ON_DEMAND: [&str; 30] = [
+const MODULES_ON_DEMAND: [&str; 31] = [
     "wireguard",
     "esp4",
     "xfrm_user",
@@ -118,6 +118,7 @@ const MODULES_ON_DEMAND: [&str; 30] = [
     "8021q",
     "scsi_debug",
     "sd_mod",
+    "vhost_net",
 ];
 
 /// A file or directory to add.

@@ -19,4 +19,5 @@ pub(super) mod stale;
 pub(super) mod tun;
 pub(super) mod ublk;
 pub mod veth;
+pub(super) mod vhost;
 pub(super) mod xdp_program;

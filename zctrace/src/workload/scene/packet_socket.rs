@@ -45,11 +45,16 @@ pub(in crate::workload) fn open(kind: i32, ether_type: u16) -> Result<File> {
 
 /// The address of frames of one type on the loopback device.
 pub(in crate::workload) fn address(ether_type: u16) -> Result<libc::sockaddr_ll> {
+    address_on(LOOPBACK, ether_type)
+}
+
+/// The same on another device.
+pub(in crate::workload) fn address_on(device: &CStr, ether_type: u16) -> Result<libc::sockaddr_ll> {
     // SAFETY: integers, for which zero is fine.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
     address.sll_protocol = ether_type.to_be();
-    address.sll_ifindex = if_nametoindex(LOOPBACK).context("the loopback device")? as i32;
+    address.sll_ifindex = if_nametoindex(device).context("a device")? as i32;
     Ok(address)
 }
 

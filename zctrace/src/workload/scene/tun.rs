@@ -4,7 +4,7 @@ use std::{
     ffi::CStr,
     fs::{File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::fd::AsRawFd as _,
+    os::fd::{AsRawFd as _, RawFd},
 };
 
 use anyhow::{Context as _, Result};
@@ -57,7 +57,27 @@ impl Tun {
         Ok(tun)
     }
 
+    /// Makes one that carries whole frames, each with a header of `header` bytes (`virtio_net_hdr`), for vhost.
+    pub(in crate::workload) fn tap(name: &CStr, header: libc::c_int) -> Result<Self> {
+        const TUNSETVNETHDRSZ: libc::c_ulong = 0x4004_54d8;
+        let tap = Self::made(name, libc::IFF_TAP | libc::IFF_VNET_HDR, 0)?;
+        // SAFETY: the request reads an integer.
+        let result = unsafe { libc::ioctl(tap.0.as_raw_fd(), TUNSETVNETHDRSZ, &raw const header) };
+        Errno::result(result).context("TUNSETVNETHDRSZ")?;
+        Interfaces::new()?.raise(name, 0)?;
+        Ok(tap)
+    }
+
+    /// Its descriptor, as a number.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
     fn make(name: &CStr, flags: libc::c_int, offloads: libc::c_uint) -> Result<Self> {
+        Self::made(name, flags | libc::IFF_TUN, offloads)
+    }
+
+    fn made(name: &CStr, flags: libc::c_int, offloads: libc::c_uint) -> Result<Self> {
         let open = OpenOptions::new()
             .read(true)
             .write(true)
@@ -69,7 +89,7 @@ impl Tun {
             other => other.context("/dev/net/tun")?,
         };
         let mut request = request(name);
-        let flags = flags | libc::IFF_TUN | libc::IFF_NO_PI;
+        let flags = flags | libc::IFF_NO_PI;
         request.ifr_ifru.ifru_flags = flags as libc::c_short;
         // SAFETY: the request is an `ifreq`, which outlives the call.
         let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };

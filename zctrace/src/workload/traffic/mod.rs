@@ -40,6 +40,7 @@ pub(crate) mod uffd;
 pub(super) mod unix;
 pub(super) mod unspliceable;
 pub mod uring;
+mod vhost;
 pub(super) mod vmsplice;
 pub(super) mod xdp;
 pub mod zerocopy;
@@ -73,6 +74,7 @@ pub(super) const ALL: &[&[Traffic]] = &[
     message_queue::TRAFFIC,
     fuse::TRAFFIC,
     ublk::TRAFFIC,
+    vhost::TRAFFIC,
     uffd::TRAFFIC,
     keys::TRAFFIC,
     sendfile::TRAFFIC,
