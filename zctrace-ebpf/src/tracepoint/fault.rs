@@ -159,7 +159,8 @@ macro_rules! write_faults {
 
 write_faults! { page_fault_user page_fault_kernel }
 
-/// Whether the current thread may not wait for a page (`pagefault_disable`).
+/// Whether the current thread may not wait for a page (`pagefault_disable`). Then it can be another program's helper that
+/// reads memory of the process, while that program refers to the thread's record.
 #[inline(always)]
 fn must_not_wait() -> bool {
     offset!(task_faults_off) != ABSENT
