@@ -463,15 +463,16 @@ program! {
         let result: i64 = ctx.arg(1);
         // SAFETY: nothing else in this program refers to the thread's record.
         let Some(task) = (unsafe { target::current() }) else {
-            // SAFETY: as above: there is no other reference.
-            if unsafe { target::current_or_adopt() }.is_some() {
-                begun_before(result);
+            // A thread gets a record only for what counts. SAFETY: as above: there is no other reference.
+            if has_moved(result) && unsafe { target::current_or_adopt() }.is_some() {
+                begun_call(result as u64);
             }
             return 0;
         };
         if task.flags & Task::ENTERED == 0 {
-            if task.flags & Task::FRESH != 0 {
-                begun_before(result);
+            // Nobody saw its beginning.
+            if task.flags & Task::FRESH != 0 && has_moved(result) {
+                begun_call(result as u64);
             }
             return 0;
         }
@@ -515,9 +516,9 @@ program! {
     }
 }
 
-/// A call ends whose beginning nobody saw. It counts if it moved bytes.
+/// Whether the call that ends is one of this backend whose result is the bytes that it moved.
 #[inline(always)]
-fn begun_before(result: i64) {
+fn has_moved(result: i64) -> bool {
     use syscalls::{
         COPY_FILE_RANGE, PREAD64, PREADV, PREADV2, PWRITE64, PWRITEV, PWRITEV2, READ, READV,
         RECVFROM, RECVMSG, SENDFILE, SENDMSG, SENDTO, SPLICE, VMSPLICE, WRITE, WRITEV,
@@ -531,11 +532,9 @@ fn begun_before(result: i64) {
         SPLICE => Op::Splice,
         VMSPLICE => Op::Vmsplice,
         COPY_FILE_RANGE => Op::CopyFileRange,
-        _ => return,
+        _ => return false,
     };
-    if result > 0 && reports(op as u16) && !kernel::is_compat() {
-        begun_call(result as u64);
-    }
+    result > 0 && reports(op as u16) && !kernel::is_compat()
 }
 
 #[inline(always)]
