@@ -2,8 +2,9 @@
 //! write met a page which it could not write to, or none. How many pages became visible, and whether one was copied, it
 //! does not say. So these rows count faults, and no bytes.
 //!
-//! [`Task::fault`] holds what is known of a thread's faults: those without a tracepoint at the entry of its call, the last
-//! one that asked, the last one with a tracepoint ([`Noted`]), and how many had one.
+//! [`Task::fault`] holds what is known of a thread's faults: nothing in its first word, whose bits `site/fault.rs` gives a
+//! meaning, the last one that asked, the last one with a tracepoint ([`Noted`]), and how many had one.
+//! [`Task::fault_filled`] holds how many had none at the entry of the thread's call.
 
 use core::ffi::c_void;
 

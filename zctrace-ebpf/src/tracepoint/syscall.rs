@@ -105,7 +105,7 @@ program! {
             syscalls::IO_SUBMIT | syscalls::IO_GETEVENTS | syscalls::IO_PGETEVENTS => of_aio(regs, nr),
             _ if reports(COUNTS_FAULTS as u16) && populates(regs, nr) => {
                 if let Some(task) = entered() {
-                    task.fault[0] = without_access(task);
+                    task.fault_filled = without_access(task);
                     task.entry[2] = PINS;
                     task.flags |= Task::ENTERED;
                 }
@@ -142,7 +142,7 @@ fn of_aio(regs: *const u8, nr: i32) {
     }
     let Some(task) = entered() else { return };
     task.entry[2] = words::opaque(task, OF_AIO);
-    task.fault[0] = without_access(task);
+    task.fault_filled = without_access(task);
     task.flags |= Task::ENTERED;
     if nr == syscalls::IO_SUBMIT {
         let count = argument(regs, offset!(regs_arg1));
@@ -156,7 +156,7 @@ fn of_aio_ended(task: &mut Task, regs: *const u8, result: i64) {
     let nr = kernel::current_nr();
     if nr == syscalls::IO_SUBMIT {
         let count = argument(regs, offset!(regs_arg1));
-        if without_access_since(task, task.fault[0]) != 0 {
+        if without_access_since(task, task.fault_filled) != 0 {
             // As for `read`: pages that a fork made common may have been copied before they were pinned.
             task.acc[Acc::SourceDirect as usize] = 0;
         }
@@ -200,7 +200,7 @@ fn on_file(regs: *const u8, call: u64) {
         User::Copies => call,
         User::Else(class) => with_class(call, class),
         User::ByRequests => {
-            task.fault[0] = without_access(task);
+            task.fault_filled = without_access(task);
             let whole = if reads(call) { FILLS } else { pins() };
             with_class(call, Class::Unexplained) | BY_REQUESTS | whole
         }
@@ -357,7 +357,7 @@ fn process_vm(class: Class) {
     {
         let pins = pins();
         if pins != 0 {
-            task.fault[0] = without_access(task);
+            task.fault_filled = without_access(task);
         }
         remember(task, &Ends::of(ANON), plan(Op::ProcessVm, class) | pins);
     }
@@ -605,7 +605,7 @@ fn finish(task: &mut Task, regs: *const u8, result: i64, filled: u64) {
     if plan & BY_REQUESTS != 0 {
         // The kernel copies pages that a read is to fill and that a fork made common, before it pins them. That takes
         // page faults, as touching new pages does: which of the two it was is not seen.
-        let seen = if plan & FILLS != 0 && without_access_since(task, task.fault[0]) != 0 {
+        let seen = if plan & FILLS != 0 && without_access_since(task, task.fault_filled) != 0 {
             0
         } else {
             task.acc[Acc::SourceDirect as usize]
@@ -632,7 +632,7 @@ fn finish(task: &mut Task, regs: *const u8, result: i64, filled: u64) {
 /// A call has ended for which the kernel may have copied pages of the process: each of its faults may have.
 #[inline(always)]
 fn pinned(task: &mut Task) {
-    let faults = without_access_since(task, task.fault[0]);
+    let faults = without_access_since(task, task.fault_filled);
     if faults != 0 {
         may_have_copied(task, faults);
     }
