@@ -145,7 +145,8 @@ macro_rules! requests {
 const LENDING: [u32; 2] = requests!(2, |op| op.lends());
 const JOINING: [u32; 2] = requests!(2, |op| matches!(op.flow(), Flow::Passes(..)));
 const AIO: [u32; 2] = requests!(2, |op| matches!(op.cause(), Cause::Aio));
-/// By [`RequestCounts::index`], a bit each. A command to a driver can go either way.
+/// The requests that take bytes into memory of the application, a bit each by [`RequestCounts::index`]. A command to a
+/// driver is none: it can go either way.
 const TAKING: u32 = {
     let all: [u32; 10] = requests!(10, |op| {
         matches!(op.flow(), Flow::Takes(_) | Flow::Apart) && !matches!(op, Op::UringCmd)
@@ -158,7 +159,7 @@ const TAKING: u32 = {
     bits
 };
 
-/// By [`RequestCounts::index`], a bit each.
+/// The requests whose memory was registered beforehand, a bit each by [`RequestCounts::index`].
 const REGISTERED: u32 = {
     const ALL: [Op; 4] = [
         Op::UringReadFixed,

@@ -2,8 +2,9 @@
 //! write met a page which it could not write to, or none. How many pages became visible, and whether one was copied, it
 //! does not say. So these rows count faults, and no bytes.
 //!
-//! [`Task::fault`] holds what is known of a thread's faults: those without a tracepoint at the entry of its call, the last
-//! one that asked, the last one with a tracepoint ([`Noted`]), and how many had one.
+//! [`Task::fault`] holds what is known of a thread's faults: nothing in its first word, whose bits `site/fault.rs` gives a
+//! meaning, the last one that asked, the last one with a tracepoint ([`Noted`]), and how many had one.
+//! [`Task::fault_filled`] holds how many had none at the entry of the thread's call.
 
 use core::ffi::c_void;
 
@@ -159,7 +160,8 @@ macro_rules! write_faults {
 
 write_faults! { page_fault_user page_fault_kernel }
 
-/// Whether the current thread may not wait for a page (`pagefault_disable`).
+/// Whether the current thread may not wait for a page (`pagefault_disable`). Then it can be another program's helper that
+/// reads memory of the process, while that program refers to the thread's record.
 #[inline(always)]
 fn must_not_wait() -> bool {
     offset!(task_faults_off) != ABSENT

@@ -105,7 +105,7 @@ program! {
             syscalls::IO_SUBMIT | syscalls::IO_GETEVENTS | syscalls::IO_PGETEVENTS => of_aio(regs, nr),
             _ if reports(COUNTS_FAULTS as u16) && populates(regs, nr) => {
                 if let Some(task) = entered() {
-                    task.fault[0] = without_access(task);
+                    task.fault_filled = without_access(task);
                     task.entry[2] = PINS;
                     task.flags |= Task::ENTERED;
                 }
@@ -142,7 +142,7 @@ fn of_aio(regs: *const u8, nr: i32) {
     }
     let Some(task) = entered() else { return };
     task.entry[2] = words::opaque(task, OF_AIO);
-    task.fault[0] = without_access(task);
+    task.fault_filled = without_access(task);
     task.flags |= Task::ENTERED;
     if nr == syscalls::IO_SUBMIT {
         let count = argument(regs, offset!(regs_arg1));
@@ -156,7 +156,7 @@ fn of_aio_ended(task: &mut Task, regs: *const u8, result: i64) {
     let nr = kernel::current_nr();
     if nr == syscalls::IO_SUBMIT {
         let count = argument(regs, offset!(regs_arg1));
-        if without_access_since(task, task.fault[0]) != 0 {
+        if without_access_since(task, task.fault_filled) != 0 {
             // As for `read`: pages that a fork made common may have been copied before they were pinned.
             task.acc[Acc::SourceDirect as usize] = 0;
         }
@@ -200,7 +200,7 @@ fn on_file(regs: *const u8, call: u64) {
         User::Copies => call,
         User::Else(class) => with_class(call, class),
         User::ByRequests => {
-            task.fault[0] = without_access(task);
+            task.fault_filled = without_access(task);
             let whole = if reads(call) { FILLS } else { pins() };
             with_class(call, Class::Unexplained) | BY_REQUESTS | whole
         }
@@ -357,7 +357,7 @@ fn process_vm(class: Class) {
     {
         let pins = pins();
         if pins != 0 {
-            task.fault[0] = without_access(task);
+            task.fault_filled = without_access(task);
         }
         remember(task, &Ends::of(ANON), plan(Op::ProcessVm, class) | pins);
     }
@@ -463,15 +463,16 @@ program! {
         let result: i64 = ctx.arg(1);
         // SAFETY: nothing else in this program refers to the thread's record.
         let Some(task) = (unsafe { target::current() }) else {
-            // SAFETY: as above: there is no other reference.
-            if unsafe { target::current_or_adopt() }.is_some() {
-                begun_before(result);
+            // A thread gets a record only for what counts. SAFETY: as above: there is no other reference.
+            if has_moved(result) && unsafe { target::current_or_adopt() }.is_some() {
+                begun_call(result as u64);
             }
             return 0;
         };
         if task.flags & Task::ENTERED == 0 {
-            if task.flags & Task::FRESH != 0 {
-                begun_before(result);
+            // Nobody saw its beginning.
+            if task.flags & Task::FRESH != 0 && has_moved(result) {
+                begun_call(result as u64);
             }
             return 0;
         }
@@ -515,9 +516,9 @@ program! {
     }
 }
 
-/// A call ends whose beginning nobody saw. It counts if it moved bytes.
+/// Whether the call that ends is one of this backend whose result is the bytes that it moved.
 #[inline(always)]
-fn begun_before(result: i64) {
+fn has_moved(result: i64) -> bool {
     use syscalls::{
         COPY_FILE_RANGE, PREAD64, PREADV, PREADV2, PWRITE64, PWRITEV, PWRITEV2, READ, READV,
         RECVFROM, RECVMSG, SENDFILE, SENDMSG, SENDTO, SPLICE, VMSPLICE, WRITE, WRITEV,
@@ -531,11 +532,9 @@ fn begun_before(result: i64) {
         SPLICE => Op::Splice,
         VMSPLICE => Op::Vmsplice,
         COPY_FILE_RANGE => Op::CopyFileRange,
-        _ => return,
+        _ => return false,
     };
-    if result > 0 && reports(op as u16) && !kernel::is_compat() {
-        begun_call(result as u64);
-    }
+    result > 0 && reports(op as u16) && !kernel::is_compat()
 }
 
 #[inline(always)]
@@ -606,7 +605,7 @@ fn finish(task: &mut Task, regs: *const u8, result: i64, filled: u64) {
     if plan & BY_REQUESTS != 0 {
         // The kernel copies pages that a read is to fill and that a fork made common, before it pins them. That takes
         // page faults, as touching new pages does: which of the two it was is not seen.
-        let seen = if plan & FILLS != 0 && without_access_since(task, task.fault[0]) != 0 {
+        let seen = if plan & FILLS != 0 && without_access_since(task, task.fault_filled) != 0 {
             0
         } else {
             task.acc[Acc::SourceDirect as usize]
@@ -633,7 +632,7 @@ fn finish(task: &mut Task, regs: *const u8, result: i64, filled: u64) {
 /// A call has ended for which the kernel may have copied pages of the process: each of its faults may have.
 #[inline(always)]
 fn pinned(task: &mut Task) {
-    let faults = without_access_since(task, task.fault[0]);
+    let faults = without_access_since(task, task.fault_filled);
     if faults != 0 {
         may_have_copied(task, faults);
     }

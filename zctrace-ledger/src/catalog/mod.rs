@@ -478,7 +478,7 @@ mod tests {
                 Proof::With(other) => assert!(
                     find(other).is_some_and(|other| matches!(
                         other.proof,
-                        Proof::Unplugged(_) | Proof::Later(_)
+                        Proof::Unplugged(_) | Proof::UnpluggedBetween(..) | Proof::Later(_)
                     )),
                     "{} is left out with {other}, which is not",
                     probe.name

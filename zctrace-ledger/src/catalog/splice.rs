@@ -3,6 +3,7 @@
 use zctrace_common::Op;
 
 use super::{Exercise, Family, Probe, Proof, Role, fexit, fexit_of};
+use crate::object::End;
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -69,7 +70,7 @@ pub(super) const PROBES: &[Probe] = &[
         family: Family::Splice,
         role: Role::CopySite,
         ways: &[fexit_of("fuse", "fuse_copy_do", "fuse_copy_do")],
-        proof: Proof::Unplugged(&[("fuse-splice", &[Op::Splice])]),
+        proof: Proof::With("fuse_dev_splice_write"),
         sees: "messages between pipes and a FUSE server's device",
         lost: "splice from and to /dev/fuse",
         ..Probe::USUAL
@@ -83,7 +84,7 @@ pub(super) const PROBES: &[Probe] = &[
             "fuse_dev_splice_read",
             "fuse_dev_splice_read",
         )],
-        proof: Proof::Unplugged(&[("fuse-splice", &[Op::Splice])]),
+        proof: Proof::UnpluggedBetween("fuse-splice", Op::Splice, [End::Char("fuse"), End::Pipe]),
         sees: "requests to a FUSE server, into a pipe",
         lost: "splice from /dev/fuse",
         ..Probe::USUAL
@@ -97,7 +98,7 @@ pub(super) const PROBES: &[Probe] = &[
             "fuse_dev_splice_write",
             "fuse_dev_splice_write",
         )],
-        proof: Proof::Unplugged(&[("fuse-move", &[Op::Splice])]),
+        proof: Proof::UnpluggedBetween("fuse-move", Op::Splice, [End::Pipe, End::Char("fuse")]),
         sees: "answers of a FUSE server, from a pipe by reference",
         lost: "splice by reference to /dev/fuse",
         ..Probe::USUAL

@@ -281,7 +281,20 @@ fn listens_elsewhere(view: &View, port: u16) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, UdpSocket};
+    use std::{
+        io::{BufRead as _, BufReader},
+        net::{TcpListener, UdpSocket},
+        os::unix::process::CommandExt as _,
+        process::{Command, Stdio},
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use nix::{
+        sys::signal::{Signal, killpg},
+        unistd::Pid,
+    };
+    use procfs::process::Stat;
 
     use super::*;
 
@@ -313,6 +326,39 @@ mod tests {
             let port = socket.local_addr().unwrap().port();
             assert!(held_here(|l| l.port == port), "udp {address}");
         }
+    }
+
+    /// A shell with another shell, which both have a child of another program.
+    #[test]
+    fn workers_are_of_the_same_executable() {
+        let script = r#"sh -c "sleep 60; true" & echo $!; sleep 60; true"#;
+        let mut shell = Command::new("sh")
+            .args(["-c", script])
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut worker = String::new();
+        let stdout = shell.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut worker).unwrap();
+        let view = View::detect().unwrap();
+        let begun = BTreeSet::from([shell.id()]);
+        let wanted = BTreeSet::from([shell.id(), worker.trim().parse().unwrap()]);
+        let begin = Instant::now();
+        let is_sleep =
+            |stat: &Stat| stat.comm == "sleep" && wanted.contains(&stat.ppid.cast_unsigned());
+        let sleeps = || {
+            let all = view.processes().filter_map(|process| process.stat().ok());
+            all.filter(is_sleep).count()
+        };
+        while sleeps() < 2 {
+            assert!(begin.elapsed() < Duration::from_secs(60));
+            thread::sleep(Duration::from_millis(10));
+        }
+        let found = with_workers(&view, begun);
+        killpg(Pid::from_raw(shell.id().cast_signed()), Signal::SIGKILL).unwrap();
+        shell.wait().unwrap();
+        assert_eq!(found, wanted);
     }
 
     #[test]

@@ -374,7 +374,7 @@ fn failed_calls(state: &State<'_>) -> Option<Seen> {
 }
 
 /// What a command does is its driver's business: NVMe moves blocks, FUSE the requests of its server. Its result says
-/// nothing of bytes. Only of ublk is every copy known to have a site.
+/// nothing of bytes. Only the copies of ublk are followed.
 fn commands(state: &State<'_>) -> Option<Seen> {
     if !state.claim.is_about(Op::UringCmd.name()) {
         return None;

@@ -101,7 +101,7 @@ fn add_served(
     let (reads, read) = (counted(backed::READS), counted(backed::READ));
     let (requests, requested) = (counted(backed::REQUESTS), counted(backed::REQUESTED));
     let to_user = |object| row(Op::Read, object, Class::CopiedToUser, requests, requested);
-    if mode.splices() {
+    if mode.splices_requests() {
         // The pages of what was written to the file are passed by reference.
         let (op, object) = (Op::Splice, format!("{DEVICE}->pipe"));
         let payload = counted(backed::WRITTEN);

@@ -63,9 +63,7 @@ impl Pages {
         // SAFETY: `each` passes addresses within the mapping.
         self.each(|at| unsafe { at.write_volatile(1) });
     }
-}
 
-impl Pages {
     /// Lets the kernel make them present for writing.
     fn populate(&self) {
         let length = PAGES * self.1;
@@ -101,6 +99,16 @@ fn counted(touch: impl FnOnce()) -> u64 {
     faults() - before
 }
 
+/// Traces this thread.
+fn own_session() -> Session {
+    let tid = u32::try_from(gettid().as_raw()).expect("an id");
+    Session::start(&Config {
+        tasks: vec![tid],
+        ..Config::default()
+    })
+    .expect("the probes attach")
+}
+
 /// What this process has of an operation on an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Row {
@@ -134,12 +142,7 @@ fn added(session: &mut Session, (op, object): (Op, &str), touch: impl FnOnce()) 
 fn faults_are_counted_and_copies_on_write_are_not_made_up() {
     let mut file = File::from(memfd_create("faults", MFdFlags::empty()).expect("a file"));
     file.write_all(&vec![7; PAGES * page_size()]).expect("room");
-    let tid = u32::try_from(gettid().as_raw()).expect("an id");
-    let mut session = Session::start(&Config {
-        tasks: vec![tid],
-        ..Config::default()
-    })
-    .expect("the probes attach");
+    let mut session = own_session();
     let attached: Vec<_> = session
         .attempts()
         .iter()
@@ -197,12 +200,7 @@ fn faults_are_counted_and_copies_on_write_are_not_made_up() {
 fn first_writes_to_private_files_may_have_copied() {
     let mut file = File::from(memfd_create("writes", MFdFlags::empty()).expect("a file"));
     file.write_all(&vec![7; PAGES * page_size()]).expect("room");
-    let tid = u32::try_from(gettid().as_raw()).expect("an id");
-    let mut session = Session::start(&Config {
-        tasks: vec![tid],
-        ..Config::default()
-    })
-    .expect("the probes attach");
+    let mut session = own_session();
     let is_counted = session
         .attempts()
         .iter()

@@ -29,17 +29,17 @@ pub(in crate::workload) enum Mode {
     Copy,
     /// It splices requests and bytes, and lets the kernel copy them.
     Splice,
-    /// It splices them, and lets the kernel take the pages (`SPLICE_F_MOVE`).
+    /// It splices bytes alone, and lets the kernel take the pages (`SPLICE_F_MOVE`).
     Move,
     /// The kernel reads the file by itself, and never asks (Linux 6.9 and later).
     Passthrough,
 }
 
 impl Mode {
-    /// Whether the server splices what it takes and gives.
+    /// Whether the server splices requests.
     #[must_use]
-    pub(in crate::workload) const fn splices(self) -> bool {
-        matches!(self, Self::Splice | Self::Move)
+    pub(in crate::workload) const fn splices_requests(self) -> bool {
+        matches!(self, Self::Splice)
     }
 }
 
@@ -123,7 +123,7 @@ impl Server {
         (out, into): &mut (PipeReader, PipeWriter),
         buffer: &mut [u8],
     ) -> io::Result<usize> {
-        if !self.mode.splices() {
+        if !self.mode.splices_requests() {
             return device.read(buffer);
         }
         let none = SpliceFFlags::empty();
