@@ -320,6 +320,9 @@ pub const COUNTS_RINGS: u32 = 62;
 /// Another such bit: the copies of page faults are not seen, so faults that may have made one are counted.
 pub const COUNTS_FAULTS: u32 = 61;
 
+/// Another such bit: what workers of vhost-net copy is seen. Without it, each of them is counted.
+pub const FOLLOWS_VHOST: u32 = 60;
+
 /// Slots of the table of tasks; a power of two. See `zctrace-ebpf/src/book/target.rs`.
 pub const TASK_SLOTS: u32 = 4096;
 
@@ -476,7 +479,7 @@ impl Task {
     pub const SUBMITS: u32 = 16;
     /// The request that the thread works on does not report success, so zctrace has to look for it.
     pub const SILENT: u32 = 32;
-    /// A thread that a process has lent to the kernel, such as a worker of vhost. It makes no calls.
+    /// A thread that works for a process within the kernel, such as a worker of vhost. It makes no calls.
     pub const WORKER: u32 = 64;
     /// [`Task::proc_slot`] of a thread without rows. The first slot is not used.
     pub const NO_PROC: u32 = 0;

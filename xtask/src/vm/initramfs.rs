@@ -43,7 +43,7 @@ const PROGRAMS: [&str; 18] = [
 ];
 
 /// Modules the guest loads at boot, as far as this kernel has them as modules.
-const MODULES: [&str; 37] = [
+const MODULES: [&str; 40] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
@@ -84,10 +84,13 @@ const MODULES: [&str; 37] = [
     "sctp",
     "udp_tunnel",
     "ublk_drv",
+    "vhost_net",
+    "tap",
+    "macvtap",
 ];
 
 /// Modules that the kernel loads by itself when a program asks for what they make.
-const MODULES_ON_DEMAND: [&str; 31] = [
+const MODULES_ON_DEMAND: [&str; 30] = [
     "wireguard",
     "esp4",
     "xfrm_user",
@@ -118,7 +121,6 @@ const MODULES_ON_DEMAND: [&str; 31] = [
     "8021q",
     "scsi_debug",
     "sd_mod",
-    "vhost_net",
 ];
 
 /// A file or directory to add.

@@ -1,11 +1,6 @@
 //! Counts what is not in the ledger.
 
-use zctrace_common::COUNTS_RINGS;
-
-use crate::base::{
-    atomic::add,
-    maps::{BY_SYSCALL, LOSS},
-};
+use crate::base::{atomic::add, maps::LOSS};
 
 /// Counts something that did not fit.
 #[inline(always)]
@@ -30,15 +25,6 @@ pub(crate) fn unfollowed_call(compat: bool) {
         // SAFETY: an integer of a map value.
         unsafe { add(if compat { of_32_bits } else { submits }, 1) };
     }
-}
-
-/// Whether nothing sees what the kernel copies into and out of rings.
-#[inline(always)]
-pub(crate) fn are_rings_unseen() -> bool {
-    // SAFETY: a map value that the user side has set before any program was attached.
-    BY_SYSCALL
-        .get_ptr(0)
-        .is_some_and(|ops| unsafe { *ops } >> COUNTS_RINGS & 1 != 0)
 }
 
 /// Counts a request of io_uring whose end nobody sees, or a completion of one that nobody knows.

@@ -136,7 +136,16 @@ pub(crate) static LOSS: Array<Loss> = Array::with_max_entries(1, 0);
 /// Operations that the tracepoints backend reports, a bit for each `Op`: known only after the
 /// functions have been tried.
 #[map]
-pub(crate) static BY_SYSCALL: Array<u64> = Array::with_max_entries(1, 0);
+static BY_SYSCALL: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Whether the bit of an `Op`, or another one ([`zctrace_common::FOLLOWS_AIO`] and those beside it), is set there.
+#[inline(always)]
+pub(crate) fn reports(bit: u16) -> bool {
+    // SAFETY: a map value that the user side has set before any program was attached.
+    BY_SYSCALL
+        .get_ptr(0)
+        .is_some_and(|ops| unsafe { *ops } >> (bit & 63) & 1 != 0)
+}
 
 /// Not 0 while the site that tells how many pages a fault mapped is attached.
 #[map]

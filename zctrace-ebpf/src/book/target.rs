@@ -6,7 +6,7 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_byte
 use zctrace_common::{Proc, Scope, TASK_SLOTS, Task};
 
 use crate::base::{
-    abi::{BPF_NOEXIST, EEXIST, PF_EXITING, PF_KTHREAD},
+    abi::{BPF_NOEXIST, EEXIST, PF_EXITING, PF_IO_WORKER, PF_KTHREAD, PF_USER_WORKER},
     atomic::set_if_zero,
     kernel::{self, Access as _, Typed},
     log,
@@ -125,14 +125,21 @@ unsafe fn adopt(tid: u32) -> Option<&'static mut Task> {
         // Its end may already have been seen, so nothing would take it out again.
         return None;
     }
-    let kthread = if flags & PF_KTHREAD != 0 {
-        Task::KTHREAD
-    } else {
-        0
-    };
-    add(tid, Task::FRESH | kthread);
+    add(tid, Task::FRESH | kind(flags));
     // SAFETY: the caller's promise.
     unsafe { find(tid) }
+}
+
+/// What a thread with these `PF_*` is that is not a program's own: [`Task::KTHREAD`], [`Task::WORKER`] or 0.
+#[inline(always)]
+pub(crate) const fn kind(flags: u32) -> u32 {
+    if flags & PF_KTHREAD != 0 {
+        Task::KTHREAD
+    } else if flags & PF_USER_WORKER != 0 && flags & PF_IO_WORKER == 0 {
+        Task::WORKER
+    } else {
+        0
+    }
 }
 
 /// The initial contents of a record. It is in a map because the stack is small.

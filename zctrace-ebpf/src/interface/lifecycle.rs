@@ -10,7 +10,7 @@ use crate::{
         abi::{PF_IO_WORKER, PF_USER_WORKER},
         atomic,
         kernel::{self, Access as _, Probed, Typed},
-        loss::{are_rings_unseen, unfollowed_ring},
+        loss::unfollowed_ring,
         maps::{PROCS, offset, setting},
     },
     book::{
@@ -18,8 +18,9 @@ use crate::{
         probe::program,
         region,
         request::{self, Now},
-        target::{add, current_record, mark_exited, process, record, remove, set_name},
+        target::{add, current_record, kind, mark_exited, process, record, remove, set_name},
     },
+    site::vhost,
 };
 
 /// Whether `task` (typed) is in the cgroup of [`Scope::Cgroup`] or below it.
@@ -84,19 +85,23 @@ program! {
 }
 
 program! {
-    /// Threads that io_uring makes for a process: they pass no `sched_process_fork`.
+    /// Threads that io_uring and vhost make for a process: they pass no `sched_process_fork`.
     tp_btf marked task_newtask(ctx) {
         let child: *const u8 = ctx.arg(0);
         let flags: u32 = Typed::load(child, offset!(task_flags));
-        if flags & (PF_IO_WORKER | PF_USER_WORKER) != 0 && current_record().is_some() {
-            let mut worker = 0;
-            if flags & PF_IO_WORKER == 0 {
-                worker = Task::WORKER;
-                if are_rings_unseen() {
-                    unfollowed_ring();
-                }
-            }
-            add(Typed::load(child, offset!(task_pid)), worker);
+        if flags & (PF_IO_WORKER | PF_USER_WORKER) == 0 {
+            return 0;
+        }
+        let kind = kind(flags);
+        let is_ours = current_record().is_some();
+        if kind & Task::WORKER != 0
+            && (is_ours || setting!(scope) == Scope::System as u32)
+            && !vhost::is_followed()
+        {
+            unfollowed_ring();
+        }
+        if is_ours {
+            add(Typed::load(child, offset!(task_pid)), kind);
         }
     }
 }

@@ -19,6 +19,7 @@ pub(crate) mod tls;
 pub(crate) mod ublk;
 pub(crate) mod uffd;
 pub(crate) mod uring;
+pub(crate) mod vhost;
 pub(crate) mod vm;
 pub(crate) mod xdp;
 pub(crate) mod zcrx;

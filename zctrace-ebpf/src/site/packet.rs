@@ -12,18 +12,17 @@
 //! `skb_copy_bits` says it.
 
 use aya_ebpf::{macros::map, maps::PerCpuArray};
-use zctrace_common::{ABSENT, Acc, Class, Place, Task};
+use zctrace_common::{Class, Place};
 
 use crate::{
     base::{
         atomic::add,
-        kernel::{self, Access as _, Probed, Typed},
+        kernel::{Access as _, Probed, Typed},
         maps::offset,
     },
     book::{
-        account,
         probe::{number, program, returned},
-        target, twin,
+        twin,
     },
     site::{late::count_unowned, xdp::used, zerocopy},
 };
@@ -145,51 +144,4 @@ program! {
             add(&raw mut (*row).class[Class::CopiedToUser as usize], bytes);
         }
     }
-}
-
-program! {
-    /// `tun_sendmsg(sock, msg, …)`: a worker of vhost has taken packets out of the memory of its process, each by
-    /// `copy_page_from_iter` in `vhost_net_build_xdp`, and hands them over together. What it sends alone,
-    /// `skb_copy_datagram_from_iter` copies.
-    fentry marked tun_sendmsg(ctx) {
-        // SAFETY: nothing else in this program refers to the thread's record.
-        if let Some(task) = unsafe { target::current() }
-            && task.flags & Task::WORKER != 0
-        {
-            let message: *const u8 = ctx.arg(1);
-            let (packets, bytes) = handed_over(kernel::pointer::<Typed>(message, offset!(msghdr_control)));
-            if packets > 0 {
-                account::outside_calls(task, Acc::FromUser, bytes, packets);
-            }
-        }
-    }
-}
-
-/// How many packets a `struct tun_msg_ctl` (any pointer) has, and their bytes without headers.
-#[inline(always)]
-fn handed_over(control: *const u8) -> (u64, u64) {
-    /// `VHOST_NET_BATCH`.
-    const MOST: u64 = 64;
-    /// An array of `xdp_buff`.
-    const TUN_MSG_PTR: u16 = 2;
-    const NUM: u32 = 2;
-    const PTR: u32 = 8;
-    if control.is_null()
-        || Probed::load::<u16>(control, 0) != TUN_MSG_PTR
-        || offset!(xdp_flags) == ABSENT
-    {
-        return (0, 0);
-    }
-    let packets = u64::from(Probed::load::<u16>(control, NUM));
-    let size = (u64::from(offset!(xdp_flags)) + 4).next_multiple_of(8);
-    let mut at = Probed::load::<u64>(control, PTR);
-    let (mut i, mut bytes) = (0, 0);
-    while i < MOST && i < packets {
-        let buff = at as *const u8;
-        let begin: u64 = Probed::load(buff, offset!(xdp_data));
-        bytes += Probed::load::<u64>(buff, offset!(xdp_data_end)).wrapping_sub(begin);
-        at += size;
-        i += 1;
-    }
-    (i, bytes)
 }

@@ -14,7 +14,7 @@ use zctrace_common::{ABSENT, COUNTS_FAULTS, Op, Task};
 use crate::{
     base::{
         kernel::{self, Access as _, Probed, Typed},
-        maps::offset,
+        maps::{offset, reports},
         syscalls,
     },
     book::{
@@ -22,7 +22,7 @@ use crate::{
         probe::program,
         row, target,
     },
-    tracepoint::plan::{PINS, reports},
+    tracepoint::plan::PINS,
 };
 
 program! {

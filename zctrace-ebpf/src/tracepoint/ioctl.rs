@@ -6,7 +6,7 @@ use crate::{
     base::{
         abi::{FICLONE, FICLONERANGE, FIDEDUPERANGE},
         kernel::{self, Access as _, Probed, Typed},
-        maps::offset,
+        maps::{offset, reports},
         syscalls,
     },
     book::object::{self, Ends, USERFAULTFD},
@@ -14,8 +14,7 @@ use crate::{
     tracepoint::{
         memory::user,
         plan::{
-            BY_ACCOUNT, FIRST_BLOCK_OPEN, IN_ARGUMENT, argument, entered, plan, remember, reports,
-            user_u32,
+            BY_ACCOUNT, FIRST_BLOCK_OPEN, IN_ARGUMENT, argument, entered, plan, remember, user_u32,
         },
     },
 };

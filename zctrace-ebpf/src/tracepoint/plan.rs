@@ -3,10 +3,7 @@
 use zctrace_common::{Acc, Class, Op, Task};
 
 use crate::{
-    base::{
-        kernel::{self, Access as _, Typed},
-        maps::BY_SYSCALL,
-    },
+    base::kernel::{self, Access as _, Typed},
     book::{object::Ends, row::MARKS_SHIFT, target},
     tracepoint::memory::user_memory,
 };
@@ -77,15 +74,6 @@ pub(super) const fn reads(plan: u64) -> bool {
 #[inline(always)]
 pub(super) fn argument(regs: *const u8, offset: u32) -> u64 {
     Typed::load(regs, offset)
-}
-
-/// Whether this backend reports an operation, an [`Op`].
-#[inline(always)]
-pub(super) fn reports(op: u16) -> bool {
-    // SAFETY: a map value that the user side has set before this program was attached.
-    BY_SYSCALL
-        .get_ptr(0)
-        .is_some_and(|ops| unsafe { *ops } >> (op & 63) & 1 != 0)
 }
 
 /// The current thread's record, at the entry of a call that this backend reports.

@@ -17,7 +17,7 @@ use crate::{
         },
         kernel::{self, Access as _, Probed, Typed},
         loss::{begun_call, unfollowed_call, unfollowed_ring},
-        maps::{offset, setting},
+        maps::{offset, reports, setting},
         syscalls, words,
     },
     book::{
@@ -37,7 +37,7 @@ use crate::{
         plan::{
             BY_ACCOUNT, BY_ARGUMENT, BY_REQUESTS, FILLS, FIRST_BLOCK_OPEN, IN_ARGUMENT, MESSAGES,
             NOTHING, OF_AIO, OF_RING, PINS, PLAN_CLASS_MASK, PLAN_CLASS_SHIFT, TRUNCATES, argument,
-            enter, entered, plan, reads, remember, reports, user_u32, with_class,
+            enter, entered, plan, reads, remember, user_u32, with_class,
         },
     },
 };

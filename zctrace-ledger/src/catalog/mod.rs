@@ -29,6 +29,7 @@ mod tls;
 mod ublk;
 mod uffd;
 mod uring;
+mod vhost;
 mod vm;
 mod xdp;
 mod zerocopy;
@@ -39,6 +40,7 @@ pub use syscall::{SYS_ENTER, SYS_EXIT};
 pub use tls::TLS_SW_SENDMSG;
 pub use ublk::UBLK_COPIES;
 pub use uring::{IO_ISSUE_SQE_ENTER, IO_URING_COMPLETE_INFERRED};
+pub use vhost::{TAP_SENDMSG, TUN_SENDMSG};
 use zctrace_common::Op;
 
 /// What a probe is for.
@@ -113,6 +115,8 @@ pub enum Family {
     Message,
     /// Block devices that processes serve.
     Ublk,
+    /// Devices that the kernel serves for virtual machines.
+    Vhost,
     /// userfaultfd.
     Uffd,
     /// Page faults and copy-on-write.
@@ -147,6 +151,7 @@ impl Family {
             Self::Vm => "vm",
             Self::Message => "message",
             Self::Ublk => "ublk",
+            Self::Vhost => "vhost",
             Self::Uffd => "userfaultfd",
             Self::Fault => "fault",
             Self::Uring => "io_uring",
@@ -361,6 +366,7 @@ pub fn probes() -> impl Iterator<Item = &'static Probe> {
         overlay::PROBES,
         message::PROBES,
         ublk::PROBES,
+        vhost::PROBES,
         uffd::PROBES,
         fault::PROBES,
         uring::PROBES,

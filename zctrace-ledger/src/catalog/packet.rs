@@ -1,6 +1,6 @@
 //! Rings of packet sockets.
 
-use super::{Family, Probe, Proof, Role, Sign, fentry, fentry_of, fexit};
+use super::{Family, Probe, Proof, Role, fentry, fexit};
 
 pub(super) const PROBES: &[Probe] = &[
     Probe {
@@ -48,17 +48,6 @@ pub(super) const PROBES: &[Probe] = &[
         proof: Proof::Otherwise("packets in a ring report nothing"),
         sees: "packet into the ring of a packet socket",
         lost: "what packet sockets receive through rings",
-        ..Probe::USUAL
-    },
-    Probe {
-        name: "tun_sendmsg",
-        family: Family::Packet,
-        role: Role::CopySite,
-        ways: &[fentry_of("tun", "tun_sendmsg", "tun_sendmsg")],
-        sign: Some(Sign::File("/sys/module/vhost_net")),
-        proof: Proof::Otherwise("packets of vhost report nothing"),
-        sees: "packets of a virtual machine, by its worker of vhost to a tap device",
-        lost: "what workers of vhost take from their processes",
         ..Probe::USUAL
     },
 ];

@@ -151,6 +151,11 @@ const TECHNIQUES: &[Technique] = &[
         else_by: &[],
     },
     Technique {
+        name: "packets of virtual machines (vhost-net)",
+        by: |probe| probe.family == Family::Vhost,
+        else_by: &[],
+    },
+    Technique {
         name: "AF_XDP",
         by: |probe| probe.family == Family::Xdp,
         else_by: &[],

@@ -30,7 +30,8 @@ pub struct Unfollowed {
     /// Calls with 32-bit numbers.
     pub compat: u64,
     /// Receive rings of packet sockets, and rings of AF_XDP: those that were set up, and one for each process that had
-    /// some before. What the kernel copies into and out of them is in no call. Those that are gone still count.
+    /// some before. What the kernel copies into and out of them is in no call. Those that are gone still count, and so
+    /// does each worker of vhost that is not followed: it serves the rings of a virtual machine.
     pub rings: u64,
     /// Requests of io_uring whose end nothing sees (`IOSQE_CQE_SKIP_SUCCESS`), and completions that name no known
     /// request.
@@ -73,7 +74,7 @@ impl Unfollowed {
         }
         if self.rings != 0 {
             parts.push(format!(
-                "packets of sockets, {} {}",
+                "packets of sockets or virtual machines, {} {}",
                 count(self.rings),
                 if self.rings == 1 { "ring" } else { "rings" }
             ));
@@ -312,7 +313,10 @@ mod tests {
         assert_eq!(sum.unfollowed_calls.rings, 2);
         assert_eq!(sum.clone().since(&with(2)), sum);
         let text = sum.unfollowed_calls.named(|count| count.to_string());
-        assert_eq!(text.as_deref(), Some("packets of sockets, 2 rings"));
+        assert_eq!(
+            text.as_deref(),
+            Some("packets of sockets or virtual machines, 2 rings")
+        );
         let document = serde_json::to_value(&sum).unwrap();
         assert_eq!(document["unfollowed_calls"]["rings"], 2);
         let others = Unfollowed {

@@ -13,7 +13,7 @@ use aya::{
     programs::{KProbeError, Program, ProgramError},
 };
 use log::trace;
-use zctrace_common::{COUNTS_FAULTS, COUNTS_RINGS, FOLLOWS_AIO, Op};
+use zctrace_common::{COUNTS_FAULTS, COUNTS_RINGS, FOLLOWS_AIO, FOLLOWS_VHOST, Op};
 
 use super::{
     BACKEND_VARIABLE, Backend, kretprobe,
@@ -307,6 +307,17 @@ pub(super) fn are_rings_unseen(attempts: &[Attempt]) -> bool {
     })
 }
 
+/// Whether all is seen that workers of vhost-net copy.
+pub(super) fn follows_vhost(attempts: &[Attempt]) -> bool {
+    let sees = |name| {
+        attempts
+            .iter()
+            .any(|attempt| attempt.probe.name == name && attempt.is_attached())
+    };
+    sees(catalog::TUN_SENDMSG)
+        && (sees(catalog::TAP_SENDMSG) || !FsPath::new("/sys/module/tap").exists())
+}
+
 /// How much functions tell of a family's requests.
 enum Requests {
     /// All that there is.
@@ -396,6 +407,9 @@ fn hand_over(programs: &mut Programs, attempts: &mut [Attempt]) -> Result<BTreeS
     }
     if are_rings_unseen(attempts) {
         ops |= 1 << COUNTS_RINGS;
+    }
+    if follows_vhost(attempts) {
+        ops |= 1 << FOLLOWS_VHOST;
     }
     let counts_faults =
         |attempt: &Attempt| attempt.probe.name == catalog::PAGE_FAULT_USER && attempt.is_attached();

@@ -220,8 +220,8 @@ pub struct Session {
     sampler: Option<stacks::Sampler>,
     statistics: Option<OwnedFd>,
     losses: evidence::LossTime,
-    /// Receive rings that nothing sees the copies of; `None` where something does.
-    rings: Option<rings::Rings>,
+    /// Rings that nothing sees the copies of.
+    rings: rings::Rings,
     reports: Reports,
 }
 
@@ -362,10 +362,11 @@ impl Session {
         if config.scope != Scope::System {
             collector.learn(&config.tasks);
         }
-        let mut rings = attach::are_rings_unseen(&attempts).then(rings::Rings::default);
-        if let Some(rings) = &mut rings {
-            rings.look_at(&config.tasks);
-        }
+        let mut rings = rings::Rings::new(rings::Unseen {
+            sockets: attach::are_rings_unseen(&attempts),
+            vhost_net: !attach::follows_vhost(&attempts),
+        });
+        rings.look_at(&config.tasks);
         Ok(Self {
             reports: Reports::of(&programs.ebpf),
             audit: audit.map(|plan| plan.attach(&mut programs.ebpf)),
@@ -387,9 +388,7 @@ impl Session {
     /// # Errors
     /// When the map of tasks is full or gone.
     pub fn add_task(&mut self, tid: u32) -> Result<(), Error> {
-        if let Some(rings) = &mut self.rings {
-            rings.look_at(&[tid]);
-        }
+        self.rings.look_at(&[tid]);
         add_tasks(&mut self.programs.ebpf, &[tid], true)
     }
 
@@ -585,9 +584,7 @@ impl Session {
             let stacks = sampler.read(&mut self.programs.ebpf, &reading.processes)?;
             reading.stacks = self.collector.chosen_stacks(stacks);
         }
-        if let Some(rings) = &self.rings {
-            reading.loss.unfollowed_calls.rings += rings.count();
-        }
+        reading.loss.unfollowed_calls.rings += self.rings.count();
         let counters = self.programs.counters();
         if self.statistics.is_some() {
             let ns = counters.values().map(|program| program.ns).sum();

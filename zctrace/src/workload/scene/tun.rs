@@ -4,15 +4,17 @@ use std::{
     ffi::CStr,
     fs::{File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::fd::{AsRawFd as _, RawFd},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd},
 };
 
 use anyhow::{Context as _, Result};
-use nix::{errno::Errno, libc};
+use nix::{errno::Errno, libc, net::if_::if_nametoindex};
 
 use super::{
     forked::Forked,
     interface::{Interfaces, request},
+    route::run,
+    veth::Veth,
 };
 use crate::workload::Skip;
 
@@ -59,18 +61,32 @@ impl Tun {
 
     /// Makes one that carries whole frames, each with a header of `header` bytes (`virtio_net_hdr`), for vhost.
     pub(in crate::workload) fn tap(name: &CStr, header: libc::c_int) -> Result<Self> {
-        const TUNSETVNETHDRSZ: libc::c_ulong = 0x4004_54d8;
         let tap = Self::made(name, libc::IFF_TAP | libc::IFF_VNET_HDR, 0)?;
-        // SAFETY: the request reads an integer.
-        let result = unsafe { libc::ioctl(tap.0.as_raw_fd(), TUNSETVNETHDRSZ, &raw const header) };
-        Errno::result(result).context("TUNSETVNETHDRSZ")?;
+        set_header(&tap.0, header)?;
         Interfaces::new()?.raise(name, 0)?;
         Ok(tap)
     }
 
-    /// Its descriptor, as a number.
-    pub(super) fn descriptor(&self) -> RawFd {
-        self.0.as_raw_fd()
+    /// Makes a macvtap over one end of a pair of devices: the same, but what it sends arrives at the other end.
+    pub(in crate::workload) fn macvtap(name: &CStr, header: libc::c_int) -> Result<(Self, Veth)> {
+        let veth = Veth::between_sockets()?;
+        let text = name.to_string_lossy();
+        run(&format!(
+            "ip link add link zctnear name {text} type macvtap mode passthru"
+        ))?;
+        run(&format!("ip link set {text} up"))?;
+        let index = if_nametoindex(name).context("a macvtap")?;
+        let device = format!("/dev/tap{index}");
+        let file = OpenOptions::new().read(true).write(true).open(&device);
+        let file = match file {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Skip(format!("nothing makes {device}")).into());
+            }
+            other => other.context(device)?,
+        };
+        set_up(&file, name, libc::IFF_TAP | libc::IFF_VNET_HDR, 0)?;
+        set_header(&file, header)?;
+        Ok((Self(file), veth))
     }
 
     fn make(name: &CStr, flags: libc::c_int, offloads: libc::c_uint) -> Result<Self> {
@@ -88,23 +104,42 @@ impl Tun {
             }
             other => other.context("/dev/net/tun")?,
         };
-        let mut request = request(name);
-        let flags = flags | libc::IFF_NO_PI;
-        request.ifr_ifru.ifru_flags = flags as libc::c_short;
-        // SAFETY: the request is an `ifreq`, which outlives the call.
-        let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
-        match Errno::result(result) {
-            Ok(_) => {}
-            Err(Errno::EPERM) => {
-                return Err(Skip("making a network device needs root".into()).into());
-            }
-            Err(errno) => return Err(errno).context("TUNSETIFF"),
-        }
-        // SAFETY: no memory is passed.
-        let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD, offloads) };
-        Errno::result(result).context("TUNSETOFFLOAD")?;
+        set_up(&file, name, flags, offloads)?;
         Ok(Self(file))
     }
+}
+
+impl AsFd for Tun {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Makes an open device what it is to be.
+fn set_up(file: &File, name: &CStr, flags: libc::c_int, offloads: libc::c_uint) -> Result<()> {
+    let mut request = request(name);
+    request.ifr_ifru.ifru_flags = (flags | libc::IFF_NO_PI) as libc::c_short;
+    // SAFETY: the request is an `ifreq`, which outlives the call.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
+    match Errno::result(result) {
+        Ok(_) => {}
+        Err(Errno::EPERM) => {
+            return Err(Skip("making a network device needs root".into()).into());
+        }
+        Err(errno) => return Err(errno).context("TUNSETIFF"),
+    }
+    // SAFETY: no memory is passed.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD, offloads) };
+    Errno::result(result).context("TUNSETOFFLOAD")?;
+    Ok(())
+}
+
+fn set_header(file: &File, bytes: libc::c_int) -> Result<()> {
+    const TUNSETVNETHDRSZ: libc::c_ulong = 0x4004_54d8;
+    // SAFETY: the request reads an integer.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETVNETHDRSZ, &raw const bytes) };
+    Errno::result(result).context("TUNSETVNETHDRSZ")?;
+    Ok(())
 }
 
 /// A program that carries packets from one device to another and back, as a VPN does. It waits before it takes any, so

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    os::fd::{AsFd as _, AsRawFd as _, RawFd},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd},
     sync::atomic::{AtomicU16, Ordering::SeqCst},
     time::{Duration, Instant},
 };
@@ -17,7 +17,7 @@ use nix::{
     sys::eventfd::{EfdFlags, EventFd},
 };
 
-use super::{loop_device::load_module, tun::Tun};
+use super::loop_device::load_module;
 use crate::workload::{
     Skip,
     stage::mapping::{Mapping, page_size},
@@ -140,7 +140,11 @@ pub(in crate::workload) struct Vhost {
 
 impl Vhost {
     /// Makes the device the caller's, and gives it the tap device.
-    pub(in crate::workload) fn start(device: File, tap: &Tun, kicks: &Kicks) -> Result<Self> {
+    pub(in crate::workload) fn start(
+        device: File,
+        tap: BorrowedFd<'_>,
+        kicks: &Kicks,
+    ) -> Result<Self> {
         const VERSION_1: u64 = 1 << 32;
         let buffers = (2 * ENTRIES * BUFFER).div_ceil(page_size());
         let memory = Mapping::present((2 * QUEUE + buffers) * page_size())?;
@@ -169,7 +173,7 @@ impl Vhost {
             .context("SET_MEM_TABLE")?;
         for way in [Way::Receive, Way::Send] {
             vhost.set_up(way, kicks)?;
-            let backend = [way as u32, tap.descriptor().cast_unsigned()];
+            let backend = [way as u32, tap.as_raw_fd().cast_unsigned()];
             vhost
                 .ask(requests::NET_SET_BACKEND, &backend)
                 .context("NET_SET_BACKEND")?;

@@ -1,6 +1,10 @@
 //! vhost-net: a thread of the kernel copies packets out of the memory of a process and into it, as for a virtual machine.
 
-use std::{ffi::CStr, fs, os::fd::AsRawFd as _};
+use std::{
+    ffi::CStr,
+    fs,
+    os::fd::{AsFd as _, AsRawFd as _},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::{errno::Errno, libc};
@@ -9,6 +13,7 @@ use zctrace_common::{Class, Op};
 use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
     scene::{
+        interface::FAR,
         packet_socket,
         tun::Tun,
         vhost::{self, ENTRIES, HEADER, Kicks, Vhost, Way},
@@ -16,11 +21,22 @@ use crate::workload::{
     stage::{buffer::Buffer, shared::Shared},
 };
 
-pub(in crate::workload) const TRAFFIC: &[Traffic] = &[Traffic::new(
-    "vhost-net",
-    "a worker of vhost, which carries packets of a process to a tap device and back",
-    prepare,
-)];
+pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
+    Traffic::new(
+        "vhost-net",
+        "a worker of vhost, which carries packets of a process to a tap device and back",
+        |arena| {
+            let tap = Tun::tap(TAP, HEADER as libc::c_int)?;
+            prepare(arena, tap, TAP)
+        },
+    ),
+    Traffic::new("vhost-macvtap", "the same with a macvtap", |arena| {
+        let (tap, veth) = Tun::macvtap(TAP, HEADER as libc::c_int)?;
+        let mut prepared = prepare(arena, tap, FAR)?;
+        prepared.keep.push(Box::new(veth));
+        Ok(prepared)
+    }),
+];
 
 const TAP: &CStr = c"zcttap";
 /// Length of a packet. It fits into a page with what the kernel puts around it.
@@ -36,19 +52,19 @@ const BATCHES: usize = 1;
 const PACKETS_TAKEN: usize = 2;
 const BYTES_TAKEN: usize = 3;
 
-fn prepare(arena: &Arena) -> Result<Prepared> {
+/// What is sent to the other side of the tap device arrives there.
+fn prepare(arena: &Arena, tap: Tun, other_side: &'static CStr) -> Result<Prepared> {
     let device = vhost::opened()?;
-    let tap = Tun::tap(TAP, HEADER as libc::c_int)?;
     let kicks = Kicks::new()?;
     let kicked = kicks.try_clone()?;
     let shared = arena.shared;
     let mut prepared = Prepared::new(Expected::new(), move || {
-        let vhost = Vhost::start(device, &tap, &kicks)?;
+        let vhost = Vhost::start(device, tap.as_fd(), &kicks)?;
         ensure_worker()?;
         carry(&vhost, shared)
     });
     prepared.meanwhile = Some(Box::new(move |_| {
-        let done = use_device(&kicked, shared);
+        let done = use_device(other_side, &kicked, shared);
         // Its own word is the better one.
         done.or_else(|error| shared.failure().map_or(Err(error), |_| Ok(())))
     }));
@@ -107,11 +123,11 @@ fn carry(vhost: &Vhost, shared: Shared) -> Result<()> {
 }
 
 /// Sends packets to the device, and tells vhost of those to take.
-fn use_device(kicks: &Kicks, shared: Shared) -> Result<()> {
+fn use_device(device: &CStr, kicks: &Kicks, shared: Shared) -> Result<()> {
     shared.wait_for(READY, 1)?;
     kicks.kick(Way::Receive)?;
     let socket = packet_socket::open(libc::SOCK_RAW, 0)?;
-    let address = packet_socket::address_on(TAP, packet_socket::ETHER_TYPE)?;
+    let address = packet_socket::address_on(device, packet_socket::ETHER_TYPE)?;
     let mut packet = Buffer::filled(PACKET)?;
     packet[..12].fill(0xff);
     packet[12..14].copy_from_slice(&packet_socket::ETHER_TYPE.to_be_bytes());
