@@ -468,6 +468,12 @@ offsets! {
     vma_file: "vm_area_struct.vm_file";
     /// Null while the mapping has had no anonymous page.
     vma_anon: "vm_area_struct.anon_vma";
+    /// Where a mapping ends.
+    vma_end: "vm_area_struct.vm_end";
+    /// The memory of a thread's process.
+    task_mm: "task_struct.mm";
+    /// Pages of it that are pinned for long, such as registered buffers of io_uring.
+    mm_pinned: "mm_struct.pinned_vm";
     /// `VM_*`.
     vma_flags: "vm_area_struct.vm_flags";
     /// Pages in a large folio.

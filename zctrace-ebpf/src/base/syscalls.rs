@@ -3,6 +3,8 @@
 use zctrace_common::NO_PAYLOAD;
 
 pub(crate) const IO_URING_ENTER: i32 = 426;
+pub(crate) const IO_URING_REGISTER: i32 = 427;
+pub(crate) const PROCESS_MADVISE: i32 = 440;
 
 #[cfg(bpf_target_arch = "aarch64")]
 mod arch {
@@ -44,6 +46,11 @@ mod arch {
     pub(crate) const MADVISE: i32 = 233;
     pub(crate) const MLOCK: i32 = 228;
     pub(crate) const MLOCK2: i32 = 284;
+    pub(crate) const MLOCKALL: i32 = 230;
+    pub(crate) const MPROTECT: i32 = 226;
+    pub(crate) const PKEY_MPROTECT: i32 = 288;
+    pub(crate) const MREMAP: i32 = 216;
+    pub(crate) const PTRACE: i32 = 117;
 }
 
 #[cfg(not(bpf_target_arch = "aarch64"))]
@@ -55,6 +62,11 @@ mod arch {
     pub(crate) const MADVISE: i32 = 28;
     pub(crate) const MLOCK: i32 = 149;
     pub(crate) const MLOCK2: i32 = 325;
+    pub(crate) const MLOCKALL: i32 = 151;
+    pub(crate) const MPROTECT: i32 = 10;
+    pub(crate) const PKEY_MPROTECT: i32 = 329;
+    pub(crate) const MREMAP: i32 = 25;
+    pub(crate) const PTRACE: i32 = 101;
     pub(crate) const IO_SUBMIT: i32 = 209;
     pub(crate) const IO_GETEVENTS: i32 = 208;
     pub(crate) const MQ_TIMEDSEND: i32 = 242;

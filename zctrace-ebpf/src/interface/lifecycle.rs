@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes,
 };
-use zctrace_common::{ABSENT, COMM_LEN, Scope, Task};
+use zctrace_common::{ABSENT, COMM_LEN, COUNTS_FAULTS, Op, Scope, Task};
 
 use crate::{
     base::{
@@ -11,14 +11,16 @@ use crate::{
         atomic,
         kernel::{self, Access as _, Probed, Typed},
         loss::unfollowed_ring,
-        maps::{PROCS, offset, setting},
+        maps::{PROCS, offset, reports, setting},
     },
     book::{
         account,
+        object::{self, Ends},
         probe::program,
         region,
         request::{self, Now},
-        target::{add, current_record, kind, mark_exited, process, record, remove, set_name},
+        row,
+        target::{self, add, current_record, kind, mark_exited, process, record, remove, set_name},
     },
     site::vhost,
 };
@@ -61,6 +63,26 @@ fn current_has_comm() -> bool {
     bpf_get_current_comm().is_ok_and(|comm| has_comm(&comm))
 }
 
+/// Pages that are pinned for long, such as registered buffers of io_uring, are copied for the child of a fork
+/// (`copy_present_page`). Where nothing sees that, each of them may have been.
+#[inline(always)]
+fn pinned_at_fork(child: *const u8) {
+    if !reports(COUNTS_FAULTS as u16) || offset!(mm_pinned) == ABSENT {
+        return;
+    }
+    let memory = kernel::pointer::<Typed>(kernel::current_task(), offset!(task_mm));
+    let of_child = kernel::pointer::<Typed>(child, offset!(task_mm));
+    let pinned: u64 = Probed::load(memory, offset!(mm_pinned));
+    // SAFETY: nothing else in this program refers to the thread's record.
+    if memory != of_child
+        && pinned != 0
+        && let Some(task) = unsafe { target::current() }
+    {
+        let ends = Ends::of(object::UNKNOWN);
+        row::record_occurrences(task, Op::FaultWrite as u16, &ends, pinned);
+    }
+}
+
 program! {
     /// Threads of a traced process are always traced, child processes if they are followed.
     tp_btf marked task_fork(ctx) {
@@ -76,6 +98,9 @@ program! {
                 if region::are_marked() {
                     region::follow(parent, child);
                 }
+            }
+            if !thread {
+                pinned_at_fork(child);
             }
         } else if setting!(scope) == Scope::Cgroup as u32 && in_cgroup(child) {
             // clone3 can put a child of another process directly into a cgroup.

@@ -13,6 +13,7 @@ use zctrace_common::{ABSENT, COUNTS_FAULTS, Op, Task};
 
 use crate::{
     base::{
+        global::global,
         kernel::{self, Access as _, Probed, Typed},
         maps::{offset, reports},
         syscalls,
@@ -22,7 +23,7 @@ use crate::{
         probe::program,
         row, target,
     },
-    tracepoint::plan::PINS,
+    tracepoint::{memory::user, plan::PINS},
 };
 
 program! {
@@ -168,28 +169,64 @@ fn must_not_wait() -> bool {
         && Typed::load::<u32>(kernel::current_task(), offset!(task_faults_off)) != 0
 }
 
-/// Whether a call makes pages of the process present that it can write to, and may have to copy them for that: those of
-/// a private mapping of a file, and anonymous ones, which a fork can have made common.
-#[inline(always)]
-pub(super) fn populates(regs: *const u8, nr: i32) -> bool {
-    use syscalls::{MADVISE, MLOCK, MLOCK2, MMAP};
-    const PROT_WRITE: u64 = 2;
-    const MAP_PRIVATE: u64 = 2;
-    const MAP_ANONYMOUS: u64 = 0x20;
-    const MADV_POPULATE_WRITE: u64 = 23;
-    match nr {
-        // With `MAP_POPULATE`, `MAP_LOCKED`, or after `mlockall`.
-        MMAP => {
-            kernel::call_argument(regs, 2) & PROT_WRITE != 0
-                && kernel::call_argument(regs, 3) & (MAP_PRIVATE | MAP_ANONYMOUS) == MAP_PRIVATE
-        }
-        MADVISE if kernel::call_argument(regs, 2) != MADV_POPULATE_WRITE => false,
-        MADVISE | MLOCK | MLOCK2 => {
-            let mapping = mapping(kernel::call_argument(regs, 0));
-            target::is_current() && matches!(mapping.kind, PRIVATE_FILE | USED_MEMORY)
-        }
-        _ => false,
+global! {
+    /// Whether the kernel makes pages present for the current call that a process can write to, and may have to copy
+    /// them for that: those of a private mapping of a file, and anonymous ones, which a fork can have made common.
+    pub(crate) fn call_populates(nr: i32) -> u32 {
+        use syscalls::{
+            IO_URING_REGISTER, MADVISE, MLOCK, MLOCK2, MLOCKALL, MMAP, MPROTECT, MREMAP, PKEY_MPROTECT, PROCESS_MADVISE,
+            PTRACE,
+        };
+        const PROT_WRITE: u64 = 2;
+        const MAP_PRIVATE: u64 = 2;
+        const MAP_ANONYMOUS: u64 = 0x20;
+        const MADV_POPULATE_WRITE: u64 = 23;
+        const POKES: [u64; 2] = [4, 5];
+        let regs = kernel::current_regs();
+        let argument = |index| kernel::call_argument(regs, index);
+        let populates = match nr {
+            // With `MAP_POPULATE`, `MAP_LOCKED`, or after `mlockall`.
+            MMAP => argument(2) & PROT_WRITE != 0 && argument(3) & (MAP_PRIVATE | MAP_ANONYMOUS) == MAP_PRIVATE,
+            MADVISE if argument(2) as u32 != MADV_POPULATE_WRITE as u32 => false,
+            MADVISE | MLOCK | MLOCK2 => {
+                target::is_current() && may_copy(argument(0), argument(0).wrapping_add(argument(1)))
+            }
+            // Of locked memory.
+            MPROTECT | PKEY_MPROTECT => argument(2) & PROT_WRITE != 0,
+            MREMAP | MLOCKALL => true,
+            PROCESS_MADVISE => argument(3) as u32 == MADV_POPULATE_WRITE as u32,
+            IO_URING_REGISTER => {
+                target::is_current() && may_copy_buffers(argument(1) as u32, argument(2), argument(3))
+            }
+            // Of another process.
+            PTRACE => POKES.contains(&argument(0)),
+            _ => false,
+        };
+        u32::from(populates)
     }
+}
+
+/// Whether writing to all pages from `begin` to `end` may copy some.
+#[inline(always)]
+fn may_copy(begin: u64, end: u64) -> bool {
+    let mapping = mapping(begin);
+    !(matches!(mapping.kind, COPIES_NOTHING | FRESH_MEMORY) && end <= mapping.end)
+}
+
+/// The same of what a request of `io_uring_register` makes present. Buffers are often memory that nobody used before: of
+/// several, the first and the last tell.
+#[inline(always)]
+fn may_copy_buffers(request: u32, vectors: u64, number: u64) -> bool {
+    const REGISTER_BUFFERS: u32 = 0;
+    /// Size of a `struct iovec`.
+    const SIZE: u64 = 16;
+    // The uppermost bit says that the ring is registered.
+    if request & !(1 << 31) != REGISTER_BUFFERS {
+        return true;
+    }
+    let last = vectors.wrapping_add((u64::from(number as u32).wrapping_sub(1)).wrapping_mul(SIZE));
+    let end = user(last).wrapping_add(user(last + 8));
+    may_copy(user(vectors), end)
 }
 
 /// A shared mapping, or none.
@@ -206,6 +243,8 @@ struct Mapping {
     kind: u64,
     /// Any pointer.
     file: u64,
+    /// Where it ends.
+    end: u64,
 }
 
 /// What the mapping at an address of the current process is.
@@ -215,6 +254,7 @@ fn mapping(address: u64) -> Mapping {
     let mut found = Mapping {
         kind: COPIES_NOTHING,
         file: 0,
+        end: 0,
     };
     // SAFETY: the callback takes what the helper gives it, and a structure that outlives the call.
     let result = unsafe {
@@ -251,8 +291,15 @@ unsafe extern "C" fn look_at_mapping(
     } else {
         USED_MEMORY
     };
+    let end: u64 = Typed::load(mapping, offset!(vma_end));
     // SAFETY: it is the caller's.
-    unsafe { *found = Mapping { kind: is, file } };
+    unsafe {
+        *found = Mapping {
+            kind: is,
+            file,
+            end,
+        }
+    };
     0
 }
 

@@ -12,9 +12,11 @@ use crate::{
     book::object::{self, Ends, USERFAULTFD},
     interface::uffd,
     tracepoint::{
+        fault::without_access,
         memory::user,
         plan::{
-            BY_ACCOUNT, FIRST_BLOCK_OPEN, IN_ARGUMENT, argument, entered, plan, remember, user_u32,
+            BY_ACCOUNT, FIRST_BLOCK_OPEN, IN_ARGUMENT, argument, entered, pins, plan, remember,
+            user_u32,
         },
     },
 };
@@ -44,7 +46,7 @@ pub(super) fn ioctl(regs: *const u8) {
         return;
     }
     if !matches!(request, FICLONE | FICLONERANGE | FIDEDUPERANGE) {
-        other_ioctl();
+        other_ioctl(request);
         return;
     }
     if !reports(Op::Clone as u16) {
@@ -83,16 +85,22 @@ pub(super) fn ioctl(regs: *const u8) {
 /// A request that is no operation can read and write files all the same: `BTRFS_IOC_SEND` writes its stream. How often
 /// these bytes are copied is not known.
 #[inline(always)]
-fn other_ioctl() {
+fn other_ioctl(request: u64) {
+    /// It runs a virtual machine, whose first use of its memory is a fault without an access.
+    const KVM_RUN: u32 = 0xae80;
     if !reports(Op::Other as u16) || offset!(task_rchar) == ABSENT {
         return;
     }
     let Some(task) = entered() else { return };
     let object = Object::pack(ObjectKind::Syscall, syscalls::IOCTL as u64);
+    let pins = if request as u32 == KVM_RUN { 0 } else { pins() };
+    if pins != 0 {
+        task.fault_filled = without_access(task);
+    }
     remember(
         task,
         &Ends::of(object),
-        plan(Op::Other, Class::Unexplained) | BY_ACCOUNT,
+        plan(Op::Other, Class::Unexplained) | BY_ACCOUNT | pins,
     );
     task.rest = account_of_thread();
 }

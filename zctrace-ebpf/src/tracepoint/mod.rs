@@ -7,5 +7,6 @@ pub(crate) mod infer;
 mod ioctl;
 mod memory;
 mod plan;
+mod ring;
 pub(crate) mod syscall;
 pub(crate) mod uring;

@@ -1,9 +1,13 @@
 //! What a call is expected to do, as it is noted at its entry.
 
-use zctrace_common::{Acc, Class, Op, Task};
+use zctrace_common::{Acc, COUNTS_FAULTS, Class, Op, Task};
 
 use crate::{
-    base::kernel::{self, Access as _, Typed},
+    base::{
+        global::global,
+        kernel::{self, Access as _, Typed},
+        maps::reports,
+    },
     book::{object::Ends, row::MARKS_SHIFT, target},
     tracepoint::memory::user_memory,
 };
@@ -44,6 +48,13 @@ pub(super) const PINS: u64 = 1 << 50;
 
 // Marks are one byte.
 const _: () = assert!(BY_ACCOUNT < 1 << MARKS_SHIFT && OF_RING >= 1 << (MARKS_SHIFT + 8));
+
+global! {
+    /// [`PINS`], where faults that may have copied are counted. Elsewhere sites of faults use `Task::fault`.
+    pub(crate) fn pins() -> u64 {
+        if reports(COUNTS_FAULTS as u16) { PINS } else { 0 }
+    }
+}
 
 /// The plan of a call that is not an operation.
 pub(super) const NOTHING: u64 = 0;

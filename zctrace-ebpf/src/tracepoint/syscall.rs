@@ -31,14 +31,15 @@ use crate::{
     tracepoint::{
         aio,
         away::turned_away,
-        fault::{may_have_copied, populates, without_access, without_access_since},
+        fault::{call_populates, may_have_copied, without_access, without_access_since},
         infer::{self, User, put},
         ioctl::{account_of_thread, cloned, clones_from, deduped, ioctl},
         plan::{
             BY_ACCOUNT, BY_ARGUMENT, BY_REQUESTS, FILLS, FIRST_BLOCK_OPEN, IN_ARGUMENT, MESSAGES,
             NOTHING, OF_AIO, OF_RING, PINS, PLAN_CLASS_MASK, PLAN_CLASS_SHIFT, TRUNCATES, argument,
-            enter, entered, plan, reads, remember, user_u32, with_class,
+            enter, entered, pins, plan, reads, remember, user_u32, with_class,
         },
+        ring,
     },
 };
 
@@ -90,7 +91,7 @@ program! {
             syscalls::PROCESS_VM_READV => process_vm(Class::CopiedToUser),
             syscalls::PROCESS_VM_WRITEV => process_vm(Class::CopiedFromUser),
             syscalls::IOCTL => ioctl(regs),
-            syscalls::SETSOCKOPT => ring(regs),
+            syscalls::SETSOCKOPT => set_option(),
             syscalls::MQ_TIMEDSEND => message(MQUEUE, plan(Op::Send, Class::CopiedFromUser) | BY_ARGUMENT),
             syscalls::MSGSND => message(MSGQUEUE, plan(Op::Send, Class::CopiedFromUser) | BY_ARGUMENT),
             syscalls::MQ_TIMEDRECEIVE => message(MQUEUE, plan(Op::Recv, Class::CopiedToUser)),
@@ -103,12 +104,9 @@ program! {
                 message(MSGQUEUE, plan(op, Class::CopiedToUser));
             }
             syscalls::IO_SUBMIT | syscalls::IO_GETEVENTS | syscalls::IO_PGETEVENTS => of_aio(regs, nr),
-            _ if reports(COUNTS_FAULTS as u16) && populates(regs, nr) => {
-                if let Some(task) = entered() {
-                    task.fault_filled = without_access(task);
-                    task.entry[2] = PINS;
-                    task.flags |= Task::ENTERED;
-                }
+            syscalls::MMAP if reports(COUNTS_RINGS as u16) && ring::call_maps() != 0 => unfollowed_ring(),
+            _ if reports(COUNTS_FAULTS as u16) && call_populates(nr) != 0 => {
+                count_pinned();
             }
             _ if is_unfollowed(nr) && target::current_record().is_some() => {
                 unfollowed_call(kernel::is_compat());
@@ -198,7 +196,12 @@ fn on_file(regs: *const u8, call: u64) {
     }
     let plan = match infer::with_user(habit, reads(call)) {
         User::Copies => call,
-        User::Else(class) => with_class(call, class),
+        User::Else(class) if reads(call) => with_class(call, class),
+        // What is written can be for another memory: `/proc/PID/mem`.
+        User::Else(class) => {
+            task.fault_filled = without_access(task);
+            with_class(call, class) | pins()
+        }
         User::ByRequests => {
             task.fault_filled = without_access(task);
             let whole = if reads(call) { FILLS } else { pins() };
@@ -340,16 +343,6 @@ fn vmsplice(regs: *const u8) {
     remember(task, &ends, plan(Op::Vmsplice, class));
 }
 
-/// [`PINS`], where faults that may have copied are counted. Elsewhere sites of faults use [`Task::fault`].
-#[inline(always)]
-fn pins() -> u64 {
-    if reports(COUNTS_FAULTS as u16) {
-        PINS
-    } else {
-        0
-    }
-}
-
 #[inline(always)]
 fn process_vm(class: Class) {
     if reports(Op::ProcessVm as u16)
@@ -376,9 +369,9 @@ fn message(object: u64, plan: u64) {
 /// `TCP_ZEROCOPY_RECEIVE`, which reports what it maps and what it copies.
 #[inline(always)]
 fn receive_zerocopy(regs: *const u8) -> u64 {
-    const TCP_ZEROCOPY_RECEIVE: u64 = 35;
-    if argument(regs, offset!(regs_arg1)) == u64::from(IPPROTO_TCP)
-        && argument(regs, offset!(regs_arg2)) == TCP_ZEROCOPY_RECEIVE
+    const TCP_ZEROCOPY_RECEIVE: u32 = 35;
+    if argument(regs, offset!(regs_arg1)) as u32 == u32::from(IPPROTO_TCP)
+        && argument(regs, offset!(regs_arg2)) as u32 == TCP_ZEROCOPY_RECEIVE
     {
         plan(Op::RecvZerocopy, Class::Mapped)
     } else {
@@ -399,31 +392,27 @@ fn received_zerocopy(regs: *const u8) -> (u64, u64) {
     (mapped, user_u32(receive + u64::from(copied)))
 }
 
-/// A ring that the kernel and the owner of a socket share: `PACKET_RX_RING`, unless it is taken away, or the rings of
-/// AF_XDP. The copies into and out of it are made in no call of the owner.
+/// An option that sets up a ring, or memory for some.
 #[inline(always)]
-fn ring(regs: *const u8) {
-    const SOL_PACKET: u64 = 263;
-    const PACKET_RX_RING: u64 = 5;
-    const SOL_XDP: u64 = 283;
-    const XDP_RX_RING: u64 = 2;
-    const XDP_TX_RING: u64 = 3;
-    /// `tp_block_nr` in `struct tpacket_req`.
-    const BLOCKS: u64 = 4;
-    let option = (
-        argument(regs, offset!(regs_arg1)),
-        argument(regs, offset!(regs_arg2)),
-    );
-    let is_ring = match option {
-        (SOL_PACKET, PACKET_RX_RING) => user_u32(argument(regs, offset!(regs_arg3)) + BLOCKS) != 0,
-        (SOL_XDP, XDP_RX_RING | XDP_TX_RING) => true,
-        _ => false,
-    };
-    if is_ring
-        && reports(COUNTS_RINGS as u16)
-        && let Some(task) = entered()
-    {
-        task.entry[2] = OF_RING;
+fn set_option() {
+    match ring::option_sets() {
+        OF_RING if reports(COUNTS_RINGS as u16) => {
+            if let Some(task) = entered() {
+                task.entry[2] = OF_RING;
+                task.flags |= Task::ENTERED;
+            }
+        }
+        PINS if reports(COUNTS_FAULTS as u16) => count_pinned(),
+        _ => {}
+    }
+}
+
+/// The call ends with a look at the pages that the kernel made present for it.
+#[inline(always)]
+fn count_pinned() {
+    if let Some(task) = entered() {
+        task.fault_filled = without_access(task);
+        task.entry[2] = PINS;
         task.flags |= Task::ENTERED;
     }
 }
@@ -484,9 +473,12 @@ program! {
             }
             return 0;
         }
-        if task.entry[2] == PINS {
+        if task.entry[2] & PINS != 0 && (task.entry[2] == PINS || task.entry[2] & BY_ACCOUNT != 0) {
             pinned(task);
-            return 0;
+            if task.entry[2] == PINS {
+                return 0;
+            }
+            task.entry[2] &= !PINS;
         }
         if task.entry[2] & BY_ACCOUNT != 0 {
             task.rest = account_of_thread().wrapping_sub(task.rest);

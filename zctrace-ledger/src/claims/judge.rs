@@ -159,6 +159,56 @@ pub fn judge(claim: &Claim, snapshot: &Snapshot, circumstances: Circumstances) -
     }
 }
 
+/// What stands against a claim about all copies together that would not hold if `room` more bytes had been copied. The
+/// claim's own limits do not count.
+#[must_use]
+pub fn doubts(
+    claim: &Claim,
+    snapshot: &Snapshot,
+    circumstances: Circumstances,
+    room: u64,
+) -> Vec<Reason> {
+    let one = snapshot.clone().as_one();
+    let paths = || one.processes.iter().flat_map(|process| &process.paths);
+    let sum = |of: &dyn Fn(&Path) -> u64| paths().map(of).fold(0, u64::saturating_add);
+    let charge = sum(&|path| rules::may_have_copied(&path.totals, claim));
+    let limit = ratio(charge.saturating_add(room), sum(&carried));
+    let claim = Claim {
+        max_copies_per_byte: limit.or(Some(0.0)),
+        ..claim.clone()
+    };
+    let spills = Spills::default();
+    let mut court = Court {
+        claim: &claim,
+        snapshot: &one,
+        spills: &spills,
+        reasons: standing::against(&claim, &one, circumstances),
+        judged: Vec::new(),
+        met: Vec::new(),
+        enough: true,
+        rests_on_inferred: false,
+    };
+    let state = State {
+        claim: &claim,
+        snapshot: &one,
+        circumstances,
+    };
+    let unattributed = rules::unattributed(&state).saturating_add(rules::sent_again(&one));
+    if unattributed > room {
+        court.unattributed(unattributed);
+    }
+    let pending = one.processes.iter().map(|process| process.pending);
+    let pending = pending.fold(0, u64::saturating_add);
+    if pending > room {
+        let seen = Seen {
+            bytes: pending,
+            text: rules::pending(&one),
+        };
+        court.say(&rules::PENDING, Effect::Forbids, None, seen);
+    }
+    court.reasons
+}
+
 /// What is collected on the way to a verdict.
 struct Court<'a> {
     claim: &'a Claim,

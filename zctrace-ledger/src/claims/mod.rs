@@ -39,7 +39,7 @@ pub use circumstances::Circumstances;
 pub use claim::{Claim, Flaw, MIN_BYTES, Measure, ZERO_COPY};
 pub use document::{Document, SCHEMA};
 pub use expect::Expectation;
-pub use judge::{Judged, Judgement, judge};
+pub use judge::{Judged, Judgement, doubts, judge};
 pub use policy::Policy;
 pub use reason::{Effect, Reason, RowName};
 pub use regions::{TEST_SCHEMA, Terms, Tested, TestedRegion};

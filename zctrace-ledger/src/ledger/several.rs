@@ -223,6 +223,19 @@ impl Snapshot {
         self
     }
 
+    /// The same with one process for all.
+    #[must_use]
+    pub fn as_one(mut self) -> Self {
+        if self.processes.len() > 1 {
+            let mut one = Process::of_several(1, "all processes".to_owned());
+            for process in &self.processes {
+                one.absorb(process);
+            }
+            self.processes = vec![one];
+        }
+        self
+    }
+
     /// The same with one process for each container, and one for what is in none.
     #[must_use]
     pub fn by_container(mut self) -> Self {

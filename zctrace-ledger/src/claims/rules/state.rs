@@ -140,7 +140,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "commands-uncounted",
         says: "How much commands of io_uring moved or copied for drivers is not known",
-        evidence: "rows `uring.cmd` of devices with commands that did not fail, except those of ublk where all its copies are measured",
+        evidence: "rows `uring.cmd` of devices with commands that did not fail, except those of ublk where all its copies are measured; inferred ones of packet sockets and AF_XDP, which can set up rings",
         remedy: "judge one operation with --path, or measure without these commands",
         look: Look::State(commands),
     },
@@ -384,6 +384,8 @@ fn commands(state: &State<'_>) -> Option<Seen> {
     let sees_ublk = attached.iter().any(|probe| probe == catalog::UBLK_COPIES);
     let is_unknown = |path: &&Path| {
         let is_counted = match path.object.sole() {
+            // A command can set up a ring, which sites see and system calls do not.
+            Some(End::Socket("packet" | "xdp")) => path.evidence == Evidence::Measured,
             Some(End::Tcp | End::Udp | End::Unix | End::Vsock | End::Socket(_)) => true,
             Some(End::Char("ublk-char" | "ublk-control")) => {
                 path.evidence == Evidence::Measured && sees_ublk

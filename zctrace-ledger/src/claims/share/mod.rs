@@ -26,6 +26,7 @@ use super::{
 use crate::{
     catalog::{self, Family},
     ledger::{End, Path, Snapshot, ratio},
+    text::{bytes::bytes, escape::printable},
 };
 
 /// What became of an expectation in one kind of work.
@@ -309,7 +310,8 @@ impl<'a> Jury<'a> {
             (may <= share, went > share)
         };
         let accepted = !group.is_inferred || self.claim.accept_inferred;
-        if holds && accepted && self.unseen(work, !is_least).is_none() {
+        let is_seen = || self.unseen(work, !is_least).is_none() && self.beside(group).is_none();
+        if holds && accepted && is_seen() {
             Outcome::Holds
         } else if breaks && self.unseen(work, is_least).is_none() {
             Outcome::Broken
@@ -336,6 +338,35 @@ impl<'a> Jury<'a> {
                     circumstances: self.circumstances,
                 })
             })
+    }
+
+    /// What calls that are no operations moved, where the share would be too small if they did this work: `btrfs send`
+    /// gives its stream to whichever file it is told.
+    fn beside(&self, group: &Group<'_>) -> Option<(&'static Rule, Seen)> {
+        let Expectation {
+            is_least, share, ..
+        } = *self.expectation;
+        let is_call = |path: &&Path| {
+            path.op == Op::Other
+                && matches!(path.object.sole(), Some(End::Syscall(_) | End::Exception))
+        };
+        let processes = &self.snapshot.processes;
+        let calls = || {
+            processes
+                .iter()
+                .flat_map(|process| process.paths.iter().filter(is_call))
+        };
+        let moved = calls().fold(0_u64, |sum, path| sum.saturating_add(path.totals.moved));
+        let least = ratio(group.went, group.bytes.saturating_add(moved)).unwrap_or_default();
+        if !is_least || moved == 0 || least >= share {
+            return None;
+        }
+        let most = calls().max_by_key(|path| path.totals.moved)?;
+        let text = format!("{} in {}", bytes(moved), printable(most.object.as_str()));
+        Some((
+            rules::find("other-calls-copied")?,
+            Seen { bytes: moved, text },
+        ))
     }
 
     fn record(&mut self, group: &Group<'_>, work: Work, outcome: Outcome) {

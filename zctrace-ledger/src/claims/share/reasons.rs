@@ -189,11 +189,12 @@ impl<'a> Jury<'a> {
     pub(super) fn open(&mut self, group: &Group<'a>, work: Work) {
         let is_least = self.expectation.is_least;
         let found = self.found(group, work);
-        for expected in [is_least, !is_least] {
-            if let Some((rule, seen)) = self.unseen(work, expected) {
-                let text = format!("{}; {found}", seen.text);
-                return self.say(rule, Effect::Forbids, None, Seen { text, ..seen });
-            }
+        let unseen = [is_least, !is_least]
+            .into_iter()
+            .find_map(|expected| self.unseen(work, expected));
+        if let Some((rule, seen)) = unseen.or_else(|| self.beside(group)) {
+            let text = format!("{}; {found}", seen.text);
+            return self.say(rule, Effect::Forbids, None, Seen { text, ..seen });
         }
         let unknown = group.may_have_gone.saturating_sub(group.went);
         let (rule, bytes) = match unknown {

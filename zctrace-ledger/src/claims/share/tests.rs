@@ -445,6 +445,32 @@ fn what_ends_in_memory_is_not_spliced_on() {
     }
 }
 
+/// `btrfs send` can give its stream to a socket.
+#[test]
+fn what_other_calls_gave_opens_a_share() {
+    let rows = || {
+        vec![
+            row("other", "syscall:ioctl", "unexplained", 40),
+            row("sendfile", "file:ext4->tcp", "spliced", 256),
+        ]
+    };
+    for (text, wanted) in [
+        ("sendfile>=0.95", Verdict::Inconclusive),
+        ("sendfile>=0.8", Verdict::Pass),
+        ("send<=0.1", Verdict::Pass),
+    ] {
+        let (verdict, reasons) = judged(text, &of(rows()));
+        assert_eq!(verdict, wanted, "{text}: {reasons:?}");
+        if wanted == Verdict::Inconclusive {
+            assert_eq!(reasons[0].code, "other-calls-copied");
+        }
+    }
+    // Workers of vhost give to a tap device.
+    let mut rows = rows();
+    rows[0] = row("other", "worker", "copied_from_user", 40);
+    assert_eq!(judged("sendfile>=0.95", &of(rows)).0, Verdict::Pass);
+}
+
 /// Calls that had begun before, and requests whose end nobody sees, are not in the rows.
 #[test]
 fn what_had_begun_before_opens_a_share() {

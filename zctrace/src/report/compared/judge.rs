@@ -68,6 +68,10 @@ pub struct Against {
     pub remedy: String,
 }
 
+/// The names of two measures.
+const SENT: &str = "copies_per_sent_byte";
+const RECEIVED: &str = "copies_per_received_byte";
+
 /// The numbers of a recording that are compared.
 struct Side<'a> {
     stat: &'a Snapshot,
@@ -100,10 +104,7 @@ impl<'a> Side<'a> {
 pub(super) fn judge(before: &Document, after: &Document, limit: MostIncrease) -> Judged {
     let (a, b) = (Side::new(before), Side::new(after));
     let mut measures = Vec::new();
-    for (name, x, y) in [
-        ("copies_per_sent_byte", a.sent, b.sent),
-        ("copies_per_received_byte", a.received, b.received),
-    ] {
+    for (name, x, y) in [(SENT, a.sent, b.sent), (RECEIVED, a.received, b.received)] {
         if x.min(y) >= MIN_BYTES && (a.stat.total.is_fair(x) || b.stat.total.is_fair(y)) {
             measures.push(measure(name, a.over(x), b.over(y), limit.part, ZERO_COPY));
         }
@@ -136,9 +137,11 @@ pub(super) fn judge(before: &Document, after: &Document, limit: MostIncrease) ->
             remedy: "record both on the same kernel with the same privileges".into(),
         });
     }
-    for (recording, document) in [("before", before), ("after", after)] {
-        reasons.extend(against(recording, document, limit.accept_inferred));
-    }
+    // Copies that went unseen before only make an increase smaller.
+    reasons.extend(against("before", before, limit.accept_inferred, None));
+    let rooms = measures.iter().map(|one| one.room(&b));
+    let room = rooms.min();
+    reasons.extend(against("after", after, limit.accept_inferred, room));
     // What was lost before was copied perhaps, and then no more is copied now.
     let is_whole = before.damage.is_none() && before.stat.loss.lost() == 0;
     let is = |outcome| measures.iter().any(|one: &Measure| one.outcome == outcome);
@@ -183,8 +186,26 @@ fn measure(
     }
 }
 
-/// What stands against a PASS of any claim about a recording: what `check` says of a claim that nothing could break.
-fn against(recording: &str, document: &Document, accept_inferred: bool) -> Vec<Against> {
+impl Measure {
+    /// How many bytes more could have been copied without breaking the limit.
+    fn room(&self, side: &Side<'_>) -> u64 {
+        let work = match self.measure.as_str() {
+            SENT => side.sent,
+            RECEIVED => side.received,
+            _ => 1,
+        };
+        ((self.limit - self.after_at_most).max(0.0) * work as f64) as u64
+    }
+}
+
+/// What stands against a PASS of a claim about a recording: what `check` says of one that so many more bytes would break,
+/// if they had been copied; or nothing would, without a number.
+fn against(
+    recording: &str,
+    document: &Document,
+    accept_inferred: bool,
+    room: Option<u64>,
+) -> Vec<Against> {
     if let Some(damage) = &document.damage {
         return vec![Against {
             recording: recording.into(),
@@ -199,13 +220,17 @@ fn against(recording: &str, document: &Document, accept_inferred: bool) -> Vec<A
         allow_encryption: true,
         ..Claim::named(recording)
     };
-    let judgement = claims::judge(
-        &claim,
-        &document.stat,
-        Circumstances::recorded(&document.stat),
-    );
+    let circumstances = Circumstances::recorded(&document.stat);
+    let mut reasons = claims::judge(&claim, &document.stat, circumstances).reasons;
+    if let Some(room) = room {
+        for doubt in claims::doubts(&claim, &document.stat, circumstances, room) {
+            if reasons.iter().all(|reason| reason.code != doubt.code) {
+                reasons.push(doubt);
+            }
+        }
+    }
     let forbids = |reason: &Reason| reason.effect == Effect::Forbids;
-    let reasons = judgement.reasons.into_iter().filter(forbids);
+    let reasons = reasons.into_iter().filter(forbids);
     reasons
         .map(|reason| Against {
             recording: recording.into(),
@@ -355,6 +380,32 @@ pub(super) mod tests {
         );
         let once = server(vec![path("write", "tcp", from_user(64 * MIB))]);
         let judged = judge(&unseen, &once, LIMIT);
+        assert_eq!(judged.verdict, Verdict::Inconclusive, "{judged:?}");
+    }
+
+    #[test]
+    fn copies_that_nobody_counted_are_no_answer_where_they_would_be_too_many() {
+        // A process that sends nothing may have copied.
+        let doubtful = |writes: u64| {
+            let mut pages = path("fault.write", "unknown", Totals::default());
+            pages.totals.ops = writes;
+            let paths = by_sendfile().stat.processes[0].paths.clone();
+            let server = Process::from_paths(7, 1, "server".into(), "/".into(), paths);
+            let other = Process::from_paths(8, 1, "other".into(), "/".into(), vec![pages]);
+            document(samples::with(vec![server, other]))
+        };
+        for (writes, wanted) in [
+            (0, Verdict::Pass),
+            (16, Verdict::Pass),
+            (16 << 10, Verdict::Inconclusive),
+        ] {
+            let judged = judge(&by_sendfile(), &doubtful(writes), LIMIT);
+            assert_eq!(judged.verdict, wanted, "{judged:?}");
+        }
+        let mut begun = by_sendfile();
+        begun.stat.loss.unfollowed_calls.begun = 1;
+        begun.stat.loss.unfollowed_calls.begun_bytes = 64 * MIB;
+        let judged = judge(&by_sendfile(), &begun, LIMIT);
         assert_eq!(judged.verdict, Verdict::Inconclusive, "{judged:?}");
     }
 

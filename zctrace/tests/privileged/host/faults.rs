@@ -1,6 +1,15 @@
 //! Page faults, counted one by one: where functions cannot be traced there is only their number.
 
-use std::{fs::File, io::Write as _, num::NonZeroUsize, ptr::NonNull};
+use std::{
+    fs::File,
+    io::Write as _,
+    num::NonZeroUsize,
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        unix::fs::FileExt as _,
+    },
+    ptr::NonNull,
+};
 
 use nix::{
     sys::{
@@ -234,4 +243,97 @@ fn first_writes_to_private_files_may_have_copied() {
     let used = Pages::new(None);
     used.write();
     assert_eq!(writes(&used, Pages::populate), (0, true));
+}
+
+/// Registers the pages as a buffer of io_uring.
+fn register(pages: &Pages) {
+    const REGISTER_BUFFERS: libc::c_uint = 0;
+    let mut parameters = [0_u8; 120];
+    // SAFETY: the call fills a structure of that size.
+    let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 4, parameters.as_mut_ptr()) };
+    assert!(ring >= 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: a descriptor of this function.
+    let ring = unsafe { OwnedFd::from_raw_fd(i32::try_from(ring).expect("a descriptor")) };
+    let buffer = libc::iovec {
+        iov_base: pages.0.as_ptr().cast(),
+        iov_len: PAGES * pages.1,
+    };
+    // SAFETY: the buffer is mapped as long as the ring is open.
+    let done = unsafe {
+        let ring = ring.as_raw_fd();
+        libc::syscall(
+            libc::SYS_io_uring_register,
+            ring,
+            REGISTER_BUFFERS,
+            &raw const buffer,
+            1,
+        )
+    };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// Locks them while they can only be read.
+fn lock_and_allow(pages: &Pages) {
+    let length = PAGES * pages.1;
+    let at = pages.0.as_ptr().cast();
+    // SAFETY: no reference points into the mapping.
+    let done = unsafe {
+        libc::mprotect(at, length, libc::PROT_READ)
+            | libc::mlock(at, length)
+            | libc::mprotect(at, length, libc::PROT_READ | libc::PROT_WRITE)
+    };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+}
+
+fn write_as_debuggers_do(pages: &Pages) {
+    let memory = File::options()
+        .write(true)
+        .open("/proc/self/mem")
+        .expect("the memory");
+    pages.each(|at| {
+        memory.write_all_at(&[2], at.addr() as u64).expect("a byte");
+    });
+}
+
+/// The first page of what is populated is a shared mapping.
+fn populate_behind_another(pages: &Pages) {
+    let kind = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: it replaces a page of the mapping, to which there is no reference.
+    let first = unsafe { libc::mmap(pages.0.as_ptr().cast(), pages.1, access, kind, -1, 0) };
+    assert_eq!(first, pages.0.as_ptr().cast());
+    pages.populate();
+}
+
+/// Many calls have the kernel write to pages, or make them ready for that.
+#[test]
+#[ignore = "needs root and BPF"]
+fn calls_that_make_pages_present_may_copy_them() {
+    let mut file = File::from(memfd_create("calls", MFdFlags::empty()).expect("a file"));
+    file.write_all(&vec![7; PAGES * page_size()]).expect("room");
+    let mut session = own_session();
+    let is_counted = session
+        .attempts()
+        .iter()
+        .any(|attempt| attempt.is_attached() && attempt.probe.name == "page_fault_user");
+    let each = u64::from(is_counted);
+    type Touch = fn(&Pages);
+    let ways: [(&str, Touch); 4] = [
+        ("io_uring_register", register),
+        ("mprotect", lock_and_allow),
+        ("/proc/self/mem", write_as_debuggers_do),
+        ("madvise", populate_behind_another),
+    ];
+    for (name, touch) in ways {
+        for (file, times) in [(Some(&file), each), (None, 0)] {
+            if file.is_none() && name != "io_uring_register" {
+                // Only there is it looked at whether the memory was ever used.
+                continue;
+            }
+            let pages = Pages::new(file);
+            let write = added(&mut session, (Op::FaultWrite, "unknown"), || touch(&pages));
+            let beside = write.ops.abs_diff(times * PAGES as u64);
+            assert!(beside < 20, "{name}: {write:?}");
+        }
+    }
 }

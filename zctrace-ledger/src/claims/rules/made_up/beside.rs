@@ -480,6 +480,7 @@ fn commands_to_drivers_stand_against_a_pass() {
         ("char:ng0n1", Evidence::Measured),
         ("char:fuse", Evidence::Measured),
         ("char:ublk-char", Evidence::Inferred),
+        ("socket:packet", Evidence::Inferred),
         ("file:ext4", Evidence::Measured),
     ] {
         let judgement = with(object, evidence, 4, &claim());
@@ -492,6 +493,7 @@ fn commands_to_drivers_stand_against_a_pass() {
     for (object, evidence, failed, claim) in [
         ("char:ublk-char", Evidence::Measured, 1, &claim()),
         ("tcp", Evidence::Inferred, 0, &claim()),
+        ("socket:packet", Evidence::Measured, 0, &claim()),
         ("char:fuse", Evidence::Measured, 5, &claim()),
         ("char:fuse", Evidence::Measured, 0, &other),
     ] {
