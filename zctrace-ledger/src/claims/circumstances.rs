@@ -13,8 +13,12 @@ pub struct Circumstances {
     pub waiting: u64,
     /// How many processes of the command were alive after it had ended.
     pub left_behind: u64,
-    /// How many processes of the target had threads at the end which were not traced.
+    /// How many processes of the target had threads which were not traced.
     pub untraced: u64,
+    /// How many processes may have belonged to the target, and could not be inspected.
+    pub hidden: u64,
+    /// How many sockets of the target no process was seen to hold.
+    pub unheld: u64,
     /// How the command ended does not matter.
     pub ignore_command_status: bool,
     /// Bytes of a page of the kernel; `None` where that is not known.

@@ -334,6 +334,8 @@ pub(super) fn circumstances(outcome: &Outcome, ignore_command_status: bool) -> C
         waiting: outcome.waiting,
         left_behind: outcome.left_behind.len() as u64,
         untraced: outcome.untraced.len() as u64,
+        hidden: outcome.unseen.hidden.len() as u64,
+        unheld: outcome.unseen.unheld.len() as u64,
         abandoned: outcome.abandoned_by.is_some(),
         ignore_command_status,
         page_size: Some(kernel::page_size()),

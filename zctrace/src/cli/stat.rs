@@ -19,6 +19,7 @@ use crate::{
     recording::Recording,
     report::{audited, csv, json, table},
     run::{self, Outcome, Plan},
+    target::Unseen,
     text::{
         message::say,
         sink::{self, Sink},
@@ -255,6 +256,8 @@ fn replay(path: &std::path::Path, args: &StatArgs) -> Result<u8, Failure> {
         waiting: 0,
         left_behind: Vec::new(),
         untraced: Vec::new(),
+        unseen: Unseen::default(),
+        unseen_since: Unseen::default(),
         asked: None,
     })?;
     damage::warn_of(&recording);

@@ -7,6 +7,7 @@
 //! - `channel`: the pipe on which a command marks its regions.
 //! - `signals`, `interrupted`: signals held back for the loop, and while nothing can be waited for.
 //! - `in_flight`: operations that are still under way at the end.
+//! - `latecomers`: who belongs to the target and is not traced; `owners`: whose threads these are.
 //! - `self_test`: whether the probes see known bytes; `noted`: what is said once.
 
 pub mod account;
@@ -15,6 +16,7 @@ pub mod command;
 mod error;
 mod in_flight;
 mod interrupted;
+mod latecomers;
 mod meter;
 pub mod noted;
 mod observation;

@@ -23,6 +23,7 @@ use super::{
     command::{Prepared, Running},
     error::Error,
     in_flight::Watch,
+    latecomers::Latecomers,
     meter::Meter,
     owners,
     pidfd::Alive,
@@ -133,6 +134,7 @@ fn start<M: Meter>(
     };
     let mut notes = resolved.nobody_yet(&view);
     notes.extend(resolved.note_of_several().map(str::to_owned));
+    notes.extend(resolved.unseen.notes());
     if documents == Documents::OfAll {
         for note in &notes {
             meter.tell(note);
@@ -143,7 +145,7 @@ fn start<M: Meter>(
         baseline: subject.clone(),
         last: subject,
         resolved: resolved.clone(),
-        follow: plan.follow,
+        late: Latecomers::of(&resolved, plan.follow, documents == Documents::OfIntervals),
         started: Instant::now(),
         started_at: Timestamp::now(),
         last_at: Duration::ZERO,
@@ -235,8 +237,7 @@ struct Observation<M> {
     view: View,
     meter: M,
     resolved: Resolved,
-    /// Children of the target are the target too.
-    follow: bool,
+    late: Latecomers,
     baseline: Counted,
     started: Instant,
     started_at: Timestamp,
@@ -326,10 +327,24 @@ impl<M: Meter> Observation<M> {
                 upkeep = self.started.elapsed() + UPKEEP;
                 continue;
             }
-            let until = [due(plan.duration), due(next), due(Some(upkeep))]
-                .into_iter()
-                .flatten()
-                .min();
+            if due(self.late.due()).is_some_and(|at| elapsed >= at) {
+                self.late.look_again(
+                    &self.view,
+                    &mut self.resolved,
+                    &mut self.meter,
+                    self.started,
+                )?;
+                continue;
+            }
+            let until = [
+                due(plan.duration),
+                due(next),
+                due(Some(upkeep)),
+                due(self.late.due()),
+            ]
+            .into_iter()
+            .flatten()
+            .min();
             let mut timeout = until.map(|until| until.saturating_sub(elapsed));
             if let Life::Processes(alive) = &life
                 && let Some(look) = alive.look_every()
@@ -420,7 +435,9 @@ impl<M: Meter> Observation<M> {
                 counted = self.read()?;
             }
         }
-        let untraced = self.untraced()?;
+        self.late
+            .look(&self.view, &mut self.resolved, &mut self.meter)?;
+        let (untraced, unseen, unseen_since) = self.late.end(&self.resolved);
         if plan.interval.is_some() && elapsed > self.last_at {
             let snapshot = self.interval(counted.clone(), elapsed, exit_status);
             each(&snapshot, elapsed)?;
@@ -436,6 +453,8 @@ impl<M: Meter> Observation<M> {
             waiting: self.waiting,
             left_behind,
             untraced,
+            unseen,
+            unseen_since,
             abandoned_by: abandoned_by.map(|asked| asked.signal as i32),
             key_pressed: self.key_pressed,
             asked: self.asked,
@@ -446,25 +465,6 @@ impl<M: Meter> Observation<M> {
     /// Processes of the target that are alive.
     fn left_behind(&mut self) -> Result<Vec<String>, Error> {
         Ok(owners::names(&self.view, &self.meter.live_threads()?))
-    }
-
-    /// Processes of which threads belong to the target now and are not traced: another process may hold its port, or
-    /// have got its name when it had several threads.
-    fn untraced(&mut self) -> Result<Vec<String>, Error> {
-        if !self.follow || !self.view.knows_machine_ids() {
-            return Ok(Vec::new());
-        }
-        let mut untraced = self.resolved.members(&self.view);
-        if !untraced.is_empty() {
-            let traced = self.meter.live_threads()?;
-            untraced.retain(|tid| !traced.contains(tid));
-        }
-        if !untraced.is_empty() {
-            // What has just ended is no member any more.
-            let still = self.resolved.members(&self.view);
-            untraced.retain(|tid| still.contains(tid));
-        }
-        Ok(owners::names(&self.view, &untraced))
     }
 
     fn read(&mut self) -> Result<Counted, Error> {

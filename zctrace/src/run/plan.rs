@@ -10,7 +10,7 @@ use crate::{
         Snapshot,
         audit::{Counts, Setup},
     },
-    target::Spec,
+    target::{Spec, Unseen},
     tracer::Config,
 };
 
@@ -120,8 +120,12 @@ pub struct Outcome {
     pub waiting: u64,
     /// Processes of a command that were alive after it had ended.
     pub left_behind: Vec<String>,
-    /// Processes of the target that had threads at the end which were not traced.
+    /// Processes of the target that had threads which were not traced, at the end or at a look before.
     pub untraced: Vec<String>,
+    /// What may belong to the target too.
+    pub unseen: Unseen,
+    /// What of it was not told at the beginning.
+    pub unseen_since: Unseen,
     /// The signal that ended the wait for a command which still runs.
     pub abandoned_by: Option<i32>,
     /// A key was pressed to end it, so the terminal shows `^C` in the line of the cursor.
@@ -142,7 +146,9 @@ impl Outcome {
         let untraced = first(&self.untraced).map(|names| {
             format!("note: joined the target later, so not counted, or not whole: {names}")
         });
-        left.into_iter().chain(untraced).collect()
+        let mut notes: Vec<_> = left.into_iter().chain(untraced).collect();
+        notes.extend(self.unseen_since.notes());
+        notes
     }
 }
 

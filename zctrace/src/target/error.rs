@@ -112,6 +112,8 @@ pub enum Error {
         port: u16,
         /// How many processes could not be looked into.
         hidden: usize,
+        /// zctrace has the capability to look into them.
+        may_inspect: bool,
     },
     /// A file could not be read.
     #[error("cannot read {}: {source}", path.display())]
@@ -178,12 +180,14 @@ impl Error {
             }
             Self::NobodyListens { remedy, .. } => remedy.clone(),
             Self::UnknownListener { hidden: 0, .. } => {
-                "the kernel itself may hold it (nfsd), or zctrace does; name a process with -p"
+                "the kernel (nfsd), PID 1, zctrace, or a ring without a descriptor may hold it; name a process with -p"
                     .into()
             }
-            Self::UnknownListener { hidden, .. } => format!(
-                "{hidden} process(es) cannot be inspected: run as root or with cap_sys_ptrace"
-            ),
+            Self::UnknownListener {
+                hidden,
+                may_inspect,
+                ..
+            } => super::unseen::hidden(*hidden, *may_inspect),
             Self::Read { .. } | Self::Procfs { .. } => {
                 "run as root, or see `zctrace doctor`".into()
             }

@@ -3,11 +3,13 @@
 mod cgroup;
 pub(crate) mod container;
 mod error;
+mod holders;
 pub(crate) mod mounts;
 mod pid;
 mod port;
 mod several;
 mod threads;
+mod unseen;
 mod view;
 
 use std::{collections::BTreeSet, path::PathBuf};
@@ -19,6 +21,7 @@ pub use container::find as container;
 pub use error::Error;
 pub(crate) use several::Chooser;
 pub use several::Several;
+pub use unseen::Unseen;
 pub use view::View;
 
 use crate::ledger::{Target, TargetKind};
@@ -101,6 +104,8 @@ pub struct Resolved {
     pub processes: BTreeSet<u32>,
     /// Threads that are the target now, as ids of the view.
     pub tasks: BTreeSet<u32>,
+    /// What may belong to the target too.
+    pub unseen: Unseen,
 }
 
 /// Finds what `spec` means on this machine.
@@ -122,6 +127,7 @@ pub fn resolve(view: &View, spec: &Spec) -> Result<Resolved, Error> {
         several: None,
         processes: BTreeSet::new(),
         tasks: BTreeSet::new(),
+        unseen: Unseen::default(),
     };
     let (kind, value) = match spec {
         Spec::Pids(pids) => {
@@ -177,8 +183,11 @@ pub fn resolve(view: &View, spec: &Spec) -> Result<Resolved, Error> {
                 return Err(Error::PidNamespace);
             }
             for port in ports {
-                resolved.processes.extend(port::processes(view, *port)?);
+                let found = port::processes(view, *port)?;
+                resolved.processes.extend(found.processes);
+                resolved.unseen.extend(&found.unseen);
             }
+            resolved.forget_found();
             (TargetKind::Port, list(ports))
         }
         Spec::Command { pid, shown } => {
@@ -269,20 +278,33 @@ impl Resolved {
     }
 
     /// Threads that belong to the target now, whether they are traced or not; none where that cannot be told. For
-    /// processes by their ids, these are their threads.
+    /// processes by their ids, these are their threads. What may belong to it too is added to [`Resolved::unseen`].
     #[must_use]
-    pub fn members(&self, view: &View) -> BTreeSet<u32> {
-        match &self.spec {
-            Spec::Ports(ports) => {
-                let processes = ports
-                    .iter()
-                    .flat_map(|port| port::present_processes(view, *port));
-                processes
-                    .flat_map(|pid| threads::of_process(view, pid))
-                    .collect()
-            }
-            _ => self.scan(view).unwrap_or_default(),
+    pub fn members(&mut self, view: &View) -> BTreeSet<u32> {
+        let Spec::Ports(ports) = &self.spec else {
+            return self.scan(view).unwrap_or_default();
+        };
+        let mut members = BTreeSet::new();
+        for port in ports {
+            let found = port::look(view, *port);
+            let threads = found.processes.iter();
+            members.extend(threads.flat_map(|pid| threads::of_process(view, *pid)));
+            self.unseen.extend(&found.unseen);
         }
+        self.forget_found();
+        members
+    }
+
+    /// Whether processes can come to belong to the target and leave it again, while others are it.
+    #[must_use]
+    pub fn changes_hands(&self) -> bool {
+        matches!(self.spec, Spec::Ports(_))
+    }
+
+    /// A process that is traced anyway may do what it wants unseen.
+    fn forget_found(&mut self) {
+        let processes = &self.processes;
+        self.unseen.hidden.retain(|pid| !processes.contains(pid));
     }
 
     fn scan(&self, view: &View) -> Result<BTreeSet<u32>, Error> {

@@ -3,69 +3,161 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    fs, io,
-    path::Path,
+    fs,
+    path::PathBuf,
+    thread,
+    time::Duration,
 };
 
 use procfs::{
     ProcError,
     net::{TcpState, UdpState},
-    process::{FDTarget, Process},
+    process::Process,
 };
 
-use super::{Error, View, view::namespace_inode};
+use super::{Error, Unseen, View, holders::Holders, threads, view::namespace_inode};
 
 /// How many other listening ports an error names.
 const NEARBY: usize = 5;
+
+/// How often to look for what nobody seems to hold: a socket may be on its way from one process to another.
+const LOOKS: u32 = 3;
+/// How long to wait in between.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The process that starts all others.
+const FIRST: u32 = 1;
 
 /// A socket on a local port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct LocalSocket {
     port: u16,
     inode: u64,
+    kind: Kind,
 }
 
-/// Processes, as ids of `view`, that hold a socket listening on `port`: TCP in state LISTEN, or UDP
-/// bound and not connected. So do those that hold a connection of such a TCP port: a server may have a process for each
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// TCP in state LISTEN, or UDP bound and not connected.
+    Listening,
+    /// UDP with a peer.
+    ConnectedUdp,
+    /// TCP with a peer.
+    Connection,
+    /// TCP that has begun to close. Its descriptor may be gone, and `close` still waits (`SO_LINGER`).
+    Closing,
+}
+
+impl Kind {
+    /// Whether somebody may come to this port.
+    fn is_open(self) -> bool {
+        matches!(self, Self::Listening | Self::ConnectedUdp)
+    }
+}
+
+/// What was found of a port.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Processes, as ids of the view.
+    pub processes: BTreeSet<u32>,
+    pub unseen: Unseen,
+}
+
+/// Processes that hold a socket listening on `port`: TCP in state LISTEN, or UDP bound to it. So do those that hold a
+/// connection of such a TCP port: a server may have a process for each
 /// connection, which has closed the listening socket. So do workers of these processes ([`with_workers`]), to which a
 /// server can hand each connection. Only zctrace's own network namespace is searched: a port number of
 /// another one means something else.
-pub(super) fn processes(view: &View, port: u16) -> Result<BTreeSet<u32>, Error> {
+pub(super) fn processes(view: &View, port: u16) -> Result<Found, Error> {
     let own = view.own_pid();
     let of_process = |source| Error::Procfs { pid: own, source };
     let process = view.process(own).map_err(of_process)?;
-    let here = listeners(&process).map_err(of_process)?;
-    let (holders, hidden) = holders(view);
-    if of_port(&here, port).next().is_none() {
-        let remedy = remedy(view, port, &here, &holders);
+    let here = sockets(&process).map_err(of_process)?;
+    let is_open = |socket: &LocalSocket| socket.port == port && socket.kind.is_open();
+    if !here.iter().any(is_open) {
+        let remedy = remedy(view, port, &here, &Holders::look(view));
         return Err(Error::NobodyListens { port, remedy });
     }
-    let connections = connections(&process).map_err(of_process)?;
-    let sockets = of_port(&here, port).chain(of_port(&connections, port));
-    let found = holding(&holders, sockets, own);
-    if found.is_empty() {
-        return Err(Error::UnknownListener { port, hidden });
+    let found = look(view, port);
+    if found.processes.is_empty() {
+        return Err(Error::UnknownListener {
+            port,
+            hidden: found.unseen.hidden.len(),
+            may_inspect: may_inspect(),
+        });
     }
-    Ok(with_workers(view, found))
+    Ok(found)
 }
 
 /// Those of them that can be seen now, also where nobody listens any more.
-pub(super) fn present_processes(view: &View, port: u16) -> BTreeSet<u32> {
+pub(super) fn look(view: &View, port: u16) -> Found {
     let own = view.own_pid();
-    let Ok(process) = view.process(own) else {
-        return BTreeSet::new();
-    };
-    let mut sockets = listeners(&process).unwrap_or_default();
-    sockets.extend(connections(&process).unwrap_or_default());
-    with_workers(
-        view,
-        holding(&holders(view).0, of_port(&sockets, port), own),
+    let mut found = Found::default();
+    for time in 0..LOOKS {
+        // A socket is closed before its process ends, so the sockets come first.
+        let read = view.process(own).and_then(|process| sockets(&process));
+        let mut here = read.unwrap_or_default();
+        here.retain(|socket| socket.port == port);
+        let holders = Holders::look(view);
+        let (holding, unheld) = sort(&here, &holders.by_socket);
+        found.processes.extend(with_workers(view, holding));
+        let mut unseen = Unseen {
+            hidden: holders.hidden,
+            unheld,
+        };
+        if may_inspect() {
+            // Some machines shield their first process from everybody. It starts services, and serves none of their
+            // connections: one that it held would be in `unheld`.
+            unseen.hidden.remove(&FIRST);
+        }
+        if time == 0 {
+            found.unseen = unseen;
+        } else {
+            found.unseen.keep(&unseen);
+        }
+        found.processes.remove(&own);
+        found
+            .unseen
+            .hidden
+            .retain(|pid| *pid != own && !found.processes.contains(pid));
+        if found.unseen.is_empty() {
+            break;
+        }
+        thread::sleep(PAUSE);
+    }
+    found
+}
+
+/// Who holds these sockets, and those that nobody holds.
+fn sort(
+    here: &[LocalSocket],
+    holders: &BTreeMap<u64, BTreeSet<u32>>,
+) -> (BTreeSet<u32>, BTreeSet<u64>) {
+    let (mut holding, mut unheld) = (BTreeSet::new(), BTreeSet::new());
+    for socket in here {
+        match holders.get(&socket.inode) {
+            Some(pids) => holding.extend(pids),
+            None if socket.kind == Kind::Closing => {}
+            None => {
+                unheld.insert(socket.inode);
+            }
+        }
+    }
+    (holding, unheld)
+}
+
+/// Whether zctrace has what it takes to look into the processes of others.
+pub(super) fn may_inspect() -> bool {
+    caps::has_cap(
+        None,
+        caps::CapSet::Effective,
+        caps::Capability::CAP_SYS_PTRACE,
     )
+    .unwrap_or(false)
 }
 
 /// These processes, and those that they or their like have started from the same executable.
 fn with_workers(view: &View, mut found: BTreeSet<u32>) -> BTreeSet<u32> {
-    let executable = |pid: u32| fs::read_link(view.root().join(format!("{pid}/exe"))).ok();
     let own = view.own_pid();
     // A manager of services listens for others, and starts more than workers.
     let is_manager = |pid| matches!(view.comm(pid).as_deref(), Some("systemd" | "init"));
@@ -91,8 +183,8 @@ fn with_workers(view: &View, mut found: BTreeSet<u32>) -> BTreeSet<u32> {
             if found.contains(parent)
                 && !managers.contains(parent)
                 && !found.contains(pid)
-                && let Some(of_parent) = executable(*parent)
-                && executable(*pid) == Some(of_parent)
+                && let Some(of_parent) = executable(view, *parent)
+                && executable(view, *pid) == Some(of_parent)
             {
                 found.insert(*pid);
             }
@@ -103,55 +195,48 @@ fn with_workers(view: &View, mut found: BTreeSet<u32>) -> BTreeSet<u32> {
     }
 }
 
-fn of_port(sockets: &[LocalSocket], port: u16) -> impl Iterator<Item = u64> {
-    let held = sockets.iter().filter(move |socket| socket.port == port);
-    held.map(|socket| socket.inode)
+/// What a process runs. Its first thread may have ended before the others, and has none then.
+fn executable(view: &View, pid: u32) -> Option<PathBuf> {
+    let of = |path: String| fs::read_link(view.root().join(path)).ok();
+    of(format!("{pid}/exe")).or_else(|| {
+        let threads = threads::of_process(view, pid);
+        let mut links = threads
+            .iter()
+            .filter_map(|tid| of(format!("{pid}/task/{tid}/exe")));
+        links.next()
+    })
 }
 
-fn holding(
-    holders: &BTreeMap<u64, BTreeSet<u32>>,
-    sockets: impl Iterator<Item = u64>,
-    own: u32,
-) -> BTreeSet<u32> {
-    let held = sockets.filter_map(|inode| holders.get(&inode));
-    held.flatten().copied().filter(|pid| *pid != own).collect()
-}
-
-/// Listening sockets of a process's network namespace.
-fn listeners(process: &Process) -> Result<Vec<LocalSocket>, ProcError> {
+/// Sockets of a process's network namespace.
+fn sockets(process: &Process) -> Result<Vec<LocalSocket>, ProcError> {
     let mut found = Vec::new();
     for table in [process.tcp(), process.tcp6()] {
         for entry in present(table)? {
-            if entry.state == TcpState::Listen {
-                let (port, inode) = (entry.local_address.port(), entry.inode);
-                found.push(LocalSocket { port, inode });
-            }
+            found.push(LocalSocket {
+                port: entry.local_address.port(),
+                inode: entry.inode,
+                kind: match entry.state {
+                    TcpState::Listen => Kind::Listening,
+                    TcpState::Established | TcpState::CloseWait => Kind::Connection,
+                    _ => Kind::Closing,
+                },
+            });
         }
     }
     for table in [process.udp(), process.udp6()] {
         for entry in present(table)? {
-            if entry.state == UdpState::Close {
-                let (port, inode) = (entry.local_address.port(), entry.inode);
-                found.push(LocalSocket { port, inode });
-            }
+            found.push(LocalSocket {
+                port: entry.local_address.port(),
+                inode: entry.inode,
+                kind: match entry.state {
+                    UdpState::Close => Kind::Listening,
+                    UdpState::Established => Kind::ConnectedUdp,
+                },
+            });
         }
     }
-    Ok(found)
-}
-
-/// Connected TCP sockets of a process's network namespace, by their local port.
-fn connections(process: &Process) -> Result<Vec<LocalSocket>, ProcError> {
-    let mut found = Vec::new();
-    for table in [process.tcp(), process.tcp6()] {
-        // Inode 0 is that of a connection which nobody holds any more.
-        let connected = present(table)?
-            .into_iter()
-            .filter(|entry| entry.state != TcpState::Listen && entry.inode != 0);
-        found.extend(connected.map(|entry| LocalSocket {
-            port: entry.local_address.port(),
-            inode: entry.inode,
-        }));
-    }
+    // Inode 0 is that of a connection which nobody holds any more, or has accepted yet.
+    found.retain(|socket| socket.inode != 0);
     Ok(found)
 }
 
@@ -163,54 +248,8 @@ fn present<T>(table: Result<Vec<T>, ProcError>) -> Result<Vec<T>, ProcError> {
     }
 }
 
-/// Socket inodes and the processes that hold them, and how many processes could not be seen.
-fn holders(view: &View) -> (BTreeMap<u64, BTreeSet<u32>>, usize) {
-    let mut holders = BTreeMap::<_, BTreeSet<_>>::new();
-    let mut hidden = 0;
-    for process in view.processes() {
-        let Ok(pid) = u32::try_from(process.pid) else {
-            continue;
-        };
-        match sockets(&view.root().join(format!("{pid}/fd"))) {
-            Ok(inodes) => {
-                for inode in inodes {
-                    holders.entry(inode).or_default().insert(pid);
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => hidden += 1,
-            // It has ended.
-            Err(_) => {}
-        }
-    }
-    (holders, hidden)
-}
-
-/// Inodes of the sockets in a directory of open files. `procfs` has an iterator for them, but it
-/// passes over what may not be read without a word.
-fn sockets(directory: &Path) -> io::Result<Vec<u64>> {
-    let mut inodes = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let link = match fs::read_link(entry?.path()) {
-            Ok(link) => link,
-            // Closed in the meantime.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        let target = link.to_str().map(str::parse::<FDTarget>);
-        if let Some(Ok(FDTarget::Socket(inode))) = target {
-            inodes.push(inode);
-        }
-    }
-    Ok(inodes)
-}
-
 /// What to try instead of a port on which nobody listens.
-fn remedy(
-    view: &View,
-    port: u16,
-    here: &[LocalSocket],
-    holders: &BTreeMap<u64, BTreeSet<u32>>,
-) -> String {
+fn remedy(view: &View, port: u16, here: &[LocalSocket], holders: &Holders) -> String {
     if let Some(pid) = listens_elsewhere(view, port) {
         let name = view.comm(pid).unwrap_or_default();
         return format!(
@@ -221,7 +260,8 @@ fn remedy(
     let named: Vec<_> = nearby(port, here)
         .into_iter()
         .map(|listener| {
-            let pid = holders.get(&listener.inode).and_then(BTreeSet::first);
+            let pid = holders.by_socket.get(&listener.inode);
+            let pid = pid.and_then(BTreeSet::first);
             (listener.port, pid.and_then(|pid| view.comm(*pid)))
         })
         .collect();
@@ -232,6 +272,7 @@ fn remedy(
 fn nearby(port: u16, here: &[LocalSocket]) -> Vec<&LocalSocket> {
     let mut distinct: Vec<_> = here
         .iter()
+        .filter(|socket| socket.kind == Kind::Listening)
         .map(|listener| (listener.port, listener))
         .collect::<BTreeMap<_, _>>()
         .into_values()
@@ -266,14 +307,14 @@ fn listens_elsewhere(view: &View, port: u16) -> Option<u32> {
     view.processes().find_map(|process| {
         let pid = u32::try_from(process.pid).ok()?;
         seen.insert(namespace(pid)?).then_some(())?;
-        let inodes: BTreeSet<_> = listeners(&process)
+        let inodes: BTreeSet<_> = sockets(&process)
             .ok()?
             .into_iter()
-            .filter(|listener| listener.port == port)
-            .map(|listener| listener.inode)
+            .filter(|socket| socket.port == port && socket.kind.is_open())
+            .map(|socket| socket.inode)
             .collect();
         (!inodes.is_empty()).then_some(())?;
-        let (holders, _) = holders(view);
+        let holders = Holders::look(view).by_socket;
         let holder = inodes.iter().find_map(|inode| holders.get(inode)?.first());
         Some(holder.copied().unwrap_or(pid))
     })
@@ -299,19 +340,13 @@ mod tests {
     use super::*;
 
     /// The tests' own process is what zctrace leaves out, so the search is tested below it.
-    fn held_here(inodes: impl Fn(&LocalSocket) -> bool) -> bool {
+    fn held_here(is: impl Fn(&LocalSocket) -> bool) -> bool {
         let view = View::detect().unwrap();
         let process = view.process(view.own_pid()).unwrap();
-        let (holders, _) = holders(&view);
-        listeners(&process)
-            .unwrap()
-            .iter()
-            .filter(|listener| inodes(listener))
-            .any(|listener| {
-                holders
-                    .get(&listener.inode)
-                    .is_some_and(|pids| pids.contains(&view.own_pid()))
-            })
+        let mut here = sockets(&process).unwrap();
+        here.retain(|socket| socket.kind.is_open() && is(socket));
+        let (holding, _) = sort(&here, &Holders::look(&view).by_socket);
+        holding.contains(&view.own_pid())
     }
 
     #[test]
@@ -325,6 +360,12 @@ mod tests {
             let socket = UdpSocket::bind(address).unwrap();
             let port = socket.local_addr().unwrap().port();
             assert!(held_here(|l| l.port == port), "udp {address}");
+            let peer = UdpSocket::bind(address).unwrap();
+            socket.connect(peer.local_addr().unwrap()).unwrap();
+            assert!(
+                held_here(|l| l.port == port),
+                "connected udp {address} keeps its port"
+            );
         }
     }
 
@@ -370,8 +411,32 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_holds_is_told_unless_it_closes() {
+        let at = |inode, kind| LocalSocket {
+            port: 80,
+            inode,
+            kind,
+        };
+        let here = [
+            at(1, Kind::Listening),
+            at(2, Kind::Listening),
+            at(3, Kind::Connection),
+            at(4, Kind::Closing),
+            at(5, Kind::ConnectedUdp),
+        ];
+        let holders = BTreeMap::from([(1, BTreeSet::from([70, 71]))]);
+        let (holding, unheld) = sort(&here, &holders);
+        assert_eq!(holding, BTreeSet::from([70, 71]));
+        assert_eq!(unheld, BTreeSet::from([2, 3, 5]));
+    }
+
+    #[test]
     fn what_listens_nearby_is_named() {
-        let at = |port| LocalSocket { port, inode: 0 };
+        let at = |port| LocalSocket {
+            port,
+            inode: 1,
+            kind: Kind::Listening,
+        };
         let here = [
             at(22),
             at(8080),
@@ -381,6 +446,11 @@ mod tests {
             at(80),
             at(3306),
             at(9000),
+            LocalSocket {
+                port: 8081,
+                inode: 1,
+                kind: Kind::ConnectedUdp,
+            },
         ];
         let ports: Vec<_> = nearby(8081, &here).iter().map(|l| l.port).collect();
         assert_eq!(ports, [8080, 8443, 9000, 3306, 53 + 27]);

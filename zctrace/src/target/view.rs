@@ -81,6 +81,12 @@ impl View {
         self.ids != Ids::Unknown
     }
 
+    /// Whether system calls of zctrace take ids of this view.
+    #[must_use]
+    pub(super) fn has_own_ids(&self) -> bool {
+        self.ids == Ids::Same
+    }
+
     /// The process with an id of this view.
     ///
     /// # Errors

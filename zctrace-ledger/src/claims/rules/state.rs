@@ -75,9 +75,9 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         code: "target-incomplete",
-        says: "Threads of the target were not traced: what they did is not in the ledger",
-        evidence: "they belonged to it at the end and had joined it unseen, such as those of another process that holds its port",
-        remedy: "measure again: what belongs to the target at the start is traced",
+        says: "Threads of the target were not traced, or may not have been: what they did is not in the ledger",
+        evidence: "they had joined it unseen, such as those of another process that holds its port; or who holds a socket of the port could not be seen",
+        remedy: "measure again, as root or with cap_sys_ptrace: what is seen to belong to the target at the start is traced",
         look: Look::State(untraced),
     },
     Rule {
@@ -465,12 +465,36 @@ fn processes_left(state: &State<'_>) -> Option<Seen> {
 }
 
 fn untraced(state: &State<'_>) -> Option<Seen> {
-    let text = match state.circumstances.untraced {
-        0 => return None,
-        1 => "1 process was not traced whole".to_owned(),
-        many => format!("{many} processes were not traced whole"),
-    };
-    Some(Seen { bytes: 0, text })
+    let circumstances = state.circumstances;
+    let parts = [
+        (
+            circumstances.untraced,
+            "1 process was not traced whole",
+            "processes were not traced whole",
+        ),
+        (
+            circumstances.hidden,
+            "1 process could not be inspected",
+            "processes could not be inspected",
+        ),
+        (
+            circumstances.unheld,
+            "nobody was seen to hold 1 socket",
+            "sockets were held by nobody that was seen",
+        ),
+    ];
+    let mut text = Vec::new();
+    for (count, one, many) in parts {
+        match count {
+            0 => {}
+            1 => text.push(one.to_owned()),
+            count => text.push(format!("{count} {many}")),
+        }
+    }
+    (!text.is_empty()).then(|| Seen {
+        bytes: 0,
+        text: text.join(", "),
+    })
 }
 
 /// Up to three of the processes for which `is` holds.

@@ -10,6 +10,7 @@ mod faults;
 mod least;
 mod not_followed;
 mod otlp;
+mod ports;
 mod record;
 mod refused;
 mod regions;
