@@ -54,7 +54,8 @@ fn build(
             name,
         ])
         .current_dir(paths::root())
-        .limit(Duration::from_mins(30));
+        // The tests build the release beside guests, which go first.
+        .limit(Duration::from_mins(60));
     let kind = match linked_statically {
         None => String::new(),
         Some(arch) if arch.is_native() => ", linked statically".to_owned(),

@@ -2,21 +2,23 @@
 
 use std::{
     io::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
 
 use super::{
     Layer, Reader, Row, Tally, Task, again,
-    artifacts::{self, Built, PACKAGE},
+    artifacts::{self, Address, Built, PACKAGE},
     log,
     matrix::{self, Cell, Tests},
 };
 use crate::{
     arch::Arch,
+    job::Job,
     paths,
     vm::{
         self, DISKS, Extra, Guest, Kernel, MAPPED_DISK, Outcome, Series, Stream, userland::Userland,
@@ -49,23 +51,54 @@ const PROGRAMS: [&str; 16] = [
     "perl",
 ];
 
-/// A task for each kernel, the longest first.
+/// What a guest runs.
+struct Part {
+    series: Series,
+    /// Which tests of the kernel's, if they are not all.
+    name: Option<&'static str>,
+    runs: Vec<Vec<String>>,
+}
+
+/// A task for each guest, the longest first.
 pub(super) fn tasks<'a>(arch: Arch, kernels: &[Series], filter: Option<&'a str>) -> Vec<Task<'a>> {
-    let mut kernels = if kernels.is_empty() {
+    let task = |part: Part| -> Task<'a> {
+        Box::new(move || {
+            let built = artifacts::build(arch)?;
+            Ok(vec![run_one(&part, arch, &built)])
+        })
+    };
+    parts(arch, kernels, filter).into_iter().map(task).collect()
+}
+
+/// Two guests for a kernel on which all tests run, so that none takes much longer than the others; with a filter one,
+/// because it would boot longer than it tests. The newest first: it preempts programs, so each is attached twice.
+fn parts(arch: Arch, kernels: &[Series], filter: Option<&str>) -> Vec<Part> {
+    let kernels = if kernels.is_empty() {
         matrix::kernels(arch)
     } else {
         kernels.to_vec()
     };
     let alone = kernels.len() == 1;
-    kernels.sort_by_key(|series| Cell::of(arch, *series).tests != Tests::Both);
-    let task = |series: Series| -> Task<'a> {
-        let runs = Cell::of(arch, series).runs(filter, alone);
-        Box::new(move || {
-            let built = artifacts::build(arch)?;
-            Ok(vec![run_one(series, arch, &built, &runs)])
-        })
-    };
-    kernels.into_iter().map(task).collect()
+    let mut parts = Vec::new();
+    for series in kernels.into_iter().rev() {
+        let cell = Cell::of(arch, series);
+        let runs = cell.runs(filter, alone);
+        if cell.tests == Tests::Both && filter.is_none() {
+            let names = [Address::EveryKernel, Address::OneKernel].map(Address::name);
+            parts.extend(names.into_iter().zip(runs).map(|(name, run)| Part {
+                series,
+                name: Some(name),
+                runs: vec![run],
+            }));
+        } else {
+            parts.push(Part {
+                series,
+                name: None,
+                runs,
+            });
+        }
+    }
+    parts
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -76,7 +109,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 static DOWNLOAD: Mutex<()> = Mutex::new(());
 
 /// A kernel that cannot be had is a skip, one that cannot be booted a failure.
-fn run_one(series: Series, arch: Arch, built: &Built, runs: &[Vec<String>]) -> Row {
+fn run_one(part: &Part, arch: Arch, built: &Built) -> Row {
+    let Part { series, name, runs } = part;
+    let series = *series;
     let begin = Instant::now();
     let fetched = {
         let _alone = lock(&DOWNLOAD);
@@ -91,11 +126,15 @@ fn run_one(series: Series, arch: Arch, built: &Built, runs: &[Vec<String>]) -> R
         Ok(kernel) => {
             println!("vm: Linux {}", kernel.release);
             let run = |log: &str, runs: &[Vec<String>]| {
-                guest(arch, built, runs)
-                    .and_then(|guest| run_on(series, &kernel, &guest, log))
-                    .unwrap_or_else(|error| Tally::failed(format!("{error:#}")))
+                let ran = || {
+                    let small = Small::new(arch, built)?;
+                    let guest = guest(arch, built, &small, runs)?;
+                    run_on(series, &kernel, &guest, log)
+                };
+                ran().unwrap_or_else(|error| Tally::failed(format!("{error:#}")))
             };
-            let log = format!("vm-{}", kernel.release);
+            let part = name.map_or_else(String::new, |name| format!("-{name}"));
+            let log = format!("vm-{}{part}", kernel.release);
             let again = format!("{log}-again");
             let tally = again::settled(run(&log, runs), |arguments| run(&again, &[arguments]));
             (kernel.release, tally)
@@ -145,27 +184,52 @@ fn run_on(series: Series, kernel: &Kernel, guest: &Guest, name: &str) -> Result<
     Ok(reader.finish(how))
 }
 
+/// Copies of the programs without line tables, which are half of them: a guest has them in its memory, and reads
+/// its own program whole to know its functions. Their symbols stay.
+struct Small(TempDir);
+
+impl Small {
+    fn new(arch: Arch, built: &Built) -> Result<Self> {
+        let small = Self(tempfile::tempdir()?);
+        for path in std::iter::once(&built.test).chain(&built.binaries) {
+            let strip = Job::new(arch.tool("strip"))
+                .args(["--strip-debug", "-o"])
+                .arg(small.of(path)?)
+                .arg(path);
+            strip.output()?;
+        }
+        Ok(small)
+    }
+
+    /// The copy of a program.
+    fn of(&self, path: &Path) -> Result<PathBuf> {
+        let name = path.file_name().context("a program has a name")?;
+        Ok(self.0.path().join(name))
+    }
+}
+
 /// The test programs lie where they were built, because they were compiled with the paths of the
 /// binaries they call and of their data.
-fn guest(arch: Arch, built: &Built, runs: &[Vec<String>]) -> Result<Guest> {
+fn guest(arch: Arch, built: &Built, small: &Small, runs: &[Vec<String>]) -> Result<Guest> {
     let userland = Userland::of(arch)?;
     let package = paths::root().join(PACKAGE);
-    let same_place = |path: &PathBuf| Extra {
-        source: path.clone(),
-        destination: path.clone(),
-    };
-    let mut extras: Vec<Extra> = [&built.test]
-        .into_iter()
-        .chain(&built.binaries)
-        .map(same_place)
-        .collect();
-    extras.push(same_place(&package.join("tests")));
-    extras.extend(built.binaries.iter().filter_map(|path| {
-        Some(Extra {
-            source: path.clone(),
-            destination: PathBuf::from("/usr/bin").join(path.file_name()?),
-        })
-    }));
+    let mut extras = vec![Extra {
+        source: package.join("tests"),
+        destination: package.join("tests"),
+    }];
+    for path in std::iter::once(&built.test).chain(&built.binaries) {
+        extras.push(Extra {
+            source: small.of(path)?,
+            destination: path.clone(),
+        });
+    }
+    for path in &built.binaries {
+        let name = path.file_name().context("a program has a name")?;
+        extras.push(Extra {
+            source: small.of(path)?,
+            destination: Path::new("/usr/bin").join(name),
+        });
+    }
     extras.extend(PROGRAMS.iter().filter_map(|name| {
         Some(Extra {
             source: userland.find(name)?,
@@ -230,6 +294,25 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_run_is_in_one_guest() {
+        let runs = |filter| {
+            let parts = parts(Arch::Amd64, &[], filter);
+            let runs: Vec<_> = parts.iter().flat_map(|part| &part.runs).cloned().collect();
+            (parts.len(), runs)
+        };
+        let kernels = matrix::kernels(Arch::Amd64);
+        for filter in [None, Some("truth")] {
+            let (guests, mut found) = runs(filter);
+            let cells = kernels.iter().map(|series| Cell::of(Arch::Amd64, *series));
+            let mut wanted: Vec<_> = cells.flat_map(|cell| cell.runs(filter, false)).collect();
+            found.sort();
+            wanted.sort();
+            assert_eq!(found, wanted);
+            assert_eq!(guests, kernels.len() + usize::from(filter.is_none()));
+        }
+    }
 
     #[test]
     fn lines_come_out_whole() {

@@ -222,7 +222,7 @@ fn crate_alone() -> Result<()> {
         .env("CARGO_TARGET_DIR", paths::target().join("package-test"))
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .current_dir(dir.path())
-        .limit(Duration::from_mins(20))
+        .limit(Duration::from_mins(40))
         .step("package: cargo install of the crate alone")?;
     let report = dir.path().join("stat.json");
     Job::new(dir.path().join("bin/zctrace"))

@@ -51,11 +51,23 @@ impl Types {
     /// The number of a function among the types.
     #[must_use]
     pub fn function_id(&self, name: &str) -> Option<u32> {
+        self.id(name, |found| matches!(found, Type::Func(_)))
+    }
+
+    /// The number of a typedef among the types.
+    #[must_use]
+    pub fn typedef_id(&self, name: &str) -> Option<u32> {
+        self.id(name, |found| matches!(found, Type::Typedef(_)))
+    }
+
+    /// The number of the first type of this name that is wanted.
+    fn id(&self, name: &str, is_wanted: impl Fn(&Type) -> bool) -> Option<u32> {
         let ids = self.0.resolve_ids_by_name(name).ok()?;
-        ids.into_iter().find(|&id| {
+        let wanted = ids.into_iter().filter(|&id| {
             let found = self.0.resolve_type_by_id(id);
-            matches!(found, Ok(Type::Func(_)))
-        })
+            found.is_ok_and(|found| is_wanted(&found))
+        });
+        wanted.min()
     }
 
     /// Offsets and enum values of this kernel and these modules; what they do not have stays absent.
@@ -247,6 +259,7 @@ impl MadeUp {
     pub(crate) const PTR: u32 = 2 << 24;
     pub(crate) const STRUCT: u32 = 4 << 24;
     pub(crate) const ENUM: u32 = 6 << 24;
+    pub(crate) const TYPEDEF: u32 = 8 << 24;
     pub(crate) const CONST: u32 = 10 << 24;
     pub(crate) const FUNC: u32 = 12 << 24;
     pub(crate) const FUNC_PROTO: u32 = 13 << 24;

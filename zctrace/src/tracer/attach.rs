@@ -557,6 +557,7 @@ fn attach_way(
         modules,
         kretprobes,
         strangers,
+        ..
     } = programs;
     if matches!(way.kind, Kind::FEntry | Kind::FExit)
         && way.module.is_none()

@@ -32,6 +32,7 @@ mod stacks;
 mod step;
 mod survey;
 mod tables;
+mod targets;
 #[cfg(all(test, not(zctrace_without_bpf)))]
 mod tests;
 mod unwind;
@@ -43,7 +44,7 @@ use std::{
 };
 
 use aya::{
-    Btf, Ebpf, EbpfLoader,
+    Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, Queue},
 };
 use zctrace_common::{
@@ -318,7 +319,6 @@ impl Session {
             .then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime).ok())
             .flatten();
         add_tasks(&mut ebpf, &config.tasks, false)?;
-        let btf = Btf::from_sys_fs().map_err(aya::EbpfError::from)?;
         let selection = attach::Selection {
             progress: config.progress,
             twins,
@@ -334,6 +334,7 @@ impl Session {
         };
         let mut programs = Programs::new(ebpf, modules, &types);
         drop(types);
+        let btf = programs.targets.btf().map_err(aya::EbpfError::from)?;
         let mut attempts = attach::attach(&mut programs, &btf, &selection)?;
         let seen = attempts.iter().any(|attempt| {
             attempt.is_attached()
@@ -420,9 +421,8 @@ impl Session {
             .iter_mut()
             .find(|attempt| attempt.probe.name == name);
         let Some(attempt) = attempt else { return false };
-        // Nothing keeps the kernel's types: they take more memory than everything else, and this is rare.
         if !attempt.is_attached()
-            && let Ok(btf) = Btf::from_sys_fs()
+            && let Ok(btf) = self.programs.targets.btf()
         {
             attempt.outcome = attach::attach_probe(
                 &mut self.programs,

@@ -11,6 +11,7 @@ use super::{
     kretprobe,
     missed::{self, ProgramCounters},
     modules::Modules,
+    targets::Targets,
 };
 use crate::{catalog, kernel::btf::Types};
 
@@ -39,12 +40,15 @@ pub(super) struct Programs {
     pub(super) kretprobes: HashMap<String, OwnedFd>,
     /// Functions that the kernel's types describe as others, with their first arguments there.
     pub(super) strangers: HashMap<&'static str, String>,
+    /// The numbers of what programs are attached to.
+    pub(super) targets: Targets,
 }
 
 impl Programs {
     pub(super) fn new(ebpf: Ebpf, modules: Modules, types: &Types) -> Self {
         Self {
             strangers: strangers(types),
+            targets: Targets::of(types),
             ebpf,
             modules,
             kretprobes: HashMap::new(),

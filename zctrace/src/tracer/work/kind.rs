@@ -1,6 +1,8 @@
 //! What code does, by the name of a function or of a library.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::{self, Finder};
 
 /// What a processor does in user space that costs time for each byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -168,20 +170,63 @@ const PLAIN_LIBRARIES: &[&str] = &[
     "libstdc++",
 ];
 
+/// A name of a function, or how one begins.
+struct Known {
+    name: &'static [u8],
+    is_whole: bool,
+    work: Work,
+}
+
+impl Known {
+    fn is(&self, name: &[u8]) -> bool {
+        name.get(1) == self.name.get(1)
+            && if self.is_whole {
+                name == self.name
+            } else {
+                name.starts_with(self.name)
+            }
+    }
+}
+
+/// What is known of functions, by their first byte: a large program has hundreds of thousands of names.
+static KNOWN: LazyLock<[Vec<Known>; 256]> = LazyLock::new(|| {
+    let mut known = [const { Vec::new() }; 256];
+    // What comes first counts.
+    for (names, is_whole, work) in [
+        (COPYING, true, Work::Copying),
+        (COPYING_FROM, false, Work::Copying),
+        (CIPHERS, true, Work::Ciphers),
+        (CIPHERS_FROM, false, Work::Ciphers),
+        (COMPRESSION, true, Work::Compression),
+        (COMPRESSION_FROM, false, Work::Compression),
+    ] {
+        for name in names.iter().map(|name| name.as_bytes()) {
+            known[usize::from(name[0])].push(Known {
+                name,
+                is_whole,
+                work,
+            });
+        }
+    }
+    known
+});
+
 /// What the function of this name does.
 pub(super) fn of_function(name: &[u8]) -> Work {
-    let is = |names: &[&str], beginnings: &[&str]| {
-        names.iter().any(|known| name == known.as_bytes())
-            || beginnings
-                .iter()
-                .any(|known| name.starts_with(known.as_bytes()))
+    let Some(&first) = name.first() else {
+        return Work::Other;
     };
-    if is(COPYING, COPYING_FROM) || is_compiler_builtin(name) {
+    for known in &KNOWN[usize::from(first)] {
+        if known.is(name) {
+            return if known.work != Work::Copying && is_compiler_builtin(name) {
+                Work::Copying
+            } else {
+                known.work
+            };
+        }
+    }
+    if is_compiler_builtin(name) {
         Work::Copying
-    } else if is(CIPHERS, CIPHERS_FROM) {
-        Work::Ciphers
-    } else if is(COMPRESSION, COMPRESSION_FROM) {
-        Work::Compression
     } else {
         Work::Other
     }
@@ -189,9 +234,10 @@ pub(super) fn of_function(name: &[u8]) -> Work {
 
 /// Rust's own memcpy, where no C library is linked: `compiler_builtins::mem::memcpy`, mangled either way.
 fn is_compiler_builtin(name: &[u8]) -> bool {
+    static CRATE: LazyLock<Finder> = LazyLock::new(|| Finder::new("compiler_builtins"));
     let has = |part: &str| memmem::find(name, part.as_bytes()).is_some();
     name.starts_with(b"_")
-        && has("compiler_builtins")
+        && CRATE.find(name).is_some()
         && (has("memcpy") || has("memmove") || has("copy_forward") || has("copy_backward"))
 }
 
@@ -233,6 +279,8 @@ mod tests {
             "runtime.memmove",
             "_ZN17compiler_builtins3mem6memcpy17h0123456789abcdefE",
             "_Copy_arrayof_conjoint_bytes",
+            // Both a copy and a part of a library of ciphers.
+            "_ZN4ring17compiler_builtins3mem6memcpy17h0123456789abcdefE",
         ] {
             assert_eq!(of_function(name.as_bytes()), Work::Copying, "{name}");
         }
@@ -242,7 +290,16 @@ mod tests {
         for name in ["ZSTD_compressBlock_fast", "inflate_fast", "longest_match"] {
             assert_eq!(of_function(name.as_bytes()), Work::Compression, "{name}");
         }
-        for name in ["memset", "memcmp", "strcpy", "main", "", "memcpy_test_main"] {
+        for name in [
+            "memset",
+            "memcmp",
+            "strcpy",
+            "main",
+            "",
+            "m",
+            "_",
+            "memcpy_test_main",
+        ] {
             assert_eq!(of_function(name.as_bytes()), Work::Other, "{name}");
         }
     }
