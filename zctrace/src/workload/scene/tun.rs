@@ -8,13 +8,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use nix::{errno::Errno, libc, net::if_::if_nametoindex};
+use nix::{errno::Errno, libc};
 
 use super::{
     forked::Forked,
     interface::{Interfaces, request},
-    route::run,
-    veth::Veth,
 };
 use crate::workload::Skip;
 
@@ -67,26 +65,11 @@ impl Tun {
         Ok(tap)
     }
 
-    /// Makes a macvtap over one end of a pair of devices: the same, but what it sends arrives at the other end.
-    pub(in crate::workload) fn macvtap(name: &CStr, header: libc::c_int) -> Result<(Self, Veth)> {
-        let veth = Veth::between_sockets()?;
-        let text = name.to_string_lossy();
-        run(&format!(
-            "ip link add link zctnear name {text} type macvtap mode passthru"
-        ))?;
-        run(&format!("ip link set {text} up"))?;
-        let index = if_nametoindex(name).context("a macvtap")?;
-        let device = format!("/dev/tap{index}");
-        let file = OpenOptions::new().read(true).write(true).open(&device);
-        let file = match file {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Skip(format!("nothing makes {device}")).into());
-            }
-            other => other.context(device)?,
-        };
+    /// Makes an open macvtap the same.
+    pub(super) fn of_macvtap(file: File, name: &CStr, header: libc::c_int) -> Result<Self> {
         set_up(&file, name, libc::IFF_TAP | libc::IFF_VNET_HDR, 0)?;
         set_header(&file, header)?;
-        Ok((Self(file), veth))
+        Ok(Self(file))
     }
 
     fn make(name: &CStr, flags: libc::c_int, offloads: libc::c_uint) -> Result<Self> {

@@ -14,7 +14,7 @@ use crate::workload::{
     Arena, Expected, ExpectedRow, Prepared, Skip, Traffic,
     scene::{
         interface::FAR,
-        packet_socket,
+        macvtap, packet_socket,
         tun::Tun,
         vhost::{self, ENTRIES, HEADER, Kicks, Vhost, Way},
     },
@@ -30,8 +30,8 @@ pub(in crate::workload) const TRAFFIC: &[Traffic] = &[
             prepare(arena, tap, TAP)
         },
     ),
-    Traffic::new("vhost-macvtap", "the same with a macvtap", |arena| {
-        let (tap, veth) = Tun::macvtap(TAP, HEADER as libc::c_int)?;
+    Traffic::new("vhost-tap", "the same with a macvtap", |arena| {
+        let (tap, veth) = macvtap::made(TAP, HEADER as libc::c_int)?;
         let mut prepared = prepare(arena, tap, FAR)?;
         prepared.keep.push(Box::new(veth));
         Ok(prepared)

@@ -125,5 +125,5 @@ fn a_claim_does_not_pass_beside_a_ring() {
         .iter()
         .find(|reason| reason.code == "unfollowed-calls");
     let evidence = &reason.expect("the ring is a reason").evidence;
-    assert_eq!(evidence, "packets of sockets, 1 ring");
+    assert_eq!(evidence, "packets of sockets or virtual machines, 1 ring");
 }

@@ -35,7 +35,7 @@ use zctrace::{
     tracer::BACKEND_VARIABLE,
     workload::{
         Skip,
-        scene::{netfilter, route::run},
+        scene::{netfilter, program::run},
     },
 };
 
