@@ -15,7 +15,9 @@ use procfs::{
     process::Process,
 };
 
-use super::{Error, Unseen, View, holders::Holders, threads, view::namespace_inode};
+use super::{
+    Error, Unseen, View, holders::Holders, threads, unseen::may_inspect, view::namespace_inode,
+};
 
 /// How many other listening ports an error names.
 const NEARBY: usize = 5;
@@ -144,16 +146,6 @@ fn sort(
         }
     }
     (holding, unheld)
-}
-
-/// Whether zctrace has what it takes to look into the processes of others.
-pub(super) fn may_inspect() -> bool {
-    caps::has_cap(
-        None,
-        caps::CapSet::Effective,
-        caps::Capability::CAP_SYS_PTRACE,
-    )
-    .unwrap_or(false)
 }
 
 /// These processes, and those that they or their like have started from the same executable.

@@ -52,7 +52,7 @@ impl Unseen {
     /// What to say of it, a line each.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
-        self.notes_of(super::port::may_inspect())
+        self.notes_of(may_inspect())
     }
 
     fn notes_of(&self, may_inspect: bool) -> Vec<String> {
@@ -74,6 +74,16 @@ impl Unseen {
         }
         notes
     }
+}
+
+/// Whether zctrace has what it takes to look into the processes of others.
+pub(super) fn may_inspect() -> bool {
+    caps::has_cap(
+        None,
+        caps::CapSet::Effective,
+        caps::Capability::CAP_SYS_PTRACE,
+    )
+    .unwrap_or(false)
 }
 
 /// How many processes cannot be inspected, and what helps.
