@@ -9,9 +9,9 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    DESCRIPTION, MAINTAINER, SUMMARY,
+    DESCRIPTION, SUMMARY,
     content::{self, Family},
-    done,
+    done, maintainer,
 };
 use crate::{arch::Arch, paths};
 
@@ -40,7 +40,8 @@ pub(super) fn package(
     fs::write(
         &changelog,
         format!(
-            "zctrace ({version}) unstable; urgency=medium\n\n  * See CHANGELOG.md in this directory.\n\n -- {MAINTAINER}  {}\n",
+            "zctrace ({version}) unstable; urgency=medium\n\n  * See CHANGELOG.md in this directory.\n\n -- {}  {}\n",
+            maintainer(),
             date(epoch)?
         ),
     )?;
@@ -58,13 +59,14 @@ pub(super) fn package(
         .lines()
         .map(|line| format!(" {}\n", if line.is_empty() { "." } else { line }))
         .collect();
+    let maintainer = maintainer();
     // Linked statically: it depends on nothing. The service is not enabled: installing a tool must
     // not start tracing.
     fs::write(
         control.join("control"),
         format!(
             "Package: zctrace\nVersion: {version}\nArchitecture: {architecture}\n\
-             Maintainer: {MAINTAINER}\n\
+             Maintainer: {maintainer}\n\
              Section: utils\nPriority: optional\n\
              Description: {SUMMARY}\n{description}"
         ),

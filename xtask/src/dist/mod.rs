@@ -1,7 +1,7 @@
 //! `cargo xtask dist`: what is given to users.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
@@ -25,7 +25,14 @@ mod sbom;
 
 pub(crate) use crates::crates;
 
-const MAINTAINER: &str = "zctrace maintainers <maintainers@zctrace.invalid>";
+/// Who answers for the packages, as Debian's own tools take it from the environment: `DEBFULLNAME` and `DEBEMAIL`.
+/// Without them it is an address that cannot exist, so that nobody's mail goes astray.
+fn maintainer() -> String {
+    let given = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    let name = given("DEBFULLNAME").unwrap_or_else(|| "zctrace maintainers".to_owned());
+    let address = given("DEBEMAIL").unwrap_or_else(|| "maintainers@zctrace.invalid".to_owned());
+    format!("{name} <{address}>")
+}
 
 /// What packages say of it, in a line.
 const SUMMARY: &str = "Shows where the Linux kernel copied every I/O byte";

@@ -6,8 +6,9 @@ use anyhow::Result;
 use rpm::{BuildConfig, CompressionType, FileOptions, PackageBuilder};
 
 use super::{
-    DESCRIPTION, MAINTAINER, SUMMARY,
+    DESCRIPTION, SUMMARY,
     content::{self, Family, Kind},
+    maintainer,
 };
 use crate::arch::Arch;
 
@@ -47,11 +48,11 @@ pub(super) fn package(arch: Arch, dist: &Path, program: &Path, epoch: u32) -> Re
         )
         .release("1")
         .description(DESCRIPTION)
-        .packager(MAINTAINER)
+        .packager(maintainer())
         .group("Development/Tools")
         .build_host("localhost")
         .add_changelog_entry(
-            format!("{MAINTAINER} - {version}-1"),
+            format!("{} - {version}-1", maintainer()),
             "- See CHANGELOG.md.",
             epoch,
         );
