@@ -63,8 +63,8 @@ fn current_has_comm() -> bool {
     bpf_get_current_comm().is_ok_and(|comm| has_comm(&comm))
 }
 
-/// Pages that are pinned for long, such as registered buffers of io_uring, are copied for the child of a fork
-/// (`copy_present_page`). Where nothing sees that, each of them may have been.
+/// Of pages that are pinned for long, such as registered buffers of io_uring, the kernel copies those for the child of a
+/// fork that are anonymous and private (`copy_present_page`). Where nothing sees that, each of them may have been.
 #[inline(always)]
 fn pinned_at_fork(child: *const u8) {
     if !reports(COUNTS_FAULTS as u16) || offset!(mm_pinned) == ABSENT {
@@ -121,7 +121,7 @@ program! {
         let is_ours = current_record().is_some();
         if kind & Task::WORKER != 0
             && (is_ours || setting!(scope) == Scope::System as u32)
-            && !vhost::is_followed()
+            && vhost::makes_unseen_worker()
         {
             unfollowed_ring();
         }

@@ -1,8 +1,12 @@
 //! vhost: threads of the kernel that carry what virtual machines send and receive, for the process that runs them.
 //!
-//! A worker of vhost-net takes packets out of the memory of its process, each by `copy_page_from_iter` in
-//! `vhost_net_build_xdp`, and hands many over together, to a tap device or a macvtap. There they are counted. What it
-//! sends alone, `skb_copy_datagram_from_iter` copies; what it receives, `skb_copy_datagram_iter`. These sites see that.
+//! A worker of vhost-net takes packets out of the memory of its process, each by `copy_page_from_iter` or, later,
+//! `copy_from_iter` in `vhost_net_build_xdp`, and hands many over together, to a tap device or a macvtap. There they are
+//! counted; no site may count them at those functions as well. What it sends alone, `skb_copy_datagram_from_iter` copies;
+//! what it receives, `skb_copy_datagram_iter`. These sites see that.
+//!
+//! Before Linux 6.4 workers are kernel threads. Their copies are nobody's, and only seen where the whole machine is the
+//! target.
 
 use aya_ebpf::programs::FEntryContext;
 use zctrace_common::{ABSENT, Acc, FOLLOWS_VHOST, Task};
@@ -15,18 +19,22 @@ use crate::{
     book::{account, object, probe::program, target},
 };
 
-/// Whether all is seen of the worker that the current thread makes, by a request to a device (`VHOST_SET_OWNER`). Of
-/// vhost's other devices (vsock, SCSI) nothing is.
+/// Whether nothing sees what the worker will copy that the current thread makes. It does so by a request to a device
+/// (`VHOST_SET_OWNER`). Of vhost's other devices (vsock, SCSI) nothing is seen. KVM has such threads too, which copy
+/// nothing for their process.
 #[inline(always)]
-pub(crate) fn is_followed() -> bool {
+pub(crate) fn makes_unseen_worker() -> bool {
+    /// `VHOST_VIRTIO`, the type of vhost's requests.
+    const VHOST: u64 = 0xaf;
     /// The device number of `/dev/vhost-net`: 10 is that of miscellaneous devices, 238 is `VHOST_NET_MINOR`.
     const VHOST_NET: u32 = 10 << 20 | 238;
-    if !reports(FOLLOWS_VHOST as u16) {
+    let regs = kernel::current_regs();
+    if kernel::call_argument(regs, 1) >> 8 & 0xff != VHOST {
         return false;
     }
-    let fd = kernel::call_argument(kernel::current_regs(), 0) as u32;
-    let inode = kernel::pointer::<Probed>(object::file_of_fd(fd), offset!(file_inode));
-    Probed::load::<u32>(inode, offset!(inode_rdev)) == VHOST_NET
+    let file = object::file_of_fd(kernel::call_argument(regs, 0) as u32);
+    let inode = kernel::pointer::<Probed>(file, offset!(file_inode));
+    !reports(FOLLOWS_VHOST as u16) || Probed::load::<u32>(inode, offset!(inode_rdev)) != VHOST_NET
 }
 
 program! {
@@ -46,7 +54,7 @@ fn handed_over(ctx: &FEntryContext) {
     let Some(task) = (unsafe { target::current_or_adopt() }) else {
         return;
     };
-    if task.flags & Task::WORKER == 0 {
+    if task.flags & (Task::WORKER | Task::KTHREAD) == 0 {
         return;
     }
     let message: *const u8 = ctx.arg(1);

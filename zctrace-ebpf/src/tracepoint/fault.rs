@@ -182,6 +182,15 @@ global! {
         const MAP_ANONYMOUS: u64 = 0x20;
         const MADV_POPULATE_WRITE: u64 = 23;
         const POKES: [u64; 2] = [4, 5];
+        let is_one = matches!(
+            nr,
+            IO_URING_REGISTER | MADVISE | MLOCK | MLOCK2 | MLOCKALL | MMAP | MPROTECT | MREMAP | PKEY_MPROTECT
+                | PROCESS_MADVISE | PTRACE
+        );
+        // Most calls of the machine end here.
+        if !is_one {
+            return 0;
+        }
         let regs = kernel::current_regs();
         let argument = |index| kernel::call_argument(regs, index);
         let populates = match nr {
@@ -192,8 +201,13 @@ global! {
                 target::is_current() && may_copy(argument(0), argument(0).wrapping_add(argument(1)))
             }
             // Of locked memory.
-            MPROTECT | PKEY_MPROTECT => argument(2) & PROT_WRITE != 0,
-            MREMAP | MLOCKALL => true,
+            MPROTECT | PKEY_MPROTECT => {
+                argument(2) & PROT_WRITE != 0
+                    && target::current_record().is_some()
+                    && may_copy(argument(0), argument(0).wrapping_add(argument(1)))
+            }
+            MREMAP => target::current_record().is_some(),
+            MLOCKALL => true,
             PROCESS_MADVISE => argument(3) as u32 == MADV_POPULATE_WRITE as u32,
             IO_URING_REGISTER => {
                 target::is_current() && may_copy_buffers(argument(1) as u32, argument(2), argument(3))

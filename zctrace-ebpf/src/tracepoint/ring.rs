@@ -14,7 +14,7 @@ use crate::{
     tracepoint::plan::{NOTHING, OF_RING, PINS, user_u32},
 };
 
-/// Sockets with rings that were counted.
+/// Sockets whose rings the target set up itself, or that were counted.
 #[map]
 static RINGS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(1024, 0);
 
@@ -24,12 +24,21 @@ fn note(sock: *const u8) {
     let _ = RINGS.insert(&(sock as u64), &0, 0);
 }
 
+/// The same if a process of the target has it, by its descriptor.
+#[inline(always)]
+fn note_own(fd: u64) {
+    if target::is_current() {
+        note(socket(fd));
+    }
+}
+
 global! {
     /// What the current `setsockopt` sets up: [`OF_RING`], unless it takes one away; [`PINS`] if it pins memory for
     /// AF_XDP.
     pub(crate) fn option_sets() -> u64 {
         const SOL_PACKET: u32 = 263;
         const PACKET_RX_RING: u32 = 5;
+        const PACKET_TX_RING: u32 = 13;
         const SOL_XDP: u32 = 283;
         const XDP_RX_RING: u32 = 2;
         const XDP_TX_RING: u32 = 3;
@@ -42,10 +51,13 @@ global! {
             (SOL_XDP, XDP_UMEM_REG) => PINS,
             (SOL_PACKET, PACKET_RX_RING) if user_u32(argument(3) + BLOCKS) == 0 => NOTHING,
             (SOL_PACKET, PACKET_RX_RING) | (SOL_XDP, XDP_RX_RING | XDP_TX_RING) => {
-                if target::is_current() {
-                    note(socket(argument(0)));
-                }
+                note_own(argument(0));
                 OF_RING
+            }
+            // What is sent from a ring is in calls.
+            (SOL_PACKET, PACKET_TX_RING) => {
+                note_own(argument(0));
+                NOTHING
             }
             _ => NOTHING,
         }

@@ -45,6 +45,16 @@ impl Process {
         }
     }
 
+    /// Its name, and its number if it is one process: to name it within a sentence.
+    #[must_use]
+    pub fn named(&self) -> String {
+        if self.is_several() {
+            self.comm.clone()
+        } else {
+            format!("{} ({})", self.comm, self.pid)
+        }
+    }
+
     /// Takes what another counted.
     pub fn absorb(&mut self, other: &Self) {
         let mut paths = std::mem::take(&mut self.paths);

@@ -307,7 +307,7 @@ pub(super) fn are_rings_unseen(attempts: &[Attempt]) -> bool {
     })
 }
 
-/// Whether all is seen that workers of vhost-net copy.
+/// Whether all is seen that workers of vhost-net copy. The module of macvtap can come later.
 pub(super) fn follows_vhost(attempts: &[Attempt]) -> bool {
     let sees = |name| {
         attempts

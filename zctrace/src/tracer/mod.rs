@@ -69,8 +69,8 @@ use crate::{
     catalog,
     kernel::btf::Types,
     ledger::{
-        Coverage, Loss, Markers, Overhead, Process, Region, Requests, RowSizes, Stacks, Totals,
-        Unattributed,
+        Coverage, End, Loss, Markers, Overhead, Process, Region, Requests, RowSizes, Stacks,
+        Totals, Unattributed,
         audit::{Counts, Setup},
     },
     target::{CgroupTarget, Several, View},
@@ -223,6 +223,8 @@ pub struct Session {
     losses: evidence::LossTime,
     /// Rings that nothing sees the copies of.
     rings: rings::Rings,
+    /// All was seen at the start that workers of vhost-net copy.
+    follows_vhost: bool,
     reports: Reports,
 }
 
@@ -367,6 +369,7 @@ impl Session {
             sockets: attach::are_rings_unseen(&attempts),
             vhost_net: !attach::follows_vhost(&attempts),
         });
+        let follows_vhost = attach::follows_vhost(&attempts);
         rings.look_at(&config.tasks);
         Ok(Self {
             reports: Reports::of(&programs.ebpf),
@@ -381,6 +384,7 @@ impl Session {
             statistics,
             losses: evidence::LossTime::default(),
             rings,
+            follows_vhost,
         })
     }
 
@@ -585,6 +589,16 @@ impl Session {
             reading.stacks = self.collector.chosen_stacks(stacks);
         }
         reading.loss.unfollowed_calls.rings += self.rings.count();
+        let has_workers = |process: &Process| {
+            let mut paths = process.paths.iter();
+            paths.any(|path| path.object.is(End::Worker))
+        };
+        if self.follows_vhost
+            && reading.processes.iter().any(has_workers)
+            && !attach::follows_vhost(&self.attempts)
+        {
+            reading.loss.unfollowed_calls.rings += 1;
+        }
         let counters = self.programs.counters();
         if self.statistics.is_some() {
             let ns = counters.values().map(|program| program.ns).sum();
@@ -649,7 +663,7 @@ fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut aya::maps::Map {
 /// into the hash beside them.
 fn add_tasks(ebpf: &mut Ebpf, tids: &[u32], attached: bool) -> Result<(), Error> {
     const BPF_NOEXIST: u64 = 1;
-    let view = View::detect().ok();
+    let view = rings::has_vhost().then(|| View::detect().ok()).flatten();
     let is_worker = |tid| {
         let thread = view.as_ref().map(|view| view.process(view.to_user(tid)));
         thread.is_some_and(|thread| thread.is_ok_and(|thread| rings::is_worker(&thread)))

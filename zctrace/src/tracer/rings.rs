@@ -1,8 +1,8 @@
-//! Rings that were there before zctrace: the memory of a process shows them, and so do threads that serve them.
+//! Rings that were there before zctrace: the memory of a process shows them, and so do devices that serve them.
 
 use std::{collections::BTreeSet, path::Path};
 
-use procfs::process::{FDTarget, MMapPath, Process};
+use procfs::process::{FDInfo, FDTarget, MMapPath, Process};
 
 use crate::target::View;
 
@@ -32,50 +32,70 @@ impl Rings {
         }
     }
 
-    /// How many processes have one in their memory, and how many threads serve one.
+    /// How many processes have one in their memory, and how many devices of vhost serve one.
     pub(super) const fn count(&self) -> u64 {
         self.count
     }
 
-    /// Looks at these threads, and at the processes that they belong to.
+    /// Looks at the processes that these threads belong to.
     pub(super) fn look_at(&mut self, threads: &[u32]) {
         let Ok(view) = View::detect() else { return };
         for &thread in threads {
             let Ok(process) = view.process(view.to_user(thread)) else {
                 continue;
             };
-            if is_worker(&process) && (self.unseen.vhost_net || serves_others_than_net(&process)) {
+            let is_new = process
+                .status()
+                .is_ok_and(|status| self.looked_at.insert(status.tgid));
+            if !is_new {
+                continue;
+            }
+            if self.unseen.sockets && has_ring(&process) {
                 self.count += 1;
             }
-            if self.unseen.sockets
-                && let Ok(status) = process.status()
-                && self.looked_at.insert(status.tgid)
-                && has_ring(&process)
-            {
-                self.count += 1;
-            }
+            let devices = vhost_devices(&process);
+            // Of kernel threads that work for it, nothing is seen.
+            let all = self.unseen.vhost_net || !devices.is_empty() && !has_worker(&process);
+            let unseen = |device: &&String| all || *device != "net";
+            self.count += devices.iter().filter(unseen).count() as u64;
         }
     }
 }
 
-/// Whether a process has devices of vhost whose workers are not followed. Which worker is for which, nothing tells.
-fn serves_others_than_net(process: &Process) -> bool {
-    let Ok(files) = process.fd() else { return true };
-    let mut vhosts = files.flatten().filter_map(|file| match file.target {
-        FDTarget::Path(path) => path
-            .to_str()?
-            .strip_prefix("/dev/vhost-")
-            .map(str::to_owned),
+/// The devices of vhost that a process has open, as they are named behind `/dev/vhost-`.
+fn vhost_devices(process: &Process) -> Vec<String> {
+    if !has_vhost() {
+        return Vec::new();
+    }
+    let files = process.fd().into_iter().flatten().flatten();
+    let name = |file: FDInfo| match file.target {
+        FDTarget::Path(path) => Some(path.to_str()?.strip_prefix("/dev/vhost-")?.to_owned()),
         _ => None,
-    });
-    vhosts.any(|name| name != "net")
+    };
+    files.filter_map(name).collect()
+}
+
+fn has_worker(process: &Process) -> bool {
+    let threads = process.tasks().into_iter().flatten().flatten();
+    threads
+        .filter_map(|thread| thread.stat().ok())
+        .any(|stat| is_of_worker(stat.flags))
+}
+
+/// Whether this kernel has vhost, now.
+pub(super) fn has_vhost() -> bool {
+    Path::new("/sys/module/vhost").exists()
 }
 
 /// Whether a thread works for its process within the kernel, as those of vhost do, and makes no calls.
 pub(super) fn is_worker(thread: &Process) -> bool {
+    thread.stat().is_ok_and(|stat| is_of_worker(stat.flags))
+}
+
+/// The same by its flags.
+const fn is_of_worker(flags: u32) -> bool {
     const PF_IO_WORKER: u32 = 0x10;
     const PF_USER_WORKER: u32 = 0x4000;
-    let flags = thread.stat().map_or(0, |stat| stat.flags);
     flags & PF_USER_WORKER != 0 && flags & PF_IO_WORKER == 0
 }
 

@@ -238,7 +238,7 @@ fn uncounted_calls(state: &State<'_>) -> Option<Seen> {
     let first = some.next()?;
     let calls = first.paths.iter().filter(is_call);
     let calls: Vec<_> = calls.take(3).map(|path| path.object.as_str()).collect();
-    let text = format!("{} of {} ({})", calls.join(", "), first.comm, first.pid);
+    let text = format!("{} of {}", calls.join(", "), first.named());
     Some(Seen { bytes: moved, text })
 }
 
@@ -259,12 +259,7 @@ fn not_followed(state: &State<'_>) -> Option<Seen> {
             .take(3)
             .map(|one| format!("{:.0} ms in {}", one.copy_cpu_seconds * 1e3, one.call))
             .collect();
-        let text = format!(
-            "copying of {} ({}): {}",
-            process.comm,
-            process.pid,
-            calls.join(", ")
-        );
+        let text = format!("copying of {}: {}", process.named(), calls.join(", "));
         Some(Seen { bytes: 0, text })
     })
 }
@@ -320,7 +315,7 @@ fn possible_copies_on_write(state: &State<'_>) -> Option<Seen> {
             || copied >= claim.min_bytes && could_overturn_with(process, claim, most, moved);
         matters.then(|| Seen {
             bytes: most,
-            text: format!("{writes} such writes of {} ({})", process.comm, process.pid),
+            text: format!("{writes} such writes of {}", process.named()),
         })
     })
 }
@@ -369,7 +364,7 @@ fn failed_calls(state: &State<'_>) -> Option<Seen> {
     })?;
     Some(Seen {
         bytes: 0,
-        text: format!("such calls of {} ({})", first.comm, first.pid),
+        text: format!("such calls of {}", first.named()),
     })
 }
 
@@ -400,10 +395,10 @@ fn commands(state: &State<'_>) -> Option<Seen> {
             1 => "1 command".to_owned(),
             many => format!("{many} commands"),
         };
-        let (object, comm, pid) = (path.object.as_str(), &process.comm, process.pid);
+        let (who, object) = (process.named(), path.object.as_str());
         Some(Seen {
             bytes: 0,
-            text: format!("{commands} of {comm} ({pid}) to {object}"),
+            text: format!("{commands} of {who} to {object}"),
         })
     })
 }
@@ -500,11 +495,7 @@ fn untraced(state: &State<'_>) -> Option<Seen> {
 /// Up to three of the processes for which `is` holds.
 fn names(snapshot: &Snapshot, is: impl Fn(&Process) -> bool) -> String {
     let all: Vec<_> = snapshot.processes.iter().filter(|p| is(p)).collect();
-    let mut text: Vec<_> = all
-        .iter()
-        .take(3)
-        .map(|process| format!("{} ({})", process.comm, process.pid))
-        .collect();
+    let mut text: Vec<_> = all.iter().take(3).map(|process| process.named()).collect();
     if all.len() > 3 {
         text.push(format!("{} more", all.len() - 3));
     }

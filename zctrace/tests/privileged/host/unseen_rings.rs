@@ -14,7 +14,7 @@ use nix::{
     unistd::gettid,
 };
 use zctrace::{
-    claims::{Document, Verdict},
+    claims::{Document, Reason, Verdict},
     tracer::{Config, Session},
 };
 
@@ -111,6 +111,14 @@ fn judge(traffic: &str) -> Document {
 fn a_claim_does_not_pass_beside_a_ring() {
     let document = judge("unix-stream");
     assert_eq!(document.verdict, Verdict::Pass, "{:#?}", document.reasons);
+    // What is sent from a ring is in calls.
+    let document = judge("packet-send-raw");
+    let is_ring = |reason: &Reason| reason.evidence.contains(" ring");
+    assert!(
+        !document.reasons.iter().any(is_ring),
+        "{:#?}",
+        document.reasons
+    );
     let document = judge("packet-ring-v2");
     let reasons = &document.reasons;
     if document.stat.backend != "tracepoints" {
