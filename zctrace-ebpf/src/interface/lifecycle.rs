@@ -73,11 +73,11 @@ fn pinned_at_fork(child: *const u8) {
     let memory = kernel::pointer::<Typed>(kernel::current_task(), offset!(task_mm));
     let of_child = kernel::pointer::<Typed>(child, offset!(task_mm));
     let pinned: u64 = Probed::load(memory, offset!(mm_pinned));
+    if memory == of_child || pinned == 0 {
+        return;
+    }
     // SAFETY: nothing else in this program refers to the thread's record.
-    if memory != of_child
-        && pinned != 0
-        && let Some(task) = unsafe { target::current() }
-    {
+    if let Some(task) = unsafe { target::current() } {
         let ends = Ends::of(object::UNKNOWN);
         row::record_occurrences(task, Op::FaultWrite as u16, &ends, pinned);
     }

@@ -21,7 +21,7 @@ static RINGS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(1024, 0);
 /// Notes a socket. Where there is no room, its ring counts again when it is mapped.
 #[inline(always)]
 fn note(sock: *const u8) {
-    let _ = RINGS.insert(&(sock as u64), &0, 0);
+    let _ = RINGS.insert(sock as u64, 0, 0);
 }
 
 /// The same if a process of the target has it, by its descriptor.
@@ -78,7 +78,7 @@ global! {
         }
         let sock = socket(kernel::call_argument(regs, 4));
         let family: u16 = if sock.is_null() { 0 } else { Probed::load(sock, offset!(sock_family)) };
-        if !matches!(family, AF_PACKET | AF_XDP) || RINGS.get_ptr(&(sock as u64)).is_some() {
+        if !matches!(family, AF_PACKET | AF_XDP) || RINGS.get_ptr(sock as u64).is_some() {
             return 0;
         }
         note(sock);
