@@ -166,6 +166,19 @@ impl Shared {
             .collect();
         (length > 0).then(|| String::from_utf8_lossy(&bytes).into_owned())
     }
+
+    /// The same, for who has noticed that the child fails, perhaps before it has left a word.
+    #[must_use]
+    pub fn failure_soon(&self) -> Option<String> {
+        const PATIENCE: u32 = 500;
+        (0..PATIENCE).find_map(|_| {
+            let failure = self.failure();
+            if failure.is_none() {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            failure
+        })
+    }
 }
 
 /// Nanoseconds of the monotonic clock, the same for all processes.

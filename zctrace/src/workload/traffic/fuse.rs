@@ -76,8 +76,8 @@ fn serves(arena: &Arena, mode: Mode) -> Result<Prepared> {
             .and_then(|()| use_file(&mounted.file(), mode))
             // The kernel withdraws what is not answered when the filesystem is unmounted.
             .and_then(|()| shared.wait_for(backed::RELEASED, 1));
-        // Its own word is the better one.
-        used.or_else(|error| shared.failure().map_or(Err(error), |_| Ok(())))
+        // Its own word is the better one. Files fail as soon as it stops serving, and it says why after that.
+        used.or_else(|error| shared.failure_soon().map_or(Err(error), |_| Ok(())))
     }));
     Ok(prepared.finish(move |expected| {
         let mapping =
