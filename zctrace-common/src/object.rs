@@ -91,8 +91,11 @@ pub struct Object {
 }
 
 impl Object {
-    /// What a thread that works for a process, and makes no calls, has copied.
-    pub const WORKER: u64 = Self::pack(ObjectKind::Syscall, -3_i32 as u32 as u64);
+    /// The number that stands in place of a call's for a thread that works for a process and makes no calls.
+    pub const WORKER_NUMBER: i32 = -3;
+
+    /// What such a thread has copied.
+    pub const WORKER: u64 = Self::pack(ObjectKind::Syscall, Self::WORKER_NUMBER as u32 as u64);
 
     const VALUE_BITS: u32 = 56;
     const VALUE_MASK: u64 = (1 << Self::VALUE_BITS) - 1;

@@ -5,7 +5,7 @@ use zctrace_common::Place;
 
 use super::{
     Circumstances, Claim, Expectation, Measure, Met, Outcome, Verdict,
-    portion::{Kind, Portion, Row, carried, copied, not_carried, portions, within},
+    portion::{Kind, Portion, Row, carried, copied, not_carried, portions, sent_again, within},
     reason::{Effect, Reason, RowName},
     rules::{self, Matter, Rule, Seen, Sight, State},
     share, standing, waiting,
@@ -94,16 +94,7 @@ pub struct Judgement {
 pub fn judge(claim: &Claim, snapshot: &Snapshot, circumstances: Circumstances) -> Judgement {
     let (snapshot, spills) = set_apart(snapshot);
     let snapshot = &*snapshot;
-    let mut court = Court {
-        claim,
-        snapshot,
-        spills: &spills,
-        reasons: Vec::new(),
-        judged: Vec::new(),
-        met: Vec::new(),
-        enough: true,
-        rests_on_inferred: false,
-    };
+    let mut court = Court::new(claim, snapshot, &spills);
     court.unused(circumstances);
     for (measure, limit) in claim.limits() {
         court.hear(measure, limit);
@@ -178,22 +169,15 @@ pub fn doubts(
         ..claim.clone()
     };
     let spills = Spills::default();
-    let mut court = Court {
-        claim: &claim,
-        snapshot: &one,
-        spills: &spills,
-        reasons: standing::against(&claim, &one, circumstances),
-        judged: Vec::new(),
-        met: Vec::new(),
-        enough: true,
-        rests_on_inferred: false,
-    };
+    let mut court = Court::new(&claim, &one, &spills);
+    court.reasons = standing::against(&claim, &one, circumstances);
     let state = State {
         claim: &claim,
         snapshot: &one,
         circumstances,
     };
-    let unattributed = rules::unattributed(&state).saturating_add(rules::sent_again(&one));
+    let again = sent_again(paths(), rules::sent_again(&one));
+    let unattributed = rules::unattributed(&state).saturating_add(again);
     if unattributed > room {
         court.unattributed(unattributed);
     }
@@ -223,6 +207,19 @@ struct Court<'a> {
 }
 
 impl<'a> Court<'a> {
+    const fn new(claim: &'a Claim, snapshot: &'a Snapshot, spills: &'a Spills) -> Self {
+        Self {
+            claim,
+            snapshot,
+            spills,
+            reasons: Vec::new(),
+            judged: Vec::new(),
+            met: Vec::new(),
+            enough: true,
+            rests_on_inferred: false,
+        }
+    }
+
     fn has(&self, effect: Effect) -> bool {
         self.reasons.iter().any(|reason| reason.effect == effect)
     }

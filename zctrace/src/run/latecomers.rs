@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{error::Error, meter::Meter, owners};
-use crate::target::{Resolved, Unseen, View};
+use crate::target::{Resolved, Unseen, View, view::PF_EXITING};
 
 /// How often to look during the measurement, at most.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -15,8 +15,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PART: u32 = 50;
 /// How many are remembered.
 const MAX_NAMES: usize = 1 << 10;
-/// `PF_EXITING` of `include/linux/sched.h`.
-const PF_EXITING: u32 = 4;
 
 /// Processes of which threads belong to the target and are not traced: another process may hold its port, or have got
 /// its name when it had several threads.

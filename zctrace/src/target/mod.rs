@@ -10,7 +10,7 @@ mod port;
 mod several;
 mod threads;
 mod unseen;
-mod view;
+pub(crate) mod view;
 
 use std::{collections::BTreeSet, path::PathBuf};
 

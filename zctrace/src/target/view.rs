@@ -15,7 +15,11 @@ use super::Error;
 
 /// Inode number of the initial PID namespace, `PROC_PID_INIT_INO`.
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
-/// `PF_KTHREAD` of `include/linux/sched.h`.
+// Of `include/linux/sched.h`.
+pub(crate) const PF_EXITING: u32 = 0x0000_0004;
+pub(crate) const PF_IO_WORKER: u32 = 0x0000_0010;
+/// Linux 6.4 and later. Threads of io_uring have it too.
+pub(crate) const PF_USER_WORKER: u32 = 0x0000_4000;
 pub(super) const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// A procfs and how its ids relate to those the user knows.

@@ -223,8 +223,6 @@ pub struct Session {
     losses: evidence::LossTime,
     /// Rings that nothing sees the copies of.
     rings: rings::Rings,
-    /// All was seen at the start that workers of vhost-net copy.
-    follows_vhost: bool,
     reports: Reports,
 }
 
@@ -369,7 +367,6 @@ impl Session {
             sockets: attach::are_rings_unseen(&attempts),
             vhost_net: !attach::follows_vhost(&attempts),
         });
-        let follows_vhost = attach::follows_vhost(&attempts);
         rings.look_at(&config.tasks);
         Ok(Self {
             reports: Reports::of(&programs.ebpf),
@@ -384,7 +381,6 @@ impl Session {
             statistics,
             losses: evidence::LossTime::default(),
             rings,
-            follows_vhost,
         })
     }
 
@@ -593,7 +589,8 @@ impl Session {
             let mut paths = process.paths.iter();
             paths.any(|path| path.object.is(End::Worker))
         };
-        if self.follows_vhost
+        // All was seen of them at the start.
+        if !self.rings.unseen.vhost_net
             && reading.processes.iter().any(has_workers)
             && !attach::follows_vhost(&self.attempts)
         {

@@ -181,11 +181,12 @@ impl Names {
 }
 
 /// What an operation is named after that is only known by its system call. The BPF side passes its
-/// number as 32 bits: -1 of an exception, -2 of a 32-bit call that has no number of its own there, -3 of a worker.
+/// number as 32 bits: -1 of an exception, -2 of a 32-bit call that has no number of its own there, or
+/// [`Object::WORKER_NUMBER`].
 fn system_call(value: u64) -> ledger::Object {
     match value as u32 as i32 {
         -1 => End::Exception.into(),
-        -3 => End::Worker.into(),
+        Object::WORKER_NUMBER => End::Worker.into(),
         -2 => End::Syscall("32-bit").into(),
         nr => End::Syscall(&syscalls::name(nr)).into(),
     }

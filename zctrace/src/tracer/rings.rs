@@ -4,12 +4,15 @@ use std::{collections::BTreeSet, path::Path};
 
 use procfs::process::{FDInfo, FDTarget, MMapPath, Process};
 
-use crate::target::View;
+use crate::target::{
+    View,
+    view::{PF_IO_WORKER, PF_USER_WORKER},
+};
 
 /// How many there are that nothing follows.
 #[derive(Debug)]
 pub(super) struct Rings {
-    unseen: Unseen,
+    pub(super) unseen: Unseen,
     looked_at: BTreeSet<i32>,
     count: u64,
 }
@@ -39,6 +42,10 @@ impl Rings {
 
     /// Looks at the processes that these threads belong to.
     pub(super) fn look_at(&mut self, threads: &[u32]) {
+        let has_vhost = has_vhost();
+        if !self.unseen.sockets && !has_vhost {
+            return;
+        }
         let Ok(view) = View::detect() else { return };
         for &thread in threads {
             let Ok(process) = view.process(view.to_user(thread)) else {
@@ -53,6 +60,9 @@ impl Rings {
             if self.unseen.sockets && has_ring(&process) {
                 self.count += 1;
             }
+            if !has_vhost {
+                continue;
+            }
             let devices = vhost_devices(&process);
             // Of kernel threads that work for it, nothing is seen.
             let all = self.unseen.vhost_net || !devices.is_empty() && !has_worker(&process);
@@ -64,9 +74,6 @@ impl Rings {
 
 /// The devices of vhost that a process has open, as they are named behind `/dev/vhost-`.
 fn vhost_devices(process: &Process) -> Vec<String> {
-    if !has_vhost() {
-        return Vec::new();
-    }
     let files = process.fd().into_iter().flatten().flatten();
     let name = |file: FDInfo| match file.target {
         FDTarget::Path(path) => Some(path.to_str()?.strip_prefix("/dev/vhost-")?.to_owned()),
@@ -94,8 +101,6 @@ pub(super) fn is_worker(thread: &Process) -> bool {
 
 /// The same by its flags.
 const fn is_of_worker(flags: u32) -> bool {
-    const PF_IO_WORKER: u32 = 0x10;
-    const PF_USER_WORKER: u32 = 0x4000;
     flags & PF_USER_WORKER != 0 && flags & PF_IO_WORKER == 0
 }
 

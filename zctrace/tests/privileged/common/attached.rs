@@ -45,6 +45,15 @@ impl Attached {
         Self(child)
     }
 
+    /// Judges what those read who hold a port: at most one copy of each byte, concluded or not.
+    pub(crate) fn check_of_port(port: u16, options: &[&str]) -> Self {
+        let port = port.to_string();
+        let mut arguments = vec!["check", "--json", "--accept-inferred", "--path", "read"];
+        arguments.extend(["--max-copies-per-byte", "1", "--port", &port]);
+        arguments.extend(options);
+        Self::start(&arguments)
+    }
+
     /// Ends it as ctrl-c does, and returns what it said.
     pub(crate) fn interrupt(self) -> Output {
         kill(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGINT).expect("it runs");

@@ -210,20 +210,8 @@ fn all_who_serve_a_port_are_traced_or_missed() {
         said.read_line(&mut line).unwrap();
         assert_eq!(line, "read\n");
     };
-    let port = number.to_string();
     let judge = |meanwhile: &mut dyn FnMut()| {
-        let options = [
-            "check",
-            "--json",
-            "--max-copies-per-byte",
-            "1",
-            "--accept-inferred",
-            "--path",
-            "read",
-            "--port",
-            &port,
-        ];
-        let check = Attached::start(&options);
+        let check = Attached::check_of_port(number, &[]);
         meanwhile();
         let output = check.interrupt();
         serde_json::from_slice::<Document>(&output.stdout).unwrap()

@@ -118,6 +118,19 @@ fn own_session() -> Session {
     .expect("the probes attach")
 }
 
+/// A file in memory with as many pages.
+fn file_of_pages(name: &str) -> File {
+    let mut file = File::from(memfd_create(name, MFdFlags::empty()).expect("a file"));
+    file.write_all(&vec![7; PAGES * page_size()]).expect("room");
+    file
+}
+
+/// Whether faults are counted that may have copied: where their copies are not seen.
+fn counts_faults(session: &Session) -> bool {
+    let mut attempts = session.attempts().iter();
+    attempts.any(|attempt| attempt.is_attached() && attempt.probe.name == "page_fault_user")
+}
+
 /// What this process has of an operation on an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Row {
@@ -149,8 +162,7 @@ fn added(session: &mut Session, (op, object): (Op, &str), touch: impl FnOnce()) 
 #[test]
 #[ignore = "needs root and BPF"]
 fn faults_are_counted_and_copies_on_write_are_not_made_up() {
-    let mut file = File::from(memfd_create("faults", MFdFlags::empty()).expect("a file"));
-    file.write_all(&vec![7; PAGES * page_size()]).expect("room");
+    let file = file_of_pages("faults");
     let mut session = own_session();
     let attached: Vec<_> = session
         .attempts()
@@ -207,13 +219,9 @@ fn faults_are_counted_and_copies_on_write_are_not_made_up() {
 #[test]
 #[ignore = "needs root and BPF"]
 fn first_writes_to_private_files_may_have_copied() {
-    let mut file = File::from(memfd_create("writes", MFdFlags::empty()).expect("a file"));
-    file.write_all(&vec![7; PAGES * page_size()]).expect("room");
+    let file = file_of_pages("writes");
     let mut session = own_session();
-    let is_counted = session
-        .attempts()
-        .iter()
-        .any(|attempt| attempt.is_attached() && attempt.probe.name == "page_fault_user");
+    let is_counted = counts_faults(&session);
     let mut writes = |pages: &Pages, touch: fn(&Pages)| {
         let possible = |session: &mut Session| {
             let rows = ["unknown", "file:tmpfs"];
@@ -309,13 +317,9 @@ fn populate_behind_another(pages: &Pages) {
 #[test]
 #[ignore = "needs root and BPF"]
 fn calls_that_make_pages_present_may_copy_them() {
-    let mut file = File::from(memfd_create("calls", MFdFlags::empty()).expect("a file"));
-    file.write_all(&vec![7; PAGES * page_size()]).expect("room");
+    let file = file_of_pages("calls");
     let mut session = own_session();
-    let is_counted = session
-        .attempts()
-        .iter()
-        .any(|attempt| attempt.is_attached() && attempt.probe.name == "page_fault_user");
+    let is_counted = counts_faults(&session);
     let each = u64::from(is_counted);
     type Touch = fn(&Pages);
     let ways: [(&str, Touch); 4] = [

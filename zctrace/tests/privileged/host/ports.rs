@@ -86,19 +86,7 @@ impl Drop for Server {
 }
 
 fn check(port: u16, duration: &str) -> Attached {
-    Attached::start(&[
-        "check",
-        "--json",
-        "--max-copies-per-byte",
-        "1",
-        "--accept-inferred",
-        "--path",
-        "read",
-        "--duration",
-        duration,
-        "--port",
-        &port.to_string(),
-    ])
+    Attached::check_of_port(port, &["--duration", duration])
 }
 
 fn judged(output: &Output) -> Document {
