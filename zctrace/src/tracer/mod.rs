@@ -28,6 +28,7 @@ mod requests;
 mod rings;
 mod rows;
 mod sample;
+mod segments;
 mod stacks;
 mod step;
 mod survey;

@@ -9,18 +9,12 @@ use blazesym::symbolize::{
 use framehop::ExplicitModuleSectionInfo;
 use object::{Object as _, ObjectSection as _, ObjectSegment as _, ReadCache};
 
+use crate::tracer::segments::{Segment, Segments};
+
 /// The most that is read of a section.
 const LONGEST: u64 = 64 << 20;
 /// Names that are remembered of a file.
 const MOST_NAMES: usize = 65_536;
-
-/// A part of a file that is loaded and has code.
-struct Segment {
-    /// In the file.
-    file: Range<u64>,
-    /// As the file's own addresses have it.
-    address: u64,
-}
 
 /// A section: its place in the file's own addresses, and what is in it.
 #[derive(Clone)]
@@ -34,7 +28,7 @@ pub(super) struct Code {
     path: PathBuf,
     /// Its name, for places without a symbol.
     name: String,
-    segments: Vec<Segment>,
+    segments: Segments,
     text: Option<Range<u64>>,
     eh_frame: Option<Section>,
     eh_frame_hdr: Option<Section>,
@@ -62,8 +56,6 @@ impl Code {
             let section = file.section_by_name(name)?;
             Some(section.address()..section.address().checked_add(section.size())?)
         };
-        // The last page of one segment can be the first of the next one in the file, so only those with code are looked
-        // at.
         let segments = file.segments().filter_map(|segment| {
             let (start, size) = segment.file_range();
             let is_code = segment.permissions().executable();
@@ -84,19 +76,9 @@ impl Code {
         })
     }
 
-    /// What must be added to the file's own addresses to get those of a process that has it mapped at `start` from
-    /// `offset` on.
+    /// See [`Segments::bias`].
     pub(super) fn bias(&self, start: u64, offset: u64) -> Option<u64> {
-        // A mapping begins at the page in which its segment begins.
-        let segment = self.segments.iter().find(|segment| {
-            let first = segment.file.start & !(crate::kernel::page_size() - 1);
-            (first..segment.file.end).contains(&offset)
-        })?;
-        let address = segment
-            .address
-            .wrapping_add(offset)
-            .wrapping_sub(segment.file.start);
-        Some(start.wrapping_sub(address))
+        self.segments.bias(start, offset)
     }
 
     pub(super) fn sections(&self) -> ExplicitModuleSectionInfo<Arc<[u8]>> {

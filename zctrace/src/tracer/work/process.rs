@@ -164,10 +164,10 @@ impl<'a> Sources<'a> {
         let Some(code) = self.code(map, path, files) else {
             return mapping;
         };
-        let Some(address) = code.address(map.offset) else {
+        let Some(bias) = code.bias(start, map.offset) else {
             return mapping;
         };
-        mapping.bias = start.wrapping_sub(address);
+        mapping.bias = bias;
         for slot in code.slots() {
             let chosen = self.word(slot.wrapping_add(mapping.bias));
             let extent = chosen.and_then(|at| code.extent(at.wrapping_sub(mapping.bias)));

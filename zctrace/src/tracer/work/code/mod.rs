@@ -15,6 +15,7 @@ use object::{
 };
 
 use super::kind::{self, Work};
+use crate::tracer::segments::{Segment, Segments};
 
 /// More than this of a file is not read.
 const MOST_BYTES: u64 = 96 << 20;
@@ -48,8 +49,7 @@ const INDIRECT: [&[u8]; 5] = [
 /// A file's code.
 #[derive(Debug, Default)]
 pub(super) struct Code {
-    /// Parts of the file: offset, length, address.
-    segments: Vec<(u64, u64, u64)>,
+    segments: Segments,
     /// Code with a name, by its address.
     ranges: Vec<Range>,
     /// Where the loader has put the addresses of the memory-copying functions that it chose for this processor.
@@ -92,13 +92,9 @@ impl Code {
         Some(code)
     }
 
-    /// The address in the file's own numbering of a place in the file.
-    pub(super) fn address(&self, offset: u64) -> Option<u64> {
-        let (start, _, address) = self
-            .segments
-            .iter()
-            .find(|(start, length, _)| offset >= *start && offset - start < *length)?;
-        Some(address.wrapping_add(offset - start))
+    /// See [`Segments::bias`].
+    pub(super) fn bias(&self, start: u64, offset: u64) -> Option<u64> {
+        self.segments.bias(start, offset)
     }
 
     /// What the function at an address does; `None` where none with a name is there.
@@ -173,14 +169,20 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn segments(&self) -> Option<Vec<(u64, u64, u64)>> {
+    fn segments(&self) -> Option<Segments> {
         let headers = self.header.program_headers(self.endian, self.cache).ok()?;
         let endian = self.endian;
-        let loaded = headers
-            .iter()
-            .filter(|segment| segment.p_type(endian) == elf::PT_LOAD)
-            .map(|s| (s.p_offset(endian), s.p_filesz(endian), s.p_vaddr(endian)));
-        Some(loaded.collect())
+        let is_code = |s: &&elf::ProgramHeader64<Endianness>| {
+            s.p_type(endian) == elf::PT_LOAD && s.p_flags(endian) & elf::PF_X != 0
+        };
+        let segment = |s: &elf::ProgramHeader64<Endianness>| {
+            let start: u64 = s.p_offset(endian);
+            Segment {
+                file: start..start.saturating_add(s.p_filesz(endian)),
+                address: s.p_vaddr(endian),
+            }
+        };
+        Some(headers.iter().filter(is_code).map(segment).collect())
     }
 
     /// Takes the room for a section from the budget.

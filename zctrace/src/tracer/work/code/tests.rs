@@ -121,7 +121,7 @@ proptest! {
         }
         if let Some(code) = read(&bytes) {
             for address in [0, 208, u64::MAX] {
-                let _ = (code.work(address), code.address(address), code.extent(address));
+                let _ = (code.work(address), code.bias(0, address), code.extent(address));
             }
         }
     }
