@@ -37,7 +37,7 @@ pub(super) const CHOSEN: [&[&str]; 3] = [
         "every_kernel::unplug::an_unplugged_site_makes_its_bytes_unexplained",
         "every_kernel::verdicts::every_line_of_the_table_gets_its_verdict_and_reason",
     ],
-    &["every_kernel::audit::the_catalog_counts_what_breakpoints_see"],
+    &["every_kernel::alone::audit::the_catalog_counts_what_breakpoints_see"],
     &[SELF_TEST],
 ];
 

@@ -1,7 +1,7 @@
 //! Why a call failed: each operation with an errno, and the condition in the kernel behind it.
 //!
 //! A program that asks for a call without a copy is often refused, and quietly copies instead. Every line here was
-//! provoked on a running kernel. `one_kernel/refusals.rs` of the privileged tests provokes it again, and knows each
+//! provoked on a running kernel. `one_kernel/alone/refusals.rs` of the privileged tests provokes it again, and knows each
 //! line by its number in the table.
 
 pub mod page;

@@ -1,13 +1,10 @@
 //! What a kernel's version may change: run on every kernel of the matrix.
 
-mod audit;
-mod batches;
-mod bomb;
+mod alone;
 mod cache;
 mod closed;
 #[cfg(target_arch = "x86_64")]
 mod compat;
-mod hunt;
 mod ktls;
 mod limits;
 mod requests;
@@ -16,5 +13,4 @@ mod truth;
 mod unplug;
 mod verdicts;
 mod verifier;
-mod workloads;
 mod zerocopy;

@@ -93,7 +93,7 @@ fn program() {
 fn traced(program: &str, shares: &[u32]) -> Vec<(f64, Process)> {
     if is_emulated() {
         println!(
-            "SKIP: one_kernel::work: these programs end before zctrace has read their names here"
+            "SKIP: one_kernel::alone::work: these programs end before zctrace has read their names here"
         );
         return Vec::new();
     }
@@ -101,7 +101,7 @@ fn traced(program: &str, shares: &[u32]) -> Vec<(f64, Process)> {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("stat.json");
     let script = "for share in $1; do \
-        ZCTRACE_TEST_COPYING=$share \"$0\" --ignored --exact one_kernel::work::program --nocapture & \
+        ZCTRACE_TEST_COPYING=$share \"$0\" --ignored --exact one_kernel::alone::work::program --nocapture & \
         done; wait";
     let shares: Vec<_> = shares.iter().map(u32::to_string).collect();
     let output = Command::new(zctrace())
@@ -122,7 +122,7 @@ fn traced(program: &str, shares: &[u32]) -> Vec<(f64, Process)> {
         .iter()
         .find(|r| r.probe == "copy_sample")
     {
-        println!("SKIP: one_kernel::work: {}", refused.reason);
+        println!("SKIP: one_kernel::alone::work: {}", refused.reason);
         return Vec::new();
     }
     let truths = out.lines().filter_map(|line| {

@@ -802,7 +802,7 @@ fn traced(place: &Path) -> (Snapshot, Vec<Ran>) {
         .arg(&file)
         .arg("--")
         .arg(env::current_exe().expect("this program"))
-        .args(["--exact", "one_kernel::fallbacks::programs"])
+        .args(["--exact", "one_kernel::alone::fallbacks::programs"])
         .args(["--ignored", "--nocapture", "--test-threads", "1"])
         .env(PLACE, place)
         .stdin(Stdio::null())

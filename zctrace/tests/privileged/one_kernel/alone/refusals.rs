@@ -406,7 +406,7 @@ fn every_refusal_is_provoked_and_explained() {
         .arg("--")
         .arg(std::env::current_exe().expect("this program"))
         .args(["--ignored", "--exact", "--nocapture", "--test-threads", "1"])
-        .arg("one_kernel::refusals::provoked_by_the_next_test")
+        .arg("one_kernel::alone::refusals::provoked_by_the_next_test")
         .env(DIRECTORY, directory)
         .output()
         .expect("the program starts");

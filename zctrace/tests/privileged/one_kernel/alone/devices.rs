@@ -550,7 +550,7 @@ fn traced() -> (Snapshot, Vec<(usize, u32)>) {
         .arg(&file)
         .arg("--")
         .arg(env::current_exe().expect("this program"))
-        .args(["--exact", "one_kernel::devices::programs"])
+        .args(["--exact", "one_kernel::alone::devices::programs"])
         .args(["--ignored", "--nocapture", "--test-threads", "1"])
         .env(SENDS, "1")
         .env(BACKEND_VARIABLE, "tracepoints")

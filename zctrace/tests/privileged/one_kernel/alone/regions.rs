@@ -271,7 +271,7 @@ fn run(kind: &str, options: &[&str]) -> (Output, String) {
         .arg("--")
         .arg(env::current_exe().expect("this program"))
         .args(["--ignored", "--exact", "--nocapture", "--test-threads", "1"])
-        .arg("one_kernel::regions::marked_by_the_next_tests")
+        .arg("one_kernel::alone::regions::marked_by_the_next_tests")
         .env(CHILD, kind)
         .output()
         .expect("the program starts");
