@@ -502,7 +502,7 @@ pub const LINES: &[Line] = &[
         truth: "may still be copied",
         codes: &["zerocopy-pending"],
         cases: &[],
-        test: "every_kernel::alone::queued::sends_that_are_still_queued_are_no_pass",
+        test: "every_kernel::zerocopy::sends_that_are_still_queued_are_no_pass",
     },
     Line {
         claim: "sendfile's bytes that are not acknowledged when tracing stops",

@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::common::shared::{self, Shared};
+use crate::common::{
+    claim, only,
+    shared::{self, Shared},
+};
 use io_uring::{IoUring, cqueue, opcode, types::Fd};
 use nix::{
     libc,
@@ -19,9 +22,10 @@ use nix::{
         socket::{MsgFlags, send, setsockopt, sockopt},
         wait::{WaitStatus, waitpid},
     },
-    unistd::{ForkResult, fork},
+    unistd::{ForkResult, Pid, fork},
 };
 use zctrace::{
+    claims::{Circumstances, Claim, Verdict, judge},
     ledger::{Notified, Process, Totals},
     tracer::Session,
     workload::traffic::zerocopy::{allow, notification},
@@ -68,21 +72,41 @@ fn send_all(near: &TcpStream, bytes: &[u8]) -> nix::Result<()> {
     Ok(())
 }
 
+/// A new process sends all and ends. What it has sent is still in its socket, which nobody else has.
+fn send_and_end(near: TcpStream) -> Pid {
+    let bytes = [7; SEND];
+    // SAFETY: the child only sends and ends.
+    let child = match unsafe { fork() }.expect("fork") {
+        ForkResult::Child => {
+            let code = i32::from(send_all(&near, &bytes).is_err());
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(code) }
+        }
+        ForkResult::Parent { child } => child,
+    };
+    drop(near);
+    assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+    child
+}
+
 fn process(session: &mut Session, pid: u32) -> Process {
     let reading = session.read().expect("the maps");
     let process = reading.processes.into_iter().find(|p| p.pid == pid);
     process.expect("the process has rows")
 }
 
-/// The row of the sends.
+/// What was measured of the sends. While a session begins, before every probe is there, its own send can get a row
+/// that is inferred.
 fn sends(process: &Process) -> Totals {
-    let row = process.paths.iter().find(|path| path.op == "send.zerocopy");
-    let row = row.expect("a row of the sends");
-    assert_eq!(
-        (row.object.as_str(), row.evidence.as_str()),
-        ("tcp", "measured")
-    );
-    row.totals
+    let mut rows = process.paths.iter();
+    let row = rows.find(|path| {
+        (
+            path.op.as_str(),
+            path.object.as_str(),
+            path.evidence.as_str(),
+        ) == ("send.zerocopy", "tcp", "measured")
+    });
+    row.map_or_else(Totals::default, |row| row.totals)
 }
 
 /// Reads until nothing is pending.
@@ -143,18 +167,7 @@ fn what_is_copied_after_its_end_is_the_senders() {
         return;
     };
     let before = process(&mut session, std::process::id()).total.deferred;
-    let bytes = [7; SEND];
-    // SAFETY: the child only sends and ends.
-    let child = match unsafe { fork() }.expect("fork") {
-        ForkResult::Child => {
-            let code = i32::from(send_all(&near, &bytes).is_err());
-            // SAFETY: ends the process.
-            unsafe { libc::_exit(code) }
-        }
-        ForkResult::Parent { child } => child,
-    };
-    drop(near);
-    assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+    let child = send_and_end(near);
     let pid = child.as_raw().cast_unsigned();
     let ended = process(&mut session, pid);
     let totals = sends(&ended);
@@ -227,6 +240,33 @@ fn wait(near: &TcpStream, sends: u32) {
         let next = notification(near).expect("the error queue");
         seen += next.map_or(0, |(sends, _)| sends);
     }
+}
+
+/// A receiver that does not read: what was sent to it by reference may still be copied when the time is up.
+#[test]
+#[ignore = "needs root and BPF"]
+fn sends_that_are_still_queued_are_no_pass() {
+    let (near, far) = connection();
+    let mut session = shared::session();
+    let (snapshot, child) = session.trace_new_processes(|| send_and_end(near));
+    let sender = only(&snapshot, |one| one.pid == child.as_raw().cast_unsigned());
+    let claim = Claim {
+        max_copies_per_byte: Some(0.5),
+        path: Some("send.zerocopy".to_owned()),
+        min_bytes: ALL,
+        ..claim()
+    };
+    let judgement = judge(&claim, &sender, Circumstances::default());
+    let codes: Vec<_> = judgement.reasons.iter().map(|r| r.code.as_str()).collect();
+    assert_eq!(judgement.verdict, Verdict::Inconclusive, "{codes:?}");
+    let code = if session.backend() == "functions" {
+        "zerocopy-pending"
+    } else {
+        // What is pending is not known there, nor how the bytes went.
+        "too-much-unexplained"
+    };
+    assert!(codes.contains(&code), "{codes:?}");
+    drop(far);
 }
 
 #[test]

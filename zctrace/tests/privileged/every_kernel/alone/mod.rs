@@ -4,5 +4,4 @@ mod audit;
 mod batches;
 mod bomb;
 mod hunt;
-mod queued;
 mod workloads;
