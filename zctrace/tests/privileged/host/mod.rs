@@ -14,6 +14,7 @@ mod ports;
 mod record;
 mod refused;
 mod regions;
+mod renamed;
 mod self_test;
 mod serve;
 mod sizes;

@@ -9,7 +9,6 @@ mod nginx;
 mod nginx_verdicts;
 mod refusals;
 mod regions;
-mod renamed;
 mod serve;
 mod sizes;
 mod stacks;
