@@ -231,7 +231,7 @@ impl Guest {
         qemu.args(match self.arch {
             // Costs are counted as on a processor of today.
             Arch::Amd64 if self.icount => ["-M", "q35", "-cpu", "max", "-accel"],
-            // Kernels copy and clear memory byte by byte where a processor is said to be quick at that.
+            // With ERMS and FSRM kernels copy and clear memory by `rep movsb`, which is emulated byte by byte.
             Arch::Amd64 => ["-M", "q35", "-cpu", "max,-erms,-fsrm", "-accel"],
             // The usual cipher of its pointer authentication is slow to emulate.
             Arch::Arm64 => ["-M", "virt", "-cpu", "max,pauth-impdef=on", "-accel"],

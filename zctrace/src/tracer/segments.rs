@@ -22,9 +22,10 @@ impl Segments {
     /// What must be added to the file's own addresses to get those of a process that has it mapped at `start` from
     /// `offset` on.
     pub(super) fn bias(&self, start: u64, offset: u64) -> Option<u64> {
+        let page = page_size();
         // A mapping begins at the page in which its segment begins.
         let segment = self.0.iter().find(|segment| {
-            let first = segment.file.start & !(page_size() - 1);
+            let first = segment.file.start & !(page - 1);
             (first..segment.file.end).contains(&offset)
         })?;
         let address = segment

@@ -9,7 +9,10 @@ pub(crate) mod skips;
 pub(crate) mod terminal;
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
+    net::TcpStream,
     os::fd::AsRawFd,
     path::PathBuf,
     process::{Child, Command, Output},
@@ -17,7 +20,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    sys::wait::{WaitStatus, waitpid},
+    unistd::{ForkResult, Pid, fork},
+};
 use zctrace::{
     claims::Claim,
     ledger::{Loss, Process, Snapshot, Totals},
@@ -33,6 +40,46 @@ use zctrace_common::Op;
 /// The program under test.
 pub(crate) fn zctrace() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_zctrace"))
+}
+
+/// The name by which this program knows one of its functions; `module` is its `module_path!()`.
+pub(crate) fn name_of(module: &str, function: &str) -> String {
+    let (_, module) = module.split_once("::").expect("a module");
+    format!("{module}::{function}")
+}
+
+/// The words of a command that runs one of these functions as a program of its own.
+pub(crate) fn program_of(module: &str, function: &str) -> [OsString; 7] {
+    let own = env::current_exe().expect("this program");
+    let name = name_of(module, function);
+    [
+        own.into(),
+        "--exact".into(),
+        name.into(),
+        "--ignored".into(),
+        "--nocapture".into(),
+        "--test-threads".into(),
+        "1".into(),
+    ]
+}
+
+/// A new process sends and ends. What it has sent can still be in its socket, which nobody else has then.
+pub(crate) fn send_and_end(
+    near: TcpStream,
+    send: impl FnOnce(&TcpStream) -> nix::Result<()>,
+) -> Pid {
+    // SAFETY: the child only makes system calls until its end.
+    let child = match unsafe { fork() }.expect("a process") {
+        ForkResult::Parent { child } => child,
+        ForkResult::Child => {
+            let failed = send(&near).is_err();
+            // SAFETY: it returns to nobody.
+            unsafe { libc::_exit(i32::from(failed)) }
+        }
+    };
+    drop(near);
+    assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+    child
 }
 
 /// Whether this machine is an emulated one, whose processors take fifty times as long.

@@ -11,18 +11,14 @@ use std::{
 };
 
 use crate::common::{
-    claim, only,
+    claim, only, send_and_end,
     shared::{self, Shared},
 };
 use io_uring::{IoUring, cqueue, opcode, types::Fd};
 use nix::{
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{
-        socket::{MsgFlags, send, setsockopt, sockopt},
-        wait::{WaitStatus, waitpid},
-    },
-    unistd::{ForkResult, Pid, fork},
+    sys::socket::{MsgFlags, send, setsockopt, sockopt},
 };
 use zctrace::{
     claims::{Circumstances, Claim, Verdict, judge},
@@ -72,41 +68,23 @@ fn send_all(near: &TcpStream, bytes: &[u8]) -> nix::Result<()> {
     Ok(())
 }
 
-/// A new process sends all and ends. What it has sent is still in its socket, which nobody else has.
-fn send_and_end(near: TcpStream) -> Pid {
-    let bytes = [7; SEND];
-    // SAFETY: the child only sends and ends.
-    let child = match unsafe { fork() }.expect("fork") {
-        ForkResult::Child => {
-            let code = i32::from(send_all(&near, &bytes).is_err());
-            // SAFETY: ends the process.
-            unsafe { libc::_exit(code) }
-        }
-        ForkResult::Parent { child } => child,
-    };
-    drop(near);
-    assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
-    child
-}
-
 fn process(session: &mut Session, pid: u32) -> Process {
     let reading = session.read().expect("the maps");
     let process = reading.processes.into_iter().find(|p| p.pid == pid);
     process.expect("the process has rows")
 }
 
-/// What was measured of the sends. While a session begins, before every probe is there, its own send can get a row
-/// that is inferred.
+/// The row of the sends.
 fn sends(process: &Process) -> Totals {
-    let mut rows = process.paths.iter();
-    let row = rows.find(|path| {
-        (
-            path.op.as_str(),
-            path.object.as_str(),
-            path.evidence.as_str(),
-        ) == ("send.zerocopy", "tcp", "measured")
-    });
-    row.map_or_else(Totals::default, |row| row.totals)
+    let row = process.paths.iter().find(|path| path.op == "send.zerocopy");
+    let row = row.expect("a row of the sends");
+    assert_eq!(
+        (row.object.as_str(), row.evidence.as_str()),
+        ("tcp", "measured"),
+        "{:#?}",
+        process.paths
+    );
+    row.totals
 }
 
 /// Reads until nothing is pending.
@@ -167,7 +145,7 @@ fn what_is_copied_after_its_end_is_the_senders() {
         return;
     };
     let before = process(&mut session, std::process::id()).total.deferred;
-    let child = send_and_end(near);
+    let child = send_and_end(near, |near| send_all(near, &[7; SEND]));
     let pid = child.as_raw().cast_unsigned();
     let ended = process(&mut session, pid);
     let totals = sends(&ended);
@@ -248,7 +226,8 @@ fn wait(near: &TcpStream, sends: u32) {
 fn sends_that_are_still_queued_are_no_pass() {
     let (near, far) = connection();
     let mut session = shared::session();
-    let (snapshot, child) = session.trace_new_processes(|| send_and_end(near));
+    let (snapshot, child) =
+        session.trace_new_processes(|| send_and_end(near, |near| send_all(near, &[7; SEND])));
     let sender = only(&snapshot, |one| one.pid == child.as_raw().cast_unsigned());
     let claim = Claim {
         max_copies_per_byte: Some(0.5),

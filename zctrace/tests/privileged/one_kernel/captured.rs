@@ -19,7 +19,7 @@ use zctrace::{
     ledger::Snapshot,
 };
 
-use crate::common::{claim, is_emulated, set_option, shared};
+use crate::common::{claim, is_emulated, name_of, set_option, shared};
 
 /// Set in the process that sends.
 const SENDS: &str = "ZCTRACE_TEST_CAPTURED";
@@ -86,8 +86,9 @@ fn trace() -> (Verdict, Vec<String>, u64) {
     let program = env::current_exe().expect("this program");
     // What the other process prints is no result of this one.
     let script = format!(
-        "{SENDS}=1 exec '{}' --exact one_kernel::captured::sends_over_vsock --ignored >/dev/null",
+        "{SENDS}=1 exec '{}' --exact {} --ignored >/dev/null",
         program.to_str().expect("a name"),
+        name_of(module_path!(), "sends_over_vsock"),
     );
     let snapshot: Snapshot = shared::session().trace_command(&["sh", "-c", &script]);
     let claim = Claim {

@@ -7,16 +7,14 @@ use std::{
     thread,
 };
 
-use crate::common::{claim, shared};
+use crate::common::{claim, send_and_end, shared};
 use nix::{
-    libc,
     sched::{CloneFlags, unshare},
     sys::{
         sendfile::sendfile,
         socket::{setsockopt, sockopt},
-        wait::waitpid,
     },
-    unistd::{ForkResult, Pid, fork},
+    unistd::Pid,
 };
 use zctrace::{
     claims::{Circumstances, Claim, Verdict, judge},
@@ -30,24 +28,12 @@ use zctrace::{
 const BYTES: usize = 2 << 20;
 
 /// A new process sends a file, closes the socket and ends.
-fn send_and_end(near: TcpStream) -> nix::Result<Pid> {
+fn send_file_and_end(near: TcpStream) -> nix::Result<Pid> {
     let mut file = tempfile::tempfile().expect("a file");
     file.write_all(&vec![7; BYTES]).expect("room");
     file.seek(SeekFrom::Start(0)).expect("a file");
     setsockopt(&near, sockopt::SndBufForce, &(16 << 20))?;
-    // SAFETY: the child only makes system calls until its end.
-    let child = match unsafe { fork() }? {
-        ForkResult::Parent { child } => child,
-        ForkResult::Child => {
-            let failed = send_all(&near, &file).is_err();
-            // SAFETY: it returns to nobody.
-            unsafe { libc::_exit(i32::from(failed)) }
-        }
-    };
-    // The sender's is then the last descriptor.
-    drop(near);
-    waitpid(child, None)?;
-    Ok(child)
+    Ok(send_and_end(near, |near| send_all(near, &file)))
 }
 
 fn send_all(near: &TcpStream, file: &File) -> nix::Result<()> {
@@ -87,7 +73,7 @@ fn a_file_that_is_still_in_the_socket_is_no_pass() {
             TcpStream::connect(listener.local_addr().expect("an address")).expect("connecting");
         let (far, _) = listener.accept().expect("accepting");
         let (snapshot, (sender, receiver)) = session.trace_new_processes(|| {
-            let sender = send_and_end(near).expect("a sender");
+            let sender = send_file_and_end(near).expect("a sender");
             // Until then: a receiver that closes would throw the bytes away.
             let far = if reads {
                 Ok(receive_all(far))
@@ -128,7 +114,7 @@ fn held_back() -> anyhow::Result<(Pid, Veth)> {
     let (veth, listener) = Veth::apart(Route::Held)?;
     let near = TcpStream::connect(listener.local_addr()?)?;
     let (far, _) = listener.accept()?;
-    let sender = send_and_end(near)?;
+    let sender = send_file_and_end(near)?;
     assert_eq!(receive_all(far).join().expect("a receiver"), BYTES);
     Ok((sender, veth))
 }

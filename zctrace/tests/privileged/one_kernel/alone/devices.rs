@@ -39,7 +39,7 @@ use zctrace::{
     },
 };
 
-use crate::common::{claim, is_emulated, only, set_option, shared, zctrace};
+use crate::common::{claim, is_emulated, only, program_of, set_option, shared, zctrace};
 
 /// Set in the process that sends.
 const SENDS: &str = "ZCTRACE_TEST_DEVICES";
@@ -549,9 +549,7 @@ fn traced() -> (Snapshot, Vec<(usize, u32)>) {
         .args(["stat", "--json", "-o"])
         .arg(&file)
         .arg("--")
-        .arg(env::current_exe().expect("this program"))
-        .args(["--exact", "one_kernel::alone::devices::programs"])
-        .args(["--ignored", "--nocapture", "--test-threads", "1"])
+        .args(program_of(module_path!(), "programs"))
         .env(SENDS, "1")
         .env(BACKEND_VARIABLE, "tracepoints")
         .stdin(Stdio::null())

@@ -47,7 +47,7 @@ use zctrace::{
     },
 };
 
-use crate::common::zctrace;
+use crate::common::{program_of, zctrace};
 
 const BYTES: usize = 4 << 20;
 const CHUNK: usize = 64 << 10;
@@ -801,9 +801,7 @@ fn traced(place: &Path) -> (Snapshot, Vec<Ran>) {
         .args(["stat", "--json", "-o"])
         .arg(&file)
         .arg("--")
-        .arg(env::current_exe().expect("this program"))
-        .args(["--exact", "one_kernel::alone::fallbacks::programs"])
-        .args(["--ignored", "--nocapture", "--test-threads", "1"])
+        .args(program_of(module_path!(), "programs"))
         .env(PLACE, place)
         .stdin(Stdio::null())
         .output()

@@ -28,7 +28,7 @@ use zctrace::{
     },
 };
 
-use crate::common::zctrace;
+use crate::common::{program_of, zctrace};
 
 /// Where the child does its work, set by the parent.
 const DIRECTORY: &str = "ZCTRACE_REFUSALS";
@@ -404,9 +404,7 @@ fn every_refusal_is_provoked_and_explained() {
         .args(["stat", "--json", "-o"])
         .arg(&file)
         .arg("--")
-        .arg(std::env::current_exe().expect("this program"))
-        .args(["--ignored", "--exact", "--nocapture", "--test-threads", "1"])
-        .arg("one_kernel::alone::refusals::provoked_by_the_next_test")
+        .args(program_of(module_path!(), "provoked_by_the_next_test"))
         .env(DIRECTORY, directory)
         .output()
         .expect("the program starts");

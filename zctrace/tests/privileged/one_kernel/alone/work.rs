@@ -11,7 +11,7 @@ use std::{
 use nix::time::{ClockId, clock_gettime};
 use zctrace::ledger::{CpuTime, Process, Snapshot};
 
-use crate::common::{is_emulated, shared, zctrace};
+use crate::common::{is_emulated, name_of, shared, zctrace};
 
 /// How much of its time a program copies memory, in percent, for [`program`].
 const SHARE: &str = "ZCTRACE_TEST_COPYING";
@@ -100,14 +100,15 @@ fn traced(program: &str, shares: &[u32]) -> Vec<(f64, Process)> {
     shared::end();
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("stat.json");
+    let name = name_of(module_path!(), "program");
     let script = "for share in $1; do \
-        ZCTRACE_TEST_COPYING=$share \"$0\" --ignored --exact one_kernel::alone::work::program --nocapture & \
+        ZCTRACE_TEST_COPYING=$share \"$0\" --ignored --exact \"$2\" --nocapture & \
         done; wait";
     let shares: Vec<_> = shares.iter().map(u32::to_string).collect();
     let output = Command::new(zctrace())
         .args(["stat", "--json", "-o"])
         .arg(&file)
-        .args(["--", "sh", "-c", script, program, &shares.join(" ")])
+        .args(["--", "sh", "-c", script, program, &shares.join(" "), &name])
         .stdin(Stdio::null())
         .output()
         .expect("the program starts");
