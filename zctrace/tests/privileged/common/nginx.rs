@@ -82,6 +82,14 @@ impl Nginx {
         self.fetch(1);
     }
 
+    /// The id of its worker.
+    pub(crate) fn worker(&self) -> u32 {
+        let master = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children"));
+        let children = children.expect("its children");
+        children.trim().parse().expect("one worker")
+    }
+
     /// Gets the file this many times over one connection, and checks every byte.
     pub(crate) fn fetch(&self, times: u64) {
         self.fetch_from("/body", times);

@@ -50,6 +50,7 @@ pub(crate) fn session() -> Shared {
         None => {
             let config = Config {
                 tasks: vec![std::process::id(), tid],
+                batches: true,
                 ..Config::default()
             };
             session.0 = Some(Session::start(&config).expect("a session"));

@@ -1,6 +1,8 @@
 //! What a kernel's version may change: run on every kernel of the matrix.
 
 mod alone;
+mod batches;
+mod bomb;
 mod cache;
 mod closed;
 #[cfg(target_arch = "x86_64")]

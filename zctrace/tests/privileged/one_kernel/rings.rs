@@ -1,6 +1,6 @@
 //! Copies into the receive ring of a packet socket, which no call returns.
 
-use crate::common::{claim, trace_traffic};
+use crate::common::{claim, shared};
 use zctrace::{
     claims::{Circumstances, Claim, Verdict, judge},
     ledger::Snapshot,
@@ -33,7 +33,8 @@ fn in_rings(snapshot: &Snapshot) -> u64 {
 #[test]
 #[ignore = "needs root and BPF"]
 fn no_claim_passes_beside_a_ring_that_is_nobodys() {
-    let (snapshot, _) = trace_traffic(&[], &TRAFFIC);
+    let mut session = shared::session();
+    let (snapshot, _) = session.trace_traffic(&[], &TRAFFIC);
     if snapshot.backend != "functions" {
         let not_seen = snapshot.coverage.not_seen();
         let is_ring = |name: &str| name == "receive rings of packet sockets";
@@ -44,9 +45,15 @@ fn no_claim_passes_beside_a_ring_that_is_nobodys() {
     let (own, codes) = verdict(&snapshot);
     assert_eq!(own, Verdict::Pass, "{codes:?}");
 
-    let unknown = ["packet_mmap", "packet_poll"];
-    let options = unknown.map(|probe| ["--without-probe", probe]).concat();
-    let (snapshot, _) = trace_traffic(&options, &TRAFFIC);
+    // Without them nobody is known to have the ring.
+    let owners = ["packet_mmap", "packet_poll"];
+    for probe in owners {
+        assert!(session.unplug(probe), "{probe} is attached");
+    }
+    let (snapshot, _) = session.trace_traffic(&[], &TRAFFIC);
+    for probe in owners {
+        assert!(session.plug(probe), "{probe} can be attached again");
+    }
     assert_eq!(in_rings(&snapshot), RECEIVED);
     let (foreign, codes) = verdict(&snapshot);
     assert_ne!(foreign, Verdict::Pass, "{codes:?}");

@@ -1,7 +1,6 @@
-//! Tests with a tracer of their own. They come before those that share a session, which so is attached once.
+//! Tests that attach a tracer of their own. Their names sort before the others, which share one session: it is attached
+//! once instead of again after each of these.
 
 mod audit;
-mod batches;
-mod bomb;
 mod hunt;
 mod workloads;

@@ -2,19 +2,16 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    process::Command,
+    io::{Read as _, Write as _},
 };
 
-use crate::common::zctrace;
 use nix::{
     sys::wait::{WaitStatus, waitpid},
     unistd::{Pid, gettid},
 };
-use zctrace::{
-    ledger::Snapshot,
-    tracer::{Config, Session},
-};
+use zctrace::tracer::{Config, Session};
+
+use crate::common::shared;
 
 /// `struct clone_args` of `include/uapi/linux/sched.h`, up to what Linux 5.5 added.
 #[repr(C)]
@@ -65,39 +62,16 @@ fn ended_well(pid: Pid) {
 #[test]
 #[ignore = "needs root and BPF"]
 fn a_process_id_that_is_used_again_is_another_process() {
-    let (ready, tell) = std::io::pipe().unwrap();
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&tell);
-    nix::fcntl::fcntl(
-        &tell,
-        nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
-    )
-    .unwrap();
-    let stat = Command::new(zctrace())
-        .args(["stat", "--json", "--comm", "zct-reuse", "--no-faults"])
-        .args(["--ready-fd", &fd.to_string()])
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(tell);
-    let mut line = String::new();
-    BufReader::new(ready).read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n");
-
-    let first = child(None, 1000);
-    ended_well(first);
-    // Start times are told in hundredths of a second.
-    std::thread::sleep(std::time::Duration::from_millis(30));
-    let second = child(Some(first.as_raw()), 4000);
-    assert_eq!(first, second);
-    ended_well(second);
-
-    nix::sys::signal::kill(
-        Pid::from_raw(stat.id() as i32),
-        nix::sys::signal::Signal::SIGINT,
-    )
-    .unwrap();
-    let output = stat.wait_with_output().unwrap();
-    let snapshot: Snapshot = serde_json::from_slice(&output.stdout).unwrap();
+    let (snapshot, first) = shared::session().trace_new_processes(|| {
+        let first = child(None, 1000);
+        ended_well(first);
+        // Start times are told in hundredths of a second.
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        let second = child(Some(first.as_raw()), 4000);
+        assert_eq!(first, second);
+        ended_well(second);
+        first
+    });
     let mine = snapshot
         .processes
         .iter()

@@ -1,4 +1,5 @@
-//! Tests with a tracer of their own. They come before those that share a session, which so is attached seldom.
+//! Tests that attach a tracer of their own. Their names sort before the others, most of which share a session: it is
+//! attached a few times instead of again after each of these.
 
 mod clock;
 mod devices;
@@ -6,7 +7,6 @@ mod disturbed;
 mod fallbacks;
 mod limits;
 mod nginx;
-mod nginx_verdicts;
 mod refusals;
 mod regions;
 mod serve;

@@ -8,9 +8,10 @@ use std::{
     os::unix::fs::FileExt as _,
     path::Path,
     process::Command,
+    sync::OnceLock,
 };
 
-use crate::common::{is_emulated, zctrace};
+use crate::common::{is_emulated, name_of, zctrace};
 use zctrace::report::recorded::Document;
 
 /// Bytes between two samples.
@@ -22,14 +23,17 @@ const LINKS: usize = 12;
 /// The file that [`chain`] reads.
 const READ: &str = "ZCTRACE_TEST_READ";
 
-fn record(interval: &str, options: &[&str]) -> Document {
+/// Two families, recorded at this interval.
+fn record(interval: &str) -> Document {
     let traffic = ["traffic", "--bytes", "16777216", "file-tmpfs", "pipe"];
-    recorded(
-        &[&["--interval", interval], options].concat(),
-        &zctrace(),
-        &traffic,
-        None,
-    )
+    let options = ["--interval", interval, "--stack-every", "64KiB"];
+    recorded(&options, &zctrace(), &traffic, None)
+}
+
+/// The same, read at the end only, when every process of them is gone.
+fn read_at_the_end() -> &'static Document {
+    static RECORDING: OnceLock<Document> = OnceLock::new();
+    RECORDING.get_or_init(|| record("100s"))
 }
 
 /// What a command does, recorded with these options.
@@ -66,7 +70,14 @@ fn recorded(
 #[test]
 #[ignore = "needs root and BPF"]
 fn stacks_add_up_to_what_was_copied() {
-    let document = record("100ms", &["--stack-every", "64KiB"]);
+    adds_up(read_at_the_end());
+    // Once is enough where attaching takes long.
+    if !is_emulated() {
+        adds_up(&record("100ms"));
+    }
+}
+
+fn adds_up(document: &Document) {
     let copied = document.stat.total.copies();
     let sampled: u64 = document.stacks.iter().map(|stack| stack.bytes).sum();
     let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
@@ -104,11 +115,10 @@ fn stacks_add_up_to_what_was_copied() {
     }
 }
 
-/// Nothing is read before the end, when every process of the traffic is gone.
 #[test]
 #[ignore = "needs root and BPF"]
 fn stacks_of_processes_that_have_ended_have_names() {
-    let document = record("100s", &["--stack-every", "64KiB"]);
+    let document = read_at_the_end();
     // Without frame pointers a stack ends in the C library: one name is enough.
     let is_named = |frame: &String| !frame.starts_with('[') && !frame.ends_with("_[k]");
     let has_user_stack = |frames: &[String]| frames.iter().any(|frame| !frame.ends_with("_[k]"));
@@ -161,10 +171,7 @@ fn share_of_whole_chains(options: &[&str]) -> f64 {
     let path = dir.path().join("file");
     fs::write(&path, vec![1; 16 << 10]).expect("a file");
     let own = env::current_exe().expect("this program");
-    let name = format!(
-        "{}::chain",
-        module_path!().split_once("::").expect("a module").1
-    );
+    let name = name_of(module_path!(), "chain");
     let arguments = ["--include-ignored", "--exact", &name, "--test-threads=1"];
     let options = [&["--stack-every", "64KiB"], options].concat();
     let document = recorded(&options, &own, &arguments, Some((READ, path.into())));

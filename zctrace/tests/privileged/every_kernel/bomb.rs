@@ -13,7 +13,6 @@ use std::{
     sync::{
         Arc, Barrier,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-        mpsc,
     },
     thread,
     time::Duration,
@@ -26,14 +25,11 @@ use nix::{
         signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
         socket::{MsgFlags, recv, send},
     },
-    unistd::gettid,
 };
-use zctrace::{
-    ledger::Totals,
-    tracer::{Config, Reading, Session},
-};
+use zctrace::{ledger::Totals, tracer::Reading};
+use zctrace_common::Op;
 
-use crate::common::is_emulated;
+use crate::common::{is_emulated, own_totals, shared};
 
 const READERS: usize = 8;
 /// The largest read; sizes differ, so that a byte that is booked to another operation shows.
@@ -53,14 +49,9 @@ impl Truth {
     }
 }
 
-/// The sum of the rows of one operation.
-fn sum(reading: &Reading, op: &str) -> Totals {
-    let mut totals = Totals::default();
-    let paths = reading.processes.iter().flat_map(|process| &process.paths);
-    for path in paths.filter(|path| path.op == op && path.object == "file:tmpfs") {
-        totals.add(&path.totals);
-    }
-    totals
+/// What this process has read of files in memory.
+fn reads(reading: &Reading) -> Totals {
+    own_totals(reading, Op::Read, "file:tmpfs")
 }
 
 /// Sends this process a signal every millisecond, or stops doing so.
@@ -168,29 +159,13 @@ fn the_ledger_and_the_told_loss_are_the_truth() {
     }
     let each = if is_emulated() { 1_500 } else { 60_000 };
     let truth = Arc::new(Truth::default());
-    let (tell, told) = mpsc::channel();
-    let (light, lit) = mpsc::channel::<()>();
-    // Not this thread, which reads files for itself.
-    let bomb = {
-        let truth = truth.clone();
-        thread::spawn(move || {
-            tell.send(gettid()).expect("somebody listens");
-            lit.recv().expect("a session");
-            explode(each, &truth);
-        })
-    };
-    let tid = told.recv().expect("a thread");
-    let config = Config {
-        tasks: vec![tid.as_raw().cast_unsigned()],
-        ..Config::default()
-    };
-    let mut session = Session::start(&config).expect("a session");
-    light.send(()).expect("a thread that waits");
-    bomb.join().expect("no panic");
-
+    let mut session = shared::session();
+    let before = session.read().expect("a reading");
+    explode(each, &truth);
     let reading = session.read().expect("a reading");
-    let told = reading.loss.lost();
-    let row = sum(&reading, "read");
+    let mut row = reads(&reading);
+    row.subtract(&reads(&before));
+    let told = reading.loss.since(&before.loss).lost();
     let (reads, read) = (truth.reads.load(Relaxed), truth.read.load(Relaxed));
     println!(
         "{} backend: {reads} reads, {} in the ledger, {told} runs lost, {} B unexplained",

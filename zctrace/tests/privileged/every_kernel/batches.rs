@@ -8,12 +8,10 @@ use std::{
 };
 
 use io_uring::{IoUring, opcode, types::Fd};
-use nix::unistd::gettid;
-use zctrace::{
-    ledger::Ways,
-    tracer::{Config, Session},
-};
+use zctrace::{ledger::Ways, tracer::Session};
 use zctrace_common::Op;
+
+use crate::common::shared;
 
 /// Submissions of so many requests.
 const BATCHES: [usize; 3] = [1, 4, 7];
@@ -58,14 +56,8 @@ fn counted(session: &mut Session) -> Ways {
 #[ignore = "needs root and BPF"]
 fn submissions_and_waits_are_counted() {
     let mut ring = IoUring::new(16).expect("io_uring");
-    let tid = u32::try_from(gettid().as_raw()).expect("an id");
-    let mut session = Session::start(&Config {
-        tasks: vec![tid],
-        batches: true,
-        ..Config::default()
-    })
-    .expect("the probes attach");
-    // So that there is something to begin from: zctrace tries its probes with a request of its own.
+    let mut session = shared::session();
+    // So that there is something to begin from.
     wait(&mut ring);
     let before = counted(&mut session);
     for count in BATCHES {
