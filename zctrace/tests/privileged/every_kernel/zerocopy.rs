@@ -22,7 +22,7 @@ use nix::{
 };
 use zctrace::{
     claims::{Circumstances, Claim, Verdict, judge},
-    ledger::{Notified, Process, Totals},
+    ledger::{Notified, Path, Process, Totals},
     tracer::Session,
     workload::traffic::zerocopy::{allow, notification},
 };
@@ -71,19 +71,25 @@ fn send_all(near: &TcpStream, bytes: &[u8]) -> nix::Result<()> {
 fn process(session: &mut Session, pid: u32) -> Process {
     let reading = session.read().expect("the maps");
     let process = reading.processes.into_iter().find(|p| p.pid == pid);
-    process.expect("the process has rows")
+    let process = process.expect("the process has rows");
+    let row = row_of_sends(&process);
+    // What an earlier test lost may have been of this process, which was there already, and of no other one.
+    let may_miss_some = pid == std::process::id() && reading.loss.lost() > 0;
+    assert!(
+        row.is_none_or(|row| may_miss_some || row.evidence == "measured"),
+        "{process:#?}"
+    );
+    process
 }
 
-/// The row of the sends.
+fn row_of_sends(process: &Process) -> Option<&Path> {
+    process.paths.iter().find(|path| path.op == "send.zerocopy")
+}
+
+/// What was sent.
 fn sends(process: &Process) -> Totals {
-    let row = process.paths.iter().find(|path| path.op == "send.zerocopy");
-    let row = row.expect("a row of the sends");
-    assert_eq!(
-        (row.object.as_str(), row.evidence.as_str()),
-        ("tcp", "measured"),
-        "{:#?}",
-        process.paths
-    );
+    let row = row_of_sends(process).expect("a row of the sends");
+    assert_eq!(row.object.as_str(), "tcp", "{process:#?}");
     row.totals
 }
 
@@ -305,37 +311,48 @@ fn sends_that_share_a_notification_count_each() {
 #[test]
 #[ignore = "needs root and BPF"]
 fn notifications_of_requests_take_as_long_as_the_sender_waits() {
-    const ROUNDS: usize = 300;
+    const AT_ONCE: usize = 20;
+    const ROUNDS: usize = 500;
     let test = "notifications_of_requests_take_as_long_as_the_sender_waits";
-    let (near, mut far) = connection();
     let Some(mut session) = session(test) else {
         return;
     };
-    let Ok(mut ring) = IoUring::new(4) else {
+    let Ok(mut ring) = IoUring::new(2 * AT_ONCE as u32) else {
         println!("SKIP: {test}: this kernel has no io_uring");
         return;
     };
+    let mut connections: Vec<_> = (0..AT_ONCE).map(|_| connection()).collect();
     let (bytes, mut room) = (vec![7; SEND], vec![0; SEND]);
     assert_same_clock(&mut session, Op::UringSendZc, || {
         let mut waits = Vec::new();
         for _ in 0..ROUNDS {
-            let fd = Fd(near.as_raw_fd());
-            let request = opcode::SendZc::new(fd, bytes.as_ptr(), SEND as u32).build();
-            let begun = Instant::now();
-            // SAFETY: the socket and the bytes are there until it is notified.
-            unsafe { ring.submission().push(&request) }.expect("room");
-            ring.submit_and_wait(1).expect("submitting");
-            let sent = ring.completion().next().expect("a completion");
-            assert_eq!(
-                (sent.result(), cqueue::more(sent.flags())),
-                (SEND as i32, true)
-            );
+            let mut begun = Vec::new();
+            for (near, _) in &connections {
+                let fd = Fd(near.as_raw_fd());
+                let request = opcode::SendZc::new(fd, bytes.as_ptr(), SEND as u32).build();
+                let request = request.user_data(begun.len() as u64);
+                begun.push(Instant::now());
+                // SAFETY: the socket and the bytes are there until it is notified.
+                unsafe { ring.submission().push(&request) }.expect("room");
+                assert_eq!(ring.submit().expect("submitting"), 1);
+            }
             thread::sleep(LATE);
-            far.read_exact(&mut room).expect("the bytes");
-            ring.submit_and_wait(1).expect("waiting");
-            let notified = ring.completion().next().expect("a notification");
-            assert!(cqueue::notif(notified.flags()));
-            waits.push(begun.elapsed());
+            let mut notified = 0;
+            for (place, (_, far)) in connections.iter_mut().enumerate() {
+                far.read_exact(&mut room).expect("the bytes");
+                while notified <= place {
+                    ring.submit_and_wait(1).expect("waiting");
+                    for one in ring.completion() {
+                        if cqueue::notif(one.flags()) {
+                            waits.push(begun[one.user_data() as usize].elapsed());
+                            notified += 1;
+                        } else {
+                            let sent = (one.result(), cqueue::more(one.flags()));
+                            assert_eq!(sent, (SEND as i32, true));
+                        }
+                    }
+                }
+            }
         }
         waits
     });
