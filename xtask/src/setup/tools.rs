@@ -65,7 +65,7 @@ const fn optional(
 }
 
 /// `qemu-system-x86_64` is not here: which one will do is a matter of its version.
-pub(super) const TOOLS: [Tool; 38] = [
+pub(super) const TOOLS: [Tool; 39] = [
     required("cc", "gcc", &[Build]),
     required("c++", "g++", &[Build]),
     required("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev", &[Build]),
@@ -77,7 +77,7 @@ pub(super) const TOOLS: [Tool; 38] = [
     ),
     required("readelf", "binutils", &[Cross]),
     required("cpio", "cpio", &[Vm]),
-    required("busybox", "busybox-static", &[Vm]),
+    required("busybox", "busybox-static", &[Test, Vm]),
     required("depmod", "kmod", &[Vm]),
     required("xz", "xz-utils", &[Vm]),
     required("mkfs.ext4", "e2fsprogs", &[Demo, Test, Vm, Bench]),
@@ -101,6 +101,7 @@ pub(super) const TOOLS: [Tool; 38] = [
     optional("ethtool", "ethtool", &[Test, Vm]),
     optional("wg", "wireguard-tools", &[Test, Vm]),
     optional("chromium", "chromium", &[Show]),
+    optional("podman", "podman", &[Test]),
     optional("prometheus", "prometheus", &[Test]),
     optional("promtool", "prometheus", &[Test]),
     optional("debootstrap", "debootstrap", &[Package]),

@@ -17,6 +17,9 @@ const OTHERS: &str = "(other commands)";
 /// The name of the row of processes that are in no container.
 const NO_CONTAINER: &str = "(no container)";
 
+/// The name of the row of processes whose cgroup was gone before anybody had seen its path.
+const UNKNOWN_CONTAINER: &str = "(unknown container)";
+
 impl Process {
     /// No process yet, under a number that tells it from others of its kind: no real process has the
     /// id 0.
@@ -284,13 +287,20 @@ pub fn by_command(processes: Vec<Process>, several: u64) -> Vec<Process> {
 /// The processes, those of a container as one that has the container's name.
 #[must_use]
 pub fn by_container(processes: Vec<Process>) -> Vec<Process> {
-    let mut places: HashMap<Option<String>, usize> = HashMap::new();
+    let mut places: HashMap<(Option<String>, bool), usize> = HashMap::new();
     let mut grouped: Vec<Process> = Vec::new();
     for process in processes {
         let id = process.container.as_ref().map(|one| one.id.clone());
-        let place = *places.entry(id).or_insert_with(|| {
+        // Such a cgroup has a number, and no path.
+        let is_unknown = process.cgroup.starts_with('#');
+        let place = *places.entry((id, is_unknown)).or_insert_with(|| {
             let title = process.container.as_ref().map(Container::title);
-            let title = title.unwrap_or_else(|| NO_CONTAINER.to_owned());
+            let none = if is_unknown {
+                UNKNOWN_CONTAINER
+            } else {
+                NO_CONTAINER
+            };
+            let title = title.unwrap_or_else(|| none.to_owned());
             let number = u64::MAX - grouped.len() as u64;
             grouped.push(Process::of_several(number, title));
             grouped.len() - 1

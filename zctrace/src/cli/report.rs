@@ -12,7 +12,7 @@ use crate::{
         compared::{self, Comparison, MostIncrease},
         csv, flame, html, json, pprof,
         recorded::{self, Document},
-        table,
+        requested, table,
     },
     text::sink::{self, Sink},
 };
@@ -176,6 +176,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<u8, Failure> {
         };
         let mut text = table::report(&document.stat, options);
         text.push_str(&recorded::verdicts(&document));
+        text.push_str(&requested::text(&document.requests));
         text.push_str(&recorded::stacks(&document));
         sink.write(|out| out.write_all(text.as_bytes()))?;
     }

@@ -23,6 +23,8 @@ const PAGES: [&str; 8] = [
 
 /// How unlike a name may be to be suggested, from 0 to 1.
 const LIKENESS: f64 = 0.75;
+/// How much more alike the name of a probe must be than others, which people rather ask for.
+const BEHIND: f64 = 0.1;
 /// Most suggestions at once.
 const MAX_SUGGESTIONS: usize = 3;
 
@@ -150,14 +152,18 @@ pub fn suggestions(name: &str) -> Vec<&'static str> {
     let other = OTHER_NAMES.iter().map(|(name, _)| (false, *name));
     let mut alike: Vec<_> = own
         .chain(other)
-        .map(|(last, name)| (last, strsim::jaro_winkler(&wanted, &normal(name)), name))
-        .filter(|(_, likeness, _)| *likeness >= LIKENESS)
+        .map(|(is_internal, name)| {
+            let likeness = strsim::jaro_winkler(&wanted, &normal(name));
+            let behind = if is_internal { BEHIND } else { 0.0 };
+            (likeness, likeness - behind, name)
+        })
+        .filter(|(likeness, ..)| *likeness >= LIKENESS)
         // The letters of bars are like every word that begins with them.
         .filter(|(.., name)| name.len() > 1)
         .collect();
-    alike.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+    alike.sort_by(|a, b| b.1.total_cmp(&a.1));
     alike.truncate(MAX_SUGGESTIONS);
-    alike.into_iter().map(|(_, _, name)| name).collect()
+    alike.into_iter().map(|(.., name)| name).collect()
 }
 
 /// Whether it is a name of zctrace's own, which nobody asks for by mistake.

@@ -17,6 +17,7 @@ pub mod junit;
 pub mod pprof;
 pub mod prose;
 pub mod recorded;
+pub mod requested;
 pub mod table;
 pub mod tested;
 pub mod verdict;

@@ -4,6 +4,7 @@ use std::{collections::HashMap, fmt::Write as _};
 
 use serde::{Deserialize, Serialize};
 
+use super::requested::{Requested, Sum};
 use crate::{
     claims::{Circumstances, Claim, Effect, Judged, MIN_BYTES, Reason, Verdict, ZERO_COPY, judge},
     ledger::{Snapshot, Stack, Stacks, Totals},
@@ -41,6 +42,9 @@ pub struct Document {
     /// Bytes whose stack could not be unwound to its beginning, with `--unwind`.
     #[serde(default)]
     pub stack_bytes_truncated: u64,
+    /// How asynchronous requests were issued and batched, by command; most requests first.
+    #[serde(default)]
+    pub requests: Vec<Requested>,
     /// Where the recording stops being readable, or that its end is missing; `None` where it is whole.
     pub damage: Option<String>,
 }
@@ -177,8 +181,12 @@ impl Document {
         let mut intervals: Vec<Interval> = Vec::new();
         let mut together = 1;
         let mut count = 0;
-        for snapshot in recording.by_ref() {
+        let mut requests = Sum::default();
+        while let Some(snapshot) = recording.next() {
             let snapshot = snapshot?;
+            if let Some(beside) = recording.beside() {
+                requests.add(beside);
+            }
             match intervals.last_mut() {
                 Some(last) if count % together != 0 => {
                     last.duration_ns = last.duration_ns.saturating_add(snapshot.duration_ns);
@@ -228,6 +236,7 @@ impl Document {
             stack_bytes: recording.header().stack_bytes,
             stack_bytes_lost: stat.stacks.lost,
             stack_bytes_truncated: truncated,
+            requests: requests.requests(&stat),
             damage: recording.damage().map(|damage| damage.to_string()),
             stat,
         })

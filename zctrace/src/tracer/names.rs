@@ -1,7 +1,7 @@
 //! Numbers out of the maps, as people read them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     net::{Ipv4Addr, Ipv6Addr},
     os::unix::fs::MetadataExt as _,
@@ -23,11 +23,16 @@ pub(super) struct Names {
     misc_devices: HashMap<u32, String>,
     cgroups: HashMap<u64, String>,
     containers: Containers,
+    /// Cgroups that were [`Self::meet`].
+    met: HashSet<u64>,
     /// Mount points by device, once they were asked for.
     mounts: Option<HashMap<String, String>>,
     /// Regions, by number.
     regions: HashMap<u64, String>,
 }
+
+/// Cgroups that are remembered as met. Beyond, all are met again.
+const MOST_MET: usize = 1 << 16;
 
 /// Major number of the `misc` driver, whose devices have names of their own.
 const MISC_MAJOR: u32 = 10;
@@ -36,7 +41,24 @@ impl Names {
     pub(super) fn new() -> Self {
         let mut names = Self::default();
         names.learn_drivers();
+        names.learn_cgroups();
+        let paths = names.cgroups.values().map(String::as_str);
+        names.containers.meet(paths);
         names
+    }
+
+    /// Learns the names of cgroups that are new, and of their containers, before they are gone: those of a container
+    /// that ends are removed at once.
+    pub(super) fn meet(&mut self, cgroups: impl Iterator<Item = u64>) {
+        for id in cgroups {
+            if self.met.insert(id) {
+                let path = self.cgroup(id);
+                self.container(&path);
+            }
+        }
+        if self.met.len() > MOST_MET {
+            self.met.clear();
+        }
     }
 
     /// Learns the names of drivers that came with a module since. Those that are gone keep theirs.
@@ -124,12 +146,16 @@ impl Names {
         name.cloned().unwrap_or_else(|| major.to_string())
     }
 
+    fn learn_cgroups(&mut self) {
+        for root in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
+            scan_cgroups(Path::new(root), "", &mut self.cgroups, 0);
+        }
+    }
+
     /// The path of a cgroup below the mount of the v2 hierarchy.
     pub(super) fn cgroup(&mut self, id: u64) -> String {
         if !self.cgroups.contains_key(&id) {
-            for root in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
-                scan_cgroups(Path::new(root), "", &mut self.cgroups, 0);
-            }
+            self.learn_cgroups();
         }
         self.cgroups
             .entry(id)

@@ -104,15 +104,13 @@ impl Collector {
     /// Takes the slots of processes that have ended back, if they take much of the room or have waited for long. What
     /// they did is in the next reading.
     pub(super) fn keep_up(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
-        if self.collected_at.elapsed() < PATIENCE {
-            // One system call: a machine where nothing ends pays for no more.
-            let procs: Vec<Proc> = batch::values(map(ebpf, "PROCS"))?;
-            let ended = procs
-                .iter()
-                .filter(|process| process.tgid != 0 && process.flags & Proc::EXITED != 0);
-            if ended.count() < procs.len() / CROWD {
-                return Ok(());
-            }
+        // One system call: a machine where nothing is new and nothing ends pays for no more.
+        let procs: Vec<Proc> = batch::values(map(ebpf, "PROCS"))?;
+        let used = || procs.iter().filter(|process| process.tgid != 0);
+        self.names.meet(used().map(|process| process.cgroup));
+        let ended = used().filter(|process| process.flags & Proc::EXITED != 0);
+        if self.collected_at.elapsed() < PATIENCE && ended.count() < procs.len() / CROWD {
+            return Ok(());
         }
         self.collect(ebpf).map(drop)
     }

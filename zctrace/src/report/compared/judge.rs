@@ -268,6 +268,7 @@ pub(super) mod tests {
             stack_bytes: 0,
             stack_bytes_lost: 0,
             stack_bytes_truncated: 0,
+            requests: Vec::new(),
             damage: None,
         }
     }

@@ -298,6 +298,7 @@ mod tests {
             stack_bytes: 0,
             stack_bytes_lost: 0,
             stack_bytes_truncated: 0,
+            requests: Vec::new(),
             damage: Some("a wrong checksum at byte 7".into()),
         }
     }

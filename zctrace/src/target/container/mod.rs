@@ -34,6 +34,8 @@ const LONGEST: usize = 256;
 /// How often a name is looked for that is not there: the kubelet's files appear after the first
 /// operations of a container.
 const TRIES: u32 = 8;
+/// Containers whose names are looked for before anything is known of them.
+const MOST_AT_ONCE: usize = 256;
 /// Containers that are remembered.
 const REMEMBERED: usize = 4096;
 
@@ -42,7 +44,8 @@ const REMEMBERED: usize = 4096;
 pub(crate) struct Containers {
     /// Where the files are.
     root: PathBuf,
-    known: HashMap<String, (Option<Container>, u32)>,
+    /// By the cgroup that is the container's own, with how often its names were looked for.
+    known: HashMap<String, (Container, u32)>,
 }
 
 impl Default for Containers {
@@ -61,18 +64,36 @@ impl Containers {
 
     /// The container of a process in the cgroup `path`.
     pub(crate) fn of_cgroup(&mut self, path: &str) -> Option<Container> {
-        if let Some((found, tries)) = self.known.get(path)
-            && (*tries >= TRIES || found.as_ref().is_none_or(is_whole))
+        let place = Place::of_cgroup(path)?;
+        if let Some((found, tries)) = self.known.get(&place.cgroup)
+            && (*tries >= TRIES || is_whole(found))
         {
-            return found.clone();
+            return Some(found.clone());
         }
-        let found = Place::of_cgroup(path).map(|place| named(&self.root, place));
         if self.known.len() >= REMEMBERED {
             self.known.clear();
         }
-        let known = self.known.entry(path.to_owned()).or_default();
-        *known = (found.clone(), known.1 + 1);
-        found
+        let own = place.cgroup.clone();
+        let found = named(&self.root, place);
+        let (known, tries) = self.known.entry(own).or_default();
+        *tries += 1;
+        // The files of a container that has ended are gone, and what they said stays true.
+        if known.name.is_none() || found.name.is_some() {
+            *known = found;
+        }
+        Some(known.clone())
+    }
+
+    /// Looks for the names of the containers that are there already, at most [`MOST_AT_ONCE`]: one of them can end
+    /// right after its first operation.
+    pub(crate) fn meet<'a>(&mut self, cgroups: impl Iterator<Item = &'a str>) {
+        let are_own = cgroups.filter(|path| {
+            let place = Place::of_cgroup(path);
+            place.is_some_and(|place| place.cgroup == *path)
+        });
+        for path in are_own.take(MOST_AT_ONCE) {
+            self.of_cgroup(path);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod check;
 mod claims;
 mod cli;
 mod compared;
+mod container;
 mod faults;
 mod least;
 mod not_followed;
