@@ -82,6 +82,13 @@ pub(crate) fn send_and_end(
     child
 }
 
+/// Where a program is that this machine may have.
+pub(crate) fn which(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let mut places = env::split_paths(&path).map(|place| place.join(program));
+    places.find(|place| place.is_file())
+}
+
 /// Whether this machine is an emulated one, whose processors take fifty times as long.
 pub(crate) fn is_emulated() -> bool {
     env::var_os("ZCTRACE_EMULATED").is_some()

@@ -18,6 +18,7 @@ use crate::common::{
         Bytes, Running, await_served, bytes_of, eventually, generator, get, run, serve, started,
         sum, worker,
     },
+    which,
 };
 use serde_json::Value;
 
@@ -53,7 +54,7 @@ fn prometheus_scrapes_three_instances_under_load_and_has_what_stat_counts() {
         &["tcp", "file-tmpfs"],
         &["zc-tcp", "splice-tcp"],
     ];
-    let Ok(prometheus) = which("prometheus") else {
+    let Some(prometheus) = which("prometheus") else {
         println!(
             "SKIP: prometheus_scrapes_three_instances_under_load_and_has_what_stat_counts: no prometheus here (apt-get install prometheus)"
         );
@@ -171,7 +172,7 @@ fn queries_as_rules(dashboard: &str) -> String {
 #[test]
 #[ignore = "needs root and BPF"]
 fn promtool_accepts_rules_and_metrics() {
-    let Ok(promtool) = which("promtool") else {
+    let Some(promtool) = which("promtool") else {
         println!(
             "SKIP: promtool_accepts_rules_and_metrics: no promtool here (apt-get install prometheus)"
         );
@@ -274,7 +275,7 @@ fn promtool_accepts_rules_and_metrics() {
 #[test]
 #[ignore = "needs root and BPF"]
 fn curl_checks_the_certificate_and_brings_the_token() {
-    let Ok(curl) = which("curl") else {
+    let Some(curl) = which("curl") else {
         println!(
             "SKIP: curl_checks_the_certificate_and_brings_the_token: no curl here (apt-get install curl)"
         );
@@ -454,18 +455,6 @@ fn an_address_in_use_is_said_in_two_lines() {
         stderr.contains(&format!("cannot listen on {address}")),
         "{stderr}"
     );
-}
-
-fn which(program: &str) -> Result<String, ()> {
-    let output = Command::new("sh")
-        .args(["-c", &format!("command -v {program}")])
-        .output();
-    let output = output.map_err(|_| ())?;
-    if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    } else {
-        Err(())
-    }
 }
 
 #[test]
