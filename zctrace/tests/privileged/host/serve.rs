@@ -592,7 +592,7 @@ fn processes_that_come_and_go_leave_nothing() {
         let before = memory();
         many(9 * first);
         done += 9;
-        counted(done * u64::from(first));
+        counted(done * first);
         memory().saturating_sub(before)
     });
     let new: Vec<_> = series().difference(&series_before).cloned().collect();
