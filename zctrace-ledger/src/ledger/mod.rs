@@ -37,7 +37,7 @@ pub use per_byte::{PerByte, Unseen};
 pub use process::Direction;
 pub use regions::{ByRegion, Markers, OF_WORKERS, Region, RegionTotals, region_labels};
 pub use requests::{Requests, Ways};
-pub use several::{Ended, Moves, by_command, by_container};
+pub use several::{Ended, MOST_COMMANDS, Moves, OTHER_COMMANDS, by_command, by_container};
 pub use sizes::RowSizes;
 pub use spill::UNNAMED;
 pub(crate) use spill::{Spills, set_apart};

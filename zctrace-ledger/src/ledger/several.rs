@@ -9,10 +9,10 @@ use super::{Claimed, Container, Counted, CpuTime, Path, Process, Snapshot};
 use crate::text::{bytes::count, escape::printable};
 
 /// Commands with a row of their own for what has ended. A process chooses its name.
-const COMMANDS: usize = 1024;
+pub const MOST_COMMANDS: usize = 1024;
 
 /// The name of the row that takes what the others have no room for.
-const OTHERS: &str = "(other commands)";
+pub const OTHER_COMMANDS: &str = "(other commands)";
 
 /// The name of the row of processes that are in no container.
 const NO_CONTAINER: &str = "(no container)";
@@ -143,7 +143,7 @@ impl Ended {
         }
         // 0 is that of the others.
         let number = self.numbers.len() as u64 + 1;
-        if self.numbers.len() >= COMMANDS {
+        if self.numbers.len() >= MOST_COMMANDS {
             return 0;
         }
         self.numbers.insert(comm.to_owned(), number);
@@ -156,7 +156,11 @@ impl Ended {
             return;
         };
         let row = self.rows.entry(number).or_insert_with(|| {
-            let comm = if number == 0 { OTHERS } else { &process.comm };
+            let comm = if number == 0 {
+                OTHER_COMMANDS
+            } else {
+                &process.comm
+            };
             Process::of_several(number, comm.to_owned())
         });
         row.absorb(process);
@@ -374,9 +378,9 @@ mod tests {
             ended.take(&process);
         }
         let rows: Vec<_> = ended.rows().cloned().collect();
-        assert_eq!(rows.len(), COMMANDS + 1);
+        assert_eq!(rows.len(), MOST_COMMANDS + 1);
         assert_eq!(total(&rows).moved, 50_000);
-        let others = rows.iter().find(|row| row.comm == OTHERS);
+        let others = rows.iter().find(|row| row.comm == OTHER_COMMANDS);
         assert_eq!(others.map(|row| row.processes), Some(5000 - 1024));
     }
 
@@ -430,6 +434,10 @@ mod tests {
             inside(2, "sh", 'a'),
             inside(3, "nginx", 'b'),
             process(4, "nginx", 5),
+            Process {
+                cgroup: "#289".into(),
+                ..process(5, "dd", 4)
+            },
         ];
         let grouped = by_container(all.clone());
         let titles: Vec<_> = grouped.iter().map(Process::title).collect();
@@ -438,7 +446,8 @@ mod tests {
             [
                 "web [2 processes]",
                 "bbbbbbbbbbbb [1 process]",
-                "(no container) [1 process]"
+                "(no container) [1 process]",
+                "(unknown container) [1 process]"
             ]
         );
         assert_eq!(total(&grouped), total(&all));

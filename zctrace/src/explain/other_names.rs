@@ -130,7 +130,6 @@ pub(super) const OTHER_NAMES: &[(&str, &str)] = &[
     ("eh_frame", "unwinding"),
     ("flamegraph", "pprof"),
     ("folded", "pprof"),
-    ("speedscope", "pprof"),
     ("ublk_drv", "ublk"),
     ("ublksrv", "ublk"),
     ("passthrough", "fuse passthrough"),

@@ -9,16 +9,10 @@ use serde::{Deserialize, Serialize};
 use zctrace_common::{Cause, Op};
 
 use crate::{
-    ledger::{Snapshot, Ways},
+    ledger::{MOST_COMMANDS, OTHER_COMMANDS, Snapshot, Ways},
     recording::Beside,
     text::escape,
 };
-
-/// Commands with a line of their own. Those beyond share [`OTHERS`].
-const MOST_COMMANDS: usize = 1000;
-
-/// The name of the commands that have no line of their own.
-const OTHERS: &str = "(other commands)";
 
 /// The requests of the processes with one command name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -91,7 +85,7 @@ impl Sum {
 
     fn command(&mut self, comm: &str) -> &mut Command {
         let is_known = self.0.len() < MOST_COMMANDS || self.0.contains_key(comm);
-        let name = if is_known { comm } else { OTHERS };
+        let name = if is_known { comm } else { OTHER_COMMANDS };
         self.0.entry(name.to_owned()).or_default()
     }
 
@@ -100,7 +94,11 @@ impl Sum {
         let mut operations: HashMap<&str, u64> = HashMap::new();
         for process in &stat.processes {
             let is_known = self.0.contains_key(&*process.comm);
-            let name = if is_known { &*process.comm } else { OTHERS };
+            let name = if is_known {
+                &*process.comm
+            } else {
+                OTHER_COMMANDS
+            };
             let sum = operations.entry(name).or_default();
             for path in &process.paths {
                 if matches!(path.op.known().map(Op::cause), Some(Cause::Uring(_))) {
@@ -290,6 +288,6 @@ mod tests {
         });
         let all = sum.requests(&samples::with(Vec::new()));
         assert_eq!(all.len(), MOST_COMMANDS + 1);
-        assert_eq!((&*all[0].comm, all[0].submitted()), (OTHERS, 50));
+        assert_eq!((&*all[0].comm, all[0].submitted()), (OTHER_COMMANDS, 50));
     }
 }

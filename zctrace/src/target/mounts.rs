@@ -26,7 +26,7 @@ pub(crate) fn all(mountinfo: &str) -> impl Iterator<Item = Mount<'_>> {
 }
 
 /// Mount points of the filesystem type `kind`, in the order of the file.
-pub(super) fn of_type(mountinfo: &str, kind: &str) -> Vec<PathBuf> {
+pub(crate) fn of_type(mountinfo: &str, kind: &str) -> Vec<PathBuf> {
     all(mountinfo)
         .filter(|mount| mount.kind == kind)
         .map(|mount| mount.point.into())

@@ -23,7 +23,7 @@ pub(super) struct Names {
     misc_devices: HashMap<u32, String>,
     cgroups: HashMap<u64, String>,
     containers: Containers,
-    /// Cgroups that were [`Self::meet`].
+    /// Cgroups that [`Self::meet`] has seen.
     met: HashSet<u64>,
     /// Mount points by device, once they were asked for.
     mounts: Option<HashMap<String, String>>,
@@ -147,8 +147,10 @@ impl Names {
     }
 
     fn learn_cgroups(&mut self) {
-        for root in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
-            scan_cgroups(Path::new(root), "", &mut self.cgroups, 0);
+        // Not those of version 1 beside them: their directories have numbers of their own, which can be the same.
+        let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        if let Some(root) = mounts::of_type(&mountinfo, "cgroup2").first() {
+            scan_cgroups(root, "", &mut self.cgroups, 0);
         }
     }
 
